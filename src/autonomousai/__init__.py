@@ -1,0 +1,1 @@
+"""autonomousai: stream answers from language models, and know when they are whole."""

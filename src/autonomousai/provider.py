@@ -1,0 +1,258 @@
+"""The one contract: a provider makes an `AsyncResult`. Knows events and errors, no wire, no network, no concrete provider."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from types import MethodType, TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+
+from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
+from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Started, ToolCallDelta, join_tool_calls
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class class_or_instance(Generic[P, R]):
+    """A method that can be called on the class as well as on an instance; its first argument is what it was called on."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R]:
+        return MethodType(self.__wrapped__, owner if instance is None else instance)
+
+
+class _Answer:
+    """What is known of an answer so far; shared by an `AsyncResult` and its iterator, which must not hold each other: only so
+    does a forgotten iterator close its response as soon as the last reference goes."""
+
+    __slots__ = ("finish", "model", "parts", "upstream")
+
+    def __init__(self) -> None:
+        self.finish: FinishReason | None = None
+        self.model: str | None = None
+        self.upstream: str | None = None
+        self.parts: list[str] = []
+
+
+async def _batches(source: Callable[[], AsyncGenerator[Batch]], answer: _Answer) -> AsyncGenerator[Batch]:
+    """The source's batches, with a note of who answers, of the text, and of the end. Raises where a source just stops."""
+    stream = source()
+    parts = answer.parts
+    try:
+        async for batch in stream:
+            first, last = batch[0], batch[-1]
+            if type(first) is Started:
+                answer.model, answer.upstream = first.model, first.upstream
+            if type(last) is FinishReason:
+                answer.finish = last
+            parts += [event for event in batch if type(event) is str]
+            yield batch
+        if answer.finish is None:
+            raise IncompleteStreamError
+    except HTTPError as error:
+        error.partial = "".join(parts)
+        raise
+    finally:
+        await stream.aclose()
+
+
+class _Flattener:
+    """Batches become what a caller iterates: text and reasoning as they come, tool calls whole, the finish reason last."""
+
+    __slots__ = ("deltas",)
+
+    def __init__(self) -> None:
+        self.deltas: list[ToolCallDelta] = []
+
+    def chunks(self, batch: Batch) -> Iterator[Chunk]:
+        for event in batch:
+            if type(event) is str or type(event) is Reasoning:
+                yield event
+            elif type(event) is ToolCallDelta:
+                self.deltas.append(event)
+            elif type(event) is FinishReason:
+                if self.deltas:
+                    yield join_tool_calls(self.deltas)
+                yield event
+
+
+async def _chunks(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Chunk]:
+    flattener = _Flattener()
+    try:
+        async for batch in batches:
+            for chunk in flattener.chunks(batch):
+                yield chunk
+    finally:
+        await batches.aclose()
+
+
+class AsyncResult:
+    """One answer: an async iterator, an async context manager, and something to close.
+
+    Making it does no I/O, and dropping it unread warns nobody. Iterating yields `str` (text), `Reasoning`, `ToolCalls`, and
+    last exactly one `FinishReason`; or an exception is raised: it never just stops. Leaving the ``async with``, ``aclose()``
+    and cancelling the task close the HTTP response at once. It can be read once, in one way: by chunks, or by ``batches()``.
+    """
+
+    def __init__(self, source: Callable[[], AsyncGenerator[Batch]]) -> None:
+        self._source = source
+        self._answer = _Answer()
+        self._stream: AsyncGenerator[Chunk] | AsyncGenerator[Batch] | None = None
+        self._chunks: AsyncGenerator[Chunk] | None = None
+        self._closed = False
+
+    @property
+    def finish(self) -> FinishReason | None:
+        """The `FinishReason`, once it has come."""
+        return self._answer.finish
+
+    @property
+    def model(self) -> str | None:
+        """Who answers, as the upstream names it; None before the first event, or where it did not say."""
+        return self._answer.model
+
+    @property
+    def upstream(self) -> str | None:
+        """Which upstream of a gateway answers; None elsewhere."""
+        return self._answer.upstream
+
+    def batches(self) -> AsyncGenerator[Batch]:
+        """The inner road: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
+        if self._stream is not None or self._closed:
+            raise RuntimeError("this answer is being read already, or is closed; make a new one with create_async_generator()")
+        self._stream = batches = _batches(self._source, self._answer)
+        return batches
+
+    def _iterator(self) -> AsyncGenerator[Chunk]:
+        if self._chunks is None:
+            self._chunks = self._stream = _chunks(self.batches())
+        return self._chunks
+
+    def __aiter__(self) -> AsyncGenerator[Chunk]:
+        return self._iterator()
+
+    def __anext__(self) -> Any:
+        return self._iterator().__anext__()
+
+    async def text(self) -> str:
+        """Read to the end and return the whole text. Errors are those of iterating, with the text so far in ``.partial``."""
+        return "".join([str(chunk) async for chunk in self])
+
+    async def aclose(self) -> None:
+        """Close the response now. Safe to call again, and before anything was read."""
+        self._closed = True
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def __aenter__(self) -> AsyncResult:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class AsyncGeneratorProvider(ABC):
+    """Anything that answers: a client, the embedded engine, a gateway, a test double. A server can serve any of them."""
+
+    #: Whether the service behind it is operational.
+    working: bool = True
+    supports_stream: bool = True
+    supports_system_message: bool = True
+    supports_message_history: bool = True
+
+    @abstractmethod
+    def create_async_generator(
+        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        """Make an answer. Raises `ModelNotFoundError` and `InvalidMessagesError` at the call, the rest while it is read.
+
+        ``kwargs``: request fields of chat completions (``temperature``, ``max_tokens``, …).
+        """
+
+    def create_completion(
+        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> Iterator[Chunk]:
+        """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
+        return blocking(self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+
+    async def start(self) -> None:  # noqa: B027  nothing to do is the usual case
+        """Make ready what can be made ready before the first request. A provider that needs nothing does nothing."""
+
+    async def aclose(self) -> None:  # noqa: B027  nothing to do is a case
+        """Close connections and children. Safe to call twice."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def blocking(result: AsyncResult) -> Iterator[Chunk]:
+    """Iterate an `AsyncResult` from blocking code. Its event loop lives in a thread of its own, so that it works wherever the
+    caller is; nothing is read ahead; closing the iterator, or dropping it, closes the response."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="autonomousai-blocking", daemon=True)
+    batches = result.batches()
+    flattener = _Flattener()
+
+    def call(work: Coroutine[Any, Any, R]) -> R:
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    async def next_batch() -> Batch | None:
+        return await anext(batches, None)
+
+    async def leave() -> None:
+        reading = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        await result.aclose()
+        await loop.shutdown_asyncgens()
+
+    thread.start()
+    try:
+        while (batch := call(next_batch())) is not None:
+            yield from flattener.chunks(batch)
+    finally:
+        call(leave())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+class ProviderModelMixin:
+    """Which models a provider has, and how a name becomes one of them."""
+
+    default_model: str = ""
+    models: list[str] = []
+    model_aliases: dict[str, str] = {}
+
+    @class_or_instance
+    def get_models(self) -> list[str]:
+        """The names of the models, without their aliases. On the class or on an instance."""
+        return list(self.models)
+
+    @class_or_instance
+    def get_model(self, model: str | None) -> str:
+        """The model that *model* names: itself, an alias, or ``""`` or None for the default model.
+
+        Raises `ModelNotFoundError` (a `ValueError`) that names the models there are.
+        """
+        if not model:
+            return self.default_model
+        name = self.model_aliases.get(model, model)
+        if name not in self.models:
+            raise ModelNotFoundError(model, self.models)
+        return name
