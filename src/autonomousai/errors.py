@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 Clock = Literal["connect", "first_token", "idle", "total"]
 
@@ -102,6 +102,8 @@ class HTTPError(ProviderError):
         self.type = type
         self.code = code
         self.param = param
+        #: What a gateway tried before it gave up, as `events.Attempt`; empty elsewhere.
+        self.attempts: tuple[Any, ...] = ()
 
 
 class ConnectError(HTTPError):

@@ -111,3 +111,29 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
             for index in sorted(arguments)
         )
     )
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One try at one upstream. ``outcome``: ``"ok"``, or what ended it; ``status``: its HTTP status, None before an answer;
+    ``ms``: how long it took."""
+
+    upstream: str
+    outcome: str
+    status: int | None
+    ms: int
+
+
+class Splice(msgspec.Struct, frozen=True, gc=False, rename={"source": "from", "target": "to"}):
+    """Where an answer went on elsewhere. ``offset``: characters of the text before it; from which upstream to which."""
+
+    offset: int
+    source: str
+    target: str
+
+
+class Report(msgspec.Struct, gc=False):
+    """How an answer came about: filled by a gateway while it answers, and complete with the `FinishReason` or the error."""
+
+    upstream: str | None = None
+    attempts: list[Attempt] = []
+    splices: list[Splice] = []

@@ -10,7 +10,7 @@ from types import MethodType, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
-from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Started, ToolCallDelta, join_tool_calls
+from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ async def _batches(source: Callable[[], AsyncGenerator[Batch]], answer: _Answer)
         if answer.finish is None:
             raise IncompleteStreamError
     except HTTPError as error:
-        error.partial = "".join(parts)
+        error.partial = "".join(parts) or error.partial
         raise
     finally:
         await stream.aclose()
@@ -100,7 +100,9 @@ class AsyncResult:
     and cancelling the task close the HTTP response at once. It can be read once, in one way: by chunks, or by ``batches()``.
     """
 
-    def __init__(self, source: Callable[[], AsyncGenerator[Batch]]) -> None:
+    def __init__(self, source: Callable[[], AsyncGenerator[Batch]], *, report: Report | None = None) -> None:
+        #: How the answer came about, where a gateway made it: filled while it answers.
+        self.report = report
         self._source = source
         self._answer = _Answer()
         self._stream: AsyncGenerator[Chunk] | AsyncGenerator[Batch] | None = None
@@ -162,11 +164,28 @@ class AsyncResult:
 class AsyncGeneratorProvider(ABC):
     """Anything that answers: a client, the embedded engine, a gateway, a test double. A server can serve any of them."""
 
+    #: Where the service lives, for people; and its name for them, where the class's own is not it.
+    url: str = ""
+    label: str | None = None
     #: Whether the service behind it is operational.
     working: bool = True
     supports_stream: bool = True
     supports_system_message: bool = True
     supports_message_history: bool = True
+
+    #: gpt4free's callers read these four of a provider, and `get_dict`: with them ours can be handed to its client.
+    needs_auth: bool = False
+    use_stream_timeout: bool = True
+    live: int = 0
+
+    @property
+    def __name__(self) -> str:
+        return type(self).__name__  # type: ignore[return-value]  # it is the class's name, not this property
+
+    @class_or_instance
+    def get_dict(self) -> dict[str, str | None]:
+        """What a listing says of this provider: its ``name``, ``url`` and ``label``. On the class or on an instance."""
+        return {"name": self.__name__, "url": self.url, "label": self.label}
 
     @abstractmethod
     def create_async_generator(

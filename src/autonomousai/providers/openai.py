@@ -1,0 +1,128 @@
+"""`OpenAICompatible`: the client of any server that speaks OpenAI's chat completions. Knows the path and the headers only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from ..config import Clocks
+from ..errors import StreamError
+from ..events import Batch, Messages
+from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance
+from ..wire.faults import read_error
+from ..wire.messages import check_messages
+from ..wire.request import write_chat_request
+from .exchange import Exchange, ask
+from .http import HttpPool
+from .options import CLIENT_CLOCKS, Options, read_timeout
+from .proxy import Proxy, check_base_url
+
+_LISTING = 16 * 1024 * 1024
+
+
+class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
+    """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``.
+
+    ``base_url``: usually ends in ``/v1``. ``api_key``: sent as bearer key. ``model``: the name to send upstream instead of the
+    caller's. ``models``: the names that callers may use; without any, every name is passed on. ``uds``: the Unix socket that
+    the server listens on, where it does. The other options are those of `AutonomousAI`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        models: Sequence[str] = (),
+        timeout: float | Mapping[str, float] | Clocks | None = None,
+        proxy: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int | None = None,
+        vision: bool = False,
+        uds: str | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        self.base_url = check_base_url(base_url)
+        self.url = self.base_url
+        self.vision = vision
+        self.models = list(models)
+        self.default_model = model or (self.models[0] if self.models else "")
+        self._model = model
+        self._options = Options(
+            clocks=read_timeout(timeout, CLIENT_CLOCKS),
+            headers=dict(headers or {}),
+            api_key=api_key,
+            proxy=Proxy(proxy) if proxy else None,
+            retries=retries,
+        )
+        self._pool = HttpPool(uds=uds, trust_env=trust_env)
+
+    @class_or_instance
+    def get_model(self, model: str | None) -> str:
+        """The name to send upstream: the configured one, else the caller's, which must be among ``models`` if there are any."""
+        if self._model:
+            return self._model
+        if self.models or not model:
+            return super().get_model(model)
+        return model
+
+    def create_async_generator(
+        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        """Ask *model*; see `AutonomousAI.create_async_generator`, whose arguments and errors are the same."""
+        name = self.get_model(model)
+        options = self._options.merged(proxy, kwargs)
+        exchange = Exchange(
+            url=f"{self.base_url}/chat/completions",
+            headers=self._headers(options),
+            body=write_chat_request(name, check_messages(messages), stream=stream, fields=kwargs),
+            clocks=options.clocks,
+            stream=stream,
+            proxy=options.proxy,
+            retries=options.retries,
+        )
+        return AsyncResult(partial(self._ask, exchange))
+
+    def _headers(self, options: Options) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}
+        if options.api_key:
+            headers["Authorization"] = f"Bearer {options.api_key}"
+        return headers
+
+    def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
+        return ask(self._pool, exchange)
+
+    async def fetch_models(self) -> list[str]:
+        """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""
+        body = await self.fetch("/models")
+        try:
+            return [entry.id for entry in msgspec.json.decode(body, type=_Listing).data]
+        except msgspec.DecodeError as error:
+            raise StreamError(f"the server's list of models cannot be read: {error}", status=200) from None
+
+    async def fetch(self, path: str) -> bytes:
+        """The body of ``GET {base_url}{path}``. Raises `HTTPError` and its kin."""
+        response = await self._pool.get(self.base_url + path, headers=self._headers(self._options), clocks=self._options.clocks)
+        try:
+            body = await response.read(_LISTING)
+            if response.status != 200:
+                raise read_error(response.status, body, response.headers)
+            return body
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections."""
+        await self._pool.aclose()
+
+
+class _Entry(msgspec.Struct):
+    id: str
+
+
+class _Listing(msgspec.Struct):
+    data: list[_Entry]

@@ -1,0 +1,56 @@
+"""A caller's options that stay on this side of the wire: clocks, headers, key, proxy, retries. Knows no wire and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..config import Clocks
+from .proxy import Proxy
+
+#: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
+CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How one request is to be sent, apart from what it says."""
+
+    clocks: Clocks
+    headers: Mapping[str, str] = {}
+    api_key: str | None = None
+    proxy: Proxy | None = None
+    retries: int | None = None
+
+    def merged(self, proxy: str | None, kwargs: dict[str, Any]) -> Options:
+        """These options with those of one call, which are taken out of *kwargs*: what stays there are request fields."""
+        timeout = kwargs.pop("timeout", None)
+        headers = kwargs.pop("headers", None)
+        api_key = kwargs.pop("api_key", None)
+        retries = kwargs.pop("retries", None)
+        return Options(
+            clocks=read_timeout(timeout, self.clocks),
+            headers={**self.headers, **headers} if headers else self.headers,
+            api_key=self.api_key if api_key is None else api_key,
+            proxy=Proxy(proxy) if proxy else self.proxy,
+            retries=self.retries if retries is None else retries,
+        )
+
+
+def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: Clocks) -> Clocks:
+    """Clocks from what a caller may write: seconds for the whole answer, a mapping of single clocks, or all of them.
+
+    Raises `ValueError` that names the clocks there are.
+    """
+    if timeout is None:
+        return default
+    if isinstance(timeout, Clocks):
+        return timeout
+    named = dict(timeout) if isinstance(timeout, Mapping) else {"total": timeout}
+    for name, seconds in named.items():
+        if name not in Clocks.__struct_fields__:
+            raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 10_000_000:
+            raise ValueError(f"timeout: clock {name!r} must be a number of seconds above 0, not {seconds!r}")
+    return msgspec.structs.replace(default, **named)

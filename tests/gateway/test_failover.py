@@ -1,0 +1,286 @@
+"""The gateway's way along a route: retries, failover, and what the caller is told when nobody answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autonomousai.config import BreakerConfig, RetryConfig
+from autonomousai.errors import (
+    ConnectError,
+    HTTPError,
+    IncompleteStreamError,
+    InvalidMessagesError,
+    ModelNotFoundError,
+    ProviderError,
+    StatusError,
+    StreamError,
+    TimeoutError,  # noqa: A004  the contract's own name
+)
+from autonomousai.events import Started
+from autonomousai.gateway import Gateway, Upstream
+from autonomousai.testing import ScriptedProvider, answer
+
+HELLO = [{"role": "user", "content": "Hello"}]
+QUICK = RetryConfig(attempts=3, backoff=0)
+
+
+def status(number: int, **more: Any) -> StatusError:
+    return StatusError(f"scripted {number}", status=number, **more)
+
+
+def gateway(
+    *providers: ScriptedProvider, contexts: tuple[int | None, ...] = (), breaker: BreakerConfig | None = None
+) -> Gateway:
+    sizes = contexts or (None,) * len(providers)
+    upstreams = [
+        Upstream(f"u{number}", provider, context=size, breaker=breaker)
+        for number, (provider, size) in enumerate(zip(providers, sizes, strict=True))
+    ]
+    return Gateway(upstreams, {"llama": [upstream.name for upstream in upstreams]}, retry=QUICK)
+
+
+async def attempts_of(gateway: Gateway) -> tuple[str | ProviderError, list[tuple[str, str]]]:
+    result = gateway.create_async_generator("llama", HELLO, stream=True)
+    assert result.report is not None
+    outcome: str | ProviderError
+    try:
+        outcome = await result.text()
+    except ProviderError as error:
+        outcome = error
+    return outcome, [(attempt.upstream, attempt.outcome) for attempt in result.report.attempts]
+
+
+async def test_the_preferred_upstream_answers() -> None:
+    """The first of the route answers, and the report names it; the second is not asked."""
+    first, second = ScriptedProvider(answer("A")), ScriptedProvider(answer("B"))
+    made = gateway(first, second)
+
+    result = made.create_async_generator("llama", HELLO, stream=True)
+    batches = [batch async for batch in result.batches()]
+
+    assert batches[0] == [Started("scripted", "u0"), "A"]
+    assert (result.upstream, second.calls) == ("u0", [])
+
+
+MENDABLE: dict[str, Callable[[], ProviderError]] = {
+    "no connection": lambda: ConnectError("refused"),
+    "reset before an answer": lambda: HTTPError("reset", retryable=True),
+    "cut before any text": IncompleteStreamError,
+    **{str(code): (lambda code=code: status(code)) for code in (408, 409, 429, 500, 502, 503, 504, 529)},
+}
+
+
+@pytest.mark.parametrize("error", MENDABLE.values(), ids=MENDABLE)
+async def test_what_retrying_can_mend_is_tried_again(error: Callable[[], ProviderError]) -> None:
+    """The same upstream is asked again, and its second answer is the caller's."""
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([error()], answer("A")), ScriptedProvider(answer("B"))))
+
+    assert outcome == "A"
+    assert [name for name, _ in attempts] == ["u0", "u0"]
+
+
+@pytest.mark.parametrize("error", MENDABLE.values(), ids=MENDABLE)
+async def test_after_its_attempts_the_next_upstream_is_asked(error: Callable[[], ProviderError]) -> None:
+    """Three tries on the first, then the second."""
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([error()]), ScriptedProvider(answer("B"))))
+
+    assert outcome == "B"
+    assert [name for name, _ in attempts] == ["u0", "u0", "u0", "u1"]
+
+
+OPERATORS: dict[str, Callable[[], ProviderError]] = {
+    **{str(code): (lambda code=code: status(code)) for code in (401, 403, 404)},
+    "quota": lambda: status(429, code="insufficient_quota"),
+    "unknown model": lambda: ModelNotFoundError("x", ()),
+    "a field that it cannot honour": lambda: status(400, code="unsupported_parameter"),
+    "501": lambda: status(501),
+}
+
+
+@pytest.mark.parametrize("error", OPERATORS.values(), ids=OPERATORS)
+async def test_what_retrying_cannot_mend_goes_on_at_once(error: Callable[[], ProviderError]) -> None:
+    """A wrong key, a wrong address, an empty account: not asked twice, the next one answers."""
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([error()]), ScriptedProvider(answer("B"))))
+
+    assert outcome == "B"
+    assert [name for name, _ in attempts] == ["u0", "u1"]
+
+
+@pytest.mark.parametrize("clock", ["connect", "first_token", "idle"])
+async def test_a_silent_upstream_is_not_asked_twice_while_there_is_another(clock: Any) -> None:
+    """Silence costs time: the next one is asked."""
+    first = ScriptedProvider([TimeoutError(clock, 1)])
+
+    outcome, attempts = await attempts_of(gateway(first, ScriptedProvider(answer("B"))))
+
+    assert (outcome, attempts) == ("B", [("u0", f"{clock}_timeout"), ("u1", "ok")])
+
+
+async def test_a_silent_upstream_is_asked_again_when_it_is_the_only_one() -> None:
+    """Where there is no other, asking again is all that is left."""
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([TimeoutError("first_token", 1)], answer("A"))))
+
+    assert (outcome, len(attempts)) == ("A", 2)
+
+
+ANSWERS: dict[str, Callable[[], ProviderError]] = {
+    "bad request": lambda: status(400),
+    "unprocessable": lambda: status(422),
+    "content policy": lambda: status(400, code="content_filter"),
+    "content policy, as 5xx": lambda: status(500, code="content_policy_violation"),
+    "messages": lambda: InvalidMessagesError("is empty"),
+}
+
+
+@pytest.mark.parametrize("error", ANSWERS.values(), ids=ANSWERS)
+async def test_the_callers_own_fault_is_the_answer(error: Callable[[], ProviderError]) -> None:
+    """A bad request and a policy rejection are not a reason to shop around."""
+    made = error()
+
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([made]), ScriptedProvider(answer("B"))))
+
+    assert outcome is made
+    assert [name for name, _ in attempts] == ["u0"]
+
+
+async def test_a_long_prompt_goes_only_where_more_fits() -> None:
+    """Too long for 4096 tokens: not to another 4096, but to 8192, and to one of unknown size."""
+    too_long = status(400, code="context_length_exceeded")
+    small, same = ScriptedProvider([too_long]), ScriptedProvider(answer("same"))
+    large = ScriptedProvider(answer("large"))
+
+    outcome, attempts = await attempts_of(gateway(small, same, large, contexts=(4096, 4096, 8192)))
+
+    assert (outcome, attempts) == ("large", [("u0", "status"), ("u2", "ok")])
+
+
+async def test_a_prompt_too_long_for_all_is_told_as_it_is() -> None:
+    """When it fits nowhere the caller gets the 400 that says so."""
+    too_long = status(400, code="context_length_exceeded")
+
+    outcome, _ = await attempts_of(gateway(ScriptedProvider([too_long]), ScriptedProvider(), contexts=(4096, 4096)))
+
+    assert outcome is too_long
+
+
+async def test_nothing_is_asked_again_once_text_was_delivered() -> None:
+    """After the first text an error is an error, with the partial text."""
+    broken = ScriptedProvider([Started("m"), "Hel", StreamError("gone", retryable=True)])
+    outcome, attempts = await attempts_of(gateway(broken, ScriptedProvider(answer("B"))))
+
+    assert isinstance(outcome, StreamError)
+    assert (outcome.partial, attempts) == ("Hel", [("u0", "stream_error")])
+
+
+async def test_a_role_alone_is_not_an_answer() -> None:
+    """An upstream that only said it would begin, and then broke, is left without a trace in the stream."""
+    begun = ScriptedProvider([Started("liar"), TimeoutError("first_token", 1)])
+    made = gateway(begun, ScriptedProvider(answer("B"), name="honest"))
+
+    result = made.create_async_generator("llama", HELLO, stream=True)
+    batches = [batch async for batch in result.batches()]
+
+    assert batches[0] == [Started("honest", "u1"), "B"]
+
+
+async def test_when_all_are_rate_limited_the_earliest_time_is_told() -> None:
+    """429 from everyone is a 429, with the earliest Retry-After and the attempts."""
+    first = ScriptedProvider([status(429, retry_after=9)])
+    second = ScriptedProvider([status(429, retry_after=7)])
+
+    outcome, _ = await attempts_of(
+        Gateway([Upstream("u0", first), Upstream("u1", second)], {"llama": ["u0", "u1"]}, retry=RetryConfig(attempts=1))
+    )
+
+    assert isinstance(outcome, StatusError)
+    assert (outcome.status, outcome.retry_after, len(outcome.attempts)) == (429, 7, 2)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ((TimeoutError("first_token", 1), TimeoutError("idle", 1)), 504),
+        ((ConnectError("refused"), TimeoutError("idle", 1)), 502),
+        ((status(429), status(500)), 502),
+    ],
+)
+async def test_a_mixture_of_causes_has_a_true_status(errors: tuple[ProviderError, ...], expected: int) -> None:
+    """Different causes: the first is told, under a status that is true of all."""
+    outcome, _ = await attempts_of(gateway(*(ScriptedProvider([error]) for error in errors)))
+
+    assert isinstance(outcome, StatusError)
+    assert outcome.status == expected
+    assert str(errors[0]) in str(outcome)
+
+
+async def test_a_long_retry_after_means_the_next_one_now() -> None:
+    """An upstream that asks for minutes is not waited for while there is another."""
+    first = ScriptedProvider([status(503, retry_after=300)])
+
+    outcome, attempts = await attempts_of(gateway(first, ScriptedProvider(answer("B"))))
+
+    assert (outcome, [name for name, _ in attempts]) == ("B", ["u0", "u1"])
+
+
+async def test_a_retry_after_past_the_deadline_is_not_waited_for() -> None:
+    """Where there is no other, the error is told at once, with the time that the upstream asked for."""
+    made = Gateway([Upstream("u0", ScriptedProvider([status(503, retry_after=3600)]))], {"llama": ["u0"]}, total=60)
+
+    outcome, attempts = await attempts_of(made)
+
+    assert isinstance(outcome, StatusError)
+    assert (outcome.status, outcome.retry_after, len(attempts)) == (503, 3600, 1)
+
+
+async def test_an_open_breaker_costs_no_attempt() -> None:
+    """After enough failures the upstream is not asked at all: the next answers at once."""
+    first, second = ScriptedProvider([status(500)]), ScriptedProvider(answer("B"))
+    made = gateway(first, second, breaker=BreakerConfig(failures=3, cooldown=1000))
+    await attempts_of(made)
+
+    outcome, attempts = await attempts_of(made)
+
+    assert (outcome, attempts, len(first.calls)) == ("B", [("u1", "ok")], 3)
+
+
+async def test_when_every_breaker_is_open_the_caller_is_told_when_to_come_back() -> None:
+    """503 with a Retry-After, and not one attempt."""
+    made = gateway(ScriptedProvider([status(500)]), breaker=BreakerConfig(failures=3, cooldown=1000))
+    await attempts_of(made)
+
+    outcome, attempts = await attempts_of(made)
+
+    assert isinstance(outcome, StatusError)
+    assert (outcome.status, attempts) == (503, [])
+    assert 900 < (outcome.retry_after or 0) <= 1000
+
+
+async def test_a_caller_who_leaves_says_nothing_of_the_upstream() -> None:
+    """Leaving closes the upstream's answer, is noted as such, and counts neither way."""
+    provider = ScriptedProvider(answer("A", "B"))
+    result = gateway(provider).create_async_generator("llama", HELLO, stream=True)
+    async with result:
+        async for _ in result:
+            break
+
+    assert result.report is not None
+    assert (provider.calls[0].left, [each.outcome for each in result.report.attempts]) == ("closed", ["left"])
+
+
+async def test_upstreams_are_asked_for_a_stream_with_the_time_that_is_left() -> None:
+    """Whatever the caller asked for, the gateway streams; and it hands down the rest of the total clock, not the fields."""
+    provider = ScriptedProvider(answer("A"))
+
+    await gateway(provider).create_async_generator("llama", HELLO, stream=False, temperature=0).text()
+
+    assert provider.calls[0].stream is True
+    assert set(provider.calls[0].kwargs) == {"temperature", "timeout"}
+
+
+def test_an_unknown_model_is_named_at_the_call() -> None:
+    """A model without a route raises at the call."""
+    with pytest.raises(ModelNotFoundError, match="the models are: llama"):
+        gateway(ScriptedProvider()).create_async_generator("gpt-9", HELLO)

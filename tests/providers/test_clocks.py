@@ -1,0 +1,134 @@
+"""The four clocks. The upstream is silent for ever, so that only a clock can end the wait; how soon is nobody's bet."""
+
+from __future__ import annotations
+
+import builtins
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from autonomousai import AutonomousAI, HTTPError, TimeoutError  # noqa: A004  the contract's own name
+from autonomousai.testing import Pause, Script, ScriptedServer, Send, chunks
+
+HELLO = [{"role": "user", "content": "Hello"}]
+SHORT = 0.15
+KEEP_ALIVES = Send(b": keep-alive\n\n" * 3)
+
+
+async def timeout_of(script: Script, *, stream: bool = True, **clocks: float) -> TimeoutError:
+    async with ScriptedServer(script) as server, AutonomousAI(server.url, timeout=clocks) as provider:
+        with pytest.raises(TimeoutError) as caught:
+            await provider.create_async_generator("llama", HELLO, stream=stream).text()
+        assert await server.requests[0].over() == "left"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script.silence(),
+        Script.slow_first_token(Pause()),
+        Script.body(b": keep-alive\n\n"),
+        Script.body(chunks(finish=None, done=False)),
+    ],
+    ids=["no head", "head only", "comments only", "role only"],
+)
+async def test_first_token(script: Script) -> None:
+    """No head, a head alone, comments and a role are no first token."""
+    script = script.then(*Script.silence().steps)
+
+    error = await timeout_of(script, first_token=SHORT)
+
+    assert (error.clock, error.seconds, error.partial, error.retryable) == ("first_token", SHORT, "", True)
+    assert isinstance(error, builtins.TimeoutError)
+    assert isinstance(error, HTTPError)
+
+
+@pytest.mark.parametrize("after", [(), (KEEP_ALIVES,)], ids=["silence", "comments"])
+async def test_idle(after: tuple[Any, ...]) -> None:
+    """Silence after the first token, comments or not, ends the answer with what had come."""
+    hang = Script.silence().steps
+    opened = Script.stall("Hel", "lo").steps[:-1]
+
+    error = await timeout_of(Script(*opened, *after, *hang), idle=SHORT)
+
+    assert (error.clock, error.partial, error.status) == ("idle", "Hello", 200)
+
+
+async def test_idle_runs_from_event_to_event() -> None:
+    """Each event winds the clock up: an answer may take longer than `idle` as a whole."""
+    pieces = [Pause(seconds=0.06) for _ in range(5)]
+    deltas = [Send(chunks("x", finish=None, done=False)) for _ in pieces]
+    steps = [step for pair in zip(pieces, deltas, strict=True) for step in pair]
+    script = Script(*Script.stall("x").steps[:-1], *steps, Send(chunks(finish="stop")))
+    async with ScriptedServer(script) as server, AutonomousAI(server.url, timeout={"idle": 5}) as provider:
+        text = await provider.create_async_generator("llama", HELLO, stream=True).text()
+
+    assert text == "xxxxxx"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_total(stream: bool) -> None:
+    """The whole answer has a bound of its own; without streaming it is the only one besides connect."""
+    error = await timeout_of(Script.silence(), stream=stream, total=SHORT)
+
+    assert (error.clock, error.retryable) == ("total", False)
+
+
+async def test_without_stream_silence_is_no_fault() -> None:
+    """A document takes as long as it takes: neither first_token nor idle bound it."""
+    pause = Pause(seconds=0.4)
+    script = Script(pause, *Script.document("Hello").steps)
+    clocks = {"first_token": 0.1, "idle": 0.1}
+    async with ScriptedServer(script) as server, AutonomousAI(server.url, timeout=clocks) as provider:
+        text = await provider.create_async_generator("llama", HELLO).text()
+
+    assert text == "Hello"
+
+
+async def test_a_number_is_the_total() -> None:
+    """timeout=SECONDS bounds the whole answer, for one call as for an instance."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        with pytest.raises(TimeoutError) as caught:
+            await provider.create_async_generator("llama", HELLO, stream=True, timeout=SHORT).text()
+
+    assert (caught.value.clock, caught.value.partial) == ("total", "Hi")
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port whose backlog is full: connecting to it takes for ever."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(8)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        yield port
+        for filler in fillers:
+            filler.close()
+
+
+async def test_connect(deaf_port: int) -> None:
+    """A connection that does not come about ends by the connect clock."""
+    async with AutonomousAI(f"http://127.0.0.1:{deaf_port}", timeout={"connect": SHORT}) as provider:
+        with pytest.raises(TimeoutError) as caught:
+            await provider.create_async_generator("llama", HELLO).text()
+
+    assert (caught.value.clock, caught.value.status) == ("connect", None)
+
+
+async def test_a_slow_caller_is_not_a_silent_server() -> None:
+    """The idle clock runs while we wait for the server, not while the caller thinks."""
+    thinking = Pause(seconds=0.5)
+    async with ScriptedServer(Script.stream("a", "b")) as server, AutonomousAI(server.url, timeout={"idle": 0.1}) as provider:
+        found = []
+        async for chunk in provider.create_async_generator("llama", HELLO, stream=True):
+            found.append(str(chunk))
+            await thinking.wait()
+
+    assert ["a", "b", ""] == found

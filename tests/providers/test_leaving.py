@@ -1,0 +1,130 @@
+"""Every way of leaving an answer closes its HTTP response at once, and warns nobody. (Warnings are errors in this suite.)"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from autonomousai import AutonomousAI
+from autonomousai.testing import Script, ScriptedServer
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+async def first_of(provider: AutonomousAI) -> str:
+    """One chunk, and out: the iterator is dropped."""
+    async for chunk in provider.create_async_generator("llama", HELLO, stream=True):
+        return str(chunk)
+    return ""
+
+
+async def test_break_in_a_with_block_closes_the_response() -> None:
+    """Breaking out of the loop inside `async with` closes the response before the next statement."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        async with provider.create_async_generator("llama", HELLO, stream=True) as result:
+            async for _ in result:
+                break
+        end = await server.requests[0].over()
+
+    assert end == "left"
+
+
+async def test_dropping_the_iterator_closes_the_response() -> None:
+    """A plain `async for` that is left closes the response as soon as the iterator is gone."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        text = await first_of(provider)
+        end = await server.requests[0].over()
+
+    assert (text, end) == ("Hi", "left")
+
+
+async def test_an_exception_closes_the_response() -> None:
+    """An exception in the caller's loop closes the response."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        with pytest.raises(KeyError):
+            async with provider.create_async_generator("llama", HELLO, stream=True) as result:
+                async for _ in result:
+                    raise KeyError
+        end = await server.requests[0].over()
+
+    assert end == "left"
+
+
+@pytest.mark.parametrize("script", [Script.stall("Hi"), Script.silence()], ids=["in the stream", "before the head"])
+async def test_cancelling_closes_the_response(script: Script) -> None:
+    """Cancelling the task closes the connection, in the stream and before its first byte."""
+    async with ScriptedServer(script) as server, AutonomousAI(server.url) as provider:
+        task = asyncio.create_task(provider.create_async_generator("llama", HELLO, stream=True).text())
+        request = await server.request(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        end = await request.over()
+
+    assert end == "left"
+
+
+async def test_never_iterating_does_nothing() -> None:
+    """A result that nobody reads makes no request."""
+    async with ScriptedServer() as server, AutonomousAI(server.url) as provider:
+        provider.create_async_generator("llama", HELLO)
+        async with provider.create_async_generator("llama", HELLO):
+            pass
+        await provider.create_async_generator("llama", HELLO).aclose()
+        gc.collect()
+
+    assert server.requests == []
+
+
+async def test_a_finished_answer_leaves_its_connection_to_the_next() -> None:
+    """Calls share a pool: answers one after another use one connection."""
+    async with ScriptedServer(Script.stream("Hi")) as server, AutonomousAI(server.url) as provider:
+        for _ in range(3):
+            await provider.create_async_generator("llama", HELLO, stream=True).text()
+
+    assert (len(server.requests), server.connections) == (3, 1)
+
+
+async def test_closing_twice_and_late_is_harmless() -> None:
+    """aclose() may come again, and after the end."""
+    async with ScriptedServer() as server, AutonomousAI(server.url) as provider:
+        result = provider.create_async_generator("llama", HELLO)
+        text = await result.text()
+        await result.aclose()
+        await result.aclose()
+
+    assert text == "Hello world"
+
+
+async def test_reading_twice_is_refused() -> None:
+    """An answer is read once; batches of one that is being read are refused in words."""
+    async with ScriptedServer() as server, AutonomousAI(server.url) as provider:
+        result = provider.create_async_generator("llama", HELLO)
+        await result.text()
+        with pytest.raises(RuntimeError, match="make a new one"):
+            result.batches()
+
+
+def test_the_loops_end_closes_the_default_instance() -> None:
+    """Two event loops one after another, and no close: nothing warns, not even with every warning an error."""
+    code = """
+import asyncio, os
+from autonomousai import AutonomousAI
+from autonomousai.testing import ScriptedServer
+
+async def main():
+    async with ScriptedServer() as server:
+        os.environ["AUTONOMOUSAI_BASE_URL"] = server.url
+        async for chunk in AutonomousAI.create_async_generator("llama", [{"role": "user", "content": "x"}]):
+            print(chunk, end="")
+
+asyncio.run(main())
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("Hello worldHello world", "", 0)

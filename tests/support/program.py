@@ -1,0 +1,109 @@
+"""The program itself, as a child process: through pipes, and on a pseudo-terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import pexpect
+
+PROGRAM = (sys.executable, "-m", "autonomousai")
+
+#: Generous: a machine that is busy elsewhere must not fail a test.
+PATIENCE = 120
+
+UP, ENTER, CTRL_C, CTRL_D, ALT_ENTER, TAB = "\x1b[A", "\r", "\x03", "\x04", "\x1b\r", "\t"
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+class Ended(NamedTuple):
+    """How a program ended, and what it wrote."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """A newcomer's environment: an empty home, and nothing of ours."""
+
+
+async def start(
+    *arguments: str | bytes, env: Mapping[str, str], program: tuple[str, ...] = PROGRAM, **options: Any
+) -> asyncio.subprocess.Process:
+    """Start the program with pipes."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        *program, *arguments, env=env, **{"stdin": asyncio.subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, **options}
+    )
+
+
+async def finish(process: asyncio.subprocess.Process, given: bytes | None = None) -> Ended:
+    """Wait for its end."""
+    out, err = await asyncio.wait_for(process.communicate(given), PATIENCE)
+    return Ended(process.returncode, (out or b"").decode(), (err or b"").decode())
+
+
+async def run(*arguments: str | bytes, env: Mapping[str, str], given: bytes | None = None, **options: Any) -> Ended:
+    """Run the program to its end; *given*: its standard input."""
+    if given is not None:
+        options["stdin"] = asyncio.subprocess.PIPE
+    return await finish(await start(*arguments, env=env, **options), given)
+
+
+class OnTerminal:
+    """The program on a terminal of 100 columns: ``async with OnTerminal("chat", env=env) as terminal``."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str], program: tuple[str, ...] = PROGRAM) -> None:
+        self._command = [*program, *arguments]
+        self._env = {**env, "PROMPT_TOOLKIT_NO_CPR": "1"}
+        self.child: pexpect.spawn[str]
+
+    async def __aenter__(self) -> Self:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of a fork beside threads: the child execs at once
+            self.child = pexpect.spawn(
+                self._command[0],
+                self._command[1:],
+                env=self._env,
+                dimensions=(40, 100),
+                timeout=PATIENCE,
+                encoding="utf-8",
+                codec_errors="replace",
+            )
+        self.child.delaybeforesend = None
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.child.close(force=True)
+
+    async def sees(self, text: str) -> str:
+        """Wait until *text* is on the screen, and return what came before it."""
+        await asyncio.to_thread(self.child.expect_exact, text)
+        return str(self.child.before)
+
+    def types(self, text: str, *, key: str = ENTER) -> None:
+        """Type *text* and press *key*."""
+        self.child.send(text + key)
+
+    async def ends(self) -> tuple[int | None, str]:
+        """Wait for the end; the exit code, and what was shown since the last look."""
+        await asyncio.to_thread(self.child.expect_exact, pexpect.EOF)
+        shown = str(self.child.before)
+        await asyncio.to_thread(self.child.wait)
+        return self.child.exitstatus, shown
+
+
+def plain(shown: str) -> str:
+    """What was shown, without escape sequences and with simple newlines."""
+    return _ESCAPES.sub("", shown).replace("\r\n", "\n").replace("\r", "")

@@ -1,0 +1,32 @@
+"""Certificates of an authority that exists for one test run alone."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+
+import trustme
+
+
+@cache
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(*names: str) -> ssl.SSLContext:
+    """A server's TLS context for *names*, by default loopback's, signed by the `authority`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    """A client's TLS context that trusts the `authority` and nobody else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority().configure_trust(context)
+    return context
+
+
+def authority_pem() -> bytes:
+    """The authority's certificate, for a file that SSL_CERT_FILE names."""
+    return authority().cert_pem.bytes()
