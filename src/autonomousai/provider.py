@@ -173,6 +173,9 @@ class AsyncGeneratorProvider(ABC):
     supports_system_message: bool = True
     supports_message_history: bool = True
 
+    #: Whether the same request with the same ``seed`` is answered with the same bytes: then a broken answer can be had again.
+    repeats: bool = False
+
     #: gpt4free's callers read these four of a provider, and `get_dict`: with them ours can be handed to its client.
     needs_auth: bool = False
     use_stream_timeout: bool = True
@@ -201,6 +204,16 @@ class AsyncGeneratorProvider(ABC):
     ) -> Iterator[Chunk]:
         """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
         return blocking(self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+
+    async def continues(self) -> bool:
+        """Whether `create_continuation` can be used."""
+        return False
+
+    def create_continuation(
+        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
+    ) -> AsyncResult:
+        """The rest of an answer that begins with *text*: streamed, and without *text* itself."""
+        raise NotImplementedError(f"{type(self).__name__} cannot continue an answer")
 
     async def start(self) -> None:  # noqa: B027  nothing to do is the usual case
         """Make ready what can be made ready before the first request. A provider that needs nothing does nothing."""

@@ -16,7 +16,6 @@ from autonomousai.errors import (
     ModelNotFoundError,
     ProviderError,
     StatusError,
-    StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
 from autonomousai.events import Started
@@ -164,15 +163,6 @@ async def test_a_prompt_too_long_for_all_is_told_as_it_is() -> None:
     outcome, _ = await attempts_of(gateway(ScriptedProvider([too_long]), ScriptedProvider(), contexts=(4096, 4096)))
 
     assert outcome is too_long
-
-
-async def test_nothing_is_asked_again_once_text_was_delivered() -> None:
-    """After the first text an error is an error, with the partial text."""
-    broken = ScriptedProvider([Started("m"), "Hel", StreamError("gone", retryable=True)])
-    outcome, attempts = await attempts_of(gateway(broken, ScriptedProvider(answer("B"))))
-
-    assert isinstance(outcome, StreamError)
-    assert (outcome.partial, attempts) == ("Hel", [("u0", "stream_error")])
 
 
 async def test_a_role_alone_is_not_an_answer() -> None:

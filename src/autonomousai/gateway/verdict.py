@@ -17,6 +17,7 @@ from ..errors import (
 )
 from ..errors import TimeoutError as ClockError
 from ..events import Attempt
+from ..wire.faults import as_gateway_error
 
 
 class Verdict(Enum):
@@ -118,6 +119,8 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
             code="upstreams_failed",
         )
         error.__cause__ = errors[0]
+    if isinstance(error, StatusError):
+        error = as_gateway_error(error)
     if isinstance(error, HTTPError):
         error.attempts = tuple(attempts)
     return error

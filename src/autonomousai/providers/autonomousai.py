@@ -124,6 +124,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             stream=stream,
             proxy=options.proxy,
             retries=options.retries,
+            api_key=options.api_key,
         )
         return AsyncResult(partial(self._ask, exchange))
 

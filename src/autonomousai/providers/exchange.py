@@ -38,7 +38,8 @@ _CONNECT_BACKOFF = 0.1
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone."""
+    """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
+    ``api_key``: so that no error repeats it."""
 
     url: str
     headers: Mapping[str, str]
@@ -47,6 +48,7 @@ class Exchange(msgspec.Struct, frozen=True):
     stream: bool
     proxy: Proxy | None = None
     retries: int | None = None
+    api_key: str | None = None
 
 
 async def ask(pool: HttpPool, exchange: Exchange) -> AsyncGenerator[Batch]:
@@ -96,7 +98,7 @@ async def _ask_once(pool: HttpPool, exchange: Exchange, deadline: float) -> Asyn
     )
     try:
         if response.status >= 300:
-            raise await _refusal(response, exchange.url)
+            raise await _refusal(response, exchange.api_key)
         batches = _read_answer(response)
         if not exchange.stream:
             batches = _whole(batches)
@@ -110,14 +112,15 @@ async def _ask_once(pool: HttpPool, exchange: Exchange, deadline: float) -> Asyn
         await response.aclose()
 
 
-async def _refusal(response: HttpResponse, url: str) -> HTTPError:
+async def _refusal(response: HttpResponse, api_key: str | None) -> HTTPError:
     if response.status < 400:
         target = response.headers.get("Location", "another address")
         return HTTPError(
             f"the server redirects to {target[:200]} (status {response.status}); use the address that it means as base_url",
             status=response.status,
         )
-    return read_error(response.status, await response.read(_ERROR_BODY), response.headers)
+    secrets = (api_key,) if api_key else ()
+    return read_error(response.status, await response.read(_ERROR_BODY), response.headers, secrets=secrets)
 
 
 async def _read_answer(response: HttpResponse) -> AsyncGenerator[Batch]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from ..config import Clocks
-from ..errors import StreamError
+from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Messages
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance
 from ..wire.faults import read_error
@@ -22,13 +23,28 @@ from .proxy import Proxy, check_base_url
 
 _LISTING = 16 * 1024 * 1024
 
+Prefill: TypeAlias = Literal["yes", "no", "auto"]
+
+#: Servers that say who they are in their list of models, and what they want in a request that continues an answer.
+_SELF_DESCRIBED: dict[str, dict[str, Any]] = {
+    "vllm": {"continue_final_message": True, "add_generation_prompt": False},
+    "llamacpp": {},
+}
+
+#: The probe: who continues says six next; who begins anew, or repeats the beginning, says something else.
+_PROBE: Messages = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
+_PROBE_BEGUN = "one two three four five"
+_PROBE_NEXT = "six"
+_PROBE_SECONDS = 20
+
 
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``.
 
     ``base_url``: usually ends in ``/v1``. ``api_key``: sent as bearer key. ``model``: the name to send upstream instead of the
     caller's. ``models``: the names that callers may use; without any, every name is passed on. ``uds``: the Unix socket that
-    the server listens on, where it does. The other options are those of `AutonomousAI`.
+    the server listens on, where it does. ``prefill``: whether the server continues a final message of the assistant, "yes" or
+    "no"; "auto" finds out when it matters. The other options are those of `AutonomousAI`.
     """
 
     def __init__(
@@ -43,6 +59,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         headers: Mapping[str, str] | None = None,
         retries: int | None = None,
         vision: bool = False,
+        prefill: Prefill = "auto",
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
@@ -52,6 +69,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
+        self._prefill = prefill
+        self._continuing: dict[str, Any] | None = {} if prefill == "yes" else None
+        self._asking = asyncio.Lock()
         self._options = Options(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
             headers=dict(headers or {}),
@@ -84,8 +104,47 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             stream=stream,
             proxy=options.proxy,
             retries=options.retries,
+            api_key=options.api_key,
         )
         return AsyncResult(partial(self._ask, exchange))
+
+    async def continues(self) -> bool:
+        """Whether the server continues an answer from its beginning: as configured, as it says of itself, or as it does when it
+        is tried with a text whose next word is beyond doubt. What was found out is kept; a server that is away is asked again.
+        """
+        if self._prefill == "auto" and self._continuing is None:
+            async with self._asking:
+                try:
+                    await self._find_out()
+                except HTTPError:
+                    return False
+        return self._continuing is not None
+
+    async def _find_out(self) -> None:
+        owners = {str(entry.owned_by) for entry in await self._list()}
+        for owner, fields in _SELF_DESCRIBED.items():
+            if owner in owners:
+                self._continuing = fields
+                return
+        self._continuing = {}
+        try:
+            text = await self.create_continuation(
+                self.default_model, _PROBE, _PROBE_BEGUN, temperature=0, max_tokens=8, timeout={"total": _PROBE_SECONDS}
+            ).text()
+        except HTTPError as error:
+            self._continuing = None
+            if isinstance(error, StatusError) and not error.retryable:
+                self._prefill = "no"  # it does not accept such a request
+            raise
+        if not text.strip().lower().startswith(_PROBE_NEXT):
+            self._continuing, self._prefill = None, "no"
+
+    def create_continuation(
+        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
+    ) -> AsyncResult:
+        """The rest of an answer that begins with *text*; only where `continues`."""
+        begun = [*messages, {"role": "assistant", "content": text}]
+        return self.create_async_generator(model, begun, proxy=proxy, stream=True, **(self._continuing or {}), **kwargs)
 
     def _headers(self, options: Options) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}
@@ -98,10 +157,12 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""
-        body = await self.fetch("/models")
+        return [entry.id for entry in await self._list()]
+
+    async def _list(self) -> list[_Entry]:
         try:
-            return [entry.id for entry in msgspec.json.decode(body, type=_Listing).data]
-        except msgspec.DecodeError as error:
+            return msgspec.json.decode(await self.fetch("/models"), type=_Listing).data
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StreamError(f"the server's list of models cannot be read: {error}", status=200) from None
 
     async def fetch(self, path: str) -> bytes:
@@ -122,6 +183,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
 class _Entry(msgspec.Struct):
     id: str
+    owned_by: Any = None
 
 
 class _Listing(msgspec.Struct):

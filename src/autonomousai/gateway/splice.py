@@ -1,0 +1,125 @@
+"""Joining a second stream to what was delivered of a first: pure, events in and events out. Never a blend: where the second
+does not repeat the first byte for byte, it is `DivergedError`."""
+
+from __future__ import annotations
+
+from ..events import Batch, FinishReason, Reasoning, ToolCallDelta
+
+#: Characters at the end of a text in which the last whole word is looked for.
+_WORD = 64
+
+
+class DivergedError(Exception):
+    """The second stream is not the first one again."""
+
+
+class Delivered:
+    """What a caller has been given so far."""
+
+    def __init__(self) -> None:
+        self.deltas = 0
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self.calls: dict[int, list[str]] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Note what was delivered."""
+        texts = [event for event in batch if type(event) is str]
+        self._texts += texts
+        self.deltas += len(texts)
+        if len(texts) < len(batch):
+            for event in batch:
+                if type(event) is Reasoning:
+                    self._reasoning.append(event.text)
+                    self.deltas += 1
+                elif type(event) is ToolCallDelta:
+                    self.calls.setdefault(event.index, []).append(event.arguments)
+                    self.deltas += 1
+
+    def __bool__(self) -> bool:
+        return self.deltas > 0
+
+    @property
+    def text(self) -> str:
+        """The text, whole."""
+        if len(self._texts) > 1:
+            self._texts = ["".join(self._texts)]
+        return self._texts[0] if self._texts else ""
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning, whole."""
+        return "".join(self._reasoning)
+
+
+class Repetition:
+    """Swallows a stream as long as it repeats what was delivered, and lets through what comes after.
+
+    ``text``: what of the text will come again; by default all of it. Reasoning and tool calls come again whole, except where
+    the stream continues the text.
+    """
+
+    def __init__(self, delivered: Delivered, *, text: str | None = None) -> None:
+        continued = text is not None
+        self._made_of = (delivered, text)
+        self._text = delivered.text if text is None else text
+        self._reasoning = "" if continued else delivered.reasoning
+        self._calls = {} if continued else {index: "".join(pieces) for index, pieces in delivered.calls.items()}
+        self._known = set(self._calls)
+
+    def anew(self) -> Repetition:
+        """The same from its beginning, for another try."""
+        delivered, text = self._made_of
+        return Repetition(delivered, text=text)
+
+    def feed(self, batch: Batch) -> Batch:
+        """What of *batch* is new. Raises `DivergedError`, before anything of the batch counts."""
+        if not (self._text or self._reasoning or self._known):
+            return batch
+        fresh: Batch = []
+        for event in batch:
+            if type(event) is str:
+                self._text, rest = _swallow(self._text, event)
+                if rest:
+                    fresh.append(rest)
+            elif type(event) is Reasoning:
+                self._reasoning, rest = _swallow(self._reasoning, event.text)
+                if rest:
+                    fresh.append(Reasoning(rest))
+            elif type(event) is ToolCallDelta and event.index in self._known:
+                self._calls[event.index], rest = _swallow(self._calls[event.index], event.arguments)
+                if rest:
+                    # Its id and name were delivered; a second generation draws another id.
+                    fresh.append(ToolCallDelta(event.index, None, None, rest))
+            else:
+                if type(event) is FinishReason and (self._text or self._reasoning or any(self._calls.values())):
+                    raise DivergedError  # it ended before it had repeated everything
+                fresh.append(event)
+        return fresh
+
+
+def _swallow(expected: str, piece: str) -> tuple[str, str]:
+    """What is still expected after *piece*, and what of it is new."""
+    if len(piece) <= len(expected):
+        if not expected.startswith(piece):
+            raise DivergedError
+        return expected[len(piece) :], ""
+    if not piece.startswith(expected):
+        raise DivergedError
+    return "", piece[len(expected) :]
+
+
+def to_last_whole_word(text: str) -> tuple[str, str]:
+    """*text* up to the end of its last word that is certainly whole, and the rest, which a continuation will repeat.
+
+    Models stumble over half a word, and continue a final space with nonsense; so the rest begins with the white space before
+    the last word. Where no word ends in the last 64 characters (some scripts have no spaces), all but final white space is
+    the text.
+    """
+    kept = text.rstrip()
+    if kept != text:
+        return kept, text[len(kept) :]
+    start = max(0, len(text) - _WORD)
+    cut = max((at for at in range(start, len(text)) if text[at].isspace()), default=-1)
+    kept = text[:cut].rstrip() if cut > 0 else ""
+    return (kept, text[len(kept) :]) if kept else (text, "")

@@ -1,0 +1,331 @@
+"""One request's way along its route: who is asked, again or next, and how an answer that breaks half-way is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..config import RescueConfig, RetryConfig
+from ..errors import HTTPError, ProviderError
+from ..events import Attempt, Batch, FinishReason, Messages, Report, Splice, Started, Usage
+from ..provider import AsyncResult
+from ..retry import backoff
+from .splice import Delivered, DivergedError, Repetition, to_last_whole_word
+from .upstream import Upstream
+from .verdict import Verdict, describe, is_upstreams_fault, judge, unanswered
+
+#: Seconds that an upstream may ask us to wait while there is another one that could be asked now.
+_PATIENCE = 2.0
+
+#: Rescues of one answer. Each of them brought something, so that this only ends what would go on for ever.
+_MOST_RESCUES = 20
+
+
+class Question(NamedTuple):
+    """What is asked, whoever answers."""
+
+    model: str
+    messages: Messages
+    proxy: str | None
+    fields: Mapping[str, Any]
+
+    def ask(self, upstream: Upstream, seconds: float) -> AsyncResult:
+        """The whole answer from *upstream*, within *seconds*."""
+        return upstream.provider.create_async_generator(
+            self.model, self.messages, proxy=self.proxy, stream=True, **self.fields, timeout={"total": seconds}
+        )
+
+    def seeded(self) -> Question:
+        """The same with a seed, so that an engine that repeats itself can be asked for the same answer again."""
+        return self if self.fields.get("seed") is not None else self.with_fields(seed=random.getrandbits(31))
+
+    def with_fields(self, **fields: Any) -> Question:
+        return self._replace(fields={**self.fields, **fields})
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether a continuation makes sense: not in the middle of a tool call or of constrained JSON."""
+        response_format = self.fields.get("response_format")
+        constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
+        return not constrained and not self.fields.get("tools")
+
+
+class Way(NamedTuple):
+    """One way on after a break: whom to ask, how, and what of the answer will come again."""
+
+    upstream: Upstream
+    ask: Callable[[Upstream, float], AsyncResult]
+    repetition: Repetition
+
+
+class Walk:
+    """One request's way along its route."""
+
+    def __init__(
+        self,
+        question: Question,
+        route: Sequence[Upstream],
+        report: Report,
+        *,
+        retry: RetryConfig,
+        rescue: RescueConfig,
+        total: float,
+    ) -> None:
+        repeatable = any(upstream.provider.repeats for upstream in route)
+        self._question = question
+        self._seeded = question.seeded() if repeatable else question
+        self._route = route
+        self._report = report
+        self._retry = retry
+        self._rescue = rescue
+        self._total = total
+        self._deadline = 0.0
+        self._errors: list[ProviderError] = []
+        self._longer_than = 0
+        self._delivered = Delivered()
+        #: Deltas that were generated and are not in the last upstream's own count.
+        self._spent = 0
+        #: Who generated all of what was delivered, so that it could do so again.
+        self._author: Upstream | None = None
+
+    async def batches(self) -> AsyncGenerator[Batch]:
+        """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it."""
+        self._deadline = asyncio.get_running_loop().time() + self._total
+        first = self._along_the_route()
+        try:
+            async for batch in first:
+                yield batch
+            return
+        except ProviderError as error:
+            cause = error
+            if not self._delivered or not _is_rescuable(error):
+                raise
+        finally:
+            await first.aclose()
+        for _ in range(_MOST_RESCUES):
+            before = self._delivered.deltas
+            rest = self._rest(cause)
+            try:
+                async for batch in rest:
+                    yield batch
+                return
+            except ProviderError as error:
+                if self._delivered.deltas == before or not _is_rescuable(error):
+                    raise
+            finally:
+                await rest.aclose()
+        raise cause
+
+    # ---- before anything was delivered
+
+    async def _along_the_route(self) -> AsyncGenerator[Batch]:
+        for upstream in self._route:
+            upstream.budget.request()
+            question = self._seeded if upstream.provider.repeats else self._question
+            delay: float | None = 0.0
+            tries = 0
+            while delay is not None and self._fits(upstream) and upstream.breaker.admit():
+                tries += 1
+                answer = self._attempt(upstream, question.ask, None)
+                try:
+                    async for batch in answer:
+                        self._author = upstream
+                        yield batch
+                    return
+                except ProviderError as error:
+                    verdict = judge(error)
+                    if self._author is not None or verdict is Verdict.ANSWER:
+                        raise
+                    self._errors.append(error)
+                    if verdict is Verdict.TOO_LONG:
+                        self._longer_than = max(self._longer_than, upstream.context or 0)
+                    delay = self._delay(upstream, error, verdict, tries)
+                finally:
+                    await answer.aclose()
+                delay = await self._wait(delay)
+        waits = min((upstream.breaker.wait() for upstream in self._route), default=0.0)
+        raise unanswered(self._question.model, self._errors, self._report.attempts, waits)
+
+    def _fits(self, upstream: Upstream) -> bool:
+        """A prompt that was too long elsewhere goes on only where more fits, or where nobody knows."""
+        return not self._longer_than or upstream.context is None or upstream.context > self._longer_than
+
+    def _delay(self, upstream: Upstream, error: ProviderError, verdict: Verdict, tries: int) -> float | None:
+        """Seconds before the same upstream is asked again, or None where the next one is better."""
+        last = upstream is self._route[-1]
+        again = verdict is Verdict.AGAIN or (verdict is Verdict.SILENT and last)
+        if not again or tries >= self._retry.attempts or not upstream.budget.spend():
+            return None
+        asked = error.retry_after if isinstance(error, HTTPError) else None
+        if asked is not None and asked > _PATIENCE and not last:
+            return None
+        return backoff(tries, base=self._retry.backoff, retry_after=asked)
+
+    async def _wait(self, delay: float | None) -> float | None:
+        """Wait that long; None where there is nothing to wait for, or no time left to wait."""
+        if delay is None or asyncio.get_running_loop().time() + delay >= self._deadline:
+            return None
+        await asyncio.sleep(delay)
+        return delay
+
+    # ---- after something was delivered
+
+    async def _rest(self, cause: ProviderError) -> AsyncGenerator[Batch]:
+        """What is still missing, by the first way that brings it. Raises *cause* where none does."""
+        before = self._delivered.deltas
+        broken = self._report.upstream or ""
+        offset = len(self._delivered.text)
+        for way in await self._ways():
+            for tries in range(1, self._retry.attempts + 1):
+                if not way.upstream.breaker.admit():
+                    break
+                answer = self._attempt(way.upstream, way.ask, way.repetition)
+                spliced = False
+                try:
+                    async for batch in answer:
+                        if not spliced:
+                            spliced = True
+                            self._report.splices.append(Splice(offset, broken, way.upstream.name))
+                        yield batch
+                    return
+                except DivergedError:
+                    break
+                except ProviderError as error:
+                    if self._delivered.deltas > before:
+                        raise
+                    delay = self._delay(way.upstream, error, judge(error), tries)
+                finally:
+                    await answer.aclose()
+                if await self._wait(delay) is None:
+                    break
+                way = way._replace(repetition=way.repetition.anew())
+        raise cause
+
+    async def _ways(self) -> list[Way]:
+        """The ways on, the best first: the exact one while it is cheap, then a continuation, then a generation from anew."""
+        author, delivered = self._author, self._delivered
+        again: list[Way] = []
+        if author is not None and author.provider.repeats:
+            again = [Way(author, self._seeded.ask, Repetition(delivered))]
+        ways = list(again) if delivered.deltas <= self._rescue.exact_tokens else []
+        if self._question.is_prose and not delivered.calls and delivered.text:
+            for upstream in self._route:
+                if await upstream.provider.continues():
+                    ways += self._continuations(upstream)
+        ways += [way for way in again if way not in ways]
+        for upstream in self._route:
+            if upstream is not author or not upstream.provider.repeats:
+                question = self._seeded if upstream.provider.repeats else self._question
+                ways.append(Way(upstream, question.ask, Repetition(delivered)))
+        return ways
+
+    def _continuations(self, upstream: Upstream) -> list[Way]:
+        """From the last whole word on; and, should the model not repeat the rest of the last one, from the very end."""
+        text = self._delivered.text
+        kept, rest = to_last_whole_word(text)
+        ways = [self._continuation(upstream, kept, rest)]
+        if rest and not text[-1:].isspace():
+            ways.append(self._continuation(upstream, text, ""))
+        return ways
+
+    def _continuation(self, upstream: Upstream, kept: str, rest: str) -> Way:
+        question = self._question
+        limit = question.fields.get("max_tokens")
+        if isinstance(limit, int):
+            question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas))
+
+        def ask(upstream: Upstream, seconds: float) -> AsyncResult:
+            return upstream.provider.create_continuation(
+                question.model, question.messages, kept, proxy=question.proxy, **question.fields, timeout={"total": seconds}
+            )
+
+        return Way(upstream, ask, Repetition(self._delivered, text=rest))
+
+    # ---- one try
+
+    async def _attempt(
+        self, upstream: Upstream, ask: Callable[[Upstream, float], AsyncResult], repetition: Repetition | None
+    ) -> AsyncGenerator[Batch]:
+        """One try. `Started` is held back until there is something to deliver: until then another upstream may still answer.
+        However it ends is noted in the report, and told to the upstream's breaker."""
+        loop = asyncio.get_running_loop()
+        began = time.monotonic()
+        trial = _Trial(upstream, self._report, began)
+        generated = 0
+        try:
+            batches = ask(upstream, max(self._deadline - loop.time(), 0.001)).batches()
+            started: Started | None = None
+            opened = repetition is not None
+            try:
+                async for batch in batches:
+                    if type(first := batch[0]) is Started:
+                        started = first
+                        batch = batch[1:]
+                    generated += len(batch)
+                    if repetition is not None:
+                        batch = repetition.feed(batch)
+                    if not batch:
+                        continue
+                    if type(finish := batch[-1]) is FinishReason:
+                        trial.settle("ok", 200, upstream.breaker.success)
+                        batch[-1] = self._with_all_usage(finish)
+                    self._report.upstream = upstream.name
+                    self._delivered.add(batch)
+                    if not opened:
+                        opened = True
+                        batch = [Started(None if started is None else started.model, upstream.name), *batch]
+                    yield batch
+            finally:
+                await batches.aclose()
+        except DivergedError:
+            trial.settle("diverged", 200, upstream.breaker.success)
+            raise
+        except ProviderError as error:
+            trial.settle(*describe(error), upstream.breaker.failure if is_upstreams_fault(error) else upstream.breaker.success)
+            raise
+        finally:
+            self._spent += generated
+            trial.settle("left", None, upstream.breaker.abandon)
+
+    def _with_all_usage(self, finish: FinishReason) -> FinishReason:
+        """The finish reason with the tokens of the tries before it added: what was generated was generated."""
+        if not self._spent or finish.usage is None:
+            return finish
+        usage = finish.usage
+        return FinishReason(
+            finish.reason,
+            finish.evidence,
+            Usage(
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens + self._spent,
+                total_tokens=usage.total_tokens + self._spent,
+                cached_tokens=usage.cached_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+            ),
+            finish.model,
+        )
+
+
+class _Trial:
+    """How a try ended: said once, in the report and to the breaker. What is said first counts."""
+
+    def __init__(self, upstream: Upstream, report: Report, began: float) -> None:
+        self._upstream = upstream
+        self._report = report
+        self._began = began
+        self._settled = False
+
+    def settle(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
+        if not self._settled:
+            self._settled = True
+            milliseconds = int((time.monotonic() - self._began) * 1000)
+            self._report.attempts.append(Attempt(self._upstream.name, outcome, status, milliseconds))
+            tell()
+
+
+def _is_rescuable(error: ProviderError) -> bool:
+    """Whether the rest of an answer may be looked for elsewhere: a rejection in mid-answer is part of the answer."""
+    return judge(error) is not Verdict.ANSWER

@@ -1,0 +1,264 @@
+"""An answer that breaks half-way is finished: exactly, or by continuing it, or not at all; never by a blend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from autonomousai.config import RescueConfig, RetryConfig
+from autonomousai.errors import (
+    HTTPError,
+    IncompleteStreamError,
+    ProviderError,
+    StatusError,
+    StreamError,
+    TimeoutError,  # noqa: A004  the contract's own name
+)
+from autonomousai.events import FinishReason, Messages, Splice, Started, ToolCallDelta, ToolCalls, Usage
+from autonomousai.gateway import Gateway, Upstream
+from autonomousai.provider import AsyncResult
+from autonomousai.testing import ScriptedProvider, answer
+
+HELLO = [{"role": "user", "content": "Hello"}]
+WHOLE = ("The", " sky", " is", " blue", ".")
+WORDS = "".join(WHOLE)
+CUT = (Started("m"), *WHOLE[:3], IncompleteStreamError())
+
+
+class Repeating(ScriptedProvider):
+    """One that gives the same bytes again, as its script says."""
+
+    repeats = True
+
+
+class Continuing(ScriptedProvider):
+    """One that can continue: a continuation plays the next script, and notes from where."""
+
+    def __init__(self, *scripts: Sequence[Any], **options: Any) -> None:
+        super().__init__(*scripts, **options)
+        self.continued: list[str] = []
+
+    async def continues(self) -> bool:
+        return True
+
+    def create_continuation(
+        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
+    ) -> AsyncResult:
+        self.continued.append(text)
+        return self.create_async_generator(model, messages, proxy=proxy, stream=True, **kwargs)
+
+
+def gateway(*providers: ScriptedProvider, exact_tokens: int = 512, attempts: int = 1) -> Gateway:
+    upstreams = [Upstream(f"u{number}", provider) for number, provider in enumerate(providers)]
+    return Gateway(
+        upstreams,
+        {"llama": [upstream.name for upstream in upstreams]},
+        retry=RetryConfig(attempts=attempts, backoff=0),
+        rescue=RescueConfig(exact_tokens=exact_tokens),
+    )
+
+
+async def read(made: Gateway, **fields: Any) -> tuple[str, ProviderError | None, AsyncResult]:
+    result = made.create_async_generator("llama", HELLO, stream=True, **fields)
+    texts: list[str] = []
+    try:
+        async for chunk in result:
+            texts.append(str(chunk))
+    except ProviderError as error:
+        return "".join(texts), error, result
+    return "".join(texts), None, result
+
+
+BREAKS: dict[str, ProviderError] = {
+    "cut": IncompleteStreamError(),
+    "reset": HTTPError("reset", retryable=True),
+    "stall": TimeoutError("idle", 1),
+    "error event": StreamError("overloaded"),
+    "unreadable event": StreamError("unreadable", retryable=True),
+}
+
+
+@pytest.mark.parametrize("cause", BREAKS.values(), ids=BREAKS)
+async def test_the_same_again_is_exact(cause: ProviderError) -> None:
+    """An upstream that repeats itself generates anew, and the caller's stream goes on where it broke."""
+    engine = Repeating([Started("m"), *WHOLE[:3], cause], answer(*WHOLE))
+
+    text, error, result = await read(gateway(engine))
+
+    assert (text, error) == (WORDS, None)
+    assert result.report is not None
+    assert [Splice(10, "u0", "u0")] == result.report.splices
+    assert [each.outcome for each in result.report.attempts][1:] == ["ok"]
+
+
+async def test_the_same_again_has_the_same_seed() -> None:
+    """A seed is drawn where the caller gave none, so that there is a same again; a caller's own is kept."""
+    engine = Repeating(CUT, answer(*WHOLE))
+    await read(gateway(engine))
+    drawn = [call.kwargs["seed"] for call in engine.calls]
+
+    other = Repeating(CUT, answer(*WHOLE))
+    await read(gateway(other), seed=7)
+
+    assert drawn[0] == drawn[1]
+    assert isinstance(drawn[0], int)
+    assert [7, 7] == [call.kwargs["seed"] for call in other.calls]
+
+
+async def test_who_does_not_repeat_itself_gets_no_seed() -> None:
+    """A seed that the caller did not ask for goes to nobody else."""
+    provider = ScriptedProvider(answer(*WHOLE))
+
+    await read(gateway(provider, Repeating()))
+
+    assert "seed" not in provider.calls[0].kwargs
+
+
+async def test_a_second_answer_that_differs_is_never_blended() -> None:
+    """The negative: the error is the first cause, with exactly the text that was delivered."""
+    engine = Repeating(CUT, answer("The", " sky", " was", " red"))
+
+    text, error, _ = await read(gateway(engine))
+
+    assert isinstance(error, IncompleteStreamError)
+    assert (text, error.partial) == ("The sky is", "The sky is")
+
+
+async def test_a_continuation_goes_on_from_the_last_whole_word() -> None:
+    """The text up to the last whole word is handed over, and the rest of it swallowed when it comes again."""
+    provider = Continuing((Started("m"), "The sky is bl", IncompleteStreamError()), answer(" blue", "."))
+
+    text, error, result = await read(gateway(provider))
+
+    assert (text, error) == ("The sky is blue.", None)
+    assert provider.continued == ["The sky is"]
+    assert result.report is not None
+    assert [Splice(13, "u0", "u0")] == result.report.splices
+
+
+async def test_a_continuation_may_come_from_the_next_upstream() -> None:
+    """The first cannot continue: the second does, and is named as the one that answered."""
+    text, error, result = await read(gateway(ScriptedProvider(CUT), Continuing(answer(" is", " blue", "."), name="other")))
+
+    assert (text, error) == (WORDS, None)
+    assert result.report is not None
+    assert (result.report.upstream, result.report.splices) == ("u1", [Splice(10, "u0", "u1")])
+
+
+async def test_another_word_than_the_broken_one_is_not_glued_to_it() -> None:
+    """A continuation that begins with another word is refused; one from the very end is asked for instead."""
+    provider = Continuing((Started("m"), "The sky is bl", IncompleteStreamError()), answer(" red."), answer("ue."))
+
+    text, error, _ = await read(gateway(provider))
+
+    assert (text, error) == ("The sky is blue.", None)
+    assert provider.continued == ["The sky is", "The sky is bl"]
+
+
+async def test_a_long_answer_is_continued_rather_than_repeated() -> None:
+    """Past the configured number of pieces the quicker way comes first."""
+
+    class Both(Continuing):
+        repeats = True
+
+    short, long = Both(CUT, answer(*WHOLE)), Both(CUT, answer(" is", " blue", "."))
+    await read(gateway(short, exact_tokens=3))
+    await read(gateway(long, exact_tokens=2))
+
+    assert ([], ["The sky"]) == (short.continued, long.continued)
+
+
+async def test_anew_elsewhere_works_between_equals() -> None:
+    """The next upstream generates the same text: what was delivered is swallowed."""
+    text, error, result = await read(gateway(ScriptedProvider(CUT), ScriptedProvider(answer("The sky", " is blue", "."))))
+
+    assert (text, error) == (WORDS, None)
+    assert result.report is not None
+    assert [each.upstream for each in result.report.attempts][-1] == "u1"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"tools": [{}]}, {"response_format": {"type": "json_object"}}], ids=["tools", "constrained"]
+)
+async def test_constrained_answers_are_not_continued(fields: dict[str, Any]) -> None:
+    """JSON and tool calls are joined by repetition alone."""
+    provider = Continuing(CUT)
+
+    _, error, _ = await read(gateway(provider), **fields)
+
+    assert isinstance(error, IncompleteStreamError)
+    assert provider.continued == []
+
+
+async def test_tool_calls_are_joined_by_repetition() -> None:
+    """The arguments of a call go on where they broke; its id stays the first one."""
+    first = (Started("m"), ToolCallDelta(0, "call_1", "f", '{"a"'), ToolCallDelta(0, None, None, ":"), IncompleteStreamError())
+    second = answer(ToolCallDelta(0, "call_2", "f", '{"a":'), ToolCallDelta(0, None, None, "1}"), finish="tool_calls")
+    result = gateway(Repeating(first, second)).create_async_generator("llama", HELLO, stream=True, tools=[{}])
+
+    chunks = [chunk async for chunk in result]
+
+    assert isinstance(chunks[0], ToolCalls)
+    assert [("call_1", "f", '{"a":1}')] == [(call.id, call.name, call.arguments) for call in chunks[0].calls]
+
+
+async def test_an_answer_can_be_rescued_again_and_again() -> None:
+    """A stream that breaks after every word is finished all the same, each join declared."""
+    scripts = [(Started("m"), *WHOLE[:length], IncompleteStreamError()) for length in range(1, 5)]
+    engine = Repeating(*scripts, answer(*WHOLE))
+
+    text, error, result = await read(gateway(engine))
+
+    assert (text, error) == (WORDS, None)
+    assert result.report is not None
+    assert [3, 7, 10, 15] == [splice.offset for splice in result.report.splices]
+
+
+async def test_an_engine_that_comes_back_late_is_waited_for() -> None:
+    """A rescue that fails to begin is tried again like any other request."""
+    engine = Repeating(CUT, (HTTPError("still down", retryable=True),), answer(*WHOLE))
+
+    text, error, _ = await read(gateway(engine, attempts=3))
+
+    assert (text, error) == (WORDS, None)
+
+
+async def test_a_rejection_in_mid_answer_is_part_of_the_answer() -> None:
+    """A content filter that cuts in is not worked around."""
+    rejection = StreamError("filtered", code="content_filter")
+    provider, other = Repeating((Started("m"), "The", rejection), answer(*WHOLE)), Continuing()
+
+    text, error, _ = await read(gateway(provider, other))
+
+    assert (text, error, len(provider.calls), other.continued) == ("The", rejection, 1, [])
+
+
+async def test_a_refused_continuation_never_reaches_the_caller() -> None:
+    """An upstream that rejects the prefill is passed over; the caller hears of the first cause alone."""
+    refusing = Continuing((StatusError("prefill is not supported", status=400),))
+
+    _, error, _ = await read(gateway(ScriptedProvider(CUT), refusing))
+
+    assert isinstance(error, IncompleteStreamError)
+    assert error.partial == "The sky is"
+
+
+async def test_usage_adds_up_what_was_generated() -> None:
+    """The pieces of the broken try count too."""
+    engine = Repeating(CUT, answer(*WHOLE, usage=Usage(10, 5, 15)))
+
+    _, _, result = await read(gateway(engine))
+
+    assert isinstance(result.finish, FinishReason)
+    assert result.finish.usage == Usage(10, 8, 18)
+
+
+async def test_text_goes_out_as_it_comes() -> None:
+    """Nothing is held back for the sake of a rescue: each batch of the upstream is a batch of the gateway."""
+    result = gateway(ScriptedProvider(answer(*WHOLE))).create_async_generator("llama", HELLO, stream=True)
+
+    batches = [batch async for batch in result.batches()]
+
+    assert [["The"], [" sky"], [" is"], [" blue"], ["."]] == [batches[0][1:], *batches[1:5]]

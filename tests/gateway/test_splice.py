@@ -1,0 +1,97 @@
+"""Joining streams: what was delivered is swallowed while it repeats, and never blended with anything else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.events import Batch, FinishReason, Reasoning, ToolCallDelta
+from autonomousai.gateway.splice import Delivered, DivergedError, Repetition, to_last_whole_word
+
+STOP = FinishReason("stop", "finish_reason")
+
+
+def delivered(*events: str | Reasoning | ToolCallDelta) -> Delivered:
+    made = Delivered()
+    made.add(list(events))
+    return made
+
+
+@st.composite
+def cuts(draw: st.DrawFn, text: str) -> list[str]:
+    places = sorted(draw(st.sets(st.integers(0, len(text)))))
+    return [text[start:stop] for start, stop in zip([0, *places], [*places, len(text)], strict=True) if start < stop]
+
+
+@given(st.text(min_size=1), st.data())
+def test_a_stream_that_repeats_goes_on_where_the_first_ended(text: str, data: st.DataObject) -> None:
+    """However both were cut into pieces, the caller's text is the whole, once."""
+    at = data.draw(st.integers(0, len(text)))
+    before, again = data.draw(cuts(text[:at])), data.draw(cuts(text))
+    repetition = Repetition(delivered(*before))
+
+    fresh = [event for piece in again for event in repetition.feed([piece])]
+
+    assert text == "".join([*before, *map(str, fresh)])
+
+
+@given(st.text(min_size=1), st.text(), st.data())
+def test_another_text_is_never_blended(first: str, second: str, data: st.DataObject) -> None:
+    """Either the second begins with the first, or it is refused before anything new was let through."""
+    repetition = Repetition(delivered(first))
+    fresh: Batch = []
+    try:
+        for piece in data.draw(cuts(second)):
+            fresh += repetition.feed([piece])
+        fresh += repetition.feed([STOP])
+    except DivergedError:
+        assert fresh == []
+    else:
+        assert second == first + "".join(map(str, fresh))
+
+
+def test_one_that_ends_early_has_diverged() -> None:
+    """A second answer that is shorter than what was delivered is another answer."""
+    repetition = Repetition(delivered("Hello"))
+    repetition.feed(["Hel"])
+
+    with pytest.raises(DivergedError):
+        repetition.feed([STOP])
+
+
+def test_reasoning_and_tool_calls_are_swallowed_too() -> None:
+    """All that was delivered comes again; the ids that a second generation draws are not told."""
+    repetition = Repetition(delivered(Reasoning("hm"), "a", ToolCallDelta(0, "call_1", "f", '{"x"')))
+
+    fresh = repetition.feed(
+        [Reasoning("hmm"), "ab", ToolCallDelta(0, "call_9", "f", '{"x":1}'), ToolCallDelta(1, "c2", "g", ""), STOP]
+    )
+
+    assert fresh == [Reasoning("m"), "b", ToolCallDelta(0, None, None, ":1}"), ToolCallDelta(1, "c2", "g", ""), STOP]
+
+
+def test_a_continuation_repeats_only_the_rest_of_a_word() -> None:
+    """A stream that continues the text brings half a word again, and no reasoning."""
+    repetition = Repetition(delivered(Reasoning("hm"), "The sky is bl"), text=" bl")
+
+    assert repetition.feed([" blu", "e."]) == ["u", "e."]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "rest"),
+    [
+        ("The sky is bl", "The sky is", " bl"),
+        ("The sky is ", "The sky is", " "),
+        ("The sky\n\n", "The sky", "\n\n"),
+        ("Hello", "Hello", ""),
+        ("Hello, w", "Hello,", " w"),
+        (" Hel", " Hel", ""),
+        ("天空是蓝色的", "天空是蓝色的", ""),
+        ("a " + "x" * 100, "a " + "x" * 100, ""),
+        ("", "", ""),
+    ],
+)
+def test_half_a_word_is_not_handed_over(text: str, kept: str, rest: str) -> None:
+    """What a continuation is given ends with a whole word; the rest is what it will repeat."""
+    assert (kept, rest) == to_last_whole_word(text)

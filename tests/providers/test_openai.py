@@ -1,0 +1,161 @@
+"""`OpenAICompatible`: what goes to a server that speaks OpenAI's chat completions, and whether it can continue an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai import ConfigError, ModelNotFoundError, OpenAICompatible, StatusError
+from autonomousai.events import Reasoning, ToolCalls
+from autonomousai.testing import Script, ScriptedServer
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def listing(owner: str, *names: str) -> Script:
+    data = [{"id": name, "object": "model", "owned_by": owner} for name in names or ("m",)]
+    return Script.status(200, json.dumps({"object": "list", "data": data}))
+
+
+async def test_the_request_is_openais() -> None:
+    """The POST goes to /chat/completions under the base URL, with the bearer key and the fields at top level."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url + "/v1/", api_key="k") as provider:
+        await provider.create_async_generator("m", HELLO, stream=True, temperature=0, top_k=3).text()
+        request = server.requests[0]
+
+    assert (request.path, request.headers["authorization"]) == ("/v1/chat/completions", "Bearer k")
+    assert request.json() == {
+        "model": "m",
+        "messages": HELLO,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0,
+        "top_k": 3,
+    }
+
+
+async def test_without_a_key_none_is_sent() -> None:
+    """No key, no Authorization header."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        await provider.create_async_generator("m", HELLO).text()
+
+    assert "authorization" not in server.requests[0].headers
+
+
+async def test_a_configured_model_replaces_the_callers() -> None:
+    """`model=` is the name that is sent, whatever was asked for."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url, model="meta/Llama") as provider:
+        await provider.create_async_generator("llama", HELLO).text()
+
+    assert server.requests[0].json()["model"] == "meta/Llama"
+
+
+async def test_with_a_list_of_models_others_are_refused() -> None:
+    """`models=` names what callers may ask for; without it every name is passed on."""
+    provider = OpenAICompatible("http://127.0.0.1:1/v1", models=["a", "b"])
+
+    with pytest.raises(ModelNotFoundError, match="a, b"):
+        provider.create_async_generator("c", HELLO)
+
+
+async def test_reasoning_and_tool_calls_are_chunks() -> None:
+    """Reasoning comes as it streams, tool calls whole before the finish reason, and neither is text."""
+    calls = [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": '{"a"'}}]
+    more = [{"index": 0, "function": {"arguments": ":1}"}}]
+    script = Script.stream({"reasoning_content": "hm"}, {"tool_calls": calls}, {"tool_calls": more}, finish="tool_calls")
+    async with ScriptedServer(script) as server, OpenAICompatible(server.url) as provider:
+        chunks = [chunk async for chunk in provider.create_async_generator("m", HELLO, stream=True)]
+
+    assert isinstance(chunks[0], Reasoning)
+    assert isinstance(chunks[1], ToolCalls)
+    assert ("hm", "c1", "f", '{"a":1}') == (
+        chunks[0].text,
+        chunks[1].calls[0].id,
+        chunks[1].calls[0].name,
+        chunks[1].calls[0].arguments,
+    )
+    assert "".join(map(str, chunks)) == ""
+
+
+async def test_the_servers_models_can_be_listed() -> None:
+    """fetch_models() gives the names at /models."""
+    async with ScriptedServer(listing("me", "a", "b")) as server, OpenAICompatible(server.url + "/v1") as provider:
+        names = await provider.fetch_models()
+
+    assert (names, server.requests[0].path) == (["a", "b"], "/v1/models")
+
+
+async def test_an_error_does_not_repeat_the_key() -> None:
+    """A server that quotes the key back does not get it into our message."""
+    script = Script.status(401, {"error": {"message": "bad key very-secret-key"}})
+    async with ScriptedServer(script) as server, OpenAICompatible(server.url, api_key="very-secret-key") as provider:
+        with pytest.raises(StatusError) as caught:
+            await provider.create_async_generator("m", HELLO).text()
+
+    assert "very-secret-key" not in str(caught.value) + caught.value.body
+
+
+def test_a_bad_base_url_is_a_config_error() -> None:
+    """The address is checked when the provider is made."""
+    with pytest.raises(ConfigError, match="base_url"):
+        OpenAICompatible("localhost:8000")
+
+
+# Whether it continues
+
+
+async def found(*chat: Any, owner: str = "library", prefill: Any = "auto") -> tuple[bool, list[dict[str, Any]]]:
+    async with ScriptedServer() as server, OpenAICompatible(server.url, prefill=prefill) as provider:
+        server.play(listing(owner), path="/models")
+        server.play(*chat)
+        answers = {await provider.continues() for _ in range(2)}
+        asked = [request.json() for request in server.requests if request.method == "POST"]
+    assert len(answers) == 1
+    return answers.pop(), asked
+
+
+@pytest.mark.parametrize("owner", ["vllm", "llamacpp"])
+async def test_servers_that_say_who_they_are_are_believed(owner: str) -> None:
+    """vLLM and llama-server are known to continue: no probe is sent."""
+    assert await found(owner=owner) == (True, [])
+
+
+async def test_vllm_is_told_to_continue() -> None:
+    """vLLM wants two flags, or it would begin a new message."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        server.play(listing("vllm"), path="/models")
+        await provider.continues()
+        await provider.create_continuation("m", HELLO, "The sky is").text()
+        sent = server.requests[-1].json()
+
+    assert sent["messages"] == [*HELLO, {"role": "assistant", "content": "The sky is"}]
+    assert (sent["continue_final_message"], sent["add_generation_prompt"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "continues"),
+    [(" six seven", True), ("six", True), ("one two three", False), ("Sure! Here you go: one", False), ("", False)],
+    ids=["continues", "without a space", "repeats the beginning", "begins anew", "says nothing"],
+)
+async def test_others_are_probed_once(said: str, continues: bool) -> None:
+    """One who begins anew, or repeats the beginning, is not taken for one who continues; and nobody is probed twice."""
+    answer, asked = await found(Script.stream(said))
+
+    assert (answer, len(asked)) == (continues, 1)
+
+
+async def test_a_refusal_is_an_answer_and_a_fault_is_none() -> None:
+    """A 400 says no for good; a server that is down is asked again when it matters."""
+    refused = await found(Script.status(400))
+    down = await found(Script.status(503))
+
+    assert (refused[0], len(refused[1])) == (False, 1)
+    assert (down[0], len(down[1])) == (False, 2)
+
+
+@pytest.mark.parametrize(("prefill", "continues"), [("yes", True), ("no", False)])
+async def test_a_configured_word_is_final(prefill: str, continues: bool) -> None:
+    """ "yes" and "no" ask nobody."""
+    assert await found(prefill=prefill) == (continues, [])
