@@ -132,8 +132,12 @@ class Splice(msgspec.Struct, frozen=True, gc=False, rename={"source": "from", "t
 
 
 class Report(msgspec.Struct, gc=False):
-    """How an answer came about: filled by a gateway while it answers, and complete with the `FinishReason` or the error."""
+    """How an answer came about: filled by a gateway while it answers, and complete with the `FinishReason` or the error.
+
+    ``seed``: what an upstream that repeats itself was asked with, where it was drawn for it.
+    """
 
     upstream: str | None = None
     attempts: list[Attempt] = []
     splices: list[Splice] = []
+    seed: int | None = None

@@ -262,3 +262,26 @@ async def test_text_goes_out_as_it_comes() -> None:
     batches = [batch async for batch in result.batches()]
 
     assert [["The"], [" sky"], [" is"], [" blue"], ["."]] == [batches[0][1:], *batches[1:5]]
+
+
+async def test_an_answer_that_broke_elsewhere_can_be_taken_over() -> None:
+    """Another gateway brings the rest of what was delivered before: by the same upstream, with the same seed."""
+    engine = Repeating(answer(*WHOLE))
+    made = gateway(ScriptedProvider(answer("other")), engine)
+
+    result = made.resume("llama", HELLO, ["The sky", " is"], author="u1", seed=7)
+    text = await result.text()
+
+    assert (text, engine.calls[0].kwargs["seed"]) == (" blue.", 7)
+    assert result.report is not None
+    assert [Splice(10, "u1", "u1")] == result.report.splices
+
+
+async def test_the_seed_that_was_drawn_is_told() -> None:
+    """Who takes an answer over elsewhere needs the seed: the report holds it from the beginning."""
+    engine = Repeating(answer(*WHOLE))
+
+    _, _, result = await read(gateway(engine))
+
+    assert result.report is not None
+    assert result.report.seed == engine.calls[0].kwargs["seed"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config import RescueConfig, RetryConfig
-from ..events import Messages, Report
+from ..events import Batch, Messages, Report
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
 from .upstream import Upstream
 from .walk import Question, Walk
@@ -53,9 +53,22 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         """Answer from the route of *model*. The result's ``report`` says which upstream it was, and what was tried."""
         name = self.get_model(model)
         report = Report()
-        question = Question(name, messages, proxy, kwargs)
-        walk = Walk(question, self.routes[name], report, retry=self._retry, rescue=self._rescue, total=self._total)
+        return AsyncResult(self._walk(Question(name, messages, proxy, kwargs), report).batches, report=report)
+
+    def resume(
+        self, model: str, messages: Messages, delivered: Batch, *, author: str | None = None, **kwargs: Any
+    ) -> AsyncResult:
+        """The rest of an answer that broke elsewhere, after *delivered*, by the ways of a rescue. ``author``: the upstream that
+        had generated all of it, so that it can be asked for the same again, with the same ``seed`` in *kwargs*."""
+        name = self.get_model(model)
+        report = Report(upstream=author)
+        walk = self._walk(Question(name, messages, None, kwargs), report)
+        walk.take_over(delivered, self.upstreams.get(author or ""))
         return AsyncResult(walk.batches, report=report)
+
+    def _walk(self, question: Question, report: Report) -> Walk:
+        route = self.routes[question.model]
+        return Walk(question, route, report, retry=self._retry, rescue=self._rescue, total=self._total)
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""

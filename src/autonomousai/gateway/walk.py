@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..config import RescueConfig, RetryConfig
-from ..errors import HTTPError, ProviderError
+from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Attempt, Batch, FinishReason, Messages, Report, Splice, Started, Usage
 from ..provider import AsyncResult
 from ..retry import backoff
@@ -77,6 +77,7 @@ class Walk:
         repeatable = any(upstream.provider.repeats for upstream in route)
         self._question = question
         self._seeded = question.seeded() if repeatable else question
+        report.seed = self._seeded.fields.get("seed")
         self._route = route
         self._report = report
         self._retry = retry
@@ -91,20 +92,28 @@ class Walk:
         #: Who generated all of what was delivered, so that it could do so again.
         self._author: Upstream | None = None
 
+    def take_over(self, delivered: Batch, author: Upstream | None) -> None:
+        """Begin after what another walk had delivered."""
+        self._delivered.add(delivered)
+        self._author = author
+
     async def batches(self) -> AsyncGenerator[Batch]:
         """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it."""
         self._deadline = asyncio.get_running_loop().time() + self._total
-        first = self._along_the_route()
-        try:
-            async for batch in first:
-                yield batch
-            return
-        except ProviderError as error:
-            cause = error
-            if not self._delivered or not _is_rescuable(error):
-                raise
-        finally:
-            await first.aclose()
+        if self._delivered:
+            cause: ProviderError = IncompleteStreamError()
+        else:
+            first = self._along_the_route()
+            try:
+                async for batch in first:
+                    yield batch
+                return
+            except ProviderError as error:
+                cause = error
+                if not self._delivered or not _is_rescuable(error):
+                    raise
+            finally:
+                await first.aclose()
         for _ in range(_MOST_RESCUES):
             before = self._delivered.deltas
             rest = self._rest(cause)

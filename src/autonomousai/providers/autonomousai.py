@@ -125,6 +125,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             proxy=options.proxy,
             retries=options.retries,
             api_key=options.api_key,
+            streams_url=f"{self.base_url}/v1/streams",
         )
         return AsyncResult(partial(self._ask, exchange))
 

@@ -54,9 +54,22 @@ class HttpPool:
         """
         return await self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
-    async def get(self, url: str, *, headers: Mapping[str, str], clocks: Clocks) -> HttpResponse:
-        """GET *url*; bounded by connect and total."""
-        return await self._send("GET", url, headers, None, clocks, streaming=False, deadline=None, proxy=None)
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        clocks: Clocks,
+        streaming: bool = False,
+        deadline: float | None = None,
+        proxy: Proxy | None = None,
+    ) -> HttpResponse:
+        """GET *url*; the other arguments are those of `post`."""
+        return await self._send("GET", url, headers, None, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
+
+    async def delete(self, url: str, *, headers: Mapping[str, str], clocks: Clocks, proxy: Proxy | None = None) -> HttpResponse:
+        """DELETE *url*; bounded by connect and total."""
+        return await self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
 
     async def _send(
         self,

@@ -105,6 +105,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             proxy=options.proxy,
             retries=options.retries,
             api_key=options.api_key,
+            streams_url=f"{self.base_url}/streams",
         )
         return AsyncResult(partial(self._ask, exchange))
 

@@ -1,0 +1,136 @@
+"""The line to a server on which one answer comes: one connection, or as many as it takes where the server can resume.
+
+Knows bytes and stream ids; what the bytes say is told it from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from ..config import Clocks
+from ..errors import HTTPError, ProviderError
+from ..retry import backoff
+from .http import HttpPool
+from .proxy import Proxy
+
+if TYPE_CHECKING:
+    from .transport import HttpResponse
+
+#: The request's header that asks for a stream that can be resumed, and the answer's that names it.
+RESUMABLE = "X-Stream-Resumable"
+STREAM_ID = "X-Stream-Id"
+
+#: Seconds that a server is looked for after a connection broke, and between two looks at the most.
+_LOOKED_FOR = 60.0
+_LONGEST_PAUSE = 3.0
+
+#: Seconds that telling the server may take when the caller leaves.
+_GOODBYE = 1.0
+
+
+class Target(Protocol):
+    """What of a request is needed to come back for its answer."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def clocks(self) -> Clocks: ...
+    @property
+    def proxy(self) -> Proxy | None: ...
+    @property
+    def streams_url(self) -> str | None: ...
+
+
+class Line:
+    """Bytes of one answer. ``is_whole``: set by the reader when the answer has ended; a line that is closed before then tells
+    the server that nobody will come back."""
+
+    def __init__(self, pool: HttpPool, target: Target, response: HttpResponse, deadline: float) -> None:
+        self.is_whole = False
+        self._heard = True
+        self._pool = pool
+        self._target = target
+        self._response = response
+        self._chunks = response.chunks()
+        self._deadline = deadline
+        stream_id = response.headers.get(STREAM_ID) if response.status < 300 else None
+        self._url = f"{target.streams_url}/{stream_id}" if stream_id and target.streams_url else None
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the server said that it can."""
+        return self._url is not None
+
+    async def read(self) -> bytes | None:
+        """What has come, everything that is there at once; None at the body's end. The errors of `HttpResponse.chunks`."""
+        return await anext(self._chunks, None)
+
+    def progress(self) -> None:
+        """An event came; see `HttpResponse.progress`."""
+        self._heard = True
+        self._response.progress()
+
+    def wait_no_longer_than(self, seconds: float) -> None:
+        """The answer is proven; see `HttpResponse.wait_no_longer_than`."""
+        self._response.wait_no_longer_than(seconds)
+
+    async def resume(self, last_event_id: str) -> bool:
+        """Connect again, to go on after that event. False where the server cannot, has let the stream go, or is not found; and
+        where nothing has come since the last time."""
+        url = self._url
+        if url is None or not self._heard:
+            return False
+        self._heard = False
+        loop = asyncio.get_running_loop()
+        until = min(self._deadline, loop.time() + _LOOKED_FOR)
+        headers = dict(self._target.headers)
+        headers.pop("Content-Type", None)
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        await self._hang_up()
+        failures = 0
+        while True:
+            with suppress(HTTPError):
+                response = await self._pool.get(
+                    url,
+                    headers=headers,
+                    clocks=self._target.clocks,
+                    streaming=True,
+                    deadline=self._deadline,
+                    proxy=self._target.proxy,
+                )
+                self._response, self._chunks = response, response.chunks()
+                if response.status == 200:
+                    response.progress()
+                    return True
+                await self._hang_up()
+                if response.status < 500 and response.status != 429:
+                    self._url = None
+                    return False
+            failures += 1
+            pause = backoff(failures, base=0.05, ceiling=_LONGEST_PAUSE)
+            if loop.time() + pause >= until:
+                return False
+            await asyncio.sleep(pause)
+
+    async def drain(self) -> None:
+        """See `HttpResponse.drain`."""
+        await self._response.drain()
+
+    async def _hang_up(self) -> None:
+        await self._chunks.aclose()
+        await self._response.aclose()
+
+    async def aclose(self) -> None:
+        """Close at once. Where the answer is not whole and could be resumed, the server is told that it need not go on."""
+        await self._hang_up()
+        if self._url is not None and not self.is_whole:
+            with suppress(ProviderError, asyncio.TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    response = await self._pool.delete(
+                        self._url, headers=self._target.headers, clocks=self._target.clocks, proxy=self._target.proxy
+                    )
+                    await response.aclose()

@@ -1,0 +1,53 @@
+"""How deep JSON may be nested: in a text, before a decoder recurses into it, and in a value. Knows no wire."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+MAX_DEPTH = 64  # levels of nesting in anything that a caller supplies
+
+#: The decoder stops by itself at the interpreter's recursion limit; up to this limit no stack overflows before that.
+_SAFE_LIMIT = 3_000
+
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def decode(text: bytes) -> Any:
+    """Decode JSON. Raises `RecursionError` where it is nested too deeply for that, `ValueError` where it is not UTF-8 JSON.
+
+    An application around us may have raised the recursion limit beyond what the stack bears: then the text is measured first.
+    """
+    if sys.getrecursionlimit() > _SAFE_LIMIT and text_too_deep(text):
+        raise RecursionError("JSON is nested too deeply")
+    return msgspec.json.decode(text)
+
+
+def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:
+    """Whether the lists and objects of a JSON text are nested deeper than *limit*, without decoding it."""
+    outside_strings = text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    brackets = b"".join(outside_strings).translate(_TO_SQUARE, _NO_BRACKETS)
+    for _ in range(limit):  # the innermost level of all goes each time
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
+    return b"[]" in brackets or brackets.count(b"[") > limit
+
+
+def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
+    """Whether lists and objects are nested deeper than *limit*. *value* must be a tree, as anything decoded from JSON is."""
+    level = [value] if isinstance(value, dict | list | tuple) else []
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list | tuple)
+        ]
+    return bool(level)
