@@ -204,6 +204,7 @@ class HttpResponse:
         self._deadline = total_at
         self._reading = False
         self._grace = False
+        self._broken = False
         self._handle: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
         if streaming and attempt.connected is not None:
@@ -258,6 +259,7 @@ class HttpResponse:
 
     def _buffered(self) -> bytes:
         """What aiohttp had read before the connection broke, and would otherwise keep to itself."""
+        self._broken = True
         self._content.set_exception(None)  # type: ignore[arg-type]
         return self._content.read_nowait(-1)
 
@@ -315,7 +317,7 @@ class HttpResponse:
 
     async def drain(self) -> None:
         """Read the little that may follow a finished answer, so that the connection can be used again; then close."""
-        if not self._content.is_eof() and self._content.exception() is None:
+        if not self._broken and not self._content.is_eof() and self._content.exception() is None:
             with suppress(asyncio.TimeoutError, OSError, aiohttp.ClientError):
                 async with asyncio.timeout(_DRAIN):
                     while await self._content.readany():
