@@ -22,7 +22,7 @@ from .errors import (
 from .events import FinishReason, Messages, Reasoning, ToolCall, ToolCalls, Usage
 from .provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
 from .providers.autonomousai import AutonomousAI
-#from .providers.llamacpp import LlamaCpp
+from .providers.llamacpp import LlamaCpp
 from .providers.openai import OpenAICompatible
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "HTTPError",
     "IncompleteStreamError",
     "InvalidMessagesError",
-#    "LlamaCpp",
+    "LlamaCpp",
     "Messages",
     "ModelNotFoundError",
     "OpenAICompatible",

@@ -63,12 +63,29 @@ def test_one_that_ends_early_has_diverged() -> None:
 def test_reasoning_and_tool_calls_are_swallowed_too() -> None:
     """All that was delivered comes again; the ids that a second generation draws are not told."""
     repetition = Repetition(delivered(Reasoning("hm"), "a", ToolCallDelta(0, "call_1", "f", '{"x"')))
+    second = ToolCallDelta(1, "c2", "g", "")
 
-    fresh = repetition.feed(
-        [Reasoning("hmm"), "ab", ToolCallDelta(0, "call_9", "f", '{"x":1}'), ToolCallDelta(1, "c2", "g", ""), STOP]
-    )
+    fresh = repetition.feed([Reasoning("h"), Reasoning("m"), "a", ToolCallDelta(0, "call_9", "f", '{"x":1}'), second, STOP])
 
-    assert fresh == [Reasoning("m"), "b", ToolCallDelta(0, None, None, ":1}"), ToolCallDelta(1, "c2", "g", ""), STOP]
+    assert fresh == [ToolCallDelta(0, None, None, ":1}"), second, STOP]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        [Reasoning("hmm"), "a", STOP],
+        [Reasoning("hm"), "ab", ToolCallDelta(0, "c", "f", "{}"), STOP],
+        [Reasoning("hm"), "a", ToolCallDelta(1, "c", "g", "{}"), STOP],
+        [Reasoning("hm"), "a", STOP],
+    ],
+    ids=["longer reasoning", "longer text", "another call", "no call"],
+)
+def test_nothing_new_before_everything_has_come_again(second: Batch) -> None:
+    """What goes on in one place while something is missing in another is another answer, and nothing of it is let through."""
+    repetition = Repetition(delivered(Reasoning("hm"), "a", ToolCallDelta(0, "c", "f", "{")))
+
+    with pytest.raises(DivergedError):
+        repetition.feed(second)
 
 
 def test_a_continuation_repeats_only_the_rest_of_a_word() -> None:

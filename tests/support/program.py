@@ -34,6 +34,13 @@ class Ended(NamedTuple):
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """A newcomer's environment: an empty home, and nothing of ours."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "TERM": "xterm",
+        **more,
+    }
 
 
 async def start(

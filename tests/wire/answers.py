@@ -61,6 +61,8 @@ class Outcome:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Outcome) and self.seen() == other.seen()
 
+    __hash__ = None  # type: ignore[assignment]  # it is compared, never looked up
+
     def __repr__(self) -> str:
         return repr(self.seen())
 

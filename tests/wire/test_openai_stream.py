@@ -120,6 +120,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         ["a", "b"],
         FinishReason("stop", "finish_reason", None, "n"),
     ),
+    (
+        "another model in between",
+        sse(text("a"), text("b"), text("c", model="n"), text("d"), DONE),
+        ["a", "b", "c", "d"],
+        BY_DONE,
+    ),
     # -- what else may be said
     (
         "reasoning",
@@ -171,6 +177,30 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         sse(text("a"), chunk(choices=[{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]), text("b")),
         ["a", "b"],
         CUT,
+    ),
+    (
+        "another choice's text",
+        sse(text("a"), text("b"), chunk(choices=[{"index": 1, "delta": {"content": "x"}}]), text("c"), FINISH),
+        ["a", "b", "c"],
+        STOP,
+    ),
+    (
+        "more than text, after texts",
+        sse(
+            *[text("a"), text("b"), chunk({"content": "c", "reasoning": "hm"})],
+            *[text("a"), text("b"), chunk({"content": "c", "reasoning_content": "hm"})],
+            *[text("a"), text("b"), chunk({"content": "c", "refusal": "no"})],
+            *[text("a"), text("b"), chunk({"content": "c", "tool_calls": [call(0, "1")]})],
+            *[text("a"), text("b"), chunk({"content": "c", "function_call": {"arguments": "1"}})],
+            *[text("a"), text("b"), text("c", usage=USAGE), DONE],
+        ),
+        [
+            *["a", "b", Reasoning("hm"), "c"] * 2,
+            *["a", "b", "c", "no"],
+            *["a", "b", "c", Delta(0, None, None, "1")] * 2,
+            *["a", "b", "c"],
+        ],
+        FinishReason(None, "done", COUNTED, "m"),
     ),
     # -- tool calls
     (
@@ -419,6 +449,7 @@ class TestState:
             ([text("a", usage=USAGE), FINISH], False, True),
             ([text("a"), DONE], True, False),
             ([text("a"), {"error": "boom"}], False, False),
+            ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, True),
         ],
     )
     def test_when_to_stop_reading(self, events: list[Json | str], complete: bool, ending: bool) -> None:
@@ -453,6 +484,33 @@ class TestState:
         outcome = Outcome(sse({"error": {"message": "boom"}}))
 
         assert [[]] == outcome.batches
+
+    def test_reopened(self) -> None:
+        """On another connection the answer goes on where its last whole event ended."""
+        stream = AnswerStream()
+
+        first = stream.feed(sse(b"id: 1\n", text("a"), b"id: 2\n", text("b"))[:-3])
+        stream.reopen()
+        second = stream.feed(sse(b"id: 2\n", text("b"), b"id: 3\n", FINISH))
+
+        assert ([Started("m"), "a"], ["b"], STOP) == (first, second, stream.finish())
+
+    @pytest.mark.parametrize(
+        ("events", "expected"),
+        [
+            ([], False),
+            ([text("a")], False),
+            ([FINISH], True),
+            ([DONE], True),
+            ([text("a"), usage()], True),
+            ([DONE[1:]], False),
+        ],
+    )
+    def test_proven(self, events: list[Json | str], expected: bool) -> None:
+        """An end is proven exactly where `finish` succeeds."""
+        outcome = Outcome(sse(*events))
+
+        assert (expected, expected) == (outcome.stream.is_proven, outcome.finish is not None)
 
     def test_an_event_too_large(self) -> None:
         """The decoder's bound is a failure like any other, with what came before it."""

@@ -50,6 +50,8 @@ CASES: list[tuple[str, bytes, Events]] = [
     ("colons in data", b"data: a: b:c\n\n", [b"a: b:c"]),
     ("the text 'data: ' inside data", b"data: say data: data: x\n\ndata:data: y\n\n", [b"say data: data: x", b"data: y"]),
     ("several data lines", b"data: a\ndata: b\ndata:\ndata: c\n\n", [b"a\nb\n\nc"]),
+    ("as many data lines as would make two events", b"data: a\ndata: b\ndata: c\n\n", [b"a\nb\nc"]),
+    ("several data lines that end in CRLF", b"data: a\r\ndata: b\r\n\r\n", [b"a\nb"]),
     ("data without a colon", b"data\n\n", [b""]),
     ("two of them", b"data\ndata\n\n", [b"\n"]),
     ("empty data", b"data:\n\ndata: \n\n", [b"", b""]),
@@ -212,6 +214,17 @@ class TestReconnecting:
 
         assert expected == decoder.last_event_id
 
+    def test_reopened(self) -> None:
+        """On another connection the stream begins anew, byte order mark and all, but for its last id and reconnection time."""
+        decoder = SSEDecoder()
+
+        first = decoder.feed(b"id: 1\ndata: a\n\nretry: 5\nid: 2\ndata: b\r")
+        decoder.reopen()
+        kept = decoder.last_event_id, decoder.retry_ms
+        second = decoder.feed(BOM + b"\nid: 2\ndata: b\n\n")
+
+        assert ([b"a"], ("1", 5), [b"b"]) == (first, kept, second)
+
 
 class TestBound:
     def fail(self, parts: list[bytes], max_event: int) -> tuple[Events, str | None]:
@@ -254,6 +267,14 @@ class TestBound:
         events, code = self.fail([b"data: 12345\n\n" * 1000], 13)
 
         assert ([b"12345"] * 1000, None) == (events, code)
+
+    @pytest.mark.parametrize(("max_event", "code"), [(15, "event_too_large"), (16, None)])
+    def test_what_counts(self, max_event: int, code: str | None) -> None:
+        """An event's lines count with their ends; the blank lines around it do not, nor does it matter how it is cut."""
+        stream = b"\n\n\ndata: x\ndata: y\n\n\n\n\n"
+
+        assert code == self.fail([stream], max_event)[1]
+        assert code == self.fail(every_byte(stream), max_event)[1]
 
     def test_comments_without_end(self) -> None:
         """Lines that never come to a blank line are bounded too, whatever they say."""

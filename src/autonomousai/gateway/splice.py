@@ -3,7 +3,7 @@ does not repeat the first byte for byte, it is `DivergedError`."""
 
 from __future__ import annotations
 
-from ..events import Batch, FinishReason, Reasoning, ToolCallDelta
+from ..events import Batch, Event, Reasoning, ToolCallDelta
 
 #: Characters at the end of a text in which the last whole word is looked for.
 _WORD = 64
@@ -80,21 +80,20 @@ class Repetition:
         for event in batch:
             if type(event) is str:
                 self._text, rest = _swallow(self._text, event)
-                if rest:
-                    fresh.append(rest)
+                new: Event | None = rest or None
             elif type(event) is Reasoning:
                 self._reasoning, rest = _swallow(self._reasoning, event.text)
-                if rest:
-                    fresh.append(Reasoning(rest))
+                new = Reasoning(rest) if rest else None
             elif type(event) is ToolCallDelta and event.index in self._known:
                 self._calls[event.index], rest = _swallow(self._calls[event.index], event.arguments)
-                if rest:
-                    # Its id and name were delivered; a second generation draws another id.
-                    fresh.append(ToolCallDelta(event.index, None, None, rest))
+                # Its id and name were delivered; a second generation draws another id.
+                new = ToolCallDelta(event.index, None, None, rest) if rest else None
             else:
-                if type(event) is FinishReason and (self._text or self._reasoning or any(self._calls.values())):
-                    raise DivergedError  # it ended before it had repeated everything
-                fresh.append(event)
+                new = event
+            if new is not None:
+                if self._text or self._reasoning or any(self._calls.values()):
+                    raise DivergedError  # something new, or the end, before everything had come again
+                fresh.append(new)
         return fresh
 
 

@@ -20,6 +20,10 @@ from .verdict import Verdict, describe, is_upstreams_fault, judge, unanswered
 #: Seconds that an upstream may ask us to wait while there is another one that could be asked now.
 _PATIENCE = 2.0
 
+#: Seconds that a broken answer waits for an upstream's breaker, and between two looks while another's probe is under way.
+_LONGEST_REST = 15.0
+_LOOK_AGAIN = 0.1
+
 #: Rescues of one answer. Each of them brought something, so that this only ends what would go on for ever.
 _MOST_RESCUES = 20
 
@@ -51,6 +55,10 @@ class Question(NamedTuple):
         response_format = self.fields.get("response_format")
         constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
         return not constrained and not self.fields.get("tools")
+
+
+class _RestingError(Exception):
+    """The upstream's breaker has opened meanwhile."""
 
 
 class Way(NamedTuple):
@@ -183,35 +191,71 @@ class Walk:
     # ---- after something was delivered
 
     async def _rest(self, cause: ProviderError) -> AsyncGenerator[Batch]:
-        """What is still missing, by the first way that brings it. Raises *cause* where none does."""
+        """What is still missing, by the first way that brings it. Raises *cause* where none does.
+
+        An upstream whose breaker is open is passed over while there are others, and waited for at last: all the answers that it
+        was giving broke at once, and that is what opened it.
+        """
         before = self._delivered.deltas
-        broken = self._report.upstream or ""
-        offset = len(self._delivered.text)
-        for way in await self._ways():
-            for tries in range(1, self._retry.attempts + 1):
-                if not way.upstream.breaker.admit():
-                    break
-                answer = self._attempt(way.upstream, way.ask, way.repetition)
-                spliced = False
+        ways = await self._ways()
+        for patience in (0.0, _LONGEST_REST):
+            resting: list[Way] = []
+            for way in ways:
+                if not await self._admitted(way.upstream, patience):
+                    resting.append(way)
+                    continue
+                rest = self._by(way)
                 try:
-                    async for batch in answer:
-                        if not spliced:
-                            spliced = True
-                            self._report.splices.append(Splice(offset, broken, way.upstream.name))
+                    async for batch in rest:
                         yield batch
                     return
-                except DivergedError:
-                    break
-                except ProviderError as error:
+                except _RestingError:
+                    resting.append(way)
+                except (DivergedError, ProviderError):
                     if self._delivered.deltas > before:
                         raise
-                    delay = self._delay(way.upstream, error, judge(error), tries)
                 finally:
-                    await answer.aclose()
-                if await self._wait(delay) is None:
-                    break
-                way = way._replace(repetition=way.repetition.anew())
+                    await rest.aclose()
+            ways = resting
         raise cause
+
+    async def _by(self, way: Way) -> AsyncGenerator[Batch]:
+        """The rest by one way, whose upstream has admitted it; tried again as any request is. Its first batch is the splice."""
+        before = self._delivered.deltas
+        splice = Splice(len(self._delivered.text), self._report.upstream or "", way.upstream.name)
+        tries = 0
+        while True:
+            tries += 1
+            answer = self._attempt(way.upstream, way.ask, way.repetition.anew())
+            spliced = False
+            try:
+                async for batch in answer:
+                    if not spliced:
+                        spliced = True
+                        self._report.splices.append(splice)
+                    yield batch
+                return
+            except ProviderError as error:
+                if self._delivered.deltas > before:
+                    raise
+                delay = self._delay(way.upstream, error, judge(error), tries)
+                if await self._wait(delay) is None:
+                    raise
+                if not way.upstream.breaker.admit():
+                    raise _RestingError from error
+            finally:
+                await answer.aclose()
+
+    async def _admitted(self, upstream: Upstream, patience: float) -> bool:
+        """Whether the upstream may be tried now, or within so many seconds."""
+        loop = asyncio.get_running_loop()
+        until = min(loop.time() + patience, self._deadline)
+        while not upstream.breaker.admit():
+            pause = max(upstream.breaker.wait(), _LOOK_AGAIN)
+            if loop.time() + pause > until:
+                return False
+            await asyncio.sleep(pause)
+        return True
 
     async def _ways(self) -> list[Way]:
         """The ways on, the best first: the exact one while it is cheap, then a continuation, then a generation from anew."""

@@ -35,7 +35,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers over the AutonomousAI wire, from the hosted service or from any server that speaks it.
 
     ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
-    service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``. ``timeout``: seconds for the whole answer, or a
+    service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for the whole answer, or a
     mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries after the first for
     whatever may succeed when asked again, before anything arrived; by default only what never reached a server is tried again.
 
@@ -79,7 +79,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         self._options = Options(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
             headers=dict(headers or {}),
-            api_key=api_key or os.environ.get("AUTONOMOUSAI_API_KEY") or None,
+            api_key=(os.environ.get("AUTONOMOUSAI_API_KEY") if api_key is None else api_key) or None,
             proxy=Proxy(proxy) if proxy else None,
             retries=retries,
         )

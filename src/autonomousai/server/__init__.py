@@ -1,0 +1,7 @@
+"""The server: both wires over ASGI. Only here starlette and uvicorn are imported."""
+
+from __future__ import annotations
+
+from .app import App, create_app
+
+__all__ = ["App", "create_app"]

@@ -1,0 +1,29 @@
+"""Test doubles for this package's users: a provider and a server whose answers are scripted. Imports no third-party package."""
+
+from __future__ import annotations
+
+from .provider import Call, ScriptedProvider, answer
+from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step, chunks, completion, event
+from .server import Request, ScriptedServer
+
+__all__ = [
+    "FAULTS",
+    "Call",
+    "Close",
+    "End",
+    "Hang",
+    "Head",
+    "Pause",
+    "Raw",
+    "Request",
+    "Reset",
+    "Script",
+    "ScriptedProvider",
+    "ScriptedServer",
+    "Send",
+    "Step",
+    "answer",
+    "chunks",
+    "completion",
+    "event",
+]

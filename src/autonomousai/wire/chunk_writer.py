@@ -20,7 +20,8 @@ class ChunkWriter:
 
     *id*, *created* (seconds since the epoch) and *model* stand in every chunk. *both_places*: the AutonomousAI wire names the
     finish reason inside the choice and beside it. *include_usage*: the last chunk counts the tokens, as the caller asked.
-    *ids*: each event gets the next of them as its ``id``, to be resumed after.
+    *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: the answer's beginning was written
+    before, by somebody else.
     """
 
     __slots__ = ("_after", "_before", "_begun", "_both_places", "_head", "_ids", "_include_usage")
@@ -34,12 +35,13 @@ class ChunkWriter:
         both_places: bool = False,
         include_usage: bool = False,
         ids: Iterator[str] | None = None,
+        begun: bool = False,
     ) -> None:
         self._head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._both_places = both_places
         self._include_usage = include_usage
         self._ids = ids
-        self._begun = False
+        self._begun = begun
         # A chunk is: before, its delta, after.
         self._before = _json(self._head)[:-1] + b',"choices":[{"index":0,"delta":'
         self._after = b',"finish_reason":null}]%b}' % (b',"usage":null' if include_usage else b"")

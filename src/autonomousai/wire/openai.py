@@ -328,6 +328,8 @@ def read_completion(body: bytes) -> Batch:
         raise _unreadable("the answer holds no message and", body)
     choice.delta = choice.message
     chunk.choices = [choice]
+    for place, call in enumerate(choice.message.tool_calls or () if choice.message else ()):
+        call.index = place  # each is whole, and one of its own
     answer = AnswerStream()
     answer._done = True  # a document that can be read is whole
     batch: Batch = []

@@ -90,7 +90,8 @@ class SSEDecoder:
             raise self.failure
 
     def reopen(self) -> None:
-        """Another connection brings the rest of the same stream: what was begun of an event is forgotten, the last id is kept."""
+        """Another connection brings the rest of the stream: what was begun of an event is forgotten, the last id is kept."""
+        self._retry = self.retry_ms
         self._pending.clear()
         self._start = b""
         self._after_cr = False

@@ -1,0 +1,250 @@
+"""One chat request, from its body to the last byte of its answer: what both wires share. Plain ASGI, no request object.
+
+Knows how an answer is sent and how it is stopped; which bytes it is made of is the wire's business, where it comes from the
+provider's. Whatever way a request ends, the answer is closed before its place is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ..errors import ProviderError, StatusError
+from ..events import Batch, FinishReason, Report
+from ..provider import AsyncGeneratorProvider, AsyncResult
+from ..wire.faults import error_event
+from ..wire.messages import has_images
+from ..wire.openai import ChunkWriter, write_completion
+from ..wire.request import ChatRequest
+from ..wire.sse import encode_comment
+from .asgi import (
+    CLIENT_LEFT,
+    ClientLeftError,
+    Receive,
+    Scope,
+    Send,
+    internal_error,
+    log_bug,
+    read_json_body,
+    refuse,
+    respond,
+)
+from .guard import Caller, Places
+
+_KEEP_ALIVE: Final = encode_comment("keep-alive")
+
+Read: TypeAlias = Callable[[bytes], ChatRequest]
+
+
+class Service(msgspec.Struct, frozen=True):
+    """What the hot routes need: the provider, how it is made ready, whether a model of it can see, the places, the bounds."""
+
+    provider: AsyncGeneratorProvider
+    ready: Callable[[], Awaitable[None]]
+    resolve: Callable[[str], str]
+    sees: Callable[[str], bool]
+    places: Places
+    keepalive_s: float
+    max_body: int
+
+
+class ChatRoute:
+    """``POST`` of a chat request. ``read``: the wire's reader of bodies. ``both_places``: where it writes finish reasons."""
+
+    def __init__(self, service: Service, read: Read, *, both_places: bool) -> None:
+        self._service = service
+        self._read = read
+        self._both_places = both_places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises `StatusError` where nobody more may come inside; every other error is told to the caller here."""
+        service = self._service
+        stream: EventStream | None = None
+        service.places.enter()
+        try:
+            request = self._read(await read_json_body(scope, receive, service.max_body))
+            if request.stream:
+                stream = EventStream(scope, send, service.keepalive_s)
+            async with service.places.caller(receive) as caller:
+                await self._answer(request, caller, stream, scope, send)
+        except ClientLeftError:
+            scope["status"] = CLIENT_LEFT
+        except ProviderError as error:
+            await _fail(error, stream, scope, send)
+        except Exception as error:  # a bug must cost its own request alone
+            log_bug(scope, error)
+            await _fail(internal_error(), stream, scope, send)
+        finally:
+            if stream is not None:
+                stream.close()
+            service.places.leave()
+
+    async def _answer(self, request: ChatRequest, caller: Caller, stream: EventStream | None, scope: Scope, send: Send) -> None:
+        service = self._service
+        model = service.resolve(request.model)
+        _check_images(request, service.sees(model))
+        await service.places.take()
+        try:
+            await service.ready()
+            async with service.provider.create_async_generator(
+                request.model, request.messages, stream=request.stream, **request.fields
+            ) as result:
+                if stream is None:
+                    await self._send_whole(result, model, caller, scope, send)
+                else:
+                    await self._send_stream(result, model, caller, stream, include_usage=request.include_usage)
+        finally:
+            service.places.give_back()
+
+    async def _send_stream(
+        self, result: AsyncResult, model: str, caller: Caller, stream: EventStream, *, include_usage: bool
+    ) -> None:
+        writer: ChunkWriter | None = None
+        texts: list[str] = []
+        async for batch in result.batches():
+            if writer is None:
+                writer = ChunkWriter(
+                    id=_new_id(),
+                    created=int(time.time()),
+                    model=result.model or model,
+                    both_places=self._both_places,
+                    include_usage=include_usage,
+                )
+            data = writer.write(batch)
+            texts += [event for event in batch if type(event) is str]
+            if type(finish := batch[-1]) is FinishReason:
+                data += writer.end(finish, extension=_extension(result, texts))
+                caller.release()
+                await stream.write(data, last=True)
+            elif data:
+                await stream.write(data)
+
+    async def _send_whole(self, result: AsyncResult, model: str, caller: Caller, scope: Scope, send: Send) -> None:
+        events: Batch = []
+        async for batch in result.batches():
+            events += batch
+            if type(batch[-1]) is FinishReason:
+                texts = [event for event in events if type(event) is str]
+                body = write_completion(
+                    events,
+                    id=_new_id(),
+                    created=int(time.time()),
+                    model=result.model or model,
+                    both_places=self._both_places,
+                    extension=_extension(result, texts),
+                )
+                caller.release()
+                await respond(scope, send, 200, body)
+
+
+class EventStream:
+    """A streamed answer on its way. Its head waits for the first event, so that an error before it keeps its own status; but
+    after ``keepalive_s`` of silence, then and later, a comment is sent, lest somebody between us take the stream for dead."""
+
+    def __init__(self, scope: Scope, send: Send, keepalive_s: float) -> None:
+        self.started = False
+        self.ended = False
+        self._scope = scope
+        self._send = send
+        self._silence = keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._spoke = self._loop.time()
+        self._writing = False
+        self._comment: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(keepalive_s, self._on_timer)
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send *data* in one piece; with the head, if it is the first."""
+        if self._comment is not None:
+            await self._comment
+            self._comment = None
+        self._writing = True
+        await self._put(data, last=last)
+        self._writing = False
+
+    async def fail(self, error: ProviderError) -> None:
+        """The last event is an error: no finish reason and no [DONE] follow."""
+        if self._comment is not None:
+            self._comment.cancel()
+            await asyncio.wait({self._comment})
+            self._comment = None
+        await self.write(error_event(error), last=True)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._comment is not None:
+            self._comment.cancel()
+
+    async def _put(self, data: bytes, *, last: bool = False) -> None:
+        self._spoke = self._loop.time()
+        self.ended = last
+        if not self.started:
+            self.started = True
+            self._scope["status"] = 200
+            await self._send({"type": "http.response.start", "status": 200, "headers": _stream_headers(self._scope)})
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def _on_timer(self) -> None:
+        """One timer a stream: it looks how long ago we spoke, and does not have to be set back at each event."""
+        due = self._spoke + self._silence
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._on_timer)
+            return
+        self._timer = self._loop.call_later(self._silence, self._on_timer)
+        # While something is being written, the stream is not silent: the caller just does not read it.
+        if not self._writing and (self._comment is None or self._comment.done()):
+            self._comment = self._loop.create_task(self._put(_KEEP_ALIVE))
+
+
+def _stream_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+        (b"x-request-id", scope["request_id"].encode()),
+    ]
+
+
+async def _fail(error: ProviderError, stream: EventStream | None, scope: Scope, send: Send) -> None:
+    if stream is not None and stream.started:
+        if not stream.ended:
+            await stream.fail(error)
+    elif "status" not in scope:  # not answered yet
+        if stream is not None:
+            stream.close()
+        await refuse(scope, send, error)
+
+
+def _check_images(request: ChatRequest, sees: bool) -> None:
+    if not sees and (index := has_images(request.messages)) is not None:
+        raise StatusError(
+            f"messages[{index}].content: carries an image, and nobody who answers as {request.model!r} can see; "
+            "send text, or configure an upstream with vision = true",
+            status=400,
+            type="invalid_request_error",
+            param=f"messages[{index}].content",
+            code="images_not_supported",
+        )
+
+
+def _new_id() -> str:
+    return "chatcmpl-" + os.urandom(12).hex()
+
+
+def _extension(result: AsyncResult, texts: list[str]) -> dict[str, Any]:
+    """How the answer came about, and what a client can check it against: its length in characters, a hash over its UTF-8."""
+    report = result.report or Report(upstream=result.upstream)
+    text = "".join(texts)
+    return {
+        "upstream": report.upstream,
+        "attempts": report.attempts,
+        "splices": report.splices,
+        "length": len(text),
+        "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+    }

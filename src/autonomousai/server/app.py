@@ -1,0 +1,265 @@
+"""The composition root: a config, or one provider, becomes an ASGI application. Only here the parts of the server meet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..config import Config
+from ..errors import ProviderError, StatusError
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..wire.faults import write_error
+from . import autonomousai, openai
+from .answer import ChatRoute, Service
+from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
+from .guard import Guard, Places
+from .metrics import CONTENT_TYPE, Metrics
+from .page import page
+from .upstreams import make_gateway
+
+
+def create_app(config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None) -> App:
+    """An ASGI application that serves both wires: the upstreams of *config* (by default the embedded engine), or *provider*.
+
+    It may be mounted inside another application. Where nobody runs its lifespan, it starts with the first request, and whoever
+    made it may close it with ``aclose()``.
+    """
+    config = config or Config()
+    return App(config, make_gateway(config) if provider is None else provider)
+
+
+@runtime_checkable
+class _Engine(Protocol):
+    """What the embedded engine has beside the contract of providers."""
+
+    @property
+    def state(self) -> str: ...
+
+    async def metrics(self) -> Mapping[str, float]: ...
+
+
+class App:
+    """The server as an ASGI application. Beside that: its start, its drain and its end, for whoever runs it."""
+
+    def __init__(self, config: Config, provider: AsyncGeneratorProvider) -> None:
+        self.provider = provider
+        self._guard = Guard(config.server)
+        self._places = Places(config.server.max_concurrency, config.server.queue_s)
+        self._metrics = Metrics()
+        self._starting: asyncio.Task[None] | None = None
+        self._started = False
+        service = Service(
+            provider=provider,
+            ready=self.start,
+            resolve=provider.get_model if isinstance(provider, ProviderModelMixin) else str,
+            sees=getattr(provider, "sees", lambda model: getattr(provider, "vision", False)),
+            places=self._places,
+            keepalive_s=config.server.keepalive_s,
+            max_body=config.server.max_body,
+        )
+        self._hot: dict[str, ChatRoute] = {**openai.chat_routes(service), **autonomousai.chat_routes(service)}
+        self._cold = Starlette(
+            routes=[
+                *(Route(path, route, methods=["POST"]) for path, route in self._hot.items()),  # for other methods than POST
+                *openai.model_routes(provider),
+                Route("/healthz", self._healthz, methods=["GET"]),
+                Route("/readyz", self._readyz, methods=["GET"]),
+                Route("/metrics", self._write_metrics, methods=["GET"]),
+                Route("/", page, methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: _on_http_exception, ProviderError: _on_provider_error, Exception: _on_bug},
+        )
+        self._cold.router.redirect_slashes = False
+        self._entry: ASGIApp = self._enter
+        if origins := config.server.cors_origins:
+            self._entry = CORSMiddleware(
+                self._enter,
+                allow_origins=origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=["x-request-id"],
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["request_id"] = new_request_id()
+            await self._entry(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
+
+    # Its life
+
+    async def start(self) -> None:
+        """Start what the provider needs, once; who comes meanwhile waits. After a failure the next one tries again."""
+        if self._started:
+            return
+        if self._starting is None:
+            self._starting = asyncio.create_task(self.provider.start())
+            self._starting.add_done_callback(self._on_started)
+        await asyncio.shield(self._starting)  # a caller who leaves does not stop it for the others
+
+    def _on_started(self, starting: asyncio.Task[None]) -> None:
+        self._starting = None
+        self._started = not starting.cancelled() and starting.exception() is None
+
+    def drain(self) -> None:
+        """From now on, new requests are refused with 503; what was begun goes on."""
+        self._guard.draining = True
+
+    async def empty(self) -> None:
+        """Wait until nobody is being answered."""
+        await self._places.empty.wait()
+
+    def dismiss(self) -> None:
+        """Stop all answers; each caller is told."""
+        self._places.dismiss()
+
+    async def aclose(self) -> None:
+        """Close the provider."""
+        self._started = False
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await self.provider.aclose()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.start()
+                except ProviderError as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+        self.drain()
+        self.dismiss()
+        await self.empty()
+        await self.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # A request's way in
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = path_of(scope)
+        route = self._hot.get(path)
+        try:
+            self._guard.check(scope, path)
+            if route is not None and scope["method"] == "POST":
+                await route(scope, receive, send)
+            else:
+                await self._serve_cold(scope, receive, send)
+        except StatusError as error:
+            closing = [(b"connection", b"close")] if self._guard.draining else []
+            await refuse(scope, send, error, headers=closing)
+        finally:
+            self._metrics.count(_route_name(path, hot=route is not None), scope.get("status", 0))
+
+    async def _serve_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope["status"] = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", scope["request_id"].encode())]
+            await send(message)
+
+        try:
+            await self._cold(scope, receive, send_named)
+        except Exception as error:  # a bug must cost its own request alone
+            log_bug(scope, error)
+            if "status" not in scope:
+                await refuse(scope, send, internal_error())
+
+    # The cold routes that are about the server itself
+
+    async def _healthz(self, request: Request) -> Response:
+        return _document({"status": "ok"})
+
+    async def _readyz(self, request: Request) -> Response:
+        """Starts what is to be started: whoever asks first whether we are ready may be the one who then lets requests come."""
+        if self._guard.draining:
+            return _document({"status": "draining"}, 503)
+        try:
+            await self.start()
+        except ProviderError as error:
+            return _document({"status": "failed", "reason": str(error)}, 503)
+        failed = [name for name, engine in self._engines().items() if engine.state == "failed"]
+        return _document({"status": "failed", "upstreams": failed}, 503) if failed else _document({"status": "ready"})
+
+    async def _write_metrics(self, request: Request) -> Response:
+        engines: dict[str, Mapping[str, float]] = {}
+        for name, engine in self._engines().items():
+            if engine.state == "ready":
+                with contextlib.suppress(ProviderError):  # it may crash between the two
+                    engines[name] = await engine.metrics()
+        text = self._metrics.text(in_flight=self._places.inside, engines=engines)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    def _engines(self) -> dict[str, _Engine]:
+        upstreams: Mapping[str, Any] = getattr(self.provider, "upstreams", {})
+        providers = {name: upstream.provider for name, upstream in upstreams.items()} or {"provider": self.provider}
+        return {name: provider for name, provider in providers.items() if isinstance(provider, _Engine)}
+
+
+def _document(content: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+def _route_name(path: str, *, hot: bool) -> str:
+    """A few fixed names: a caller who tries paths must not fill our memory with them."""
+    if hot:
+        return path
+    return path if path in ("/", "/healthz", "/readyz", "/metrics", "/v1/models") else "other"
+
+
+def _wrong_method(method: str) -> StatusError:
+    return StatusError(
+        f"the method {method[:20]} is not allowed here; the header allow names those that are",
+        status=405,
+        type="invalid_request_error",
+        code="method_not_allowed",
+    )
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What Starlette's router says, in OpenAI's shape."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allow = {"allow": ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"}))}
+        return (
+            Response(status_code=204, headers=allow)
+            if request.method == "OPTIONS"
+            else _error(_wrong_method(request.method), allow)
+        )
+    return _error(
+        StatusError(
+            f"there is nothing at {request.url.path[:200]!r}; GET / tells what there is",
+            status=error.status_code,
+            type="invalid_request_error",
+            code="not_found",
+        )
+    )
+
+
+async def _on_provider_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProviderError)
+    return _error(error)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return _error(internal_error())
+
+
+def _error(error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
+    status, headers, body = write_error(error)
+    return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

@@ -1,0 +1,169 @@
+"""One HTTP exchange over plain ASGI: read a bounded body, write a whole answer or an error. Knows no route, model or framework.
+
+What is noted of an exchange for others to see stands in its scope: ``request_id``, and ``status`` once it is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from ..errors import ProviderError, StatusError
+from ..wire.faults import write_error
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+#: What a caller's leaving is counted as; nothing is sent with it.
+CLIENT_LEFT: Final = 499
+
+_log = logging.getLogger("autonomousai.server")
+
+
+class ClientLeftError(Exception):
+    """The caller closed the connection before the request was whole."""
+
+
+def new_request_id() -> str:
+    """A name for one request, for the caller's log and for ours."""
+    return "req_" + os.urandom(12).hex()
+
+
+def header_values(scope: Scope, name: bytes) -> list[bytes]:
+    """All values of a header; *name* in lower case, as ASGI has them."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+def path_of(scope: Scope) -> str:
+    """The path under our own root: inside another application, without the path that we are mounted at."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and (path == root or path.startswith(root + "/")):
+        return path[len(root) :]
+    return path
+
+
+async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body of a request, which must say that it is JSON: a foreign page may post anything else here without asking.
+
+    Raises `StatusError` 415, or 413 (before anything is read, where the length is announced), and `ClientLeftError`.
+    How long a body may take is the HTTP protocol's business (see `http`), not an application's.
+    """
+    _check_head(scope, limit)
+    message = await _receive_part(receive)
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        parts = [body]
+        size = len(body)
+        while message.get("more_body", False):
+            _check_size(size, limit)
+            message = await _receive_part(receive)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        body = b"".join(parts)
+    _check_size(len(body), limit)
+    return body
+
+
+def _check_head(scope: Scope, limit: int) -> None:
+    kind = b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind = value
+        elif name == b"content-length" and value.isdigit():
+            _check_size(int(value[:20]), limit)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise StatusError(
+                "the body is compressed; send it as it is, without content-encoding",
+                status=415,
+                type="invalid_request_error",
+                code="unsupported_content_encoding",
+            )
+    if kind.split(b";", 1)[0].strip().lower() != b"application/json":
+        raise StatusError(
+            "the body must be JSON, and say so with the header content-type: application/json",
+            status=415,
+            type="invalid_request_error",
+            code="unsupported_media_type",
+        )
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise StatusError(
+            f"the body is larger than {limit} bytes; send less, or raise server.max_body",
+            status=413,
+            type="invalid_request_error",
+            code="body_too_large",
+        )
+
+
+async def _receive_part(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeftError
+    return message
+
+
+async def respond(
+    scope: Scope,
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    content_type: bytes = b"application/json",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """Answer with a whole document."""
+    scope["status"] = status
+    head = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", scope["request_id"].encode()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(scope: Scope, send: Send, error: ProviderError, *, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Answer with an error, in OpenAI's shape."""
+    status, extra, body = write_error(error)
+    more = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    if _unread(scope):
+        # The caller waits to be told to go on, and may send the body or not: nobody knows where the next request begins.
+        more.append((b"connection", b"close"))
+    await respond(scope, send, status, body, headers=[*more, *headers])
+
+
+def _unread(scope: Scope) -> bool:
+    return scope["http_version"] == "1.1" and any(name == b"expect" for name, _ in scope["headers"])
+
+
+def internal_error() -> StatusError:
+    """What a caller is told of a mistake of ours."""
+    return StatusError(
+        "an error inside the server; its log says more, under this request's x-request-id",
+        status=500,
+        type="server_error",
+        code="internal_error",
+    )
+
+
+def log_bug(scope: Scope, error: BaseException) -> None:
+    """Say where a mistake of ours happened: the places and the kinds of error, not their texts, which may quote a prompt."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines.append(
+            f"{type(cause).__module__}.{type(cause).__qualname__} at\n{''.join(traceback.format_tb(cause.__traceback__))}"
+        )
+        cause = cause.__cause__ or cause.__context__
+    _log.error("%s: a bug, please report it:\n%s", scope.get("request_id"), "caused by ".join(lines))

@@ -1,0 +1,224 @@
+"""Who may enter, and how much: the Host header, the keys, how many at once, and nobody any more once we are closing.
+
+Knows nothing of routes and answers. Everything refused is a `StatusError`, for the caller to be told in OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import re
+from types import TracebackType
+from typing import Final, Self
+
+from ..config import ServerConfig, is_loopback
+from ..errors import StatusError
+from .asgi import ClientLeftError, Receive, Scope, header_values
+
+#: Seconds after which somebody who was turned away should ask again.
+RETRY_AFTER_S: Final = 5
+
+#: Paths that need no key: what watches us has none, and the page says nothing of ours.
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/"})
+
+#: Paths that are answered while closing.
+WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
+
+_HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+class Guard:
+    """The checks on one request's head, before anything of its body is read."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.draining = False
+        self._keys = [_digest(key.encode()) for key in config.api_keys]
+        self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
+        self._checks_host = is_loopback(config.host) or bool(self._hosts)
+        self._known: set[bytes] = set()
+
+    def check(self, scope: Scope, path: str) -> None:
+        """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
+        if self._checks_host:
+            self._check_host(header_values(scope, b"host"))
+        if self._keys and path not in OPEN_PATHS:
+            self._check_key(header_values(scope, b"authorization"))
+        if self.draining and path not in WATCHED_PATHS:
+            raise shutting_down()
+
+    def _check_host(self, values: list[bytes]) -> None:
+        """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
+        if len(values) == 1:
+            if values[0] in self._known:
+                return
+            if self._may_bear(values[0]):
+                if len(self._known) < 1000:
+                    self._known.add(values[0])
+                return
+        raise StatusError(
+            "the Host header must be this machine's own (localhost, 127.0.0.1 or [::1]) and stand there once; "
+            "for another name, such as a reverse proxy's, add it to server.allowed_hosts",
+            status=403,
+            type="invalid_request_error",
+            code="host_not_allowed",
+        )
+
+    def _may_bear(self, value: bytes) -> bool:
+        match = _HOST.fullmatch(value)
+        if match is None:
+            return False
+        name = match["name"].decode("latin-1").lower().rstrip(".")
+        if name in self._hosts or name.strip("[]") in self._hosts or name == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(name.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def _check_key(self, values: list[bytes]) -> None:
+        """All keys are compared, by their hashes and each in constant time: how long it takes says nothing about them."""
+        given = b""
+        if len(values) == 1:
+            scheme, _, rest = values[0].partition(b" ")
+            if scheme.lower() == b"bearer":
+                given = rest.strip()
+        digest = _digest(given)
+        found = False
+        for key in self._keys:
+            found |= hmac.compare_digest(digest, key)
+        if not found:
+            raise StatusError(
+                "the API key is missing or wrong; send it with the header authorization: Bearer KEY",
+                status=401,
+                type="invalid_request_error",
+                code="invalid_api_key",
+            )
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def shutting_down() -> StatusError:
+    return StatusError(
+        "the server is shutting down; ask again, or ask another",
+        status=503,
+        type="server_error",
+        code="shutting_down",
+        retry_after=RETRY_AFTER_S,
+    )
+
+
+class Places:
+    """How many requests are answered at once, and how many more may wait for that, and for how long.
+
+    Whoever is inside (sending the request, waiting, or being answered) is counted, so that the memory that bodies take is
+    bounded too: at most as many again may be inside as there are places.
+    """
+
+    def __init__(self, places: int, queue_s: float) -> None:
+        self.inside = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._most = 2 * places
+        self._queue_s = queue_s
+        self._free = asyncio.Semaphore(places)
+        self._callers: set[Caller] = set()
+
+    def enter(self) -> None:
+        """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
+        if self.inside >= self._most:
+            raise _overloaded("too many requests are waiting already")
+        self.inside += 1
+        self.empty.clear()
+
+    def leave(self) -> None:
+        self.inside -= 1
+        if not self.inside:
+            self.empty.set()
+
+    async def take(self) -> None:
+        """Take a place. Raises `StatusError` 503 when none was free in time."""
+        if not self._free.locked():
+            await self._free.acquire()  # does not wait
+            return
+        try:
+            async with asyncio.timeout(self._queue_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise _overloaded(f"no place was free within {self._queue_s:g} s") from None
+
+    def give_back(self) -> None:
+        self._free.release()
+
+    def caller(self, receive: Receive) -> Caller:
+        """Watch over somebody who is inside."""
+        return Caller(receive, self._callers)
+
+    def dismiss(self) -> None:
+        """Send away everybody who is still being answered: the end of the time to drain."""
+        for caller in list(self._callers):
+            caller.interrupt(shutting_down())
+
+
+def _overloaded(problem: str) -> StatusError:
+    return StatusError(
+        f"the server is busy: {problem}; ask again later",
+        status=503,
+        type="server_error",
+        code="overloaded",
+        retry_after=RETRY_AFTER_S,
+    )
+
+
+class Caller:
+    """Somebody who waits for an answer. ``async with`` it, the block is cancelled as soon as they leave or are sent away, and
+    the reason is raised instead of the cancellation: `ClientLeftError`, or what `interrupt` was given.
+
+    Only for a request whose body has been read: what is received from then on is the leaving alone.
+    """
+
+    def __init__(self, receive: Receive, registry: set[Caller]) -> None:
+        self._receive = receive
+        self._registry = registry
+        self._reason: Exception | None = None
+        self._answering: asyncio.Task[object] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._answering = asyncio.current_task()
+        self._watching = asyncio.create_task(self._watch())
+        self._registry.add(self)
+        return self
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.interrupt(ClientLeftError())
+
+    def interrupt(self, reason: Exception) -> None:
+        """Cancel the answering now, unless it is over or cancelled already."""
+        if self._answering is not None and self._reason is None:
+            self._reason = reason
+            self._answering.cancel()
+
+    def release(self) -> None:
+        """The answer is complete but for its last bytes: from now on it is not interrupted any more."""
+        self._registry.discard(self)
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._reason is None:
+            self._answering = None
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+        if self._reason is None or self._answering is None:
+            return
+        if self._answering.uncancel() > 0:
+            return  # somebody else cancelled us as well, and goes first
+        if exc is not None:
+            raise self._reason from None

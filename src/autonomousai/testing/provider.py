@@ -1,0 +1,157 @@
+"""`ScriptedProvider`: a provider without a network, whose answers are written down beforehand. Knows no wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ..events import Batch, Event, FinishReason, Messages, Started, Usage
+from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
+from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
+from .scripts import Pause
+
+Left = Literal["finished", "closed", "cancelled", "failed"]
+Step: TypeAlias = Event | Batch | BaseException | Pause
+
+
+def answer(
+    *texts: Event, finish: str | None = "stop", usage: Usage | None = None, model: str | None = "scripted"
+) -> list[Step]:
+    """A whole answer as a script: a batch for each text, and the finish reason."""
+    end = FinishReason(finish, "finish_reason" if finish else "done", usage, model)
+    return [*texts, end]
+
+
+@dataclass
+class Call:
+    """One call, and how its answer was left.
+
+    ``model`` is the name that was asked for. ``left``: None while it is open or was never read, ``"finished"`` (read to its
+    end), ``"closed"``, ``"cancelled"`` (its reader was), ``"failed"`` (the script raised, or just stopped).
+    """
+
+    model: str
+    messages: Messages
+    stream: bool
+    proxy: str | None
+    kwargs: dict[str, Any]
+    read: bool = False
+    left: Left | None = None
+    _over: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    async def over(self) -> Left | None:
+        """Wait until the answer was left, and return how."""
+        await self._over.wait()
+        return self.left
+
+    def settle(self, left: Left) -> None:
+        if self.left is None:
+            self.left = left
+            self._over.set()
+
+
+class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
+    """Answers as scripted: a script for each call, the last one repeated; with none, "Hello world".
+
+    A script is a sequence of events or batches, of exceptions to raise, and of `Pause` steps that the test releases. A script
+    that ends without a `FinishReason` is a stream that just stops. ``calls`` is the log. Without ``stream`` the whole answer
+    comes as one batch, as the contract says. The models are the five by default.
+    """
+
+    def __init__(
+        self,
+        *scripts: Sequence[Step],
+        models: Iterable[str] = tuple(MODELS),
+        aliases: Mapping[str, str] | None = None,
+        default_model: str | None = None,
+        vision: bool = False,
+        name: str = "scripted",
+    ) -> None:
+        self.models = list(models)
+        self.model_aliases = dict(MODEL_ALIASES if aliases is None else aliases)
+        self.model_aliases = {alias: model for alias, model in self.model_aliases.items() if model in self.models}
+        fallback = DEFAULT_MODEL if DEFAULT_MODEL in self.models else (self.models or [""])[0]
+        self.default_model = fallback if default_model is None else default_model
+        self.vision = vision
+        self.name = name
+        self.calls: list[Call] = []
+        self.closed = False
+        self._scripts = [list(script) for script in scripts] or [answer("Hello", " world")]
+        self._taken = 0
+
+    def play(self, *scripts: Sequence[Step]) -> None:
+        """Forget what was scripted; the next calls get these."""
+        self._scripts = [list(script) for script in scripts]
+        self._taken = 0
+
+    def create_async_generator(
+        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        self.get_model(model)
+        script = self._scripts[min(self._taken, len(self._scripts) - 1)]
+        self._taken += 1
+        call = Call(model, messages, stream, proxy, kwargs)
+        self.calls.append(call)
+        return AsyncResult(lambda: self._play(call, script))
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    async def _play(self, call: Call, script: list[Step]) -> AsyncGenerator[Batch]:
+        call.read = True
+        steps = _batches(script, Started(model=self.name))
+        if not call.stream:
+            steps = _joined(steps)
+        finished = False
+        try:
+            async for batch in steps:
+                # Noted before it is handed out: nobody asks again after the last event.
+                finished = type(batch[-1]) is FinishReason
+                if finished:
+                    call.settle("finished")
+                yield batch
+            call.settle("failed")
+        except GeneratorExit:
+            call.settle("closed")
+            raise
+        except asyncio.CancelledError:
+            call.settle("cancelled")
+            raise
+        except BaseException:
+            call.settle("failed")
+            raise
+        finally:
+            await steps.aclose()
+
+
+async def _batches(script: list[Step], started: Started) -> AsyncGenerator[Batch]:
+    """The script's batches, `Started` first; waits and raises where the script says so."""
+    first = True
+    for step in script:
+        if isinstance(step, Pause):
+            await step.wait()
+            continue
+        if isinstance(step, BaseException):
+            raise step
+        batch: Batch = list(step) if isinstance(step, list) else [step]
+        if first and type(batch[0]) is not Started:
+            batch.insert(0, started)
+        first = False
+        yield batch
+
+
+async def _joined(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
+    """The whole answer as one batch, its text in one piece."""
+    try:
+        events = [event async for batch in batches for event in batch]
+    finally:
+        await batches.aclose()
+    text = "".join(event for event in events if isinstance(event, str))
+    others = [event for event in events if not isinstance(event, str)]
+    first = [event for event in others if type(event) is Started]
+    rest = [event for event in others if type(event) is not Started]
+    whole: Batch = [*first, *([text] if text else []), *rest]
+    if whole:
+        yield whole

@@ -1,0 +1,424 @@
+"""What a `ScriptedServer` plays: steps, scripts made of steps, and every fault by its name.
+
+Bytes are written here with `json` alone, not with our own wire: what tests the wire must not be made by it.
+Knows no socket: a step acts on a `Line`, which the server provides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..events import Usage
+
+SSE = "text/event-stream"
+JSON = "application/json"
+
+
+def event(payload: Any) -> bytes:
+    """One server-sent event: JSON of *payload*, or the text itself when it is a `str`."""
+    text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {text}\n\n".encode()
+
+
+def usage_object(usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
+    """Usage as the OpenAI wire writes it."""
+    if not isinstance(usage, Usage):
+        return dict(usage)
+    total = usage.total_tokens or usage.prompt_tokens + usage.completion_tokens
+    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
+
+
+def chunks(
+    *deltas: str | Mapping[str, Any],
+    finish: str | None = "stop",
+    usage: Usage | Mapping[str, Any] | None = None,
+    done: bool = True,
+    model: str = "scripted",
+    id: str = "chatcmpl-scripted",
+    created: int = 1_700_000_000,
+) -> bytes:
+    """A streamed answer on the OpenAI wire: ``chunks("Hello", " world", finish="stop", usage=…, done=True)``.
+
+    Each delta is one event: a text, or a mapping that is the ``delta`` object itself. Before them comes the chunk with the
+    role, after them the finish reason (unless ``finish`` is None), the usage chunk (if given) and ``[DONE]`` (if ``done``).
+    """
+
+    def chunk(choices: list[dict[str, Any]], **extra: Any) -> bytes:
+        head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        return event({**head, "choices": choices, **extra})
+
+    def choice(delta: Mapping[str, Any], reason: str | None = None) -> list[dict[str, Any]]:
+        return [{"index": 0, "delta": dict(delta), "finish_reason": reason}]
+
+    parts = [chunk(choice({"role": "assistant", "content": ""}))]
+    parts += [chunk(choice({"content": delta} if isinstance(delta, str) else delta)) for delta in deltas]
+    if finish is not None:
+        parts.append(chunk(choice({}, finish)))
+    if usage is not None:
+        parts.append(chunk([], usage=usage_object(usage)))
+    if done:
+        parts.append(event("[DONE]"))
+    return b"".join(parts)
+
+
+def completion(
+    text: str,
+    *,
+    finish: str | None = "stop",
+    usage: Usage | Mapping[str, Any] | None = None,
+    model: str = "scripted",
+    message: Mapping[str, Any] | None = None,
+) -> bytes:
+    """A whole answer on the OpenAI wire, as JSON. ``message`` adds fields to the message (``tool_calls``, …)."""
+    answer: dict[str, Any] = {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": model,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text, **(message or {})}, "finish_reason": finish},
+        ],
+    }
+    if usage is not None:
+        answer["usage"] = usage_object(usage)
+    return json.dumps(answer, ensure_ascii=False).encode()
+
+
+class Pause:
+    """A place where a script waits until the test lets it go on: by an event, not by time, unless ``seconds`` are given.
+
+    ``await pause.reached.wait()`` tells the test that the script has come here; ``pause.release()`` lets it, and every later
+    visitor, pass.
+    """
+
+    def __init__(self, *, seconds: float | None = None) -> None:
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+        self.seconds = seconds
+
+    def release(self) -> None:
+        self.released.set()
+
+    async def wait(self) -> None:
+        self.reached.set()
+        if self.seconds is None:
+            await self.released.wait()
+        else:
+            await asyncio.sleep(self.seconds)
+
+    async def play(self, line: Line) -> None:
+        await self.wait()
+
+
+class Line(Protocol):
+    """What a step can do to a connection. After `close` and `reset` the rest of a script is not played."""
+
+    #: How the body is framed, as the `Head` said: "chunked", "length" or "close".
+    framing: str
+
+    async def write(self, data: bytes) -> None:
+        """Bytes as they are, and wait until the client's side has taken what was written before."""
+
+    async def write_body(self, data: bytes) -> None:
+        """Bytes of the body, framed."""
+
+    async def end(self) -> None:
+        """The answer is whole."""
+
+    def close(self) -> None:
+        """An orderly end of the connection (FIN), wherever the answer is."""
+
+    def reset(self) -> None:
+        """A TCP reset (RST)."""
+
+
+class Step(Protocol):
+    """One thing that a script does. Users can write their own."""
+
+    async def play(self, line: Line) -> None:
+        """Do it."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The status line and the headers. ``length``: the Content-Length; without it the body is chunked, or, with
+    ``chunked=False``, ends with the connection."""
+
+    status: int = 200
+    content_type: str | None = SSE
+    headers: Mapping[str, str] | None = None
+    length: int | None = None
+    chunked: bool = True
+
+    async def play(self, line: Line) -> None:
+        lines = [f"HTTP/1.1 {self.status} Scripted"]
+        if self.content_type is not None:
+            lines.append(f"Content-Type: {self.content_type}")
+        lines += [f"{name}: {value}" for name, value in (self.headers or {}).items()]
+        if self.length is not None:
+            line.framing = "length"
+            lines.append(f"Content-Length: {self.length}")
+        elif self.chunked:
+            line.framing = "chunked"
+            lines.append("Transfer-Encoding: chunked")
+        else:
+            line.framing = "close"
+            lines.append("Connection: close")
+        await line.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+
+@dataclass(frozen=True)
+class Send:
+    """Bytes of the body. ``at``: offsets at which it is cut into writes of their own; ``every``: a write for so many bytes."""
+
+    data: bytes
+    at: Iterable[int] = ()
+    every: int | None = None
+
+    async def play(self, line: Line) -> None:
+        cuts = range(self.every, len(self.data), self.every) if self.every else sorted(self.at)
+        start = 0
+        for cut in [*cuts, len(self.data)]:
+            if cut > start:
+                await line.write_body(self.data[start:cut])
+            start = max(start, cut)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes on the wire as they are: for heads and frames that are no HTTP."""
+
+    data: bytes
+
+    async def play(self, line: Line) -> None:
+        await line.write(self.data)
+
+
+class Hang:
+    """Silence until the client leaves or the server stops; the connection stays open."""
+
+    async def play(self, line: Line) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+class Close:
+    """An orderly end of the connection (FIN), wherever the answer is."""
+
+    async def play(self, line: Line) -> None:
+        line.close()
+
+
+class Reset:
+    """A TCP reset (RST). What was written before may be lost to the client, as in life."""
+
+    async def play(self, line: Line) -> None:
+        line.reset()
+
+
+class End:
+    """The answer is whole, and the connection can take the next request. Implied where a script's steps run out."""
+
+    async def play(self, line: Line) -> None:
+        await line.end()
+
+
+class Script:
+    """How one request is answered: steps, played in order. The class methods are the answers and faults by name."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps = steps
+
+    def then(self, *steps: Step) -> Script:
+        """This script, and more steps after it."""
+        return Script(*self.steps, *steps)
+
+    # Answers
+
+    @classmethod
+    def stream(cls, *deltas: str | Mapping[str, Any], headers: Mapping[str, str] | None = None, **end: Any) -> Script:
+        """A whole streamed answer; ``end``: the arguments of `chunks`."""
+        return cls.body(chunks(*deltas, **end), headers=headers)
+
+    @classmethod
+    def document(cls, text: str, **fields: Any) -> Script:
+        """A whole JSON answer, whatever was asked for; ``fields``: the arguments of `completion`."""
+        body = completion(text, **fields)
+        return cls(Head(content_type=JSON, length=len(body)), Send(body))
+
+    @classmethod
+    def status(
+        cls,
+        status: int,
+        body: bytes | str | Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | str | None = None,
+        content_type: str = JSON,
+    ) -> Script:
+        """An answer of *status*. ``body``: bytes, text, or an object; without it OpenAI's error object of that status."""
+        if body is None:
+            body = {"error": {"message": f"scripted {status}", "type": "scripted_error", "param": None, "code": None}}
+        if isinstance(body, Mapping):
+            body = json.dumps(body)
+        data = body.encode() if isinstance(body, str) else body
+        extra = dict(headers or {})
+        if retry_after is not None:
+            extra["Retry-After"] = str(retry_after)
+        return cls(Head(status, content_type, extra, length=len(data)), Send(data))
+
+    @classmethod
+    def body(
+        cls,
+        data: bytes,
+        *,
+        at: Iterable[int] = (),
+        every: int | None = None,
+        content_type: str | None = SSE,
+        headers: Mapping[str, str] | None = None,
+    ) -> Script:
+        """Any body under a head of 200, cut into writes at the offsets ``at`` or after ``every`` so many bytes."""
+        return cls(Head(content_type=content_type, headers=headers), Send(data, tuple(at), every))
+
+    # Faults
+
+    @classmethod
+    def reset_before_headers(cls) -> Script:
+        """The request is read, then the connection is reset."""
+        return cls(Reset())
+
+    @classmethod
+    def reset_after_headers(cls, *deltas: str) -> Script:
+        """The head and perhaps some text, then a reset."""
+        return cls._open(*deltas).then(Reset())
+
+    @classmethod
+    def hang_up(cls) -> Script:
+        """The request is read, then the connection is closed in order, with no answer: a stale pooled connection."""
+        return cls(Close())
+
+    @classmethod
+    def silence(cls) -> Script:
+        """The request is read and never answered."""
+        return cls(Hang())
+
+    @classmethod
+    def slow_first_token(cls, pause: Pause, *deltas: str, head_first: bool = True, **end: Any) -> Script:
+        """Nothing of the answer until *pause* lets it go; with ``head_first=False`` not even the head."""
+        body = Send(chunks(*deltas, **end))
+        return cls(Head(), pause, body) if head_first else cls(pause, Head(), body)
+
+    @classmethod
+    def cut(cls, *deltas: str, terminator: bool = False) -> Script:
+        """Some text, and the body ends without a finish reason or ``[DONE]``.
+
+        ``terminator=False``: the connection is closed in the middle of a chunked body; True: the chunked body ends in good
+        order, so that only the missing evidence betrays the cut.
+        """
+        opened = cls._open(*deltas)
+        return opened if terminator else opened.then(Close())
+
+    @classmethod
+    def stall(cls, *deltas: str) -> Script:
+        """Some text, then silence on an open connection."""
+        return cls._open(*deltas).then(Hang())
+
+    @classmethod
+    def malformed_event(cls, *deltas: str, malformed: bytes = b'data: {"choices":[{"delta":{"content": \n\n') -> Script:
+        """Some text, an event that cannot be read, then the rest of a whole answer: who skips it has lost something."""
+        rest = chunks("lost", finish="stop")
+        return cls._open(*deltas).then(Send(malformed), Send(rest))
+
+    @classmethod
+    def missing_done(cls, *deltas: str, finish: str | None = "stop") -> Script:
+        """A finish reason, then the body ends in good order without ``[DONE]``."""
+        return cls.stream(*deltas, finish=finish, done=False)
+
+    @classmethod
+    def error_event(cls, *deltas: str, error: Any = None, done: bool = False) -> Script:
+        """Some text, then an event with an error object; ``done=True`` adds a ``[DONE]`` that proves nothing."""
+        payload = error or {"error": {"message": "scripted failure", "type": "server_error", "param": None, "code": "scripted"}}
+        return cls._open(*deltas).then(Send(event(payload)), Send(event("[DONE]") if done else b""))
+
+    @classmethod
+    def split(cls, *deltas: str, at: Iterable[int], **end: Any) -> Script:
+        """A whole answer, cut into writes at the byte offsets ``at``."""
+        return cls.body(chunks(*deltas, **end), at=at)
+
+    @classmethod
+    def trickle(cls, *deltas: str, **end: Any) -> Script:
+        """A whole answer, a write for each byte."""
+        return cls.body(chunks(*deltas, **end), every=1)
+
+    @classmethod
+    def lingering(cls, *deltas: str, **end: Any) -> Script:
+        """A whole answer with ``[DONE]``, after which the body does not end and the connection stays open."""
+        return cls.stream(*deltas, **end).then(Hang())
+
+    @classmethod
+    def lingering_without_done(cls, *deltas: str) -> Script:
+        """A finish reason, then nothing: no ``[DONE]``, no end of the body."""
+        return cls.missing_done(*deltas).then(Hang())
+
+    @classmethod
+    def wrong_content_type(cls, *deltas: str, content_type: str | None = "application/x-garbage; charset=none") -> Script:
+        """A whole streamed answer under a content type that is none."""
+        return cls.body(chunks(*deltas), content_type=content_type)
+
+    @classmethod
+    def html(cls, status: int = 200) -> Script:
+        """A page from a proxy in front, where an answer should be."""
+        return cls.status(status, "<html><body><h1>Scripted gateway page</h1></body></html>", content_type="text/html")
+
+    @classmethod
+    def not_http(cls) -> Script:
+        """Bytes that are no HTTP, then the end."""
+        return cls(Raw(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), Close())
+
+    @classmethod
+    def cut_document(cls, text: str) -> Script:
+        """A JSON answer that ends before its Content-Length."""
+        body = completion(text)
+        return cls(Head(content_type=JSON, length=len(body)), Send(body[: len(body) // 2]), Close())
+
+    @classmethod
+    def _open(cls, *deltas: str) -> Script:
+        """The head and some text of an answer that has not ended."""
+        return cls(Head(), Send(chunks(*deltas, finish=None, done=False)))
+
+
+#: Every fault that needs no arguments, by name: for tests over all of them, and for ``server.play("cut")``.
+FAULTS: dict[str, Callable[[], Script]] = {
+    "bad_request": lambda: Script.status(400),
+    "unauthorized": lambda: Script.status(401),
+    "not_found": lambda: Script.status(404),
+    "rate_limited": lambda: Script.status(429, retry_after=1),
+    "server_error": lambda: Script.status(500),
+    "overloaded": lambda: Script.status(503, retry_after=1),
+    "reset_before_headers": Script.reset_before_headers,
+    "reset_after_headers": Script.reset_after_headers,
+    "reset_after_text": lambda: Script.reset_after_headers("Hello", " wor"),
+    "hang_up": Script.hang_up,
+    "silence": Script.silence,
+    "cut": lambda: Script.cut("Hello", " wor"),
+    "cut_with_terminator": lambda: Script.cut("Hello", " wor", terminator=True),
+    "empty_stream": lambda: Script.body(b""),
+    "stall": lambda: Script.stall("Hello", " wor"),
+    "stall_before_text": Script.stall,
+    "malformed_event": lambda: Script.malformed_event("Hello", " wor"),
+    "missing_done": lambda: Script.missing_done("Hello", " world"),
+    "error_event": lambda: Script.error_event("Hello", " wor"),
+    "error_event_first": Script.error_event,
+    "trickle": lambda: Script.trickle("Hello", " world"),
+    "lingering": lambda: Script.lingering("Hello", " world"),
+    "lingering_without_done": lambda: Script.lingering_without_done("Hello", " world"),
+    "wrong_content_type": lambda: Script.wrong_content_type("Hello", " world"),
+    "document": lambda: Script.document("Hello world"),
+    "cut_document": lambda: Script.cut_document("Hello world"),
+    "html": Script.html,
+    "html_502": lambda: Script.html(502),
+    "not_http": Script.not_http,
+}

@@ -1,0 +1,346 @@
+"""`ScriptedServer`: an HTTP/1.1 server on a real socket that answers as its scripts say, and logs what it saw.
+
+Standard library alone. It reads just enough HTTP to know a request's end; it judges nothing and routes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+
+from .scripts import FAULTS, Script
+
+End = Literal["finished", "left", "closed", "reset", "stopped"]
+Play = Script | Callable[["Request"], Script] | str
+
+_LINGER_0 = struct.pack("ii", 1, 0)
+_MAX_HEAD = 1 << 20
+
+
+@dataclass
+class Request:
+    """One request as it came in, and how its answer ended.
+
+    ``headers``: names in lower case, repeated ones joined by a comma; ``head``: the bytes of the request line and headers.
+    ``connection``: which connection it came on, counted from 0. ``sent``: bytes of the answer's body written so far.
+    ``end``: None while it is being answered, then ``"finished"`` (answered whole), ``"left"`` (the client closed before the
+    end), ``"closed"`` or ``"reset"`` (the script did), ``"stopped"`` (the server was stopped first).
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    head: bytes
+    connection: int
+    sent: int = 0
+    end: End | None = None
+    _over: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @property
+    def left(self) -> bool:
+        """Whether the client closed before the answer's end."""
+        return self.end == "left"
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+    async def over(self) -> End | None:
+        """Wait until the answer has ended, in whatever way, and return how."""
+        await self._over.wait()
+        return self.end
+
+    def settle(self, end: End) -> None:
+        """The first end counts."""
+        if self.end is None:
+            self.end = end
+            self._over.set()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: requests are read from the buffer one after another, and each is answered by a script."""
+
+    def __init__(self, server: ScriptedServer, number: int) -> None:
+        self.server = server
+        self.number = number
+        self.framing = "close"
+        self.request: Request | None = None
+        self.buffer = bytearray()
+        self.arrived = asyncio.Event()
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.lost = asyncio.Event()
+        self.transport: asyncio.Transport
+        self.task: asyncio.Task[None]
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self.server.open.add(self)
+        self.task = asyncio.get_running_loop().create_task(self.serve())
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        self.arrived.set()
+
+    def eof_received(self) -> bool:
+        self.leave("left")
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.leave("left")
+        self.lost.set()
+        self.server.open.discard(self)
+        self.server.changed()
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def leave(self, end: End) -> None:
+        """This connection is over: note why, and stop playing."""
+        if self.request is not None:
+            self.request.settle(end)
+        self.task.cancel()
+
+    # A script's side: `scripts.Line`
+
+    async def write(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(data)
+        await self.writable.wait()
+        # A client in the same event loop reads each write by itself only if the loop turns in between: once to see that the
+        # socket is readable, once for the reader.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def write_body(self, data: bytes) -> None:
+        if not data:
+            return
+        await self.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data)
+        if self.request is not None:
+            self.request.sent += len(data)
+
+    async def end(self) -> None:
+        if self.framing == "chunked":
+            await self.write(b"0\r\n\r\n")
+        if self.request is not None:
+            self.request.settle("finished")
+        if self.framing == "close":
+            self.close()
+
+    def close(self) -> None:
+        if self.request is not None:
+            self.request.settle("closed")
+        self.transport.close()
+
+    def reset(self) -> None:
+        if self.request is not None:
+            self.request.settle("reset")
+        handle = self.transport.get_extra_info("socket")
+        if handle is not None and handle.family != socket.AF_UNIX:
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+        self.transport.abort()
+
+    # The story of a connection
+
+    async def serve(self) -> None:
+        try:
+            while not self.transport.is_closing():
+                self.request = request = await self.read_request()
+                script = self.server.take(request)
+                for step in script.steps:
+                    await step.play(self)
+                    if self.transport.is_closing():
+                        return
+                if request.end is None:
+                    await self.end()
+        except asyncio.CancelledError:
+            pass  # the client left, or the server stops: both have been noted
+        except Exception as error:  # a test must hear of it: raised where the server is left
+            self.server.failures.append(error)
+        finally:
+            if not self.transport.is_closing():
+                self.transport.close()
+
+    async def read_request(self) -> Request:
+        head = await self.read_until(b"\r\n\r\n")
+        start, *lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = start.split(" ", 2)
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            key = name.strip().lower()
+            headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
+        if "chunked" in headers.get("transfer-encoding", ""):
+            body = await self.read_chunks()
+        else:
+            body = await self.read_exactly(int(headers.get("content-length", "0")))
+        return Request(method, path, headers, body, head, self.number)
+
+    async def read_chunks(self) -> bytes:
+        parts = []
+        while size := int((await self.read_until(b"\r\n")).split(b";")[0], 16):
+            parts.append(await self.read_exactly(size))
+            await self.read_until(b"\r\n")
+        await self.read_until(b"\r\n")
+        return b"".join(parts)
+
+    async def read_until(self, mark: bytes) -> bytes:
+        while (at := self.buffer.find(mark)) < 0:
+            if len(self.buffer) > _MAX_HEAD:
+                self.reset()
+            await self.more()
+        found = bytes(self.buffer[:at])
+        del self.buffer[: at + len(mark)]
+        return found
+
+    async def read_exactly(self, size: int) -> bytes:
+        while len(self.buffer) < size:
+            await self.more()
+        found = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return found
+
+    async def more(self) -> None:
+        self.arrived.clear()
+        await self.arrived.wait()
+
+
+class ScriptedServer:
+    """A server whose answers are scripted: ``async with ScriptedServer(Script.cut("Hel")) as server: server.url``.
+
+    Each request takes the next script of the queue; the last one is repeated for ever. With none it answers "Hello world",
+    streamed or as a document, as the request asked. ``tls``: serve https with this context; ``uds``: on a Unix socket at this
+    path instead of a port.
+    """
+
+    def __init__(
+        self, *scripts: Play, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, uds: str | Path | None = None
+    ) -> None:
+        self.requests: list[Request] = []
+        #: How many connections were accepted.
+        self.connections = 0
+        #: The connections that are open now; ``len(server.open)`` counts them.
+        self.open: set[Any] = set()
+        #: What went wrong in a script, or in reading a request; the first is raised when the server is left.
+        self.failures: list[Exception] = []
+        self._host = host
+        self._tls = tls
+        self._uds = uds
+        self._port = 0
+        self._queues: dict[str | None, deque[Play]] = {}
+        self._last: dict[str | None, Play] = {}
+        self._server: asyncio.Server | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.play(*scripts)
+
+    def play(self, *scripts: Play, path: str | None = None) -> None:
+        """Queue scripts: a `Script`, the name of a fault in `FAULTS`, or a function of the request that returns a script.
+
+        ``path``: for requests of this path alone; they do not touch the common queue then.
+        """
+        queue = self._queues.setdefault(path, deque())
+        for script in scripts:
+            if isinstance(script, str) and script not in FAULTS:
+                raise ValueError(f"no fault is called {script!r}; there are: {', '.join(FAULTS)}")
+            queue.append(script)
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The root, without a slash at its end."""
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
+
+    async def request(self, number: int) -> Request:
+        """The request of this number, counted from 0, as soon as it has come."""
+        while len(self.requests) <= number:
+            await self._change()
+        return self.requests[number]
+
+    async def all_closed(self) -> None:
+        """Wait until no connection is open."""
+        while self.open:
+            await self._change()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        if self._uds is not None:
+            self._server = await loop.create_unix_server(self._connect, str(self._uds), ssl=self._tls)
+        else:
+            self._server = await loop.create_server(self._connect, self._host, 0, ssl=self._tls, backlog=1024)
+            self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        connections = list(self.open)
+        for connection in connections:
+            connection.leave("stopped")
+            connection.transport.abort()
+        for connection in connections:
+            await asyncio.wait([connection.task])
+            await connection.lost.wait()
+        await self._server.wait_closed()
+        if self.failures and exc is None:
+            raise self.failures[0]
+
+    # For the connections
+
+    def take(self, request: Request) -> Script:
+        """Log the request and return its script."""
+        self.requests.append(request)
+        self.changed()
+        key = request.path if request.path in self._queues else None
+        if queue := self._queues.get(key):
+            self._last[key] = queue.popleft()
+        play = self._last.get(key, _hello)
+        if isinstance(play, str):
+            return FAULTS[play]()
+        return play if isinstance(play, Script) else play(request)
+
+    def changed(self) -> None:
+        """Wake those who wait for a request, or for a connection's end."""
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def _change(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        await future
+
+    def _connect(self) -> _Connection:
+        connection = _Connection(self, self.connections)
+        self.connections += 1
+        return connection
+
+
+def _hello(request: Request) -> Script:
+    """The answer of a server without scripts."""
+    try:
+        streamed = request.json().get("stream") is True
+    except (ValueError, AttributeError):
+        streamed = False
+    return Script.stream("Hello", " world") if streamed else Script.document("Hello world")

@@ -1,0 +1,119 @@
+"""The engine's child is killed in mid-answer: the text is byte for byte that of the undisturbed run, and so are the others'."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from autonomousai import FinishReason, LlamaCpp
+from autonomousai.gateway import Gateway, Upstream
+
+from .sample import SEED, sample
+
+SYSTEM = {"role": "system", "content": "You are a patient teacher. Explain things in simple words, and give an example."}
+PROMPTS = (
+    "Why is the sky blue?",
+    "How does a bicycle stay upright?",
+    "What is a prime number?",
+    "Tell me a story about a lighthouse.",
+    "Write a haiku about rain, then explain it.",
+)
+LENGTH = 48
+
+
+class Kill(NamedTuple):
+    """One case: which prompt, how it is sampled, after how many pieces the child is killed, and how many answer beside it."""
+
+    prompt: int
+    sampling: tuple[tuple[str, Any], ...]
+    after: int
+    beside: int
+
+
+def all_kills() -> list[Kill]:
+    """A hundred: half of them greedy, half sampled with a seed, every fourth with three others beside it."""
+    rng = random.Random(SEED)
+    kills = []
+    for number in range(100):
+        greedy = number % 2 == 0
+        sampling = (("temperature", 0),) if greedy else (("temperature", 0.9), ("seed", rng.randrange(2**31)))
+        kills.append(
+            Kill(number % len(PROMPTS), sampling, rng.randrange(1, LENGTH - 4), 3 if number % 4 < 2 and number % 8 > 3 else 0)
+        )
+    return kills
+
+
+KILLS = sample(all_kills(), 8)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine() -> AsyncIterator[LlamaCpp]:
+    async with LlamaCpp(slots=4, context=512) as engine:
+        yield engine
+
+
+async def answer(gateway: Gateway, prompt: int, fields: dict[str, Any], *, kill_after: int = 0, engine: LlamaCpp) -> Any:
+    """The text, the finish reason, and the splices of one answer; its engine is killed after so many pieces."""
+    messages = [SYSTEM, {"role": "user", "content": PROMPTS[prompt]}]
+    result = gateway.create_async_generator("llama", messages, stream=True, max_tokens=LENGTH, **fields)
+    texts: list[str] = []
+    async for chunk in result:
+        if isinstance(chunk, str):
+            texts.append(chunk)
+            if len(texts) == kill_after:
+                assert engine.pid is not None
+                os.kill(engine.pid, signal.SIGKILL)
+    assert isinstance(result.finish, FinishReason)
+    assert result.report is not None
+    return "".join(texts), result.finish.reason, result.report.splices
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_killed_engine_costs_no_character(engine: LlamaCpp) -> None:
+    """Killed with SIGKILL at many points: each answer, and each one beside it, is byte-identical to the undisturbed run."""
+    gateway = Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})
+    undisturbed: dict[Any, str] = {}
+
+    async def reference(prompt: int, sampling: tuple[tuple[str, Any], ...]) -> str:
+        key = (prompt, sampling)
+        if key not in undisturbed:
+            undisturbed[key], _, _ = await answer(gateway, prompt, dict(sampling), engine=engine)
+        return undisturbed[key]
+
+    rescued = 0
+    for kill in KILLS:
+        expected = [await reference(kill.prompt, kill.sampling)]
+        others = [((kill.prompt + number) % len(PROMPTS), (("temperature", 0),)) for number in range(1, kill.beside + 1)]
+        expected += [await reference(*other) for other in others]
+        found = await asyncio.gather(
+            answer(gateway, kill.prompt, dict(kill.sampling), kill_after=kill.after, engine=engine),
+            *(answer(gateway, prompt, dict(sampling), engine=engine) for prompt, sampling in others),
+        )
+
+        assert expected == [text for text, _, _ in found], kill
+        rescued += sum(bool(splices) for _, _, splices in found)
+
+    assert rescued >= len(KILLS) // 2  # an answer that ends before its kill needs no rescue
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_next_request_finds_a_fresh_child(engine: LlamaCpp) -> None:
+    """After a kill between two requests the next one is answered by another process."""
+    gateway = Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})
+    await engine.start()
+    before = engine.pid
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+
+    text, reason, _ = await answer(gateway, 0, {"temperature": 0}, engine=engine)
+
+    assert text
+    assert reason in ("stop", "length")
+    assert engine.pid != before

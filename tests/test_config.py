@@ -1,0 +1,449 @@
+"""The config: what a file may say, what is said about a mistake in it, and what holds where it says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from autonomousai.config import (
+    AutonomousAIConfig,
+    Clocks,
+    Config,
+    LlamaCppConfig,
+    ModelConfig,
+    OpenAIConfig,
+    Secret,
+    ServerConfig,
+    is_loopback,
+    load_config,
+)
+from autonomousai.errors import ConfigError
+
+KEY = "sk-never-to-be-seen"
+
+#: Every key of the contract, with values other than the defaults where that can be.
+WHOLE = """
+[server]
+host = "0.0.0.0"
+port = 8001
+api_keys = ["env:SERVER_KEY", "sk-literal"]
+drain_s = 31
+state = "memory:"
+keepalive_s = 16
+allowed_hosts = ["ai.example.org", "[2001:db8::1]"]
+cors_origins = ["https://app.example.org:8443", "*"]
+max_body = 1_000
+max_concurrency = 10
+queue_s = 61
+
+[clocks]
+connect = 6
+first_token = 21
+idle = 16
+total = 601
+
+[retry]
+attempts = 4
+backoff = 0.25
+
+[breaker]
+failures = 6
+cooldown = 4
+
+[upstreams.embedded]
+kind = "llamacpp"
+weights = "models/other.gguf"
+slots = 2
+context = 2048
+threads = 3
+max_tokens = 512
+
+[upstreams.vllm-a]
+kind = "openai"
+base_url = "http://10.0.0.5:8000/v1"
+api_key = "env:VLLM_KEY"
+model = "meta-llama/Llama-3.3-70B-Instruct"
+prefill = "yes"
+vision = true
+context = 131072
+
+[upstreams.vllm-a.clocks]
+idle = 5.5
+
+[upstreams.hosted]
+kind = "autonomousai"
+base_url = "https://chatgpt.autonomous.ai"
+
+[models.llama]
+aliases = ["my-llama"]
+route = ["vllm-a", "embedded"]
+
+[models."org/other"]
+route = ["vllm-a"]
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    """Load a config from its text."""
+
+    def load(text: str, **env: str) -> Config:
+        path = tmp_path / "config.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_config(path, env)
+
+    return load
+
+
+@pytest.fixture
+def mistake(read):
+    """The message of the `ConfigError` that a config's text raises."""
+
+    def message(text: str, **env: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            read(text, **env)
+        return str(caught.value)
+
+    return message
+
+
+def test_every_key_of_the_contract_is_read(read):
+    """All of a whole file arrives in the structs."""
+    config = read(WHOLE, SERVER_KEY="sk-server", VLLM_KEY=KEY)
+
+    general = Clocks(connect=6, first_token=21, idle=16, total=601)
+    expected = {
+        "embedded": LlamaCppConfig(
+            weights="models/other.gguf",
+            slots=2,
+            context=2048,
+            threads=3,
+            max_tokens=512,
+            clocks=Clocks(connect=6, first_token=120, idle=16, total=601),
+        ),
+        "vllm-a": OpenAIConfig(
+            base_url="http://10.0.0.5:8000/v1",
+            api_key=Secret(KEY),
+            model="meta-llama/Llama-3.3-70B-Instruct",
+            prefill="yes",
+            vision=True,
+            context=131072,
+            clocks=msgspec.structs.replace(general, idle=5.5),
+        ),
+        "hosted": AutonomousAIConfig(base_url="https://chatgpt.autonomous.ai", clocks=general),
+    }
+    assert expected == config.upstreams
+    assert general == config.clocks
+    assert (4, 0.25) == (config.retry.attempts, config.retry.backoff)
+    assert (6, 4) == (config.breaker.failures, config.breaker.cooldown)
+    server = ServerConfig(
+        host="0.0.0.0",
+        port=8001,
+        api_keys=(Secret("sk-server"), Secret("sk-literal")),
+        drain_s=31,
+        keepalive_s=16,
+        allowed_hosts=("ai.example.org", "[2001:db8::1]"),
+        cors_origins=("https://app.example.org:8443", "*"),
+        max_body=1000,
+        max_concurrency=10,
+        queue_s=61,
+    )
+    assert server == config.server
+
+
+def test_without_a_file_the_embedded_engine_is_behind_all_five_models():
+    """The default config has one upstream, which everything is routed to, under the aliases that the wire knows."""
+    config = load_config(None, {})
+
+    assert {"embedded": LlamaCppConfig()} == config.upstreams
+    expected = {
+        "llama": ModelConfig(aliases=("llama-3.3-70b",), route=("embedded",)),
+        "qwen_coder": ModelConfig(aliases=("qwen-2.5-coder-32b",), route=("embedded",)),
+        "hermes": ModelConfig(aliases=("hermes-3",), route=("embedded",)),
+        "vision": ModelConfig(aliases=("llama-3.2-90b",), route=("embedded",)),
+        "summary": ModelConfig(aliases=("llama-3.2-70b",), route=("embedded",)),
+    }
+    assert expected == config.served()
+
+
+def test_the_default_server_is_closed():
+    """Without a file the server listens on loopback, with the limits of the contract."""
+    server = load_config(None, {}).server
+
+    expected = ("127.0.0.1", 8000, (), 30, 15, (), (), 20_000_000, 1000, 60)
+    actual = (
+        server.host,
+        server.port,
+        server.api_keys,
+        server.drain_s,
+        server.keepalive_s,
+        server.allowed_hosts,
+        server.cors_origins,
+        server.max_body,
+        server.max_concurrency,
+        server.queue_s,
+    )
+    assert expected == actual
+
+
+def test_a_file_without_upstreams_keeps_the_embedded_one(read):
+    """A file that only sets a port changes the port alone."""
+    config = read("[server]\nport = 9000")
+
+    assert (9000, Config().upstreams) == (config.server.port, config.upstreams)
+
+
+def test_a_model_without_a_route_goes_to_the_only_engine(read):
+    """With exactly one llamacpp upstream, whatever its name, it plays those of the five that nobody routed."""
+    config = read(
+        """
+        [upstreams.mine]
+        kind = "llamacpp"
+        [upstreams.far]
+        kind = "openai"
+        base_url = "http://far/v1"
+        [models.llama]
+        route = ["far"]
+        """
+    )
+
+    routes = {name: model.route for name, model in config.served().items()}
+    expected = {"llama": ("far",), "qwen_coder": ("mine",), "hermes": ("mine",), "vision": ("mine",), "summary": ("mine",)}
+    assert expected == routes
+
+
+@pytest.mark.parametrize("engines", ["", '[upstreams.a]\nkind = "llamacpp"\n[upstreams.b]\nkind = "llamacpp"\n'])
+def test_a_model_that_could_belong_nowhere_or_anywhere_is_not_served(read, engines):
+    """With no engine, or with two, a model of the five without a route has none."""
+    config = read(
+        engines
+        + """
+        [upstreams.far]
+        kind = "openai"
+        base_url = "http://far/v1"
+        [models.llama]
+        route = ["far"]
+        """
+    )
+
+    assert ["llama"] == list(config.served())
+
+
+def test_an_empty_route_switches_a_model_off(read):
+    """`route = []` for one of the five: it is not served."""
+    config = read("[models.vision]\nroute = []")
+
+    assert ["llama", "qwen_coder", "hermes", "summary"] == list(config.served())
+
+
+def test_aliases_of_a_file_come_after_the_built_in_one(read):
+    """Writing the built-in alias again is no mistake, and adds nothing."""
+    config = read('[models.llama]\naliases = ["llama-3.3-70b", "mine"]')
+
+    assert ("llama-3.3-70b", "mine") == config.served()["llama"].aliases
+
+
+def test_an_upstreams_clocks_go_over_the_general_ones(read):
+    """A clock that an upstream does not set is the general one; the engine's first token has a default of its own."""
+    config = read(
+        """
+        [clocks]
+        first_token = 7
+        idle = 8
+        [upstreams.engine]
+        kind = "llamacpp"
+        [upstreams.slow]
+        kind = "llamacpp"
+        clocks = { first_token = 300 }
+        [upstreams.far]
+        kind = "openai"
+        base_url = "http://far/v1"
+        clocks = { total = 9 }
+        """
+    )
+
+    expected = {
+        "engine": Clocks(first_token=120, idle=8),
+        "slow": Clocks(first_token=300, idle=8),
+        "far": Clocks(first_token=7, idle=8, total=9),
+    }
+    assert expected == {name: upstream.clocks for name, upstream in config.upstreams.items()}
+
+
+FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "says"),
+    [
+        ("server = 1", "server", "write [server]"),
+        ("[sever]\nport = 1", "sever", "known here: server, clocks"),
+        ("[server]\nprot = 1", "server.prot", "known here: host, port"),
+        ("[clocks]\nidel = 1", "clocks.idel", "known here: connect, first_token, idle, total"),
+        ("[retry]\ntries = 1", "retry.tries", "known here: attempts, backoff"),
+        ("[breaker]\nx = 1", "breaker.x", "known here: failures, cooldown"),
+        (FAR + "modle = 'x'", "upstreams.far.modle", "known here: kind, base_url, api_key, model"),
+        (FAR + "clocks = { x = 1 }", "upstreams.far.clocks.x", "known here: connect"),
+        ("[models.llama]\nroutes = []", "models.llama.routes", "known here: aliases, route"),
+        ("[server]\nport = 'x'", "server.port", "expected `int`, got `str`"),
+        ("[server]\nport = 65536", "server.port", "<= 65535"),
+        ("[server]\nport = true", "server.port", "got `bool`"),
+        ("[server]\nmax_concurrency = 0", "server.max_concurrency", ">= 1"),
+        ("[server]\nhost = ''", "server.host", "write 127.0.0.1"),
+        ("[server]\nstate = 'redis://x'", "server.state", "'memory:'"),
+        ("[server]\nallowed_hosts = ['https://x']", "server.allowed_hosts[0]", "without scheme and port"),
+        ("[server]\nallowed_hosts = ['a', 'x:80']", "server.allowed_hosts[1]", "without scheme and port"),
+        ("[server]\ncors_origins = ['example.org']", "server.cors_origins[0]", "write https://host"),
+        ("[server]\ncors_origins = ['https://example.org/']", "server.cors_origins[0]", "write https://host"),
+        ("[clocks]\nidle = -1", "clocks.idle", "> 0"),
+        ("[clocks]\nidle = 0", "clocks.idle", "> 0"),
+        ("[clocks]\nidle = nan", "clocks.idle", "> 0"),
+        ("[clocks]\nidle = inf", "clocks.idle", "<= 10000000"),
+        ("[clocks]\nidle = '5'", "clocks.idle", "expected `float`, got `str`"),
+        (FAR + "clocks = 5", "upstreams.far.clocks", "is a table"),
+        (FAR + "clocks = { idle = -1 }", "upstreams.far.clocks.idle", "> 0"),
+        ("[retry]\nattempts = 0", "retry.attempts", ">= 1"),
+        ("[upstreams]\nfar = 1", "upstreams.far", "is a table"),
+        ("[upstreams.far]\nbase_url = 'http://x'", "upstreams.far.kind", "is missing; it is one of 'llamacpp', 'openai'"),
+        ("[upstreams.far]\nkind = 'vllm'", "upstreams.far.kind", "'vllm' is unknown; it is one of"),
+        ("[upstreams.far]\nkind = 'openai'", "upstreams.far.base_url", "is missing"),
+        ("[upstreams.far]\nkind = 'openai'\nbase_url = 'far:8000'", "upstreams.far.base_url", "write http://host"),
+        ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far:x'", "upstreams.far.base_url", "write http://host"),
+        ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://'", "upstreams.far.base_url", "write http://host"),
+        ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1?x=1'", "upstreams.far.base_url", "query"),
+        ("[upstreams.hosted]\nkind = 'autonomousai'\nbase_url = 'x'", "upstreams.hosted.base_url", "write http://host"),
+        (FAR + "prefill = 'maybe'", "upstreams.far.prefill", "one of 'yes', 'no', 'auto'"),
+        (FAR + "model = ''", "upstreams.far.model", "leave the key out"),
+        ("[upstreams.e]\nkind = 'llamacpp'\nweights = 'gpt-5'", "upstreams.e.weights", "smollm2-135m"),
+        ("[upstreams.e]\nkind = 'llamacpp'\nslots = 0", "upstreams.e.slots", ">= 1"),
+        ("[models.llama]\nroute = ['far']", "models.llama.route[0]", "no upstream 'far'; the upstreams are: embedded"),
+        ("[models.llama]\nroute = ['embedded', 'embedded']", "models.llama.route[1]", "twice"),
+        ("[models.llama]\nroute = 'embedded'", "models.llama.route", "got `str`"),
+        ("[models.mine]\naliases = ['x']", "models.mine.route", "name at least one upstream of: embedded"),
+        ("[models.mine]\nroute = []", "models.mine.route", "name at least one upstream"),
+        ("[models.llama]\naliases = ['hermes']", "models.llama.aliases[0]", "'hermes' is a model"),
+        ("[models.llama]\naliases = ['hermes-3']", "models.llama.aliases[0]", "alias of the model 'hermes'"),
+        ("[models.llama]\naliases = ['x', 'x']", "models.llama.aliases[1]", "already"),
+        ("[models.llama]\naliases = ['x']\n[models.vision]\naliases = ['x']", "models.vision.aliases[0]", "'llama' already"),
+        ("[models.llama]\naliases = ['']", "models.llama.aliases[0]", "write a name"),
+        ("[models.hermes-3]\nroute = ['embedded']", "models.hermes-3", "alias of the model 'hermes'"),
+        (
+            "[upstreams.h]\nkind = 'autonomousai'\n[models.mine]\nroute = ['h']",
+            "models.mine.route[0]",
+            "knows the models llama, qwen_coder",
+        ),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_key_and_says_what_to_do(mistake, text, key, says):
+    """Each mistake in a file is an error that begins with the file and the key."""
+    message = mistake(text)
+
+    assert f"config.toml: {key}: " in message
+    assert says in message
+
+
+def test_text_that_is_not_toml_is_told_with_its_line(mistake):
+    """A syntax error names the file and the line."""
+    message = mistake("[server]\nport = \n")
+
+    assert "config.toml: is not TOML" in message
+    assert "line 2" in message
+
+
+def test_a_file_that_is_not_utf8_is_told(tmp_path):
+    """Bytes that are not UTF-8 are an error with the position."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"# caf\xe9\n")
+
+    with pytest.raises(ConfigError, match=r"config\.toml: is not UTF-8 \(byte 5\)"):
+        load_config(path, {})
+
+
+def test_a_missing_file_is_told(tmp_path):
+    """A path where nothing is, is an error that names it."""
+    with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read \(No such file"):
+        load_config(tmp_path / "nothing.toml", {})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org"])
+def test_another_machine_may_not_be_listened_for_without_a_key(mistake, read, host):
+    """Binding more than loopback needs api_keys, and is fine with them."""
+    text = f"[server]\nhost = '{host}'\n"
+
+    assert f"server.host: '{host}' can be reached from other machines" in mistake(text)
+    assert host == read(text + "api_keys = ['sk-1']").server.host
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("128.0.0.1", False),
+        ("localhost.example.org", False),
+        ("", False),
+    ],
+)
+def test_what_is_loopback(host, expected):
+    """Names and addresses that this machine alone can reach."""
+    assert expected == is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[server]\napi_keys = ['sk-1', 'env:MISSING']", "server.api_keys[1]"),
+        (FAR + "api_key = 'env:MISSING'", "upstreams.far.api_key"),
+        ("[upstreams.hosted]\nkind = 'autonomousai'\napi_key = 'env:MISSING'", "upstreams.hosted.api_key"),
+    ],
+)
+def test_an_unset_variable_is_named(mistake, text, key):
+    """A key that should come out of the environment and is not there, or empty there, stops the start."""
+    expected = f"{key}: the environment variable MISSING is not set"
+
+    assert expected in mistake(text)
+    assert expected in mistake(text, MISSING="")
+
+
+@pytest.mark.parametrize("value", ["", "two words", "schlüssel", "sk-1\n", "\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(mistake, value):
+    """Keys are visible ASCII; the message does not quote what is none."""
+    message = mistake("[server]\napi_keys = ['env:KEY']", KEY=value)
+
+    assert "server.api_keys[0]: the environment variable KEY" in message
+    assert not value.strip() or value not in message
+
+
+def test_a_key_of_another_type_is_refused(mistake):
+    """A number is no key."""
+    assert "server.api_keys[0]: expected text" in mistake("[server]\napi_keys = [123456]")
+
+
+def test_a_key_in_the_address_is_refused_without_being_shown(mistake):
+    """A URL with a password in it is an error that does not repeat it."""
+    message = mistake(f"[upstreams.far]\nkind = 'openai'\nbase_url = 'https://user:{KEY}@far/v1'")
+
+    assert "upstreams.far.base_url: carries a name or a password: put the key into api_key" in message
+    assert KEY not in message
+
+
+def test_keys_do_not_show_in_a_repr(read):
+    """Whatever prints a config by accident prints no key."""
+    config = read(f"[server]\napi_keys = ['{KEY}']\n" + FAR + f"api_key = '{KEY}'")
+
+    assert KEY == config.server.api_keys[0]
+    assert KEY not in f"{config!r} {config} {config.server!r} {config.upstreams} {config.server.api_keys}"
+
+
+def test_a_config_made_in_python_is_checked_as_well():
+    """The rules hold without a file, too."""
+    with pytest.raises(ConfigError, match=r"models\.llama\.route\[0\]: there is no upstream 'nowhere'"):
+        Config(models={"llama": ModelConfig(route=("nowhere",))})
