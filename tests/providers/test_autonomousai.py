@@ -256,6 +256,15 @@ async def test_the_class_asks_the_server_of_the_environment(monkeypatch: pytest.
     assert server.requests[0].headers["authorization"] == "Bearer from-env"
 
 
+async def test_an_empty_key_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """api_key="" sends none, whatever the environment holds: it may be meant for another server."""
+    monkeypatch.setenv("AUTONOMOUSAI_API_KEY", "from-env")
+    async with ScriptedServer() as server, AutonomousAI(server.url, api_key="") as provider:
+        await provider.create_async_generator("llama", HELLO).text()
+
+    assert "authorization" not in server.requests[0].headers
+
+
 def test_an_instance_pointed_at_a_server_is_working() -> None:
     """The hosted service is not operational; a server of one's own is taken to be."""
     assert (AutonomousAI().working, AutonomousAI("http://127.0.0.1:8000").working) == (False, True)

@@ -122,8 +122,8 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ),
     (
         "another model in between",
-        sse(text("a"), text("b"), text("c", model="n"), text("d"), DONE),
-        ["a", "b", "c", "d"],
+        sse(text("a"), text("b"), text("c", model="n"), DONE),
+        ["a", "b", "c"],
         BY_DONE,
     ),
     # -- what else may be said

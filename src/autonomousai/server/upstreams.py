@@ -67,7 +67,12 @@ def _provider(name: str, upstream: UpstreamConfig) -> AsyncGeneratorProvider:
                 retries=0,
             )
         case AutonomousAIConfig():
-            return AutonomousAI(upstream.base_url, api_key=upstream.api_key, timeout=upstream.clocks, retries=0)
+            return AutonomousAI(
+                upstream.base_url,
+                api_key=upstream.api_key or "",  # never the environment's, which may be this server's own
+                timeout=upstream.clocks,
+                retries=0,
+            )
 
 
 def _engine(kind: type[LlamaCpp], name: str, upstream: LlamaCppConfig) -> LlamaCpp:
