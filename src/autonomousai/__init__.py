@@ -17,7 +17,7 @@ from .errors import (
     ProviderError,
     StatusError,
     StreamError,
-    TimeoutError,
+    TimeoutError,  # noqa: A004  the contract's own name, and it is one
 )
 from .events import FinishReason, Messages, Reasoning, ToolCall, ToolCalls, Usage
 from .provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin

@@ -256,6 +256,17 @@ async def test_the_class_asks_the_server_of_the_environment(monkeypatch: pytest.
     assert server.requests[0].headers["authorization"] == "Bearer from-env"
 
 
+@pytest.mark.parametrize("options", [{"api_key": "k\n"}, {"api_key": "schlüssel"}, {"headers": {"X-A": "a\r\nX-B: b"}}])
+def test_what_cannot_be_a_header_is_said_at_once(options: dict[str, Any]) -> None:
+    """A key with its line end, and a header with a second one inside, are ConfigErrors that do not show them."""
+    with pytest.raises(ConfigError) as made:
+        AutonomousAI("http://127.0.0.1:1", **options)
+    with pytest.raises(ConfigError):
+        AutonomousAI("http://127.0.0.1:1").create_async_generator("llama", HELLO, **options)
+
+    assert "schlüssel" not in str(made.value)
+
+
 async def test_an_empty_key_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """api_key="" sends none, whatever the environment holds: it may be meant for another server."""
     monkeypatch.setenv("AUTONOMOUSAI_API_KEY", "from-env")

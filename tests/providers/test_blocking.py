@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.thread import served
 
 from autonomousai import AutonomousAI, FinishReason, IncompleteStreamError
 from autonomousai.testing import Script, ScriptedServer
+from tests.support.thread import served
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.proxy import ForwardingProxy
-from tests.support.tls import authority_pem, server_context
 
 from autonomousai import AutonomousAI, ConfigError, ConnectError, HTTPError, StatusError
 from autonomousai.testing import ScriptedServer
+from tests.support.proxy import ForwardingProxy
+from tests.support.tls import authority_pem, server_context
 
 HELLO = [{"role": "user", "content": "Hello"}]
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

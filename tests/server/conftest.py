@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from tests.support.sockets import Listening, listening
 
 from autonomousai.config import Config, Secret, ServerConfig
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
 from autonomousai.testing import ScriptedProvider
+from tests.support.sockets import Listening, listening
 
 Serve = Callable[..., Awaitable[Listening]]
 

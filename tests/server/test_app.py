@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from tests.support.sockets import CHAT, HELLO, Connection, ask, listening, request
 
 from autonomousai.config import Config
 from autonomousai.errors import ConfigError
 from autonomousai.server import create_app
 from autonomousai.server.app import App
 from autonomousai.testing import Pause, ScriptedProvider, answer
+from tests.support.sockets import CHAT, HELLO, Connection, ask, listening, request
 
 
 class Starting(ScriptedProvider):

@@ -6,11 +6,11 @@ import base64
 import json
 
 import pytest
-from tests.support.sockets import ask, events, request, text_of
 
 from autonomousai.errors import StatusError
 from autonomousai.providers.autonomousai import AutonomousAI
 from autonomousai.testing import ScriptedProvider, answer
+from tests.support.sockets import ask, events, request, text_of
 
 PATHS = {
     "/api/v1/ai/chat": "llama",

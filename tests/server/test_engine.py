@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, ask, events, listening, request, text_of
 
 from autonomousai.config import Config, LlamaCppConfig
 from autonomousai.providers.llamacpp import LlamaCpp
 from autonomousai.server import create_app
+from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, ask, events, listening, request, text_of
 
 AGENT = "/api/v1/ai/chat"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
 from autonomousai.testing import Pause, ScriptedProvider
+from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
 KEY = "sk-correct-horse"
 PATHS = ["/v1/models", "/healthz", "/", "/nothing"]

@@ -8,12 +8,12 @@ import logging
 
 import pytest
 import uvicorn
-from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
 from autonomousai.server import http
 from autonomousai.testing import Pause, ScriptedProvider
+from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
 
 async def test_no_answer_names_the_server(port):

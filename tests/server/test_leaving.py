@@ -7,11 +7,11 @@ import logging
 from typing import Any
 
 import pytest
-from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, request
 
 from autonomousai.events import Batch
 from autonomousai.provider import AsyncGeneratorProvider, AsyncResult
 from autonomousai.testing import Pause, answer
+from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, request
 
 AGENT = "/api/v1/ai/chat"
 WIRES = pytest.mark.parametrize("path", [CHAT, AGENT])

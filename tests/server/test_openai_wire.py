@@ -6,13 +6,13 @@ import hashlib
 import logging
 
 import pytest
-from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 
 from autonomousai.errors import ConnectError, IncompleteStreamError, StatusError, StreamError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import Attempt, FinishReason, Reasoning, Report, Splice, ToolCallDelta, Usage
 from autonomousai.provider import AsyncGeneratorProvider, AsyncResult
 from autonomousai.testing import Pause, ScriptedProvider, answer
+from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 
 STREAM = {**HELLO, "stream": True}
 USAGE = Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.program import PATIENCE, Ended, environment, finish, run, start
-from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 
 from autonomousai.testing import Pause, Script, ScriptedServer
 from autonomousai.testing.scripts import Head, Send, chunks
+from tests.support.program import PATIENCE, Ended, environment, finish, run, start
+from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 
 STREAM = {**HELLO, "stream": True}
 STOPPING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

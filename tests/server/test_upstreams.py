@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from autonomousai.providers.llamacpp import LlamaCpp
 
 from autonomousai.config import (
     AutonomousAIConfig,
@@ -17,6 +16,7 @@ from autonomousai.config import (
     Secret,
 )
 from autonomousai.providers.autonomousai import AutonomousAI
+from autonomousai.providers.llamacpp import LlamaCpp
 from autonomousai.providers.openai import OpenAICompatible
 from autonomousai.server import upstreams
 from autonomousai.server.upstreams import make_gateway

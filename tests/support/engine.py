@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -53,3 +55,17 @@ async def until(reached: Callable[[], bool]) -> None:
     """Let the event loop run until *reached*."""
     while not reached():
         await asyncio.sleep(0)
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait for the end of a process that need not be our child, and may become a zombie that nobody buries."""
+    try:
+        if hasattr(os, "pidfd_open"):
+            with open(os.pidfd_open(pid)) as process:
+                select.select([process], [], [])
+        else:
+            while True:
+                os.kill(pid, 0)
+                os.sched_yield()
+    except ProcessLookupError:
+        return

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 
-from tests.support.proxy import ForwardingProxy
-
 from autonomousai.testing import ScriptedServer, chunks
+from tests.support.proxy import ForwardingProxy
 
 BODY = b'{"stream": true}'
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.tls import client_context, server_context
 
 from autonomousai.events import Usage
 from autonomousai.testing import FAULTS, Pause, Raw, Request, Script, ScriptedServer, chunks, completion
+from tests.support.tls import client_context, server_context
 
 POST = b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{"stream":true}'
 

@@ -94,5 +94,5 @@ def leniently(*reads: bytes) -> Outcome:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openai, "decode", refuse)
-        patch.setattr(openai, "decode_text", refuse)
+        patch.setattr(openai, "decode_usual", refuse)
         return Outcome(*reads)

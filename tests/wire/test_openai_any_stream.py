@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wire.answers import DONE, FINISH, ROLE, USAGE, Outcome, chunk, leniently, sse, text, usage
+from tests.wire.answers import DONE, FINISH, ROLE, USAGE, Outcome, call, chunk, leniently, sse, text, usage
 from tests.wire.cutting import cuts, every_byte, pieces
 
 RECORDED = sse(
@@ -90,15 +90,35 @@ class TestAnyStream:
         text,
         st.sampled_from([{}] * 7 + [{"pad": "x"}, {"usage": None}]),
     )
+    proper_piece = st.builds(
+        call, st.integers(0, 2) | st.none(), text, id=st.none() | text, name=st.none() | text, type=st.just("function")
+    )
+    proper_chunk = st.builds(
+        chunk,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "content": st.none() | text,
+                "reasoning_content": st.none() | text,
+                "reasoning": st.none() | text,
+                "tool_calls": st.none() | st.lists(proper_piece, max_size=2),
+                "refusal": st.sampled_from([None, "", "no"]),
+            },
+        ),
+        st.sampled_from([None, None, None, "", "stop"]),
+        usage=st.sampled_from([None, None, {}, USAGE, {"prompt_tokens": 1}]),
+        model=st.sampled_from(["m", "m", "n", ""]),
+    )
     event = st.one_of(
-        *[usual_chunk] * 6,
+        *[usual_chunk] * 4,
+        *[proper_chunk] * 3,
         odd_chunk,
         st.sampled_from([ROLE, FINISH, usage(), chunk({"reasoning": "hm"}), chunk(choices=[]), {}]),
         st.sampled_from([DONE, "", "nonsense", b": ping\n\n", b"id: 7\n", b"event: ping\n", b"\r\n", b"event: error\n"]),
     )
     streams = st.lists(event, max_size=14).map(lambda events: sse(*events))
 
-    @given(st.lists(odd_chunk | usual_chunk, max_size=5).map(lambda events: sse(*events)))
+    @given(st.lists(odd_chunk | usual_chunk | proper_chunk, max_size=5).map(lambda events: sse(*events)))
     def test_every_width_reads_the_same(self, stream: bytes) -> None:
         """What the typed decoders take, they read as the lenient one does."""
         assert leniently(stream) == Outcome(stream)

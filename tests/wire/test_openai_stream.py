@@ -73,6 +73,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("usage before anything", sse(usage()), [], CUT),
     ("usage in the middle", sse(text("a"), usage(), text("b"), text("c")), ["a", "b", "c"], CUT),
     ("usage, then a sign of life", sse(text("a"), usage(), b": ping\n\n", {}), ["a"], BY_USAGE),
+    (
+        "usage and a reason on every chunk",
+        sse(*[chunk({"content": content}, "stop", usage=USAGE) for content in "abc"]),
+        ["a", "b", "c"],
+        STOP_COUNTED,
+    ),
     ("usage on every chunk", sse(text("a", usage={"prompt_tokens": 3}), text("b", usage=USAGE)), ["a", "b"], CUT),
     (
         "usage on every chunk, the last counts",
@@ -447,13 +453,15 @@ class TestState:
             ([text("a"), FINISH, usage()], True, True),
             ([text("a"), chunk(reason="stop", usage=USAGE)], True, True),
             ([text("a", usage=USAGE), FINISH], False, True),
+            ([chunk({"content": "a"}, "stop", usage=USAGE)], False, True),
             ([text("a"), DONE], True, False),
             ([text("a"), {"error": "boom"}], False, False),
             ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, True),
         ],
     )
     def test_when_to_stop_reading(self, events: list[Json | str], complete: bool, ending: bool) -> None:
-        """`complete` comes with [DONE], or with usage at or after a finish reason; `ending` with a finish reason."""
+        """`complete` comes with [DONE], or with usage at or after a finish reason, in a chunk that says nothing; `ending` with a
+        finish reason."""
         stream = Outcome(sse(*events)).stream
 
         assert (complete, ending) == (stream.complete, stream.ending)

@@ -107,16 +107,18 @@ class ControlTokens:
             text, count = self._pattern.subn(rf"\g<0>{_SPLIT}", message["content"])
             defused.append({**message, "content": text})
             found += count
-        return defused, Restorer(self._copied, self._firsts) if found and self._copied else None
+        if not found or self._copied is None:
+            return defused, None
+        return defused, Restorer(self._copied, self._firsts, begun=messages[-1]["content"] if is_begun(messages) else "")
 
 
 class Restorer:
     """Takes out of a streamed text the U+200B that was put in; it may be the first character of a piece."""
 
-    def __init__(self, copied: re.Pattern[str], firsts: str) -> None:
+    def __init__(self, copied: re.Pattern[str], firsts: str, *, begun: str) -> None:
         self._copied = copied
         self._firsts = firsts
-        self._after_first = False
+        self._after_first = begun.endswith(tuple(firsts))
 
     def restore(self, batch: Batch) -> Batch:
         """The next batch; it may become empty."""
@@ -203,6 +205,11 @@ FIELDS: Final[dict[str, Check]] = {
 }
 
 
+#: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes: so
+#: it tells of its progress after each batch of the prompt, or a long prompt would be read to its end for nobody.
+_ALWAYS: Final = {"cache_prompt": False, "return_progress": True}
+
+
 def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -> dict[str, Any]:
     """The request's *fields* as the engine gets them. *max_tokens*: where the caller names none; never more than the context.
 
@@ -217,8 +224,7 @@ def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -
         passed[name] = check(name, value)
     passed.setdefault("seed", secrets.randbelow(2**31))
     passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
-    passed["cache_prompt"] = False
-    return passed
+    return {**passed, **_ALWAYS}
 
 
 # ---- errors -----------------------------------------------------------------------------------------------------------

@@ -114,11 +114,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         is tried with a text whose next word is beyond doubt. What was found out is kept; a server that is away is asked again.
         """
         if self._prefill == "auto" and self._continuing is None:
-            async with self._asking:
-                try:
+            try:
+                async with asyncio.timeout(_PROBE_SECONDS), self._asking:
                     await self._find_out()
-                except HTTPError:
-                    return False
+            except (HTTPError, TimeoutError):
+                return False
         return self._continuing is not None
 
     async def _find_out(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..config import Clocks
+from ..errors import ConfigError
 from .proxy import Proxy
 
 #: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
@@ -22,6 +23,15 @@ class Options(msgspec.Struct, frozen=True):
     api_key: str | None = None
     proxy: Proxy | None = None
     retries: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ConfigError(
+                "api_key must be of visible ASCII characters; was it read from a file with its line end?"
+            )
+        for name, value in self.headers.items():
+            if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
+                raise ConfigError(f"headers: the value of {name!r} must be text of one line")
 
     def merged(self, proxy: str | None, kwargs: dict[str, Any]) -> Options:
         """These options with those of one call, which are taken out of *kwargs*: what stays there are request fields."""

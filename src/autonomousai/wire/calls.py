@@ -23,7 +23,10 @@ class CallPlaces:
         function = call.function
         name = None if function is None else function.name
         arguments = None if function is None else function.arguments
-        return ToolCallDelta(self._place(call.index, call.id, name), call.id, name, arguments or "")
+        place = self._places.get(call.index)
+        if place is None or name:
+            place = self._place(call.index, call.id, name)
+        return ToolCallDelta(place, call.id, name, arguments or "")
 
     def _place(self, index: int | None, id: str | None, name: str | None) -> int:
         place = self._places.get(index)

@@ -1,15 +1,15 @@
 """What we read of a chunk of the OpenAI wire, in three widths. Knows no stream, no events and no order of chunks.
 
-`decode_text` takes the chunk that nearly all are, which adds a text and says nothing besides: that it can be decoded at all is
-the proof. `decode` takes every chunk of the shape that servers should send. `load` and `as_chunk` take what they do send: every
-JSON object there is. Where two of them can, they read the same. Their types name only what we use; the rest is skipped, unread.
+`decode_usual` takes a chunk by which an answer goes on: that it can be decoded at all proves that it neither ends nor fails.
+`decode` takes every chunk of the shape that servers should send. `load` and `as_chunk` take what they do send: every JSON
+object there is. Where two of them can, they read the same. The types name only what we use; the rest is skipped, unread.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,39 +17,6 @@ from ..events import Usage
 
 Json = dict[str, Any]
 
-
-# ---- a chunk that adds a text, and nothing else -----------------------------------------------------------------------
-
-_Silent = Literal[""] | None
-_NoList = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
-
-
-class TextDelta(msgspec.Struct, gc=False):
-    content: str
-    reasoning_content: _Silent = None
-    reasoning: _Silent = None
-    refusal: _Silent = None
-    tool_calls: _NoList = None
-    function_call: None = None
-
-
-class TextChoice(msgspec.Struct, gc=False):
-    delta: TextDelta
-    index: Literal[0] = 0
-    finish_reason: _Silent = None
-    error: None = None
-
-
-class TextChunk(msgspec.Struct, gc=False):
-    choices: tuple[TextChoice]
-    finish_reason: _Silent = None
-    usage: None = None
-    error: None = None
-    x_autonomousai: None = None
-
-
-#: Raises one of `UNREADABLE` for anything but a `TextChunk`.
-decode_text = msgspec.json.Decoder(TextChunk).decode
 
 # ---- a chunk as it should be ------------------------------------------------------------------------------------------
 
@@ -97,6 +64,51 @@ class Chunk(msgspec.Struct, gc=False):
 #: Raises one of `UNREADABLE` for what is not JSON, and for a chunk of another shape than `Chunk`.
 decode = msgspec.json.Decoder(Chunk).decode
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+# ---- a chunk by which an answer goes on -------------------------------------------------------------------------------
+
+_Silent = Literal[""] | None
+
+
+class UsualDelta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[CallPiece] | None = None
+    refusal: _Silent = None
+    function_call: None = None
+
+
+class UsualChoice(msgspec.Struct, gc=False):
+    delta: UsualDelta
+    index: Literal[0] = 0
+    finish_reason: _Silent = None
+    error: None = None
+
+
+class UsualChunk(msgspec.Struct, gc=False):
+    choices: tuple[UsualChoice]
+    usage: Json | None = None
+    finish_reason: _Silent = None
+    error: None = None
+    x_autonomousai: None = None
+
+
+#: Raises one of `UNREADABLE` for anything but a `UsualChunk`.
+decode_usual = msgspec.json.Decoder(UsualChunk).decode
+
+
+def sole_text(data: bytes) -> str | None:
+    """The text of a usual chunk that says nothing besides; None for any other."""
+    try:
+        chunk = decode_usual(data)
+    except UNREADABLE:
+        return None
+    delta = chunk.choices[0].delta
+    if chunk.usage or delta.reasoning_content or delta.reasoning or delta.tool_calls:
+        return None
+    return delta.content
 
 
 # ---- a chunk as it may be ---------------------------------------------------------------------------------------------
@@ -207,7 +219,7 @@ def _object(value: Any) -> Json | None:
 
 def usage_of(usage: Json | None) -> Usage | None:
     """The tokens that a usage object counts; None where it counts none of the three that make one."""
-    if usage is None:
+    if not usage:
         return None
     prompt, completion, total = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens", "total_tokens"))
     if prompt is None and completion is None and total is None:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from ..errors import HTTPError, IncompleteStreamError, StreamError
-from ..events import Batch, Evidence, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from ..events import Batch, Evidence, FinishReason, Reasoning, Started, ToolCallDelta
 from .calls import CallPlaces
 from .chunk_writer import ChunkWriter, write_completion
-from .chunks import UNREADABLE, Choice, Chunk, as_chunk, decode, decode_text, load, mend, split_half, usage_of
+from .chunks import UNREADABLE, Choice, Chunk, as_chunk, decode, decode_usual, load, mend, sole_text, split_half, usage_of
 from .faults import error_in_event, redact
 from .sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .template import Template
@@ -63,15 +63,15 @@ class AnswerStream:
         self._started = False
         self._spoke = False  # a chunk with choices has come
         self._model: str | None = None
-        self._usage: Usage | None = None
+        self._usage: dict[str, Any] | None = None  # the last that was not empty
         self._places = CallPlaces()
         self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
         # What proves the end, in this order.
         self._reason: str | None = None
         self._done = False
         self._usage_came_last = False
-        # The short roads: after a chunk of text the next is expected to be of text alone, and need not pass `_take`; runs of
-        # chunks that differ in their text alone are not even decoded one by one.
+        # The short roads: a chunk by which the answer only goes on need not pass `_take`, and runs of chunks that differ in
+        # their text alone are not even decoded one by one.
         self._usual = False
         self._template: Template | None = None
         self._misses = 0
@@ -128,7 +128,7 @@ class AnswerStream:
             evidence = "usage"
         else:
             raise IncompleteStreamError
-        return FinishReason(self._reason, evidence, self._usage, self._model)
+        return FinishReason(self._reason, evidence, usage_of(self._usage), self._model)
 
     @property
     def _over(self) -> bool:
@@ -143,12 +143,19 @@ class AnswerStream:
             elif type(event) is bytes:
                 if self._usual:
                     try:
-                        text = decode_text(event).choices[0].delta.content
+                        chunk = decode_usual(event)
                     except UNREADABLE:
                         self._usual = False
                     else:
-                        if text:
+                        delta = chunk.choices[0].delta
+                        if thoughts := delta.reasoning_content or delta.reasoning:
+                            batch.append(Reasoning(thoughts))
+                        if text := delta.content:
                             batch.append(text)
+                        if delta.tool_calls:
+                            batch += map(self._places.delta, delta.tool_calls)
+                        if chunk.usage:
+                            self._usage = chunk.usage
                         continue
                 self._read_chunk(event, batch)
             if self.complete or self.failure is not None:
@@ -187,7 +194,7 @@ class AnswerStream:
             self._read([chunk], batch)
             text = batch[-1] if len(batch) == before + 1 else None
             if type(text) is str:
-                self._template = Template.learn(chunk, text, _text_of_chunk)
+                self._template = Template.learn(chunk, text, sole_text)
             if self._template is not None or self._over:
                 return count
         return min(_FEW, len(chunks))
@@ -239,27 +246,29 @@ class AnswerStream:
     def _take(self, chunk: Chunk, batch: Batch) -> None:
         """Any chunk: what it says goes into the batch, what it proves is kept."""
         before = len(batch)
-        reason = None if chunk.choices else chunk.finish_reason
-        for choice in chunk.choices or ():
+        choices = chunk.choices or ()
+        reason = None if choices else chunk.finish_reason
+        for choice in choices:
             if not choice.index:
                 self._say(choice, batch)
                 reason = choice.finish_reason or chunk.finish_reason or reason
-        usage = usage_of(chunk.usage)
-        if chunk.choices:
+        counted = usage_of(chunk.usage) is not None
+        if choices:
             self._spoke = True
             self._usage_came_last = False
-        elif usage is not None:
+        elif counted:
             self._usage_came_last = self._spoke
-        if not self._started or reason or usage is not None:
+        if not self._started or reason or not choices:
             self._model = chunk.model or self._model  # who begins, and who ends; in between, not every chunk comes here
-        self._usage = usage or self._usage
+        self._usage = chunk.usage or self._usage
         self._reason = reason or self._reason
         self.extension = chunk.x_autonomousai or self.extension
-        self.complete = self._reason is not None and usage is not None and self.failure is None
-        if chunk.choices or self._model is not None or self._reason is not None:
+        # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
+        silent = len(batch) == before
+        self.complete = silent and counted and self._reason is not None and self.failure is None
+        if choices or self._model is not None or self._reason is not None:
             self._begin(batch)
-        said_text = len(batch) > before and type(batch[-1]) is str
-        self._usual = said_text and usage is None and not self._half
+        self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._half
 
     def _begin(self, batch: Batch) -> None:
         """The answer has begun, if it had not. At its end, what was held back is said."""
@@ -295,13 +304,6 @@ class AnswerStream:
     def _fail(self, error: StreamError) -> None:
         self.failure = error
         self.complete = False
-
-
-def _text_of_chunk(data: bytes) -> str | None:
-    try:
-        return decode_text(data).choices[0].delta.content
-    except UNREADABLE:
-        return None
 
 
 def _shown(data: bytes) -> str:

@@ -1,0 +1,78 @@
+# The project's commands. `make` alone lists them. They make their own virtual environment, and make it again when
+# pyproject.toml changes.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell $(name) -c \
+	'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null | grep True),$(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+G4F := .venv-g4f
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# In CI errors alone; for people warnings too.
+QUIET := $(if $(CI),-qq,-q)
+
+# What `make chat` asks: make chat PROMPT="Why is the sky blue?"
+PROMPT ?= Hello! What is the capital of France, and what is it known for?
+export PROMPT
+
+.DEFAULT_GOAL := help
+.PHONY: help chat test check bench docs clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; PROMPT="…" asks something else
+	@$(BIN)/autonomousai pull > /dev/null
+	@$(BIN)/autonomousai chat "$$PROMPT"
+
+test: $(VENV)/.dev $(G4F)/.ready ## set up, and run all tests
+	@$(BIN)/autonomousai pull > /dev/null
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## format, lint, types, layers: seconds
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: $(VENV)/.dev ## time what must be quick
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, and follow its links
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+clean: ## remove the environments and what tools have left
+	rm -rf $(VENV) $(G4F) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+
+$(VENV)/.weights: $(VENV)/.dev
+	@$(BIN)/autonomousai pull > /dev/null
+	@touch $@
+
+# Debian's python3 comes without what `venv` needs to put pip inside; pip itself can install into any environment.
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "make: no Python of 3.11 or later was found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@echo "setting up $(VENV)" >&2
+	@if $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1; then \
+		$(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input install $(QUIET) "pip>=23"; \
+	elif $(PYTHON) -c "import ensurepip" > /dev/null 2>&1; then \
+		$(PYTHON) -m venv $(VENV); \
+	else \
+		echo "make: $(PYTHON) has neither pip nor ensurepip; on Debian: apt-get install python3-pip" >&2; exit 1; \
+	fi || { rm -rf $(VENV); exit 1; }
+
+# The tests' environment has everything that the chat needs.
+$(VENV)/.chat: pyproject.toml | $(BIN)/python
+	@if [ $(VENV)/.dev -nt pyproject.toml ]; then :; else \
+		echo "installing what a chat needs" >&2; $(PIP) install $(QUIET) -e ".[local]"; fi
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing what the tests need" >&2
+	@$(PIP) install $(QUIET) -e ".[dev]"
+	@touch $@
+
+$(G4F)/.ready: pyproject.toml tests/compat/g4f_env.py | $(VENV)/.dev
+	@$(BIN)/python tests/compat/g4f_env.py $(G4F)
+	@touch $@

@@ -1,0 +1,281 @@
+"""Asking from the command line: who answers, what is asked, one answer shown. Knows the providers; no argument parser."""
+
+from __future__ import annotations
+
+import importlib.util
+import select
+from typing import Any, Protocol, TextIO
+
+import msgspec
+
+from .config import Clocks
+from .errors import ConfigError, ModelNotFoundError
+from .events import FinishReason, Messages
+from .models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
+from .provider import AsyncGeneratorProvider
+from .providers.autonomousai import AutonomousAI
+from .providers.llamacpp import LlamaCpp
+from .providers.proxy import without_credentials
+from .providers.weights import present, pull, weights_path
+from .terminal import JsonView, Terminal, TextView, View
+
+
+class UsageError(Exception):
+    """The command line asks for what makes no sense; the message says what would."""
+
+
+class Settings(msgspec.Struct):
+    """What the options of ``chat`` say. ``fields``: request fields. ``base_url``: None for the embedded engine."""
+
+    model: str
+    system: str | None = None
+    fields: dict[str, Any] = {}
+    stream: bool = True
+    json: bool = False
+    base_url: str | None = None
+    api_key: str | None = None
+    proxy: str | None = None
+
+
+class Upstream(Protocol):
+    """A place that can answer, seen from the command line."""
+
+    def resolve(self, model: str) -> str:
+        """The model that *model* names. Raises `ModelNotFoundError`."""
+
+    def prepare(self, model: str) -> None:
+        """Fetch what must be here before anyone can answer as *model*. Blocking; before the event loop runs."""
+
+    def who(self, model: str) -> str:
+        """Who will answer as *model*, and where: a line for people."""
+
+    async def open(self, model: str) -> AsyncGeneratorProvider:
+        """The provider that answers as *model*, ready."""
+
+    async def aclose(self) -> None:
+        """Close connections and children."""
+
+
+def weights_for(model: str) -> str:
+    """The weights that answer as *model* on this machine: the best that are here; where none is, the smallest there are."""
+    row = MODELS[model]
+    return next((name for name in row.weights if present(name)), row.weights[-1])
+
+
+def find_model(model: str) -> str:
+    """The model of the table that *model* names. Raises `ModelNotFoundError`."""
+    name = MODEL_ALIASES.get(model, model) or DEFAULT_MODEL
+    if name not in MODELS:
+        raise ModelNotFoundError(model, MODELS)
+    return name
+
+
+def require_engine() -> None:
+    """Raises `ConfigError` where the embedded engine is not installed: better before a hundred megabytes than after."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise ConfigError(
+            "the embedded engine is not installed; run: pip install 'autonomousai[local]', or name a server with --base-url"
+        )
+
+
+def fetch(weights: str, terminal: Terminal) -> str:
+    """Fetch *weights* with a sign of progress, where they are missing. Returns the path of the file."""
+    if present(weights):
+        return str(weights_path(weights))
+    row = WEIGHTS[weights]
+    terminal.note(f"{row.name}: {row.description} (licence: {row.licence})")
+    if row.notice:
+        terminal.note(row.notice)
+    with terminal.progress(f"fetching {row.name}", row.size) as progress:
+        path = pull(weights, progress=progress)
+    terminal.note(f"fetched {row.name}")
+    return str(path)
+
+
+#: Tokens. One caller alone can have more room than the slots of a server: a `git diff` is long.
+_CONTEXT = 8192
+
+#: A person watches, and has Ctrl-C: a slow machine may take its time with a long prompt.
+_CLOCKS = Clocks(first_token=1800, idle=120, total=3600)
+
+
+class Embedded:
+    """The engine on this machine: one child process, with the weights of the model that was asked last."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._engine: LlamaCpp | None = None
+        self._loaded = ""
+        self._chosen: dict[str, str] = {}
+
+    def _weights(self, model: str) -> str:
+        """The weights for *model*: once it was said who answers, others that come meanwhile change nothing."""
+        if model not in self._chosen:
+            self._chosen[model] = weights_for(model)
+        return self._chosen[model]
+
+    def resolve(self, model: str) -> str:
+        return find_model(model)
+
+    def prepare(self, model: str) -> None:
+        require_engine()
+        fetch(self._weights(model), self._terminal)
+
+    def who(self, model: str) -> str:
+        return (
+            f"{self._weights(model)} answers as {model}, on this machine "
+            "(the hosted service is not operational; --base-url asks a server)"
+        )
+
+    async def open(self, model: str) -> AsyncGeneratorProvider:
+        weights = self._weights(model)
+        if self._engine is not None and weights == self._loaded and self._engine.state != "failed":
+            return self._engine
+        await self.aclose()
+        engine = self._engine = LlamaCpp(weights, slots=1, context=_CONTEXT, clocks=_CLOCKS)
+        self._loaded = weights
+        spinner = self._terminal.spinner(f"loading {weights}")
+        try:
+            await engine.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            spinner.stop()
+        return engine
+
+    async def aclose(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.aclose()
+
+
+class Served:
+    """A server that speaks the AutonomousAI wire."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
+
+    def resolve(self, model: str) -> str:
+        return self._provider.get_model(model)
+
+    def prepare(self, model: str) -> None:
+        """The server has what it needs."""
+
+    def who(self, model: str) -> str:
+        return f"{without_credentials(self._provider.base_url)} answers as {model}"
+
+    async def open(self, model: str) -> AsyncGeneratorProvider:
+        return self._provider
+
+    async def aclose(self) -> None:
+        await self._provider.aclose()
+
+
+class Desk:
+    """Where questions are put: the settings, who answers, and how it is shown."""
+
+    def __init__(self, settings: Settings, terminal: Terminal) -> None:
+        self.settings = settings
+        self.terminal = terminal
+        self.upstream: Upstream = Served(settings) if settings.base_url else Embedded(terminal)
+        self.view: View = JsonView(terminal) if settings.json else TextView(terminal)
+        self.answered = ""
+
+    def prepare(self) -> None:
+        """Make sure that there is such a model, and somebody who can answer; say who, where it is not the one who was named."""
+        self.settings.model = self.upstream.resolve(self.settings.model)
+        self.upstream.prepare(self.settings.model)
+        if not self.settings.base_url:
+            self.terminal.note(self.upstream.who(self.settings.model))
+
+    async def ask(self, messages: Messages) -> None:
+        """Put the question and show the answer as it comes; ``answered`` is its text, as far as it came."""
+        settings, terminal = self.settings, self.terminal
+        self.answered = ""
+        terminal.stuck = False
+        provider = await self.upstream.open(settings.model)
+        asked = provider.create_async_generator(
+            settings.model, with_system(settings.system, messages), stream=settings.stream, **settings.fields
+        )
+        spinner = terminal.spinner("waiting for the first word")
+        try:
+            async with asked as result:
+                async for chunk in result:
+                    spinner.stop()
+                    self.view.chunk(chunk)
+        finally:
+            spinner.stop()
+            self.answered = self.view.close()
+        if result.finish is not None:
+            self._tell(result.finish)
+
+    def _tell(self, finish: FinishReason) -> None:
+        """What a person wants to know about the end; a script reads it with ``--json``."""
+        if not self.terminal.err_is_terminal or self.settings.json:
+            return
+        if finish.reason == "length":
+            self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
+        elif finish.reason not in ("stop", "tool_calls", None):
+            self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
+        if self.settings.base_url and finish.model:
+            self.terminal.note(f"{finish.model} answered as {self.settings.model}")
+
+
+async def ask_once(desk: Desk, prompt: str) -> None:
+    """One question, one answer."""
+    with desk.terminal.interrupts.cancel_main():
+        try:
+            await desk.ask([{"role": "user", "content": prompt}])
+        finally:
+            await desk.upstream.aclose()
+
+
+def with_system(system: str | None, messages: Messages) -> Messages:
+    """*messages* behind the system message, where there is one."""
+    return [{"role": "system", "content": system}, *messages] if system else messages
+
+
+def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal) -> str | None:
+    """The question: the argument, a blank line, and what standard input holds; None where a person is to be asked.
+
+    Raises `UsageError` where there is nothing, or no text.
+    """
+    interactive = stdin is not None and stdin.isatty()
+    piped = "" if stdin is None or interactive else _read_all(stdin, terminal)
+    if argument is None and interactive:
+        return None
+    check_text(argument or "", "PROMPT")
+    parts = [part for part in (argument, piped) if part and part.strip()]
+    if not parts:
+        raise UsageError("there is nothing to ask: give a PROMPT, or text on standard input")
+    return "\n\n".join(parts)
+
+
+def check_text(text: str, what: str) -> None:
+    """Raises `UsageError` where an argument of the command line was not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} is not valid UTF-8 (character {error.start})") from None
+
+
+#: Seconds after which a person is told what the program is waiting for.
+_PATIENCE = 1.0
+
+
+def _read_all(stdin: TextIO, terminal: Terminal) -> str:
+    """All of standard input, without the newlines at its very end."""
+    if terminal.err_is_terminal and not select.select([stdin], [], [], _PATIENCE)[0]:
+        terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
+    try:
+        data = stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"standard input is not UTF-8 text (byte {data[error.start]:#04x} at offset {error.start}); convert it first, "
+            "for example with iconv"
+        ) from None

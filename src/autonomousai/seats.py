@@ -1,0 +1,90 @@
+"""A bounded number of seats, given in the order of asking, with an honest word to whoever has to wait. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from .errors import StatusError
+
+#: Seats given back over which the rate is measured.
+_REMEMBERED = 32
+
+
+class Seats:
+    """``seats`` at once; who comes later waits in line. The line's speed is measured while there is one."""
+
+    def __init__(self, seats: int, *, time: Callable[[], float] = time.monotonic) -> None:
+        self._free = seats
+        self._time = time
+        self._line: deque[asyncio.Future[None]] = deque()
+        #: When the line began to form, and since then seats were given back; of these the latest.
+        self._moments: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return len(self._line)
+
+    def expected_wait(self) -> float | None:
+        """Seconds that somebody who came now would wait, at the speed of late; None where nothing is known of that."""
+        if self._free and not self._line:
+            return 0.0
+        given_back = len(self._moments) - 1
+        if not self._line or given_back < 1:
+            return None
+        # Up to now, not up to the last one: a line that has come to a stand is getting slower.
+        pace = (self._time() - self._moments[0]) / given_back
+        return pace * (len(self._line) + 1)
+
+    async def take(self, patience: float) -> None:
+        """Take a seat within *patience* seconds. Raises `StatusError` 503 with ``retry_after`` where that is not possible: at
+        once, where the line is too long by its own speed."""
+        if self._free and not self._line:
+            self._free -= 1
+            return
+        expected = self.expected_wait()
+        if expected is not None and expected > patience:
+            raise busy(f"{len(self._line)} others wait, about {expected:.0f} s", expected - patience)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._line:
+            self._moments.clear()
+            self._moments.append(self._time())
+        self._line.append(turn)
+        try:
+            async with asyncio.timeout(patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # the seat came together with our leaving: it goes to the next
+            else:
+                self._line.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise busy(f"no place was free within {patience:g} s", self.expected_wait()) from None
+            raise
+
+    def give_back(self) -> None:
+        """Leave a seat, which the next in line gets."""
+        self._moments.append(self._time())
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+def busy(problem: str, wait: float | None) -> StatusError:
+    """A 503 that says when to come back: after *wait* seconds, at least one."""
+    return StatusError(
+        f"the server is busy: {problem}; ask again later",
+        status=503,
+        type="server_error",
+        code="overloaded",
+        retry_after=float(max(1, round(wait or 0))),
+    )

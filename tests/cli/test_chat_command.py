@@ -1,0 +1,395 @@
+"""`autonomousai chat` through pipes, against a scripted server: what goes in, what comes out, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import select
+import signal
+from typing import Any
+
+import pytest
+
+from autonomousai.events import Usage
+from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
+from tests.support.program import finish, run, start
+from tests.support.proxy import ForwardingProxy
+
+QUESTION = "Why is the sky blue?"
+
+
+def sent(request: Request) -> Any:
+    """The messages that a request carries."""
+    return json.loads(base64.b64decode(request.json()["messages"]))
+
+
+def events(out: str) -> list[Any]:
+    """What `--json` wrote."""
+    return [json.loads(line) for line in out.splitlines()]
+
+
+async def test_the_answer_alone_is_on_stdout(env: dict[str, str]) -> None:
+    """Through pipes stdout holds the answer and one newline, and stderr nothing."""
+    async with ScriptedServer(Script.stream("Because ", "of scattering.")) as server:
+        ended = await run("chat", "--base-url", server.url, QUESTION, env=env)
+
+    assert (0, "Because of scattering.\n", "") == ended
+
+
+async def test_a_final_newline_is_not_doubled(env: dict[str, str]) -> None:
+    """An answer that ends with a newline gets no second one."""
+    async with ScriptedServer(Script.stream("one\n", "two\n")) as server:
+        ended = await run("chat", "--base-url", server.url, QUESTION, env=env)
+
+    assert "one\ntwo\n" == ended.out
+
+
+async def test_a_pipe_gets_the_exact_text(env: dict[str, str]) -> None:
+    """Control characters, carriage returns and any script reach a pipe as they are."""
+    text = "\x1b[31mred\x1b[0m\r\n\x07 naïve 日本語 🦀 \x9b0m\x7f"
+    async with ScriptedServer(Script.stream(text)) as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env)
+        out, _ = await process.communicate()
+
+    assert (text + "\n").encode() == out
+
+
+async def test_an_empty_answer_is_empty(env: dict[str, str]) -> None:
+    """Where the model said nothing, nothing is written, and it is no failure."""
+    async with ScriptedServer(Script.stream()) as server:
+        ended = await run("chat", "--base-url", server.url, QUESTION, env=env)
+
+    assert (0, "", "") == ended
+
+
+async def test_text_is_written_as_it_comes(env: dict[str, str]) -> None:
+    """The first words are in the pipe while the rest has not been generated yet."""
+    pause = Pause()
+    script = Script(Head(), Send(chunks("first", finish=None, done=False)), pause, Send(chunks(" second", finish="stop")))
+    async with ScriptedServer(script) as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env)
+        assert process.stdout is not None
+        first = await process.stdout.readexactly(5)
+        pause.release()
+        ended = await finish(process)
+
+    assert (b"first", " second\n") == (first, ended.out)
+
+
+async def test_options_become_the_request(env: dict[str, str]) -> None:
+    """Model, system message, temperature, length and seed are in the request, and nothing that was not asked for."""
+    options = ["--model", "hermes-3", "--system", "Be kind.", "--temperature", "0", "--max-tokens", "7", "--seed", "42"]
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url + "/", *options, QUESTION, env=env)
+
+    (request,) = server.requests
+    body = request.json()
+    expected = {"aiAgent": "hermes", "stream": True, "temperature": 0, "max_tokens": 7, "seed": 42}
+    assert "/api/v1/ai/chat-hermes" == request.path
+    assert [{"role": "system", "content": "Be kind."}, {"role": "user", "content": QUESTION}] == sent(request)
+    assert expected == {name: body[name] for name in expected}
+
+
+async def test_without_options_nothing_is_added(env: dict[str, str]) -> None:
+    """A bare question is sent as one user message, without fields that nobody named."""
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url, QUESTION, env=env)
+
+    assert [{"role": "user", "content": QUESTION}] == sent(server.requests[0])
+    assert not {"temperature", "max_tokens", "seed"} & server.requests[0].json().keys()
+
+
+async def test_no_stream_asks_for_a_document(env: dict[str, str]) -> None:
+    """`--no-stream` sends `stream: false` and prints the whole answer."""
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", server.url, "--no-stream", QUESTION, env=env)
+
+    assert False is server.requests[0].json()["stream"]
+    assert (0, "Hello world\n", "") == ended
+
+
+async def test_the_environment_names_server_and_key(env: dict[str, str]) -> None:
+    """AUTONOMOUSAI_BASE_URL and AUTONOMOUSAI_API_KEY do what the options do."""
+    async with ScriptedServer() as server:
+        named = {**env, "AUTONOMOUSAI_BASE_URL": server.url, "AUTONOMOUSAI_API_KEY": "key-1"}
+        ended = await run("chat", QUESTION, env=named)
+
+    assert (0, "Hello world\n", "") == ended
+    assert "Bearer key-1" == server.requests[0].headers["authorization"]
+
+
+async def test_a_proxy_is_used(env: dict[str, str]) -> None:
+    """`--proxy` is the way to the server."""
+    async with ScriptedServer() as server, ForwardingProxy() as proxy:
+        ended = await run("chat", "--base-url", server.url, "--proxy", proxy.url, QUESTION, env=env)
+
+    assert (0, "Hello world\n", "") == ended
+    assert 1 == len(proxy.log)
+
+
+# Standard input
+
+
+async def test_standard_input_joins_the_prompt(env: dict[str, str]) -> None:
+    """Prompt, blank line, standard input."""
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url, "review this", env=env, given=b"- old\n+ new\n")
+
+    assert "review this\n\n- old\n+ new" == sent(server.requests[0])[0]["content"]
+
+
+@pytest.mark.parametrize("given", ["naïve 日本語 🦀\n".encode(), "\ufeffnaïve 日本語 🦀\r\n".encode()])
+async def test_standard_input_alone_is_the_prompt(given: bytes, env: dict[str, str]) -> None:
+    """Without a PROMPT, what comes through the pipe is the question; neither a BOM nor its last newline belongs to it."""
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url, env=env, given=given)
+
+    assert "naïve 日本語 🦀" == sent(server.requests[0])[0]["content"]
+
+
+async def test_empty_standard_input_adds_nothing(env: dict[str, str]) -> None:
+    """An empty pipe, as cron or a build server leaves it, does not change the prompt."""
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url, QUESTION, env=env, given=b"")
+
+    assert QUESTION == sent(server.requests[0])[0]["content"]
+
+
+async def test_a_long_standard_input_arrives_whole(env: dict[str, str]) -> None:
+    """A megabyte through the pipe is sent to the last character."""
+    text = "line of text\n" * 80_000 + "the end"
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url, env=env, given=text.encode())
+
+    assert text == sent(server.requests[0])[0]["content"]
+
+
+async def test_standard_input_that_is_no_text_is_refused(env: dict[str, str]) -> None:
+    """Invalid UTF-8 is an error that says where, and nothing is sent."""
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", server.url, "look", env=env, given=b"abc\xff\xfe")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "standard input is not UTF-8 text (byte 0xff at offset 3)" in ended.err
+    assert [] == server.requests
+
+
+@pytest.mark.parametrize("given", [b"", b"  \n\n"])
+async def test_nothing_to_ask_is_wrong_usage(given: bytes, env: dict[str, str]) -> None:
+    """Neither a prompt nor text on standard input is exit code 2."""
+    ended = await run("chat", "--base-url", "http://127.0.0.1:9", env=env, given=given)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "there is nothing to ask" in ended.err
+
+
+# JSON
+
+
+async def test_json_writes_an_event_a_line(env: dict[str, str]) -> None:
+    """`--json` writes text, reasoning, tool calls and the finish as they come, each an object on its line."""
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
+    script = Script.stream(
+        {"reasoning_content": "Hm."},
+        "Hel",
+        "lo\n\x1b\x9b",
+        {"tool_calls": [call]},
+        finish="tool_calls",
+        usage=Usage(3, 2),
+        model="real-one",
+    )
+    async with ScriptedServer(script) as server:
+        ended = await run("chat", "--base-url", server.url, "--json", QUESTION, env=env)
+
+    assert (0, "") == (ended.code, ended.err)
+    assert [
+        {"type": "reasoning", "text": "Hm."},
+        {"type": "text", "text": "Hel"},
+        {"type": "text", "text": "lo\n\x1b\x9b"},
+        {"type": "tool_calls", "tool_calls": [{"id": "call_1", "name": "look", "arguments": '{"at": 1}', "index": 0}]},
+        {
+            "type": "finish",
+            "reason": "tool_calls",
+            "evidence": "finish_reason",
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+            "model": "real-one",
+        },
+    ] == events(ended.out)
+    assert not {"\x1b", "\x9b"} & set(ended.out)
+
+
+async def test_json_says_that_an_answer_failed(env: dict[str, str]) -> None:
+    """With `--json` a failure is the last event, and a line on stderr too."""
+    async with ScriptedServer(Script.status(429, retry_after=7)) as server:
+        ended = await run("chat", "--base-url", server.url, "--json", QUESTION, env=env)
+
+    (event,) = events(ended.out)
+    found = {name: event[name] for name in ("type", "error", "status", "retryable", "retry_after")}
+    assert {"type": "error", "error": "StatusError", "status": 429, "retryable": True, "retry_after": 7} == found
+    assert 1 == ended.code
+    assert "scripted 429" in event["message"]
+    assert "scripted 429" in ended.err
+
+
+async def test_json_says_that_the_set_up_is_wrong(env: dict[str, str]) -> None:
+    """Even what goes wrong before anything is sent is an event."""
+    ended = await run("chat", "--base-url", "ftp://x", "--json", QUESTION, env=env)
+
+    assert [("error", "ConfigError")] == [(event["type"], event["error"]) for event in events(ended.out)]
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "out"),
+    [
+        ("unauthorized", 1, ""),
+        ("reset_before_headers", 1, ""),
+        ("html", 1, ""),
+        (Script.cut("Hel", "lo"), 4, "Hello\n"),
+        (Script.cut("Hel", "lo", terminator=True), 4, "Hello\n"),
+        (Script.error_event("Hel"), 4, "Hel\n"),
+        (Script.malformed_event("Hel"), 4, "Hel\n"),
+        (Script.error_event(), 1, ""),
+    ],
+)
+async def test_a_failed_request_tells_by_its_exit_code(script: Script | str, code: int, out: str, env: dict[str, str]) -> None:
+    """1 where nothing came, 4 where the beginning of an answer stands on stdout; stderr says why, without a traceback."""
+    async with ScriptedServer(script) as server:
+        ended = await run("chat", "--base-url", server.url, QUESTION, env=env)
+
+    assert (code, out) == (ended.code, ended.out)
+    assert ended.err.startswith("autonomousai: error: ")
+    assert "Traceback" not in ended.err
+
+
+async def test_nobody_listening_is_a_failed_request(env: dict[str, str]) -> None:
+    """A refused connection is exit code 1, and the message names the address."""
+    async with ScriptedServer() as server:
+        url = server.url
+    ended = await run("chat", "--base-url", url, QUESTION, env=env)
+
+    assert (1, "") == (ended.code, ended.out)
+    assert url in ended.err
+
+
+async def test_keys_are_never_shown(env: dict[str, str]) -> None:
+    """Neither the key nor the password in an address appears in any output."""
+    async with ScriptedServer(Script.status(401)) as server:
+        url = server.url.replace("http://", "http://user:pass-word@")
+        one = await run("chat", "--base-url", url, "--api-key", "sk-secret", QUESTION, env=env)
+    other = await run("chat", "--base-url", url, "--api-key", "sk-secret", "--json", QUESTION, env=env)
+
+    shown = "".join((one.out, one.err, other.out, other.err))
+    assert "sk-secret" not in shown
+    assert "pass-word" not in shown
+
+
+async def test_a_full_disk_is_said(env: dict[str, str]) -> None:
+    """Output that cannot be written is exit code 1, with the reason, and no traceback."""
+    async with ScriptedServer(Script.stream("Hello")) as server:
+        with open("/dev/full", "wb") as full:  # noqa: PTH123
+            ended = await run("chat", "--base-url", server.url, QUESTION, env=env, stdout=full)
+
+    assert (1, "autonomousai: error: standard output cannot be written: No space left on device\n") == (ended.code, ended.err)
+
+
+async def test_notes_that_cannot_be_written_do_not_matter(env: dict[str, str]) -> None:
+    """A stderr that is full changes neither the answer nor the exit code."""
+    async with ScriptedServer(Script.stream("Hello"), Script.status(400)) as server:
+        with open("/dev/full", "wb") as full:  # noqa: PTH123
+            answered = await run("chat", "--base-url", server.url, QUESTION, env=env, stderr=full)
+            refused = await run("chat", "--base-url", server.url, QUESTION, env=env, stderr=full)
+
+    assert [(0, "Hello\n"), (1, "")] == [(answered.code, answered.out), (refused.code, refused.out)]
+
+
+async def test_standard_input_that_cannot_be_read_is_refused(env: dict[str, str]) -> None:
+    """What is open for writing alone is no standard input, and that is said in words."""
+    write_only = os.open(os.devnull, os.O_WRONLY)
+    ended = await run("chat", QUESTION, env=env, stdin=write_only)
+    os.close(write_only)
+
+    assert (2, "autonomousai chat: error: standard input cannot be read: Bad file descriptor\n") == (ended.code, ended.err)
+
+
+# Leaving
+
+
+async def test_a_reader_who_leaves_stops_the_answer(env: dict[str, str]) -> None:
+    """`| head -1`: the request is closed at once, nothing is said, and the exit code is that of other tools."""
+    pause = Pause()
+    first, more = chunks("first\n", finish=None, done=False), chunks("more\n", finish=None, done=False)
+    reading, writing = os.pipe()
+    async with ScriptedServer(Script(Head(), Send(first), pause, Send(more)).then(Pause())) as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env, stdout=writing)
+        os.close(writing)
+        got = await asyncio.to_thread(os.read, reading, 100)
+        os.close(reading)
+        pause.release()
+        ended = await finish(process)
+        end = await server.requests[0].over()
+
+    assert (b"first\n", "left") == (got, end)
+    assert (141, "") == (ended.code, ended.err)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+async def test_a_signal_stops_the_answer(number: signal.Signals, code: int, env: dict[str, str]) -> None:
+    """Ctrl-C, `kill` and a closed terminal close the request; what came stands on stdout with its newline."""
+    async with ScriptedServer(Script.stall("first")) as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env)
+        assert process.stdout is not None
+        first = await process.stdout.readexactly(5)
+        process.send_signal(number)
+        ended = await finish(process)
+        end = await server.requests[0].over()
+
+    assert (b"first", "left") == (first, end)
+    assert (code, "\n", "") == ended
+
+
+async def test_a_signal_before_the_first_word_stops_it_too(env: dict[str, str]) -> None:
+    """While the server is silent Ctrl-C works as well."""
+    async with ScriptedServer("silence") as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env)
+        request = await server.request(0)
+        process.send_signal(signal.SIGINT)
+        ended = await finish(process)
+        end = await request.over()
+
+    assert "left" == end
+    assert (130, "", "") == ended
+
+
+async def test_a_signal_gets_out_of_a_full_pipe(env: dict[str, str]) -> None:
+    """A reader who reads nothing more cannot keep the program from being stopped."""
+    flood = Script(Head(), *[Send(chunks("x" * 10_000, finish=None, done=False))] * 1000)
+    reading, writing = os.pipe()
+    async with ScriptedServer(flood) as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env, stdout=writing)
+        while select.select([], [writing], [], 0)[1]:
+            await asyncio.sleep(0)
+        process.send_signal(signal.SIGTERM)
+        ended = await finish(process)
+    os.close(writing)
+    os.close(reading)
+
+    assert (143, "") == (ended.code, ended.err)
+
+
+async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: dict[str, str]) -> None:
+    """Who forgot that a pipe stays open reads what the program waits for, and Ctrl-C ends it quietly."""
+    terminal, its_side = os.openpty()
+    process = await start("chat", QUESTION, env=env, stdin=asyncio.subprocess.PIPE, stderr=its_side)
+    said = await asyncio.to_thread(os.read, terminal, 1000)
+    process.send_signal(signal.SIGINT)
+    code = await process.wait()
+    os.close(its_side)
+    os.close(terminal)
+
+    assert b"autonomousai: reading standard input up to its end" in said
+    assert 130 == code

@@ -1,0 +1,196 @@
+"""Words, options, help and exit codes, of a program that was just installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from autonomousai import __version__, commands
+from autonomousai.cli import EXIT_CODES
+from autonomousai.errors import (
+    ConfigError,
+    ConnectError,
+    IncompleteStreamError,
+    InvalidMessagesError,
+    ModelNotFoundError,
+    ProviderError,
+    StatusError,
+    StreamError,
+    TimeoutError,  # noqa: A004  the contract's own name
+)
+from tests.support.program import finish, run, start
+
+HEAVY = ("aiohttp", "rich", "prompt_toolkit", "xllamacpp", "starlette", "uvicorn")
+
+
+async def test_help_needs_no_manual(env: dict[str, str]) -> None:
+    """`--help` shows the commands, examples, the exit codes and the environment variables, and exits 0."""
+    ended = await run("--help", env=env)
+
+    assert (0, "") == (ended.code, ended.err)
+    for word in ("chat", "serve", "models", "pull", "examples:", "exit codes:", "130", *_VARIABLES):
+        assert word in ended.out
+
+
+_VARIABLES = ("AUTONOMOUSAI_BASE_URL", "AUTONOMOUSAI_API_KEY", "AUTONOMOUSAI_CACHE", "NO_COLOR")
+
+
+@pytest.mark.parametrize("command", ["chat", "serve", "models", "pull"])
+async def test_every_command_has_help_that_fits_the_screen(command: str, env: dict[str, str]) -> None:
+    """Each command explains itself within 80 columns."""
+    ended = await run(command, "--help", env={**env, "COLUMNS": "80"})
+
+    assert (0, "") == (ended.code, ended.err)
+    assert [] == [line for line in ended.out.splitlines() if len(line) > 80]
+
+
+async def test_help_warns_of_keys_in_arguments(env: dict[str, str]) -> None:
+    """The help of --api-key says that arguments are visible to others, and names the variable that is not."""
+    ended = await run("chat", "--help", env={**env, "COLUMNS": "200"})
+
+    (line,) = [line for line in ended.out.splitlines() if "--api-key KEY" in line and "prefer" in line]
+    assert "other users" in line
+    assert "AUTONOMOUSAI_API_KEY" in line
+
+
+async def test_help_imports_no_heavy_library(env: dict[str, str]) -> None:
+    """`--help` is quick: neither aiohttp nor an optional library is imported for it."""
+    code = f"import sys; from autonomousai.cli import main; main(['--help']); print([m for m in {HEAVY!r} if m in sys.modules])"
+    ended = await run(env=env, program=(sys.executable, "-c", code))
+
+    assert "[]" == ended.out.splitlines()[-1]
+
+
+async def test_the_chat_command_imports_nothing_that_it_does_not_need(env: dict[str, str]) -> None:
+    """What a chat imports before it asks is free of every heavy library as well."""
+    code = f"import sys, autonomousai.commands; print([m for m in {HEAVY!r} if m in sys.modules])"
+    ended = await run(env=env, program=(sys.executable, "-c", code))
+
+    assert "[]\n" == ended.out
+
+
+async def test_version(env: dict[str, str]) -> None:
+    """`--version` prints the name and the version."""
+    ended = await run("--version", env=env)
+
+    assert (0, f"autonomousai {__version__}\n", "") == ended
+
+
+async def test_no_command_shows_the_help_and_is_an_error(env: dict[str, str]) -> None:
+    """Without a command the help comes on stderr, with the exit code of wrong usage."""
+    ended = await run(env=env)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "examples:" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chat", "hello", "there"], "put a prompt of several words in quotes"),
+        (["chat", "--nonsense", "x"], "unrecognized arguments: --nonsense"),
+        (["chat", "--temperature", "hot", "x"], "'hot' is not a number from 0 to 2"),
+        (["chat", "--temperature", "nan", "x"], "'nan' is not a number from 0 to 2"),
+        (["chat", "--temperature", "2.5", "x"], "'2.5' is not a number from 0 to 2"),
+        (["chat", "--max-tokens", "0", "x"], "0 is not 1 or more"),
+        (["chat", "--seed", "1.5", "x"], "'1.5' is not a whole number"),
+        (["chat", "--seed", "9" * 30, "x"], "too large"),
+        (["chat", "--model", "gpt-9", "x"], "model 'gpt-9' is not supported; the models are: llama, qwen_coder"),
+        (["chat", "--base-url", "http://127.0.0.1:9", "--model", "gpt-9", "x"], "model 'gpt-9' is not supported"),
+        (["chat", "--api-key", "secret", "x"], "--api-key is for a server: name it with --base-url"),
+        (["chat", "--proxy", "http://127.0.0.1:9", "x"], "--proxy is for a server: name it with --base-url"),
+        (["chat", ""], "there is nothing to ask"),
+        (["chat"], "there is nothing to ask"),
+        (["serve", "--port", "70000"], "70000 is not a port"),
+        (["serve", "--workers", "0"], "0 is not 1 or more"),
+        (["pull", "gpt-9"], "there is no model and there are no weights called 'gpt-9'"),
+        (["models", "--weights", "--base-url", "http://127.0.0.1:9"], "--weights lists what this machine has"),
+        (["doctor-no"], "invalid choice"),
+    ],
+)
+async def test_wrong_usage_is_said_and_exits_2(arguments: list[str], words: str, env: dict[str, str]) -> None:
+    """A command line that makes no sense gets a clear word on stderr, nothing on stdout, and exit code 2."""
+    ended = await run(*arguments, env=env)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_a_prompt_that_is_no_text_is_wrong_usage(env: dict[str, str]) -> None:
+    """An argument that is not UTF-8 is refused in words."""
+    ended = await run("chat", b"caf\xe9", env=env)
+
+    assert 2 == ended.code
+    assert "PROMPT is not valid UTF-8" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chat", "--base-url", "ftp://x", "hi"], "must begin with http:// or https://"),
+        (["chat", "--base-url", "nonsense", "hi"], "is not a URL"),
+        (["chat", "--base-url", "http://127.0.0.1:9", "--proxy", "socks5://x:1", "hi"], "only http:// and https:// proxies"),
+        (["serve", "--config", "/nonexistent.toml"], "/nonexistent.toml: cannot be read"),
+    ],
+)
+async def test_what_must_be_set_up_first_exits_3(arguments: list[str], words: str, env: dict[str, str]) -> None:
+    """A configuration that cannot work is exit code 3, and the message says what to do."""
+    ended = await run(*arguments, env=env)
+
+    assert (3, "") == (ended.code, ended.out)
+    assert words in ended.err
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extra"),
+    [("xllamacpp", ["chat", "hi"], "local"), ("starlette", ["serve"], "server"), ("xllamacpp", ["serve"], "local")],
+)
+async def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str, env: dict[str, str]) -> None:
+    """Where an optional library is not installed, the message names the extra that brings it; nothing is fetched before."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from autonomousai.cli import main; sys.exit(main({arguments!r}))"
+    ended = await run(env=env, program=(sys.executable, "-c", code))
+
+    assert (3, "") == (ended.code, ended.out)
+    assert f"pip install 'autonomousai[{extra}]'" in ended.err
+    assert "fetching" not in ended.err
+
+
+async def test_help_into_a_closed_pipe_is_quiet(env: dict[str, str]) -> None:
+    """`--help | head -0` complains of nothing, and exits as other tools do."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await start("--help", env=env, stdout=writing)
+    os.close(writing)
+    ended = await finish(process)
+
+    assert (141, "") == (ended.code, ended.err)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ModelNotFoundError("x", ["y"]), 2),
+        (InvalidMessagesError("is wrong"), 2),
+        (ConfigError("set it up"), 3),
+        (ConnectError("nobody there"), 1),
+        (StatusError("no", status=500), 1),
+        (StreamError("broken"), 1),
+        (StreamError("broken", partial="some"), 4),
+        (TimeoutError("idle", 15, partial="some"), 4),
+        (TimeoutError("first_token", 15), 1),
+        (IncompleteStreamError(), 4),
+    ],
+)
+def test_exit_codes_tell_whose_turn_it_is(error: ProviderError, code: int) -> None:
+    """Each error has its exit code: usage 2, set-up 3, a failed request 1, a beginning of an answer 4."""
+    assert code == commands.exit_code(error)
+
+
+def test_the_exit_codes_are_the_documented_ones() -> None:
+    """Every code that a command returns stands in the help."""
+    documented = [int(line.split()[0]) for line in EXIT_CODES.splitlines()[1:]]
+
+    assert [commands.DONE, commands.FAILED, commands.USAGE, commands.SETUP, commands.INCOMPLETE, 130, 141] == documented

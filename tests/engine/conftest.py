@@ -1,0 +1,19 @@
+"""One engine on real weights for all tests of a module, on the module's event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from autonomousai.models import DEFAULT_WEIGHTS
+from autonomousai.providers import weights
+from autonomousai.providers.llamacpp import LlamaCpp
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine() -> AsyncIterator[LlamaCpp]:
+    """Four slots of 1,024 tokens."""
+    weights.pull(DEFAULT_WEIGHTS)
+    async with LlamaCpp(context=1024) as engine:
+        yield engine

@@ -1,0 +1,189 @@
+"""The documentation keeps its promises: examples run, commands exist, links and named tests are there, decisions are short."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").rglob("*.md"))
+#: The address that the documents write for a running server.
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(language: str) -> list[tuple[Path, int, str]]:
+    """Every fenced block of a language: document, line, text."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            found.append((path, text.count("\n", 0, match.start()) + 1, match[1]))
+    return found
+
+
+EXAMPLES = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python")}
+COMMANDS = [
+    (f"{name_of(path)}:{line}", command)
+    for path, line, text in blocks("sh")
+    for command in text.splitlines()
+    if command.strip() and not command.startswith("#")
+]
+
+
+def run_python(path: Path, *, server: str = "http://127.0.0.1:9") -> str:
+    """Run a script as a newcomer would; its output, or what went wrong. Warnings are errors."""
+    env = {**os.environ, "AUTONOMOUSAI_BASE_URL": server}
+    done = subprocess.run([sys.executable, "-W", "error", path], env=env, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert "" == done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("where", EXAMPLES)
+def test_every_python_example_runs(where: str, real_server: str, tmp_path: Path) -> None:
+    """As it stands, but for the address of the server."""
+    script = tmp_path / "example.py"
+    script.write_text(EXAMPLES[where].replace(ADDRESS, real_server), encoding="utf-8")
+
+    run_python(script)
+
+
+def test_the_documents_example_runs_word_for_word(real_server: str, tmp_path: Path) -> None:
+    """The mission document's example, after the two imports that it leaves out, prints an answer and the end."""
+    example = (ROOT / "docs/examples/mission.py").read_text(encoding="utf-8")
+    script = tmp_path / "mission.py"
+    script.write_text(f"import asyncio\nfrom autonomousai import AutonomousAI\n{example}", encoding="utf-8")
+
+    printed = run_python(script, server=real_server)
+
+    assert printed.strip()
+    assert printed.endswith("\n\n"), "the finish reason prints as nothing"
+
+
+def test_the_documents_example_is_the_documents() -> None:
+    """Nobody has improved it."""
+    example = (ROOT / "docs/examples/mission.py").read_text(encoding="utf-8")
+
+    assert 'async with AutonomousAI.create_async_generator(model="llama", messages=messages) as result:' in example
+    assert {"messages", "main"} == {
+        node.name if isinstance(node, ast.AsyncFunctionDef) else ast.unparse(node.targets[0])
+        for node in ast.parse(example).body
+        if isinstance(node, ast.AsyncFunctionDef | ast.Assign)
+    }
+    assert "import" not in example
+
+
+def program_of(command: str) -> list[str]:
+    """The words of each of our programs in a pipeline."""
+    return shlex.split(command.rpartition("|")[2], comments=True)
+
+
+@pytest.mark.parametrize(("where", "command"), COMMANDS, ids=[f"{where} {command[:40]}" for where, command in COMMANDS])
+def test_every_shell_command_exists(where: str, command: str) -> None:
+    """Ours are in --help with their options, make's in the Makefile, pip's extras in pyproject.toml, scripts in the tree."""
+    program, *words = program_of(command)
+    if program == "make":
+        assert re.search(rf"^{re.escape(words[0])}:.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "autonomousai":
+        shown = help_of(words[0])
+        assert [] == [word for word in words if word.startswith("--") and word not in shown]
+    elif program == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        assert words[-1].removeprefix(".[").removesuffix("]") in extras
+    elif program == "python":
+        assert (ROOT / words[0]).is_file()
+    else:
+        assert "pytest" == program, f"{where}: nobody checks {program}"
+
+
+def help_of(command: str) -> list[str]:
+    """The words of ``autonomousai COMMAND --help``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "autonomousai", command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    return re.findall(r"--[a-z-]+", done.stdout)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """A relative link names a file or folder of the tree, and its anchor a heading there."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+
+    broken = [link for link in links if not link.startswith("https://") and not leads_somewhere(path, link)]
+
+    assert [] == broken
+
+
+def leads_somewhere(path: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = (path.parent / name).resolve() if name else path
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return False
+    headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return not anchor or anchor in anchors
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_named_file_and_test_is_there(path: Path) -> None:
+    """`tests/….py::test_name` names a test that exists, and `src/….py` a file that does."""
+    text = path.read_text(encoding="utf-8")
+    missing = []
+    for file, _, test in re.findall(r"`((?:tests|src|docs)/[\w/]+\.py)(::(\w+))?`", text):
+        source = ROOT / file
+        if not source.is_file() or (test and f"def {test}(" not in source.read_text(encoding="utf-8")):
+            missing.append(f"{file}::{test}")
+
+    assert [] == missing
+
+
+def test_every_address_is_served(real_server: str) -> None:
+    """A path that a document writes after the server's address is one that the server knows."""
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    paths = set(re.findall(rf"{re.escape(ADDRESS)}(/[\w/-]+)", text))
+
+    unknown = [path for path in paths - {"/v1"} if status_of(real_server + path) == 404]
+
+    assert [] == unknown
+
+
+def status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("*.md")), ids=lambda path: path.stem)
+def test_a_decision_is_short_and_names_what_was_rejected(path: Path) -> None:
+    """At most 40 lines; a decision without its rejected alternative is not one."""
+    text = path.read_text(encoding="utf-8")
+
+    assert len(text.splitlines()) <= 40
+    assert "**Decision.**" in text
+    assert "**Rejected:" in text
+    assert re.fullmatch(r"\d{4}-[a-z0-9-]+", path.stem)
+
+
+def test_there_are_examples_and_commands() -> None:
+    """The checks above have something to check."""
+    assert len(EXAMPLES) >= 5
+    assert len(COMMANDS) >= 10

@@ -1,0 +1,339 @@
+"""The layers, as the source itself shows them: imports fall, none is hidden, a folder's dependency stays in its folder.
+
+The rules are tables; the checks read syntax trees and import nothing. Each is shown to fail on a small tree that breaks it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "autonomousai"
+SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
+
+#: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "events", "config", "models", "retry", "_version"}),
+    frozenset({"wire", "provider", "seats"}),
+    frozenset({"gateway", "providers", "testing"}),
+    frozenset({"server", "<root>"}),
+    frozenset({"cli", "commands", "chat", "repl", "terminal", "__main__"}),
+)
+#: Floors whose units may use one another, as long as there is no cycle; on the others the units are strangers.
+OPEN_FLOORS = frozenset({0, 4})
+
+COMMAND_LINE = FLOORS[4]
+#: Who may import what is not the standard library's: units, or folders inside them.
+FOREIGN: dict[str, frozenset[str]] = {
+    "msgspec": frozenset().union(*FLOORS) - {"testing"},
+    "aiohttp": frozenset({"providers"}),
+    "xllamacpp": frozenset({"providers"}),
+    "starlette": frozenset({"server"}),
+    "uvicorn": frozenset({"server"}),
+    "uvloop": frozenset({"server"}),
+    "httptools": frozenset({"server"}),
+    "prompt_toolkit": COMMAND_LINE,
+    "rich": COMMAND_LINE,
+    "redis": frozenset({"server.state"}),
+}
+#: Of the standard library: I/O and concurrency have their places too.
+GUARDED: dict[str, frozenset[str]] = {
+    "asyncio": frozenset().union(*FLOORS[1:]) - {"wire"},
+    "socket": frozenset({"server", "providers", "testing"}),
+    "ssl": frozenset({"providers", "testing"}),
+    "subprocess": frozenset({"providers"}),
+    "multiprocessing": frozenset({"providers"}),
+    "sqlite3": frozenset({"server.state"}),
+}
+#: aiohttp comes with the first request: whoever imports it at the top of a file is imported in a function by others.
+LATE_FILES = frozenset({"providers.transport"})
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: from where (dotted, without the package), what (dotted, absolute), and where it stands."""
+
+    module: str
+    target: str
+    line: int
+    in_function: bool
+    reason: str
+    only_typing: bool
+
+    @property
+    def unit(self) -> str:
+        return unit_of(self.module)
+
+    @property
+    def ours(self) -> str | None:
+        """The target inside the package, dotted, "" for the package itself; None for what is foreign."""
+        if self.target == PACKAGE:
+            return ""
+        return self.target.removeprefix(PACKAGE + ".") if self.target.startswith(PACKAGE + ".") else None
+
+    def __str__(self) -> str:
+        return f"{self.module or '<root>'}:{self.line} imports {self.target}"
+
+
+def unit_of(module: str) -> str:
+    return module.split(".", maxsplit=1)[0] or "<root>"
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Dotted name without the package -> file; "" is the package itself."""
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(root: Path) -> list[Import]:
+    files = modules(root)
+    return [found for module, path in files.items() for found in _imports_of(module, path, files)]
+
+
+def _imports_of(module: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+
+    def visit(node: ast.AST, in_function: bool, only_typing: bool, block: int | None) -> Iterator[Import]:
+        previous: ast.AST | None = None
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import | ast.ImportFrom):
+                if not isinstance(previous, ast.Import | ast.ImportFrom):
+                    block = child.lineno
+                reason = _reason(lines, child.lineno, block)
+                for target in _targets(child, package, files):
+                    yield Import(module, target, child.lineno, in_function, reason, only_typing)
+            else:
+                function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+                typing = isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")
+                yield from visit(child, in_function or function, only_typing or typing, None)
+            previous = child
+
+    yield from visit(ast.parse(text), False, False, None)
+
+
+def _targets(node: ast.Import | ast.ImportFrom, package: str, files: dict[str, Path]) -> Iterator[str]:
+    """What an import statement names, absolute: modules of ours by their own name, not by their package's."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    base = node.module or ""
+    if node.level:
+        above = [part for part in package.split(".") if part]
+        above = above[: len(above) - (node.level - 1)]
+        base = ".".join([PACKAGE, *above, *([base] if base else [])])
+    for alias in node.names:
+        inside = f"{base}.{alias.name}".removeprefix(PACKAGE + ".")
+        yield f"{base}.{alias.name}" if base.startswith(PACKAGE) and inside in files else base
+
+
+def _reason(lines: list[str], line: int, block: int | None) -> str:
+    """The comment on the import's line, without directives, or the one above its block of imports."""
+    own = lines[line - 1].partition("#")[2]
+    own = re.sub(r"(noqa|type): ?[\w\d, \[\]-]*?(?=  |$)", "", own).strip(" #")
+    above = lines[(block or line) - 2].strip()
+    return own or (above.lstrip("# ") if above.startswith("#") else "")
+
+
+def floor_of(unit: str) -> int:
+    for number, units in enumerate(FLOORS):
+        if unit in units:
+            return number
+    raise AssertionError(f"{unit} stands on no floor: add it to FLOORS")
+
+
+def rising(found: list[Import]) -> list[str]:
+    """Imports that do not fall."""
+    bad = []
+    for one in found:
+        if one.ours is None or (target := unit_of(one.ours)) == one.unit:
+            continue
+        if target == "_version":
+            continue
+        here, there = floor_of(one.unit), floor_of(target)
+        if there > here or (there == here and here not in OPEN_FLOORS):
+            bad.append(str(one))
+    return bad
+
+
+def cycles(found: list[Import]) -> list[str]:
+    """Modules that import one another, over however many corners; imports for type checkers count too."""
+    graph: dict[str, set[str]] = {}
+    for one in found:
+        if one.ours is not None and one.ours != one.module:
+            graph.setdefault(one.module, set()).add(one.ours)
+
+    def reach(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = list(graph.get(start, ()))
+        while waiting:
+            if (name := waiting.pop()) not in seen:
+                seen.add(name)
+                waiting += graph.get(name, ())
+        return seen
+
+    return sorted(module or "<root>" for module in graph if module in reach(module))
+
+
+def hidden(found: list[Import]) -> list[str]:
+    """Imports inside functions that do not say why."""
+    return [str(one) for one in found if one.in_function and len(one.reason.split()) < 3]
+
+
+def misplaced(found: list[Import]) -> list[str]:
+    """Foreign dependencies outside their folder, and those that nobody has heard of."""
+    bad = []
+    for one in found:
+        if one.ours is not None:
+            continue
+        top = one.target.split(".")[0]
+        known = top in GUARDED or top in FOREIGN or top in sys.stdlib_module_names
+        allowed = GUARDED.get(top) or FOREIGN.get(top)
+        at_home = allowed is None or one.unit in allowed or any(one.module.startswith(f"{place}.") for place in allowed)
+        if not known or not at_home:
+            bad.append(str(one))
+    return bad
+
+
+def hasty(found: list[Import]) -> list[str]:
+    """aiohttp, or a file that brings it, imported before the first request."""
+    return [
+        str(one)
+        for one in found
+        if not one.in_function
+        and not one.only_typing
+        and ((one.target.split(".")[0] == "aiohttp" and one.module not in LATE_FILES) or one.ours in LATE_FILES)
+    ]
+
+
+def conjured(root: Path) -> list[str]:
+    """Imports by a function call, which no tree shows."""
+    bad = []
+    for module, path in modules(root).items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+                bad.append(f"{module}:{node.lineno}")
+    return bad
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Import]:
+    return imports(SOURCE)
+
+
+def test_imports_fall(found: list[Import]) -> None:
+    """A unit imports from lower floors alone; units of one floor are strangers where the table says so."""
+    assert [] == rising(found)
+
+
+def test_there_is_no_cycle(found: list[Import]) -> None:
+    """No module reaches itself."""
+    assert [] == cycles(found)
+
+
+def test_no_import_is_hidden_without_a_reason(found: list[Import]) -> None:
+    """An import inside a function says in a comment why it stands there."""
+    assert [] == hidden(found)
+
+
+def test_foreign_dependencies_stay_in_their_folders(found: list[Import]) -> None:
+    """Each has its place in the table; one that is not in the table has none."""
+    assert [] == misplaced(found)
+
+
+def test_aiohttp_comes_with_the_first_request(found: list[Import]) -> None:
+    """It costs more to import than all of ours."""
+    assert [] == hasty(found)
+
+
+def test_no_import_is_conjured() -> None:
+    """No `import_module`: what is imported can be read."""
+    assert [] == conjured(SOURCE)
+
+
+def test_the_source_was_really_read(found: list[Import]) -> None:
+    """The checks above saw the package, and every unit of it stands on a floor."""
+    units = {unit_of(module) for module in modules(SOURCE)}
+
+    assert {"wire", "server", "providers", "gateway", "testing", "errors", "cli"} <= units
+    assert units <= frozenset().union(*FLOORS)
+    assert {"aiohttp", "uvicorn", "msgspec"} <= {one.target.split(".")[0] for one in found}
+
+
+#: name of a check -> a file that breaks its rule, and what the check says of it
+BREACHES = {
+    "rising": ("wire/sse.py", "from ..server import app", rising),
+    "strangers": ("gateway/gateway.py", "import autonomousai.providers.http", rising),
+    "cycle": ("wire/sse.py", "from . import openai", cycles),
+    "cycle for type checkers": ("wire/sse.py", "if TYPE_CHECKING:\n    from .openai import AnswerStream", cycles),
+    "hidden": ("wire/sse.py", "def f():\n    import json", hidden),
+    "hidden behind a directive": ("wire/sse.py", "def f():\n    import json  # noqa: PLC0415", hidden),
+    "hidden in a method": ("wire/sse.py", "class A:\n    async def f(self):\n        from json import loads", hidden),
+    "misplaced": ("server/app.py", "import aiohttp", misplaced),
+    "io in the wire": ("wire/sse.py", "import asyncio.subprocess", misplaced),
+    "in the wrong folder of its unit": ("server/app.py", "import redis.asyncio", misplaced),
+    "unheard of": ("server/app.py", "import flask", misplaced),
+    "hasty": ("providers/http.py", "import aiohttp", hasty),
+    "hasty by a file": ("providers/http.py", "from . import transport", hasty),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small package that keeps all rules."""
+    files = {
+        "__init__.py": "from .providers import http",
+        "errors.py": "import re",
+        "wire/__init__.py": "",
+        "wire/sse.py": "from ..errors import HTTPError",
+        "wire/openai.py": "from .sse import SSEDecoder\nimport msgspec",
+        "gateway/gateway.py": "from ..errors import HTTPError",
+        "providers/__init__.py": "",
+        "providers/http.py": "def f():\n    from . import transport  # noqa: PLC0415  at the first request",
+        "providers/transport.py": "import aiohttp",
+        "server/app.py": "from ..wire import openai\nfrom starlette.applications import Starlette",
+        "server/state/redis.py": "import redis.asyncio",
+    }
+    for name, text in files.items():
+        path = tmp_path / PACKAGE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return tmp_path / PACKAGE
+
+
+def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
+    """The checks complain of nothing but breaches."""
+    found = imports(tree)
+
+    assert [[]] * 5 == [check(found) for check in (rising, cycles, hidden, misplaced, hasty)]
+    assert [] == conjured(tree)
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_each_check_can_fail(tree: Path, breach: str) -> None:
+    """One line against the rule, and the check names the file."""
+    name, text, check = BREACHES[breach]
+    path = tree / name
+    path.write_text(path.read_text() + text + "\n")
+
+    complaints = check(imports(tree))
+
+    assert complaints
+    assert name.removesuffix(".py").replace("/", ".") in "\n".join(complaints)
+
+
+def test_a_conjured_import_is_found(tree: Path) -> None:
+    """`import_module` is an import."""
+    (tree / "errors.py").write_text("import importlib\nimportlib.import_module('json')\n")
+
+    assert ["errors:2"] == conjured(tree)

@@ -1,0 +1,89 @@
+"""How users write against the public names. Type checkers read this (`mypy` in `make check`); nobody runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any, assert_type
+
+from autonomousai import (
+    AsyncGeneratorProvider,
+    AsyncResult,
+    AutonomousAI,
+    Clocks,
+    FinishReason,
+    HTTPError,
+    LlamaCpp,
+    Messages,
+    OpenAICompatible,
+    ProviderModelMixin,
+    Reasoning,
+    StatusError,
+    TimeoutError,  # noqa: A004  the contract's own name
+    ToolCalls,
+)
+from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
+
+messages: Messages = [{"role": "user", "content": "Hello"}]
+
+
+async def on_the_class() -> None:
+    assert_type(AutonomousAI.models, list[str])
+    assert_type(AutonomousAI.model_aliases, dict[str, str])
+    assert_type(AutonomousAI.get_models(), list[str])
+    assert_type(AutonomousAI.get_model("llama-3.3-70b"), str)
+    async with AutonomousAI.create_async_generator(model="llama", messages=messages) as result:
+        async for chunk in result:
+            assert_type(chunk, str | Reasoning | ToolCalls | FinishReason)
+
+
+async def on_an_instance() -> None:
+    async with AutonomousAI("http://127.0.0.1:8000", api_key="key", timeout={"idle": 5}) as provider:
+        assert_type(provider, AutonomousAI)
+        result = provider.create_async_generator("llama", messages, proxy=None, stream=True, temperature=0.5)
+        assert_type(result, AsyncResult)
+        assert_type(await result.text(), str)
+        assert_type(result.finish, FinishReason | None)
+    for _ in AutonomousAI.create_completion("llama", messages):
+        break
+
+
+async def on_failure(provider: AsyncGeneratorProvider) -> None:
+    try:
+        await provider.create_async_generator("llama", messages).text()
+    except TimeoutError as error:
+        print(error.clock, error.seconds)
+    except StatusError as error:
+        assert_type(error.status, int)
+    except HTTPError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.partial, str)
+
+
+async def any_provider(which: int) -> AsyncGeneratorProvider:
+    return [
+        OpenAICompatible("http://127.0.0.1:8000/v1", model="m", timeout=Clocks(idle=5)),
+        LlamaCpp(slots=2),
+        ScriptedProvider(answer("Hello")),
+    ][which]
+
+
+class Own(AsyncGeneratorProvider, ProviderModelMixin):
+    """A provider of one's own."""
+
+    def create_async_generator(
+        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        async def batches() -> AsyncGenerator[list[Any]]:
+            yield ["Hello", FinishReason("stop", "finish_reason")]
+
+        return AsyncResult(batches)
+
+
+def blocking(provider: AsyncGeneratorProvider) -> Iterator[object]:
+    return provider.create_completion("llama", messages)
+
+
+async def in_tests() -> None:
+    async with ScriptedServer(Script.cut("Hel"), "stall") as server:
+        assert_type(server.url, str)
+        assert_type((await server.request(0)).left, bool)
