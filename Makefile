@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV := .venv
 BIN := $(VENV)/bin
 G4F := .venv-g4f
+LLMOCK := .venv-llmock
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # In CI errors alone; for people warnings too.
@@ -16,7 +17,7 @@ PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test check bench docs clean
+.PHONY: help chat test proof check bench docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,9 +26,13 @@ chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; 
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(BIN)/autonomousai chat "$$PROMPT"
 
-test: $(VENV)/.dev $(G4F)/.ready ## set up, and run all tests
+test: $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null
+	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
+
+proof: $(VENV)/.dev $(VENV)/.weights $(LLMOCK)/.ready ## run the proofs whole, for half an hour, and write docs/proof.md
+	$(BIN)/python docs/prove.py
 
 check: $(VENV)/.dev ## format, lint, types, layers: seconds
 	$(BIN)/ruff format --check .
@@ -42,7 +47,7 @@ docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, a
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 clean: ## remove the environments and what tools have left
-	rm -rf $(VENV) $(G4F) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(G4F) $(LLMOCK) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null
@@ -75,4 +80,8 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(G4F)/.ready: pyproject.toml tests/compat/g4f_env.py | $(VENV)/.dev
 	@$(BIN)/python tests/compat/g4f_env.py $(G4F)
+	@touch $@
+
+$(LLMOCK)/.ready: tests/compat/llmock_env.py | $(VENV)/.dev
+	@$(BIN)/python tests/compat/llmock_env.py $(LLMOCK)
 	@touch $@

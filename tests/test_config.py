@@ -30,7 +30,7 @@ host = "0.0.0.0"
 port = 8001
 api_keys = ["env:SERVER_KEY", "sk-literal"]
 drain_s = 31
-state = "memory:"
+state = "rediss://redis.example.org:6380/1"
 keepalive_s = 16
 allowed_hosts = ["ai.example.org", "[2001:db8::1]"]
 cors_origins = ["https://app.example.org:8443", "*"]
@@ -51,6 +51,11 @@ backoff = 0.25
 [breaker]
 failures = 6
 cooldown = 4
+
+[resume]
+grace_s = 32
+keep_s = 301
+max_bytes = 1_000_000
 
 [upstreams.embedded]
 kind = "llamacpp"
@@ -138,11 +143,13 @@ def test_every_key_of_the_contract_is_read(read):
     assert general == config.clocks
     assert (4, 0.25) == (config.retry.attempts, config.retry.backoff)
     assert (6, 4) == (config.breaker.failures, config.breaker.cooldown)
+    assert (32, 301, 1_000_000) == (config.resume.grace_s, config.resume.keep_s, config.resume.max_bytes)
     server = ServerConfig(
         host="0.0.0.0",
         port=8001,
         api_keys=(Secret("sk-server"), Secret("sk-literal")),
         drain_s=31,
+        state="rediss://redis.example.org:6380/1",
         keepalive_s=16,
         allowed_hosts=("ai.example.org", "[2001:db8::1]"),
         cors_origins=("https://app.example.org:8443", "*"),
@@ -292,7 +299,10 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[server]\nport = true", "server.port", "got `bool`"),
         ("[server]\nmax_concurrency = 0", "server.max_concurrency", ">= 1"),
         ("[server]\nhost = ''", "server.host", "write 127.0.0.1"),
-        ("[server]\nstate = 'redis://x'", "server.state", "'memory:'"),
+        ("[server]\nstate = 'postgres://user:sk-never-to-be-seen@x'", "server.state", "'memory:'"),
+        ("[server]\nstate = 'sqlite:'", "server.state", "'sqlite:PATH'"),
+        ("[resume]\nkeep = 1", "resume.keep", "known here: grace_s, keep_s, max_bytes"),
+        ("[resume]\nmax_bytes = 0", "resume.max_bytes", ">= 1"),
         ("[server]\nallowed_hosts = ['https://x']", "server.allowed_hosts[0]", "without scheme and port"),
         ("[server]\nallowed_hosts = ['a', 'x:80']", "server.allowed_hosts[1]", "without scheme and port"),
         ("[server]\ncors_origins = ['example.org']", "server.cors_origins[0]", "write https://host"),

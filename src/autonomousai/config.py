@@ -86,6 +86,15 @@ class RescueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exact_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 512
 
 
+class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Streams that can be resumed: the seconds that one is generated on without a reader, the seconds that it is kept after its
+    end, and the bytes that ``state = "memory:"`` holds in all."""
+
+    grace_s: Seconds = 30
+    keep_s: Seconds = 300
+    max_bytes: Count = 64_000_000
+
+
 class LlamaCppConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="llamacpp"):
     """The embedded engine. ``weights``: a name of `models.WEIGHTS`, or a path to a GGUF file."""
 
@@ -141,6 +150,7 @@ class Config(msgspec.Struct, frozen=True):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     rescue: RescueConfig = RescueConfig()
+    resume: ResumeConfig = ResumeConfig()
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=lambda: {"embedded": LlamaCppConfig()})
     models: dict[str, ModelConfig] = {}
 
@@ -224,6 +234,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         retry=_convert("retry", tables["retry"], RetryConfig, env),
         breaker=_convert("breaker", tables["breaker"], BreakerConfig, env),
         rescue=_convert("rescue", tables["rescue"], RescueConfig, env),
+        resume=_convert("resume", tables["resume"], ResumeConfig, env),
         # A file that names no upstream at all (only a port, say) leaves the default one in place.
         upstreams=upstreams or Config().upstreams,
         models={
@@ -310,11 +321,16 @@ def _secret(value: Any, env: Mapping[str, str]) -> Secret:
     return Secret(value)
 
 
+_STATE = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
+
+
 def _check_server(server: ServerConfig) -> None:
     if not server.host:
         raise ConfigError("server.host: is empty; write 127.0.0.1, or the address to listen on")
-    if server.state != "memory:":
-        raise ConfigError(f"server.state: {server.state!r} is not supported; this version keeps its state in 'memory:' alone")
+    if not _STATE.fullmatch(server.state):  # not shown: it may carry a password
+        raise ConfigError(
+            "server.state: is none of the places there are; write 'memory:', 'sqlite:PATH' or 'redis://host[:port]'"
+        )
     for index, host in enumerate(server.allowed_hosts):
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if not bare or re.search(r"[\s/@*\[\]]", bare) or (":" in bare and not _is_address(bare)):

@@ -82,6 +82,16 @@ async def test_a_connection_that_breaks_again_and_again() -> None:
     assert text == "012345678"
 
 
+async def test_a_connection_that_breaks_again_before_anything_came() -> None:
+    """A new connection that brings nothing, not even a whole event, is replaced as well."""
+    nothing = [Script(Head(), Close()), Script(Head(), Send(numbered("1", first=2)[:-9]), Reset()), Script(Head())]
+    async with ScriptedServer(begun("0", then=Reset())) as server, AutonomousAI(server.url) as provider:
+        server.play(*nothing, Script.body(numbered("1", first=2, end=True)), path=STREAM)
+        text = await provider.create_async_generator("llama", HELLO, stream=True).text()
+
+    assert (text, [None, "1", "1", "1", "1"]) == ("01", [each.headers.get("last-event-id") for each in server.requests])
+
+
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_stream_that_was_let_go_is_the_first_error(status: int) -> None:
     """When the server no longer has it, the caller hears of the cut, with the text so far."""

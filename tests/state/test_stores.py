@@ -102,6 +102,19 @@ async def test_streams_are_apart(place: Place) -> None:
     assert Page([b"up to 7", b"end"], 8, True) == await place.other.read("two", 0)
 
 
+async def test_many_at_once(place: Place) -> None:
+    """However many streams are written at the same moment, none is refused."""
+    names = [str(number) for number in range(300)]
+    leases = await asyncio.gather(*(place.store.create(name, OWNER, QUESTION) for name in names))
+    for number in range(1, 4):
+        await asyncio.gather(
+            *(place.store.append(name, lease, number, b"x") for name, lease in zip(names, leases, strict=True))
+        )
+    pages = await asyncio.gather(*(place.other.read(name, 0) for name in names))
+
+    assert [Page([b"x"] * 3, 3, False)] * 300 == pages
+
+
 # ---- leases
 
 

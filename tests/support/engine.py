@@ -61,8 +61,9 @@ def wait_until_gone(pid: int) -> None:
     """Wait for the end of a process that need not be our child, and may become a zombie that nobody buries."""
     try:
         if hasattr(os, "pidfd_open"):
-            with open(os.pidfd_open(pid)) as process:
-                select.select([process], [], [])
+            process = os.pidfd_open(pid)
+            select.select([process], [], [])
+            os.close(process)
         else:
             while True:
                 os.kill(pid, 0)

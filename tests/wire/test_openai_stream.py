@@ -81,6 +81,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ),
     ("usage on every chunk", sse(text("a", usage={"prompt_tokens": 3}), text("b", usage=USAGE)), ["a", "b"], CUT),
     (
+        "usage on every chunk, and an empty one",
+        sse(text("a"), text("b", usage=USAGE), text("c", usage={}), DONE),
+        ["a", "b", "c"],
+        FinishReason(None, "done", COUNTED, "m"),
+    ),
+    (
         "usage on every chunk, the last counts",
         sse(text("a", usage={"prompt_tokens": 3}), chunk(reason="stop", usage=USAGE)),
         ["a"],
@@ -131,6 +137,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         sse(text("a"), text("b"), text("c", model="n"), DONE),
         ["a", "b", "c"],
         BY_DONE,
+    ),
+    (
+        "another model counts the tokens",
+        sse(text("a"), usage() | {"model": "n"}),
+        ["a"],
+        FinishReason(None, "usage", COUNTED, "n"),
     ),
     # -- what else may be said
     (
@@ -360,6 +372,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         ["a", "b"],
         "c",
     ),
+    ("an error beside a text", sse(text("a"), text("b"), text("c", error={"code": "c"}), DONE), ["a", "b", "c"], "c"),
+    (
+        "an error inside a choice with a text",
+        sse(text("a"), text("b"), chunk(choices=[{"delta": {"content": "c"}, "error": {"code": "c"}}]), DONE),
+        ["a", "b", "c"],
+        "c",
+    ),
     ("an error after the reason", sse(text("a"), FINISH, {"error": {"code": "c"}}), ["a"], "c"),
     ("no error", sse(text("a", error=None), text("b", error=False), text("c", error={}), FINISH), ["a", "b", "c"], STOP),
     # -- what cannot be read
@@ -438,6 +457,15 @@ class TestState:
 
         assert [[], [Started("m")], ["a"]] == batches
 
+    def test_the_last_usage_counts(self) -> None:
+        """Chunks that are alike, their usage too, count tokens as others do, whatever came between."""
+        alike = [text(content, usage=USAGE) for content in "abcd"]
+        other = text("x", usage={"prompt_tokens": 9})
+
+        outcome = Outcome(sse(ROLE, *alike), sse(other), sse(*alike, DONE))
+
+        assert FinishReason(None, "done", COUNTED, "m") == outcome.finish
+
     def test_the_models_own_tokens(self) -> None:
         """Texts are not merged: each chunk's is an event of its own, whether read by template or not."""
         outcome = Outcome(sse(*[text(content) for content in ["a", "b", "", "c", "d", "e"]]))
@@ -452,6 +480,7 @@ class TestState:
             ([text("a"), FINISH], False, True),
             ([text("a"), FINISH, usage()], True, True),
             ([text("a"), chunk(reason="stop", usage=USAGE)], True, True),
+            ([text("a"), FINISH, chunk(usage=USAGE)], True, True),
             ([text("a", usage=USAGE), FINISH], False, True),
             ([chunk({"content": "a"}, "stop", usage=USAGE)], False, True),
             ([text("a"), DONE], True, False),
@@ -460,8 +489,8 @@ class TestState:
         ],
     )
     def test_when_to_stop_reading(self, events: list[Json | str], complete: bool, ending: bool) -> None:
-        """`complete` comes with [DONE], or with usage at or after a finish reason, in a chunk that says nothing; `ending` with a
-        finish reason."""
+        """`ending` comes with a finish reason; `complete` with [DONE], or with usage at or after the reason, in a chunk that
+        says nothing."""
         stream = Outcome(sse(*events)).stream
 
         assert (complete, ending) == (stream.complete, stream.ending)

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.wire.chunks import sole_text
 from autonomousai.wire.template import Template
+from tests.wire.answers import USAGE, Json, chunk
 
 BEFORE, AFTER = b'{"model":"m","text":"', b'","n":1}'
 
@@ -55,6 +57,26 @@ class TestLearning:
         assert Template.learn(chunk, text, read) is None
 
 
+@pytest.mark.parametrize(
+    ("delta", "more", "expected"),
+    [
+        ({"content": "a"}, {}, "a"),
+        ({"content": "a", "reasoning": "", "tool_calls": []}, {"usage": None}, "a"),
+        ({"content": ""}, {}, ""),
+        ({}, {}, None),
+        ({"content": "a", "reasoning": "hm"}, {}, None),
+        ({"content": "a", "reasoning_content": "hm"}, {}, None),
+        ({"content": "a", "tool_calls": [{}]}, {}, None),
+        ({"content": "a"}, {"usage": USAGE}, None),
+        ({"content": "a"}, {"error": "boom"}, None),
+        ({"content": ["a"]}, {}, None),
+    ],
+)
+def test_sole_text(delta: Json, more: Json, expected: str | None) -> None:
+    """A chunk that a template may be learnt from says its text, and nothing besides."""
+    assert expected == sole_text(json.dumps(chunk(delta, **more)).encode())
+
+
 class TestTexts:
     TEMPLATE = Template(BEFORE, AFTER)
 
@@ -88,6 +110,9 @@ class TestTexts:
             [b'a"', b"b"],
             [b"a\\", b"b"],
             [b"a\\", b"b", b'"'],
+            [b"\\", b',"'],
+            [b"", b'","'],
+            [b'a\\\\" ,"b', b"c\\\\"],
             [b"a\nb", b"c\\"],
             [b"a\nb", b"c"],
             [b'\\\\"', b"a"],

@@ -197,7 +197,7 @@ class Walk:
         was giving broke at once, and that is what opened it.
         """
         before = self._delivered.deltas
-        ways = await self._ways()
+        ways = await self._ways(cause)
         for patience in (0.0, _LONGEST_REST):
             resting: list[Way] = []
             for way in ways:
@@ -257,19 +257,22 @@ class Walk:
             await asyncio.sleep(pause)
         return True
 
-    async def _ways(self) -> list[Way]:
-        """The ways on, the best first: the exact one while it is cheap, then a continuation, then a generation from anew."""
+    async def _ways(self, cause: ProviderError) -> list[Way]:
+        """The ways on, the best first: the exact one while it is cheap, then a continuation, then a generation from anew. Who
+        fell silent comes last, and is not even asked whether it continues while there is another."""
         author, delivered = self._author, self._delivered
+        silent = self._report.upstream if judge(cause) is Verdict.SILENT else None
+        heard = [upstream for upstream in self._route if upstream.name != silent]
         again: list[Way] = []
         if author is not None and author.provider.repeats:
             again = [Way(author, self._seeded.ask, Repetition(delivered))]
         ways = list(again) if delivered.deltas <= self._rescue.exact_tokens else []
         if self._question.is_prose and not delivered.calls and delivered.text:
-            for upstream in self._route:
+            for upstream in heard or self._route:
                 if await upstream.provider.continues():
                     ways += self._continuations(upstream)
         ways += [way for way in again if way not in ways]
-        for upstream in self._route:
+        for upstream in sorted(self._route, key=lambda upstream: upstream.name == silent):
             if upstream is not author or not upstream.provider.repeats:
                 question = self._seeded if upstream.provider.repeats else self._question
                 ways.append(Way(upstream, question.ask, Repetition(delivered)))

@@ -35,10 +35,10 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers over the AutonomousAI wire, from the hosted service or from any server that speaks it.
 
     ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
-    service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for the
-    whole answer, or a mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries after
-    the first for whatever may succeed when asked again, before anything arrived; by default only what never reached a server is
-    tried again. ``trust_env``: whether the proxies of the environment are used.
+    service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for
+    the whole answer, or a mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries
+    after the first for whatever may succeed when asked again, before anything arrived; by default only what never reached a
+    server is tried again. ``trust_env``: whether the proxies of the environment are used.
 
     An instance owns its connections and is an async context manager. The class itself can be used as well: it stands for an
     instance made from the environment, whose connections end with the event loop.

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ConfigError
-from .engine import Ready, Settings
+from .engine_words import Ready, Settings
 
 #: Seconds that loading may take, and seconds that leaving may take before the child is killed.
 _PATIENCE: Final = 300

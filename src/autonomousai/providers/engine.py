@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from .engine_words import Ready, Settings
 from .gguf import control_tokens
 
 #: Tokens that are worked on at once. More, and a long prompt stalls every other stream for seconds, and cannot be cancelled.
@@ -34,25 +35,6 @@ _LOOK_PAUSE = 0.01
 _VERBOSITY = 1
 
 _PR_SET_PDEATHSIG = 1
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What the owner says. ``context``: tokens a slot; ``threads``: 0 for one less than this process may use."""
-
-    weights: str
-    name: str
-    socket: str
-    api_key: str
-    slots: int
-    context: int
-    threads: int
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """What the child says when its socket answers. ``control``: the texts that its tokenizer takes for control tokens."""
-
-    control: list[str] = []
-    error: str = ""
 
 
 def main() -> NoReturn:

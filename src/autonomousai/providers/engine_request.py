@@ -60,6 +60,9 @@ def _role(index: int, message: Message) -> str:
     return "system" if role == "developer" else role
 
 
+_NOT_TEXT: Final = {"image_url": ("see images", "unsupported_image"), "input_audio": ("hear sound", UNSUPPORTED)}
+
+
 def _text(index: int, message: Message) -> str:
     content = message.get("content")
     if isinstance(content, str):
@@ -69,8 +72,8 @@ def _text(index: int, message: Message) -> str:
     texts = []
     for place, part in enumerate(content):
         if part["type"] not in ("text", "refusal"):
-            what = "see images" if part["type"] == "image_url" else f"take {part['type']!r}"
-            raise refusal(f"messages[{index}].content[{place}]", f"this model cannot {what}; send text", "unsupported_image")
+            what, code = _NOT_TEXT.get(part["type"], (f"take {part['type']!r}", UNSUPPORTED))
+            raise refusal(f"messages[{index}].content[{place}]", f"this model cannot {what}; send text", code)
         texts.append(part[part["type"]])
     return "\n".join(texts)
 
@@ -205,8 +208,8 @@ FIELDS: Final[dict[str, Check]] = {
 }
 
 
-#: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes: so
-#: it tells of its progress after each batch of the prompt, or a long prompt would be read to its end for nobody.
+#: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes:
+#: so it tells of its progress after each batch of the prompt, or a long one would be read to its end for nobody.
 _ALWAYS: Final = {"cache_prompt": False, "return_progress": True}
 
 

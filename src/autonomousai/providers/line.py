@@ -50,12 +50,15 @@ class Line:
 
     def __init__(self, pool: HttpPool, target: Target, response: HttpResponse, deadline: float) -> None:
         self.is_whole = False
-        self._heard = True
+        #: Whether an event has come since the connection was last replaced.
+        self.has_heard = True
         self._pool = pool
         self._target = target
         self._response = response
         self._chunks = response.chunks()
         self._deadline = deadline
+        self._failures = 0
+        self._until = deadline
         stream_id = response.headers.get(STREAM_ID) if response.status < 300 else None
         self._url = f"{target.streams_url}/{stream_id}" if stream_id and target.streams_url else None
 
@@ -70,7 +73,7 @@ class Line:
 
     def progress(self) -> None:
         """An event came; see `HttpResponse.progress`."""
-        self._heard = True
+        self.has_heard = True
         self._response.progress()
 
     def wait_no_longer_than(self, seconds: float) -> None:
@@ -78,21 +81,29 @@ class Line:
         self._response.wait_no_longer_than(seconds)
 
     async def resume(self, last_event_id: str) -> bool:
-        """Connect again, to go on after that event. False where the server cannot, has let the stream go, or is not found; and
-        where nothing has come since the last time."""
+        """Connect again, to go on after that event. False where the server cannot, has let the stream go, or is not found.
+
+        Where nothing comes over the new connection either, the search goes on: its time is counted from the last event."""
         url = self._url
-        if url is None or not self._heard:
+        if url is None:
             return False
-        self._heard = False
         loop = asyncio.get_running_loop()
-        until = min(self._deadline, loop.time() + _LOOKED_FOR)
+        if self.has_heard:
+            self.has_heard = False
+            self._failures = 0
+            self._until = min(self._deadline, loop.time() + _LOOKED_FOR)
         headers = dict(self._target.headers)
         headers.pop("Content-Type", None)
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         await self._hang_up()
-        failures = 0
         while True:
+            if self._failures:
+                pause = backoff(self._failures, base=0.05, ceiling=_LONGEST_PAUSE)
+                if loop.time() + pause >= self._until:
+                    return False
+                await asyncio.sleep(pause)
+            self._failures += 1
             with suppress(HTTPError):
                 response = await self._pool.get(
                     url,
@@ -110,11 +121,6 @@ class Line:
                 if response.status < 500 and response.status != 429:
                     self._url = None
                     return False
-            failures += 1
-            pause = backoff(failures, base=0.05, ceiling=_LONGEST_PAUSE)
-            if loop.time() + pause >= until:
-                return False
-            await asyncio.sleep(pause)
 
     async def drain(self) -> None:
         """See `HttpResponse.drain`."""

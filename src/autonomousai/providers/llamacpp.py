@@ -24,8 +24,8 @@ from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, 
 from ..wire.messages import check_messages
 from ..wire.request import CLIENT_OPTIONS, refusal
 from .child import Log
-from .engine import Settings
 from .engine_request import UNSUPPORTED, control_tokens, engine_fields, engine_messages, explain, is_begun
+from .engine_words import Settings
 from .openai import OpenAICompatible
 from .options import read_timeout
 from .reading import joined

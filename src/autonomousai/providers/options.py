@@ -26,9 +26,7 @@ class Options(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ConfigError(
-                "api_key must be of visible ASCII characters; was it read from a file with its line end?"
-            )
+            raise ConfigError("api_key must be of visible ASCII characters; was it read from a file with its line end?")
         for name, value in self.headers.items():
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigError(f"headers: the value of {name!r} must be text of one line")

@@ -103,8 +103,9 @@ async def _read_on(line: Line, stream: AnswerStream) -> bytes | None:
     except (IncompleteStreamError, ClockError) as error:
         if stream.ending:
             return None  # the finish reason had come: the answer is whole, however its connection ended
-        # A network that is gone may leave the connection standing, silent: the idle clock tells, and nobody else does.
-        lost = isinstance(error, IncompleteStreamError) or error.clock == "idle"
+        # A network that is gone may leave the connection standing, silent: the idle clock tells, and nobody else does. One
+        # that was replaced and is silent too is not the network's fault.
+        lost = isinstance(error, IncompleteStreamError) or (error.clock == "idle" and line.has_heard)
         if not lost or not await line.resume(stream.last_event_id):
             raise
         stream.reopen()

@@ -17,7 +17,7 @@ import msgspec
 
 from ..errors import ConfigError, ConnectError, ProviderError
 from .child import Child, Log, quoted
-from .engine import Settings
+from .engine_words import Settings
 
 State = Literal["stopped", "starting", "ready", "failed"]
 

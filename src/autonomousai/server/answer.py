@@ -1,13 +1,13 @@
 """One chat request, from its body to the last byte of its answer: what both wires share. Plain ASGI, no request object.
 
 Knows how an answer is sent and how it is stopped; which bytes it is made of is the wire's business, where it comes from the
-provider's. Whatever way a request ends, the answer is closed before its place is given back.
+provider's. Whatever way a request ends, the answer is closed before its place is given back. One that can be resumed is
+generated elsewhere (see `streams`), and only read here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +18,7 @@ import msgspec
 from ..errors import ProviderError, StatusError
 from ..events import Batch, FinishReason, Report
 from ..provider import AsyncGeneratorProvider, AsyncResult
+from ..wire.evidence import write_evidence
 from ..wire.faults import error_event
 from ..wire.messages import has_images
 from ..wire.openai import ChunkWriter, write_completion
@@ -29,27 +30,36 @@ from .asgi import (
     Receive,
     Scope,
     Send,
+    header_values,
     internal_error,
     log_bug,
     read_json_body,
     refuse,
     respond,
 )
-from .guard import Caller, Places
+from .guard import SHUTTING_DOWN, Caller, Places
+from .reading import Reader
+from .streams import Streams
 
 _KEEP_ALIVE: Final = encode_comment("keep-alive")
+
+#: What a stream says when it goes on, but not on this connection: a reader comes back after a second.
+_COME_AGAIN: Final = b"retry: 1000\n" + encode_comment("to be continued: GET v1/streams/ID, with Last-Event-ID")
 
 Read: TypeAlias = Callable[[bytes], ChatRequest]
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What the hot routes need: the provider, how it is made ready, whether a model of it can see, the places, the bounds."""
+    """What the hot routes need: the provider, how it is made ready, whether a model of it can see, the places, the streams that
+    can be resumed and whose they are, the bounds."""
 
     provider: AsyncGeneratorProvider
     ready: Callable[[], Awaitable[None]]
     resolve: Callable[[str], str]
     sees: Callable[[str], bool]
     places: Places
+    streams: Streams
+    key_of: Callable[[Scope], bytes]
     keepalive_s: float
     max_body: int
 
@@ -76,10 +86,10 @@ class ChatRoute:
         except ClientLeftError:
             scope["status"] = CLIENT_LEFT
         except ProviderError as error:
-            await _fail(error, stream, scope, send)
+            await fail(error, stream, scope, send)
         except Exception as error:  # a bug must cost its own request alone
             log_bug(scope, error)
-            await _fail(internal_error(), stream, scope, send)
+            await fail(internal_error(), stream, scope, send)
         finally:
             if stream is not None:
                 stream.close()
@@ -89,6 +99,10 @@ class ChatRoute:
         service = self._service
         model = service.resolve(request.model)
         _check_images(request, service.sees(model))
+        if stream is not None and header_values(scope, b"x-stream-resumable") == [b"1"]:
+            await service.ready()
+            if await self._send_resumable(request, caller, stream, scope):
+                return
         await service.places.take()
         try:
             await service.ready()
@@ -125,6 +139,21 @@ class ChatRoute:
             elif data:
                 await stream.write(data)
 
+    async def _send_resumable(self, request: ChatRequest, caller: Caller, stream: EventStream, scope: Scope) -> bool:
+        """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
+        streams = self._service.streams
+        kept = await streams.begin(request, self._service.key_of(scope), scope["request_id"], both_places=self._both_places)
+        if kept is None:
+            return False
+        stream.name(kept.id, goes_on=streams.outlive_us)
+        try:
+            with streams.reader(kept, 0) as reader:
+                await stream.relay(reader, caller)
+        finally:
+            if not stream.started:
+                streams.forget(kept)
+        return True
+
     async def _send_whole(self, result: AsyncResult, model: str, caller: Caller, scope: Scope, send: Send) -> None:
         events: Batch = []
         async for batch in result.batches():
@@ -157,7 +186,29 @@ class EventStream:
         self._spoke = self._loop.time()
         self._writing = False
         self._comment: asyncio.Task[None] | None = None
+        self._id: str | None = None
+        self._goes_on = False
         self._timer = self._loop.call_later(keepalive_s, self._on_timer)
+
+    def name(self, id: str, *, goes_on: bool) -> None:
+        """It can be resumed under that id; *goes_on*: even after our end."""
+        self._id = id
+        self._goes_on = goes_on
+
+    async def open(self) -> None:
+        """Send the head now."""
+        await self.write(b"")
+
+    async def relay(self, reader: Reader, caller: Caller) -> None:
+        """Send what *reader* reads. An error before anything was said is raised."""
+        while (data := await reader.read()) is not None:
+            if reader.stream.error is not None and not self.started and reader.last == 1:
+                raise reader.stream.error
+            if reader.ended:
+                caller.release()
+            await self.write(data, last=reader.ended)
+        if not self.ended:
+            await self.write(_COME_AGAIN, last=True)
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send *data* in one piece; with the head, if it is the first."""
@@ -169,12 +220,13 @@ class EventStream:
         self._writing = False
 
     async def fail(self, error: ProviderError) -> None:
-        """The last event is an error: no finish reason and no [DONE] follow."""
+        """The last event is an error: no finish reason and no [DONE] follow. Or it is none, where another server goes on."""
         if self._comment is not None:
             self._comment.cancel()
             await asyncio.wait({self._comment})
             self._comment = None
-        await self.write(error_event(error), last=True)
+        goes_on = self._goes_on and isinstance(error, StatusError) and error.code == SHUTTING_DOWN
+        await self.write(_COME_AGAIN if goes_on else error_event(error), last=True)
 
     def close(self) -> None:
         self._timer.cancel()
@@ -187,7 +239,10 @@ class EventStream:
         if not self.started:
             self.started = True
             self._scope["status"] = 200
-            await self._send({"type": "http.response.start", "status": 200, "headers": _stream_headers(self._scope)})
+            headers = _stream_headers(self._scope)
+            if self._id is not None:
+                headers.append((b"x-stream-id", self._id.encode()))
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
     def _on_timer(self) -> None:
@@ -211,7 +266,8 @@ def _stream_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def _fail(error: ProviderError, stream: EventStream | None, scope: Scope, send: Send) -> None:
+async def fail(error: ProviderError, stream: EventStream | None, scope: Scope, send: Send) -> None:
+    """Tell the caller: by a status while there is none yet, else in the stream."""
     if stream is not None and stream.started:
         if not stream.ended:
             await stream.fail(error)
@@ -239,12 +295,4 @@ def _new_id() -> str:
 
 def _extension(result: AsyncResult, texts: list[str]) -> dict[str, Any]:
     """How the answer came about, and what a client can check it against: its length in characters, a hash over its UTF-8."""
-    report = result.report or Report(upstream=result.upstream)
-    text = "".join(texts)
-    return {
-        "upstream": report.upstream,
-        "attempts": report.attempts,
-        "splices": report.splices,
-        "length": len(text),
-        "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
-    }
+    return write_evidence(result.report or Report(upstream=result.upstream), "".join(texts))

@@ -22,9 +22,12 @@ from ..wire.faults import write_error
 from . import autonomousai, openai
 from .answer import ChatRoute, Service
 from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
-from .guard import Guard, Places
+from .guard import STREAMS_PATH, Guard, Places
 from .metrics import CONTENT_TYPE, Metrics
 from .page import page
+from .resume import StreamRoute
+from .state import open_state
+from .streams import Streams
 from .upstreams import make_gateway
 
 
@@ -58,19 +61,32 @@ class App:
         self._metrics = Metrics()
         self._starting: asyncio.Task[None] | None = None
         self._started = False
+        resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
+        self._streams = Streams(
+            open_state(config.server.state, keep_s=config.resume.keep_s, max_bytes=config.resume.max_bytes),
+            provider,
+            ready=self.start,
+            resolve=resolve,
+            places=self._places,
+            config=config.resume,
+        )
         service = Service(
             provider=provider,
             ready=self.start,
-            resolve=provider.get_model if isinstance(provider, ProviderModelMixin) else str,
+            resolve=resolve,
             sees=getattr(provider, "sees", lambda model: getattr(provider, "vision", False)),
             places=self._places,
+            streams=self._streams,
+            key_of=self._guard.key_of,
             keepalive_s=config.server.keepalive_s,
             max_body=config.server.max_body,
         )
         self._hot: dict[str, ChatRoute] = {**openai.chat_routes(service), **autonomousai.chat_routes(service)}
+        self._stream_route = StreamRoute(service)
         self._cold = Starlette(
             routes=[
                 *(Route(path, route, methods=["POST"]) for path, route in self._hot.items()),  # for other methods than POST
+                Route(STREAMS_PATH + "{id}", self._stream_route, methods=["GET", "DELETE"]),  # likewise for other methods
                 *openai.model_routes(provider),
                 Route("/healthz", self._healthz, methods=["GET"]),
                 Route("/readyz", self._readyz, methods=["GET"]),
@@ -85,9 +101,9 @@ class App:
             self._entry = CORSMiddleware(
                 self._enter,
                 allow_origins=origins,
-                allow_methods=["GET", "POST"],
+                allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id"],
+                expose_headers=["x-request-id", "x-stream-id"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,9 +122,13 @@ class App:
         if self._started:
             return
         if self._starting is None:
-            self._starting = asyncio.create_task(self.provider.start())
+            self._starting = asyncio.create_task(self._open())
             self._starting.add_done_callback(self._on_started)
         await asyncio.shield(self._starting)  # a caller who leaves does not stop it for the others
+
+    async def _open(self) -> None:
+        await self._streams.open()
+        await self.provider.start()
 
     def _on_started(self, starting: asyncio.Task[None]) -> None:
         self._starting = None
@@ -117,21 +137,26 @@ class App:
     def drain(self) -> None:
         """From now on, new requests are refused with 503; what was begun goes on."""
         self._guard.draining = True
+        self._streams.draining = True
 
     async def empty(self) -> None:
-        """Wait until nobody is being answered."""
-        await self._places.empty.wait()
+        """Wait until nobody is being answered, and nothing generated for somebody who may come back."""
+        while not (self._places.empty.is_set() and self._streams.idle.is_set()):
+            await self._places.empty.wait()
+            await self._streams.idle.wait()
 
     def dismiss(self) -> None:
-        """Stop all answers; each caller is told."""
+        """Stop all answers; each caller is told, and how to go on where that is possible."""
         self._places.dismiss()
+        self._streams.dismiss()
 
     async def aclose(self) -> None:
-        """Close the provider."""
+        """Close the streams and the provider."""
         self._started = False
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
+        await self._streams.aclose()
         await self.provider.aclose()
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -158,6 +183,8 @@ class App:
             self._guard.check(scope, path)
             if route is not None and scope["method"] == "POST":
                 await route(scope, receive, send)
+            elif path.startswith(STREAMS_PATH) and scope["method"] in ("GET", "HEAD", "DELETE"):
+                await self._stream_route(scope, receive, send)
             else:
                 await self._serve_cold(scope, receive, send)
         except StatusError as error:
@@ -219,6 +246,8 @@ def _route_name(path: str, *, hot: bool) -> str:
     """A few fixed names: a caller who tries paths must not fill our memory with them."""
     if hot:
         return path
+    if path.startswith(STREAMS_PATH):
+        return STREAMS_PATH + "{id}"
     return path if path in ("/", "/healthz", "/readyz", "/metrics", "/v1/models") else "other"
 
 

@@ -26,6 +26,12 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/"})
 #: Paths that are answered while closing.
 WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
 
+#: Under it lie the streams that can be resumed: what was begun goes on while closing.
+STREAMS_PATH: Final = "/v1/streams/"
+
+#: The code of the error that everybody gets who is still here, or comes, at the end.
+SHUTTING_DOWN: Final = "shutting_down"
+
 _HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -45,8 +51,12 @@ class Guard:
             self._check_host(header_values(scope, b"host"))
         if self._keys and path not in OPEN_PATHS:
             self._check_key(header_values(scope, b"authorization"))
-        if self.draining and path not in WATCHED_PATHS:
+        if self.draining and path not in WATCHED_PATHS and not path.startswith(STREAMS_PATH):
             raise shutting_down()
+
+    def key_of(self, scope: Scope) -> bytes:
+        """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
+        return _digest(_bearer(header_values(scope, b"authorization"))) if self._keys else b""
 
     def _check_host(self, values: list[bytes]) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
@@ -79,12 +89,7 @@ class Guard:
 
     def _check_key(self, values: list[bytes]) -> None:
         """All keys are compared, by their hashes and each in constant time: how long it takes says nothing about them."""
-        given = b""
-        if len(values) == 1:
-            scheme, _, rest = values[0].partition(b" ")
-            if scheme.lower() == b"bearer":
-                given = rest.strip()
-        digest = _digest(given)
+        digest = _digest(_bearer(values))
         found = False
         for key in self._keys:
             found |= hmac.compare_digest(digest, key)
@@ -97,6 +102,15 @@ class Guard:
             )
 
 
+def _bearer(values: list[bytes]) -> bytes:
+    """The key in an authorization header, b"" where there is none."""
+    if len(values) == 1:
+        scheme, _, rest = values[0].partition(b" ")
+        if scheme.lower() == b"bearer":
+            return rest.strip()
+    return b""
+
+
 def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
@@ -106,7 +120,7 @@ def shutting_down() -> StatusError:
         "the server is shutting down; ask again, or ask another",
         status=503,
         type="server_error",
-        code="shutting_down",
+        code=SHUTTING_DOWN,
         retry_after=RETRY_AFTER_S,
     )
 

@@ -36,8 +36,8 @@ def run(config: Config, *, host: str | None = None, port: int | None = None, wor
     """
     if workers != 1:
         raise ConfigError(
-            f"--workers {workers}: several workers share what outlives a connection, and need a server.state other than "
-            "'memory:', which this version does not have; run one worker, or several servers on ports of their own"
+            f"--workers {workers}: this version runs one worker; run several servers on ports of their own, which may share "
+            "what outlives a connection with a server.state other than 'memory:'"
         )
     host = (config.server.host if host is None else host).strip("[]")
     port = config.server.port if port is None else port

@@ -62,23 +62,24 @@ class Template:
         # in each, and equal bytes in all mean equal bytes in each.
         if b"%b%b%b" % (before, (after + before).join(slices), after) != b"".join(chunks):
             return None
+        together = b'["%b"]' % b'","'.join(slices)
         try:
-            return _decode(slices)
+            if _delimited(together, len(slices)):
+                return _strings(together)
+            return [_string(b'"%b"' % piece) for piece in slices]
         except UNREADABLE:
             return None
 
 
-def _decode(slices: list[bytes]) -> list[str]:
-    """The strings that stand between quotes as *slices*. Raises one of `UNREADABLE` if one of them is no whole string."""
-    lines = b"\n".join(slices)
-    if b'"' in lines:
-        if b"\\\\" in lines or lines.count(b"\n") >= len(slices):
-            return [_string(b'"%b"' % piece) for piece in slices]
-        # No backslash is escaped, so one before a quote escapes it. As \u0022 it is no quote any more.
-        slices = lines.replace(b'\\"', b"\\u0022").split(b"\n")
-    together = b'["%b"]' % b'","'.join(slices)
-    texts = _strings(together)
-    # As many strings as half the quotes: so each of these is the beginning or the end of one, and each slice is a string.
-    if together.count(b'"') != 2 * len(slices) or len(texts) != len(slices):
-        raise ValueError("a slice is more or less than one string")
-    return texts
+def _delimited(together: bytes, strings: int) -> bool:
+    """Whether the quotes put around the *strings* are what delimits them in *together*, as far as is soon told.
+
+    They are if there are no others and none is escaped. They also are if each of the others is escaped: no backslash is escaped
+    itself, so that one before a quote escapes it; no string ends in one; and as many quotes follow one as there are others.
+    """
+    others = together.count(b'"') - 2 * strings
+    if others == 0 and b'\\"' not in together:
+        return True
+    if b"\\\\" in together or b'\\","' in together or together.endswith(b'\\"]'):
+        return False
+    return others == together.count(b'\\"')

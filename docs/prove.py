@@ -1,0 +1,114 @@
+"""Run the proofs whole, and write what came of it, with date and machine, into docs/proof.md.
+
+Usage: ``python docs/prove.py [ARGUMENTS OF PYTEST]``; with PROOF=sample a quick look, which writes nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PROOFS = ("tests/proof", "tests/compat/test_llmock.py")
+RESULT = ROOT / "docs/proof.md"
+
+#: Seconds for one test: the soak alone takes ten minutes.
+TIMEOUT = 3600
+
+
+class Row(NamedTuple):
+    """One test, over all its cases. ``figures``: what it recorded of itself."""
+
+    file: str
+    name: str
+    cases: int
+    failed: int
+    seconds: float
+    figures: dict[str, str]
+
+
+def main(arguments: list[str]) -> int:
+    whole = os.environ.setdefault("PROOF", "whole") == "whole"
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        command = [sys.executable, "-m", "pytest", *PROOFS, f"--timeout={TIMEOUT}", f"--junit-xml={report}", *arguments]
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        rows = read_report(report)
+    text = page(rows, datetime.now(UTC))
+    if whole:
+        RESULT.write_text(text, encoding="utf-8")
+        print(f"wrote {RESULT.relative_to(ROOT)}")
+    else:
+        print(text)
+    return code
+
+
+def read_report(path: Path) -> list[Row]:
+    """The rows of a JUnit report, in its order."""
+    grouped: dict[tuple[str, str], list[ET.Element]] = defaultdict(list)
+    for case in ET.parse(path).iter("testcase"):  # noqa: S314  pytest has just written it
+        file = case.get("classname", "").replace(".", "/") + ".py"
+        grouped[file, case.get("name", "").partition("[")[0]].append(case)
+    return [row(file, name, cases) for (file, name), cases in grouped.items()]
+
+
+def row(file: str, name: str, cases: list[ET.Element]) -> Row:
+    failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+    seconds = sum(float(case.get("time", 0)) for case in cases)
+    figures = {str(each.get("name")): str(each.get("value")) for case in cases for each in case.iterfind("properties/property")}
+    return Row(file, name, len(cases), failed, seconds, figures)
+
+
+def page(rows: list[Row], now: datetime) -> str:
+    failed = sum(each.failed for each in rows)
+    outcome = f"**{failed} of {sum(each.cases for each in rows)} cases failed.**" if failed else "Nothing failed."
+    lines = [
+        "# What the proofs said",
+        "",
+        "Written by `make proof`; [dependability](dependability.md) says what each of them is for.",
+        "",
+        f"- {now:%Y-%m-%d %H:%M} UTC, {sum(each.seconds for each in rows):.0f} s. {outcome}",
+        f"- {processor()}, {os.cpu_count()} cores, {platform.platform(terse=True)}, Python {platform.python_version()}",
+    ]
+    for file in dict.fromkeys(each.file for each in rows):
+        title, sentences = words_of(ROOT / file)
+        lines += ["", f"## `{file}`", "", title, "", "| what | cases | failed | seconds |", "|---|---:|---:|---:|"]
+        lines += [line(each, sentences.get(each.name, "")) for each in rows if each.file == file]
+    return "\n".join(lines) + "\n"
+
+
+def line(row: Row, sentence: str) -> str:
+    figures = "; ".join(f"{name}: {value}" for name, value in row.figures.items())
+    what = f"`{row.name}`: {sentence}" + (f" *{figures}*" if figures else "")
+    return f"| {what.replace('|', chr(92) + '|')} | {row.cases} | {row.failed} | {row.seconds:.1f} |"
+
+
+def words_of(path: Path) -> tuple[str, dict[str, str]]:
+    """A test file's own words: its first paragraph, and the sentence of each of its tests."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    sentences = {
+        node.name: " ".join((ast.get_docstring(node) or "").split())
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    return " ".join((ast.get_docstring(tree) or "").split("\n\n")[0].split()), sentences
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

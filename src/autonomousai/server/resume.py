@@ -1,0 +1,108 @@
+"""``/v1/streams/{id}``: a stream that was begun is read on, or stopped. Plain ASGI.
+
+Knows the requests alone; what a stream is, who may read it and what becomes of it is for `streams` to know.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import ProviderError, StatusError
+from .answer import EventStream, Service, fail
+from .asgi import (
+    CLIENT_LEFT,
+    ClientLeftError,
+    Receive,
+    Scope,
+    Send,
+    header_values,
+    internal_error,
+    log_bug,
+    path_of,
+)
+from .guard import STREAMS_PATH
+
+#: Digits of an event's number.
+_LONGEST_NUMBER: Final = 15
+
+
+class StreamRoute:
+    """``GET`` reads on after ``Last-Event-ID``, from the beginning where there is none; ``HEAD`` tells whether it would;
+    ``DELETE`` stops the stream and lets it go."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises `StatusError` where nobody more may come inside; every other error is told to the caller here."""
+        service = self._service
+        stream = None if scope["method"] == "DELETE" else EventStream(scope, send, service.keepalive_s)
+        service.places.enter()
+        try:
+            if stream is None:
+                await self._drop(scope, send)
+            else:
+                await self._read(scope, receive, send, stream)
+        except ClientLeftError:
+            scope["status"] = CLIENT_LEFT
+        except ProviderError as error:
+            await fail(error, stream, scope, send)
+        except Exception as error:  # a bug must cost its own request alone
+            log_bug(scope, error)
+            await fail(internal_error(), stream, scope, send)
+        finally:
+            if stream is not None:
+                stream.close()
+            service.places.leave()
+
+    async def _read(self, scope: Scope, receive: Receive, send: Send, stream: EventStream) -> None:
+        service = self._service
+        streams = service.streams
+        stream_id = _id_of(scope)
+        last = _last_event_id(scope)
+        await service.ready()
+        found = await streams.find(stream_id, service.key_of(scope))
+        if found.state == "ended" and last == found.last:
+            await _no_content(scope, send)  # which tells a browser to stop asking
+            return
+        stream.name(stream_id, goes_on=streams.outlive_us)
+        if scope["method"] == "HEAD":
+            await stream.write(b"", last=True)
+            return
+        async with service.places.caller(receive) as caller:
+            with streams.reader(streams.attach(stream_id, found, last, scope["request_id"]), last) as reader:
+                await stream.open()
+                await stream.relay(reader, caller)
+
+    async def _drop(self, scope: Scope, send: Send) -> None:
+        service = self._service
+        stream_id = _id_of(scope)
+        await service.ready()
+        await service.streams.find(stream_id, service.key_of(scope))
+        await service.streams.drop(stream_id)
+        await _no_content(scope, send)
+
+
+async def _no_content(scope: Scope, send: Send) -> None:
+    scope["status"] = 204
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"x-request-id", scope["request_id"].encode())]})
+    await send({"type": "http.response.body"})
+
+
+def _id_of(scope: Scope) -> str:
+    return path_of(scope).removeprefix(STREAMS_PATH)
+
+
+def _last_event_id(scope: Scope) -> int:
+    values = header_values(scope, b"last-event-id")
+    if values in ([], [b""]):
+        return 0
+    if len(values) > 1 or not values[0].isdigit() or len(values[0]) > _LONGEST_NUMBER:
+        raise StatusError(
+            "the header Last-Event-ID must be the id of an event of this stream, a number",
+            status=400,
+            type="invalid_request_error",
+            param="Last-Event-ID",
+            code="invalid_value",
+        )
+    return int(values[0])

@@ -1,0 +1,31 @@
+"""Where streams are kept, so that they can be resumed: in memory, in a file, in Redis. No other file imports those two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import ConfigError
+from .memory import MemoryStore
+from .sqlite import SqliteStore
+from .store import Beat, Claim, Found, GoneError, LostError, Page, StateError, Store
+
+__all__ = ["Beat", "Claim", "Found", "GoneError", "LostError", "Page", "StateError", "Store", "open_state"]
+
+
+def open_state(url: str, *, keep_s: float, max_bytes: int) -> Store:
+    """The place that *url* names: ``memory:``, ``sqlite:PATH``, ``redis://…`` or ``rediss://…``. Does no I/O.
+
+    ``keep_s``: seconds that a stream is kept after its end. ``max_bytes``: what memory may hold in all.
+    """
+    kind, _, rest = url.partition(":")
+    if kind == "memory":
+        return MemoryStore(keep_s=keep_s, max_bytes=max_bytes)
+    if kind == "sqlite":
+        return SqliteStore(Path(rest), keep_s=keep_s)
+    try:
+        from .redis import RedisStore  # noqa: PLC0415  an optional extra, needed by this kind alone
+    except ImportError as error:
+        if error.name != "redis":
+            raise
+        raise ConfigError("server.state: redis:// needs redis-py; install it with: pip install 'autonomousai[redis]'") from None
+    return RedisStore(url, keep_s=keep_s)

@@ -1,0 +1,197 @@
+"""Streams in Redis or Valkey, which any number of servers share. Only here redis-py is imported.
+
+A stream is a hash (what is known of it) and a Redis stream (its pieces, each under the number of its last event); its lease and
+the notice that somebody reads it are keys of their own, which lapse by themselves on the server's clock. What must happen at
+once is a script. All keys of a stream lie in one slot of a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from ...errors import ConfigError
+from .store import LEASE_S, PAGE, REMEMBERED_S, Beat, Claim, Found, GoneError, LostError, Page, StateError
+
+_KEY: Final = "autonomousai:stream:{%s}"
+
+#: Seconds for a connection, and for an answer.
+_PATIENCE: Final = 5.0
+
+#: Connections for what is done at once; who finds all of them busy waits. And those on which nothing but waiting is done.
+_CONNECTIONS: Final = 50
+_WAITING: Final = 10_000
+
+# KEYS in all scripts: the hash, the pieces, the lease, the notice of a reader.
+
+_APPEND: Final = """
+local known = redis.call('HMGET', KEYS[1], 'lease', 'state', 'last')
+local lease, last, data, note, ending, keep, remember = unpack(ARGV)
+if known[1] ~= lease then return 0 end
+if known[3] == last then return 1 end  -- sent again, because the answer was lost
+if known[2] ~= 'running' then return 0 end
+redis.call('XADD', KEYS[2], last .. '-0', 'd', data)
+redis.call('HSET', KEYS[1], 'last', last)
+if note ~= '' then redis.call('HSET', KEYS[1], 'note', note) end
+if ending == '1' then
+    redis.call('HSET', KEYS[1], 'state', 'ended')
+    redis.call('DEL', KEYS[3])
+end
+redis.call('PEXPIRE', KEYS[1], remember)
+redis.call('PEXPIRE', KEYS[2], keep)
+return 1
+"""
+
+_FIND: Final = """
+local known = redis.call('HMGET', KEYS[1], 'owner', 'state', 'last')
+if known[3] and known[3] ~= '0' and redis.call('EXISTS', KEYS[2]) == 0 then known[2] = 'gone' end
+return known
+"""
+
+_READ: Final = """
+local known = redis.call('HMGET', KEYS[1], 'state', 'last')
+if not known[1] or known[1] == 'gone' then return {'gone'} end
+local pieces = redis.call('XRANGE', KEYS[2], ARGV[1] .. '-1', '+', 'COUNT', ARGV[2])
+return {known[1], known[2], pieces}
+"""
+
+_CLAIM: Final = """
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('EXISTS', KEYS[3]) == 1 then return false end
+local lease = redis.call('HINCRBY', KEYS[1], 'lease', 1)
+redis.call('SET', KEYS[3], lease, 'PX', ARGV[1])
+local known = redis.call('HMGET', KEYS[1], 'last', 'question', 'note')
+return {lease, known[1], known[2], known[3]}
+"""
+
+_RELEASE: Final = """
+if redis.call('HGET', KEYS[1], 'lease') == ARGV[1] then redis.call('DEL', KEYS[3]) end
+"""
+
+_DROP: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return end
+redis.call('HSET', KEYS[1], 'state', 'gone')
+redis.call('HDEL', KEYS[1], 'question', 'note')
+redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+"""
+
+_BEAT: Final = """
+local known = redis.call('HMGET', KEYS[1], 'lease', 'state')
+if known[1] ~= ARGV[1] or known[2] ~= 'running' then return -1 end
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return redis.call('EXISTS', KEYS[4])
+"""
+
+
+class RedisStore:
+    """*url*: ``redis://[[user]:password@]host[:port][/number]``, with ``rediss`` over TLS, or ``unix://path``."""
+
+    shared = True
+
+    def __init__(self, url: str, *, keep_s: float, lease_s: float = LEASE_S) -> None:
+        self._where = urlsplit(url).hostname or "the socket"
+        self._keep = _milliseconds(keep_s)
+        self._remember = _milliseconds(keep_s + REMEMBERED_S)
+        self._lease = _milliseconds(lease_s)
+        try:
+            self._redis = _client(BlockingConnectionPool, url, max_connections=_CONNECTIONS, timeout=_PATIENCE)
+            self._waiting = _client(ConnectionPool, url, max_connections=_WAITING)
+        except ValueError as error:
+            raise ConfigError(f"server.state: is not a URL of Redis ({error}); write redis://host[:port]") from None
+        self._scripts = {
+            script: self._redis.register_script(script)
+            for script in (_APPEND, _FIND, _READ, _CLAIM, _RELEASE, _DROP, _BEAT)
+        }  # fmt: skip
+
+    async def open(self) -> None:
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise ConfigError(
+                f"server.state: Redis at {self._where} cannot be used ({error}); start it, or correct the URL"
+            ) from None
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+        await self._waiting.aclose()
+
+    async def create(self, id: str, owner: bytes, question: bytes) -> int:
+        known: dict[Any, Any] = {"owner": owner, "question": question, "note": b"", "state": "running", "last": 0, "lease": 1}
+        keys = _keys(id)
+        batch = self._redis.pipeline()
+        batch.hset(keys[0], mapping=known)
+        batch.pexpire(keys[0], self._remember)
+        batch.set(keys[2], 1, px=self._lease)
+        await self._do(batch.execute())
+        return 1
+
+    async def find(self, id: str) -> Found | None:
+        owner, state, last = await self._call(_FIND, id)
+        return None if state is None else Found(owner, state.decode(), int(last))
+
+    async def append(
+        self, id: str, lease: int, last: int, data: bytes, *, note: bytes | None = None, end: bool = False
+    ) -> None:
+        if not await self._call(_APPEND, id, lease, last, data, note or b"", int(end), self._keep, self._remember):
+            raise LostError
+
+    async def read(self, id: str, after: int) -> Page:
+        state, *more = await self._call(_READ, id, after, PAGE)
+        if state == b"gone":
+            raise GoneError
+        last, pieces = int(more[0]), more[1]
+        read = int(pieces[-1][0].partition(b"-")[0]) if pieces else after
+        if not pieces and after < last:
+            raise GoneError  # they were past their time
+        return Page([fields[1] for _, fields in pieces], read, state == b"ended" and read >= last)
+
+    async def wait(self, id: str, after: int, seconds: float) -> None:
+        wait = min(_milliseconds(seconds), _milliseconds(_PATIENCE / 2))
+        await self._do(self._waiting.xread({_keys(id)[1]: f"{after}-0"}, count=1, block=wait))
+
+    async def claim(self, id: str) -> Claim | None:
+        claimed = await self._call(_CLAIM, id, self._lease)
+        return claimed and Claim(int(claimed[0]), int(claimed[1]), claimed[2], claimed[3])
+
+    async def release(self, id: str, lease: int) -> None:
+        await self._call(_RELEASE, id, lease)
+
+    async def drop(self, id: str) -> None:
+        await self._call(_DROP, id, self._remember)
+
+    async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
+        batch = self._redis.pipeline(transaction=False)
+        for each in read:
+            batch.set(_keys(each)[3], 1, px=self._lease)
+        for each, lease in written.items():
+            await self._scripts[_BEAT](_keys(each), [lease, self._lease, self._keep, self._remember], client=batch)
+        said = dict(zip(written, (await self._do(batch.execute()))[len(read) :], strict=True))
+        return Beat({each for each, watch in said.items() if watch < 0}, {each for each, watch in said.items() if watch > 0})
+
+    async def _call(self, script: str, id: str, *arguments: Any) -> Any:
+        return await self._do(self._scripts[script](_keys(id), arguments))
+
+    async def _do(self, work: Any) -> Any:
+        try:
+            return await work
+        except (RedisError, OSError) as error:
+            raise StateError(f"Redis at {self._where}: {error}") from None
+
+
+def _client(kind: type[ConnectionPool], url: str, **options: Any) -> Redis:
+    return Redis.from_pool(kind.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, **options))
+
+
+def _keys(id: str) -> list[str]:
+    key = _KEY % id
+    return [key, f"{key}:pieces", f"{key}:lease", f"{key}:read"]
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

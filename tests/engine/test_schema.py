@@ -1,0 +1,103 @@
+"""Which JSON schemas reach the engine: those that it honours and can bear; anything else is refused, and its place named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autonomousai.errors import StatusError
+from autonomousai.providers.schema import check_engine_schema
+
+ACCEPTED: list[Any] = [
+    {},
+    {"type": "object"},
+    {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False},
+    {"properties": {"a": {"type": "number"}}},
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    {"type": "object", "properties": {"enum": {"const": 1}, "$ref": {"const": 2}}},
+    {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2},
+    {"items": {"type": "null"}},
+    {"type": "array", "prefixItems": [{"const": 1}, {"const": 2}]},
+    {"type": "string", "minLength": 1, "maxLength": 1000},
+    {"type": ["string", "null"], "maxLength": 5},
+    {"type": "string", "format": "date-time"},
+    {"type": "integer", "minimum": -5, "exclusiveMaximum": 5},
+    {"type": "string", "enum": ["a", "b"]},
+    {"const": {"deep": [1, 2]}},
+    {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "A", "default": None},
+    {"$defs": {"x": {"type": "object", "properties": {"x": {"$ref": "#/$defs/x"}}}}, "$ref": "#/$defs/x"},
+    {"description": "d", "examples": [1], "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "string"},
+    {"enum": [f"v{number}" for number in range(250)]},
+    {"type": "object", "properties": {f"p{number}": {} for number in range(499)}},
+]
+
+
+@pytest.mark.parametrize("schema", ACCEPTED, ids=lambda schema: str(schema)[:60])
+def test_what_the_engine_honours_is_let_through(schema: Any) -> None:
+    """Every keyword of these was tried on the engine."""
+    check_engine_schema(schema, "schema")
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"type": "array", "items": nested(depth - 1)} if depth else {"type": "string"}
+
+
+#: schema, the place that is named
+REFUSED: list[tuple[Any, str]] = [
+    # would make the engine hang, or eat all memory
+    ({"type": "string", "minLength": 10, "maxLength": 2}, "schema.minLength"),
+    ({"type": "array", "items": {}, "minItems": 5, "maxItems": 2}, "schema.minItems"),
+    ({"type": "string", "pattern": "^((a{0,500}){0,500}){0,500}$"}, "schema.pattern"),
+    ({"enum": [f"v{number}" for number in range(251)]}, "schema"),
+    ({"type": "object", "properties": {f"p{number}": {} for number in range(500)}}, "schema"),
+    ({"anyOf": [{"enum": [f"v{number}" for number in range(50)]}] * 6}, "schema"),
+    (nested(64), "schema"),
+    ({"description": "x" * 70_000}, "schema"),
+    # would be ignored
+    ({"type": "number", "minimum": 5}, "schema.minimum"),
+    ({"type": "integer", "multipleOf": 7}, "schema.multipleOf"),
+    ({"type": "array", "items": {}, "uniqueItems": True}, "schema.uniqueItems"),
+    ({"type": "array", "prefixItems": [{}], "minItems": 2}, "schema.prefixItems"),
+    ({"type": "object", "minProperties": 1}, "schema.minProperties"),
+    ({"type": "object", "patternProperties": {"^x": {}}}, "schema.patternProperties"),
+    ({"not": {"type": "object"}}, "schema.not"),
+    ({"allOf": [{"$ref": "#/$defs/x"}]}, "schema.allOf"),
+    ({"type": "string", "format": "email"}, "schema.format"),
+    ({"type": "string", "nullable": True}, "schema.nullable"),
+    ({"$ref": "#/$defs/x", "$defs": {"x": {}}, "maxLength": 1}, "schema.maxLength"),
+    ({"anyOf": [{"type": "object"}], "properties": {}}, "schema.properties"),
+    ({"minLength": 3}, "schema.minLength"),
+    ({"type": "object", "properties": {"a": {}}, "required": ["b"]}, "schema.required"),
+    ({"type": "object", "properties": {"a": {"type": "string", "pattern": "x"}}}, "schema.properties.a.pattern"),
+    ({"anyOf": [{"type": "null"}, {"items": {"oneOf": [{"not": {}}]}}]}, "schema.anyOf[1].items.oneOf[0].not"),
+    ({"$defs": {"x": {"if": {}}}, "$ref": "#/$defs/x"}, "schema.$defs.x.if"),
+    # are no schemas
+    ([], "schema"),
+    (None, "schema"),
+    ({"type": "banana"}, "schema.type"),
+    ({"type": []}, "schema.type"),
+    ({"type": 5}, "schema.type"),
+    ({"type": "object", "properties": [1]}, "schema.properties"),
+    ({"type": "object", "properties": {"a": True}}, "schema.properties.a"),
+    ({"type": "object", "properties": {"a": {}}, "required": "a"}, "schema.required"),
+    ({"type": "array", "items": [{}]}, "schema.items"),
+    ({"anyOf": []}, "schema.anyOf"),
+    ({"enum": []}, "schema.enum"),
+    ({"type": "string", "minLength": -1}, "schema.minLength"),
+    ({"type": "string", "maxLength": 1001}, "schema.maxLength"),
+    ({"type": "string", "maxLength": True}, "schema.maxLength"),
+    ({"type": "integer", "minimum": 0.5}, "schema.minimum"),
+    ({"type": "integer", "minimum": 2**60}, "schema.minimum"),
+    ({"type": "integer", "minimum": 3, "maximum": 2}, "schema.maximum"),
+    ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 4}, "schema.maximum"),
+]
+
+
+@pytest.mark.parametrize(("schema", "place"), REFUSED, ids=[str(case[0])[:60] for case in REFUSED])
+def test_anything_else_is_a_400_that_names_the_place(schema: Any, place: str) -> None:
+    """Nothing is ignored in silence, and no caller can bring the engine down."""
+    with pytest.raises(StatusError) as caught:
+        check_engine_schema(schema, "schema")
+
+    assert (400, place) == (caught.value.status, caught.value.param)
