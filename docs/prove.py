@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> int:
     whole = os.environ.setdefault("PROOF", "whole") == "whole"
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
-        command = [sys.executable, "-m", "pytest", *PROOFS, f"--timeout={TIMEOUT}", f"--junit-xml={report}", *arguments]
+        options = [f"--timeout={TIMEOUT}", f"--junit-xml={report}", "-o", "junit_family=xunit1"]
+        command = [sys.executable, "-m", "pytest", *PROOFS, *options, *arguments]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         rows = read_report(report)
     text = page(rows, datetime.now(UTC))

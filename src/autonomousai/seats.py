@@ -14,10 +14,12 @@ _REMEMBERED = 32
 
 
 class Seats:
-    """``seats`` at once; who comes later waits in line. The line's speed is measured while there is one."""
+    """``seats`` at once; who comes later waits in line, whose speed is measured while there is one. ``code``: of the error for
+    who cannot wait so long."""
 
-    def __init__(self, seats: int, *, time: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seats: int, *, code: str = "overloaded", time: Callable[[], float] = time.monotonic) -> None:
         self._free = seats
+        self._code = code
         self._time = time
         self._line: deque[asyncio.Future[None]] = deque()
         #: When the line began to form, and since then seats were given back; of these the latest.
@@ -47,7 +49,7 @@ class Seats:
             return
         expected = self.expected_wait()
         if expected is not None and expected > patience:
-            raise busy(f"{len(self._line)} others wait, about {expected:.0f} s", expected - patience)
+            raise busy(f"{len(self._line)} others wait, about {expected:.0f} s", expected - patience, code=self._code)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self._line:
             self._moments.clear()
@@ -62,7 +64,7 @@ class Seats:
             else:
                 self._line.remove(turn)
             if isinstance(error, TimeoutError):
-                raise busy(f"no place was free within {patience:g} s", self.expected_wait()) from None
+                raise busy(f"no place was free within {patience:g} s", self.expected_wait(), code=self._code) from None
             raise
 
     def give_back(self) -> None:
@@ -79,12 +81,12 @@ class Seats:
         self._free += 1
 
 
-def busy(problem: str, wait: float | None) -> StatusError:
+def busy(problem: str, wait: float | None, *, code: str = "overloaded") -> StatusError:
     """A 503 that says when to come back: after *wait* seconds, at least one."""
     return StatusError(
         f"the server is busy: {problem}; ask again later",
         status=503,
         type="server_error",
-        code="overloaded",
+        code=code,
         retry_after=float(max(1, round(wait or 0))),
     )

@@ -59,7 +59,7 @@ REFUSED_MESSAGES = [
     (
         message("user", [{"type": "text", "text": ""}, {"type": "file", "file": {}}]),
         "messages[1].content[1]",
-        "unsupported_image",
+        "unsupported_parameter",
     ),
     (message("tool", "42", tool_call_id="1"), "messages[1].role", "unsupported_parameter"),
     (message("function", "42", name="f"), "messages[1].role", "unsupported_parameter"),

@@ -18,6 +18,7 @@ from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server.guard import Places
 from autonomousai.server.reading import Stream
 from autonomousai.server.state import StateError, Store
+from autonomousai.server.state.memory import MemoryStore
 from autonomousai.server.state.store import LEASE_S
 from autonomousai.server.streams import Streams
 from autonomousai.testing import Pause, ScriptedProvider, answer
@@ -397,6 +398,75 @@ async def test_a_server_that_dies_is_taken_over_from(place: Place, hub: Hub, sai
 
     assert (TEXT, whole) == (text_of(whole), again)
     assert [call.kwargs["seed"] for call in first.calls] == [call.kwargs["seed"] for call in second.calls]
+
+
+@SHARED
+@pytest.mark.parametrize("can", ["nobody", "somebody who says something else"])
+async def test_what_nobody_can_go_on_with(place: Place, hub: Hub, can: str) -> None:
+    """It ends in an error, and never in a blend: what was delivered is all there is."""
+    script, _ = paused("Hello", " world")
+    here = await hub(place.store, gateway(script)[0])
+    provider = ScriptedProvider() if can == "nobody" else gateway(answer("Hullo", " world"))[0]
+    elsewhere = await hub(place.other, provider)
+    stream = await begin(here)
+    begun = await up_to(here, stream, 2)
+    await place.pass_time(LEASE_S * 1.1)
+    said = begun + await rest(elsewhere, await find(elsewhere, stream.id, 2), 2)
+
+    assert ["Hello"] == [event for event in AnswerStream().feed(said) if type(event) is str]
+    assert (True, False) == (b'id: 3\ndata: {"error":' in said, b"data: [DONE]" in said)
+    assert said == await rest(elsewhere, await find(elsewhere, stream.id))
+
+
+@SHARED
+async def test_a_server_that_dies_before_it_said_anything(place: Place, hub: Hub) -> None:
+    """The question is asked anew: nobody has heard anything of the first answer."""
+    pause = Pause()
+    here = await hub(place.store, ScriptedProvider([pause, *answer()]))
+    provider = ScriptedProvider(answer("Hello"))
+    elsewhere = await hub(place.other, provider)
+    stream = await begin(here)
+    await pause.reached.wait()
+    await place.pass_time(LEASE_S * 1.1)
+    said = await rest(elsewhere, await find(elsewhere, stream.id))
+
+    assert "Hello" == text_of(said)
+    assert [(ASKED.model, ASKED.messages, {"temperature": 0.5})] == [
+        (call.model, call.messages, call.kwargs) for call in provider.calls
+    ]
+
+
+async def test_a_closing_server_hands_over_at_once(place: Place, hub: Hub) -> None:
+    """Its lease is given back: whoever is asked next need not wait for it to lapse."""
+    script, _ = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    here = await hub(place.store, provider)
+    stream = await begin(here)
+    begun = await up_to(here, stream, 2)
+    here.dismiss()
+    left = await asyncio.wait_for(provider.calls[0].over(), 60)
+    await soon(here.idle.wait())
+
+    assert ("cancelled", True) == (left, b"Hello" in begun)
+    assert None is not await place.other.claim(stream.id)
+
+
+async def test_who_needs_what_was_let_go_is_sent_away(hub: Hub) -> None:
+    """A reader that is too far behind a stream that was too large for its place hears no more, and learns why when it asks."""
+    pause = Pause()
+    provider = ScriptedProvider(["Hello", pause, *answer(*["x" * 1000] * 400)])
+    streams = await hub(MemoryStore(keep_s=300, max_bytes=50_000), provider)
+    stream = await begin(streams)
+    with streams.reader(stream, 0) as slow:
+        while slow.last < 2:
+            await slow.read()
+        pause.release()
+        await provider.calls[0].over()
+
+        assert (None, False) == (await slow.read(), slow.ended)
+    with pytest.raises(StatusError) as caught:
+        await find(streams, stream.id, 2)
+    assert 410 == caught.value.status
 
 
 # ---- errors

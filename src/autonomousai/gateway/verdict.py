@@ -44,6 +44,7 @@ _CODES = {
     "insufficient_quota": Verdict.NEXT,
     "unsupported_parameter": Verdict.NEXT,
     "unsupported_image": Verdict.NEXT,
+    "engine_busy": Verdict.NEXT,
 }
 
 #: Statuses that are neither retryable nor the caller's fault: the operator's key, address or model name at that upstream.
@@ -71,7 +72,7 @@ def is_upstreams_fault(error: ProviderError) -> bool:
     """Whether *error* speaks against the upstream's health. One that refuses, or asks for patience, is alive."""
     if not isinstance(error, HTTPError):
         return not isinstance(error, InvalidMessagesError | ModelNotFoundError)
-    return not isinstance(error, StatusError) or error.status >= 500
+    return error.code not in _CODES and (not isinstance(error, StatusError) or error.status >= 500)
 
 
 #: What an attempt's outcome is called, by the kind of its error.

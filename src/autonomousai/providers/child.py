@@ -18,6 +18,9 @@ from .engine_words import Ready, Settings
 _PATIENCE: Final = 300
 _FAREWELL: Final = 3
 
+#: Lines of the log in an error's message.
+_QUOTED: Final = 10
+
 #: The control tokens of a large vocabulary are on one line.
 _LINE: Final = 1 << 24
 
@@ -29,13 +32,24 @@ class Log:
         self._lines = lines
         self._size = size
         self._tail = b""
+        self.written = 0  # bytes, ever
 
     def add(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-self._size :]
+        self.written += len(data)
 
-    def text(self, lines: int | None = None) -> str:
+    def text(self) -> str:
         """The last lines, without an end of line after the last one."""
-        return "\n".join(self._tail.decode(errors="replace").splitlines()[-(lines or self._lines) :])
+        return self._last(self._tail, self._lines)
+
+    def quoted(self, since: int) -> str:
+        """The last of what came when *since* bytes had been written, as the end of an error's message."""
+        new = self.written - since
+        said = self._last(self._tail[-new:], _QUOTED) if new else ""
+        return f"; its last words:\n{said}" if said else ""
+
+    def _last(self, data: bytes, lines: int) -> str:
+        return "\n".join(data.decode(errors="replace").splitlines()[-lines:])
 
 
 class Child:
@@ -49,7 +63,11 @@ class Child:
 
     @classmethod
     async def start(cls, settings: Settings, log: Log) -> Child:
-        """Load the weights and listen. Raises `ConfigError` that says why not, in the child's own words."""
+        """Load the weights and listen. Raises `ConfigError` that says why not, in the child's own words.
+
+        Only there are these quoted to callers: later they may hold something of another caller's request.
+        """
+        before = log.written
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the working directory is no place to import from
@@ -69,7 +87,7 @@ class Child:
             raise
         if ready.error:
             await child.stop()
-            raise ConfigError(f"the embedded engine cannot start: {ready.error}{quoted(log)}")
+            raise ConfigError(f"the embedded engine cannot start: {ready.error}{log.quoted(before)}")
         child.control = ready.control
         return child
 
@@ -136,9 +154,3 @@ def describe(status: int) -> str:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"was ended by signal {-status}"
-
-
-def quoted(log: Log) -> str:
-    """The child's last words, as the end of an error's message."""
-    said = log.text(10)
-    return f"; its last words:\n{said}" if said else ""

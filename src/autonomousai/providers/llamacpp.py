@@ -55,7 +55,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
     ``weights``: a name of `models.WEIGHTS`, or the path of a GGUF file. ``slots``: answers at once; who comes later waits in
     the order of coming. ``context``: tokens of prompt and answer together. ``threads``: 0 for one less than there are.
-    ``max_tokens``: where the caller names none.
+    ``max_tokens``: where the caller names none. ``queue``: seconds that a request may wait for a slot; then, and where the
+    queue is certainly longer than that, it is a `StatusError` 503 that says when to come back.
 
     Any model name is taken: one of the five (see `models.MODELS`) brings its default system message, which is used when the
     caller gives none. Who answers is named truthfully: the `model` of an answer is the name of the weights. Fields that are not
@@ -80,6 +81,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         threads: int = 0,
         max_tokens: int = 1024,
         clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN),  # noqa: B008  frozen
+        queue: float = 600,
         name: str = "embedded",
     ) -> None:
         self.weights = weights
@@ -87,6 +89,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens
+        self._queue = queue
         self._settings = Settings(
             weights="",
             name=weights if weights in WEIGHTS else Path(weights).stem,
@@ -156,7 +159,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total
         engine = await self._engine()
-        async with _slot(engine.supervisor, deadline, question.clocks):
+        async with _slot(engine.supervisor, deadline, question.clocks, self._queue):
             defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
             clocks = msgspec.structs.replace(question.clocks, total=max(deadline - loop.time(), 0.001))
             batches = engine.client.create_async_generator("", defused, stream=True, timeout=clocks, **fields).batches()
@@ -237,13 +240,14 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
 
 @contextlib.asynccontextmanager
-async def _slot(supervisor: Supervisor, deadline: float, clocks: Clocks) -> AsyncIterator[None]:
+async def _slot(supervisor: Supervisor, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[None]:
     """One of the engine's slots, in the order of asking, with the engine ready. Who leaves the queue costs nothing; the clocks
     of the first token and of idleness do not run yet, the total one does."""
     async with contextlib.AsyncExitStack() as held:
         try:
             async with asyncio.timeout_at(deadline):
-                await held.enter_async_context(supervisor.slots)
+                await supervisor.slots.take(queue)
+                held.callback(supervisor.slots.give_back)
                 await supervisor.ready()
         except TimeoutError:
             raise ClockError("total", clocks.total) from None

@@ -19,7 +19,7 @@ _ANNOTATIONS: Final = frozenset(
 _DEFINITIONS: Final = ("$defs", "definitions")
 
 #: The one keyword that makes a schema what it is; beside it, nothing but annotations, definitions and a type is honoured.
-_FORMS: Final = ("$ref", "const", "enum", "anyOf", "oneOf")
+_FORMS: Final = ("$ref", "const", "enum", "anyOf")
 
 #: The keywords that are honoured for a value of each type.
 _TYPES: Final[dict[str, frozenset[str]]] = {
@@ -38,6 +38,9 @@ _RANGES: Final = (("minLength", "maxLength"), ("minItems", "maxItems"))
 _MAX_COUNT: Final = 1000
 _MAX_SCHEMAS: Final = 500
 _MAX_VALUES: Final = 250
+
+#: From sixteen digits on llama.cpp gets bounds wrong.
+_MAX_BOUND: Final = 10**12
 
 
 def check_engine_schema(schema: Any, param: str) -> None:
@@ -60,7 +63,7 @@ def _walk(node: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for keyword in (*_DEFINITIONS, "properties"):
         for name, child in _mapping(node, keyword, place).items():
             yield from _walk(child, f"{place}.{keyword}.{name[:50]}")
-    for keyword in ("anyOf", "oneOf", "prefixItems"):
+    for keyword in ("anyOf", "prefixItems"):
         for index, child in enumerate(_list(node, keyword, place)):
             yield from _walk(child, f"{place}.{keyword}[{index}]")
     for keyword in ("items", "additionalProperties"):
@@ -107,10 +110,10 @@ def _check_counts(place: str, node: dict[str, Any]) -> None:
             raise refusal(f"{place}.{low}", f"must not be above {high}")
     bounds = {keyword: node[keyword] for keyword in _TYPES["integer"] if keyword in node}
     for keyword, bound in bounds.items():
-        if type(bound) is not int or abs(bound) >= 2**53:
-            raise refusal(f"{place}.{keyword}", "must be a whole number of at most 53 bits")
-    lowest = max([bounds.get("minimum", -(2**53)), bounds.get("exclusiveMinimum", -(2**53)) + 1])
-    highest = min([bounds.get("maximum", 2**53), bounds.get("exclusiveMaximum", 2**53) - 1])
+        if type(bound) is not int or abs(bound) > _MAX_BOUND:
+            raise refusal(f"{place}.{keyword}", f"must be a whole number from -{_MAX_BOUND} to {_MAX_BOUND}")
+    lowest = max(bounds.get("minimum", -_MAX_BOUND), bounds.get("exclusiveMinimum", -_MAX_BOUND - 1) + 1)
+    highest = min(bounds.get("maximum", _MAX_BOUND), bounds.get("exclusiveMaximum", _MAX_BOUND + 1) - 1)
     if lowest > highest:
         raise refusal(f"{place}.maximum", "leaves no number that would be valid")
     if "prefixItems" in node and node.keys() & {"items", "minItems", "maxItems"}:

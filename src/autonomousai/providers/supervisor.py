@@ -16,8 +16,12 @@ from typing import Final, Literal
 import msgspec
 
 from ..errors import ConfigError, ConnectError, ProviderError
-from .child import Child, Log, quoted
+from ..seats import Seats
+from .child import Child, Log
 from .engine_words import Settings
+
+#: The code of the error for who cannot wait for a slot. The engine is well: it is no reason to ask it again, or to let it rest.
+BUSY: Final = "engine_busy"
 
 State = Literal["stopped", "starting", "ready", "failed"]
 
@@ -39,7 +43,7 @@ class Supervisor:
         self._log = log
         self._directory = _private_directory()
         self.settings = msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock"))
-        self.slots = asyncio.Semaphore(settings.slots)
+        self.slots = Seats(settings.slots, code=BUSY)
         self._settled = asyncio.Event()
         self._crashes = 0
         self._failure: Callable[[], ProviderError] = ProviderError
@@ -103,7 +107,7 @@ class Supervisor:
         self.control, self.pid = child.control, child.pid
         self._enter("ready")
         try:
-            return await child.wait() + quoted(self._log)
+            return await child.wait()
         finally:
             self.pid = None
             self._enter("starting")
@@ -112,7 +116,7 @@ class Supervisor:
     def _give_up(self, end: str) -> None:
         why = (
             f"the embedded engine crashed {self._crashes} times with no completed answer between, and is left alone; "
-            f"start it again when the cause is gone. The last time it {end}"
+            f"start it again when the cause is gone (its log may tell). The last time it {end}"
         )
         self._fail(partial(ConnectError, why, retryable=False))
 

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
+from ..seats import Seats, busy
 from .asgi import ClientLeftError, Receive, Scope, header_values
 
 #: Seconds after which somebody who was turned away should ask again.
@@ -138,13 +139,13 @@ class Places:
         self.empty.set()
         self._most = 2 * places
         self._queue_s = queue_s
-        self._free = asyncio.Semaphore(places)
+        self._seats = Seats(places)
         self._callers: set[Caller] = set()
 
     def enter(self) -> None:
         """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
         if self.inside >= self._most:
-            raise _overloaded("too many requests are waiting already")
+            raise busy("too many requests are waiting already", self._seats.expected_wait())
         self.inside += 1
         self.empty.clear()
 
@@ -154,18 +155,11 @@ class Places:
             self.empty.set()
 
     async def take(self) -> None:
-        """Take a place. Raises `StatusError` 503 when none was free in time."""
-        if not self._free.locked():
-            await self._free.acquire()  # does not wait
-            return
-        try:
-            async with asyncio.timeout(self._queue_s):
-                await self._free.acquire()
-        except TimeoutError:
-            raise _overloaded(f"no place was free within {self._queue_s:g} s") from None
+        """Take a place. Raises `StatusError` 503 when none is free in time, or none can be by the speed of late."""
+        await self._seats.take(self._queue_s)
 
     def give_back(self) -> None:
-        self._free.release()
+        self._seats.give_back()
 
     def caller(self, receive: Receive) -> Caller:
         """Watch over somebody who is inside."""
@@ -175,16 +169,6 @@ class Places:
         """Send away everybody who is still being answered: the end of the time to drain."""
         for caller in list(self._callers):
             caller.interrupt(shutting_down())
-
-
-def _overloaded(problem: str) -> StatusError:
-    return StatusError(
-        f"the server is busy: {problem}; ask again later",
-        status=503,
-        type="server_error",
-        code="overloaded",
-        retry_after=RETRY_AFTER_S,
-    )
 
 
 class Caller:

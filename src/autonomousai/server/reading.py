@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from types import TracebackType
 from typing import Final, Self
 
@@ -99,7 +100,9 @@ class Stream:
     async def page(self, number: int) -> Page:
         """The events after that number, without waiting for any. Raises `GoneError` and `StateError`."""
         if number >= self._start:
-            pieces = [data for last, data in self._pieces if last > number]
+            newer = takewhile(lambda piece: piece[0] > number, reversed(self._pieces))
+            pieces = [data for _, data in newer]
+            pieces.reverse()
             return Page(pieces, max(self.last, number), self.ended)
         page = await self._store.read(self.id, number)
         if not page.pieces:

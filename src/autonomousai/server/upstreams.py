@@ -25,13 +25,13 @@ class LazyLlamaCpp(LlamaCpp):
 def make_gateway(config: Config) -> Gateway:
     """One provider made of the config's upstreams. Makes no connection and starts no child."""
     upstreams = [
-        Upstream(name, _provider(name, settings), context=_context(settings), breaker=config.breaker)
+        Upstream(name, _provider(name, settings, config.server.queue_s), context=_context(settings), breaker=config.breaker)
         for name, settings in config.upstreams.items()
     ]
     served = config.served()
     if _takes_coder(config):
         settings = LlamaCppConfig(weights=MODELS[CODER].weights[0], slots=1)
-        coder = _engine(LazyLlamaCpp, CODER_UPSTREAM, settings)
+        coder = _engine(LazyLlamaCpp, CODER_UPSTREAM, settings, config.server.queue_s)
         upstreams.append(Upstream(CODER_UPSTREAM, coder, context=settings.context, breaker=config.breaker))
         row = served[CODER]
         served[CODER] = ModelConfig(aliases=row.aliases, route=(CODER_UPSTREAM, *(row.route or ())))
@@ -52,10 +52,10 @@ def _takes_coder(config: Config) -> bool:
     return config.upstreams == unconfigured.upstreams and CODER not in config.models and present(MODELS[CODER].weights[0])
 
 
-def _provider(name: str, upstream: UpstreamConfig) -> AsyncGeneratorProvider:
+def _provider(name: str, upstream: UpstreamConfig, queue: float) -> AsyncGeneratorProvider:
     match upstream:
         case LlamaCppConfig():
-            return _engine(LlamaCpp, name, upstream)
+            return _engine(LlamaCpp, name, upstream, queue)
         case OpenAIConfig():
             return OpenAICompatible(
                 upstream.base_url,
@@ -75,7 +75,7 @@ def _provider(name: str, upstream: UpstreamConfig) -> AsyncGeneratorProvider:
             )
 
 
-def _engine(kind: type[LlamaCpp], name: str, upstream: LlamaCppConfig) -> LlamaCpp:
+def _engine(kind: type[LlamaCpp], name: str, upstream: LlamaCppConfig, queue: float) -> LlamaCpp:
     return kind(
         upstream.weights,
         slots=upstream.slots,
@@ -83,6 +83,7 @@ def _engine(kind: type[LlamaCpp], name: str, upstream: LlamaCppConfig) -> LlamaC
         threads=upstream.threads,
         max_tokens=upstream.max_tokens,
         clocks=upstream.clocks,
+        queue=queue,
         name=name,
     )
 

@@ -7,11 +7,13 @@ once is a script. All keys of a stream lie in one slot of a cluster.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ...errors import ConfigError
@@ -22,9 +24,9 @@ _KEY: Final = "autonomousai:stream:{%s}"
 #: Seconds for a connection, and for an answer.
 _PATIENCE: Final = 5.0
 
-#: Connections for what is done at once; who finds all of them busy waits. And those on which nothing but waiting is done.
-_CONNECTIONS: Final = 50
-_WAITING: Final = 10_000
+#: Commands at once; more of them wait. Those that follow a stream are not counted, and have a connection each.
+_AT_ONCE: Final = 50
+_CONNECTIONS: Final = 10_000
 
 # KEYS in all scripts: the hash, the pieces, the lease, the notice of a reader.
 
@@ -95,15 +97,17 @@ class RedisStore:
     shared = True
 
     def __init__(self, url: str, *, keep_s: float, lease_s: float = LEASE_S) -> None:
-        self._where = urlsplit(url).hostname or "the socket"
         self._keep = _milliseconds(keep_s)
         self._remember = _milliseconds(keep_s + REMEMBERED_S)
         self._lease = _milliseconds(lease_s)
         try:
-            self._redis = _client(BlockingConnectionPool, url, max_connections=_CONNECTIONS, timeout=_PATIENCE)
-            self._waiting = _client(ConnectionPool, url, max_connections=_WAITING)
-        except ValueError as error:
-            raise ConfigError(f"server.state: is not a URL of Redis ({error}); write redis://host[:port]") from None
+            self._where = urlsplit(url).hostname or "the socket"
+            self._redis: Redis = Redis.from_url(
+                url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, max_connections=_CONNECTIONS
+            )
+        except ValueError:
+            raise ConfigError("server.state: is not a URL of Redis; write redis://host[:port]") from None
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._scripts = {
             script: self._redis.register_script(script)
             for script in (_APPEND, _FIND, _READ, _CLAIM, _RELEASE, _DROP, _BEAT)
@@ -119,7 +123,6 @@ class RedisStore:
 
     async def aclose(self) -> None:
         await self._redis.aclose()
-        await self._waiting.aclose()
 
     async def create(self, id: str, owner: bytes, question: bytes) -> int:
         known: dict[Any, Any] = {"owner": owner, "question": question, "note": b"", "state": "running", "last": 0, "lease": 1}
@@ -128,7 +131,7 @@ class RedisStore:
         batch.hset(keys[0], mapping=known)
         batch.pexpire(keys[0], self._remember)
         batch.set(keys[2], 1, px=self._lease)
-        await self._do(batch.execute())
+        await self._do(batch.execute)
         return 1
 
     async def find(self, id: str) -> Found | None:
@@ -153,7 +156,8 @@ class RedisStore:
 
     async def wait(self, id: str, after: int, seconds: float) -> None:
         wait = min(_milliseconds(seconds), _milliseconds(_PATIENCE / 2))
-        await self._do(self._waiting.xread({_keys(id)[1]: f"{after}-0"}, count=1, block=wait))
+        with self._faults():
+            await self._redis.xread({_keys(id)[1]: f"{after}-0"}, count=1, block=wait)
 
     async def claim(self, id: str) -> Claim | None:
         claimed = await self._call(_CLAIM, id, self._lease)
@@ -171,21 +175,24 @@ class RedisStore:
             batch.set(_keys(each)[3], 1, px=self._lease)
         for each, lease in written.items():
             await self._scripts[_BEAT](_keys(each), [lease, self._lease, self._keep, self._remember], client=batch)
-        said = dict(zip(written, (await self._do(batch.execute()))[len(read) :], strict=True))
+        said = dict(zip(written, (await self._do(batch.execute))[len(read) :], strict=True))
         return Beat({each for each, watch in said.items() if watch < 0}, {each for each, watch in said.items() if watch > 0})
 
     async def _call(self, script: str, id: str, *arguments: Any) -> Any:
-        return await self._do(self._scripts[script](_keys(id), arguments))
+        return await self._do(lambda: self._scripts[script](_keys(id), arguments))
 
-    async def _do(self, work: Any) -> Any:
+    async def _do(self, work: Callable[[], Any]) -> Any:
+        """What *work* awaits, when its turn has come; all that takes no longer than we have patience."""
+        with self._faults():
+            async with asyncio.timeout(_PATIENCE), self._turns:
+                return await work()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
         try:
-            return await work
+            yield
         except (RedisError, OSError) as error:
-            raise StateError(f"Redis at {self._where}: {error}") from None
-
-
-def _client(kind: type[ConnectionPool], url: str, **options: Any) -> Redis:
-    return Redis.from_pool(kind.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, **options))
+            raise StateError(f"Redis at {self._where}: {error or 'no answer'}") from None
 
 
 def _keys(id: str) -> list[str]:
