@@ -71,6 +71,21 @@ async def test_a_seat_that_comes_with_the_leaving_goes_to_the_next() -> None:
     assert leaver.cancelled()
 
 
+async def test_who_leaves_as_a_seat_comes_free_is_passed_over() -> None:
+    """Cancelled first and the seat given back in the same turn: no error but the cancellation, and the next one sits."""
+    seats = Seats(1)
+    await seats.take(60)
+    leaver, stayer = asyncio.create_task(seats.take(60)), asyncio.create_task(seats.take(60))
+    await turns()
+    leaver.cancel()
+    seats.give_back()
+    async with asyncio.timeout(30):
+        await stayer
+    await asyncio.gather(leaver, return_exceptions=True)
+
+    assert leaver.cancelled()
+
+
 async def test_an_impatient_caller_is_told_when_time_is_up() -> None:
     """Past its patience a caller gets a 503 with a time to come back, and the line is as it was."""
     seats = Seats(1)

@@ -61,7 +61,7 @@ class Seats:
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self._pass_on()  # the seat came together with our leaving: it goes to the next
-            else:
+            elif turn in self._line:  # where it is not, it was passed over already
                 self._line.remove(turn)
             if isinstance(error, TimeoutError):
                 raise busy(f"no place was free within {patience:g} s", self.expected_wait(), code=self._code) from None

@@ -188,6 +188,13 @@ class Soak:
         if text != self.right[number]:
             self.wrong.append(f"{PROMPTS[number]!r} was answered {text!r}, not {self.right[number]!r}")
 
+    def note_error(self, error: HTTPError) -> None:
+        """Over a good network nobody is told anything but when to come back, and nothing that was begun is lost."""
+        if error.status == 503 and error.retry_after is not None and not error.partial:
+            self.outcomes["sent away"] += 1
+        else:
+            self.wrong.append(f"over a good network, after {error.partial!r}: {type(error).__name__}: {error}")
+
     # Callers, each of them one request
 
     async def whole(self) -> None:
@@ -198,7 +205,7 @@ class Soak:
             try:
                 self.note(number, await self.ask(provider, number, stream=self.dice.random() < 0.7))
             except HTTPError as error:
-                self.wrong.append(f"over a good network: {type(error).__name__}: {error}")
+                self.note_error(error)
 
     async def over_a_bad_network(self) -> None:
         """Asks over connections that are cut: the whole answer, or a typed error with a true beginning of it."""
@@ -216,12 +223,15 @@ class Soak:
         _, messages = self.question()
         left = self.dice.randrange(1, 8)
         async with AutonomousAI(self.server.url) as provider:
-            async with provider.create_async_generator("llama", messages, stream=True, max_tokens=500) as result:
-                async for _chunk in result:
-                    left -= 1
-                    if not left:
-                        break
-        self.outcomes["left"] += 1
+            try:
+                async with provider.create_async_generator("llama", messages, stream=True, max_tokens=500) as result:
+                    async for _chunk in result:
+                        left -= 1
+                        if not left:
+                            break
+                self.outcomes["left"] += 1
+            except HTTPError as error:
+                self.note_error(error)
 
     async def vanisher(self) -> None:
         """Is cut off, and never comes back; some of them had asked for a stream that can be resumed."""
@@ -238,17 +248,19 @@ class Soak:
         """Takes a few bytes at a time."""
         _, messages = self.question()
         body = {"model": "llama", "messages": messages, "stream": True, "max_tokens": LENGTH}
-        async with Connection(self.server.port) as connection:
-            await connection.send(request("POST", CHAT, body))
-            async with asyncio.timeout(PATIENCE):
-                said = b""
-                while b"0\r\n\r\n" not in said[-16:]:
-                    said += await connection.reader.read(512)
-                    await asyncio.sleep(0.01)
-        if b"data: [DONE]" not in said:
+        said = b""
+        async with Connection(self.server.port) as connection, asyncio.timeout(PATIENCE):
+            await connection.send(request("POST", CHAT, body, connection="close"))
+            while data := await connection.reader.read(512):
+                said += data
+                await asyncio.sleep(0.01)
+        if b"data: [DONE]" in said:
+            self.completed += 1
+            self.outcomes["read slowly"] += 1
+        elif said.startswith(b"HTTP/1.1 503") and b"retry-after" in said:
+            self.outcomes["sent away"] += 1
+        else:
             self.wrong.append(f"a slow reader got {said[-500:]!r}")
-        self.completed += 1
-        self.outcomes["read slowly"] += 1
 
     # All of them
 

@@ -183,6 +183,21 @@ async def test_signs_of_life(place: Place) -> None:
     assert None is await place.other.claim("s")
 
 
+async def test_a_stream_that_has_ended_is_not_lost(place: Place) -> None:
+    """A sign of life that crosses the end does no harm, and the time that it is kept for runs from the end on."""
+    lease = await begun(place, 1)
+    await place.store.append("s", lease, 2, b"end", end=True)
+    await place.pass_time(KEEP_S * 0.6)
+    beat = await place.store.beat({"s": lease}, ())
+    await place.pass_time(KEEP_S * 0.6)
+    await place.store.beat({}, ())
+    found = await place.store.find("s")
+
+    assert (set(), set()) == beat
+    assert found is not None
+    assert "gone" == found.state
+
+
 async def test_a_lease_that_is_given_back(place: Place) -> None:
     """The stream can be taken over at once; who lost it before cannot give back another's."""
     lease = await begun(place, 1)

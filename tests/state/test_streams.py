@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from autonomousai.config import ResumeConfig
 from autonomousai.errors import StatusError
-from autonomousai.events import Usage
+from autonomousai.events import Batch, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server.guard import Places
@@ -226,6 +226,31 @@ async def test_after_the_grace_period_it_is_let_go(place: Place, hub: Hub) -> No
     with pytest.raises(StatusError) as caught:
         await find(streams, stream.id, 2)
     assert ("cancelled", 410) == (left, caught.value.status)
+
+
+async def test_what_has_ended_is_kept(place: Place, hub: Hub) -> None:
+    """Who leaves after the end leaves nothing undone: no grace period runs, and the stream can be read again. Even while the
+    provider is still cleaning up."""
+    cleaning = Pause()
+
+    class Reluctant(ScriptedProvider):
+        async def _play(self, *play: Any) -> AsyncGenerator[Batch]:
+            async for batch in super()._play(*play):
+                yield batch
+            await cleaning.wait()
+
+    streams = await hub(place.store, Reluctant(), grace_s=0)
+    stream = await begin(streams)
+    await up_to(streams, stream, 5)
+    await cleaning.reached.wait()
+    await rest(streams, stream, 4)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await streams.beat()
+    cleaning.release()
+    await soon(streams.idle.wait())
+
+    assert "Hello world" == text_of(await rest(streams, await find(streams, stream.id)))
 
 
 async def test_while_somebody_reads_there_is_no_grace(place: Place, hub: Hub) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..config import ENGINE_FIRST_TOKEN, Clocks
-from ..errors import ConfigError, StatusError
+from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, FinishReason, Messages
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
@@ -160,25 +160,24 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         deadline = loop.time() + question.clocks.total
         engine = await self._engine()
         async with _slot(engine.supervisor, deadline, question.clocks, self._queue):
-            defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
-            clocks = msgspec.structs.replace(question.clocks, total=max(deadline - loop.time(), 0.001))
-            batches = engine.client.create_async_generator("", defused, stream=True, timeout=clocks, **fields).batches()
-            try:
-                async for batch in batches:
-                    if type(batch[-1]) is FinishReason:
-                        engine.supervisor.completed()
-                    if restorer is not None:
-                        batch = restorer.restore(batch)
-                    if batch:
+            while True:
+                death = engine.supervisor.death
+                began = False
+                batches = _ask(engine, messages, fields, question.clocks, deadline)
+                try:
+                    async for batch in batches:
+                        began = True
                         yield batch
-            except StatusError as error:
-                raise explain(error) from None
-            except ClockError as error:
-                if error.clock == "total":
-                    raise ClockError("total", question.clocks.total, status=error.status) from None
-                raise
-            finally:
-                await batches.aclose()
+                    return
+                except HTTPError as error:
+                    # Whoever asks just as the child dies, or the next one loads, has lost nothing yet: they ask the next one.
+                    if began or not error.retryable or isinstance(error, ClockError):
+                        raise
+                    if not await engine.supervisor.has_died(death):
+                        raise
+                finally:
+                    await batches.aclose()
+                await _ready(engine.supervisor, deadline, question.clocks)
 
     # ---- the engine of this loop
 
@@ -234,9 +233,35 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             timeout=self._clocks,
             headers={"Connection": "close"},  # the engine closes some that it has announced to keep
             prefill="yes",
+            retries=0,  # a child that is gone does not come back at once: the next one is waited for
             uds=supervisor.settings.socket,
         )
         return _Engine(supervisor, client, supervisor.lifetime())
+
+
+async def _ask(
+    engine: _Engine, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
+) -> AsyncGenerator[Batch]:
+    """The answer of the child that is there now."""
+    defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
+    left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
+    batches = engine.client.create_async_generator("", defused, stream=True, timeout=left, **fields).batches()
+    try:
+        async for batch in batches:
+            if type(batch[-1]) is FinishReason:
+                engine.supervisor.completed()
+            if restorer is not None:
+                batch = restorer.restore(batch)
+            if batch:
+                yield batch
+    except StatusError as error:
+        raise explain(error) from None
+    except ClockError as error:
+        if error.clock == "total":
+            raise ClockError("total", clocks.total, status=error.status) from None
+        raise
+    finally:
+        await batches.aclose()
 
 
 @contextlib.asynccontextmanager
@@ -247,11 +272,19 @@ async def _slot(supervisor: Supervisor, deadline: float, clocks: Clocks, queue: 
         try:
             async with asyncio.timeout_at(deadline):
                 await supervisor.slots.take(queue)
-                held.callback(supervisor.slots.give_back)
-                await supervisor.ready()
         except TimeoutError:
             raise ClockError("total", clocks.total) from None
+        held.callback(supervisor.slots.give_back)
+        await _ready(supervisor, deadline, clocks)
         yield
+
+
+async def _ready(supervisor: Supervisor, deadline: float, clocks: Clocks) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await supervisor.ready()
+    except TimeoutError:
+        raise ClockError("total", clocks.total) from None
 
 
 def _joined(answer: Any) -> AsyncGenerator[Batch]:

@@ -6,6 +6,7 @@ Knows no HTTP and no request; what it offers is a socket that answers (`Supervis
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable
@@ -29,6 +30,9 @@ State = Literal["stopped", "starting", "ready", "failed"]
 #: it is left alone.
 _BACKOFF: Final = (0.0, 0.5, 1.0, 2.0)
 
+#: Seconds after a child's connections broke within which its death is noticed.
+_NOTICED: Final = 1.0
+
 #: A Unix socket's path must fit into about 100 bytes; a deep TMPDIR leaves no room for it.
 _SOCKET_PATH: Final = 100
 
@@ -44,6 +48,8 @@ class Supervisor:
         self._directory = _private_directory()
         self.settings = msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock"))
         self.slots = Seats(settings.slots, code=BUSY)
+        #: Set when the present child has died; the next one has another.
+        self.death = asyncio.Event()
         self._settled = asyncio.Event()
         self._crashes = 0
         self._failure: Callable[[], ProviderError] = ProviderError
@@ -68,6 +74,13 @@ class Supervisor:
             raise self._failure()
         if self.state == "stopped":
             raise ConnectError("the embedded engine was stopped; ask again")
+
+    async def has_died(self, death: asyncio.Event) -> bool:
+        """Whether the child is dead whose `death` that was. Its connections break a moment before that is noticed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NOTICED):
+                await death.wait()
+        return death.is_set()
 
     def completed(self) -> None:
         """An answer came whole: whatever crashes later is not the same trouble."""
@@ -104,13 +117,14 @@ class Supervisor:
             if not self._crashes:
                 raise
             return f"could not be started: {error}"
-        self.control, self.pid = child.control, child.pid
+        self.control, self.pid, self.death = child.control, child.pid, asyncio.Event()
         self._enter("ready")
         try:
             return await child.wait()
         finally:
             self.pid = None
             self._enter("starting")
+            self.death.set()
             await child.stop()
 
     def _give_up(self, end: str) -> None:

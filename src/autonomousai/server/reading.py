@@ -52,7 +52,7 @@ class Stream:
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._start = last  # the events after this one are at hand
         self._bytes = 0
-        self._grown = asyncio.Event()
+        self._grown: asyncio.Event | None = None  # there while somebody waits
 
     async def append(self, piece: Piece) -> None:
         """Add what its writer wrote: to the store first, and only then for readers. Raises `LostError`.
@@ -98,12 +98,12 @@ class Stream:
         self._wake()
 
     async def page(self, number: int) -> Page:
-        """The events after that number, without waiting for any. Raises `GoneError` and `StateError`."""
+        """The events after that number, of which there are some. Raises `GoneError` and `StateError`."""
         if number >= self._start:
             newer = takewhile(lambda piece: piece[0] > number, reversed(self._pieces))
             pieces = [data for _, data in newer]
             pieces.reverse()
-            return Page(pieces, max(self.last, number), self.ended)
+            return Page(pieces, self.last, self.ended)
         page = await self._store.read(self.id, number)
         if not page.pieces:
             raise GoneError  # they were here, and are nowhere else
@@ -111,13 +111,16 @@ class Stream:
 
     async def more(self, number: int) -> bool:
         """Wait for events after that number. False where none will come."""
-        while self.last <= number and not self.closed:
+        while self.last <= number and not (self.ended or self.closed):
+            if self._grown is None:
+                self._grown = asyncio.Event()
             await self._grown.wait()
         return self.last > number
 
     def _wake(self) -> None:
-        self._grown.set()
-        self._grown = asyncio.Event()
+        if self._grown is not None:
+            self._grown.set()
+            self._grown = None
 
 
 class Reader:
@@ -141,24 +144,24 @@ class Reader:
     async def read(self) -> bytes | None:
         """Everything that has come since the last time, waiting for it if need be. None when no more comes here: then the
         stream has ``ended``, or can be looked for again."""
+        stream = self.stream
+        if not await stream.more(self.last):
+            self.ended = stream.ended
+            return None
         try:
-            page = await self.stream.page(self.last)
-            while not page.pieces and not page.ended:
-                if not await self.stream.more(self.last):
-                    return None
-                page = await self.stream.page(self.last)
+            page = await stream.page(self.last)
         except (GoneError, StateError) as error:
-            _log.debug("%s: a reader is sent away: %s", self.stream.name, error)
+            _log.debug("%s: a reader is sent away: %s", stream.name, error)
             return None
         data = after(b"".join(page.pieces), self.last)
         self.last = page.last
         self.ended = page.ended
-        return data or None
+        return data
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         stream = self.stream
         stream.readers -= 1
-        if not stream.readers and not stream.closed:
+        if not stream.readers and not (stream.ended or stream.closed):
             self._on_left(stream)

@@ -210,6 +210,8 @@ class Streams:
             await self._fail(stream, internal_error())
 
     async def _fail(self, stream: Stream, error: ProviderError) -> None:
+        if stream.ended:
+            return  # it came after the end
         stream.error = error
         await stream.append(last_words(error, stream.last))
 
@@ -275,7 +277,7 @@ class Streams:
     def _on_grace_over(self, stream: Stream) -> None:
         if stream.is_watched:
             self._on_left(stream)
-        else:
+        elif not stream.ended:
             self.forget(stream)
 
     async def _release(self, stream: Stream, lease: int) -> None:

@@ -89,7 +89,7 @@ class MemoryStore:
         if stream is not None and stream.last <= after:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await stream.grown.wait()
+                    await stream.growth()
 
     async def claim(self, id: str) -> Claim | None:
         stream = self._running.get(id)
@@ -113,7 +113,8 @@ class MemoryStore:
             if each in self._running:
                 self._running[each].watched_until = now + self._lease_s
         for each, lease in written.items():
-            if (stream := self._held(each, lease)) is None:
+            stream = self._running.get(each) or self._ended.get(each)
+            if stream is None or stream.lease != lease:
                 lost.add(each)
                 continue
             stream.lease_until = now + self._lease_s
@@ -132,7 +133,7 @@ class MemoryStore:
         if stream is None:
             return
         self._bytes -= stream.bytes
-        stream.grown.set()
+        stream.wake()
         self._gone[id] = (stream.owner, self._now())
         if len(self._gone) > _MOST_GONE:
             del self._gone[next(iter(self._gone))]
@@ -170,15 +171,25 @@ class _Stream:
         self.lease_until = lease_until
         self.watched_until = 0.0
         self.ended_at = 0.0
-        self.grown = asyncio.Event()
+        self._grown: asyncio.Event | None = None  # there while somebody waits
         self._pieces: deque[tuple[int, bytes]] = deque()
 
     def append(self, last: int, data: bytes) -> None:
         self._pieces.append((last, data))
         self.last = last
         self.bytes += _PIECE + len(data)
-        self.grown.set()
-        self.grown = asyncio.Event()
+        self.wake()
+
+    async def growth(self) -> None:
+        """Wait for the next piece, or the end."""
+        if self._grown is None:
+            self._grown = asyncio.Event()
+        await self._grown.wait()
+
+    def wake(self) -> None:
+        if self._grown is not None:
+            self._grown.set()
+            self._grown = None
 
     def after(self, after: int) -> tuple[list[bytes], int]:
         """A page of the pieces that hold events after number *after*, and the number of the last of them."""

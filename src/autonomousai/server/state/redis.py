@@ -83,7 +83,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 
 _BEAT: Final = """
 local known = redis.call('HMGET', KEYS[1], 'lease', 'state')
-if known[1] ~= ARGV[1] or known[2] ~= 'running' then return -1 end
+if known[1] ~= ARGV[1] or known[2] == 'gone' then return -1 end
+if known[2] ~= 'running' then return 0 end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])

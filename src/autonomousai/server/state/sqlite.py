@@ -168,16 +168,18 @@ class SqliteStore:
             for each in read:
                 database.execute("UPDATE streams SET watched_until = ? WHERE id = ?", (now + self._lease_s, each))
             for each, lease in written.items():
-                number = self._held(database, each, lease)
-                if number is None:
+                row = database.execute(
+                    "SELECT number, state = 'running', watched_until > ? FROM streams "
+                    "WHERE id = ? AND lease = ? AND state <> 'gone'",
+                    (now, each, lease),
+                ).fetchone()
+                if row is None:
                     lost.add(each)
-                    continue
-                database.execute(
-                    "UPDATE streams SET lease_until = ?, touched = ? WHERE number = ?", (now + self._lease_s, now, number)
-                )
-                row = database.execute("SELECT watched_until > ? FROM streams WHERE number = ?", (now, number)).fetchone()
-                if row[0]:
-                    watched.add(each)
+                elif row[1]:
+                    until = (now + self._lease_s, now, row[0])
+                    database.execute("UPDATE streams SET lease_until = ?, touched = ? WHERE number = ?", until)
+                    if row[2]:
+                        watched.add(each)
             if now >= self._swept + _SWEEP_S:
                 self._sweep(database)
             return Beat(lost, watched)

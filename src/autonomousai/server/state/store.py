@@ -112,4 +112,4 @@ class Store(Protocol):
 
     async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
         """Give a sign of life for the leases of the streams that we write, and for the streams that we read; and let go of
-        what is past its time."""
+        what is past its time. A stream that we have ended is not lost."""
