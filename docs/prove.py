@@ -1,6 +1,7 @@
 """Run the proofs whole, and write what came of it, with date and machine, into docs/proof.md.
 
 Usage: ``python docs/prove.py [ARGUMENTS OF PYTEST]``; with PROOF=sample a quick look, which writes nothing.
+``python docs/prove.py --from REPORT…``: from JUnit reports (``-o junit_family=xunit1``) of proofs that were run one by one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ class Row(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--from"]:
+        write([row for report in arguments[1:] for row in read_report(Path(report))])
+        return 0
     whole = os.environ.setdefault("PROOF", "whole") == "whole"
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
@@ -44,13 +48,16 @@ def main(arguments: list[str]) -> int:
         command = [sys.executable, "-m", "pytest", *PROOFS, *options, *arguments]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         rows = read_report(report)
-    text = page(rows, datetime.now(UTC))
     if whole:
-        RESULT.write_text(text, encoding="utf-8")
-        print(f"wrote {RESULT.relative_to(ROOT)}")
+        write(rows)
     else:
-        print(text)
+        print(page(rows, datetime.now(UTC)))
     return code
+
+
+def write(rows: list[Row]) -> None:
+    RESULT.write_text(page(rows, datetime.now(UTC)), encoding="utf-8")
+    print(f"wrote {RESULT.relative_to(ROOT)}")
 
 
 def read_report(path: Path) -> list[Row]:

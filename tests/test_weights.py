@@ -220,14 +220,14 @@ def test_what_a_killed_pull_left_behind_is_swept(cache: Path, index: Path, monke
 def test_two_at_once_fetch_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second process waits for the first, and then finds the file: it fetches nothing itself."""
     row = publish(index, monkeypatch)
-    first = puller(row, "print('holds', flush=True); sys.stdin.readline(); globals().update(progress=print)")
+    first = puller(row, "print('holds', flush=True); sys.stdin.readline()")
     assert first.stdout is not None
     assert ["begun\n", "holds\n"] == [first.stdout.readline(), first.stdout.readline()]
     second = puller(row, "print('fetches', flush=True)")
     assert second.stdout is not None
     assert "begun\n" == second.stdout.readline()
 
-    first.communicate("\n" * 100)
+    first.communicate("\n")
     said, _ = second.communicate()
 
     assert ("pulled\n", 0, 0) == (said, first.returncode, second.returncode)

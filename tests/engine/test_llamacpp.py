@@ -212,10 +212,11 @@ PERSON = {
     "properties": {
         "name": {"type": "string", "minLength": 1, "maxLength": 12},
         "age": {"type": "integer", "minimum": 0, "maximum": 150},
+        "gold": {"type": "integer", "minimum": 1000},
         "role": {"enum": ["king", "queen", "dragon"]},
         "tags": {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2},
     },
-    "required": ["name", "age", "role", "tags"],
+    "required": ["name", "age", "gold", "role", "tags"],
     "additionalProperties": False,
 }
 
@@ -228,9 +229,10 @@ async def test_a_json_schema_is_obeyed(seed: int, engine: LlamaCpp) -> None:
     answer = await ask(engine, "Sing a song!", temperature=1.5, seed=seed, max_tokens=400, response_format=form)
 
     person = json.loads(answer)
-    assert ["name", "age", "role", "tags"] == list(person)
+    assert ["name", "age", "gold", "role", "tags"] == list(person)
     assert 1 <= len(person["name"]) <= 12
     assert 0 <= person["age"] <= 150
+    assert 1000 <= person["gold"]
     assert person["role"] in ("king", "queen", "dragon")
     assert [bool, bool] == [type(tag) for tag in person["tags"]]
 
@@ -303,17 +305,18 @@ async def test_unknown_roles_are_an_error_at_the_call(engine: LlamaCpp) -> None:
         engine.create_async_generator("llama", [{"role": "robot", "content": "Hi"}])
 
 
-async def test_a_prompt_too_long_says_how_long_it_is_and_what_fits(engine: LlamaCpp) -> None:
+async def test_a_prompt_too_long_says_how_long_it_is_and_what_fits() -> None:
     """The engine's own refusal, in words that help; one token less is answered."""
-    around = await prompt_tokens(engine, user(" a")) - 1
+    async with LlamaCpp(slots=1, context=256) as engine:
+        around = await prompt_tokens(engine, user(" a")) - 1
 
-    fits = await prompt_tokens(engine, user(" a" * (1023 - around)))
-    with pytest.raises(StatusError) as caught:
-        await prompt_tokens(engine, user(" a" * (1024 - around)))
+        fits = await prompt_tokens(engine, user(" a" * (255 - around)))
+        with pytest.raises(StatusError) as caught:
+            await prompt_tokens(engine, user(" a" * (256 - around)))
 
-    assert 1023 == fits
+    assert 255 == fits
     assert (400, "context_length_exceeded", False) == (caught.value.status, caught.value.code, caught.value.retryable)
-    assert "the prompt is 1024 tokens long, and 1023 fit (a context of 1024" in str(caught.value)
+    assert "the prompt is 256 tokens long, and 255 fit (a context of 256" in str(caught.value)
 
 
 # ---- slots ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autonomousai.errors import StatusError
-from autonomousai.providers.schema import check_engine_schema
+from autonomousai.providers.schema import engine_schema
 
 ACCEPTED: list[Any] = [
     {},
@@ -36,7 +36,26 @@ ACCEPTED: list[Any] = [
 @pytest.mark.parametrize("schema", ACCEPTED, ids=lambda schema: str(schema)[:60])
 def test_what_the_engine_honours_is_let_through(schema: Any) -> None:
     """Every keyword of these was tried on the engine."""
-    check_engine_schema(schema, "schema")
+    assert schema == engine_schema(schema, "schema")
+
+
+@pytest.mark.parametrize(
+    ("alone", "paired"),
+    [
+        ({"minimum": 100}, {"minimum": 100, "maximum": 10**12}),
+        ({"exclusiveMinimum": 100}, {"exclusiveMinimum": 100, "maximum": 10**12}),
+        ({"maximum": 100}, {"minimum": -(10**12), "maximum": 100}),
+        ({"exclusiveMaximum": 100}, {"minimum": -(10**12), "exclusiveMaximum": 100}),
+    ],
+)
+def test_a_bound_gets_its_counterpart(alone: dict[str, int], paired: dict[str, int]) -> None:
+    """Without one the engine gets many a bound wrong; the caller's own schema stays as it is."""
+    given = {"type": "array", "items": {"type": "integer", **alone}}
+
+    sent = engine_schema(given, "schema")
+
+    assert {"type": "array", "items": {"type": "integer", **paired}} == sent
+    assert alone.keys() == given["items"].keys() - {"type"}
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -99,6 +118,6 @@ REFUSED: list[tuple[Any, str]] = [
 def test_anything_else_is_a_400_that_names_the_place(schema: Any, place: str) -> None:
     """Nothing is ignored in silence, and no caller can bring the engine down."""
     with pytest.raises(StatusError) as caught:
-        check_engine_schema(schema, "schema")
+        engine_schema(schema, "schema")
 
     assert (400, place) == (caught.value.status, caught.value.param)

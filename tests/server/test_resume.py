@@ -145,6 +145,28 @@ async def test_an_error_before_the_first_event_keeps_its_status(serve, provider)
     assert ((429, None), "7", None) == (got.told, got["retry-after"], got[NAME])
 
 
+async def test_an_error_in_the_midst_is_an_event(serve, provider):
+    """However quickly it follows upon the first words."""
+    provider.play(["Hello", StatusError("no", status=500)])
+    serving = await serve()
+
+    got = await ask(serving.port, post())
+
+    assert (200, "Hello", "error") == (got.status, text_of(events(got.body)[:-1]), *events(got.body)[-1])
+
+
+async def test_who_leaves_after_the_last_byte_has_had_the_answer(serve):
+    """The request counts as answered."""
+    serving = await serve()
+
+    async with Connection(serving.port) as connection:
+        await connection.ask(post())
+    await settled(serving)
+    counted = (await ask(serving.port, request("GET", "/metrics"))).body
+
+    assert b'status="200"} 1' in counted
+
+
 async def test_the_name_comes_with_the_first_comment(serve, provider):
     """A caller who waits long for the first event can resume as soon as the head is out."""
     pause = Pause()
@@ -340,6 +362,21 @@ async def test_while_draining_what_was_begun_can_be_resumed(serve, provider):
     await settled(serving)
 
     assert ((503, "shutting_down"), "Hello world") == (refused.told, text_of(events(begun.said + got.body)))
+
+
+async def test_while_draining_nothing_is_taken_over(serve, provider, tmp_path: Path):
+    """A stream of another server is for another server."""
+    script(provider)
+    state = f"sqlite:{tmp_path / 'state.db'}"
+    writing, draining = await serve(state=state), await serve(state=state)
+
+    async with Connection(writing.port) as connection:
+        begun = await begin(connection)
+        await draining.app.start()
+        draining.app.drain()
+        got = await ask(draining.port, get(begun.name))
+
+    assert (503, "shutting_down") == got.told
 
 
 async def test_after_draining_who_was_in_memory_is_told_the_truth(serve, provider):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,7 +17,7 @@ from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server.guard import Places
 from autonomousai.server.reading import Stream
-from autonomousai.server.state import StateError, Store
+from autonomousai.server.state import Beat, StateError, Store
 from autonomousai.server.state.memory import MemoryStore
 from autonomousai.server.state.store import LEASE_S
 from autonomousai.server.streams import Streams
@@ -41,7 +41,7 @@ async def hub() -> AsyncIterator[Hub]:
     """A server's streams, on a store, around a provider."""
     async with AsyncExitStack() as stack:
 
-        async def make(store: Store, provider: AsyncGeneratorProvider, **config: Any) -> Streams:
+        async def make(store: Store, provider: AsyncGeneratorProvider, beat_s: float = 10_000, **config: Any) -> Streams:
             streams = Streams(
                 store,
                 provider,
@@ -49,7 +49,7 @@ async def hub() -> AsyncIterator[Hub]:
                 resolve=str,
                 places=Places(100, 60),
                 config=ResumeConfig(**{"grace_s": 10_000, **config}),
-                beat_s=10_000,
+                beat_s=beat_s,
             )
             stack.push_async_callback(streams.aclose)
             return streams
@@ -105,6 +105,11 @@ def paused(*words: str) -> tuple[list[Any], list[Pause]]:
     pauses = [Pause() for _ in words]
     steps = [step for pair in zip(words, pauses, strict=True) for step in pair]
     return [*steps, *answer(usage=Usage(1, len(words), 1 + len(words)))], pauses
+
+
+def until(words: int) -> list[Any]:
+    """A script that says so many words, and then nothing more."""
+    return [*WORDS[:words], Pause()]
 
 
 class Repeating(ScriptedProvider):
@@ -253,6 +258,23 @@ async def test_what_has_ended_is_kept(place: Place, hub: Hub) -> None:
     assert "Hello world" == text_of(await rest(streams, await find(streams, stream.id)))
 
 
+async def test_the_last_stream_is_let_go_in_its_time(hub: Hub) -> None:
+    """The place is looked after even when nothing is written any more: after the time that a stream is kept for."""
+    swept = asyncio.Event()
+
+    class Looking(MemoryStore):
+        async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
+            beat = await super().beat(written, read)
+            if not self._ended and self._gone:
+                swept.set()
+            return beat
+
+    streams = await hub(Looking(keep_s=0, max_bytes=10**6), ScriptedProvider(), beat_s=0.001, keep_s=0)
+    await rest(streams, await begin(streams))
+
+    await soon(swept.wait())
+
+
 async def test_while_somebody_reads_there_is_no_grace(place: Place, hub: Hub) -> None:
     """One reader of several leaves: nothing stops."""
     script, pauses = paused("Hello", " world")
@@ -368,20 +390,26 @@ async def test_a_reader_elsewhere_keeps_the_writer_going(place: Place, hub: Hub)
     """The grace period is over here, but somebody reads there: nothing is stopped until they leave as well."""
     script, pauses = paused("Hello", " world")
     provider = ScriptedProvider(script)
-    here = await hub(place.store, provider)
+    here = await hub(place.store, provider, grace_s=0)
     elsewhere = await hub(place.other, ScriptedProvider())
     stream = await begin(here)
-    await pauses[0].reached.wait()
-    found = await find(elsewhere, stream.id, 0)
-    with elsewhere.reader(found, 0):
+    with here.reader(stream, 0):
+        await pauses[0].reached.wait()
+        reader = elsewhere.reader(await find(elsewhere, stream.id, 0), 0)
+        reader.__enter__()
         await elsewhere.beat()
         await here.beat()
-        watched = stream.is_watched
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await here.beat()
+    left_meanwhile = provider.calls[0].left
+    reader.__exit__(None, None, None)
     await soon(elsewhere.idle.wait())
     await place.pass_time(LEASE_S * 1.1)
     await here.beat()
+    left = await asyncio.wait_for(provider.calls[0].over(), 60)
 
-    assert (True, False, None) == (watched, stream.is_watched, provider.calls[0].left)
+    assert (None, "cancelled") == (left_meanwhile, left)
 
 
 async def test_dropping_at_another_server_stops_the_writer(place: Place, hub: Hub) -> None:
@@ -421,8 +449,46 @@ async def test_a_server_that_dies_is_taken_over_from(place: Place, hub: Hub, sai
     await first.calls[0].over()
     again = await rest(elsewhere, await find(elsewhere, stream.id, 0))
 
-    assert (TEXT, whole) == (text_of(whole), again)
+    assert (TEXT, whole, 1) == (text_of(whole), again, whole.count(b'"role"'))
     assert [call.kwargs["seed"] for call in first.calls] == [call.kwargs["seed"] for call in second.calls]
+
+
+@SHARED
+async def test_one_server_dies_after_another(place: Place, hub: Hub) -> None:
+    """The account tells of each of them, and of every place where the answer went on elsewhere."""
+    servers = [
+        await hub(store, gateway(script)[0])
+        for store, script in zip((place.store, place.other, place.store), (until(1), until(2), answer(*WORDS)), strict=True)
+    ]
+    stream = await begin(servers[0])
+    said = await up_to(servers[0], stream, 2)
+    await place.pass_time(LEASE_S * 1.1)
+    said = await up_to(servers[1], await find(servers[1], stream.id), 3)
+    await place.pass_time(LEASE_S * 1.1)
+    data = said + await rest(servers[2], await find(servers[2], stream.id, 3), 3)
+    answered = AnswerStream()
+    answered.feed(data)
+    account = answered.extension
+    assert account is not None
+
+    assert TEXT == text_of(data)
+    assert [(3, "one", "one"), (5, "one", "one")] == [(each["offset"], each["from"], each["to"]) for each in account["splices"]]
+    assert ["server_lost", "server_lost", "ok"] == [each["outcome"] for each in account["attempts"]]
+
+
+async def test_a_closing_server_takes_over_nothing(place: Place, hub: Hub) -> None:
+    """Somebody else may; what it writes itself can be read to its end."""
+    script, pauses = paused("Hello", " world")
+    here = await hub(place.store, ScriptedProvider(script))
+    elsewhere = await hub(place.other, ScriptedProvider())
+    stream = await begin(here)
+    await pauses[0].reached.wait()
+    here.draining = elsewhere.draining = True
+
+    assert stream is await find(here, stream.id)
+    with pytest.raises(StatusError) as caught:
+        await find(elsewhere, stream.id)
+    assert (503, "shutting_down") == (caught.value.status, caught.value.code)
 
 
 @SHARED

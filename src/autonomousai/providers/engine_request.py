@@ -17,7 +17,7 @@ import msgspec
 from ..errors import StatusError
 from ..events import Batch, Message, Messages
 from ..wire.request import check_fields, refusal
-from .schema import check_engine_schema
+from .schema import engine_schema
 
 UNSUPPORTED: Final = "unsupported_parameter"
 
@@ -181,8 +181,7 @@ def _response_format(param: str, value: Any) -> Any:
         if extra := sorted(value.keys() - {"type"}):
             raise refusal(f"{param}.{extra[0][:50]}", "does not go with json_object; use json_schema", UNSUPPORTED)
         return value
-    schema = value["json_schema"]["schema"]
-    check_engine_schema(schema, f"{param}.json_schema.schema")
+    schema = engine_schema(value["json_schema"]["schema"], f"{param}.json_schema.schema")
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
 
 

@@ -18,7 +18,7 @@ import msgspec
 from ..config import ENGINE_FIRST_TOKEN, Clocks
 from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
-from ..events import Batch, FinishReason, Messages
+from ..events import Batch, FinishReason, Messages, Started
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance
 from ..wire.messages import check_messages
@@ -242,18 +242,24 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 async def _ask(
     engine: _Engine, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
 ) -> AsyncGenerator[Batch]:
-    """The answer of the child that is there now."""
+    """The answer of the child that is there now. It says who answers when it begins to read the prompt: held back until there is
+    something to say, since nothing is lost until then."""
+    started: Batch = []
     defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
     left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
     batches = engine.client.create_async_generator("", defused, stream=True, timeout=left, **fields).batches()
     try:
         async for batch in batches:
+            if type(batch[-1]) is Started:
+                started = batch
+                continue
             if type(batch[-1]) is FinishReason:
                 engine.supervisor.completed()
             if restorer is not None:
                 batch = restorer.restore(batch)
             if batch:
-                yield batch
+                yield [*started, *batch]
+                started = []
     except StatusError as error:
         raise explain(error) from None
     except ClockError as error:

@@ -163,5 +163,5 @@ class Reader:
     ) -> None:
         stream = self.stream
         stream.readers -= 1
-        if not stream.readers and not (stream.ended or stream.closed):
+        if not stream.readers and not stream.closed:
             self._on_left(stream)

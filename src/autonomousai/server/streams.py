@@ -182,9 +182,14 @@ class Streams:
         for each, lease in written.items():
             stream = self._live.get(each)
             if stream is not None and stream.lease == lease:
-                stream.is_watched = each in watched
-                if each in lost:
-                    stream.stop()
+                self._on_heard(stream, is_lost=each in lost, is_watched=each in watched)
+
+    def _on_heard(self, stream: Stream, *, is_lost: bool, is_watched: bool) -> None:
+        was_watched, stream.is_watched = stream.is_watched, is_watched
+        if is_lost:
+            stream.stop()
+        elif was_watched and not is_watched and not stream.readers:
+            self._on_left(stream)  # the last reader elsewhere as well
 
     # ---- writing
 
@@ -271,13 +276,13 @@ class Streams:
         if stream.lease is None:
             stream.stop()
         else:
+            if stream.grace is not None:
+                stream.grace.cancel()
             loop = asyncio.get_running_loop()
             stream.grace = loop.call_later(self._config.grace_s, self._on_grace_over, stream)
 
     def _on_grace_over(self, stream: Stream) -> None:
-        if stream.is_watched:
-            self._on_left(stream)
-        elif not stream.ended:
+        if not (stream.ended or stream.is_watched):
             self.forget(stream)
 
     async def _release(self, stream: Stream, lease: int) -> None:
