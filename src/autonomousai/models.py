@@ -113,7 +113,7 @@ WEIGHTS: dict[str, Weights] = {
             sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
             size=1_117_320_768,
             licence="Apache-2.0 (the model); the packages that carry it state none",
-            description="Qwen2.5-Coder-1.5B-Instruct, Q4_K_M: writes code, needs about 1.6 GB of memory",
+            description="Qwen2.5-Coder-1.5B-Instruct, Q4_K_M: writes code, needs about 2 GB of memory",
             notice=(
                 "The packages that carry this file state no licence; the model itself is published under Apache-2.0, "
                 "and the file's checksum is the one that its authors publish."

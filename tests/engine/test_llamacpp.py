@@ -47,10 +47,11 @@ async def test_a_streamed_answer_comes_in_pieces_and_ends_with_its_reason(engine
     """Started names the weights that speak, text follows, and one finish reason with the usage is last."""
     result = engine.create_async_generator("llama", user("What is the capital of France?"), stream=True, temperature=0)
 
-    events = [event async for batch in result.batches() for event in batch]
+    batches = [batch async for batch in result.batches()]
 
+    events = [event for batch in batches for event in batch]
     finish = events[-1]
-    assert Started(model="smollm2-135m") == events[0]
+    assert [Started(model="smollm2-135m"), "The"] == batches[0]
     assert isinstance(finish, FinishReason)
     assert ("stop", "finish_reason", "smollm2-135m") == (finish.reason, finish.evidence, finish.model)
     assert finish.usage is not None

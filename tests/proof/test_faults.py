@@ -1,5 +1,6 @@
 """Every fault that an upstream can play, through the real server over real sockets: scored as the caller and as the upstream
-see it. What is right stands in a table, a row for each fault; the same rows hold on both wires, streamed and not."""
+see it. What is right stands in a table, a row for each fault; the same rows hold on both wires, streamed (resumable or not) and
+whole."""
 
 from __future__ import annotations
 
@@ -22,7 +23,17 @@ from .sample import SEED
 
 AGENT = "/api/v1/ai/chat"
 WIRES = (CHAT, AGENT)
-WAYS = [(path, stream) for path in WIRES for stream in (True, False)]
+
+
+class Way(NamedTuple):
+    """How somebody asks."""
+
+    path: str
+    stream: bool
+    resumable: bool = False
+
+
+WAYS = [Way(path, stream) for path in WIRES for stream in (True, False)] + [Way(path, True, True) for path in WIRES]
 TEXT = "Hello world"
 
 #: Where an upstream falls silent, this is how long it is waited for; everywhere else nobody should wait at all.
@@ -186,9 +197,10 @@ class Account(NamedTuple):
 Asked = tuple[Seen, Account | None]
 
 
-async def ask(port: int, path: str, *, stream: bool) -> Asked:
+async def ask(port: int, path: str, stream: bool, resumable: bool = False) -> Asked:
+    headers = {"x_stream_resumable": "1"} if resumable else {}
     async with Connection(port) as connection:
-        answer = await connection.ask(request("POST", path, {**HELLO, "stream": stream}))
+        answer = await connection.ask(request("POST", path, {**HELLO, "stream": stream}, **headers))
     streamed = stream and answer.status == 200
     assert ("text/event-stream; charset=utf-8" if streamed else "application/json") == answer["content-type"]
     if answer.status != 200:
@@ -272,14 +284,14 @@ async def test_an_upstream_alone(fault: str) -> None:
     """A whole answer, or the truth about a broken one, with its exact text; and the upstream is asked no more than that."""
     script, right = CASES[fault]
 
-    async def one(path: str, stream: bool) -> tuple[Asked, bool]:
+    async def one(way: Way) -> tuple[Asked, bool]:
         async with ScriptedServer(script()) as upstream:
             async with listening(create_app(provider=gateway([upstream], right.clocks))) as server:
-                seen = await ask(server.port, path, stream=stream)
+                seen = await ask(server.port, *way)
             return seen, are(await ends(upstream), right.seen, right.asked)
 
-    expected = [(right_alone(right, stream=stream), True) for _, stream in WAYS]
-    assert expected == await asyncio.gather(*(one(*way) for way in WAYS))
+    expected = [(right_alone(right, stream=stream), True) for _, stream, _ in WAYS]
+    assert expected == await asyncio.gather(*(one(way) for way in WAYS))
 
 
 @pytest.mark.parametrize("fault", CASES)
@@ -287,15 +299,15 @@ async def test_an_upstream_with_a_healthy_one_after_it(fault: str) -> None:
     """The caller gets the whole answer wherever the fault is not the caller's own; each attempt and splice is declared."""
     script, right = CASES[fault]
 
-    async def one(path: str, stream: bool) -> tuple[Asked, bool, bool]:
+    async def one(way: Way) -> tuple[Asked, bool, bool]:
         async with ScriptedServer(script()) as upstream, ScriptedServer(Script.stream("Hello", " world")) as healthy:
             async with listening(create_app(provider=gateway([upstream, healthy], right.clocks))) as server:
-                seen = await ask(server.port, path, stream=stream)
+                seen = await ask(server.port, *way)
             asked = are(await ends(upstream), right.seen, right.asked_first)
             return seen, asked, are(await ends(healthy), "finished", int(right.next))
 
-    expected = [(right_with_another(right, stream=stream), True, True) for _, stream in WAYS]
-    assert expected == await asyncio.gather(*(one(*way) for way in WAYS))
+    expected = [(right_with_another(right, stream=stream), True, True) for _, stream, _ in WAYS]
+    assert expected == await asyncio.gather(*(one(way) for way in WAYS))
 
 
 def test_the_table_shops_around_wherever_it_may() -> None:
@@ -340,7 +352,7 @@ async def test_who_fell_silent_is_not_asked_anything_while_there_is_another(stre
         ]
         made = Gateway(upstreams, {"llama": ["u0", "u1"]}, total=PATIENCE)
         async with listening(create_app(provider=made)) as server:
-            seen = await ask(server.port, CHAT, stream=stream)
+            seen = await ask(server.port, CHAT, stream)
         asked = [each.path for each in hanging.requests]
 
     assert right_answer([("u0", "idle_timeout", 200), ("u1", "ok", 200)], [(9, "u0", "u1")]) == seen
@@ -354,7 +366,7 @@ async def test_two_hundred_callers_of_a_flaky_upstream() -> None:
 
     async with ScriptedServer(*order) as flaky, ScriptedServer(Script.stream("Hello", " world")) as healthy:
         async with listening(create_app(provider=gateway([flaky, healthy], PATIENT))) as server:
-            answers = await asyncio.gather(*(ask(server.port, WIRES[at % 2], stream=at % 4 < 2) for at in range(len(order))))
+            answers = await asyncio.gather(*(ask(server.port, *WAYS[at % len(WAYS)]) for at in range(len(order))))
         await ends(flaky)
 
     assert {(200, TEXT, "stop", True)} == {(seen.status, seen.text, seen.finish, seen.done) for seen, _ in answers}

@@ -242,8 +242,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 async def _ask(
     engine: _Engine, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
 ) -> AsyncGenerator[Batch]:
-    """The answer of the child that is there now. It says who answers when it begins to read the prompt: held back until there is
-    something to say, since nothing is lost until then."""
+    """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
+    there is something to say, since nothing is lost until then."""
     started: Batch = []
     defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
     left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
