@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -268,6 +270,8 @@ def test_an_upstreams_clocks_go_over_the_general_ones(read):
         kind = "openai"
         base_url = "http://far/v1"
         clocks = { total = 9 }
+        [models.llama]
+        route = ["far"]
         """
     )
 
@@ -447,7 +451,7 @@ def test_a_key_in_the_address_is_refused_without_being_shown(mistake):
 
 def test_keys_do_not_show_in_a_repr(read):
     """Whatever prints a config by accident prints no key."""
-    config = read(f"[server]\napi_keys = ['{KEY}']\n" + FAR + f"api_key = '{KEY}'")
+    config = read(f"[server]\napi_keys = ['{KEY}']\n" + FAR + f"api_key = '{KEY}'\n[models.llama]\nroute = ['far']")
 
     assert KEY == config.server.api_keys[0]
     assert KEY not in f"{config!r} {config} {config.server!r} {config.upstreams} {config.server.api_keys}"
@@ -457,3 +461,36 @@ def test_a_config_made_in_python_is_checked_as_well():
     """The rules hold without a file, too."""
     with pytest.raises(ConfigError, match=r"models\.llama\.route\[0\]: there is no upstream 'nowhere'"):
         Config(models={"llama": ModelConfig(route=("nowhere",))})
+
+
+def test_a_config_that_serves_nothing_is_refused() -> None:
+    """An upstream that no model has a route to is the first mistake one makes: it is told at the start, with what to write."""
+    with pytest.raises(ConfigError, match=r'models: none has a route.*write \[models\.llama\] and route = \["a"\]'):
+        Config(upstreams={"a": OpenAIConfig(base_url="http://127.0.0.1:1/v1")})
+
+
+DOCUMENTED = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[1] / "docs/configuration.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", DOCUMENTED[:2])
+def test_the_documented_examples_are_read(example: str, tmp_path: Path) -> None:
+    """What the page shows can be served."""
+    path = tmp_path / "config.toml"
+    path.write_text(example)
+    env = dict.fromkeys(("AUTONOMOUSAI_API_KEY", "VLLM_KEY", "AUTONOMOUS_VENDOR_KEY"), "k")
+
+    assert load_config(path, env).served()
+
+
+def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
+    """Every key of the reference has the value that it has when it is left out, and no key is missing there."""
+    written = tomllib.loads(DOCUMENTED[2])
+    path = tmp_path / "config.toml"
+    path.write_text(DOCUMENTED[2])
+    config = load_config(path, {})
+    bare = Config()
+
+    for table in ("server", "clocks", "retry", "breaker", "rescue", "resume"):
+        assert getattr(bare, table) == getattr(config, table)
+        assert set(getattr(bare, table).__struct_fields__) == set(written[table])
+    assert config.upstreams["embedded"] == bare.upstreams["embedded"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import select
+import stat
 from typing import Any, Protocol, TextIO
 
 import msgspec
@@ -15,6 +17,7 @@ from .models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from .provider import AsyncGeneratorProvider
 from .providers.autonomousai import AutonomousAI
 from .providers.llamacpp import LlamaCpp
+from .providers.openai import OpenAICompatible
 from .providers.proxy import without_credentials
 from .providers.weights import present, pull, weights_path
 from .terminal import JsonView, Terminal, TextView, View
@@ -154,7 +157,13 @@ class Served:
     """A server that speaks the AutonomousAI wire."""
 
     def __init__(self, settings: Settings) -> None:
-        self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
+        self._provider: AutonomousAI | OpenAICompatible
+        assert settings.base_url is not None
+        if settings.base_url.rstrip("/").endswith("/v1"):
+            key = os.environ.get("AUTONOMOUSAI_API_KEY") if settings.api_key is None else settings.api_key
+            self._provider = OpenAICompatible(settings.base_url, api_key=key or None, proxy=settings.proxy)
+        else:
+            self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
 
     def resolve(self, model: str) -> str:
         return self._provider.get_model(model)
@@ -246,6 +255,8 @@ def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal) 
     if argument is None and interactive:
         return None
     check_text(argument or "", "PROMPT")
+    if argument and stdin is not None and not piped.strip() and stat.S_ISFIFO(os.fstat(stdin.fileno()).st_mode):
+        terminal.note("standard input was empty; asking the prompt alone")
     parts = [part for part in (argument, piped) if part and part.strip()]
     if not parts:
         raise UsageError("there is nothing to ask: give a PROMPT, or text on standard input")

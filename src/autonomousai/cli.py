@@ -182,7 +182,12 @@ def _add_chat(commands: Any) -> None:
 
 
 def _add_server_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--base-url", metavar="URL", help="the root of a server to ask, such as http://127.0.0.1:8000")
+    parser.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="a server to ask: its root, such as http://127.0.0.1:8000, where it speaks the AutonomousAI wire; for any "
+        "OpenAI-compatible one its base URL, which ends in /v1",
+    )
     parser.add_argument(
         "--api-key",
         metavar="KEY",

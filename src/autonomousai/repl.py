@@ -79,6 +79,8 @@ class Conversation:
         self.reader = reader
         self.terminal = desk.terminal
         self.messages: Messages = []
+        #: Answers that are not whole, by their place, and why; what is saved says so.
+        self.incomplete: dict[int, str] = {}
         self._saved: Path | None = None
         self._leaving = False
 
@@ -110,6 +112,7 @@ class Conversation:
         the question is withdrawn, so that the next one does not follow upon silence."""
         self.messages.append({"role": "user", "content": question})
         self.desk.answered = ""
+        broke = ""
         asking = asyncio.create_task(self.desk.ask(self.messages))
         try:
             with self.terminal.interrupts.cancel_answer(asking), keys_unseen(self.reader.by_key):
@@ -118,7 +121,9 @@ class Conversation:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # not the answer alone: we are to end
                 raise
             self.terminal.note("stopped")
+            broke = "stopped"
         except HTTPError as error:
+            broke = "broke off"
             self._failed(error)
             if "context" in (error.code or ""):
                 self.terminal.note("the conversation is longer than the model can read; /clear begins anew")
@@ -126,6 +131,8 @@ class Conversation:
             self._failed(error)
         if self.desk.answered:
             self.messages.append({"role": "assistant", "content": self.desk.answered})
+            if broke:
+                self.incomplete[len(self.messages) - 1] = broke
         else:
             self.messages.pop()
 
@@ -170,6 +177,7 @@ class Conversation:
 
     def clear(self, _: str) -> None:
         self.messages.clear()
+        self.incomplete.clear()
         self.terminal.note("forgotten")
 
     def save(self, argument: str) -> None:
@@ -177,7 +185,11 @@ class Conversation:
             self.terminal.error("/save needs the name of a file")
             return
         path = Path(argument).expanduser()
-        messages = with_system(self.desk.settings.system, self.messages)
+        told = [
+            {**message, "incomplete": self.incomplete[place]} if place in self.incomplete else message
+            for place, message in enumerate(self.messages)
+        ]
+        messages = with_system(self.desk.settings.system, told)
         text = transcript_json(messages) if path.suffix == ".json" else transcript_markdown(messages)
         try:
             with path.open("w" if path == self._saved else "x", encoding="utf-8") as file:
@@ -212,13 +224,17 @@ def keys_unseen(by_key: bool) -> Iterator[None]:
 
 
 def transcript_json(messages: Messages) -> str:
-    """The messages as a JSON document that can be sent as a request's ``messages``."""
+    """The messages as a JSON document that can be sent as a request's ``messages``; an answer that is not whole says so."""
     return msgspec.json.format(msgspec.json.encode(messages), indent=2).decode() + "\n"
 
 
 def transcript_markdown(messages: Messages) -> str:
-    """The messages as Markdown, a heading each."""
-    return "\n".join(f"## {message['role']}\n\n{message['content'].rstrip()}\n" for message in messages)
+    """The messages as Markdown, a heading each; under an answer that is not whole stands why."""
+    return "\n".join(
+        f"## {message['role']}\n\n{message['content'].rstrip()}\n"
+        + (f"\n*(not whole: {message['incomplete']})*\n" if "incomplete" in message else "")
+        for message in messages
+    )
 
 
 def line_reader(desk: Desk) -> LineReader:

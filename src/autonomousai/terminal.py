@@ -26,7 +26,12 @@ from .events import Chunk, FinishReason, Reasoning, ToolCalls
 PROGRAM = "autonomousai"
 
 #: C0, DEL and C1 but for newline and tab: with these a text could move the cursor, retitle the window or type for the user.
-_CONTROLS: dict[int, None] = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A))
+#: Control characters, and those that turn the direction of what follows: text could be shown in another order than it has.
+_CONTROLS: dict[int, None] = dict.fromkeys(
+    code
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if code not in (0x09, 0x0A)
+)
 _CONTROLS_IN_JSON: dict[int, str] = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 _STYLES = {"dim": "2", "bold": "1", "red": "31"}

@@ -37,7 +37,6 @@ MESSAGES: list[tuple[str, Messages, Messages]] = [
     ("names are left out", [message("user", "Hi", name="Bob")], [TOLD, HI]),
     ("a refusal is its text", [HI, message("assistant", None, refusal="No."), HI], [TOLD, HI, message("assistant", "No."), HI]),
     ("an empty beginning begins nothing", [HI, message("assistant", "")], [TOLD, HI]),
-    ("but it stays where it is all there is", [message("assistant", "")], [TOLD, message("assistant", "")]),
 ]
 
 
@@ -240,3 +239,11 @@ def test_other_errors_stay_as_they_are() -> None:
     numberless = StatusError("no", status=400, code="exceed_context_size_error", body='{"error": {}}')
 
     assert (other, numberless) == (explain(other), explain(numberless))
+
+
+def test_an_empty_beginning_alone_is_refused() -> None:
+    """There is nothing to answer and nothing to continue: the chat template itself would be the answer."""
+    with pytest.raises(StatusError) as caught:
+        engine_messages([message("assistant", "")], "Be brief.")
+
+    assert (caught.value.status, caught.value.param) == (400, "messages[0].content")

@@ -112,3 +112,19 @@ def test_a_continuation_repeats_only_the_rest_of_a_word() -> None:
 def test_half_a_word_is_not_handed_over(text: str, kept: str, rest: str) -> None:
     """What a continuation is given ends with a whole word; the rest is what it will repeat."""
     assert (kept, rest) == to_last_whole_word(text)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        [ToolCallDelta(0, "c2", "read_file", '{"path":"/etc"}'), STOP],
+        ["Sorry, I cannot.", STOP],
+        [STOP],
+    ],
+    ids=["another name", "prose", "nothing"],
+)
+def test_the_name_of_one_call_never_gets_the_arguments_of_another(second: Batch) -> None:
+    """A call whose name was delivered comes again under that name, or nothing of the second answer is let through."""
+    for first in (ToolCallDelta(0, "c1", "delete_file", '{"path":'), ToolCallDelta(0, "c1", "delete_file", "")):
+        with pytest.raises(DivergedError):
+            Repetition(delivered(first)).feed(second)

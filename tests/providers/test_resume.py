@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autonomousai import AutonomousAI, HTTPError, IncompleteStreamError, OpenAICompatible, TimeoutError  # noqa: A004
+from autonomousai import AutonomousAI, HTTPError, IncompleteStreamError, OpenAICompatible, StreamError, TimeoutError  # noqa: A004
 from autonomousai.testing import Close, Hang, Head, Reset, Script, ScriptedServer, Send, event
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -153,3 +153,24 @@ async def test_an_openai_compatible_server_can_resume_too() -> None:
         await provider.create_async_generator("m", HELLO).text()
 
     assert (text, "x-stream-resumable" in server.requests[-1].headers) == ("ab", False)
+
+
+@pytest.mark.parametrize("name", ["../../admin?x=1", "a/b", "", "x" * 200])
+async def test_an_id_that_is_none_is_not_followed(name: str) -> None:
+    """What would lead the client, and its key, to another address is not a stream's id."""
+    cut = Script(Head(headers={"X-Stream-Id": name}), Send(numbered("a")), Reset())
+    async with ScriptedServer(cut) as server, AutonomousAI(server.url, api_key="k") as provider:
+        with pytest.raises(IncompleteStreamError):
+            await provider.create_async_generator("llama", HELLO, stream=True).text()
+
+    assert len(server.requests) == 1
+
+
+async def test_events_that_had_come_already_are_not_taken_again() -> None:
+    """A server that resumes from the beginning does not get its words in twice."""
+    async with ScriptedServer(begun("Hel", then=Reset())) as server, AutonomousAI(server.url) as provider:
+        server.play(Script.body(numbered("Hel", "lo", end=True)), path=STREAM)
+        with pytest.raises(StreamError, match="had come already") as caught:
+            await provider.create_async_generator("llama", HELLO, stream=True).text()
+
+    assert caught.value.partial == "Hel"

@@ -77,7 +77,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         "usage and a reason on every chunk",
         sse(*[chunk({"content": content}, "stop", usage=USAGE) for content in "abc"]),
         ["a", "b", "c"],
-        STOP_COUNTED,
+        CUT,
     ),
     ("usage on every chunk", sse(text("a", usage={"prompt_tokens": 3}), text("b", usage=USAGE)), ["a", "b"], CUT),
     (
@@ -482,7 +482,7 @@ class TestState:
             ([text("a"), chunk(reason="stop", usage=USAGE)], True, True),
             ([text("a"), FINISH, chunk(usage=USAGE)], True, True),
             ([text("a", usage=USAGE), FINISH], False, True),
-            ([chunk({"content": "a"}, "stop", usage=USAGE)], False, True),
+            ([chunk({"content": "a"}, "stop", usage=USAGE)], False, False),
             ([text("a"), DONE], True, False),
             ([text("a"), {"error": "boom"}], False, False),
             ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, True),
@@ -617,3 +617,27 @@ class TestUnreadable:
         outcome = Outcome(b"event: error\ndata: %b\n\n" % self.SECRET.encode())
 
         assert 1 <= str(outcome.error).count("tell nobody that ") <= 200 // len("tell nobody that ")
+
+
+class TestReasonOnEveryChunk:
+    """Some servers name a finish reason in every chunk: it proves nothing there."""
+
+    def test_a_cut_among_such_chunks_is_a_cut(self) -> None:
+        """Text came after a reason: the next reason beside text ends nothing."""
+        stream = Outcome(sse(text("The "), chunk({"content": "whole "}, "stop"), chunk({"content": "ans"}, "stop")))
+
+        assert stream.error is not None
+        assert not stream.stream.ending
+
+    def test_such_an_answer_ends_with_done(self) -> None:
+        """[DONE] proves it, and the reason is told."""
+        stream = Outcome(sse(chunk({"content": "a"}, "stop"), chunk({"content": "b"}, "stop"), DONE))
+
+        assert stream.finish is not None
+        assert (stream.finish.reason, stream.finish.evidence) == ("stop", "done")
+
+    def test_nobody_hurries_after_a_reason_beside_text(self) -> None:
+        """The short grace is for a reason that came alone; beside text more may follow at its own pace."""
+        stream = Outcome(sse(chunk({"content": "a"}, "stop")))
+
+        assert (stream.stream.ending, stream.stream.is_proven) == (False, True)

@@ -21,6 +21,7 @@ class Delivered:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self.calls: dict[int, list[str]] = {}
+        self.names: dict[int, str] = {}
 
     def add(self, batch: Batch) -> None:
         """Note what was delivered."""
@@ -34,6 +35,8 @@ class Delivered:
                     self.deltas += 1
                 elif type(event) is ToolCallDelta:
                     self.calls.setdefault(event.index, []).append(event.arguments)
+                    if event.name:
+                        self.names.setdefault(event.index, event.name)
                     self.deltas += 1
 
     def __bool__(self) -> bool:
@@ -65,7 +68,9 @@ class Repetition:
         self._text = delivered.text if text is None else text
         self._reasoning = "" if continued else delivered.reasoning
         self._calls = {} if continued else {index: "".join(pieces) for index, pieces in delivered.calls.items()}
-        self._known = set(self._calls)
+        self._names = delivered.names
+        self._known = frozenset(self._calls)
+        self._missing = set(self._calls)  # calls of which nothing has come again yet
 
     def anew(self) -> Repetition:
         """The same from its beginning, for another try."""
@@ -85,16 +90,24 @@ class Repetition:
                 self._reasoning, rest = _swallow(self._reasoning, event.text)
                 new = Reasoning(rest) if rest else None
             elif type(event) is ToolCallDelta and event.index in self._known:
-                self._calls[event.index], rest = _swallow(self._calls[event.index], event.arguments)
-                # Its id and name were delivered; a second generation draws another id.
-                new = ToolCallDelta(event.index, None, None, rest) if rest else None
+                new = self._rest_of_call(event)
             else:
                 new = event
             if new is not None:
-                if self._text or self._reasoning or any(self._calls.values()):
+                if self._text or self._reasoning or self._missing or any(self._calls.values()):
                     raise DivergedError  # something new, or the end, before everything had come again
                 fresh.append(new)
         return fresh
+
+    def _rest_of_call(self, event: ToolCallDelta) -> ToolCallDelta | None:
+        """What of a known call is new. Its id was delivered, a second generation draws another; its name must be the same."""
+        name = self._names.get(event.index)
+        if name is not None and event.name and event.name != name:
+            raise DivergedError
+        self._missing.discard(event.index)
+        self._calls[event.index], rest = _swallow(self._calls[event.index], event.arguments)
+        new_name = event.name if name is None else None
+        return ToolCallDelta(event.index, None, new_name, rest) if rest or new_name else None
 
 
 def _swallow(expected: str, piece: str) -> tuple[str, str]:

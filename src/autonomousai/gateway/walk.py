@@ -197,14 +197,17 @@ class Walk:
         was giving broke at once, and that is what opened it.
         """
         before = self._delivered.deltas
+        failures: dict[str, int] = {}
         ways = await self._ways(cause)
         for patience in (0.0, _LONGEST_REST):
             resting: list[Way] = []
             for way in ways:
+                if failures.get(way.upstream.name, 0) >= self._retry.attempts:
+                    continue  # by whichever way: an upstream has so many tries
                 if not await self._admitted(way.upstream, patience):
                     resting.append(way)
                     continue
-                rest = self._by(way)
+                rest = self._by(way, failures)
                 try:
                     async for batch in rest:
                         yield batch
@@ -219,13 +222,12 @@ class Walk:
             ways = resting
         raise cause
 
-    async def _by(self, way: Way) -> AsyncGenerator[Batch]:
+    async def _by(self, way: Way, failures: dict[str, int]) -> AsyncGenerator[Batch]:
         """The rest by one way, whose upstream has admitted it; tried again as any request is. Its first batch is the splice."""
         before = self._delivered.deltas
         splice = Splice(len(self._delivered.text), self._report.upstream or "", way.upstream.name)
-        tries = 0
+        name = way.upstream.name
         while True:
-            tries += 1
             answer = self._attempt(way.upstream, way.ask, way.repetition.anew())
             spliced = False
             try:
@@ -238,7 +240,8 @@ class Walk:
             except ProviderError as error:
                 if self._delivered.deltas > before:
                     raise
-                delay = self._delay(way.upstream, error, judge(error), tries)
+                failures[name] = failures.get(name, 0) + 1
+                delay = self._delay(way.upstream, error, judge(error), failures[name])
                 if await self._wait(delay) is None:
                     raise
                 if not way.upstream.breaker.admit():

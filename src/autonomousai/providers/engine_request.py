@@ -38,6 +38,8 @@ def engine_messages(messages: Messages, system: str | None) -> Messages:
     and all that has to do with tools. ``name`` and the like do not reach a chat template, and are left out.
     """
     told = [{"role": _role(index, message), "content": _text(index, message)} for index, message in enumerate(messages)]
+    if told == [{"role": "assistant", "content": ""}]:
+        raise refusal("messages[0].content", "is empty, and there is nothing else to answer; send a message of the user")
     if len(told) > 1 and told[-1] == {"role": "assistant", "content": ""}:
         told.pop()  # nothing is begun; the engine would leave out the line that opens an answer
     if system and not any(message["role"] == "system" for message in told):

@@ -95,7 +95,7 @@ async def _ask_once(pool: HttpPool, exchange: Exchange, deadline: float) -> Asyn
     )
     line = Line(pool, exchange, response, deadline)
     try:
-        if response.status >= 300:
+        if not 200 <= response.status < 300:
             raise await _refusal(response, exchange.api_key)
         batches = read_answer(line)
         if not exchange.stream:
@@ -111,6 +111,10 @@ async def _ask_once(pool: HttpPool, exchange: Exchange, deadline: float) -> Asyn
 
 
 async def _refusal(response: HttpResponse, api_key: str | None) -> HTTPError:
+    if response.status < 200:
+        return HTTPError(
+            f"the server answered {response.status} where an answer should be; check base_url", status=response.status
+        )
     if response.status < 400:
         target = response.headers.get("Location", "another address")
         return HTTPError(

@@ -6,12 +6,13 @@ Knows bytes and stream ids; what the bytes say is told it from outside.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from ..config import Clocks
-from ..errors import HTTPError, ProviderError
+from ..errors import HTTPError, ProviderError, StreamError
 from ..retry import backoff
 from .http import HttpPool
 from .proxy import Proxy
@@ -29,6 +30,13 @@ _LONGEST_PAUSE = 3.0
 
 #: Seconds that telling the server may take when the caller leaves.
 _GOODBYE = 1.0
+
+
+#: What a stream's id may be made of.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+#: The number of the first event in what came.
+_FIRST_ID = re.compile(rb"(?:^|[\r\n])id: ?([0-9]{1,18})[\r\n]")
 
 
 class Target(Protocol):
@@ -60,7 +68,9 @@ class Line:
         self._failures = 0
         self._until = deadline
         stream_id = response.headers.get(STREAM_ID) if response.status < 300 else None
-        self._url = f"{target.streams_url}/{stream_id}" if stream_id and target.streams_url else None
+        named = stream_id is not None and _ID.fullmatch(stream_id)  # it becomes part of a URL that gets our key
+        self._url = f"{target.streams_url}/{stream_id}" if named and target.streams_url else None
+        self._resumed_after: int | None = None
 
     @property
     def is_resumable(self) -> bool:
@@ -69,7 +79,17 @@ class Line:
 
     async def read(self) -> bytes | None:
         """What has come, everything that is there at once; None at the body's end. The errors of `HttpResponse.chunks`."""
-        return await anext(self._chunks, None)
+        data = await anext(self._chunks, None)
+        if data is not None and self._resumed_after is not None and (first := _FIRST_ID.search(data)):
+            if int(first[1]) <= self._resumed_after:
+                raise StreamError(
+                    "the server resumed the stream with events that had come already; ask again, or use .partial",
+                    status=200,
+                    retryable=True,
+                    code="resumed_elsewhere",
+                )
+            self._resumed_after = None
+        return data
 
     def progress(self) -> None:
         """An event came; see `HttpResponse.progress`."""
@@ -115,6 +135,7 @@ class Line:
                 )
                 self._response, self._chunks = response, response.chunks()
                 if response.status == 200:
+                    self._resumed_after = int(last_event_id) if last_event_id.isdecimal() else None
                     response.progress()
                     return True
                 await self._hang_up()

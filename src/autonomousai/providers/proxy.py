@@ -52,6 +52,8 @@ def check_base_url(url: str) -> str:
     parts = _split(url, "base_url")
     if parts.scheme not in ("http", "https"):
         raise ConfigError(f"base_url {_bare(parts)!r} must begin with http:// or https://")
+    if parts.query or parts.fragment:
+        raise ConfigError(f"base_url {_bare(parts)!r} must end with its path: what comes after '?' or '#' would be lost")
     return url.rstrip("/")
 
 

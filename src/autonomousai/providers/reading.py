@@ -101,7 +101,7 @@ async def _read_on(line: Line, stream: AnswerStream) -> bytes | None:
             stream.reopen()
             return b""
     except (IncompleteStreamError, ClockError) as error:
-        if stream.ending:
+        if stream.is_proven:
             return None  # the finish reason had come: the answer is whole, however its connection ended
         # A network that is gone may leave the connection standing, silent: the idle clock tells, and nobody else does. One
         # that was replaced and is silent too is not the network's fault.

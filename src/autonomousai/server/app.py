@@ -260,6 +260,10 @@ def _wrong_method(method: str) -> StatusError:
     )
 
 
+#: What a caller means whose base URL has one /v1 too few or too many, or who knows an older or a newer API.
+_MEANT = ("/v1/chat/completions", "/v1/models")
+
+
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router says, in OpenAI's shape."""
     assert isinstance(error, HTTPException)
@@ -270,9 +274,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             if request.method == "OPTIONS"
             else _error(_wrong_method(request.method), allow)
         )
+    path = request.url.path[:200]
+    meant = next((known for known in _MEANT if path.endswith(known.removeprefix("/v1"))), None)
     return _error(
         StatusError(
-            f"there is nothing at {request.url.path[:200]!r}; GET / tells what there is",
+            f"there is nothing at {path!r}; " + (f"{meant} is here" if meant else "GET / tells what there is"),
             status=error.status_code,
             type="invalid_request_error",
             code="not_found",

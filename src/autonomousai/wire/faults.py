@@ -63,10 +63,10 @@ _HTML = re.compile(r"\s*<(?:!doctype\s|html|head|body|title|h1|p\b|center)", re.
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """*text* with ``***`` in the place of each of the *secrets* (of four characters or more, or the text would be gone with
-    them), and of all that looks like a credential."""
+    """*text* with ``***`` in the place of each of the *secrets* (of eight characters or more: shorter ones are words of
+    the text), and of all that looks like a credential."""
     for secret in secrets:
-        if len(secret) >= 4:
+        if len(secret) >= 8:
             text = text.replace(secret, "***")
     for pattern, rest in _CREDENTIALS:
         text = pattern.sub(rest, text)
@@ -287,6 +287,8 @@ def _is_error(obj: dict[str, Any], event: str) -> bool:
         return True
     if "choices" in obj:
         return False
+    if obj.get("error") == {} and "object" not in obj:
+        return True  # it says nothing of the error, but it is nothing else
     failed = any(isinstance(code := obj.get(key), int) and code >= 400 for key in ("code", "status", "status_code"))
     return bool(obj.get("errors") or obj.get("detail")) or (failed and isinstance(obj.get("message"), str))
 

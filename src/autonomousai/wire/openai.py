@@ -43,6 +43,8 @@ class AnswerStream:
         "_model",
         "_places",
         "_reason",
+        "_reason_ended",
+        "_reason_is_doubtful",
         "_spoke",
         "_sse",
         "_started",
@@ -68,6 +70,8 @@ class AnswerStream:
         self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
         # What proves the end, in this order.
         self._reason: str | None = None
+        self._reason_ended = False  # it came in a chunk that said nothing else, and nothing was said since
+        self._reason_is_doubtful = False  # text followed one: this server names one in every chunk
         self._done = False
         self._usage_came_last = False
         # The short roads: a chunk by which the answer only goes on need not pass `_take`, and runs of chunks that differ in
@@ -78,7 +82,7 @@ class AnswerStream:
 
     @property
     def ending(self) -> bool:
-        return self._reason is not None
+        return self._reason_ended
 
     @property
     def last_event_id(self) -> str:
@@ -88,7 +92,7 @@ class AnswerStream:
     @property
     def is_proven(self) -> bool:
         """Whether `finish` would succeed now."""
-        return self.failure is None and (self._reason is not None or self._done or self._usage_came_last)
+        return self.failure is None and (self._reason_counts or self._done or self._usage_came_last)
 
     def reopen(self) -> None:
         """The stream goes on over another connection, with the event after the last whole one."""
@@ -120,7 +124,7 @@ class AnswerStream:
         if self.failure is not None:
             raise self.failure
         evidence: Evidence
-        if self._reason is not None:
+        if self._reason_counts:
             evidence = "finish_reason"
         elif self._done:
             evidence = "done"
@@ -261,7 +265,7 @@ class AnswerStream:
         if not self._started or reason or not choices:
             self._model = chunk.model or self._model  # who begins, and who ends; in between, not every chunk comes here
         self._usage = chunk.usage or self._usage
-        self._reason = reason or self._reason
+        self._weigh(reason, silent=len(batch) == before)
         self.extension = chunk.x_autonomousai or self.extension
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
@@ -269,6 +273,19 @@ class AnswerStream:
         if choices or self._model is not None or self._reason is not None:
             self._begin(batch)
         self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._half
+
+    @property
+    def _reason_counts(self) -> bool:
+        return self._reason is not None and (self._reason_ended or not self._reason_is_doubtful)
+
+    def _weigh(self, reason: str | None, *, silent: bool) -> None:
+        """What a chunk's *reason* proves. Beside text it may stand in every chunk; text after it shows that it ended none."""
+        if not silent:
+            self._reason_is_doubtful = self._reason_is_doubtful or self._reason is not None
+            self._reason_ended = False
+        elif reason:
+            self._reason_ended = True
+        self._reason = reason or self._reason
 
     def _begin(self, batch: Batch) -> None:
         """The answer has begun, if it had not. At its end, what was held back is said."""
