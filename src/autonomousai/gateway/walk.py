@@ -174,7 +174,11 @@ class Walk:
         """Seconds before the same upstream is asked again, or None where the next one is better."""
         last = upstream is self._route[-1]
         again = verdict is Verdict.AGAIN or (verdict is Verdict.SILENT and last)
-        if not again or tries >= self._retry.attempts or not upstream.budget.spend():
+        if not again or tries >= self._retry.attempts:
+            return None
+        # The budget keeps an outage from being multiplied; an answer that can be had again exactly is worth its tries.
+        exact = upstream is self._author and upstream.provider.repeats
+        if not exact and not upstream.budget.spend():
             return None
         asked = error.retry_after if isinstance(error, HTTPError) else None
         if asked is not None and asked > _PATIENCE and not last:
@@ -294,7 +298,8 @@ class Walk:
         question = self._question
         limit = question.fields.get("max_tokens")
         if isinstance(limit, int):
-            question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas))
+            # The rest of the last word is generated once more, and swallowed.
+            question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas + bool(rest)))
 
         def ask(upstream: Upstream, seconds: float) -> AsyncResult:
             return upstream.provider.create_continuation(
