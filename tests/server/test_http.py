@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 
@@ -295,3 +296,34 @@ def test_the_names_of_uvicorn_that_we_rely_on_are_there():
     assert {"http", "ws", "lifespan", "log_config", "server_header", "date_header"} <= set(
         inspect.signature(uvicorn.Config).parameters
     )
+
+
+@pytest.mark.parametrize("trailer", [b"a: b\r\n" * 40_000, b"a: " + b"b" * 200_000], ids=["many", "one without an end"])
+async def test_trailers_are_bounded(port, trailer):
+    """Headers after a chunked body are of no use here: they are dropped, and too many of them end the request."""
+    head = request("POST", CHAT, host="localhost", transfer_encoding="chunked", content_type="application/json")
+    async with Connection(port) as connection:
+        await connection.send(head + b"2\r\n{}\r\n0\r\n")
+        with contextlib.suppress(ConnectionError):  # refused before all was sent
+            for start in range(0, len(trailer), 20_000):
+                await connection.send(trailer[start : start + 20_000])
+        answer = await connection.answer()
+
+    assert answer.told == (431, "headers_too_large")
+
+
+async def test_trailers_change_nothing_of_the_head(serve, provider):
+    """A key that comes after the body opens no door, and adds no header."""
+    port = (await serve(api_keys=["the-key"])).port
+    head = request("POST", CHAT, host="localhost", transfer_encoding="chunked", content_type="application/json")
+    answer = await ask(port, head + b"2\r\n{}\r\n0\r\nauthorization: Bearer the-key\r\n\r\n")
+
+    assert answer.status == 401
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "HTTP/2.0"])
+async def test_the_wish_for_another_protocol_is_ignored(port, protocol):
+    """`curl --http2` and others wish for it in passing: the request is answered as if they had not, body and all."""
+    answer = await ask(port, request("POST", CHAT, HELLO, connection="Upgrade, HTTP2-Settings", Upgrade=protocol))
+
+    assert answer.status == 200

@@ -13,6 +13,7 @@ Names of uvicorn that are relied on, beside the public `uvicorn.Config` (a test 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from http import HTTPStatus
 from typing import Any, Final
@@ -126,6 +127,18 @@ class HeadFirst(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
 
+_UPGRADE = re.compile(rb"(\r?\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """The bytes of a head with its wish for another protocol renamed. We speak no other, and may ignore it; but the parser ends
+    a request where it finds one, and its body would be lost (curl --http2 and others send ``Upgrade: h2c``)."""
+    if b"pgrade" not in data and b"PGRADE" not in data:
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(rb"\1x-upgrade", head) + end + rest
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Its one timer runs only while a request has begun to arrive and is not whole yet."""
 
@@ -138,6 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._partial_head = False
         self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
+        self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
         self._lingering = False
 
@@ -162,10 +176,13 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._whole = False
         self._bytes += len(data)
-        super().data_received(data)
+        self._trailer += len(data)
+        super().data_received(data if self._in_body else without_upgrade(data))
         if self._lingering or self.transport.is_closing():
             return
-        if self._in_body:
+        if self._in_body and self._trailer > MAX_HEAD:
+            self._refuse(431)
+        elif self._in_body:
             self._await_body()
         elif self._partial_head or not self._whole:
             self._await_head()
@@ -220,6 +237,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._partial_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # trailers are of no use to us, and must not change what the head said
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._trailer = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         self._partial_head = False
         # What came with the end of the head may be a body; only a read that is too large for a head is looked at closely.
@@ -230,7 +255,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refusal = _refusals(431)
             raise _RefusedError
         self._in_body = True
-        self._bytes = 0
+        self._bytes = self._trailer = 0
         self._stop_timer()
         super().on_headers_complete()
 
