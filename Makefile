@@ -24,7 +24,7 @@ help: ## list the commands
 
 chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; PROMPT="…" asks something else
 	@$(BIN)/autonomousai pull > /dev/null
-	@$(BIN)/autonomousai chat "$$PROMPT"
+	@$(BIN)/autonomousai chat --temperature 0 "$$PROMPT"
 
 test: $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null

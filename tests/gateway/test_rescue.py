@@ -138,6 +138,17 @@ async def test_a_continuation_goes_on_from_the_last_whole_word() -> None:
     assert [Splice(13, "u0", "u0")] == result.report.splices
 
 
+async def test_a_continuation_may_be_as_long_as_what_is_missing() -> None:
+    """The pieces of the broken word are generated once more, and do not count twice against the caller's bound."""
+    cut = (Started("m"), "The", " sky", " is", " bl", "u", IncompleteStreamError())
+    provider = Continuing(cut, answer(" red."), answer("ish."))
+
+    text, error, _ = await read(gateway(provider), max_tokens=8)
+
+    assert (text, error, provider.continued) == ("The sky is bluish.", None, ["The sky is", "The sky is blu"])
+    assert [8, 5, 3] == [call.kwargs["max_tokens"] for call in provider.calls]
+
+
 async def test_a_continuation_may_come_from_the_next_upstream() -> None:
     """The first cannot continue: the second does, and is named as the one that answered."""
     text, error, result = await read(gateway(ScriptedProvider(CUT), Continuing(answer(" is", " blue", "."), name="other")))

@@ -3,6 +3,8 @@ does not repeat the first byte for byte, it is `DivergedError`."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from ..events import Batch, Event, Reasoning, ToolCallDelta
 
 #: Characters at the end of a text in which the last whole word is looked for.
@@ -19,6 +21,8 @@ class Delivered:
     def __init__(self) -> None:
         self.deltas = 0
         self._texts: list[str] = []
+        self._ends: list[int] = []  # of the texts, in characters from the beginning
+        self._length = 0
         self._reasoning: list[str] = []
         self.calls: dict[int, list[str]] = {}
         self.names: dict[int, str] = {}
@@ -27,6 +31,9 @@ class Delivered:
         """Note what was delivered."""
         texts = [event for event in batch if type(event) is str]
         self._texts += texts
+        for text in texts:
+            self._length += len(text)
+            self._ends.append(self._length)
         self.deltas += len(texts)
         if len(texts) < len(batch):
             for event in batch:
@@ -48,6 +55,10 @@ class Delivered:
         if len(self._texts) > 1:
             self._texts = ["".join(self._texts)]
         return self._texts[0] if self._texts else ""
+
+    def deltas_after(self, offset: int) -> int:
+        """How many deltas of text reach beyond that many characters."""
+        return len(self._ends) - bisect_right(self._ends, offset)
 
     @property
     def reasoning(self) -> str:

@@ -299,7 +299,8 @@ class Walk:
         limit = question.fields.get("max_tokens")
         if isinstance(limit, int):
             # The rest of the last word is generated once more, and swallowed.
-            question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas + bool(rest)))
+            again = self._delivered.deltas_after(len(kept)) if rest else 0
+            question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas + again))
 
         def ask(upstream: Upstream, seconds: float) -> AsyncResult:
             return upstream.provider.create_continuation(
