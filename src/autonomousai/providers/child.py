@@ -71,6 +71,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the working directory is no place to import from
+            "-u",  # the last words of one that is killed must not be lost in a buffer
             *("-X", "faulthandler"),
             *("-m", "autonomousai.providers.engine"),
             stdin=PIPE,
