@@ -161,11 +161,6 @@ class Config(msgspec.Struct, frozen=True):
         for name, model in self.models.items():
             _check_model(name, model, self.upstreams)
         _check_names(self.models)
-        if not self.served():
-            first = next(iter(self.upstreams), "NAME")
-            raise ConfigError(
-                f'models: none has a route, so that nothing would be served; write [models.llama] and route = ["{first}"]'
-            )
 
     def served(self) -> dict[str, ModelConfig]:
         """Every model that has a route, with all its aliases: the five first, then the others as they were written.
