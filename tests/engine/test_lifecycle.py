@@ -77,7 +77,7 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     return StandIn(tmp_path)
 
 
@@ -243,7 +243,8 @@ async def test_an_engine_that_takes_too_long_is_stopped(stand_in: StandIn, monke
     with pytest.raises(ConfigError, match=r"not loaded within 0\.3 s"):
         await stand_in.engine().start()
 
-    assert [False] == [is_there(pid) for pid in stand_in.starts]
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 async def test_the_log_is_bounded(stand_in: StandIn) -> None:
@@ -377,6 +378,15 @@ def owner(stand_in: StandIn, leave: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def last_words(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it said until its end, which must come."""
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize(
     "leave",
     [
@@ -395,6 +405,39 @@ def test_an_event_loop_takes_its_engine_along(leave: str, stand_in: StandIn) -> 
     said, complaints = owner(stand_in, leave + AND_NOBODY_IS_LEFT).communicate()
 
     assert ([*map(str, stand_in.starts), "stopped"], "") == (said.split(), complaints)
+
+
+def test_an_event_loop_that_ends_while_its_engine_starts_takes_it_along(stand_in: StandIn) -> None:
+    """At whichever step of that: nobody waits for ever, and there is no warning and no zombie."""
+    leave = """
+async def begin(steps):
+    beginning = asyncio.create_task(engine.start())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+for steps in range(10):
+    asyncio.run(begin(steps))
+"""
+    said, complaints = last_words(owner(stand_in, leave + AND_NOBODY_IS_LEFT))
+
+    assert ("stopped\n", "") == (said, complaints)
+
+
+def test_an_event_loop_that_ends_as_its_engine_dies_buries_it(stand_in: StandIn) -> None:
+    """At whichever step of that."""
+    leave = """
+async def die(steps):
+    await engine.start()
+    os.kill(engine.pid, 9)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+for steps in range(4):
+    asyncio.run(die(steps))
+"""
+    said, complaints = last_words(owner(stand_in, leave + AND_NOBODY_IS_LEFT))
+
+    assert ("stopped", "") == (said.split()[-1], complaints)
 
 
 def test_a_process_that_just_ends_takes_its_engine_along(stand_in: StandIn) -> None:

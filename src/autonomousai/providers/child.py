@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
+from subprocess import PIPE
 from typing import Final
 
 import msgspec
@@ -21,8 +23,8 @@ _FAREWELL: Final = 3
 #: Lines of the log in an error's message.
 _QUOTED: Final = 10
 
-#: The control tokens of a large vocabulary are on one line.
-_LINE: Final = 1 << 24
+#: Bytes that are read at once: more than a pipe holds.
+_PIPE: Final = 1 << 20
 
 
 class Log:
@@ -53,13 +55,27 @@ class Log:
 
 
 class Child:
-    """A child whose socket answers. ``control``: the texts that its tokenizer takes for control tokens."""
+    """A child whose socket answers. ``control``: the texts that its tokenizer takes for control tokens.
 
-    def __init__(self, process: Process, logging: asyncio.Task[None], control: list[str]) -> None:
+    Its end is the end of its stdout, which nobody else holds. asyncio's own subprocesses are not used: a loop that ends while
+    it makes one waits for ever, and one that ends while the process does warns of pipes that nobody can close any more.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Log) -> None:
         self.pid = process.pid
-        self.control = control
+        self.control: list[str] = []
         self._process = process
-        self._logging = logging
+        self._log = log
+        self._said = bytearray()  # on stdout
+        self._has_spoken = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._out, self._err = process.stdout.fileno(), process.stderr.fileno()
+        for pipe, hear in ((self._out, self._on_word), (self._err, self._on_log)):
+            os.set_blocking(pipe, False)
+            self._loop.add_reader(pipe, hear)
 
     @classmethod
     async def start(cls, settings: Settings, log: Log) -> Child:
@@ -68,19 +84,7 @@ class Child:
         Only there are these quoted to callers: later they may hold something of another caller's request.
         """
         before = log.written
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # the working directory is no place to import from
-            "-u",  # the last words of one that is killed must not be lost in a buffer
-            *("-X", "faulthandler"),
-            *("-m", "autonomousai.providers.engine"),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            limit=_LINE,
-            start_new_session=True,  # Ctrl-C in the terminal is for its owner, who may have an answer to finish
-        )
-        child = cls(process, asyncio.create_task(_read_log(process, log)), [])
+        child = cls(_spawn(), log)
         try:
             ready = await child._first_word(settings)
         except BaseException:
@@ -93,58 +97,85 @@ class Child:
         return child
 
     async def _first_word(self, settings: Settings) -> Ready:
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin = self._process.stdin
         assert stdin is not None
-        assert stdout is not None
+        with contextlib.suppress(ConnectionError):
+            stdin.write(msgspec.json.encode(settings) + b"\n")  # far less than a pipe holds
         try:
             async with asyncio.timeout(_PATIENCE):
-                stdin.write(msgspec.json.encode(settings) + b"\n")
-                with contextlib.suppress(ConnectionError):
-                    await stdin.drain()
-                line = await stdout.readline()
+                await self._has_spoken.wait()
         except TimeoutError:
             return Ready(error=f"the weights were not loaded within {_PATIENCE} s")
-        if not line:
-            return Ready(error=f"the process {describe(await self._process.wait())} while it loaded the weights")
-        return msgspec.json.decode(line, type=Ready)
+        if not self._said.endswith(b"\n"):
+            return Ready(error=f"the process {await self.wait()} while it loaded the weights")
+        return msgspec.json.decode(self._said, type=Ready)
 
     async def wait(self) -> str:
         """Wait for its end, and tell it."""
-        status = await self._process.wait()
-        await self._close()
-        return describe(status)
+        await self._gone.wait()
+        return describe(self._process.returncode)
 
     async def stop(self) -> None:
-        """End it, and wait until it is gone."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            try:
-                async with asyncio.timeout(_FAREWELL):
-                    await self._process.wait()
-            except TimeoutError:
-                pass
-            finally:
-                if self._process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        self._process.kill()
-            await self._process.wait()
-        await self._close()
+        """End it, and wait until it is gone; who cancels that makes it quick."""
+        if self._gone.is_set():
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await self._gone.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._bury()
 
-    async def _close(self) -> None:
-        """Its last words, and then its pipes: what is open when the loop ends would be warned of."""
-        await self._logging
-        stdin = self._process.stdin
-        assert stdin is not None
-        stdin.close()
-        with contextlib.suppress(ConnectionError):
-            await stdin.wait_closed()
+    def _on_word(self) -> None:
+        if data := _read(self._out):
+            self._said += data
+            if data.endswith(b"\n"):
+                self._has_spoken.set()
+        elif data is not None:
+            self._bury()
+
+    def _on_log(self) -> None:
+        if data := _read(self._err):
+            self._log.add(data)
+        elif data is not None:
+            self._loop.remove_reader(self._err)
+
+    def _bury(self) -> None:
+        """Its last words, and then its pipes. One that closed its stdout is dying, and any other one is told to."""
+        if self._gone.is_set():
+            return
+        for pipe in (self._out, self._err):
+            self._loop.remove_reader(pipe)
+        self._process.kill()
+        self._process.wait()
+        self._log.add(_read(self._err) or b"")
+        for file in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert file is not None
+            file.close()
+        self._has_spoken.set()
+        self._gone.set()
 
 
-async def _read_log(process: Process, log: Log) -> None:
-    assert process.stderr is not None
-    while data := await process.stderr.read(1 << 16):
-        log.add(data)
+def _spawn() -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-P",  # the working directory is no place to import from
+        "-u",  # the last words of one that is killed must not be lost in a buffer
+        *("-X", "faulthandler"),
+        *("-m", "autonomousai.providers.engine"),
+    ]
+    # In a session of its own: Ctrl-C in the terminal is for its owner, who may have an answer to finish.
+    return subprocess.Popen(command, bufsize=0, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
+
+
+def _read(pipe: int) -> bytes | None:
+    """What is in a pipe, everything at once; nothing at its end, and None where there is nothing now."""
+    try:
+        return os.read(pipe, _PIPE)
+    except BlockingIOError:
+        return None
 
 
 def describe(status: int) -> str:

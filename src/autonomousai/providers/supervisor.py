@@ -62,9 +62,12 @@ class Supervisor:
             yield
         finally:
             keeping.cancel()
-            await asyncio.wait([keeping])
-            self._enter("stopped")
-            shutil.rmtree(self._directory, ignore_errors=True)
+            try:
+                await asyncio.wait([keeping])
+            finally:
+                keeping.cancel()  # who cannot wait makes it quick
+                self._enter("stopped")
+                shutil.rmtree(self._directory, ignore_errors=True)
 
     async def ready(self) -> None:
         """Wait until the engine answers. Raises `ConfigError` or `ConnectError` that says why it does not and will not."""
