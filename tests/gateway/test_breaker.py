@@ -120,6 +120,20 @@ def test_stragglers_do_not_open_it_again(clock: HandClock) -> None:
     assert breaker.wait() == 1
 
 
+def test_answers_that_break_together_are_one_failure(clock: HandClock) -> None:
+    """One death breaks all that were being answered; what opens it is that the next ones fail too, or break later."""
+    breaker = Breaker(failures=3, cooldown=4, time=clock)
+    for _ in range(20):
+        breaker.failure(halfway=True)
+    states = [breaker.state]
+    for _ in range(2):
+        clock.now += 1
+        breaker.failure(halfway=True)
+        states.append(breaker.state)
+
+    assert ["closed", "closed", "open"] == states
+
+
 def test_the_budget_is_a_share_of_the_requests() -> None:
     """The reserve can be spent; after that every fifth request earns one retry."""
     budget = RetryBudget(share=0.2, reserve=2)

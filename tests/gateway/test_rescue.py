@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.config import RescueConfig, RetryConfig
+from autonomousai.config import BreakerConfig, RescueConfig, RetryConfig
 from autonomousai.errors import (
     HTTPError,
     IncompleteStreamError,
@@ -50,8 +50,10 @@ class Continuing(ScriptedProvider):
         return self.create_async_generator(model, messages, proxy=proxy, stream=True, **kwargs)
 
 
-def gateway(*providers: ScriptedProvider, exact_tokens: int = 512, attempts: int = 1) -> Gateway:
-    upstreams = [Upstream(f"u{number}", provider) for number, provider in enumerate(providers)]
+def gateway(
+    *providers: ScriptedProvider, exact_tokens: int = 512, attempts: int = 1, breaker: BreakerConfig | None = None
+) -> Gateway:
+    upstreams = [Upstream(f"u{number}", provider, breaker=breaker) for number, provider in enumerate(providers)]
     return Gateway(
         upstreams,
         {"llama": [upstream.name for upstream in upstreams]},
@@ -234,6 +236,72 @@ async def test_an_engine_that_comes_back_late_is_waited_for() -> None:
     text, error, _ = await read(gateway(engine, attempts=3))
 
     assert (text, error) == (WORDS, None)
+
+
+async def test_an_exact_rescue_is_tried_as_long_as_there_is_time() -> None:
+    """However often its upstream dies over it, nothing else takes its place: what comes is what would have come."""
+
+    class Both(Continuing):
+        repeats = True
+
+    killed = [*WHOLE[:2], IncompleteStreamError()]
+    engine = Both(CUT, *[killed] * 8, answer(*WHOLE))
+
+    text, error, _ = await read(gateway(engine))
+
+    assert (text, error, engine.continued) == (WORDS, None, [])
+
+
+async def test_an_exact_rescue_waits_for_its_upstreams_breaker() -> None:
+    """The breaker opens again and again while it is tried: that is waited for too, and not given up, or continued."""
+
+    class Both(Continuing):
+        repeats = True
+
+    down = (HTTPError("still down", retryable=True),)
+    engine = Both(CUT, *[down] * 4, answer(*WHOLE))
+    made = gateway(engine, breaker=BreakerConfig(failures=1, cooldown=0.01))
+
+    text, error, _ = await read(made)
+
+    assert (text, error, engine.continued) == (WORDS, None, [])
+
+
+async def test_an_engine_that_has_given_itself_up_is_left() -> None:
+    """It says that trying again is useless: the next way is taken, and its own continuation is none."""
+
+    class Both(Continuing):
+        repeats = True
+
+    engine = Both(CUT, (HTTPError("crashed too often", retryable=False),), answer("never"))
+
+    text, error, _ = await read(gateway(engine, ScriptedProvider(answer("The sky", " is blue", "."))))
+
+    assert (text, error, len(engine.calls), engine.continued) == (WORDS, None, 2, [])
+
+
+async def test_a_busy_engine_is_waited_for_once_an_answer_has_begun() -> None:
+    """A queue that sends others away does not cost a caller what they were promised with the first word."""
+    busy = StatusError("busy", status=503, retry_after=0, code="engine_busy")
+    engine = Repeating(CUT, (busy,), (busy,), answer(*WHOLE))
+
+    text, error, _ = await read(gateway(engine))
+
+    assert (text, error) == (WORDS, None)
+
+
+async def test_what_was_continued_is_not_asked_for_again() -> None:
+    """Nobody would repeat it: after a second break it is continued once more, without another try."""
+
+    class Both(Continuing):
+        repeats = True
+
+    continued = (Started("m"), " is", " bl", IncompleteStreamError())
+    engine = Both(CUT, answer("A sky"), continued, answer(" blue", "."))
+
+    text, error, _ = await read(gateway(engine))
+
+    assert (text, error, len(engine.calls), engine.continued) == (WORDS, None, 4, ["The sky", "The sky is"])
 
 
 async def test_a_rejection_in_mid_answer_is_part_of_the_answer() -> None:

@@ -187,10 +187,7 @@ class Soak:
         self.completed += 1
         self.outcomes["whole"] += 1
         if text != self.right[number]:
-            # An engine that is killed again while it repeats an answer may be asked to continue it instead. That is declared.
-            self.outcomes["of them continued"] += 1
-            if not text.startswith(self.right[number][:3]):
-                self.wrong.append(f"{PROMPTS[number]!r} was answered {text!r}, not {self.right[number]!r}")
+            self.wrong.append(f"{PROMPTS[number]!r} was answered {text!r}, not {self.right[number]!r}")
 
     async def note_error(self, error: HTTPError) -> None:
         """Over a good network nobody is told anything but when to come back, and nothing that was begun is lost."""
@@ -316,7 +313,6 @@ async def test_everything_returns_to_where_it_was(tmp_path: Path, record_propert
     record_property("load", ", ".join(f"{count} {name}" for name, count in sorted(soak.outcomes.items())) + f" in {SECONDS} s")
     record_property("memory", f"{memory / 1e6:.0f} MB before, {grown / 1e6:+.1f} MB after")
     assert not soak.wrong, "\n".join(soak.wrong)
-    assert soak.outcomes["of them continued"] <= 0.05 * soak.outcomes["whole"]
     assert before == after
     assert grown < GROWTH
     assert 0 == counters['autonomousai_engine_requests_deferred{upstream="embedded"}']

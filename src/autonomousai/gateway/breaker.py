@@ -12,6 +12,9 @@ State = Literal["closed", "open", "probing"]
 _WINDOW = 20
 _LONGEST_COOLDOWN = 60.0
 
+#: Seconds within which answers that break half-way are taken to have broken together, for one cause.
+_TOGETHER = 1.0
+
 
 class Breaker:
     """One upstream's breaker. It opens after ``failures`` in a row, or when half of the last 20 outcomes failed; after the
@@ -25,6 +28,7 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self._probe_at = 0.0
+        self._failed_at = -_TOGETHER
 
     def admit(self) -> bool:
         """Whether a request may try the upstream now. Who was admitted reports `success`, `failure` or `abandon`."""
@@ -46,11 +50,17 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes.append(True)
 
-    def failure(self) -> None:
-        """The upstream failed, through no fault of the caller's."""
+    def failure(self, *, halfway: bool = False) -> None:
+        """The upstream failed, through no fault of the caller's. *halfway*: after it had begun to answer. All that it was
+        answering breaks at once when it dies, and that is one failure: whether it comes back, the next requests will tell."""
+        now = self._time()
+        together = halfway and now - self._failed_at < _TOGETHER
+        self._failed_at = now
         if self.state == "probing":
             self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
             self._open()
+            return
+        if together:
             return
         self._in_a_row += 1
         self._outcomes.append(False)

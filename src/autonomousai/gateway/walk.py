@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..config import RescueConfig, RetryConfig
@@ -67,6 +68,8 @@ class Way(NamedTuple):
     upstream: Upstream
     ask: Callable[[Upstream, float], AsyncResult]
     repetition: Repetition
+    #: Whether it brings what would have come: then it is tried as long as there is time.
+    exact: bool = False
 
 
 class Walk:
@@ -170,17 +173,19 @@ class Walk:
         """A prompt that was too long elsewhere goes on only where more fits, or where nobody knows."""
         return not self._longer_than or upstream.context is None or upstream.context > self._longer_than
 
-    def _delay(self, upstream: Upstream, error: ProviderError, verdict: Verdict, tries: int) -> float | None:
-        """Seconds before the same upstream is asked again, or None where the next one is better."""
+    def _delay(
+        self, upstream: Upstream, error: ProviderError, verdict: Verdict, tries: int, *, exact: bool = False
+    ) -> float | None:
+        """Seconds before the same upstream is asked again, or None where the next one is better. *exact*: for an answer that
+        can be had again exactly, which is worth every try: it ends when the time is over, or the upstream gives itself up."""
         last = upstream is self._route[-1]
-        again = verdict is Verdict.AGAIN or (verdict is Verdict.SILENT and last)
-        if not again or tries >= self._retry.attempts:
-            return None
-        # The budget keeps an outage from being multiplied; an answer that can be had again exactly is worth its tries.
-        exact = upstream is self._author and upstream.provider.repeats
-        if not exact and not upstream.budget.spend():
-            return None
         asked = error.retry_after if isinstance(error, HTTPError) else None
+        again = verdict is Verdict.AGAIN or (verdict is Verdict.SILENT and last) or (exact and asked is not None)
+        if not again:
+            return None
+        # The budget keeps an outage from being multiplied.
+        if not exact and (tries >= self._retry.attempts or not upstream.budget.spend()):
+            return None
         if asked is not None and asked > _PATIENCE and not last:
             return None
         return backoff(tries, base=self._retry.backoff, retry_after=asked)
@@ -197,21 +202,23 @@ class Walk:
     async def _rest(self, cause: ProviderError) -> AsyncGenerator[Batch]:
         """What is still missing, by the first way that brings it. Raises *cause* where none does.
 
-        An upstream whose breaker is open is passed over while there are others, and waited for at last: all the answers that it
-        was giving broke at once, and that is what opened it.
+        An upstream whose breaker is open is passed over, with all its ways, while there are others, and waited for at last; for
+        what it alone can bring exactly, as long as there is time.
         """
         before = self._delivered.deltas
         failures: dict[str, int] = {}
         ways = await self._ways(cause)
-        for patience in (0.0, _LONGEST_REST):
+        for is_last_round in (False, True):
             resting: list[Way] = []
             for way in ways:
-                if failures.get(way.upstream.name, 0) >= self._retry.attempts:
+                if not way.exact and failures.get(way.upstream.name, 0) >= self._retry.attempts:
                     continue  # by whichever way: an upstream has so many tries
-                if not await self._admitted(way.upstream, patience):
+                rests = any(way.upstream is other.upstream for other in resting)
+                patience = (self._total if way.exact else _LONGEST_REST) if is_last_round else 0.0
+                if rests or not await self._admitted(way.upstream, patience):
                     resting.append(way)
                     continue
-                rest = self._by(way, failures)
+                rest = self._by(way, failures, patience)
                 try:
                     async for batch in rest:
                         yield batch
@@ -226,7 +233,7 @@ class Walk:
             ways = resting
         raise cause
 
-    async def _by(self, way: Way, failures: dict[str, int]) -> AsyncGenerator[Batch]:
+    async def _by(self, way: Way, failures: dict[str, int], patience: float) -> AsyncGenerator[Batch]:
         """The rest by one way, whose upstream has admitted it; tried again as any request is. Its first batch is the splice."""
         before = self._delivered.deltas
         splice = Splice(len(self._delivered.text), self._report.upstream or "", way.upstream.name)
@@ -239,16 +246,18 @@ class Walk:
                     if not spliced:
                         spliced = True
                         self._report.splices.append(splice)
+                        if not way.exact:
+                            self._author = None
                     yield batch
                 return
             except ProviderError as error:
                 if self._delivered.deltas > before:
                     raise
                 failures[name] = failures.get(name, 0) + 1
-                delay = self._delay(way.upstream, error, judge(error), failures[name])
+                delay = self._delay(way.upstream, error, judge(error), failures[name], exact=way.exact)
                 if await self._wait(delay) is None:
                     raise
-                if not way.upstream.breaker.admit():
+                if not await self._admitted(way.upstream, patience):
                     raise _RestingError from error
             finally:
                 await answer.aclose()
@@ -272,7 +281,7 @@ class Walk:
         heard = [upstream for upstream in self._route if upstream.name != silent]
         again: list[Way] = []
         if author is not None and author.provider.repeats:
-            again = [Way(author, self._seeded.ask, Repetition(delivered))]
+            again = [Way(author, self._seeded.ask, Repetition(delivered), exact=True)]
         ways = list(again) if delivered.deltas <= self._rescue.exact_tokens else []
         if self._question.is_prose and not delivered.calls and delivered.text:
             for upstream in heard or self._route:
@@ -349,7 +358,8 @@ class Walk:
             trial.settle("diverged", 200, upstream.breaker.success)
             raise
         except ProviderError as error:
-            trial.settle(*describe(error), upstream.breaker.failure if is_upstreams_fault(error) else upstream.breaker.success)
+            failure = partial(upstream.breaker.failure, halfway=generated > 0)
+            trial.settle(*describe(error), failure if is_upstreams_fault(error) else upstream.breaker.success)
             raise
         finally:
             self._spent += generated
