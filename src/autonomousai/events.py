@@ -134,10 +134,12 @@ class Splice(msgspec.Struct, frozen=True, gc=False, rename={"source": "from", "t
 class Report(msgspec.Struct, gc=False):
     """How an answer came about: filled by a gateway while it answers, and complete with the `FinishReason` or the error.
 
-    ``seed``: what an upstream that repeats itself was asked with, where it was drawn for it.
+    ``seed``: what an upstream that repeats itself was asked with, where it was drawn for it. ``repeated``: pieces that had been
+    generated without being part of the text, when the last splice was made.
     """
 
     upstream: str | None = None
     attempts: list[Attempt] = []
     splices: list[Splice] = []
     seed: int | None = None
+    repeated: int = 0

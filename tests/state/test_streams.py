@@ -476,6 +476,26 @@ async def test_one_server_dies_after_another(place: Place, hub: Hub) -> None:
     assert ["server_lost", "server_lost", "ok"] == [each["outcome"] for each in account["attempts"]]
 
 
+@SHARED
+async def test_what_dead_servers_generated_is_counted(place: Place, hub: Hub) -> None:
+    """One piece, then that piece again and another, then the whole: all of them were generated, and so they are used."""
+    scripts = (until(1), until(2), answer(*WORDS, usage=Usage(1, len(WORDS), 1 + len(WORDS))))
+    servers = [
+        await hub(store, gateway(script)[0])
+        for store, script in zip((place.store, place.other, place.store), scripts, strict=True)
+    ]
+    stream = await begin(servers[0])
+    await up_to(servers[0], stream, 2)
+    await place.pass_time(LEASE_S * 1.1)
+    await up_to(servers[1], await find(servers[1], stream.id), 3)
+    await place.pass_time(LEASE_S * 1.1)
+    answered = AnswerStream()
+    answered.feed(await rest(servers[2], await find(servers[2], stream.id)))
+
+    generated = 1 + 2 + len(WORDS)
+    assert Usage(1, generated, 1 + generated) == answered.finish().usage
+
+
 async def test_a_closing_server_takes_over_nothing(place: Place, hub: Hub) -> None:
     """Somebody else may; what it writes itself can be read to its end."""
     script, pauses = paused("Hello", " world")

@@ -112,6 +112,7 @@ class Walk:
         """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it."""
         self._deadline = asyncio.get_running_loop().time() + self._total
         if self._delivered:
+            self._spent = self._delivered.deltas + self._report.repeated
             cause: ProviderError = IncompleteStreamError()
         else:
             first = self._along_the_route()
@@ -332,7 +333,7 @@ class Walk:
         try:
             batches = ask(upstream, max(self._deadline - loop.time(), 0.001)).batches()
             started: Started | None = None
-            opened = repetition is not None
+            opened = False
             try:
                 async for batch in batches:
                     if type(first := batch[0]) is Started:
@@ -350,7 +351,10 @@ class Walk:
                     self._delivered.add(batch)
                     if not opened:
                         opened = True
-                        batch = [Started(None if started is None else started.model, upstream.name), *batch]
+                        if repetition is None:
+                            batch = [Started(None if started is None else started.model, upstream.name), *batch]
+                        else:
+                            self._report.repeated = self._spent + generated - self._delivered.deltas
                     yield batch
             finally:
                 await batches.aclose()

@@ -35,7 +35,8 @@ class Question(msgspec.Struct, frozen=True):
 
 class Note(msgspec.Struct):
     """What a successor must know of the answer so far. ``id``, ``created`` and ``model`` stand in each of its chunks;
-    ``author``: the upstream that began it, ``seed``: what it was asked with, where it can be asked for the same again."""
+    ``author``: the upstream that began it, ``seed``: what it was asked with, where it can be asked for the same again;
+    ``repeated``: pieces that were generated and are not in the text."""
 
     id: str
     created: int
@@ -44,6 +45,7 @@ class Note(msgspec.Struct):
     seed: int | None
     attempts: list[Attempt]
     splices: list[Splice]
+    repeated: int = 0
 
 
 class Begun(NamedTuple):
@@ -103,6 +105,7 @@ def _go_on(report: Report, note: Note) -> None:
     upstream = note.splices[-1].target if note.splices else note.author
     report.upstream = upstream
     report.splices[:0] = note.splices
+    report.repeated = note.repeated
     report.attempts[:0] = [*note.attempts, Attempt(upstream or "", LOST_OUTCOME, None, 0)]
 
 
@@ -131,6 +134,7 @@ async def pieces(result: AsyncResult, question: Question, model: str, before: Be
             if noted != len(report.splices):
                 noted = len(report.splices)
                 note.seed, note.attempts, note.splices = report.seed, report.attempts, report.splices
+                note.repeated = report.repeated
                 news = note
             yield Piece(data, numbers.last, news, end)
 
