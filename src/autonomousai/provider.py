@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from types import MethodType, TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
 from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
@@ -40,26 +40,58 @@ class _Answer:
         self.parts: list[str] = []
 
 
-async def _batches(source: Callable[[], AsyncGenerator[Batch]], answer: _Answer) -> AsyncGenerator[Batch]:
-    """The source's batches, with a note of who answers, of the text, and of the end. Raises where a source just stops."""
-    stream = source()
-    parts = answer.parts
-    try:
-        async for batch in stream:
-            first, last = batch[0], batch[-1]
-            if type(first) is Started:
-                answer.model, answer.upstream = first.model, first.upstream
-            if type(last) is FinishReason:
-                answer.finish = last
-            parts += [event for event in batch if type(event) is str]
-            yield batch
-        if answer.finish is None:
-            raise IncompleteStreamError
-    except HTTPError as error:
-        error.partial = "".join(parts) or error.partial
-        raise
-    finally:
-        await stream.aclose()
+class BatchStream(Protocol):
+    """Batches as they come, and a way to stop them: an async generator is one. Whoever holds it closes it."""
+
+    def __aiter__(self) -> AsyncIterator[Batch]: ...
+    def __anext__(self) -> Awaitable[Batch]: ...
+    async def aclose(self) -> None: ...
+
+
+class _Noted:
+    """The source's batches, with a note of who answers, of the text, and of the end. Raises where a source just stops.
+
+    No generator: an event loop keeps a list of those, and each batch passes here more than once.
+    """
+
+    __slots__ = ("_answer", "_closed", "_source", "_stream")
+
+    def __init__(self, source: Callable[[], BatchStream], answer: _Answer) -> None:
+        self._source = source
+        self._answer = answer
+        self._stream: BatchStream | None = None
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._closed:
+            raise StopAsyncIteration
+        answer = self._answer
+        try:
+            if self._stream is None:
+                self._stream = self._source()
+            batch = await self._stream.__anext__()
+        except BaseException as error:
+            await self.aclose()
+            if isinstance(error, StopAsyncIteration) and answer.finish is None:
+                raise IncompleteStreamError(partial="".join(answer.parts)) from None
+            if isinstance(error, HTTPError):
+                error.partial = "".join(answer.parts) or error.partial
+            raise
+        first, last = batch[0], batch[-1]
+        if type(first) is Started:
+            answer.model, answer.upstream = first.model, first.upstream
+        if type(last) is FinishReason:
+            answer.finish = last
+        answer.parts += [event for event in batch if type(event) is str]
+        return batch
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 class _Flattener:
@@ -82,7 +114,7 @@ class _Flattener:
                 yield event
 
 
-async def _chunks(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Chunk]:
+async def _chunks(batches: BatchStream) -> AsyncGenerator[Chunk]:
     flattener = _Flattener()
     try:
         async for batch in batches:
@@ -100,12 +132,12 @@ class AsyncResult:
     and cancelling the task close the HTTP response at once. It can be read once, in one way: by chunks, or by ``batches()``.
     """
 
-    def __init__(self, source: Callable[[], AsyncGenerator[Batch]], *, report: Report | None = None) -> None:
+    def __init__(self, source: Callable[[], BatchStream], *, report: Report | None = None) -> None:
         #: How the answer came about, where a gateway made it: filled while it answers.
         self.report = report
         self._source = source
         self._answer = _Answer()
-        self._stream: AsyncGenerator[Chunk] | AsyncGenerator[Batch] | None = None
+        self._stream: AsyncGenerator[Chunk] | BatchStream | None = None
         self._chunks: AsyncGenerator[Chunk] | None = None
         self._closed = False
 
@@ -124,11 +156,11 @@ class AsyncResult:
         """Which upstream of a gateway answers; None elsewhere."""
         return self._answer.upstream
 
-    def batches(self) -> AsyncGenerator[Batch]:
+    def batches(self) -> BatchStream:
         """The inner road: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
         if self._stream is not None or self._closed:
             raise RuntimeError("this answer is being read already, or is closed; make a new one with create_async_generator()")
-        self._stream = batches = _batches(self._source, self._answer)
+        self._stream = batches = _Noted(self._source, self._answer)
         return batches
 
     def _iterator(self) -> AsyncGenerator[Chunk]:

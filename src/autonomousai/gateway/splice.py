@@ -20,6 +20,8 @@ class Delivered:
 
     def __init__(self) -> None:
         self.deltas = 0
+        #: Deltas that tries which have ended had generated: they are not in the last upstream's own count.
+        self.spent = 0
         self._texts: list[str] = []
         self._ends: list[int] = []  # of the texts, in characters from the beginning
         self._length = 0

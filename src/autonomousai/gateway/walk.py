@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
-from ..events import Attempt, Batch, FinishReason, Messages, Report, Splice, Started, Usage
+from ..events import Batch, Messages, Report, Splice
 from ..provider import AsyncResult
 from ..retry import backoff
+from .attempt import Attempt
 from .splice import Delivered, DivergedError, Repetition, to_last_whole_word
 from .upstream import Upstream
-from .verdict import Verdict, describe, is_upstreams_fault, judge, unanswered
+from .verdict import Verdict, judge, unanswered
 
 #: Seconds that an upstream may ask us to wait while there is another one that could be asked now.
 _PATIENCE = 2.0
@@ -98,8 +98,6 @@ class Walk:
         self._errors: list[ProviderError] = []
         self._longer_than = 0
         self._delivered = Delivered()
-        #: Deltas that were generated and are not in the last upstream's own count.
-        self._spent = 0
         #: Who generated all of what was delivered, so that it could do so again.
         self._author: Upstream | None = None
 
@@ -111,13 +109,14 @@ class Walk:
     async def batches(self) -> AsyncGenerator[Batch]:
         """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it."""
         self._deadline = asyncio.get_running_loop().time() + self._total
+        cause: ProviderError = IncompleteStreamError()
         if self._delivered:
-            self._spent = self._delivered.deltas + self._report.repeated
-            cause: ProviderError = IncompleteStreamError()
+            self._delivered.spent = self._delivered.deltas + self._report.repeated
         else:
-            first = self._along_the_route()
+            attempt, batch = await self._first_to_answer()
             try:
-                async for batch in first:
+                yield batch
+                async for batch in attempt:
                     yield batch
                 return
             except ProviderError as error:
@@ -125,7 +124,7 @@ class Walk:
                 if not self._delivered or not _is_rescuable(error):
                     raise
             finally:
-                await first.aclose()
+                await attempt.aclose()
         for _ in range(_MOST_RESCUES):
             before = self._delivered.deltas
             rest = self._rest(cause)
@@ -140,9 +139,17 @@ class Walk:
                 await rest.aclose()
         raise cause
 
+    def _attempt(
+        self, upstream: Upstream, ask: Callable[[Upstream, float], AsyncResult], repetition: Repetition | None = None
+    ) -> Attempt:
+        """A try within the time that is left."""
+        left = max(self._deadline - asyncio.get_running_loop().time(), 0.001)
+        return Attempt(upstream, partial(ask, upstream, left), self._report, self._delivered, repetition)
+
     # ---- before anything was delivered
 
-    async def _along_the_route(self) -> AsyncGenerator[Batch]:
+    async def _first_to_answer(self) -> tuple[Attempt, Batch]:
+        """The first try that brings anything, and what it brought. Raises where none does."""
         for upstream in self._route:
             upstream.budget.request()
             question = self._seeded if upstream.provider.repeats else self._question
@@ -150,23 +157,20 @@ class Walk:
             tries = 0
             while delay is not None and self._fits(upstream) and upstream.breaker.admit():
                 tries += 1
-                answer = self._attempt(upstream, question.ask, None)
+                attempt = self._attempt(upstream, question.ask)
                 try:
-                    async for batch in answer:
-                        self._author = upstream
-                        yield batch
-                    return
+                    batch = await attempt.__anext__()
                 except ProviderError as error:
                     verdict = judge(error)
-                    if self._author is not None or verdict is Verdict.ANSWER:
+                    if verdict is Verdict.ANSWER:
                         raise
                     self._errors.append(error)
                     if verdict is Verdict.TOO_LONG:
                         self._longer_than = max(self._longer_than, upstream.context or 0)
-                    delay = self._delay(upstream, error, verdict, tries)
-                finally:
-                    await answer.aclose()
-                delay = await self._wait(delay)
+                    delay = await self._wait(self._delay(upstream, error, verdict, tries))
+                else:
+                    self._author = upstream
+                    return attempt, batch
         waits = min((upstream.breaker.wait() for upstream in self._route), default=0.0)
         raise unanswered(self._question.model, self._errors, self._report.attempts, waits)
 
@@ -318,91 +322,6 @@ class Walk:
             )
 
         return Way(upstream, ask, Repetition(self._delivered, text=rest))
-
-    # ---- one try
-
-    async def _attempt(
-        self, upstream: Upstream, ask: Callable[[Upstream, float], AsyncResult], repetition: Repetition | None
-    ) -> AsyncGenerator[Batch]:
-        """One try. `Started` is held back until there is something to deliver: until then another upstream may still answer.
-        However it ends is noted in the report, and told to the upstream's breaker."""
-        loop = asyncio.get_running_loop()
-        began = time.monotonic()
-        trial = _Trial(upstream, self._report, began)
-        generated = 0
-        try:
-            batches = ask(upstream, max(self._deadline - loop.time(), 0.001)).batches()
-            started: Started | None = None
-            opened = False
-            try:
-                async for batch in batches:
-                    if type(first := batch[0]) is Started:
-                        started = first
-                        batch = batch[1:]
-                    generated += len(batch)
-                    if repetition is not None:
-                        batch = repetition.feed(batch)
-                    if not batch:
-                        continue
-                    if type(finish := batch[-1]) is FinishReason:
-                        trial.settle("ok", 200, upstream.breaker.success)
-                        batch[-1] = self._with_all_usage(finish)
-                    self._report.upstream = upstream.name
-                    self._delivered.add(batch)
-                    if not opened:
-                        opened = True
-                        if repetition is None:
-                            batch = [Started(None if started is None else started.model, upstream.name), *batch]
-                        else:
-                            self._report.repeated = self._spent + generated - self._delivered.deltas
-                    yield batch
-            finally:
-                await batches.aclose()
-        except DivergedError:
-            trial.settle("diverged", 200, upstream.breaker.success)
-            raise
-        except ProviderError as error:
-            failure = partial(upstream.breaker.failure, halfway=generated > 0)
-            trial.settle(*describe(error), failure if is_upstreams_fault(error) else upstream.breaker.success)
-            raise
-        finally:
-            self._spent += generated
-            trial.settle("left", None, upstream.breaker.abandon)
-
-    def _with_all_usage(self, finish: FinishReason) -> FinishReason:
-        """The finish reason with the tokens of the tries before it added: what was generated was generated."""
-        if not self._spent or finish.usage is None:
-            return finish
-        usage = finish.usage
-        return FinishReason(
-            finish.reason,
-            finish.evidence,
-            Usage(
-                prompt_tokens=usage.prompt_tokens,
-                completion_tokens=usage.completion_tokens + self._spent,
-                total_tokens=usage.total_tokens + self._spent,
-                cached_tokens=usage.cached_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
-            ),
-            finish.model,
-        )
-
-
-class _Trial:
-    """How a try ended: said once, in the report and to the breaker. What is said first counts."""
-
-    def __init__(self, upstream: Upstream, report: Report, began: float) -> None:
-        self._upstream = upstream
-        self._report = report
-        self._began = began
-        self._settled = False
-
-    def settle(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
-        if not self._settled:
-            self._settled = True
-            milliseconds = int((time.monotonic() - self._began) * 1000)
-            self._report.attempts.append(Attempt(self._upstream.name, outcome, status, milliseconds))
-            tell()
 
 
 def _is_rescuable(error: ProviderError) -> bool:

@@ -6,7 +6,7 @@ What is noted of an exchange for others to see stands in its scope: ``request_id
 from __future__ import annotations
 
 import logging
-import os
+import random
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
@@ -33,7 +33,7 @@ class ClientLeftError(Exception):
 
 def new_request_id() -> str:
     """A name for one request, for the caller's log and for ours."""
-    return "req_" + os.urandom(12).hex()
+    return f"req_{random.getrandbits(96):024x}"
 
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:

@@ -15,9 +15,17 @@ from ..errors import InvalidMessagesError
 from ..events import Message, Messages
 from .nesting import MAX_DEPTH, too_deep
 
+#: Roles whose messages need nothing beside their content.
+_SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 _EXAMPLE = 'pass a list such as [{"role": "user", "content": "Hello"}]'
+
+
+class CheckedMessages(list[Message]):
+    """Messages that were checked, so that no layer below does it again. Nobody changes them."""
+
+    __slots__ = ()
 
 
 def check_messages(messages: Any) -> Messages:
@@ -25,11 +33,15 @@ def check_messages(messages: Any) -> Messages:
 
     Raises `InvalidMessagesError`, which names the message, the field, and what to do.
     """
+    if type(messages) is CheckedMessages:
+        return messages
     if not isinstance(messages, list | tuple):
         raise InvalidMessagesError(f"must be a list, not {kind(messages)}; {_EXAMPLE}")
     if not messages:
         raise InvalidMessagesError(f"the list is empty; {_EXAMPLE}")
-    return [_check_message(index, message) for index, message in enumerate(messages)]
+    return CheckedMessages(
+        [_plain_message(message) or _check_message(index, message) for index, message in enumerate(messages)]
+    )
 
 
 def has_images(messages: Messages) -> int | None:
@@ -60,6 +72,29 @@ _KINDS = {
 def kind(value: Any) -> str:
     """What *value* is, in the words of JSON, for a message that must not show the value."""
     return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
+
+
+def _plain_message(message: Any) -> Message | None:
+    """A message of a role and text alone, which needs no closer look, as most are; None for any other."""
+    if type(message) is not dict or len(message) != 2:
+        return None
+    role, content = message.get("role"), message.get("content")
+    if (
+        type(content) is not str
+        or type(role) is not str
+        or role not in _SPEAKERS
+        or not (content.isascii() or _is_writable(content))
+    ):
+        return None
+    return {"role": role, "content": content}
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_message(index: int, message: Any) -> Message:

@@ -1,0 +1,146 @@
+"""One try at one upstream: its batches, less what was delivered before, and how it ended told to all who must know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
+from ..errors import ProviderError
+from ..events import Attempt as AttemptNote
+from ..events import Batch, FinishReason, Report, Started, Usage
+from ..provider import AsyncResult, BatchStream
+from .splice import Delivered, DivergedError, Repetition
+from .upstream import Upstream
+from .verdict import describe, is_upstreams_fault
+
+
+class Attempt:
+    """One try. `Started` is held back until there is something to deliver: until then another upstream may still answer.
+
+    Iterate it, and close it. However it ends is noted in the report, and told to the upstream's breaker: once, and what is
+    said first counts. It is no generator: every batch of every answer passes here.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_batches",
+        "_began",
+        "_delivered",
+        "_generated",
+        "_opened",
+        "_repetition",
+        "_report",
+        "_settled",
+        "_started",
+        "_upstream",
+    )
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        ask: Callable[[], AsyncResult],
+        report: Report,
+        delivered: Delivered,
+        repetition: Repetition | None = None,
+    ) -> None:
+        self._upstream = upstream
+        self._ask = ask
+        self._report = report
+        self._delivered = delivered
+        self._repetition = repetition
+        self._began = time.monotonic()
+        self._batches: BatchStream | None = None
+        self._started: Started | None = None
+        self._opened = False
+        self._generated = 0
+        self._settled = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        try:
+            if self._batches is None:
+                self._batches = self._ask().batches()
+            while True:
+                if batch := self._take(await self._batches.__anext__()):
+                    return batch
+        except DivergedError:
+            await self._end("diverged", 200, self._upstream.breaker.success)
+            raise
+        except ProviderError as error:
+            breaker = self._upstream.breaker
+            failure = partial(breaker.failure, halfway=self._generated > 0)
+            await self._end(*describe(error), failure if is_upstreams_fault(error) else breaker.success)
+            raise
+        except StopAsyncIteration:
+            raise
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _take(self, batch: Batch) -> Batch:
+        """What of *batch* is to be delivered."""
+        if type(first := batch[0]) is Started:
+            self._started = first
+            batch = batch[1:]
+        self._generated += len(batch)
+        if self._repetition is not None:
+            batch = self._repetition.feed(batch)
+        if not batch:
+            return batch
+        if type(finish := batch[-1]) is FinishReason:
+            self._settle("ok", 200, self._upstream.breaker.success)
+            batch[-1] = _with_usage_of(finish, self._delivered.spent)
+        self._report.upstream = self._upstream.name
+        self._delivered.add(batch)
+        return batch if self._opened else self._open(batch)
+
+    def _open(self, batch: Batch) -> Batch:
+        """The first of what is delivered names who answers; where it goes on with an answer, somebody was named before."""
+        self._opened = True
+        if self._repetition is not None:
+            self._report.repeated = self._delivered.spent + self._generated - self._delivered.deltas
+            return batch
+        return [Started(None if self._started is None else self._started.model, self._upstream.name), *batch]
+
+    async def aclose(self) -> None:
+        """Stop, if it has not ended."""
+        await self._end("left", None, self._upstream.breaker.abandon)
+
+    async def _end(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
+        self._delivered.spent += self._generated
+        self._generated = 0
+        try:
+            if self._batches is not None:
+                await self._batches.aclose()
+        finally:
+            self._settle(outcome, status, tell)
+
+    def _settle(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
+        if not self._settled:
+            self._settled = True
+            milliseconds = int((time.monotonic() - self._began) * 1000)
+            self._report.attempts.append(AttemptNote(self._upstream.name, outcome, status, milliseconds))
+            tell()
+
+
+def _with_usage_of(finish: FinishReason, spent: int) -> FinishReason:
+    """The finish reason with the tokens of the tries before it added: what was generated was generated."""
+    if not spent or finish.usage is None:
+        return finish
+    usage = finish.usage
+    return FinishReason(
+        finish.reason,
+        finish.evidence,
+        Usage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens + spent,
+            total_tokens=usage.total_tokens + spent,
+            cached_tokens=usage.cached_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+        ),
+        finish.model,
+    )
