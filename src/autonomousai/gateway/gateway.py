@@ -53,7 +53,8 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         """Answer from the route of *model*. The result's ``report`` says which upstream it was, and what was tried."""
         name = self.get_model(model)
         report = Report()
-        return AsyncResult(self._walk(Question(name, messages, proxy, kwargs), report).batches, report=report)
+        walk = self._walk(Question(name, messages, proxy, kwargs), report)
+        return AsyncResult(lambda: walk, report=report)
 
     def resume(
         self, model: str, messages: Messages, delivered: Batch, *, author: str | None = None, **kwargs: Any
@@ -64,7 +65,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         report = Report(upstream=author)
         walk = self._walk(Question(name, messages, None, kwargs), report)
         walk.take_over(delivered, self.upstreams.get(author or ""))
-        return AsyncResult(walk.batches, report=report)
+        return AsyncResult(lambda: walk, report=report)
 
     def _walk(self, question: Question, report: Report) -> Walk:
         route = self.routes[question.model]

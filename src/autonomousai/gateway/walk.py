@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
@@ -100,34 +100,51 @@ class Walk:
         self._delivered = Delivered()
         #: Who generated all of what was delivered, so that it could do so again.
         self._author: Upstream | None = None
+        self._first: Attempt | None = None
+        self._rest: AsyncGenerator[Batch] | None = None
 
     def take_over(self, delivered: Batch, author: Upstream | None) -> None:
         """Begin after what another walk had delivered."""
         self._delivered.add(delivered)
         self._author = author
 
-    async def batches(self) -> AsyncGenerator[Batch]:
-        """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it."""
-        self._deadline = asyncio.get_running_loop().time() + self._total
-        cause: ProviderError = IncompleteStreamError()
-        if self._delivered:
-            self._delivered.spent = self._delivered.deltas + self._report.repeated
-        else:
-            attempt, batch = await self._first_to_answer()
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it.
+
+        An answer that does not break passes no generator of ours: an event loop keeps a list of those.
+        """
+        if self._rest is None:
             try:
-                yield batch
-                async for batch in attempt:
-                    yield batch
-                return
+                if self._first is not None:
+                    return await self._first.__anext__()
+                self._deadline = asyncio.get_running_loop().time() + self._total
+                if not self._delivered:
+                    self._first, batch = await self._first_to_answer()
+                    return batch
+                self._delivered.spent = self._delivered.deltas + self._report.repeated
+                cause: ProviderError = IncompleteStreamError()
             except ProviderError as error:
-                cause = error
                 if not self._delivered or not _is_rescuable(error):
                     raise
-            finally:
-                await attempt.aclose()
+                cause = error
+            self._rest = self._rescued(cause)
+        return await self._rest.__anext__()
+
+    async def aclose(self) -> None:
+        """Stop, if it has not ended."""
+        if self._rest is not None:
+            await self._rest.aclose()
+        if self._first is not None:
+            await self._first.aclose()
+
+    async def _rescued(self, cause: ProviderError) -> AsyncGenerator[Batch]:
+        """The rest, however often that breaks as well."""
         for _ in range(_MOST_RESCUES):
             before = self._delivered.deltas
-            rest = self._rest(cause)
+            rest = self._missing(cause)
             try:
                 async for batch in rest:
                     yield batch
@@ -204,7 +221,7 @@ class Walk:
 
     # ---- after something was delivered
 
-    async def _rest(self, cause: ProviderError) -> AsyncGenerator[Batch]:
+    async def _missing(self, cause: ProviderError) -> AsyncGenerator[Batch]:
         """What is still missing, by the first way that brings it. Raises *cause* where none does.
 
         An upstream whose breaker is open is passed over, with all its ways, while there are others, and waited for at last; for
