@@ -8,7 +8,7 @@ generated elsewhere (see `streams`), and only read here.
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
@@ -81,7 +81,7 @@ class ChatRoute:
             request = self._read(await read_json_body(scope, receive, service.max_body))
             if request.stream:
                 stream = EventStream(scope, send, service.keepalive_s)
-            async with service.places.caller(receive) as caller:
+            async with service.places.caller(scope, receive) as caller:
                 await self._answer(request, caller, stream, scope, send)
         except ClientLeftError:
             scope["status"] = CLIENT_LEFT
@@ -290,7 +290,7 @@ def _check_images(request: ChatRequest, sees: bool) -> None:
 
 
 def _new_id() -> str:
-    return "chatcmpl-" + os.urandom(12).hex()
+    return f"chatcmpl-{random.getrandbits(96):024x}"
 
 
 def _extension(result: AsyncResult, texts: list[str]) -> dict[str, Any]:

@@ -31,6 +31,38 @@ class ClientLeftError(Exception):
     """The caller closed the connection before the request was whole."""
 
 
+#: In a scope, where our own protocol serves: who is to be told when the other end of the connection goes.
+LEAVING: Final = "autonomousai.leaving"
+
+
+class Leaving:
+    """Who is to be told that the other end of a connection has gone. ASGI itself has but ``receive`` for that, which takes a
+    task for each request that only waits."""
+
+    __slots__ = ("_gone", "_listeners")
+
+    def __init__(self) -> None:
+        self._gone = False
+        self._listeners: set[Callable[[], None]] = set()
+
+    def add(self, listener: Callable[[], None]) -> None:
+        """Call *listener* when it goes; now, if it has."""
+        if self._gone:
+            listener()
+        else:
+            self._listeners.add(listener)
+
+    def discard(self, listener: Callable[[], None]) -> None:
+        self._listeners.discard(listener)
+
+    def happen(self) -> None:
+        """It has gone."""
+        self._gone = True
+        listeners, self._listeners = self._listeners, set()
+        for listener in listeners:
+            listener()
+
+
 def new_request_id() -> str:
     """A name for one request, for the caller's log and for ours."""
     return f"req_{random.getrandbits(96):024x}"

@@ -16,7 +16,7 @@ from typing import Final, Self
 from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
 from ..seats import Seats, busy
-from .asgi import ClientLeftError, Receive, Scope, header_values
+from .asgi import LEAVING, ClientLeftError, Leaving, Receive, Scope, header_values
 
 #: Seconds after which somebody who was turned away should ask again.
 RETRY_AFTER_S: Final = 5
@@ -161,9 +161,9 @@ class Places:
     def give_back(self) -> None:
         self._seats.give_back()
 
-    def caller(self, receive: Receive) -> Caller:
+    def caller(self, scope: Scope, receive: Receive) -> Caller:
         """Watch over somebody who is inside."""
-        return Caller(receive, self._callers)
+        return Caller(scope.get(LEAVING), receive, self._callers)
 
     def dismiss(self) -> None:
         """Send away everybody who is still being answered: the end of the time to drain."""
@@ -178,7 +178,8 @@ class Caller:
     Only for a request whose body has been read: what is received from then on is the leaving alone.
     """
 
-    def __init__(self, receive: Receive, registry: set[Caller]) -> None:
+    def __init__(self, leaving: Leaving | None, receive: Receive, registry: set[Caller]) -> None:
+        self._leaving = leaving
         self._receive = receive
         self._registry = registry
         self._reason: Exception | None = None
@@ -187,13 +188,19 @@ class Caller:
 
     async def __aenter__(self) -> Self:
         self._answering = asyncio.current_task()
-        self._watching = asyncio.create_task(self._watch())
         self._registry.add(self)
+        if self._leaving is not None:
+            self._leaving.add(self._on_left)
+        else:
+            self._watching = asyncio.create_task(self._watch())
         return self
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._on_left()
+
+    def _on_left(self) -> None:
         self.interrupt(ClientLeftError())
 
     def interrupt(self, reason: Exception) -> None:
@@ -205,7 +212,9 @@ class Caller:
     def release(self) -> None:
         """The answer is complete but for its last bytes: from now on it is not interrupted any more."""
         self._registry.discard(self)
-        if self._watching is not None:
+        if self._leaving is not None:
+            self._leaving.discard(self._on_left)
+        elif self._watching is not None:
             self._watching.cancel()
         if self._reason is None:
             self._answering = None

@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 
 from ..errors import StatusError
 from ..wire.faults import write_error
-from .asgi import ASGIApp, new_request_id
+from .asgi import LEAVING, ASGIApp, Leaving, new_request_id
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
@@ -145,6 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, config: uvicorn.Config, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(config, connections, {}, loop)
         self._none_left = connections.none_left
+        self._leaving = Leaving()
         self._refusal: StatusError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
@@ -168,6 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         super().connection_lost(exc)
+        self._leaving.happen()
         if not self.connections:
             self._none_left.set()
 
@@ -235,6 +237,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[LEAVING] = self._leaving  # type: ignore[typeddict-unknown-key]
         self._partial_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -69,7 +69,7 @@ class StreamRoute:
         if scope["method"] == "HEAD":
             await stream.write(b"", last=True)
             return
-        async with service.places.caller(receive) as caller:
+        async with service.places.caller(scope, receive) as caller:
             with streams.reader(streams.attach(stream_id, found, last, scope["request_id"]), last) as reader:
                 await stream.open()
                 await stream.relay(reader, caller)

@@ -24,6 +24,7 @@ __all__ = ["AnswerStream", "ChunkWriter", "read_completion", "write_completion"]
 _BOM = b"\xef\xbb\xbf"
 _SHOWN = 200  # characters of an unreadable event that its error shows
 _FEW = 3  # chunks in one read below which a template gains nothing
+_WORTHWHILE = 8  # chunks in one read from which on it is worth while to learn a template
 _ODD_ENDS = 4  # chunks at the end of a read that may be of another kind: finish reason, usage, [DONE]
 _MISSES = 8  # reads in a row that a template just learnt did not fit, after which none is learnt again
 
@@ -184,6 +185,9 @@ class AnswerStream:
             return
         start = 0
         if self._template is None or not self._template.fits(chunks[0]):
+            if len(chunks) < _WORTHWHILE:
+                self._read(chunks, batch)
+                return
             start = self._learn(chunks, batch)
         if self._template is not None and self._usual:
             start = self._read_alike(self._template, chunks, start, batch)
