@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,10 +18,8 @@ from ..wire.faults import read_error
 from .http import HttpPool
 from .line import RESUMABLE, Line
 from .proxy import Proxy
-from .reading import joined, read_answer
-
-if TYPE_CHECKING:
-    from .transport import HttpResponse
+from .reading import AnswerReader
+from .response import Response, read_body
 
 #: Bytes of an error's body that are read.
 _ERROR_BODY = 64 * 1024
@@ -54,12 +51,20 @@ async def ask(pool: HttpPool, exchange: Exchange) -> AsyncGenerator[Batch]:
     deadline = began + exchange.clocks.total
     failures = 0
     while True:
-        answer = _ask_once(pool, exchange, deadline)
         started = False
+        line = None
         try:
-            async for batch in answer:
+            line = await _send(pool, exchange, deadline)
+            answer = AnswerReader(line)
+            if exchange.stream:
+                while (batch := await answer.next()) is not None:
+                    started = True
+                    yield batch
+            else:
+                batch = await answer.whole()
                 started = True
                 yield batch
+            await line.drain()
             return
         except HTTPError as error:
             failures += 1
@@ -67,8 +72,28 @@ async def ask(pool: HttpPool, exchange: Exchange) -> AsyncGenerator[Batch]:
             if delay is None or loop.time() + delay >= deadline:
                 raise
         finally:
-            await answer.aclose()
+            if line is not None:
+                await line.aclose()
         await asyncio.sleep(delay)
+
+
+async def _send(pool: HttpPool, exchange: Exchange, deadline: float) -> Line:
+    """The request is sent, and an answer is coming; a refusal is raised."""
+    response = await pool.post(
+        exchange.url,
+        headers={**exchange.headers, RESUMABLE: "1"} if exchange.stream else exchange.headers,
+        body=exchange.body,
+        clocks=exchange.clocks,
+        streaming=exchange.stream,
+        deadline=deadline,
+        proxy=exchange.proxy,
+    )
+    if 200 <= response.status < 300:
+        return Line(pool, exchange, response, deadline)
+    try:
+        raise await _refusal(response, exchange.api_key)
+    finally:
+        await response.aclose()
 
 
 def _delay(error: HTTPError, failures: int, exchange: Exchange, elapsed: float) -> float | None:
@@ -82,35 +107,7 @@ def _delay(error: HTTPError, failures: int, exchange: Exchange, elapsed: float) 
     return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= exchange.retries else None
 
 
-async def _ask_once(pool: HttpPool, exchange: Exchange, deadline: float) -> AsyncGenerator[Batch]:
-    headers = {**exchange.headers, RESUMABLE: "1"} if exchange.stream else exchange.headers
-    response = await pool.post(
-        exchange.url,
-        headers=headers,
-        body=exchange.body,
-        clocks=exchange.clocks,
-        streaming=exchange.stream,
-        deadline=deadline,
-        proxy=exchange.proxy,
-    )
-    line = Line(pool, exchange, response, deadline)
-    try:
-        if not 200 <= response.status < 300:
-            raise await _refusal(response, exchange.api_key)
-        batches = read_answer(line)
-        if not exchange.stream:
-            batches = joined(batches)
-        try:
-            async for batch in batches:
-                yield batch
-        finally:
-            await batches.aclose()
-        await line.drain()
-    finally:
-        await line.aclose()
-
-
-async def _refusal(response: HttpResponse, api_key: str | None) -> HTTPError:
+async def _refusal(response: Response, api_key: str | None) -> HTTPError:
     if response.status < 200:
         return HTTPError(
             f"the server answered {response.status} where an answer should be; check base_url", status=response.status
@@ -122,4 +119,4 @@ async def _refusal(response: HttpResponse, api_key: str | None) -> HTTPError:
             status=response.status,
         )
     secrets = (api_key,) if api_key else ()
-    return read_error(response.status, await response.read(_ERROR_BODY), response.headers, secrets=secrets)
+    return read_error(response.status, await read_body(response, _ERROR_BODY), response.headers, secrets=secrets)

@@ -1,39 +1,84 @@
-"""Connections to upstreams, shared by the requests of one event loop. Knows nothing of models or events, nor of aiohttp, whose
-import `transport` brings with the first request."""
+"""Connections to upstreams, shared by the requests of one event loop. Knows nothing of models or events, nor of aiohttp and
+httptools: they come with the transport that the first request takes."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ..config import Clocks
-from .proxy import Proxy, environment_proxy
-
-if TYPE_CHECKING:
-    import aiohttp
-
-    from .transport import HttpResponse
+from ..errors import HTTPError
+from .proxy import Proxy, environment_proxy, without_credentials
+from .response import Response, StaleConnectionError, Transport
 
 USER_AGENT = f"autonomousai/{__version__}"
 
+#: Seconds that what the environment says of proxies is believed before it is read again.
+_ENVIRONMENT_S = 1.0
+
+#: Tries on connections that turn out to have been closed by the server.
+_STALE_TRIES = 3
+
+
+class _Home:
+    """What one event loop has of a pool: its transports, and the generator by whose closing they end."""
+
+    def __init__(self, uds: str | None) -> None:
+        self.closed = False
+        self.lifetime = self._live()
+        self._uds = uds
+        self._plain: Transport | None = None
+        self._direct: Transport | None = None
+
+    def aiohttp(self) -> Transport:
+        """The transport that can do all."""
+        if self._plain is None:
+            from . import transport  # noqa: PLC0415  aiohttp comes with it: at the first request
+
+            self._plain = transport.AiohttpTransport(self._uds, USER_AGENT)
+        return self._plain
+
+    def direct(self) -> Transport:
+        """Our own transport, where httptools is installed; it knows no proxies."""
+        if self._direct is None:
+            try:
+                from .direct import DirectTransport  # noqa: PLC0415  httptools comes with it: at the first request
+            except ModuleNotFoundError as error:
+                if error.name != "httptools":
+                    raise
+                self._direct = self.aiohttp()
+            else:
+                self._direct = DirectTransport(self._uds, USER_AGENT)
+        return self._direct
+
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            self.closed = True
+            for transport in (self._plain, self._direct):
+                if transport is not None:
+                    await transport.aclose()
+
 
 class HttpPool:
-    """Connections to upstreams, one session an event loop; closed with `aclose`, or by the loop's own end.
+    """Connections to upstreams, for each event loop its own; closed with `aclose`, or by the loop's own end.
 
     ``uds``: the path of a Unix socket that all requests go to. ``proxy``: for every request that names none itself.
+    ``direct``: whether our own transport is used where it can be (httptools is installed, and no proxy is in the way).
     """
 
-    def __init__(self, *, proxy: str | None = None, uds: str | None = None, trust_env: bool = True) -> None:
+    def __init__(
+        self, *, proxy: str | None = None, uds: str | None = None, trust_env: bool = True, direct: bool = False
+    ) -> None:
         self._proxy = Proxy(proxy) if proxy else None
         self._uds = uds
         self._trust_env = trust_env and uds is None
-        self._kept: dict[
-            weakref.ref[asyncio.AbstractEventLoop], tuple[AsyncGenerator[aiohttp.ClientSession], aiohttp.ClientSession]
-        ] = {}
+        self._prefers_direct = direct
+        self._environment: dict[str, tuple[float, Proxy | None]] = {}
+        self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _Home] = {}
 
     async def post(
         self,
@@ -45,7 +90,7 @@ class HttpPool:
         streaming: bool,
         deadline: float | None = None,
         proxy: Proxy | None = None,
-    ) -> HttpResponse:
+    ) -> Response:
         """POST *body* and return the response once its head is there.
 
         ``streaming``: the first-token clock runs from when the connection stands; without it connect and total bound the wait.
@@ -63,11 +108,11 @@ class HttpPool:
         streaming: bool = False,
         deadline: float | None = None,
         proxy: Proxy | None = None,
-    ) -> HttpResponse:
+    ) -> Response:
         """GET *url*; the other arguments are those of `post`."""
         return await self._send("GET", url, headers, None, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
-    async def delete(self, url: str, *, headers: Mapping[str, str], clocks: Clocks, proxy: Proxy | None = None) -> HttpResponse:
+    async def delete(self, url: str, *, headers: Mapping[str, str], clocks: Clocks, proxy: Proxy | None = None) -> Response:
         """DELETE *url*; bounded by connect and total."""
         return await self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
 
@@ -82,42 +127,51 @@ class HttpPool:
         streaming: bool,
         deadline: float | None,
         proxy: Proxy | None,
-    ) -> HttpResponse:
-        from . import transport  # noqa: PLC0415  aiohttp comes with it: at the first request
-
+    ) -> Response:
         loop = asyncio.get_running_loop()
-        send = partial(
-            transport.send,
-            await self._session(),
-            method,
-            url,
-            headers=headers,
-            body=body,
-            clocks=clocks,
-            streaming=streaming,
-            deadline=loop.time() + clocks.total if deadline is None else deadline,
-            proxy=proxy or self._proxy or (environment_proxy(url) if self._trust_env else None),
-        )
-        try:
-            return await send()
-        except transport.StaleConnectionError:
-            return await send()
+        now = loop.time()
+        proxy = proxy or self._proxy or (self._environment_proxy(url, now) if self._trust_env else None)
+        home = await self._home(loop)
+        transport = home.direct() if self._prefers_direct and proxy is None else home.aiohttp()
+        for _ in range(_STALE_TRIES):
+            try:
+                return await transport.send(
+                    method,
+                    url,
+                    headers=headers,
+                    body=body,
+                    clocks=clocks,
+                    streaming=streaming,
+                    deadline=now + clocks.total if deadline is None else deadline,
+                    proxy=proxy,
+                )
+            except StaleConnectionError:
+                continue
+        where = without_credentials(url)
+        raise HTTPError(f"the server at {where} closed one connection after another; try again", retryable=True)
 
-    async def _session(self) -> aiohttp.ClientSession:
-        """The running loop's session. An async generator keeps it, so that the loop's own end closes it."""
-        from . import transport  # noqa: PLC0415  aiohttp comes with it: at the first request
+    def _environment_proxy(self, url: str, now: float) -> Proxy | None:
+        """The proxy that the environment names, which is read anew after a second: reading it costs as much as a request."""
+        origin = url[: url.find("/", 8)]
+        read_at, proxy = self._environment.get(origin, (now - 2 * _ENVIRONMENT_S, None))
+        if not 0 <= now - read_at < _ENVIRONMENT_S:
+            proxy = environment_proxy(url)
+            self._environment[origin] = now, proxy
+        return proxy
 
-        key = weakref.ref(asyncio.get_running_loop())
-        kept = self._kept.get(key)
-        if kept is None or kept[1].closed:
-            for old in [old for old in self._kept if (owner := old()) is None or owner.is_closed()]:
-                del self._kept[old]
-            keeper = transport.keep_session(self._uds, USER_AGENT)
-            self._kept[key] = kept = (keeper, await anext(keeper))
-        return kept[1]
+    async def _home(self, loop: asyncio.AbstractEventLoop) -> _Home:
+        """The running loop's part of the pool. An async generator keeps it, so that the loop's own end closes it."""
+        key = weakref.ref(loop)
+        home = self._homes.get(key)
+        if home is None or home.closed:
+            for old in [old for old in self._homes if (owner := old()) is None or owner.is_closed()]:
+                del self._homes[old]
+            self._homes[key] = home = _Home(self._uds)
+            await anext(home.lifetime)
+        return home
 
     async def aclose(self) -> None:
         """Close this loop's connections. Another loop's are closed by that loop's end."""
-        kept = self._kept.pop(weakref.ref(asyncio.get_running_loop()), None)
-        if kept is not None:
-            await kept[0].aclose()
+        home = self._homes.pop(weakref.ref(asyncio.get_running_loop()), None)
+        if home is not None:
+            await home.lifetime.aclose()

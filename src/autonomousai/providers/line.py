@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..config import Clocks
 from ..errors import HTTPError, ProviderError, StreamError
 from ..retry import backoff
 from .http import HttpPool
 from .proxy import Proxy
-
-if TYPE_CHECKING:
-    from .transport import HttpResponse
+from .response import Response
 
 #: The request's header that asks for a stream that can be resumed, and the answer's that names it.
 RESUMABLE = "X-Stream-Resumable"
@@ -56,14 +54,15 @@ class Line:
     """Bytes of one answer. ``is_whole``: set by the reader when the answer has ended; a line that is closed before then tells
     the server that nobody will come back."""
 
-    def __init__(self, pool: HttpPool, target: Target, response: HttpResponse, deadline: float) -> None:
+    def __init__(self, pool: HttpPool, target: Target, response: Response, deadline: float) -> None:
         self.is_whole = False
         #: Whether an event has come since the connection was last replaced.
         self.has_heard = True
         self._pool = pool
         self._target = target
         self._response = response
-        self._chunks = response.chunks()
+        #: What has come, everything that is there at once; ``b""`` at the body's end. The errors of `Response.read_some`.
+        self.read: Callable[[], Awaitable[bytes]] = response.read_some
         self._deadline = deadline
         self._failures = 0
         self._until = deadline
@@ -77,27 +76,27 @@ class Line:
         """Whether the server said that it can."""
         return self._url is not None
 
-    async def read(self) -> bytes | None:
-        """What has come, everything that is there at once; None at the body's end. The errors of `HttpResponse.chunks`."""
-        data = await anext(self._chunks, None)
-        if data is not None and self._resumed_after is not None and (first := _FIRST_ID.search(data)):
-            if int(first[1]) <= self._resumed_after:
+    async def _read_resumed(self) -> bytes:
+        """`read` after a resumption, until an event has shown that it is the one asked for."""
+        data = await self._response.read_some()
+        if first := _FIRST_ID.search(data):
+            if self._resumed_after is not None and int(first[1]) <= self._resumed_after:
                 raise StreamError(
                     "the server resumed the stream with events that had come already; ask again, or use .partial",
                     status=200,
                     retryable=True,
                     code="resumed_elsewhere",
                 )
-            self._resumed_after = None
+            self.read = self._response.read_some
         return data
 
     def progress(self) -> None:
-        """An event came; see `HttpResponse.progress`."""
+        """An event came; see `Response.progress`."""
         self.has_heard = True
         self._response.progress()
 
     def wait_no_longer_than(self, seconds: float) -> None:
-        """The answer is proven; see `HttpResponse.wait_no_longer_than`."""
+        """The answer is proven; see `Response.wait_no_longer_than`."""
         self._response.wait_no_longer_than(seconds)
 
     async def resume(self, last_event_id: str) -> bool:
@@ -116,7 +115,7 @@ class Line:
         headers.pop("Content-Type", None)
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
-        await self._hang_up()
+        await self._response.aclose()
         while True:
             if self._failures:
                 pause = backoff(self._failures, base=0.05, ceiling=_LONGEST_PAUSE)
@@ -133,27 +132,23 @@ class Line:
                     deadline=self._deadline,
                     proxy=self._target.proxy,
                 )
-                self._response, self._chunks = response, response.chunks()
+                self._response, self.read = response, self._read_resumed
                 if response.status == 200:
                     self._resumed_after = int(last_event_id) if last_event_id.isdecimal() else None
                     response.progress()
                     return True
-                await self._hang_up()
+                await self._response.aclose()
                 if response.status < 500 and response.status != 429:
                     self._url = None
                     return False
 
     async def drain(self) -> None:
-        """See `HttpResponse.drain`."""
+        """See `Response.drain`."""
         await self._response.drain()
-
-    async def _hang_up(self) -> None:
-        await self._chunks.aclose()
-        await self._response.aclose()
 
     async def aclose(self) -> None:
         """Close at once. Where the answer is not whole and could be resumed, the server is told that it need not go on."""
-        await self._hang_up()
+        await self._response.aclose()
         if self._url is not None and not self.is_whole:
             with suppress(ProviderError, asyncio.TimeoutError):
                 async with asyncio.timeout(_GOODBYE):

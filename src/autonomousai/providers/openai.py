@@ -20,6 +20,7 @@ from .exchange import Exchange, ask
 from .http import HttpPool
 from .options import CLIENT_CLOCKS, Options, read_timeout
 from .proxy import Proxy, check_base_url
+from .response import read_body
 
 _LISTING = 16 * 1024 * 1024
 
@@ -170,7 +171,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """The body of ``GET {base_url}{path}``. Raises `HTTPError` and its kin."""
         response = await self._pool.get(self.base_url + path, headers=self._headers(self._options), clocks=self._options.clocks)
         try:
-            body = await response.read(_LISTING)
+            body = await read_body(response, _LISTING)
             if response.status != 200:
                 raise read_error(response.status, body, response.headers)
             return body

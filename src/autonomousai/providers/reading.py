@@ -22,45 +22,126 @@ _DOCUMENT = 64 * 1024 * 1024
 _GRACE = 1.0
 
 
-async def read_answer(line: Line) -> AsyncGenerator[Batch]:
-    """Whatever was asked for: a body that begins with ``{`` is one document, any other one is an event stream."""
-    head = b""
-    first = b""
-    while not line.is_resumable and not first:
-        data = await line.read()
-        if data is None:
-            break
-        head += data
-        first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if first == b"{":
-        yield await _read_document(head, line)
-        return
-    if first == b"<":
-        raise StreamError(
-            "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
-        )
-    events = _read_events(head, line)
-    try:
-        async for batch in events:
-            yield batch
-    finally:
-        await events.aclose()
+class AnswerReader:
+    """One answer, batch by batch. Whatever was asked for: a body that begins with ``{`` is one document, any other one is an
+    event stream."""
 
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._stream = AnswerStream()
+        self._texts: list[str] = []
+        self._begun = False
+        self._ended = False
 
-async def _read_document(head: bytes, line: Line) -> Batch:
-    parts = [head]
-    size = len(head)
-    line.progress()
-    while (data := await line.read()) is not None:
+    async def next(self) -> Batch | None:
+        """The events that came next; None after the last. An error comes after the events that had come before it."""
+        if self._ended:
+            return None
+        if self._begun:
+            stream = self._stream
+            if stream.failure is not None:
+                raise stream.failure
+            if stream.ending:
+                self._line.wait_no_longer_than(_GRACE)
+            return await self._read_on()
+        self._begun = True
+        head, first = await self._sniff()
+        if first == b"{":
+            self._ended = True
+            return await self._read_document(head)
+        if first == b"<":
+            raise StreamError(
+                "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
+            )
+        return await self._read_on(head)
+
+    async def whole(self) -> Batch:
+        """All of the answer in one batch, as `joined` makes it."""
+        joiner = _Joiner()
+        try:
+            while (batch := await self.next()) is not None:
+                joiner.add(batch)
+        except HTTPError as error:
+            error.partial = joiner.text
+            raise
+        return joiner.batch()
+
+    async def _sniff(self) -> tuple[bytes, bytes]:
+        """What came first, and the first byte of it that is no white space."""
+        head = b""
+        first = b""
+        while not self._line.is_resumable and not first and (data := await self._line.read()):
+            head += data
+            first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        return head, first
+
+    async def _read_document(self, head: bytes) -> Batch:
+        line = self._line
+        parts = [head]
+        size = len(head)
         line.progress()
-        parts.append(data)
-        size += len(data)
-        if size > _DOCUMENT:
-            raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
-    body = b"".join(parts)
-    batch = read_completion(body)
-    _check(evidence_of_document(body), [event for event in batch if type(event) is str])
-    return batch
+        while data := await line.read():
+            line.progress()
+            parts.append(data)
+            size += len(data)
+            if size > _DOCUMENT:
+                raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
+        body = b"".join(parts)
+        batch = read_completion(body)
+        _check(evidence_of_document(body), [event for event in batch if type(event) is str])
+        return batch
+
+    async def _read_on(self, data: bytes = b"") -> Batch:
+        """More of an event stream. Bytes by which no event came to its end are no batch: then it reads on."""
+        stream, line = self._stream, self._line
+        while True:
+            if not data:
+                try:
+                    data = await line.read()
+                except (IncompleteStreamError, ClockError) as error:
+                    if not await self._is_resumed(error):
+                        return self._finish([])
+                    continue
+                if not data:
+                    if stream.is_proven or not await line.resume(stream.last_event_id):
+                        return self._finish([])
+                    stream.reopen()
+                    continue
+            batch = stream.feed(data)
+            data = b""
+            if stream.complete:
+                return self._finish(batch)
+            if batch:
+                self._texts += [event for event in batch if type(event) is str]
+                if len(batch) > 1 or type(batch[0]) is not Started:
+                    line.progress()
+                return batch
+            if stream.failure is not None:
+                raise stream.failure
+            if stream.ending:
+                line.wait_no_longer_than(_GRACE)
+
+    async def _is_resumed(self, error: IncompleteStreamError | ClockError) -> bool:
+        """A connection that breaks before the answer's end is replaced where the server can; False where the answer is whole,
+        however its connection ended; else the error is raised."""
+        stream, line = self._stream, self._line
+        if stream.is_proven:
+            return False  # the finish reason had come
+        # A network that is gone may leave the connection standing, silent: the idle clock tells, and nobody else does. One
+        # that was replaced and is silent too is not the network's fault.
+        lost = isinstance(error, IncompleteStreamError) or (error.clock == "idle" and line.has_heard)
+        if not lost or not await line.resume(stream.last_event_id):
+            raise error
+        stream.reopen()
+        return True
+
+    def _finish(self, batch: Batch) -> Batch:
+        self._ended = True
+        finish = self._stream.finish()
+        self._texts += [event for event in batch if type(event) is str]
+        _check(self._stream.extension, self._texts)
+        self._line.is_whole = True
+        return [*batch, finish]
 
 
 def _check(evidence: Mapping[str, Any] | None, texts: list[str]) -> None:
@@ -68,75 +149,45 @@ def _check(evidence: Mapping[str, Any] | None, texts: list[str]) -> None:
         raise mismatch
 
 
-async def _read_events(head: bytes, line: Line) -> AsyncGenerator[Batch]:
-    stream = AnswerStream()
-    texts: list[str] = []
-    data: bytes | None = head
-    while data is not None:
-        batch = stream.feed(data)
-        texts += [event for event in batch if type(event) is str]
-        if stream.complete:
-            break
-        if batch:
-            if len(batch) > 1 or type(batch[0]) is not Started:
-                line.progress()
-            yield batch
-            batch = []
-        if stream.failure is not None:
-            raise stream.failure
-        if stream.ending:
-            line.wait_no_longer_than(_GRACE)
-        data = await _read_on(line, stream)
-    finish = stream.finish()
-    _check(stream.extension, texts)
-    line.is_whole = True
-    yield [*batch, finish]
+class _Joiner:
+    """Batches become one: who answers, the reasoning, the text as one string, the tool calls, the finish reason."""
 
+    def __init__(self) -> None:
+        self._started: list[Event] = []
+        self._reasoning: list[str] = []
+        self._texts: list[str] = []
+        self._rest: list[Event] = []
 
-async def _read_on(line: Line, stream: AnswerStream) -> bytes | None:
-    """More bytes, or None at the end. A connection that breaks before the answer's end is replaced where the server can."""
-    try:
-        data = await line.read()
-        if data is None and not stream.is_proven and await line.resume(stream.last_event_id):
-            stream.reopen()
-            return b""
-    except (IncompleteStreamError, ClockError) as error:
-        if stream.is_proven:
-            return None  # the finish reason had come: the answer is whole, however its connection ended
-        # A network that is gone may leave the connection standing, silent: the idle clock tells, and nobody else does. One
-        # that was replaced and is silent too is not the network's fault.
-        lost = isinstance(error, IncompleteStreamError) or (error.clock == "idle" and line.has_heard)
-        if not lost or not await line.resume(stream.last_event_id):
-            raise
-        stream.reopen()
-        return b""
-    return data
+    def add(self, batch: Batch) -> None:
+        for event in batch:
+            if type(event) is str:
+                self._texts.append(event)
+            elif type(event) is Reasoning:
+                self._reasoning.append(event.text)
+            elif type(event) is Started:
+                self._started.append(event)
+            elif type(event) is ToolCallDelta or type(event) is FinishReason:
+                self._rest.append(event)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    def batch(self) -> Batch:
+        reasoning: Batch = [Reasoning("".join(self._reasoning))] if self._reasoning else []
+        text: Batch = [self.text] if self._texts else []
+        return [*self._started, *reasoning, *text, *self._rest]
 
 
 async def joined(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
     """All of an answer in one batch: who answers, the reasoning, the text as one string, the tool calls, the finish reason."""
-    started: list[Event] = []
-    reasoning: list[str] = []
-    texts: list[str] = []
-    rest: list[Event] = []
+    joiner = _Joiner()
     try:
         async for batch in batches:
-            for event in batch:
-                if type(event) is str:
-                    texts.append(event)
-                elif type(event) is Reasoning:
-                    reasoning.append(event.text)
-                elif type(event) is Started:
-                    started.append(event)
-                elif type(event) is ToolCallDelta or type(event) is FinishReason:
-                    rest.append(event)
+            joiner.add(batch)
     except HTTPError as error:
-        error.partial = "".join(texts)
+        error.partial = joiner.text
         raise
     finally:
         await batches.aclose()
-    if reasoning:
-        started.append(Reasoning("".join(reasoning)))
-    if texts:
-        started.append("".join(texts))
-    yield [*started, *rest]
+    yield joiner.batch()

@@ -5,22 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 import aiohttp
 
 from ..config import Clocks
-from ..errors import Clock, ConfigError, ConnectError, HTTPError, IncompleteStreamError
+from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
 from ..errors import TimeoutError as ClockError
 from .proxy import Proxy, without_credentials
+from .response import StaleConnectionError
+from .watch import Watch
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN = 0.05
-
-#: Seconds by which a timer may fire late before we suspect our own event loop.
-_LATE = 0.25
 
 #: aiohttp warns about larger bodies given as bytes.
 _LARGE_BODY = 1 << 20
@@ -53,62 +52,60 @@ async def _on_reused(session: Any, context: Any, params: Any) -> None:
     context.trace_request_ctx.on_connected(reused=True)
 
 
-async def keep_session(uds: str | None, user_agent: str) -> AsyncGenerator[aiohttp.ClientSession]:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_on_created)
-    trace.on_connection_reuseconn.append(_on_reused)
-    connector = aiohttp.UnixConnector(path=uds, limit=0) if uds else aiohttp.TCPConnector(limit=0)
-    session = aiohttp.ClientSession(
-        connector=connector,
-        headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[trace],
-    )
-    try:
-        yield session
-    finally:
-        await session.close()
+class AiohttpTransport:
+    """A `Transport` over aiohttp's client."""
 
+    def __init__(self, uds: str | None, user_agent: str) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_on_created)
+        trace.on_connection_reuseconn.append(_on_reused)
+        connector = aiohttp.UnixConnector(path=uds, limit=0) if uds else aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+        )
 
-class StaleConnectionError(Exception):
-    """A pooled connection had been closed by the server before our request reached it."""
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        clocks: Clocks,
+        streaming: bool,
+        deadline: float,
+        proxy: Proxy | None,
+    ) -> HttpResponse:
+        """See `Transport.send`."""
+        timer = asyncio.timeout_at(deadline)
+        attempt = _Attempt(timer, deadline, clocks.first_token if streaming else None)
+        extra: dict[str, Any] = {}
+        if proxy is not None:
+            extra = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+            if url.startswith("http://"):
+                headers = {**headers, **proxy.headers}
+        try:
+            async with timer:
+                response = await self._session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=clocks.connect),
+                    trace_request_ctx=attempt,
+                    **extra,
+                )
+        except Exception as error:
+            raise _translate(error, attempt, clocks, without_credentials(url)) from error
+        return HttpResponse(response, clocks, deadline, streaming, attempt)
 
-
-async def send(
-    session: aiohttp.ClientSession,
-    method: str,
-    url: str,
-    *,
-    headers: Mapping[str, str],
-    body: bytes | None,
-    clocks: Clocks,
-    streaming: bool,
-    deadline: float,
-    proxy: Proxy | None,
-) -> HttpResponse:
-    """Send the request and return the response once its head is there. See `HttpPool.post`."""
-    timer = asyncio.timeout_at(deadline)
-    attempt = _Attempt(timer, deadline, clocks.first_token if streaming else None)
-    extra: dict[str, Any] = {}
-    if proxy is not None:
-        extra = {"proxy": proxy.url, "proxy_headers": proxy.headers}
-        if url.startswith("http://"):
-            headers = {**headers, **proxy.headers}
-    try:
-        async with timer:
-            response = await session.request(
-                method,
-                url,
-                headers=headers,
-                data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=clocks.connect),
-                trace_request_ctx=attempt,
-                **extra,
-            )
-    except Exception as error:
-        raise _translate(error, attempt, clocks, without_credentials(url)) from error
-    return HttpResponse(response, clocks, deadline, streaming, attempt)
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+        await self._session.close()
 
 
 _Translation: TypeAlias = Callable[[Any, str], Exception]
@@ -188,7 +185,7 @@ class _GraceOverError(Exception):
 
 
 class HttpResponse:
-    """A response whose head has come. ``headers`` are case-insensitive. Whoever holds it closes it."""
+    """A `Response` that aiohttp brings."""
 
     def __init__(
         self, response: aiohttp.ClientResponse, clocks: Clocks, total_at: float, streaming: bool, attempt: _Attempt
@@ -197,127 +194,52 @@ class HttpResponse:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._content = response.content
-        self._clocks = clocks
-        self._loop = asyncio.get_running_loop()
-        self._total_at = total_at
-        self._clock: Clock = "total"
-        self._deadline = total_at
-        self._reading = False
-        self._grace = False
-        self._broken = False
-        self._handle: asyncio.TimerHandle | None = None
-        self._armed_at = 0.0
-        if streaming and attempt.connected is not None:
-            self._set("first_token", attempt.connected + clocks.first_token)
+        self._broken: Exception | None = None
+        self._watch = watch = Watch(asyncio.get_running_loop(), self._on_expired)
+        watch.begin(clocks, total_at, attempt.connected if streaming else None)
+        self.progress = watch.progress
+        self.wait_no_longer_than = watch.wait_no_longer_than
 
-    def _set(self, clock: Clock, deadline: float) -> None:
-        if deadline < self._total_at:
-            self._clock, self._deadline = clock, deadline
-        else:
-            self._clock, self._deadline = "total", self._total_at
-
-    def progress(self) -> None:
-        """An event came: from now on the idle clock runs, from anew."""
-        self._set("idle", self._loop.time() + self._clocks.idle)
-        self._advance()
-
-    def wait_no_longer_than(self, seconds: float) -> None:
-        """The answer is proven; what may still follow is awaited this long, and then the body just ends."""
-        if not self._grace:
-            self._grace = True
-            self._deadline = min(self._total_at, self._loop.time() + seconds)
-            self._advance()
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body's bytes as they come, everything that is there at once.
-
-        Raises `TimeoutError` when a clock runs out, `IncompleteStreamError` when the connection breaks; what had arrived before
-        is yielded first. An end by the body's own framing just ends.
-        """
-        content = self._content
-        self._arm(self._deadline)
+    async def read_some(self) -> bytes:
+        """See `Response.read_some`."""
+        if self._broken is not None:
+            raise self._broken
+        watch = self._watch
+        watch.waiting = True
         try:
-            while True:
-                self._reading = True
-                data = await content.readany()
-                self._reading = False
-                if not data:
-                    return
-                yield data
+            return await self._content.readany()
         except _GraceOverError:
-            return
+            return b""
         except HTTPError as error:
-            if rest := self._buffered():
-                yield rest
-            raise error from None
+            return self._rest(error)
         except (OSError, aiohttp.ClientError) as error:
-            if rest := self._buffered():
-                yield rest
-            raise IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300]) from error
+            broken = IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300])
+            broken.__cause__ = error
+            return self._rest(broken)
         finally:
-            self._disarm()
+            watch.waiting = False
 
-    def _buffered(self) -> bytes:
-        """What aiohttp had read before the connection broke, and would otherwise keep to itself."""
-        self._broken = True
+    def _rest(self, error: HTTPError) -> bytes:
+        """What aiohttp had read before the connection broke, and would otherwise keep to itself; the error comes after it."""
+        self._watch.stop()
+        self._broken = error
         self._content.set_exception(None)  # type: ignore[arg-type]
-        return self._content.read_nowait(-1)
+        if rest := self._content.read_nowait(-1):
+            return rest
+        raise error
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body, or its first *limit* bytes. The same errors as `chunks`."""
-        parts: list[bytes] = []
-        size = 0
-        chunks = self.chunks()
-        try:
-            async for data in chunks:
-                parts.append(data)
-                size += len(data)
-                if size > limit:
-                    break
-        finally:
-            await chunks.aclose()
-        return b"".join(parts)[: limit + 1]
-
-    def _arm(self, when: float) -> None:
-        self._armed_at = when
-        self._handle = self._loop.call_at(when, self._on_timer)
-
-    def _advance(self) -> None:
-        """A timer that was set for later than the new deadline is set again; one that fires too early re-arms itself."""
-        if self._handle is not None and self._deadline < self._armed_at:
-            self._disarm()
-            self._arm(self._deadline)
-
-    def _disarm(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _on_timer(self) -> None:
-        """One timer a response, re-armed only when it fires: moving the deadline costs an event nothing but an assignment."""
-        now = self._loop.time()
-        if not self._reading:
-            self._arm(max(self._deadline, now + 1))
-        elif now < self._deadline:
-            self._arm(self._deadline)
-        elif now - self._armed_at > _LATE:
-            # The loop itself stood still: what came meanwhile has not been read yet, and would be blamed on the server.
-            self._arm(now + _LATE)
-        elif self._grace:
-            self._content.set_exception(_GraceOverError())
-        else:
-            seconds = {"first_token": self._clocks.first_token, "idle": self._clocks.idle}.get(self._clock, self._clocks.total)
-            self._content.set_exception(ClockError(self._clock, seconds, status=self.status))
+    def _on_expired(self) -> None:
+        self._content.set_exception(_GraceOverError() if self._watch.ends_quietly else self._watch.error(self.status))
 
     async def aclose(self) -> None:
-        """Close at once. A body that has been read to its end leaves its connection to the pool, any other one closes it."""
-        self._disarm()
+        """See `Response.aclose`."""
+        self._watch.stop()
         if not self._content.is_eof():
             self._response.close()
 
     async def drain(self) -> None:
-        """Read the little that may follow a finished answer, so that the connection can be used again; then close."""
-        if not self._broken and not self._content.is_eof() and self._content.exception() is None:
+        """See `Response.drain`."""
+        if self._broken is None and not self._content.is_eof() and self._content.exception() is None:
             with suppress(asyncio.TimeoutError, OSError, aiohttp.ClientError):
                 async with asyncio.timeout(_DRAIN):
                     while await self._content.readany():
