@@ -37,7 +37,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "starlette": frozenset({"server"}),
     "uvicorn": frozenset({"server"}),
     "uvloop": frozenset({"server"}),
-    "httptools": frozenset({"server"}),
+    "httptools": frozenset({"server", "providers"}),
     "prompt_toolkit": COMMAND_LINE,
     "rich": COMMAND_LINE,
     "redis": frozenset({"server.state"}),
@@ -51,8 +51,9 @@ GUARDED: dict[str, frozenset[str]] = {
     "multiprocessing": frozenset({"providers"}),
     "sqlite3": frozenset({"server.state"}),
 }
-#: aiohttp comes with the first request: whoever imports it at the top of a file is imported in a function by others.
-LATE_FILES = frozenset({"providers.transport"})
+#: aiohttp and httptools come with the first request: a file with one at its top is imported in a function by all others.
+LATE = frozenset({"aiohttp", "httptools"})
+LATE_FILES = frozenset({"providers.transport", "providers.direct", "providers.connection"})
 
 
 @dataclass(frozen=True)
@@ -206,13 +207,15 @@ def misplaced(found: list[Import]) -> list[str]:
 
 
 def hasty(found: list[Import]) -> list[str]:
-    """aiohttp, or a file that brings it, imported before the first request."""
+    """What comes with the first request, or a file that brings it, imported before. A server has it from the beginning."""
     return [
         str(one)
         for one in found
         if not one.in_function
         and not one.only_typing
-        and ((one.target.split(".")[0] == "aiohttp" and one.module not in LATE_FILES) or one.ours in LATE_FILES)
+        and one.module not in LATE_FILES
+        and one.unit != "server"
+        and (one.target.split(".")[0] in LATE or one.ours in LATE_FILES)
     ]
 
 
@@ -251,8 +254,8 @@ def test_foreign_dependencies_stay_in_their_folders(found: list[Import]) -> None
     assert [] == misplaced(found)
 
 
-def test_aiohttp_comes_with_the_first_request(found: list[Import]) -> None:
-    """It costs more to import than all of ours."""
+def test_http_comes_with_the_first_request(found: list[Import]) -> None:
+    """aiohttp costs more to import than all of ours, and httptools is not always there."""
     assert [] == hasty(found)
 
 
@@ -284,6 +287,7 @@ BREACHES = {
     "in the wrong folder of its unit": ("server/app.py", "import redis.asyncio", misplaced),
     "unheard of": ("server/app.py", "import flask", misplaced),
     "hasty": ("providers/http.py", "import aiohttp", hasty),
+    "hasty without httptools": ("providers/http.py", "import httptools", hasty),
     "hasty by a file": ("providers/http.py", "from . import transport", hasty),
 }
 

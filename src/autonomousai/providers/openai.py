@@ -80,7 +80,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             proxy=Proxy(proxy) if proxy else None,
             retries=retries,
         )
-        self._pool = HttpPool(uds=uds, trust_env=trust_env)
+        self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
     @class_or_instance
     def get_model(self, model: str | None) -> str:

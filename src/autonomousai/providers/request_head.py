@@ -16,7 +16,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NO_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: How a body is framed is the transport's to say.
-_FRAMING = frozenset({"content-length", "transfer-encoding", "trailer", "te", "upgrade", "host"})
+_FRAMING = frozenset({"content-length", "transfer-encoding", "trailer", "te", "upgrade"})
 
 #: What stays as it is in a path or a query: all that a URL may hold, and ``%`` of what is quoted already.
 _QUOTED = "/%:@!$&'()*+,;=~-._?"
@@ -31,8 +31,8 @@ class Origin(NamedTuple):
 
 
 class RequestHead(NamedTuple):
-    """``start``: request line and headers, but for the length of a body and the empty line. ``closes``: whether the request asks
-    that its connection be closed."""
+    """``start``: request line and headers, without the length of a body and the empty line. ``closes``: whether the request asks
+    for the end of its connection."""
 
     origin: Origin
     start: bytes
@@ -66,7 +66,9 @@ def make_head(method: str, url: str, headers: Mapping[str, str], user_agent: str
             raise ConfigError(f"headers: {name[:100]!r} cannot be sent; a name is one word, and a value is text of one line")
         if name.lower() not in _FRAMING:
             fields[name.lower()] = f"{name}: {value.strip()}"
-    target = quote(parts.path or "/", safe=_QUOTED.replace("?", "")) + ("?" + quote(parts.query, safe=_QUOTED) if parts.query else "")
+    target = quote(parts.path or "/", safe=_QUOTED.replace("?", "")) + (
+        "?" + quote(parts.query, safe=_QUOTED) if parts.query else ""
+    )
     start = "\r\n".join([f"{method} {target} HTTP/1.1", *fields.values(), ""]).encode("utf-8")
     wishes = fields.get("connection", "").partition(":")[2].lower()
     return RequestHead(origin, start, "close" in wishes)

@@ -13,11 +13,15 @@ from ..errors import TimeoutError as ClockError
 _LATE = 0.25
 
 
+def _nobody() -> None:
+    """Whom a stopped watch tells."""
+
+
 class Watch:
     """One deadline, moved by assignment, and one timer that is set again only when it fires: an event costs it no more.
 
     ``waiting``: set by the reader while it waits; only then does a deadline that passes call ``expired``. ``ends_quietly``: the
-    answer was proven, so that the deadline is no fault, just the end. After ``stop`` it can ``begin`` anew.
+    answer was proven, so that the deadline is no fault, just the end. It can ``begin`` again and again, until it is stopped.
     """
 
     __slots__ = (
@@ -91,10 +95,11 @@ class Watch:
         self._arm()
 
     def stop(self) -> None:
-        """No timer is left."""
+        """No timer is left, and nobody is told any more."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        self._expired = _nobody
 
     def error(self, status: int | None) -> ClockError:
         """What the reader is told when the deadline has passed."""
