@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI, HTTPError, TimeoutError  # noqa: A004  the contract's own name
-from autonomousai.testing import Pause, Script, ScriptedServer, Send, chunks
+from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 HELLO = [{"role": "user", "content": "Hello"}]
 SHORT = 0.15
@@ -29,7 +31,7 @@ async def timeout_of(script: Script, *, stream: bool = True, **clocks: float) ->
     "script",
     [
         Script.silence(),
-        Script.slow_first_token(Pause()),
+        Script(Head()),
         Script.body(b": keep-alive\n\n"),
         Script.body(chunks(finish=None, done=False)),
     ],

@@ -10,6 +10,8 @@ import pytest
 from autonomousai import AutonomousAI, StreamError
 from autonomousai.testing import Script, ScriptedServer, completion, event
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 HELLO = [{"role": "user", "content": "Hello"}]
 
 

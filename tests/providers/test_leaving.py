@@ -12,6 +12,8 @@ import pytest
 from autonomousai import AutonomousAI
 from autonomousai.testing import Script, ScriptedServer
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 HELLO = [{"role": "user", "content": "Hello"}]
 
 

@@ -7,6 +7,8 @@ import pytest
 from autonomousai import AutonomousAI, HTTPError, IncompleteStreamError, OpenAICompatible, StreamError, TimeoutError  # noqa: A004
 from autonomousai.testing import Close, Hang, Head, Reset, Script, ScriptedServer, Send, event
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 HELLO = [{"role": "user", "content": "Hello"}]
 NAMED = {"X-Stream-Id": "s1"}
 STREAM = "/v1/streams/s1"

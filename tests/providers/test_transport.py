@@ -12,6 +12,8 @@ from autonomousai import AutonomousAI, ConfigError, ConnectError, HTTPError, Inc
 from autonomousai.providers import transport
 from autonomousai.testing import Raw, Script, ScriptedServer, chunks
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 HELLO = [{"role": "user", "content": "Hello"}]
 
 CLIENT_ERRORS = [

@@ -62,6 +62,10 @@ class Headers(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
+def _ignore(*_: object) -> None:
+    """What a clock that is over does."""
+
+
 class DirectResponse:
     """A `Response` of ours. ``status`` is 0 until its head has come; `head` waits for it."""
 
@@ -87,8 +91,8 @@ class DirectResponse:
         self._rest = b""
         self._error: Exception | None = None
         self._watch = watch = connection.watch
-        self.progress = watch.progress
-        self.wait_no_longer_than = watch.wait_no_longer_than
+        self.progress: Callable[[], None] = watch.progress
+        self.wait_no_longer_than: Callable[[float], None] = watch.wait_no_longer_than
 
     # ---- its reader's side
 
@@ -138,9 +142,10 @@ class DirectResponse:
         self.wake()
 
     def on_end(self, rest: bytes) -> None:
-        """The body has ended, and *rest* was the last of it."""
+        """The body has ended, and *rest* was the last of it. From now on the connection, and its watch, are another's."""
         self._rest = rest
         self._connection = None
+        self.progress = self.wait_no_longer_than = _ignore
         self.wake()
 
     def on_broken(self, error: Exception, rest: bytes) -> None:

@@ -31,8 +31,8 @@ class Origin(NamedTuple):
 
 
 class RequestHead(NamedTuple):
-    """``start``: request line and headers, without the length of a body and the empty line. ``closes``: whether the request asks
-    for the end of its connection."""
+    """``start``: request line and headers, without a body's length and the empty line. ``closes``: whether the request asks for
+    the end of its connection."""
 
     origin: Origin
     start: bytes
