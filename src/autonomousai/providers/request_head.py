@@ -46,7 +46,7 @@ def make_head(method: str, url: str, headers: Mapping[str, str], user_agent: str
         port = parts.port
         host = (parts.hostname or "").encode("ascii" if ":" in (parts.hostname or "") else "idna").decode()
     except ValueError as error:
-        raise _no_url(url) from error
+        raise ConfigError(f"the URL of a request cannot be read: {error}; check base_url") from None
     tls = parts.scheme == "https"
     if not host or parts.scheme not in ("http", "https") or not re.fullmatch(r"[!-~]+", host):
         raise _no_url(url)
