@@ -89,10 +89,10 @@ def test_testing_has_its_own_list() -> None:
     ],
 )
 def test_importing_and_preparing_is_quick(statement: str) -> None:
-    """Neither aiohttp nor the server's dependencies come before the first request."""
+    """Neither aiohttp, httptools nor the server's dependencies come before the first request."""
     imported = modules_after(statement)
 
-    assert set() == imported & {"aiohttp", "starlette", "uvicorn", "xllamacpp", "rich", "prompt_toolkit", "openai"}
+    assert set() == imported & {"aiohttp", "httptools", "starlette", "uvicorn", "xllamacpp", "rich", "prompt_toolkit", "openai"}
 
 
 def test_the_test_doubles_need_no_third_party_client() -> None:

@@ -20,6 +20,7 @@ from autonomousai import ConfigError, ConnectError, HTTPError, OpenAICompatible,
 from autonomousai.providers import direct
 from autonomousai.providers.request_head import make_head
 from autonomousai.testing import Close, Head, Pause, Raw, Script, ScriptedServer, Send, chunks, completion
+from tests.support.proxy import ForwardingProxy
 from tests.support.tls import authority_pem, server_context
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -448,3 +449,52 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     """A URL that cannot be asked is a ConfigError."""
     with pytest.raises(ConfigError, match="URL"):
         make_head("GET", url, {}, "agent")
+
+
+# ---- who uses it
+
+
+@pytest.mark.parametrize(
+    ("provider", "before", "expected"),
+    [
+        ("OpenAICompatible(url)", "", ["httptools"]),
+        ("OpenAICompatible(url)", "sys.modules['httptools'] = None", ["aiohttp"]),
+        ("AutonomousAI(url)", "", ["aiohttp"]),
+    ],
+    ids=["ours", "without httptools", "the hosted wire"],
+)
+def test_which_transport_a_provider_takes(provider: str, before: str, expected: list[str]) -> None:
+    """httptools where it is installed, else aiohttp; neither before the first request, and never both."""
+    code = f"""
+import asyncio, sys
+{before}
+from autonomousai import AutonomousAI, OpenAICompatible
+from autonomousai.testing import ScriptedServer
+
+def loaded():
+    return [name for name in ("aiohttp", "httptools") if sys.modules.get(name)]
+
+async def main():
+    async with ScriptedServer() as server:
+        url = server.url
+        async with {provider} as provider:
+            early = loaded()
+            text = await provider.create_async_generator("llama", [{{"role": "user", "content": "x"}}]).text()
+            print(text, early, loaded())
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (f"Hello world [] {expected}\n", "") == (done.stdout, done.stderr)
+
+
+def test_a_proxy_is_aiohttps(run: Callable[[Story], None]) -> None:
+    """A request that goes through a proxy is aiohttp's, whatever the provider prefers."""
+
+    async def story() -> None:
+        async with ScriptedServer() as server, ForwardingProxy() as proxy, OpenAICompatible(server.url) as provider:
+            texts = [await ask(provider, proxy=address) for address in (None, proxy.url)]
+            assert (["Hello world"] * 2, 1) == (texts, len(proxy.log))
+
+    run(story)
