@@ -135,7 +135,9 @@ class Report(msgspec.Struct, gc=False):
     """How an answer came about: filled by a gateway while it answers, and complete with the `FinishReason` or the error.
 
     ``seed``: what an upstream that repeats itself was asked with, where it was drawn for it. ``repeated``: pieces that had been
-    generated without being part of the text, when the last splice was made.
+    generated without being part of the text, when the last splice was made. ``begun``: the index of the attempt that was the
+    first to deliver something, -1 where another server did; None before. ``ways``: of each splice that was made here, what kind
+    of rescue it was: again, continue or anew.
     """
 
     upstream: str | None = None
@@ -143,3 +145,5 @@ class Report(msgspec.Struct, gc=False):
     splices: list[Splice] = []
     seed: int | None = None
     repeated: int = 0
+    begun: int | None = None
+    ways: list[str] = []

@@ -11,6 +11,7 @@ from ..errors import ProviderError
 from ..events import Attempt as AttemptNote
 from ..events import Batch, FinishReason, Report, Started, Usage
 from ..provider import AsyncResult, BatchStream
+from .observer import AttemptObserver
 from .splice import Delivered, DivergedError, Repetition
 from .upstream import Upstream
 from .verdict import describe, is_upstreams_fault
@@ -29,6 +30,7 @@ class Attempt:
         "_began",
         "_delivered",
         "_generated",
+        "_observer",
         "_opened",
         "_repetition",
         "_report",
@@ -44,12 +46,14 @@ class Attempt:
         report: Report,
         delivered: Delivered,
         repetition: Repetition | None = None,
+        observer: AttemptObserver | None = None,
     ) -> None:
         self._upstream = upstream
         self._ask = ask
         self._report = report
         self._delivered = delivered
         self._repetition = repetition
+        self._observer = observer
         self._began = time.monotonic()
         self._batches: BatchStream | None = None
         self._started: Started | None = None
@@ -83,6 +87,8 @@ class Attempt:
 
     def _take(self, batch: Batch) -> Batch:
         """What of *batch* is to be delivered."""
+        if self._observer is not None:
+            self._observer.heard(batch)
         if type(first := batch[0]) is Started:
             self._started = first
             batch = batch[1:]
@@ -104,6 +110,7 @@ class Attempt:
         if self._repetition is not None:
             self._report.repeated = self._delivered.spent + self._generated - self._delivered.deltas
             return batch
+        self._report.begun = len(self._report.attempts) - self._settled
         return [Started(None if self._started is None else self._started.model, self._upstream.name), *batch]
 
     async def aclose(self) -> None:
@@ -125,6 +132,8 @@ class Attempt:
             milliseconds = int((time.monotonic() - self._began) * 1000)
             self._report.attempts.append(AttemptNote(self._upstream.name, outcome, status, milliseconds))
             tell()
+            if self._observer is not None:
+                self._observer.ended(outcome, status)
 
 
 def _with_usage_of(finish: FinishReason, spent: int) -> FinishReason:

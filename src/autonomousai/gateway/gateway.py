@@ -12,6 +12,7 @@ from typing import Any
 from ..config import RescueConfig, RetryConfig
 from ..events import Batch, Messages, Report
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
+from .observer import Observer
 from .upstream import Upstream
 from .walk import Question, Walk
 
@@ -20,7 +21,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers for each model from its upstreams, in the order of its route.
 
     ``routes``: model -> names of upstreams, the preferred one first. ``aliases``: other name -> model. ``total``: seconds that
-    a request may take with all its attempts.
+    a request may take with all its attempts. ``observer``: is told of each attempt.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         retry: RetryConfig | None = None,
         rescue: RescueConfig | None = None,
         total: float = 600,
+        observer: Observer | None = None,
     ) -> None:
         self.upstreams = {upstream.name: upstream for upstream in upstreams}
         self.routes = {model: [self.upstreams[name] for name in names] for model, names in routes.items()}
@@ -42,6 +44,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self._retry = retry or RetryConfig()
         self._rescue = rescue or RescueConfig()
         self._total = total
+        self._observer = observer
 
     def sees(self, model: str) -> bool:
         """Whether an upstream of *model* takes images."""
@@ -69,7 +72,15 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
 
     def _walk(self, question: Question, report: Report) -> Walk:
         route = self.routes[question.model]
-        return Walk(question, route, report, retry=self._retry, rescue=self._rescue, total=self._total)
+        return Walk(
+            question,
+            route,
+            report,
+            retry=self._retry,
+            rescue=self._rescue,
+            total=self._total,
+            observer=self._observer,
+        )
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""

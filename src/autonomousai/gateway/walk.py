@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
@@ -14,6 +14,7 @@ from ..events import Batch, Messages, Report, Splice
 from ..provider import AsyncResult
 from ..retry import backoff
 from .attempt import Attempt
+from .observer import AttemptObserver, Observer
 from .splice import Delivered, DivergedError, Repetition, to_last_whole_word
 from .upstream import Upstream
 from .verdict import Verdict, judge, unanswered
@@ -37,10 +38,10 @@ class Question(NamedTuple):
     proxy: str | None
     fields: Mapping[str, Any]
 
-    def ask(self, upstream: Upstream, seconds: float) -> AsyncResult:
-        """The whole answer from *upstream*, within *seconds*."""
+    def ask(self, upstream: Upstream, options: Mapping[str, Any]) -> AsyncResult:
+        """The whole answer from *upstream*, with these client options."""
         return upstream.provider.create_async_generator(
-            self.model, self.messages, proxy=self.proxy, stream=True, **self.fields, timeout={"total": seconds}
+            self.model, self.messages, proxy=self.proxy, stream=True, **self.fields, **options
         )
 
     def seeded(self) -> Question:
@@ -62,14 +63,19 @@ class _RestingError(Exception):
     """The upstream's breaker has opened meanwhile."""
 
 
+#: Asks an upstream, with client options such as ``timeout``.
+Ask: TypeAlias = Callable[[Upstream, Mapping[str, Any]], AsyncResult]
+
+
 class Way(NamedTuple):
     """One way on after a break: whom to ask, how, and what of the answer will come again."""
 
     upstream: Upstream
-    ask: Callable[[Upstream, float], AsyncResult]
+    ask: Ask
     repetition: Repetition
     #: Whether it brings what would have come: then it is tried as long as there is time.
     exact: bool = False
+    name: Literal["again", "continue", "anew"] = "anew"
 
 
 class Walk:
@@ -84,6 +90,7 @@ class Walk:
         retry: RetryConfig,
         rescue: RescueConfig,
         total: float,
+        observer: Observer | None = None,
     ) -> None:
         repeatable = any(upstream.provider.repeats for upstream in route)
         self._question = question
@@ -94,6 +101,7 @@ class Walk:
         self._retry = retry
         self._rescue = rescue
         self._total = total
+        self._observer = observer
         self._deadline = 0.0
         self._errors: list[ProviderError] = []
         self._longer_than = 0
@@ -107,6 +115,7 @@ class Walk:
         """Begin after what another walk had delivered."""
         self._delivered.add(delivered)
         self._author = author
+        self._report.begun = -1
 
     def __aiter__(self) -> Self:
         return self
@@ -156,12 +165,16 @@ class Walk:
                 await rest.aclose()
         raise cause
 
-    def _attempt(
-        self, upstream: Upstream, ask: Callable[[Upstream, float], AsyncResult], repetition: Repetition | None = None
-    ) -> Attempt:
+    def _attempt(self, upstream: Upstream, ask: Ask, repetition: Repetition | None = None) -> Attempt:
         """A try within the time that is left."""
         left = max(self._deadline - asyncio.get_running_loop().time(), 0.001)
-        return Attempt(upstream, partial(ask, upstream, left), self._report, self._delivered, repetition)
+        options: dict[str, Any] = {"timeout": {"total": left}}
+        observer: AttemptObserver | None = None
+        if self._observer is not None:
+            question = self._question
+            observer = self._observer.attempt(upstream, question.model, question.messages, question.fields)
+            options["headers"] = observer.headers
+        return Attempt(upstream, partial(ask, upstream, options), self._report, self._delivered, repetition, observer)
 
     # ---- before anything was delivered
 
@@ -268,6 +281,7 @@ class Walk:
                     if not spliced:
                         spliced = True
                         self._report.splices.append(splice)
+                        self._report.ways.append(way.name)
                         if not way.exact:
                             self._author = None
                     yield batch
@@ -303,7 +317,7 @@ class Walk:
         heard = [upstream for upstream in self._route if upstream.name != silent]
         again: list[Way] = []
         if author is not None and author.provider.repeats:
-            again = [Way(author, self._seeded.ask, Repetition(delivered), exact=True)]
+            again = [Way(author, self._seeded.ask, Repetition(delivered), exact=True, name="again")]
         ways = list(again) if delivered.deltas <= self._rescue.exact_tokens else []
         if self._question.is_prose and not delivered.calls and delivered.text:
             for upstream in heard or self._route:
@@ -333,12 +347,12 @@ class Walk:
             again = self._delivered.deltas_after(len(kept)) if rest else 0
             question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas + again))
 
-        def ask(upstream: Upstream, seconds: float) -> AsyncResult:
+        def ask(upstream: Upstream, options: Mapping[str, Any]) -> AsyncResult:
             return upstream.provider.create_continuation(
-                question.model, question.messages, kept, proxy=question.proxy, **question.fields, timeout={"total": seconds}
+                question.model, question.messages, kept, proxy=question.proxy, **question.fields, **options
             )
 
-        return Way(upstream, ask, Repetition(self._delivered, text=rest))
+        return Way(upstream, ask, Repetition(self._delivered, text=rest), name="continue")
 
 
 def _is_rescuable(error: ProviderError) -> bool:
