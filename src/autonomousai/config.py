@@ -63,6 +63,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_body: Count = 20_000_000
     max_concurrency: Count = 1000
     queue_s: Seconds = 60
+    log: Literal["text", "json", "off"] = "text"
 
 
 class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +94,14 @@ class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace_s: Seconds = 30
     keep_s: Seconds = 300
     max_bytes: Count = 64_000_000
+
+
+class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenTelemetry traces, by the extra ``otel``. ``content``: whether spans carry prompts and answers too. Where they are
+    sent to is said by the standard ``OTEL_*`` environment variables."""
+
+    otel: bool = False
+    content: bool = False
 
 
 class LlamaCppConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="llamacpp"):
@@ -151,6 +160,7 @@ class Config(msgspec.Struct, frozen=True):
     breaker: BreakerConfig = BreakerConfig()
     rescue: RescueConfig = RescueConfig()
     resume: ResumeConfig = ResumeConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=lambda: {"embedded": LlamaCppConfig()})
     models: dict[str, ModelConfig] = {}
 
@@ -235,6 +245,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         breaker=_convert("breaker", tables["breaker"], BreakerConfig, env),
         rescue=_convert("rescue", tables["rescue"], RescueConfig, env),
         resume=_convert("resume", tables["resume"], ResumeConfig, env),
+        telemetry=_convert("telemetry", tables["telemetry"], TelemetryConfig, env),
         # A file that names no upstream at all (only a port, say) leaves the default one in place.
         upstreams=upstreams or Config().upstreams,
         models={
@@ -273,6 +284,10 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
+#: What may stand where msgspec only says that something else does not.
+_CHOICES = {"prefill": "; it is one of 'yes', 'no', 'auto'", "log": "; it is one of 'text', 'json', 'off'"}
+
+
 def _convert(key: str, table: dict[str, Any], type: type[T], env: Mapping[str, str]) -> T:
     """*table* as *type*. A `ConfigError` says where under *key* it does not fit; it never shows a key's value."""
 
@@ -292,7 +307,7 @@ def _convert(key: str, table: dict[str, Any], type: type[T], env: Mapping[str, s
             raise _unknown(f"{where}.{unknown[1]}", fields) from None
         if missing := _MISSING.fullmatch(problem):
             raise ConfigError(f"{where}.{missing[1]}: is missing") from None
-        choices = "; it is one of 'yes', 'no', 'auto'" if place == "prefill" else ""
+        choices = _CHOICES.get(place or "", "")
         raise ConfigError(f"{where}: {problem[:1].lower()}{problem[1:]}{choices}") from None
 
 
