@@ -38,6 +38,7 @@ from .asgi import (
     respond,
 )
 from .guard import SHUTTING_DOWN, Caller, Places
+from .metrics import Metrics, Watch
 from .reading import Reader
 from .streams import Streams
 
@@ -50,14 +51,15 @@ Read: TypeAlias = Callable[[bytes], ChatRequest]
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What the hot routes need: the provider, how it is made ready, whether a model of it can see, the places, the streams that
-    can be resumed and whose they are, the bounds."""
+    """What the hot routes need: the provider, how it is made ready, whether a model of it can see, the places, what is counted,
+    the streams that can be resumed and whose they are, the bounds."""
 
     provider: AsyncGeneratorProvider
     ready: Callable[[], Awaitable[None]]
     resolve: Callable[[str], str]
     sees: Callable[[str], bool]
     places: Places
+    metrics: Metrics
     streams: Streams
     key_of: Callable[[Scope], bytes]
     keepalive_s: float
@@ -109,24 +111,27 @@ class ChatRoute:
             async with service.provider.create_async_generator(
                 request.model, request.messages, stream=request.stream, **request.fields
             ) as result:
-                if stream is None:
-                    await self._send_whole(result, model, caller, scope, send)
-                else:
-                    await self._send_stream(result, model, caller, stream, include_usage=request.include_usage)
+                with service.metrics.answer(model, result, scope["began"]) as watch:
+                    scope["watch"] = watch
+                    if stream is None:
+                        await self._send_whole(result, watch, caller, scope, send)
+                    else:
+                        await self._send_stream(result, watch, caller, stream, include_usage=request.include_usage)
         finally:
             service.places.give_back()
 
     async def _send_stream(
-        self, result: AsyncResult, model: str, caller: Caller, stream: EventStream, *, include_usage: bool
+        self, result: AsyncResult, watch: Watch, caller: Caller, stream: EventStream, *, include_usage: bool
     ) -> None:
         writer: ChunkWriter | None = None
         texts: list[str] = []
         async for batch in result.batches():
+            watch.batch()
             if writer is None:
                 writer = ChunkWriter(
                     id=_new_id(),
                     created=int(time.time()),
-                    model=result.model or model,
+                    model=result.model or watch.model,
                     both_places=self._both_places,
                     include_usage=include_usage,
                 )
@@ -150,13 +155,15 @@ class ChatRoute:
             with streams.reader(kept, 0) as reader:
                 await stream.relay(reader, caller)
         finally:
+            scope["watch"] = kept.watch
             if not stream.started:
                 streams.forget(kept)
         return True
 
-    async def _send_whole(self, result: AsyncResult, model: str, caller: Caller, scope: Scope, send: Send) -> None:
+    async def _send_whole(self, result: AsyncResult, watch: Watch, caller: Caller, scope: Scope, send: Send) -> None:
         events: Batch = []
         async for batch in result.batches():
+            watch.batch()
             events += batch
             if type(batch[-1]) is FinishReason:
                 texts = [event for event in events if type(event) is str]
@@ -164,7 +171,7 @@ class ChatRoute:
                     events,
                     id=_new_id(),
                     created=int(time.time()),
-                    model=result.model or model,
+                    model=result.model or watch.model,
                     both_places=self._both_places,
                     extension=_extension(result, texts),
                 )
