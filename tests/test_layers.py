@@ -41,6 +41,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "prompt_toolkit": COMMAND_LINE,
     "rich": COMMAND_LINE,
     "redis": frozenset({"server.state"}),
+    "prometheus_client": frozenset({"server"}),
+    "opentelemetry": frozenset({"server"}),
 }
 #: Of the standard library: I/O and concurrency have their places too.
 GUARDED: dict[str, frozenset[str]] = {

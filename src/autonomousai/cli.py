@@ -202,6 +202,9 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file")
     serve.add_argument("--host", metavar="HOST", help="the address to listen on; default: the config's, else 127.0.0.1")
     serve.add_argument("--port", type=_port, metavar="PORT", help="the port; 0 for any; default: the config's, else 8000")
+    serve.add_argument(
+        "--log", choices=("text", "json", "off"), help="a line a request, on stderr; default: the config's, else text"
+    )
     serve.add_argument("--workers", type=_workers, metavar="N", default=1, help="processes that serve; default: 1")
 
 

@@ -91,7 +91,7 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     config = load_config(args.config, os.environ)
     fetch_missing(config, terminal)
     terminal.interrupts.restore()  # from here on the server minds the signals
-    return run_server(config, host=args.host, port=args.port, workers=args.workers)
+    return run_server(config, host=args.host, port=args.port, workers=args.workers, log=args.log)
 
 
 def fetch_missing(config: Config, terminal: Terminal) -> None:

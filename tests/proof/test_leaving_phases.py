@@ -109,14 +109,17 @@ def leave(connection: Connection, way: str) -> None:
 
 
 async def remains(place: Listening) -> list[str]:
-    """Wait until nobody is inside and no connection is left; the names of the tasks that are still there."""
+    """Wait until nobody is inside and no connection is left; the names of the tasks that are still there, and an orphan for each
+    generation that was found to go on, or might still be found to."""
     async with asyncio.timeout(PATIENCE):
         await place.app.empty()
         await place.connections.none_left.wait()
         while place.connections.tasks:
             await asyncio.wait(list(place.connections.tasks))
     await asyncio.sleep(0)
-    return [task.get_coro().__qualname__ for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    tasks = [task.get_coro().__qualname__ for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    orphans = place.app.orphans
+    return tasks + ["orphan"] * (orphans.count + len(orphans.suspected))
 
 
 @WAYS
@@ -184,7 +187,7 @@ async def test_who_leaves_the_queue_never_reaches_the_upstream(stream: bool, pat
 
     async def inside(number: int) -> None:
         async with asyncio.timeout(PATIENCE):
-            while f"in_flight {number}\n".encode() not in (await ask(place.port, request("GET", "/metrics"))).body:
+            while f"in_flight {number}.0\n".encode() not in (await ask(place.port, request("GET", "/metrics"))).body:
                 pass
 
     async with ScriptedServer("silence", Script.stream("third")) as upstream:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -11,6 +13,7 @@ import pytest
 from autonomousai.config import Config, LlamaCppConfig
 from autonomousai.providers.llamacpp import LlamaCpp
 from autonomousai.server import create_app
+from tests.support.metrics import counted
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, ask, events, listening, request, text_of
 
 AGENT = "/api/v1/ai/chat"
@@ -46,7 +49,7 @@ class Served:
     async def inside(self, wanted: int) -> None:
         """Wait until the server says that so many are inside."""
         async with asyncio.timeout(PATIENCE):
-            while f"in_flight {wanted}\n".encode() not in (await ask(self.port, request("GET", "/metrics"))).body:
+            while f"in_flight {wanted}.0\n".encode() not in (await ask(self.port, request("GET", "/metrics"))).body:
                 pass
 
 
@@ -130,6 +133,20 @@ async def test_both_wires_and_both_ways_say_the_same(served):
 
     assert (1, {"smollm2-135m"}, [12] * 4) == (len(set(texts)), models, usages)
     assert texts[0].strip()
+
+
+async def test_a_crash_of_the_engine_and_its_restart_are_counted(served):
+    """Beside llama.cpp's own counters, which begin again with the new child; ours go on."""
+    before = await counted(served.port)
+    os.kill(served.engine.pid, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE):
+        while (after := await counted(served.port)).of("engine_restarts_total") < 1 or not after.of("engine_up"):
+            pass
+
+    names = ("engine_crashes_total", "engine_restarts_total", "engine_slots", "engine_queue_length", "engine_up")
+    assert [0, 0, 1, 0, 1] == [before.of(name, upstream="embedded") for name in names]
+    assert [1, 1, 1, 0, 1] == [after.of(name, upstream="embedded") for name in names]
+    assert ("autonomousai_engine_requests_processing", (("upstream", "embedded"),)) in after
 
 
 async def test_a_prompt_that_does_not_fit_is_a_400(served):

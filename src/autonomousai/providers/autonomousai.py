@@ -146,6 +146,11 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
         return ask(self._pool, exchange)
 
+    @property
+    def orphans(self) -> int:
+        """Answers that the server goes on with for nobody: their callers left, and it could not be told."""
+        return self._pool.orphans
+
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()

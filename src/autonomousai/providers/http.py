@@ -76,6 +76,8 @@ class HttpPool:
         self._proxy = Proxy(proxy) if proxy else None
         self._uds = uds
         self._trust_env = trust_env and uds is None
+        #: Answers that a server goes on with for nobody, because it could not be told that we left.
+        self.orphans = 0
         self._prefers_direct = direct
         self._environment: dict[str, tuple[float, Proxy | None]] = {}
         self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _Home] = {}

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from ..config import Clocks
-from ..errors import HTTPError, ProviderError, StreamError
+from ..errors import ConnectError, HTTPError, ProviderError, StreamError
 from ..retry import backoff
 from .http import HttpPool
 from .proxy import Proxy
@@ -29,6 +29,9 @@ _LONGEST_PAUSE = 3.0
 #: Seconds that telling the server may take when the caller leaves.
 _GOODBYE = 1.0
 
+
+#: Statuses by which a server says that a stream does not go on: it was stopped, or is not there any more.
+_UNDERSTOOD = frozenset({200, 202, 204, 404, 410})
 
 #: What a stream's id may be made of.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -147,12 +150,25 @@ class Line:
         await self._response.drain()
 
     async def aclose(self) -> None:
-        """Close at once. Where the answer is not whole and could be resumed, the server is told that it need not go on."""
+        """Close at once. Where the answer is not whole and could be resumed, the server is told that it need not go on; one
+        that could not be told goes on for nobody, which the pool counts."""
         await self._response.aclose()
         if self._url is not None and not self.is_whole:
-            with suppress(ProviderError, asyncio.TimeoutError):
-                async with asyncio.timeout(_GOODBYE):
-                    response = await self._pool.delete(
-                        self._url, headers=self._target.headers, clocks=self._target.clocks, proxy=self._target.proxy
-                    )
-                    await response.aclose()
+            told = False
+            try:
+                with suppress(ProviderError, asyncio.TimeoutError):
+                    told = await self._say_goodbye(self._url)
+            finally:
+                self._pool.orphans += not told
+
+    async def _say_goodbye(self, url: str) -> bool:
+        """Whether the stream does not go on."""
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                response = await self._pool.delete(
+                    url, headers=self._target.headers, clocks=self._target.clocks, proxy=self._target.proxy
+                )
+                await response.aclose()
+        except ConnectError:
+            return True  # there is nobody to go on
+        return response.status in _UNDERSTOOD

@@ -193,13 +193,23 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             await engine.lifetime.aclose()
 
     async def metrics(self) -> dict[str, float]:
-        """The engine's own counters, such as ``requests_processing`` and ``tokens_predicted_total``; none while it is down."""
+        """What is counted of the engine: crashes, restarts, slots, who waits for one; and, while it is up, llama.cpp's own
+        counters, such as ``requests_processing`` and ``tokens_predicted_total``."""
         engine = self._current()
-        if engine is None or engine.supervisor.state != "ready":
+        if engine is None:
             return {}
+        supervisor = engine.supervisor
+        ours: dict[str, float] = {
+            "crashes_total": supervisor.crashes,
+            "restarts_total": supervisor.restarts,
+            "slots": supervisor.settings.slots,
+            "queue_length": supervisor.slots.waiting,
+        }
+        if supervisor.state != "ready":
+            return ours
         text = (await engine.client.fetch("/metrics")).decode()
         samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
+        return ours | {name: float(value) for name, value in samples}
 
     def _current(self) -> _Engine | None:
         """This loop's engine; outside of any loop, the one that was started last."""

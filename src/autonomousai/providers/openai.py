@@ -157,6 +157,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
         return ask(self._pool, exchange)
 
+    @property
+    def orphans(self) -> int:
+        """Answers that the server goes on with for nobody: their callers left, and it could not be told."""
+        return self._pool.orphans
+
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""
         return [entry.id for entry in await self._list()]

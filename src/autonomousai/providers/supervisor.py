@@ -44,6 +44,8 @@ class Supervisor:
         self.state: State = "stopped"
         self.control: list[str] = []
         self.pid: int | None = None
+        #: Ends of a child that nobody asked for, and children that were started after one.
+        self.crashes = self.restarts = 0
         self._log = log
         self._directory = _private_directory()
         self.settings = msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock"))
@@ -102,10 +104,12 @@ class Supervisor:
             while True:
                 end = await self._run()
                 self._crashes += 1
+                self.crashes += 1
                 if self._crashes > len(_BACKOFF):
                     self._give_up(end)
                     return
                 await asyncio.sleep(_BACKOFF[self._crashes - 1])
+                self.restarts += 1
         except ConfigError as error:
             self._fail(partial(ConfigError, str(error)))
         finally:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping
+from time import monotonic
+from typing import Any, Final, Protocol, get_args, runtime_checkable
 
 import msgspec
 from starlette.applications import Starlette
@@ -17,28 +18,43 @@ from starlette.routing import Route
 
 from ..config import Config
 from ..errors import ProviderError, StatusError
+from ..gateway.breaker import State as BreakerState
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wire.faults import write_error
 from . import autonomousai, openai
 from .answer import ChatRoute, Service
 from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
+from .exposition import CONTENT_TYPE, render
 from .guard import STREAMS_PATH, Guard, Places
-from .metrics import CONTENT_TYPE, Metrics
+from .metrics import Metrics, Sample
+from .orphans import Orphans
 from .page import page
+from .requestlog import RequestLog
 from .resume import StreamRoute
 from .state import open_state
 from .streams import Streams
+from .telemetry import Tracer, open_tracer
 from .upstreams import make_gateway
 
+#: The route of streams, whichever is meant: an id is a secret.
+STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
 
-def create_app(config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None) -> App:
+
+#: Seconds that an engine may take to tell its counters.
+_ENGINE_S: Final = 2.0
+
+
+def create_app(
+    config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None, log: RequestLog | None = None
+) -> App:
     """An ASGI application that serves both wires: the upstreams of *config* (by default the embedded engine), or *provider*.
 
     It may be mounted inside another application. Where nobody runs its lifespan, it starts with the first request, and whoever
-    made it may close it with ``aclose()``.
+    made it may close it with ``aclose()``. ``log``: gets a line a request; without it nobody logs requests.
     """
     config = config or Config()
-    return App(config, make_gateway(config) if provider is None else provider)
+    tracer = open_tracer(config.telemetry)
+    return App(config, make_gateway(config, tracer) if provider is None else provider, log=log, tracer=tracer)
 
 
 @runtime_checkable
@@ -54,11 +70,23 @@ class _Engine(Protocol):
 class App:
     """The server as an ASGI application. Beside that: its start, its drain and its end, for whoever runs it."""
 
-    def __init__(self, config: Config, provider: AsyncGeneratorProvider) -> None:
+    def __init__(
+        self,
+        config: Config,
+        provider: AsyncGeneratorProvider,
+        *,
+        log: RequestLog | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
         self.provider = provider
+        self.orphans = Orphans()
+        self._log = log
+        self._tracer = tracer
         self._guard = Guard(config.server)
-        self._places = Places(config.server.max_concurrency, config.server.queue_s)
-        self._metrics = Metrics()
+        self._places = Places(config.server.max_concurrency, config.server.queue_s, self.orphans)
+        self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
+        models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
+        self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
         resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
@@ -69,6 +97,8 @@ class App:
             resolve=resolve,
             places=self._places,
             config=config.resume,
+            metrics=self._metrics,
+            orphans=self.orphans,
         )
         service = Service(
             provider=provider,
@@ -76,6 +106,7 @@ class App:
             resolve=resolve,
             sees=getattr(provider, "sees", lambda model: getattr(provider, "vision", False)),
             places=self._places,
+            metrics=self._metrics,
             streams=self._streams,
             key_of=self._guard.key_of,
             keepalive_s=config.server.keepalive_s,
@@ -105,10 +136,13 @@ class App:
                 allow_headers=["*"],
                 expose_headers=["x-request-id", "x-stream-id"],
             )
+        if tracer is not None:
+            self._entry = tracer.around(self._entry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["request_id"] = new_request_id()
+            scope["began"] = monotonic()
             await self._entry(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
@@ -158,6 +192,10 @@ class App:
             await asyncio.gather(self._starting, return_exceptions=True)
         await self._streams.aclose()
         await self.provider.aclose()
+        if self._tracer is not None:
+            await self._tracer.aclose()
+        if self._log is not None:
+            self._log.close()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
@@ -191,7 +229,19 @@ class App:
             closing = [(b"connection", b"close")] if self._guard.draining else []
             await refuse(scope, send, error, headers=closing)
         finally:
-            self._metrics.count(_route_name(path, hot=route is not None), scope.get("status", 0))
+            self._note(scope, path, hot=route is not None)
+
+    def _note(self, scope: Scope, path: str, *, hot: bool) -> None:
+        """A request is over."""
+        scope["route"] = name = _route_name(path, hot=hot)
+        status = scope.get("status", 0)
+        seconds = monotonic() - scope["began"]
+        self._metrics.request(name, status, seconds)
+        if name == STREAM_ROUTE and scope["method"] == "GET":
+            self._metrics.resume(status)
+        if self._log is not None:
+            known = name != "other"
+            self._log.note(scope, name if known else path, known=known, seconds=seconds)
 
     async def _serve_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_named(message: Message) -> None:
@@ -224,17 +274,34 @@ class App:
         return _document({"status": "failed", "upstreams": failed}, 503) if failed else _document({"status": "ready"})
 
     async def _write_metrics(self, request: Request) -> Response:
-        engines: dict[str, Mapping[str, float]] = {}
+        return Response(render([await self.snapshot()]), headers={"content-type": CONTENT_TYPE})
+
+    async def snapshot(self) -> bytes:
+        """All that is counted here, and the counters of the engines that are run from here."""
+        engines: dict[str, dict[str, float]] = {}
         for name, engine in self._engines().items():
-            if engine.state == "ready":
-                with contextlib.suppress(ProviderError):  # it may crash between the two
-                    engines[name] = await engine.metrics()
-        text = self._metrics.text(in_flight=self._places.inside, engines=engines)
-        return Response(text, media_type=CONTENT_TYPE)
+            engines[name] = {"up": float(engine.state == "ready")}
+            with contextlib.suppress(ProviderError, TimeoutError):  # it may crash, or hang, just now
+                async with asyncio.timeout(_ENGINE_S):
+                    engines[name] |= await engine.metrics()
+        return self._metrics.snapshot(engines)
+
+    def _gauges(self) -> Iterator[Sample]:
+        """What is looked up when somebody asks."""
+        yield "requests_in_flight", (), [self._places.inside]
+        yield "places", (), [self._places.places]
+        yield "queue_length", (), [self._places.waiting]
+        for role, count in zip(("written", "followed"), self._streams.count(), strict=True):
+            yield "streams", (role,), [count]
+        for name, upstream in self._upstreams.items():
+            for state in get_args(BreakerState):
+                yield "breaker_state", (name, state), [int(upstream.breaker.state == state)]
+        providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
+        untold = sum(getattr(provider, "orphans", 0) for provider in providers)
+        yield "orphaned_generations_total", (), [self.orphans.count + untold]
 
     def _engines(self) -> dict[str, _Engine]:
-        upstreams: Mapping[str, Any] = getattr(self.provider, "upstreams", {})
-        providers = {name: upstream.provider for name, upstream in upstreams.items()} or {"provider": self.provider}
+        providers = {name: upstream.provider for name, upstream in self._upstreams.items()} or {"provider": self.provider}
         return {name: provider for name, provider in providers.items() if isinstance(provider, _Engine)}
 
 
@@ -247,7 +314,7 @@ def _route_name(path: str, *, hot: bool) -> str:
     if hot:
         return path
     if path.startswith(STREAMS_PATH):
-        return STREAMS_PATH + "{id}"
+        return STREAM_ROUTE
     return path if path in ("/", "/healthz", "/readyz", "/metrics", "/v1/models") else "other"
 
 

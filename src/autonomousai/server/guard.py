@@ -17,6 +17,7 @@ from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
 from ..seats import Seats, busy
 from .asgi import LEAVING, ClientLeftError, Leaving, Receive, Scope, header_values
+from .orphans import Orphans
 
 #: Seconds after which somebody who was turned away should ask again.
 RETRY_AFTER_S: Final = 5
@@ -133,14 +134,21 @@ class Places:
     bounded too: at most as many again may be inside as there are places.
     """
 
-    def __init__(self, places: int, queue_s: float) -> None:
+    def __init__(self, places: int, queue_s: float, orphans: Orphans | None = None) -> None:
         self.inside = 0
+        self.places = places
         self.empty = asyncio.Event()
         self.empty.set()
         self._most = 2 * places
         self._queue_s = queue_s
         self._seats = Seats(places)
         self._callers: set[Caller] = set()
+        self._orphans = orphans or Orphans()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line for a place."""
+        return self._seats.waiting
 
     def enter(self) -> None:
         """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
@@ -163,7 +171,7 @@ class Places:
 
     def caller(self, scope: Scope, receive: Receive) -> Caller:
         """Watch over somebody who is inside."""
-        return Caller(scope.get(LEAVING), receive, self._callers)
+        return Caller(scope.get(LEAVING), receive, self._callers, self._orphans)
 
     def dismiss(self) -> None:
         """Send away everybody who is still being answered: the end of the time to drain."""
@@ -178,10 +186,12 @@ class Caller:
     Only for a request whose body has been read: what is received from then on is the leaving alone.
     """
 
-    def __init__(self, leaving: Leaving | None, receive: Receive, registry: set[Caller]) -> None:
+    def __init__(self, leaving: Leaving | None, receive: Receive, registry: set[Caller], orphans: Orphans) -> None:
         self._leaving = leaving
         self._receive = receive
         self._registry = registry
+        self._orphans = orphans
+        self._suspicion: asyncio.TimerHandle | None = None
         self._reason: Exception | None = None
         self._answering: asyncio.Task[object] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -207,6 +217,7 @@ class Caller:
         """Cancel the answering now, unless it is over or cancelled already."""
         if self._answering is not None and self._reason is None:
             self._reason = reason
+            self._suspicion = self._orphans.suspect()
             self._answering.cancel()
 
     def release(self) -> None:
@@ -223,6 +234,8 @@ class Caller:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+        if self._suspicion is not None:
+            self._orphans.clear(self._suspicion)
         if self._reason is None or self._answering is None:
             return
         if self._answering.uncancel() > 0:

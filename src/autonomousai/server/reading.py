@@ -17,6 +17,7 @@ from typing import Final, Self
 import msgspec
 
 from ..errors import ProviderError
+from .metrics import Watch
 from .state import GoneError, LostError, Page, StateError, Store
 from .writing import Piece, after, without_numbers
 
@@ -41,6 +42,8 @@ class Stream:
         self.ended = False
         self.closed = False
         self.error: ProviderError | None = None
+        #: What is known of its generation, where it is written here.
+        self.watch: Watch | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
         #: Whether somebody reads it at another server.

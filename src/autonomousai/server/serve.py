@@ -20,7 +20,9 @@ import msgspec
 from ..config import Config, check_exposure
 from ..errors import ConfigError
 from .app import App, create_app
+from .greeting import greeting
 from .http import Connections, listen
+from .requestlog import LogFormat, RequestLog
 
 #: Seconds for the last words to those who were still being answered when the time to drain was over.
 FAREWELL_S: Final = 2.0
@@ -28,8 +30,15 @@ FAREWELL_S: Final = 2.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-def run(config: Config, *, host: str | None = None, port: int | None = None, workers: int = 1) -> int:
-    """Serve until a signal comes, and return the exit code. ``host`` and ``port`` go over the config's.
+def run(
+    config: Config,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int = 1,
+    log: LogFormat | None = None,
+) -> int:
+    """Serve until a signal comes, and return the exit code. ``host``, ``port`` and ``log`` go over the config's.
 
     On stdout stands exactly one line, once the server takes requests: ``listening on http://HOST:PORT``. Raises `ConfigError`
     for what cannot be listened on, and what a provider raises that cannot start.
@@ -41,11 +50,12 @@ def run(config: Config, *, host: str | None = None, port: int | None = None, wor
         )
     host = (config.server.host if host is None else host).strip("[]")
     port = config.server.port if port is None else port
-    server = msgspec.structs.replace(config.server, host=host, port=port)
+    server = msgspec.structs.replace(config.server, host=host, port=port, log=log or config.server.log)
     check_exposure(server)
     config = msgspec.structs.replace(config, server=server)
     with bind(host, port) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_Server(create_app(config), server.drain_s).serve(listener, host))
+        app = create_app(config, log=None if server.log == "off" else RequestLog(server.log))
+        return runner.run(_Server(app, config).serve(listener, host))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -91,9 +101,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class _Server:
     """One application on one socket, from its start to its end."""
 
-    def __init__(self, app: App, drain_s: float) -> None:
+    def __init__(self, app: App, config: Config) -> None:
         self._app = app
-        self._drain_s = drain_s
+        self._config = config
+        self._drain_s = config.server.drain_s
         self._connections = Connections()
         self._asked = asyncio.Event()
         self._forced = asyncio.Event()
@@ -130,7 +141,9 @@ class _Server:
             server = await listen(self._app, listener, self._connections)
         except OSError as error:
             raise _cannot_listen(f"{_bracketed(host)}:{port}", error) from None
-        print(f"listening on http://{_bracketed(host)}:{port}", flush=True)
+        url = f"http://{_bracketed(host)}:{port}"
+        print(greeting(self._config, self._app.provider, url), end="", file=sys.stderr, flush=True)
+        print(f"listening on {url}", flush=True)
         return server
 
     async def _start(self) -> bool:

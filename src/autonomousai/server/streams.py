@@ -20,6 +20,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,8 @@ from ..provider import AsyncGeneratorProvider
 from ..wire.request import ChatRequest
 from .asgi import internal_error, log_bug
 from .guard import Places, shutting_down
+from .metrics import Metrics
+from .orphans import Orphans
 from .reading import Reader, Stream
 from .state import Claim, Found, GoneError, LostError, StateError, Store
 from .writing import Begun, Question, ask, begun, last_words, pieces
@@ -57,6 +60,8 @@ class Streams:
         resolve: Callable[[str], str],
         places: Places,
         config: ResumeConfig,
+        metrics: Metrics | None = None,
+        orphans: Orphans | None = None,
         beat_s: float = BEAT_S,
     ) -> None:
         self.draining = False
@@ -68,6 +73,9 @@ class Streams:
         self._resolve = resolve
         self._places = places
         self._config = config
+        self._metrics = metrics or Metrics()
+        self._orphans = orphans or Orphans()
+        self._suspicions: dict[str, asyncio.TimerHandle] = {}
         self._beat_s = beat_s
         self._live: dict[str, Stream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,6 +87,11 @@ class Streams:
     def outlive_us(self) -> bool:
         """Whether they can go on at another server, or after a restart."""
         return self._store.shared
+
+    def count(self) -> tuple[int, int]:
+        """How many are written here, and how many are followed from elsewhere."""
+        written = sum(stream.lease is not None for stream in self._live.values())
+        return written, len(self._live) - written
 
     async def begin(self, request: ChatRequest, key: bytes, name: str, *, both_places: bool) -> Stream | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*. *name*: the request's, for our
@@ -137,7 +150,7 @@ class Streams:
     async def drop(self, id: str) -> None:
         """Stop the writing of a stream, and let it go. Raises `StatusError` 503 where it could not be let go."""
         if (stream := self._live.get(id)) is not None:
-            stream.stop()
+            self._stop(stream)
         try:
             await self._store.drop(id)
         except StateError as error:
@@ -157,7 +170,7 @@ class Streams:
         """Stop all writing here, at once; another server may go on with it. Readers are told to come again."""
         self.draining = True
         for stream in self._live.values():
-            stream.stop()
+            self._stop(stream)
 
     async def aclose(self) -> None:
         """Stop everything, and close the store. What does not stop is not waited for for ever."""
@@ -187,23 +200,31 @@ class Streams:
     def _on_heard(self, stream: Stream, *, is_lost: bool, is_watched: bool) -> None:
         was_watched, stream.is_watched = stream.is_watched, is_watched
         if is_lost:
-            stream.stop()
+            self._stop(stream)
         elif was_watched and not is_watched and not stream.readers:
             self._on_left(stream)  # the last reader elsewhere as well
+
+    def _stop(self, stream: Stream) -> None:
+        stream.stop()
+        if stream.lease is not None and stream.id not in self._suspicions:  # who only follows generates nothing
+            self._suspicions[stream.id] = self._orphans.suspect()
 
     # ---- writing
 
     async def _write(self, stream: Stream, question: Question, before: Begun) -> None:
         """Generate, from the beginning or from where another writer left off. Raises `LostError`."""
+        came = monotonic()
         try:
             await self._places.take()
             try:
                 await self._ready()
                 async with ask(self._provider, question.request, before) as result:
                     model = self._resolve(question.request.model)
-                    async with contextlib.aclosing(pieces(result, question, model, before)) as written:
-                        async for piece in written:
-                            await stream.append(piece)
+                    with self._metrics.answer(model, result, came) as stream.watch:
+                        async with contextlib.aclosing(pieces(result, question, model, before)) as written:
+                            async for piece in written:
+                                stream.watch.batch()
+                                await stream.append(piece)
             finally:
                 self._places.give_back()
         except ProviderError as error:
@@ -231,6 +252,7 @@ class Streams:
                 stream.grow(b"".join(page.pieces), page.last, ended=page.ended)
             elif (claim := await self._store.claim(stream.id)) is not None:
                 stream.lease = claim.lease
+                self._metrics.takeovers += 1
                 question, before = await self._take_over(stream, claim)
                 await self._write(stream, question, before)
                 return
@@ -263,6 +285,8 @@ class Streams:
     def _on_source_done(self, stream: Stream, source: asyncio.Task[None]) -> None:
         stream.close()
         del self._live[stream.id]
+        if (suspicion := self._suspicions.pop(stream.id, None)) is not None:
+            self._orphans.clear(suspicion)
         if stream.lease is not None and not stream.ended:
             self._spawn(self._release(stream, stream.lease))
         if not self._live:
@@ -274,7 +298,7 @@ class Streams:
     def _on_left(self, stream: Stream) -> None:
         """The last reader here has gone."""
         if stream.lease is None:
-            stream.stop()
+            self._stop(stream)
         else:
             if stream.grace is not None:
                 stream.grace.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..config import AutonomousAIConfig, Config, LlamaCppConfig, ModelConfig, OpenAIConfig, UpstreamConfig
 from ..gateway import Gateway, Upstream
+from ..gateway.observer import Observer
 from ..models import DEFAULT_MODEL, MODELS
 from ..provider import AsyncGeneratorProvider
 from ..providers.autonomousai import AutonomousAI
@@ -22,8 +23,9 @@ class LazyLlamaCpp(LlamaCpp):
         """Nothing yet."""
 
 
-def make_gateway(config: Config) -> Gateway:
-    """One provider made of the config's upstreams. Makes no connection and starts no child."""
+def make_gateway(config: Config, observer: Observer | None = None) -> Gateway:
+    """One provider made of the config's upstreams, whose attempts *observer* is told of. Makes no connection and starts no
+    child."""
     upstreams = [
         Upstream(name, _provider(name, settings, config.server.queue_s), context=_context(settings), breaker=config.breaker)
         for name, settings in config.upstreams.items()
@@ -43,6 +45,7 @@ def make_gateway(config: Config) -> Gateway:
         retry=config.retry,
         rescue=config.rescue,
         total=config.clocks.total,
+        observer=observer,
     )
 
 
