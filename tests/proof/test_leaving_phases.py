@@ -109,8 +109,8 @@ def leave(connection: Connection, way: str) -> None:
 
 
 async def remains(place: Listening) -> list[str]:
-    """Wait until nobody is inside and no connection is left; the names of the tasks that are still there, and an orphan for each
-    generation that was found to go on, or might still be found to."""
+    """Wait until nobody is inside and no connection is left; the names of the tasks that are still there, and an orphan for
+    each generation that was found to go on, or might still be found to."""
     async with asyncio.timeout(PATIENCE):
         await place.app.empty()
         await place.connections.none_left.wait()

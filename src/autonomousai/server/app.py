@@ -274,7 +274,9 @@ class App:
         return _document({"status": "failed", "upstreams": failed}, 503) if failed else _document({"status": "ready"})
 
     async def _write_metrics(self, request: Request) -> Response:
-        return Response(render([await self.snapshot()]), headers={"content-type": CONTENT_TYPE})
+        # Where there are many series, the text takes longer than a stream should have to wait.
+        text = await asyncio.to_thread(render, [await self.snapshot()])
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def snapshot(self) -> bytes:
         """All that is counted here, and the counters of the engines that are run from here."""

@@ -62,10 +62,12 @@ class Histogram:
 class _Series:
     """The answers of one model by one upstream."""
 
-    __slots__ = ("completion", "first", "gaps", "outcomes", "prompt", "whole")
+    __slots__ = ("completion", "first", "gaps", "outcomes", "prompt", "smooth", "whole")
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
+        #: Answers that took one attempt and no more, which is the usual case.
+        self.smooth = 0
         self.prompt = self.completion = 0
         self.first = Histogram(FIRST_TOKEN_BOUNDS)
         self.gaps = Histogram(INTER_TOKEN_BOUNDS)
@@ -169,6 +171,8 @@ class Metrics:
         for who, series in self._answers.items():
             for outcome, count in series.outcomes.items():
                 yield "answers_total", (*who, outcome), [count]
+            if series.smooth:
+                yield "attempts_total", (*who, "ok"), [series.smooth]
             yield "tokens_total", (*who, "prompt"), [series.prompt]
             yield "tokens_total", (*who, "completion"), [series.completion]
             yield "first_token_seconds", who, series.first.numbers
@@ -259,6 +263,11 @@ class Watch:
             if (usage := finish.usage) is not None:
                 series.prompt += usage.prompt_tokens
                 series.completion += usage.completion_tokens
-        if (report := self.result.report) is not None:
+        report = self.result.report
+        if report is None:
+            return
+        if finish is not None and len(report.attempts) == self._attempts + 1 and not report.splices:
+            series.smooth += 1
+        else:
             saved = self.outcome in ("ok", "left")
             self._metrics.account(self.model, report, attempts=self._attempts, splices=self._splices, saved=saved)

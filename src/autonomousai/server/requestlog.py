@@ -12,6 +12,7 @@ import os
 import select
 import time
 from collections import deque
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -116,6 +117,7 @@ def _add_answer(entry: Entry, watch: Watch) -> None:
         entry.prompt_tokens, entry.completion_tokens = finish.usage.prompt_tokens, finish.usage.completion_tokens
 
 
+@lru_cache(1024)
 def _word(name: str) -> str:
     """A name of the config as one word: it may hold anything that an operator may write."""
     return name if name.isascii() and name.replace("-", "").replace("_", "").replace(".", "").isalnum() else quote(name)
