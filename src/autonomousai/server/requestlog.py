@@ -134,6 +134,11 @@ class LineWriter:
         self._lost = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait."""
+        return self._bytes
+
     def write(self, line: bytes) -> None:
         """Write *line* soon, or never."""
         if self._bytes + len(line) > self._max_waiting:
