@@ -8,8 +8,10 @@ A caller's trace goes on here, and on at the upstream. What was asked and answer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -35,8 +37,8 @@ from .metrics import Watch
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _CARRIED: Final = frozenset({b"traceparent", b"tracestate"})
 
-#: Milliseconds that the last spans may take at the end.
-_FAREWELL_MS: Final = 2000
+#: Seconds that the last spans may take at the end.
+_FAREWELL_S: Final = 2.0
 
 #: Request fields that are numbers and not a caller's words, by what they are called in a span.
 _FIELDS: Final = {
@@ -66,7 +68,7 @@ class OpenTelemetry:
         given = trace.get_tracer_provider()
         if isinstance(given, TracerProvider):
             return cls(given, content=content)
-        provider = TracerProvider(resource=_resource())
+        provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         if (exporter := _exporter(os.environ.get("OTEL_TRACES_EXPORTER", "otlp"))) is not None:
             provider.add_span_processor(BatchSpanProcessor(exporter))
         return cls(provider, content=content, owned=True)
@@ -109,10 +111,20 @@ class OpenTelemetry:
         return _Attempt(span, [] if self._content else None)
 
     async def aclose(self) -> None:
-        """Send what is left."""
-        if self._owned and isinstance(self._provider, TracerProvider):
-            await asyncio.to_thread(self._provider.force_flush, _FAREWELL_MS)
-            await asyncio.to_thread(self._provider.shutdown)
+        """Send what is left; a collector that does not take it is not waited for."""
+        if not (self._owned and isinstance(self._provider, TracerProvider)):
+            return
+        shutdown, loop, sent = self._provider.shutdown, asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            shutdown()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(sent.set)
+
+        threading.Thread(target=send, name="autonomousai-spans", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await sent.wait()
 
 
 class _Attempt:
