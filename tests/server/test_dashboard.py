@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for metrics that a real server tells, by labels that they have; the documentation lists them all."""
+"""The Grafana dashboard asks for metrics that a real server tells, by labels that they have; the documents list them all."""
 
 from __future__ import annotations
 
