@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Any
 
 from .._version import __version__
 from ..config import Clocks
@@ -82,7 +83,7 @@ class HttpPool:
         self._environment: dict[str, tuple[float, Proxy | None]] = {}
         self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _Home] = {}
 
-    async def post(
+    def post(
         self,
         url: str,
         *,
@@ -92,16 +93,16 @@ class HttpPool:
         streaming: bool,
         deadline: float | None = None,
         proxy: Proxy | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """POST *body* and return the response once its head is there.
 
         ``streaming``: the first-token clock runs from when the connection stands; without it connect and total bound the wait.
         ``deadline``: the loop's time when the total clock runs out, where it began to run before this request.
         A request that cannot have been read (a stale pooled connection) is sent once more. Raises `HTTPError` and its kin.
         """
-        return await self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
+        return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
-    async def get(
+    def get(
         self,
         url: str,
         *,
@@ -110,13 +111,15 @@ class HttpPool:
         streaming: bool = False,
         deadline: float | None = None,
         proxy: Proxy | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """GET *url*; the other arguments are those of `post`."""
-        return await self._send("GET", url, headers, None, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
+        return self._send("GET", url, headers, None, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
-    async def delete(self, url: str, *, headers: Mapping[str, str], clocks: Clocks, proxy: Proxy | None = None) -> Response:
+    def delete(
+        self, url: str, *, headers: Mapping[str, str], clocks: Clocks, proxy: Proxy | None = None
+    ) -> Coroutine[Any, Any, Response]:
         """DELETE *url*; bounded by connect and total."""
-        return await self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
+        return self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
 
     async def _send(
         self,
@@ -133,7 +136,9 @@ class HttpPool:
         loop = asyncio.get_running_loop()
         now = loop.time()
         proxy = proxy or self._proxy or (self._environment_proxy(url, now) if self._trust_env else None)
-        home = await self._home(loop)
+        home = self._homes.get(weakref.ref(loop))
+        if home is None or home.closed:
+            home = await self._settle(loop)
         transport = home.direct() if self._prefers_direct and proxy is None else home.aiohttp()
         for _ in range(_STALE_TRIES):
             try:
@@ -161,15 +166,12 @@ class HttpPool:
             self._environment[origin] = now, proxy
         return proxy
 
-    async def _home(self, loop: asyncio.AbstractEventLoop) -> _Home:
+    async def _settle(self, loop: asyncio.AbstractEventLoop) -> _Home:
         """The running loop's part of the pool. An async generator keeps it, so that the loop's own end closes it."""
-        key = weakref.ref(loop)
-        home = self._homes.get(key)
-        if home is None or home.closed:
-            for old in [old for old in self._homes if (owner := old()) is None or owner.is_closed()]:
-                del self._homes[old]
-            self._homes[key] = home = _Home(self._uds)
-            await anext(home.lifetime)
+        for old in [old for old in self._homes if (owner := old()) is None or owner.is_closed()]:
+            del self._homes[old]
+        home = self._homes[weakref.ref(loop)] = _Home(self._uds)
+        await anext(home.lifetime)
         return home
 
     async def aclose(self) -> None:
