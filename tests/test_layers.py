@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "events", "config", "models", "retry", "_version"}),
+    frozenset({"errors", "events", "config", "models", "retry", "background", "_version"}),
     frozenset({"wire", "provider", "seats"}),
     frozenset({"gateway", "providers", "testing"}),
     frozenset({"server", "<root>"}),
@@ -46,7 +46,7 @@ FOREIGN: dict[str, frozenset[str]] = {
 }
 #: Of the standard library: I/O and concurrency have their places too.
 GUARDED: dict[str, frozenset[str]] = {
-    "asyncio": frozenset().union(*FLOORS[1:]) - {"wire"},
+    "asyncio": frozenset().union(*FLOORS[1:]) - {"wire"} | {"background"},
     "socket": frozenset({"server", "providers", "testing"}),
     "ssl": frozenset({"providers", "testing"}),
     "subprocess": frozenset({"providers"}),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
+from .background import Background
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
 from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
 
@@ -213,6 +216,9 @@ class AsyncGeneratorProvider(ABC):
     use_stream_timeout: bool = True
     live: int = 0
 
+    #: The event loop of the blocking callers.
+    _background: Background | None = None
+
     @property
     def __name__(self) -> str:
         return type(self).__name__  # type: ignore[return-value]  # it is the class's name, not this property
@@ -235,7 +241,14 @@ class AsyncGeneratorProvider(ABC):
         self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
     ) -> Iterator[Chunk]:
         """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
-        return blocking(self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+        return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+
+    def close(self) -> None:
+        """For blocking callers: end what `create_completion` keeps from call to call, its connections and its engine, and wait
+        until it is gone. Dropping the provider, and the interpreter's end, do the same. The next call would begin anew."""
+        background, self._background = self._background, None
+        if background is not None:
+            background.close()
 
     async def continues(self) -> bool:
         """Whether `create_continuation` can be used."""
@@ -263,37 +276,63 @@ class AsyncGeneratorProvider(ABC):
         await self.aclose()
 
 
-def blocking(result: AsyncResult) -> Iterator[Chunk]:
-    """Iterate an `AsyncResult` from blocking code. Its event loop lives in a thread of its own, so that it works wherever the
-    caller is; nothing is read ahead; closing the iterator, or dropping it, closes the response."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="autonomousai-blocking", daemon=True)
+#: Seconds within which a response that a blocking caller leaves is closed.
+_FAREWELL = 5.0
+
+#: Held while a provider gets its background.
+_beginning = threading.Lock()
+
+
+def _background_of(provider: AsyncGeneratorProvider) -> Background:
+    with _beginning:
+        background = provider._background
+        if background is None or not background.is_here:
+            background = provider._background = Background()
+        return background
+
+
+def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Iterator[Chunk]:
+    """Iterate an `AsyncResult` of *provider* from blocking code, in the provider's background. Nothing is read ahead; closing
+    the iterator, or dropping it, closes the response."""
+    background = _background_of(provider)
     batches = result.batches()
     flattener = _Flattener()
+    left = asyncio.Event()
+    reading: asyncio.Task[Any] | None = None
 
-    def call(work: Coroutine[Any, Any, R]) -> R:
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+    async def hold() -> None:
+        """Until the caller leaves, or the loop ends. It may be that a batch is still waited for then."""
+        nonlocal reading
+        try:
+            await left.wait()
+        finally:
+            if reading is not None and not reading.done():
+                reading.cancel()
+                await asyncio.wait([reading])
+            reading = None  # it would hold the error that holds our frame
+            await result.aclose()
 
     async def next_batch() -> Batch | None:
+        nonlocal reading
+        reading = asyncio.current_task()
         return await anext(batches, None)
 
     async def leave() -> None:
-        reading = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
-        await result.aclose()
-        await loop.shutdown_asyncgens()
+        left.set()
 
-    thread.start()
+    holding = background.submit(hold())
     try:
-        while (batch := call(next_batch())) is not None:
+        while (batch := background.submit(next_batch()).result()) is not None:
             yield from flattener.chunks(batch)
+    except CancelledError:
+        so_far = "".join(result._answer.parts)
+        raise IncompleteStreamError("the provider was closed before the answer was complete", partial=so_far) from None
     finally:
-        call(leave())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        if background.is_here:
+            background.submit(leave())
+            if not background.is_asking:
+                with contextlib.suppress(CancelledError, TimeoutError):
+                    holding.result(_FAREWELL)
 
 
 class ProviderModelMixin:

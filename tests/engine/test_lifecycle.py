@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -519,12 +520,43 @@ asyncio.run(main())
     assert (0, "The capital of France is Paris.\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
-def test_a_blocking_caller_is_answered() -> None:
-    """`create_completion` has an event loop of its own, and that loop an engine of its own, which goes with it."""
-    engine = LlamaCpp(slots=1, context=512)
-
-    chunks = list(engine.create_completion("llama", HELLO, temperature=0, max_tokens=4, stream=True))
+def test_a_blocking_caller_has_one_engine() -> None:
+    """However often `create_completion` is called, the engine is started once; it goes with `close`, and comes again."""
+    engine = LlamaCpp(slots=1, context=256)
+    pids: list[int | None] = []
+    for _ in range(4):
+        chunks = list(engine.create_completion("llama", HELLO, temperature=0, max_tokens=4, stream=True))
+        pids.append(engine.pid)
+    engine.close()
+    closed = (engine.state, is_there(pids[0]))
+    again = list(engine.create_completion("llama", HELLO, temperature=0, max_tokens=4, stream=True))
+    pids.append(engine.pid)
+    engine.close()
 
     assert isinstance(chunks[-1], FinishReason)
-    assert 1 <= len("".join(map(str, chunks)))
-    assert "stopped" == engine.state
+    assert chunks == again
+    assert [4, 1] == list(Counter(pids).values())
+    assert ("stopped", False) == closed
+
+
+BLOCKING = """
+import sys
+from autonomousai.providers.llamacpp import LlamaCpp
+
+engine = LlamaCpp(slots=1, context=256)
+hello = [{"role": "user", "content": "Hello"}]
+chunks = engine.create_completion("llama", hello, max_tokens=100, stream=True)
+next(chunks)
+print(engine.pid, flush=True)
+"""
+
+
+@pytest.mark.parametrize("leave", ["", "import gc; del engine, chunks; gc.collect()", "engine.close()"])
+def test_a_blocking_caller_who_leaves_takes_the_engine_along(leave: str) -> None:
+    """At the end of the program, or before it, in the midst of an answer: no warning, and nobody is left."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", BLOCKING + leave], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said, complaints = last_words(process)
+
+    assert ("", 0, False) == (complaints, process.returncode, is_there(int(said)))

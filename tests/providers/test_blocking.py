@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -66,3 +71,97 @@ async def test_never_iterated_starts_nothing() -> None:
         await asyncio.sleep(0)
 
     assert server.requests == []
+
+
+def test_calls_share_their_connection() -> None:
+    """One after the other, they come over one; after `close` over another."""
+    with served(Script.stream("Hel", "lo")) as server:
+        provider = AutonomousAI(server.url)
+        for _ in range(3):
+            list(provider.create_completion("llama", HELLO, stream=True))
+        provider.close()
+        provider.close()
+        list(provider.create_completion("llama", HELLO, stream=True))
+        provider.close()
+
+    assert [0, 0, 0, 1] == [request.connection for request in server.scripted.requests]
+
+
+def test_many_threads_may_call_at_once() -> None:
+    """Each gets its own answer."""
+    with served(Script.stream("Hel", "lo")) as server:
+        provider = AutonomousAI(server.url)
+
+        def ask(_: int) -> str:
+            return "".join(map(str, provider.create_completion("llama", HELLO, stream=True)))
+
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(ask, range(24)))
+        provider.close()
+
+    assert ["Hello"] * 24 == found
+
+
+def test_who_reads_while_the_provider_is_closed_is_told() -> None:
+    """With the text that had arrived; nobody hangs."""
+    with served(Script.stall("Hi")) as server:
+        provider = AutonomousAI(server.url)
+        chunks = provider.create_completion("llama", HELLO, stream=True)
+        next(chunks)
+        with ThreadPoolExecutor(1) as threads:
+            reading = threads.submit(next, chunks)
+            provider.close()
+            with pytest.raises(IncompleteStreamError, match="was closed") as caught:
+                reading.result(60)
+
+    assert "Hi" == caught.value.partial
+
+
+def test_one_who_is_interrupted_leaves() -> None:
+    """Ctrl-C while nothing comes: the response is closed, and the provider answers the next one."""
+    with served(Script.stall("Hi"), Script.stream("Hel", "lo")) as server:
+        provider = AutonomousAI(server.url)
+        chunks = provider.create_completion("llama", HELLO, stream=True)
+        next(chunks)
+        interrupting = threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(chunks)
+        end = server.run(server.scripted.requests[0].over)
+        again = "".join(map(str, provider.create_completion("llama", HELLO, stream=True)))
+        provider.close()
+
+    assert ("left", "Hello") == (end, again)
+
+
+def test_a_dropped_provider_ends_its_thread() -> None:
+    """And its connections with it; nobody closed anything."""
+    with served(Script.stream("Hel", "lo")) as server:
+        provider = AutonomousAI(server.url)
+        list(provider.create_completion("llama", HELLO, stream=True))
+        background = provider._background
+        assert background is not None
+        thread = background._thread
+        del provider, background
+        gc.collect()
+        thread.join(60)
+
+        assert not thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="elsewhere nothing forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_after_a_fork_there_is_another_thread() -> None:
+    """A thread does not come along into the other process: there the next call begins anew, and does not wait for it."""
+    with served(Script.stream("Hel", "lo")) as server:
+        provider = AutonomousAI(server.url)
+        list(provider.create_completion("llama", HELLO, stream=True))
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            found = "".join(map(str, provider.create_completion("llama", HELLO, stream=True)))
+            os._exit(0 if found == "Hello" else 1)
+        status = os.waitpid(child, 0)[1]
+        provider.close()
+
+    assert 0 == status

@@ -141,7 +141,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         **kwargs: Any,
     ) -> Iterator[Chunk]:
         """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
-        return blocking(self_or_cls.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+        self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
+        return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
     def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
         return ask(self._pool, exchange)

@@ -62,7 +62,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     caller gives none. Who answers is named truthfully: the `model` of an answer is the name of the weights. Fields that are not
     given have llama.cpp's own defaults (``temperature`` 0.8, ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
 
-    Each event loop has a child of its own, which the loop's end takes along.
+    Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
     """
 
     label = "llama.cpp"

@@ -28,6 +28,10 @@ _DRAIN = 0.05
 _LARGE_BODY = 1 << 20
 
 
+#: Sessions that are to be closed. Whoever forgets one closes it through its generator; it must not go before that.
+_open: set[aiohttp.ClientSession] = set()
+
+
 class _Attempt:
     """One try of one request: tells when it was connected, and whether over a connection that had been used before."""
 
@@ -89,6 +93,7 @@ class AiohttpTransport:
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        _open.add(self._session)
 
     async def send(
         self,
@@ -131,6 +136,7 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._session.close()
+        _open.discard(self._session)
 
 
 _Translation: TypeAlias = Callable[[Any, str], Exception]
