@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from autonomousai.config import Config
+from autonomousai.config import Config, OpenAIConfig
 from autonomousai.errors import ConfigError
 from autonomousai.server import create_app
 from autonomousai.server.app import App
@@ -202,6 +202,15 @@ async def test_the_probes_say_how_it_stands(serve):
     assert [200, 503, 200] == [probe.status for probe in probes]
     assert ["ok", "failed", "ready"] == [probe.json()["status"] for probe in probes]
     assert "autonomousai pull" in probes[1].json()["reason"]
+
+
+async def test_an_application_that_serves_nothing_is_not_ready():
+    """No model has a route: whoever mounts it hears so from the probe."""
+    config = Config(upstreams={"far": OpenAIConfig(base_url="http://127.0.0.1:9/v1")})
+    async with listening(create_app(config)) as server:
+        got = await ask(server.port, request("GET", "/readyz"))
+
+    assert (503, True) == (got.status, "no model has a route" in got.json()["reason"])
 
 
 class Engine(ScriptedProvider):

@@ -268,6 +268,17 @@ async def test_a_host_that_does_not_exist_is_said(tmp_path):
     assert "no.such.host.invalid" in ended.err
 
 
+async def test_a_server_that_would_serve_nothing_does_not_start(tmp_path):
+    """An upstream that no model has a route to: that is said, with what to write."""
+    config = tmp_path / "config.toml"
+    config.write_text('[upstreams.far]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n')
+
+    ended = await run("serve", "--config", str(config), "--port", "0", env=environment(tmp_path))
+
+    assert (SETUP, "") == (ended.code, ended.out)
+    assert 'write [models.llama] and route = ["far"]' in ended.err
+
+
 async def test_the_hosts_of_the_command_line_are_the_ones_that_are_checked(launch):
     """--host goes over the config's, for the Host header too."""
     process = await launch("--host", "0.0.0.0", server='api_keys = ["sk-1"]')

@@ -270,6 +270,8 @@ class App:
             await self.start()
         except ProviderError as error:
             return _document({"status": "failed", "reason": str(error)}, 503)
+        if getattr(self.provider, "routes", None) == {}:
+            return _document({"status": "failed", "reason": "no model has a route: nothing is served"}, 503)
         failed = [name for name, engine in self._engines().items() if engine.state == "failed"]
         return _document({"status": "failed", "upstreams": failed}, 503) if failed else _document({"status": "ready"})
 

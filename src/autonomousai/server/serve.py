@@ -54,8 +54,18 @@ def run(
     check_exposure(server)
     config = msgspec.structs.replace(config, server=server)
     with bind(host, port) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        _check_routes(config)
         app = create_app(config, log=None if server.log == "off" else RequestLog(server.log))
         return runner.run(_Server(app, config).serve(listener, host))
+
+
+def _check_routes(config: Config) -> None:
+    """An upstream that no model has a route to is the first mistake one makes. Mounted elsewhere, readyz tells of it."""
+    if not config.served():
+        first = next(iter(config.upstreams), "NAME")
+        raise ConfigError(
+            f'models: none has a route, so that nothing would be served; write [models.llama] and route = ["{first}"]'
+        )
 
 
 def bind(host: str, port: int) -> socket.socket:
