@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..config import ENGINE_FIRST_TOKEN, Clocks
-from ..errors import ConfigError, HTTPError, StatusError
+from ..errors import ConfigError, HTTPError, ProviderError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, FinishReason, Messages, Started
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
@@ -31,6 +31,10 @@ from .options import read_timeout
 from .reading import joined
 from .supervisor import State, Supervisor
 from .weights import resolve
+
+#: Seconds that an engine is waited for which still works for somebody who left, and between two looks.
+_LETTING_GO = 10.0
+_LOOK_AGAIN = 0.05
 
 
 class _Question(NamedTuple):
@@ -48,6 +52,46 @@ class _Engine(NamedTuple):
     supervisor: Supervisor
     client: OpenAICompatible
     lifetime: AsyncGenerator[None]
+
+    async def metrics(self) -> dict[str, float]:
+        """The engine's own counters; none while it is down."""
+        if self.supervisor.state != "ready":
+            return {}
+        text = (await self.client.fetch("/metrics")).decode()
+        samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+
+class _Slot:
+    """One of our slots. ``asked``: whether the engine may be working for whoever holds it."""
+
+    def __init__(self, engine: _Engine) -> None:
+        self.asked = False
+        self._engine = engine
+
+    def give_back(self) -> None:
+        """At once, where the engine has done its work. Who left is worked for until the engine notices: it may take a second,
+        and others who were asked for meanwhile would heap up inside, where nobody who leaves can leave the queue."""
+        if self.asked:
+            self._engine.supervisor.run(self._let_go())
+        else:
+            self._engine.supervisor.slots.give_back()
+
+    async def _let_go(self) -> None:
+        supervisor = self._engine.supervisor
+        try:
+            async with asyncio.timeout(_LETTING_GO):
+                while await self._busy() > supervisor.asking:  # noqa: ASYNC110  it tells nobody
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except (TimeoutError, ProviderError):
+            pass  # it is gone, or so busy that nobody could say more
+        finally:
+            supervisor.slots.give_back()
+
+    async def _busy(self) -> float:
+        """How many the engine works for, by its own count."""
+        counters = await self._engine.metrics()
+        return counters.get("requests_processing", 0) + counters.get("requests_deferred", 0)
 
 
 class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
@@ -159,11 +203,11 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total
         engine = await self._engine()
-        async with _slot(engine.supervisor, deadline, question.clocks, self._queue):
+        async with _slot(engine, deadline, question.clocks, self._queue) as slot:
             while True:
                 death = engine.supervisor.death
                 began = False
-                batches = _ask(engine, messages, fields, question.clocks, deadline)
+                batches = _ask(engine, slot, messages, fields, question.clocks, deadline)
                 try:
                     async for batch in batches:
                         began = True
@@ -205,11 +249,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             "slots": supervisor.settings.slots,
             "queue_length": supervisor.slots.waiting,
         }
-        if supervisor.state != "ready":
-            return ours
-        text = (await engine.client.fetch("/metrics")).decode()
-        samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        return ours | {name: float(value) for name, value in samples}
+        return ours | await engine.metrics()
 
     def _current(self) -> _Engine | None:
         """This loop's engine; outside of any loop, the one that was started last."""
@@ -250,7 +290,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
 
 async def _ask(
-    engine: _Engine, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
+    engine: _Engine, slot: _Slot, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
 ) -> AsyncGenerator[Batch]:
     """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
     there is something to say, since nothing is lost until then."""
@@ -258,6 +298,8 @@ async def _ask(
     defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
     left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
     batches = engine.client.create_async_generator("", defused, stream=True, timeout=left, **fields).batches()
+    slot.asked = True
+    engine.supervisor.asking += 1
     try:
         async for batch in batches:
             if type(batch[-1]) is Started:
@@ -265,34 +307,38 @@ async def _ask(
                 continue
             if type(batch[-1]) is FinishReason:
                 engine.supervisor.completed()
+                slot.asked = False
             if restorer is not None:
                 batch = restorer.restore(batch)
             if batch:
                 yield [*started, *batch]
                 started = []
     except StatusError as error:
+        slot.asked = False
         raise explain(error) from None
     except ClockError as error:
         if error.clock == "total":
             raise ClockError("total", clocks.total, status=error.status) from None
         raise
     finally:
+        engine.supervisor.asking -= 1
         await batches.aclose()
 
 
 @contextlib.asynccontextmanager
-async def _slot(supervisor: Supervisor, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[None]:
+async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[_Slot]:
     """One of the engine's slots, in the order of asking, with the engine ready. Who leaves the queue costs nothing; the clocks
     of the first token and of idleness do not run yet, the total one does."""
+    supervisor, slot = engine.supervisor, _Slot(engine)
     async with contextlib.AsyncExitStack() as held:
         try:
             async with asyncio.timeout_at(deadline):
                 await supervisor.slots.take(queue)
         except TimeoutError:
             raise ClockError("total", clocks.total) from None
-        held.callback(supervisor.slots.give_back)
+        held.callback(slot.give_back)
         await _ready(supervisor, deadline, clocks)
-        yield
+        yield slot
 
 
 async def _ready(supervisor: Supervisor, deadline: float, clocks: Clocks) -> None:

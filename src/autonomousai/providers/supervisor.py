@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -50,6 +50,9 @@ class Supervisor:
         self._directory = _private_directory()
         self.settings = msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock"))
         self.slots = Seats(settings.slots, code=BUSY)
+        #: Answers that are being asked for now.
+        self.asking = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         #: Set when the present child has died; the next one has another.
         self.death = asyncio.Event()
         self._settled = asyncio.Event()
@@ -63,13 +66,20 @@ class Supervisor:
         try:
             yield
         finally:
-            keeping.cancel()
+            for task in (keeping, *self._tasks):
+                task.cancel()
             try:
-                await asyncio.wait([keeping])
+                await asyncio.wait([keeping, *self._tasks])
             finally:
                 keeping.cancel()  # who cannot wait makes it quick
                 self._enter("stopped")
                 shutil.rmtree(self._directory, ignore_errors=True)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work* beside, at the longest until our own end."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def ready(self) -> None:
         """Wait until the engine answers. Raises `ConfigError` or `ConnectError` that says why it does not and will not."""
