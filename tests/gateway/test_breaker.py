@@ -134,6 +134,19 @@ def test_answers_that_break_together_are_one_failure(clock: HandClock) -> None:
     assert ["closed", "closed", "open"] == states
 
 
+def test_who_was_asked_before_says_nothing_of_the_probe(clock: HandClock) -> None:
+    """An older request that fails or leaves beside it neither ends the probe nor lets a second one through."""
+    breaker = opened(clock)
+    clock.now += 4
+    breaker.admit()
+    breaker.failure(halfway=True, probe=False)
+    breaker.abandon(probe=False)
+    meanwhile = (breaker.state, breaker.admit())
+    breaker.success()
+
+    assert (("probing", False), "closed") == (meanwhile, breaker.state)
+
+
 def test_the_budget_is_a_share_of_the_requests() -> None:
     """The reserve can be spent; after that every fifth request earns one retry."""
     budget = RetryBudget(share=0.2, reserve=2)

@@ -32,6 +32,7 @@ class Attempt:
         "_generated",
         "_observer",
         "_opened",
+        "_probe",
         "_repetition",
         "_report",
         "_settled",
@@ -54,6 +55,7 @@ class Attempt:
         self._delivered = delivered
         self._repetition = repetition
         self._observer = observer
+        self._probe = upstream.breaker.state == "probing"
         self._began = time.monotonic()
         self._batches: BatchStream | None = None
         self._started: Started | None = None
@@ -76,7 +78,7 @@ class Attempt:
             raise
         except ProviderError as error:
             breaker = self._upstream.breaker
-            failure = partial(breaker.failure, halfway=self._generated > 0)
+            failure = partial(breaker.failure, halfway=self._generated > 0, probe=self._probe)
             await self._end(*describe(error), failure if is_upstreams_fault(error) else breaker.success)
             raise
         except StopAsyncIteration:
@@ -115,7 +117,7 @@ class Attempt:
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""
-        await self._end("left", None, self._upstream.breaker.abandon)
+        await self._end("left", None, partial(self._upstream.breaker.abandon, probe=self._probe))
 
     async def _end(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
         self._delivered.spent += self._generated

@@ -50,13 +50,16 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes.append(True)
 
-    def failure(self, *, halfway: bool = False) -> None:
+    def failure(self, *, halfway: bool = False, probe: bool = True) -> None:
         """The upstream failed, through no fault of the caller's. *halfway*: after it had begun to answer. All that it was
-        answering breaks at once when it dies, and that is one failure: whether it comes back, the next requests will tell."""
+        answering breaks at once when it dies, and that is one failure: whether it comes back, the next requests will tell.
+        *probe*: whether it was admitted as one. What was begun before, and ends beside a probe, says nothing new."""
         now = self._time()
         together = halfway and now - self._failed_at < _TOGETHER
         self._failed_at = now
         if self.state == "probing":
+            if not probe:
+                return
             self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
             self._open()
             return
@@ -68,9 +71,9 @@ class Breaker:
         if self.state == "closed" and (self._in_a_row >= self._failures or rate_exceeded):
             self._open()
 
-    def abandon(self) -> None:
+    def abandon(self, *, probe: bool = True) -> None:
         """The caller left before anything could be said of the upstream: a probe is given back."""
-        if self.state == "probing":
+        if probe and self.state == "probing":
             self.state = "open"
 
     def _open(self) -> None:

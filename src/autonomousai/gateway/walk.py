@@ -223,7 +223,7 @@ class Walk:
             return None
         if asked is not None and asked > _PATIENCE and not last:
             return None
-        return backoff(tries, base=self._retry.backoff, retry_after=asked)
+        return max(backoff(tries, base=self._retry.backoff, retry_after=asked), _LOOK_AGAIN if exact else 0)
 
     async def _wait(self, delay: float | None) -> float | None:
         """Wait that long; None where there is nothing to wait for, or no time left to wait."""
