@@ -266,7 +266,7 @@ class Watch:
         report = self.result.report
         if report is None:
             return
-        if finish is not None and len(report.attempts) == self._attempts + 1 and not report.splices:
+        if finish is not None and len(report.attempts) == self._attempts + 1 and not report.ways:
             series.smooth += 1
         else:
             saved = self.outcome in ("ok", "left")
