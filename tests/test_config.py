@@ -329,6 +329,8 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1?x=1'", "upstreams.far.base_url", "query"),
         ("[upstreams.hosted]\nkind = 'autonomousai'\nbase_url = 'x'", "upstreams.hosted.base_url", "write http://host"),
         (FAR + "prefill = 'maybe'", "upstreams.far.prefill", "one of 'yes', 'no', 'auto'"),
+        ("[server]\nlog = 'xml'", "server.log", "one of 'text', 'json', 'off'"),
+        ("[telemetry]\nspans = true", "telemetry.spans", "known here: otel, content"),
         (FAR + "model = ''", "upstreams.far.model", "leave the key out"),
         ("[upstreams.e]\nkind = 'llamacpp'\nweights = 'gpt-5'", "upstreams.e.weights", "smollm2-135m"),
         ("[upstreams.e]\nkind = 'llamacpp'\nslots = 0", "upstreams.e.slots", ">= 1"),
