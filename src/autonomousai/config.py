@@ -308,7 +308,32 @@ def _convert(key: str, table: dict[str, Any], type: type[T], env: Mapping[str, s
         if missing := _MISSING.fullmatch(problem):
             raise ConfigError(f"{where}.{missing[1]}: is missing") from None
         choices = _CHOICES.get(place or "", "")
-        raise ConfigError(f"{where}: {problem[:1].lower()}{problem[1:]}{choices}") from None
+        raise ConfigError(f"{where}: {_in_words(problem)}{choices}") from None
+
+
+_EXPECTED = re.compile(r"Expected `(?P<kind>\w+)(?: \| null)?`(?:, got `(?P<got>\w+)`| (?P<bound>[<>]=?) (?P<limit>[\d.]+))?")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text in quotes",
+    "bool": "true or false",
+    "array": "a list in brackets",
+    "object": "a table",
+}
+_BOUNDS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
+
+
+def _in_words(problem: str) -> str:
+    """msgspec's own words, for people who write TOML."""
+    match = _EXPECTED.fullmatch(problem)
+    if match is None:
+        return problem[:1].lower() + problem[1:]
+    wanted = _KINDS.get(match["kind"], match["kind"])
+    if match["bound"]:
+        return f"expected {wanted} {_BOUNDS[match['bound']]} {float(match['limit']):.15g}"
+    return f"expected {wanted}" + (
+        f", not {_KINDS.get(match['got'], match['got']).removesuffix(' in quotes')}" if match["got"] else ""
+    )
 
 
 def _fields(type: Any, place: str | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, ConfigError, FinishReason, HTTPError, InvalidMessagesError, StatusError
+from autonomousai import AutonomousAI, ConfigError, ConnectError, FinishReason, HTTPError, InvalidMessagesError, StatusError
 from autonomousai.provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
 from autonomousai.testing import Script, ScriptedServer, chunks
 
@@ -397,3 +397,13 @@ async def test_a_result_is_iterable_by_anext_and_knows_who_answered() -> None:
 
     assert isinstance(result, AsyncResult)
     assert (first, len(rest), result.model) == ("Hi", 1, "weights-1")
+
+
+async def test_an_unreachable_hosted_service_says_where_else_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a server, the error is no bare network error: it says that the service is not operational, and what is."""
+    monkeypatch.delenv("AUTONOMOUSAI_BASE_URL", raising=False)
+    async with AutonomousAI(proxy="http://127.0.0.1:9", retries=0) as provider:
+        with pytest.raises(ConnectError) as caught:
+            await provider.create_async_generator("llama", [{"role": "user", "content": "Hi"}], stream=True).text()
+
+    assert "not operational: name a server with base_url or AUTONOMOUSAI_BASE_URL" in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -423,6 +424,30 @@ def test_a_written_error_holds_no_key() -> None:
 
     assert b"secret" not in body
     assert b"abc123" not in body
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectError("cannot connect to http://10.0.0.5:8000/v1/chat/completions: refused; check that the server runs there"),
+        ConnectError("TLS with https://inner.example failed: Cannot connect to host inner.example:443 ssl:True; check it"),
+        HTTPError("the server at http://10.0.0.5:8000/v1 closed the connection before it answered; try again"),
+        ConfigError("'http://10.0.0.5:x/' is not a URL that a request can be sent to"),
+    ],
+)
+def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> None:
+    """What we say of a connection names no address to callers; the rest of the message stays."""
+    body = write_error(error)[2].decode()
+
+    assert not {"10.0.0.5", "inner.example"} & set(re.findall(r"[\w.]*\w", body))
+    assert "upstream" in body
+
+
+def test_what_an_upstream_says_keeps_its_addresses() -> None:
+    """A link in an upstream's own answer is for the caller."""
+    error = read_error(400, b'{"error": {"message": "see https://docs.example/limits"}}', {})
+
+    assert b"https://docs.example/limits" in write_error(error)[2]
 
 
 def test_an_error_event_holds_the_same_object() -> None:

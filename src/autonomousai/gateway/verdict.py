@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..errors import TimeoutError as ClockError
 from ..events import Attempt
-from ..wire.faults import as_gateway_error
+from ..wire.faults import as_gateway_error, for_callers
 
 
 class Verdict(Enum):
@@ -114,7 +114,7 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
     else:
         timeouts = all(isinstance(each, ClockError) for each in errors)
         error = StatusError(
-            f"no upstream of {model!r} answered; the first said: {errors[0]}"[:1000],
+            f"no upstream of {model!r} answered; the first said: {for_callers(errors[0])}"[:1000],
             status=504 if timeouts else 502,
             type="server_error",
             code="upstreams_failed",

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..config import Clocks
+from ..errors import ConnectError
 from ..events import Batch, Chunk, Messages
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, blocking, class_or_instance
@@ -29,6 +30,21 @@ _HEADERS = {
     "Country-Code": "US",
     "Time-Zone": "America/New_York",
 }
+
+
+async def _with_hint(answer: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
+    """The hosted service's answer. Where it cannot be reached, that is no news, and there is another way."""
+    try:
+        async for batch in answer:
+            yield batch
+    except ConnectError as error:
+        raise ConnectError(
+            f"{error.message}. The hosted service is taken as not operational: name a server with base_url or "
+            "AUTONOMOUSAI_BASE_URL (`autonomousai serve` is one)",
+            retryable=error.retryable,
+        ) from error
+    finally:
+        await answer.aclose()
 
 
 class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
@@ -145,7 +161,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
     def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
-        return ask(self._pool, exchange)
+        answer = ask(self._pool, exchange)
+        return _with_hint(answer) if self.base_url == HOSTED else answer
 
     @property
     def orphans(self) -> int:

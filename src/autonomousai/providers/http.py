@@ -64,6 +64,14 @@ class _Home:
                     await transport.aclose()
 
 
+def bring_transport() -> None:
+    """Import what a first request without a proxy would import, now: for who has to wait for something else anyway."""
+    try:
+        from . import direct  # noqa: F401, PLC0415  httptools comes with it, where it is installed
+    except ModuleNotFoundError:
+        from . import transport  # noqa: F401, PLC0415  aiohttp comes with it, and that takes a while
+
+
 class HttpPool:
     """Connections to upstreams, for each event loop its own; closed with `aclose`, or by the loop's own end.
 

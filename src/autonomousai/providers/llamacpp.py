@@ -26,6 +26,7 @@ from ..wire.request import CLIENT_OPTIONS, refusal
 from .child import Log
 from .engine_request import UNSUPPORTED, control_tokens, engine_fields, engine_messages, explain, is_begun
 from .engine_words import Settings
+from .http import bring_transport
 from .openai import OpenAICompatible
 from .options import read_timeout
 from .reading import joined
@@ -226,8 +227,11 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     # ---- the engine of this loop
 
     async def start(self) -> None:
-        """Start the child, if it is not running, and wait until it answers. Raises `ConfigError` that says why it does not."""
-        await (await self._engine()).supervisor.ready()
+        """Start the child, if it is not running, and wait until it answers. Raises `ConfigError` that says why it does not.
+
+        What the first request needs is imported meanwhile, beside the child, which takes longer."""
+        engine = await self._engine()
+        await asyncio.gather(engine.supervisor.ready(), asyncio.to_thread(bring_transport))
 
     async def aclose(self) -> None:
         """Stop this event loop's child, and wait until it is gone. The next request would start another."""

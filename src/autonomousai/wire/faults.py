@@ -73,6 +73,24 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+#: Where an upstream lives, as our own messages and the TLS library's name it.
+_ADDRESSES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"'?\bhttps?://[^\s;,']+'?"), "the upstream"),
+    (re.compile(r"\bhost \S+:\d+\b"), "its host"),
+    (re.compile(r"(not valid for) '[^']*'"), r"\1 its host"),
+)
+
+
+def for_callers(error: ProviderError) -> str:
+    """The message of *error* as this server's callers may read it: without the place where an upstream lives, which stands in
+    what we say of connections, before an answer. What an upstream answers is its own to word."""
+    text = redact(str(error))
+    if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and error.status is None):
+        for pattern, rest in _ADDRESSES:
+            text = pattern.sub(rest, text)
+    return text.replace("the server at the upstream", "the upstream")
+
+
 def _line(text: str, limit: int) -> str:
     """One printable line of at most *limit* characters, without the half characters that header values may hold."""
     line = _CONTROL.sub(" ", text).strip().encode("utf-8", "replace").decode()
@@ -364,7 +382,7 @@ def _tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
     row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)
     status = row.status or _own_status(error)
     told = {
-        "message": redact(str(error)),
+        "message": for_callers(error),
         "type": row.type or getattr(error, "type", None) or _TYPES.get(status) or _FALLBACK_TYPES[status >= 500],
         "param": "model" if isinstance(error, ModelNotFoundError) else getattr(error, "param", None),
         "code": row.code or _own_code(error),
