@@ -1,6 +1,6 @@
-"""What the user sees: an answer on stdout, everything else on stderr, and the signals that stop it.
+"""The program's outputs: an answer goes to stdout, everything else to stderr; and the signals that stop it.
 
-Knows chunks, errors and streams of text; no provider, no network, no command. Colours, spinners and bars are for a terminal
+Knows streams of text; no answer, no provider, no network, no command. Colours, spinners and bars are for a terminal
 alone. What a model or a server wrote reaches a terminal without its control characters; a pipe gets the exact text.
 """
 
@@ -16,12 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Protocol, Self, TextIO
-
-import msgspec
-
-from .errors import HTTPError, ProviderError
-from .events import Chunk, FinishReason, Reasoning, ToolCalls
+from typing import Any, Self, TextIO
 
 PROGRAM = "autonomousai"
 
@@ -32,7 +27,6 @@ _CONTROLS: dict[int, None] = dict.fromkeys(
     for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
     if code not in (0x09, 0x0A)
 )
-_CONTROLS_IN_JSON: dict[int, str] = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 _STYLES = {"dim": "2", "bold": "1", "red": "31"}
 _ERASE_LINE = "\r\x1b[K"
@@ -65,6 +59,9 @@ class Terminal:
         self.err_is_terminal = err is not None and err.isatty()
         self.draws = self.err_is_terminal and env.get("TERM", "dumb") != "dumb"
         self.colours = self.draws and not env.get("NO_COLOR")
+        #: Whether stdout is a terminal that takes styled text, and whether that may be coloured.
+        self.styled_out = self.out_is_terminal and env.get("TERM", "dumb") != "dumb"
+        self.coloured_out = self.styled_out and not env.get("NO_COLOR")
         self.interrupts = Interrupts()
         self.stuck = False  # a signal ended a write that may never have ended by itself
 
@@ -74,8 +71,9 @@ class Terminal:
             return text
         return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
 
-    def write(self, text: str) -> None:
-        """Write to stdout and flush. The text is exact in a pipe, and without control characters on a terminal.
+    def write(self, text: str, *, safe: bool = False) -> None:
+        """Write to stdout and flush. The text is exact in a pipe, and without control characters on a terminal, unless it is
+        *safe*: ours, or freed of them already.
 
         Raises BrokenPipeError when the reader has left, `OutputError` when it is the disk's fault.
         """
@@ -83,7 +81,7 @@ class Terminal:
             raise OutputError("standard output is closed")
         try:
             with self.interrupts.writing(self.out):
-                self.out.write(printable(text) if self.out_is_terminal else text)
+                self.out.write(printable(text) if self.out_is_terminal and not safe else text)
                 self.out.flush()
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.stuck = True
@@ -92,6 +90,10 @@ class Terminal:
             raise
         except OSError as error:
             raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+
+    def columns(self) -> int:
+        """The terminal's width, as it is now."""
+        return shutil.get_terminal_size().columns
 
     def write_aside(self, text: str) -> None:
         """Write to stderr, as it is, and flush. Where that cannot be, the answer is what matters."""
@@ -103,6 +105,11 @@ class Terminal:
     def note(self, message: str) -> None:
         """One line of ours on stderr."""
         self.write_aside(self.style(f"{PROGRAM}: {printable(message)}", "dim") + "\n")
+
+    def remark(self, message: str) -> None:
+        """One line for a person; nothing where nobody watches."""
+        if self.err_is_terminal:
+            self.note(message)
 
     def error(self, message: str, *, command: str = "") -> None:
         """Say on stderr what went wrong."""
@@ -193,107 +200,6 @@ class ProgressBar:
         if self._shown:
             self._shown = ""
             self._terminal.write_aside(_ERASE_LINE)
-
-
-class View(Protocol):
-    """What shows one answer after another."""
-
-    def chunk(self, chunk: Chunk) -> None:
-        """Show one chunk, now."""
-
-    def close(self) -> str:
-        """The answer is over, whole or not: leave the cursor at the start of a line. Returns the answer's text so far."""
-
-    def error(self, error: ProviderError) -> None:
-        """Say, in the answer's own format, that it failed; where that has no words for it, nothing."""
-
-
-class TextView:
-    """The answer's text on stdout, with a newline after it where it ends without one; reasoning, on a terminal, on stderr."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._parts: list[str] = []
-        self._reasoning = ""
-
-    def chunk(self, chunk: Chunk) -> None:
-        if isinstance(chunk, str):
-            self._end_reasoning()
-            self._parts.append(chunk)
-            self._terminal.write(chunk)
-        elif isinstance(chunk, Reasoning):
-            self._reason(chunk.text)
-        elif isinstance(chunk, ToolCalls):
-            self._end_reasoning()
-            for call in chunk.calls:
-                self._terminal.note(f"the model asks for the tool {call.name} with {call.arguments}")
-
-    def close(self) -> str:
-        self._end_reasoning()
-        text = "".join(self._parts)
-        self._parts = []
-        if text and not text.endswith("\n") and not self._terminal.stuck:
-            self._terminal.write("\n")
-        return text
-
-    def error(self, error: ProviderError) -> None:
-        """Text has no words for it: stderr alone tells."""
-
-    def _reason(self, text: str) -> None:
-        if text and self._terminal.err_is_terminal:
-            self._reasoning = text
-            self._terminal.write_aside(self._terminal.style(printable(text), "dim"))
-
-    def _end_reasoning(self) -> None:
-        if self._reasoning:
-            self._terminal.write_aside("\n" if self._reasoning.endswith("\n") else "\n\n")
-            self._reasoning = ""
-
-
-class JsonView:
-    """One JSON object a line on stdout for each chunk, and for an error."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._parts: list[str] = []
-
-    def chunk(self, chunk: Chunk) -> None:
-        if isinstance(chunk, str):
-            self._parts.append(chunk)
-            self._line({"type": "text", "text": chunk})
-        elif isinstance(chunk, Reasoning):
-            self._line({"type": "reasoning", "text": chunk.text})
-        elif isinstance(chunk, ToolCalls):
-            self._line({"type": "tool_calls", "tool_calls": list(chunk.calls)})
-        else:
-            self._line(finish_event(chunk))
-
-    def close(self) -> str:
-        text = "".join(self._parts)
-        self._parts = []
-        return text
-
-    def error(self, error: ProviderError) -> None:
-        self._line(error_event(error))
-
-    def _line(self, event: dict[str, Any]) -> None:
-        self._terminal.write(msgspec.json.encode(event).decode().translate(_CONTROLS_IN_JSON) + "\n")
-
-
-def finish_event(finish: FinishReason) -> dict[str, Any]:
-    """The JSON event of an answer's proven end."""
-    usage = None
-    if finish.usage is not None:
-        usage = {key: value for key, value in msgspec.structs.asdict(finish.usage).items() if value is not None}
-    return {"type": "finish", "reason": finish.reason, "evidence": finish.evidence, "usage": usage, "model": finish.model}
-
-
-def error_event(error: ProviderError) -> dict[str, Any]:
-    """The JSON event of a failure: the error's class, its words, and what an HTTP error knows beside them."""
-    event: dict[str, Any] = {"type": "error", "error": type(error).__name__, "message": str(error)}
-    if isinstance(error, HTTPError):
-        event |= {"status": error.status, "code": error.code, "retryable": error.retryable, "retry_after": error.retry_after}
-    return event
 
 
 class Interrupts:
