@@ -23,7 +23,13 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"wire", "provider", "seats"}),
     frozenset({"gateway", "providers", "testing"}),
     frozenset({"server", "<root>"}),
-    frozenset({"cli", "commands", "chat", "repl", "terminal", "__main__"}),
+    frozenset(
+        {
+            *("cli", "words", "codes", "commands", "chat", "talk", "repl", "history", "doctor", "completion", "__main__"),
+            *("conversations", "templates", "images", "transcripts", "probe", "toml"),
+            *("terminal", "views", "rendering", "markdown", "inline", "tables", "highlight"),
+        }
+    ),
 )
 #: Floors whose units may use one another, as long as there is no cycle; on the others the units are strangers.
 OPEN_FLOORS = frozenset({0, 4})
@@ -39,7 +45,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "uvloop": frozenset({"server"}),
     "httptools": frozenset({"server", "providers"}),
     "prompt_toolkit": COMMAND_LINE,
-    "rich": COMMAND_LINE,
+    "pygments": frozenset({"highlight"}),
     "redis": frozenset({"server.state"}),
     "prometheus_client": frozenset({"server"}),
     "opentelemetry": frozenset({"server"}),
@@ -51,11 +57,12 @@ GUARDED: dict[str, frozenset[str]] = {
     "ssl": frozenset({"providers", "testing"}),
     "subprocess": frozenset({"providers"}),
     "multiprocessing": frozenset({"providers"}),
-    "sqlite3": frozenset({"server.state"}),
+    "sqlite3": frozenset({"server.state", "conversations"}),
 }
-#: aiohttp and httptools come with the first request: a file with one at its top is imported in a function by all others.
-LATE = frozenset({"aiohttp", "httptools"})
-LATE_FILES = frozenset({"providers.transport", "providers.direct", "providers.connection"})
+#: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
+#: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
+LATE = frozenset({"aiohttp", "httptools", "sqlite3", "prompt_toolkit", "pygments"})
+LATE_FILES = frozenset({"providers.transport", "providers.direct", "providers.connection", "conversations"})
 
 
 @dataclass(frozen=True)
@@ -209,7 +216,7 @@ def misplaced(found: list[Import]) -> list[str]:
 
 
 def hasty(found: list[Import]) -> list[str]:
-    """What comes with the first request, or a file that brings it, imported before. A server has it from the beginning."""
+    """What comes late, or a file that brings it, imported before. A server has it from the beginning."""
     return [
         str(one)
         for one in found
@@ -256,8 +263,8 @@ def test_foreign_dependencies_stay_in_their_folders(found: list[Import]) -> None
     assert [] == misplaced(found)
 
 
-def test_http_comes_with_the_first_request(found: list[Import]) -> None:
-    """aiohttp costs more to import than all of ours, and httptools is not always there."""
+def test_what_is_heavy_comes_when_it_is_needed(found: list[Import]) -> None:
+    """aiohttp costs more to import than all of ours, and httptools is not always there; others have their moment too."""
     assert [] == hasty(found)
 
 
@@ -291,6 +298,8 @@ BREACHES = {
     "hasty": ("providers/http.py", "import aiohttp", hasty),
     "hasty without httptools": ("providers/http.py", "import httptools", hasty),
     "hasty by a file": ("providers/http.py", "from . import transport", hasty),
+    "hasty where it may": ("chat.py", "import sqlite3", hasty),
+    "hasty by a file of the command line": ("chat.py", "from .conversations import Conversations", hasty),
 }
 
 
@@ -307,6 +316,8 @@ def tree(tmp_path: Path) -> Path:
         "providers/__init__.py": "",
         "providers/http.py": "def f():\n    from . import transport  # noqa: PLC0415  at the first request",
         "providers/transport.py": "import aiohttp",
+        "conversations.py": "import sqlite3",
+        "chat.py": "def f():\n    from . import conversations  # sqlite3 comes with it",
         "server/app.py": "from ..wire import openai\nfrom starlette.applications import Starlette",
         "server/state/redis.py": "import redis.asyncio",
     }

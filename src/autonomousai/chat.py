@@ -6,21 +6,25 @@ import importlib.util
 import os
 import select
 import stat
+import time
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 import msgspec
 
 from .config import Clocks
 from .errors import ConfigError, ModelNotFoundError
-from .events import FinishReason, Messages
+from .events import FinishReason, Message, Messages
 from .models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from .provider import AsyncGeneratorProvider
 from .providers.autonomousai import AutonomousAI
 from .providers.llamacpp import LlamaCpp
 from .providers.openai import OpenAICompatible
 from .providers.proxy import without_credentials
-from .providers.weights import present, pull, weights_path
-from .terminal import JsonView, Terminal, TextView, View
+from .providers.weights import present, pull, resolve, weights_path
+from .templates import Template
+from .terminal import Terminal
+from .views import JsonView, View, text_view
 
 
 class UsageError(Exception):
@@ -28,16 +32,22 @@ class UsageError(Exception):
 
 
 class Settings(msgspec.Struct):
-    """What the options of ``chat`` say. ``fields``: request fields. ``base_url``: None for the embedded engine."""
+    """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
+    ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for."""
 
     model: str
     system: str | None = None
     fields: dict[str, Any] = {}
+    template: Template = Template()
+    images: list[dict[str, Any]] = []
     stream: bool = True
     json: bool = False
+    plain: bool = False
     base_url: str | None = None
     api_key: str | None = None
     proxy: str | None = None
+    weights: str | None = None
+    context: int | None = None
 
 
 class Upstream(Protocol):
@@ -51,6 +61,9 @@ class Upstream(Protocol):
 
     def who(self, model: str) -> str:
         """Who will answer as *model*, and where: a line for people."""
+
+    def check_sight(self) -> None:
+        """Raises `UsageError` where nobody can see, as far as that is known before a server is asked."""
 
     async def open(self, model: str) -> AsyncGeneratorProvider:
         """The provider that answers as *model*, ready."""
@@ -105,14 +118,18 @@ _CLOCKS = Clocks(first_token=1800, idle=120, total=3600)
 class Embedded:
     """The engine on this machine: one child process, with the weights of the model that was asked last."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, weights: str | None, context: int | None) -> None:
         self._terminal = terminal
         self._engine: LlamaCpp | None = None
         self._loaded = ""
+        self._given = weights
+        self._context = context or _CONTEXT
         self._chosen: dict[str, str] = {}
 
     def _weights(self, model: str) -> str:
         """The weights for *model*: once it was said who answers, others that come meanwhile change nothing."""
+        if self._given is not None:
+            return self._given
         if model not in self._chosen:
             self._chosen[model] = weights_for(model)
         return self._chosen[model]
@@ -122,11 +139,19 @@ class Embedded:
 
     def prepare(self, model: str) -> None:
         require_engine()
-        fetch(self._weights(model), self._terminal)
+        weights = self._weights(model)
+        if weights in WEIGHTS:
+            fetch(weights, self._terminal)
+        else:
+            resolve(weights)
+
+    def check_sight(self) -> None:
+        raise UsageError("no model on this machine can see images; name a server that has one with --base-url")
 
     def who(self, model: str) -> str:
+        weights = self._weights(model)
         return (
-            f"{self._weights(model)} answers as {model}, on this machine "
+            f"{weights if weights in WEIGHTS else Path(weights).stem} answers as {model}, on this machine "
             "(the hosted service is not operational; --base-url asks a server)"
         )
 
@@ -135,7 +160,7 @@ class Embedded:
         if self._engine is not None and weights == self._loaded and self._engine.state != "failed":
             return self._engine
         await self.aclose()
-        engine = self._engine = LlamaCpp(weights, slots=1, context=_CONTEXT, clocks=_CLOCKS)
+        engine = self._engine = LlamaCpp(weights, slots=1, context=self._context, clocks=_CLOCKS)
         self._loaded = weights
         spinner = self._terminal.spinner(f"loading {weights}")
         try:
@@ -171,6 +196,9 @@ class Served:
     def prepare(self, model: str) -> None:
         """The server has what it needs."""
 
+    def check_sight(self) -> None:
+        """The server will say."""
+
     def who(self, model: str) -> str:
         return f"{without_credentials(self._provider.base_url)} answers as {model}"
 
@@ -187,9 +215,14 @@ class Desk:
     def __init__(self, settings: Settings, terminal: Terminal) -> None:
         self.settings = settings
         self.terminal = terminal
-        self.upstream: Upstream = Served(settings) if settings.base_url else Embedded(terminal)
-        self.view: View = JsonView(terminal) if settings.json else TextView(terminal)
+        self.upstream: Upstream = (
+            Served(settings) if settings.base_url else Embedded(terminal, settings.weights, settings.context)
+        )
+        self.view: View = JsonView(terminal) if settings.json else text_view(terminal, plain=settings.plain)
+        #: The answer's text, as far as it came, and its proven end; when it was asked for, in seconds since the epoch.
         self.answered = ""
+        self.finish: FinishReason | None = None
+        self.asked_at = 0.0
 
     def prepare(self) -> None:
         """Make sure that there is such a model, and somebody who can answer; say who, where it is not the one who was named."""
@@ -199,27 +232,32 @@ class Desk:
             self.terminal.note(self.upstream.who(self.settings.model))
 
     async def ask(self, messages: Messages) -> None:
-        """Put the question and show the answer as it comes; ``answered`` is its text, as far as it came."""
+        """Put the question and show the answer as it comes."""
         settings, terminal = self.settings, self.terminal
-        self.answered = ""
+        self.answered, self.finish, self.asked_at = "", None, time.time()
         terminal.stuck = False
         provider = await self.upstream.open(settings.model)
         asked = provider.create_async_generator(
             settings.model, with_system(settings.system, messages), stream=settings.stream, **settings.fields
         )
         spinner = terminal.spinner("waiting for the first word")
+        began = first = time.monotonic()
         try:
             async with asked as result:
                 async for chunk in result:
-                    spinner.stop()
+                    if first == began:
+                        first = time.monotonic()
+                        spinner.stop()
                     self.view.chunk(chunk)
         finally:
             spinner.stop()
-            self.answered = self.view.close()
-        if result.finish is not None:
-            self._tell(result.finish)
+            self.answered = self.view.text
+            self.view.close()
+        self.finish = result.finish
+        assert self.finish is not None
+        self._tell(self.finish, time.monotonic() - (first if settings.stream else began))
 
-    def _tell(self, finish: FinishReason) -> None:
+    def _tell(self, finish: FinishReason, seconds: float) -> None:
         """What a person wants to know about the end; a script reads it with ``--json``."""
         if not self.terminal.err_is_terminal or self.settings.json:
             return
@@ -227,17 +265,26 @@ class Desk:
             self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
         elif finish.reason not in ("stop", "tool_calls", None):
             self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
-        if self.settings.base_url and finish.model:
-            self.terminal.note(f"{finish.model} answered as {self.settings.model}")
+        told = [f"{finish.model} answered as {self.settings.model}"] if self.settings.base_url and finish.model else []
+        if figures := _figures(finish, seconds, streamed=self.settings.stream):
+            told.append(figures)
+        if told:
+            self.terminal.note("; ".join(told))
 
 
-async def ask_once(desk: Desk, prompt: str) -> None:
-    """One question, one answer."""
-    with desk.terminal.interrupts.cancel_main():
-        try:
-            await desk.ask([{"role": "user", "content": prompt}])
-        finally:
-            await desk.upstream.aclose()
+def _figures(finish: FinishReason, seconds: float, *, streamed: bool) -> str:
+    """How many tokens, and how many a second: of a stream, those after the first one, which took the prompt's time."""
+    tokens = finish.usage.completion_tokens if finish.usage is not None else 0
+    if not tokens:
+        return ""
+    timed = tokens - 1 if streamed else tokens
+    counted = f"{tokens} token{'s' if tokens > 1 else ''}"
+    return f"{counted}, {timed / seconds:.0f} a second" if timed > 0 and seconds > 0.001 else counted
+
+
+def make_question(text: str, images: list[dict[str, Any]]) -> Message:
+    """A question, with images if there are any."""
+    return {"role": "user", "content": [{"type": "text", "text": text}, *images] if images else text}
 
 
 def with_system(system: str | None, messages: Messages) -> Messages:
@@ -245,10 +292,10 @@ def with_system(system: str | None, messages: Messages) -> Messages:
     return [{"role": "system", "content": system}, *messages] if system else messages
 
 
-def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal) -> str | None:
+def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, *, needed: bool = True) -> str | None:
     """The question: the argument, a blank line, and what standard input holds; None where a person is to be asked.
 
-    Raises `UsageError` where there is nothing, or no text.
+    Raises `UsageError` where there is nothing and something is *needed*, or no text.
     """
     interactive = stdin is not None and stdin.isatty()
     piped = "" if stdin is None or interactive else _read_all(stdin, terminal)
@@ -258,7 +305,7 @@ def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal) 
     if argument and stdin is not None and not piped.strip() and stat.S_ISFIFO(os.fstat(stdin.fileno()).st_mode):
         terminal.note("standard input was empty; asking the prompt alone")
     parts = [part for part in (argument, piped) if part and part.strip()]
-    if not parts:
+    if not parts and needed:
         raise UsageError("there is nothing to ask: give a PROMPT, or text on standard input")
     return "\n\n".join(parts)
 

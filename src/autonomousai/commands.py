@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,16 +13,24 @@ from typing import Any
 
 import msgspec
 
-from .chat import Desk, Settings, UsageError, ask_once, check_text, fetch, read_prompt, require_engine, weights_for
-from .config import Config, LlamaCppConfig, load_config
+from . import templates
+from .chat import Desk, Settings, UsageError, check_text, fetch, make_question, read_prompt, require_engine, weights_for
+from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
+from .completion import completion
+from .config import Config, LlamaCppConfig, UpstreamConfig, load_config
 from .errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
+from .history import history
+from .images import image_part
 from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from .providers.openai import OpenAICompatible
 from .providers.weights import present, weights_path
+from .rendering import table
 from .repl import converse
-from .terminal import JsonView, OutputError, Terminal, megabytes
-
-DONE, FAILED, USAGE, SETUP, INCOMPLETE = range(5)
+from .talk import Keeper, Talk, ask_once, keeps_history
+from .templates import Template
+from .terminal import OutputError, Terminal
+from .toml import write_toml
+from .views import JsonView
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         with terminal.interrupts:
             return COMMANDS[args.command](args, terminal)
     except UsageError as error:
-        terminal.error(str(error), command=args.command)
+        terminal.error(str(error), command=" ".join(filter(None, (args.command, getattr(args, "action", None)))))
         return USAGE
     except ProviderError as error:
         if args.command == "chat" and args.json:
@@ -58,26 +67,57 @@ def exit_code(error: ProviderError) -> int:
 def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     """One answer, or a conversation."""
     base_url = args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL") or None
-    for option, value in (("--api-key", args.api_key), ("--proxy", args.proxy)):
-        if value and not base_url:
-            raise UsageError(f"{option} is for a server: name it with --base-url")
+    _check_company(args, base_url)
     check_text(args.system or "", "--system")
-    prompt = read_prompt(args.prompt, sys.stdin, terminal)
+    template = templates.load(args.template, os.environ) if args.template else Template()
+    keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
+    earlier = keeper.go_on(args.conversation) if args.go_on or args.conversation is not None else None
+    given = read_prompt(args.prompt, sys.stdin, terminal, needed=template.needs_input)
     fields = {"temperature": args.temperature, "max_tokens": args.max_tokens, "seed": args.seed}
+    systems = (args.system, template.system, earlier.system if earlier else None)
     settings = Settings(
-        model=args.model,
-        system=args.system,
-        fields={name: value for name, value in fields.items() if value is not None},
+        model=args.model or template.model or (earlier.model if earlier else _seeing(args, base_url)),
+        system=next((each for each in systems if each is not None), None),
+        fields=template.fields | {name: value for name, value in fields.items() if value is not None},
+        template=template,
+        images=[image_part(path) for path in args.image or ()],
         stream=args.stream,
         json=args.json,
+        plain=args.plain,
         base_url=base_url,
         api_key=args.api_key,
         proxy=args.proxy,
+        weights=args.weights,
+        context=args.context,
     )
     desk = Desk(settings, terminal)
+    if settings.images:
+        desk.upstream.check_sight()
     desk.prepare()
-    asyncio.run(converse(desk) if prompt is None else ask_once(desk, prompt))
+    talk = Talk(desk, keeper)
+    if earlier is not None:
+        talk.go_on(earlier)
+        terminal.remark(f"going on with {earlier.title!r} ({len(earlier.messages)} messages)")
+    if given is None and template.needs_input:
+        asyncio.run(converse(talk))
+    else:
+        asyncio.run(ask_once(talk, make_question(template.fill(given or ""), settings.images)))
     return DONE
+
+
+def _seeing(args: argparse.Namespace, base_url: str | None) -> str:
+    """The model that is asked where none was named: with an image, on the AutonomousAI wire, the one that sees."""
+    return "vision" if args.image and base_url and not base_url.rstrip("/").endswith("/v1") else ""
+
+
+def _check_company(args: argparse.Namespace, base_url: str | None) -> None:
+    """Some options are for a server, and some for the engine."""
+    for option, value in (("--api-key", args.api_key), ("--proxy", args.proxy)):
+        if value and not base_url:
+            raise UsageError(f"{option} is for a server: name it with --base-url")
+    for option, value in (("--weights", args.weights), ("--context", args.context)):
+        if value and base_url:
+            raise UsageError(f"{option} is for the engine on this machine; a server chooses its own")
 
 
 def serve(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -181,26 +221,89 @@ class _Listing(msgspec.Struct):
     data: list[_Entry]
 
 
-def table(rows: list[dict[str, Any]], *, without: tuple[str, ...] = ()) -> str:
-    """*rows* in columns, with a heading; sizes and yes or no as people write them. ``without``: what only JSON tells."""
-    keys = [key for key in (rows or [{}])[0] if key not in without]
-    cells = [[key.upper() for key in keys], *([_cell(key, row[key]) for key in keys] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells)
-    return "\n".join(lines) + "\n"
+def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:
+    """List the templates, or show, edit or locate one."""
+    if args.action in (None, "list"):
+        for name in templates.names(os.environ):
+            terminal.write(f"{name}\n")
+        return DONE
+    if args.action == "edit":
+        path = templates.make(args.name, os.environ)
+        if templates.edit(path, os.environ):
+            templates.load(args.name, os.environ)
+        else:
+            terminal.note("no editor was opened: set VISUAL or EDITOR, or open the file yourself")
+            terminal.write(f"{path}\n")
+        return DONE
+    path = templates.path_of(args.name, os.environ)
+    if args.action == "path":
+        terminal.write(f"{path}\n")
+    else:
+        templates.load(args.name, os.environ)
+        terminal.write(path.read_text(encoding="utf-8"))
+    return DONE
 
 
-def _cell(key: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return megabytes(value) if key == "size" else str(value)
+def look_around(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Look at what is there, or at what a server can do."""
+    from .doctor import doctor  # noqa: PLC0415  packages' metadata and more, which no chat should wait for
+
+    return doctor(args, terminal)
+
+
+def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Say what a config would serve, or print it with every key."""
+    config = load_config(args.file, os.environ)
+    if args.action == "show":
+        terminal.write(write_toml(_shown(msgspec.to_builtins(config, enc_hook=str))))
+        return DONE
+    served = config.served()
+    if not served:
+        first = next(iter(config.upstreams))
+        write = f'write [models.llama] and route = ["{first}"]'
+        raise ConfigError(f"{args.file}: models: none has a route, so that nothing would be served; {write}")
+    rows = [
+        {
+            "model": name,
+            "aliases": list(model.aliases),
+            "upstreams": [_place(upstream, config.upstreams[upstream]) for upstream in model.route or ()],
+        }
+        for name, model in served.items()
+    ]
+    terminal.write(f"{args.file}: ok; it would listen on http://{config.server.host}:{config.server.port}\n")
+    terminal.write(table(rows))
+    return DONE
+
+
+def _place(name: str, upstream: UpstreamConfig) -> str:
+    if isinstance(upstream, LlamaCppConfig):
+        return f"{name} ({upstream.weights}, on this machine)"
+    return f"{name} ({upstream.base_url})"
+
+
+#: Keys of a config that are secrets, or may hold one.
+_SECRETS = frozenset({"api_key", "api_keys"})
+
+
+def _shown(value: Any, key: str = "") -> Any:
+    """A config as it may be shown: without its keys, and without what has no value."""
+    if key in _SECRETS and value:
+        return ["***"] * len(value) if isinstance(value, list | tuple) else "***"
+    if key == "state":
+        return re.sub(r"(://)[^/@]*@", r"\1***@", value)
+    if isinstance(value, dict):
+        return {name: _shown(each, name) for name, each in value.items() if each is not None}
+    return value
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "chat": chat,
+    "history": history,
+    "templates": show_templates,
     "serve": serve,
+    "config": show_config,
     "models": models,
     "pull": pull,
+    "doctor": look_around,
+    "completion": completion,
 }

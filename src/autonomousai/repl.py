@@ -14,12 +14,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from .chat import Desk, with_system
+from .chat import Desk, UsageError, make_question, with_system
 from .errors import HTTPError, ProviderError
-from .events import Messages
+from .images import image_part
 from .models import MODELS
+from .talk import Talk
+from .transcripts import transcript_json, transcript_markdown
 
 
 class LineReader(NamedTuple):
@@ -40,6 +40,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "/model": Command("[NAME]", "show the models, or ask NAME from now on", "model"),
     "/system": Command("[TEXT]", 'show the system message, or set it ("": the model\'s own)', "system"),
+    "/image": Command("FILE", "send an image along with the next question", "image"),
     "/clear": Command("", "forget what was said; model and system message stay", "clear"),
     "/save": Command("FILE", "write the conversation to FILE: Markdown, or .json", "save"),
     "/help": Command("", "show this", "help"),
@@ -53,8 +54,9 @@ even if a slash follows.
 """
 
 
-async def converse(desk: Desk) -> None:
+async def converse(talk: Talk) -> None:
     """Talk until the person leaves."""
+    desk = talk.desk
     with desk.terminal.interrupts.cancel_main():
         try:
             if desk.settings.base_url:
@@ -66,21 +68,21 @@ async def converse(desk: Desk) -> None:
                     await desk.upstream.open(desk.settings.model)
                 desk.terminal.note("/help shows the commands, Ctrl-D leaves")
                 with desk.terminal.interrupts.conversing():
-                    await Conversation(desk, reader).run()
+                    await Conversation(talk, reader).run()
         finally:
             await desk.upstream.aclose()
 
 
 class Conversation:
-    """What was said, to whom, and what the person wants next."""
+    """What the person wants next: to ask, or one of the commands."""
 
-    def __init__(self, desk: Desk, reader: LineReader) -> None:
-        self.desk = desk
+    def __init__(self, talk: Talk, reader: LineReader) -> None:
+        self.talk = talk
+        self.desk = talk.desk
         self.reader = reader
-        self.terminal = desk.terminal
-        self.messages: Messages = []
-        #: Answers that are not whole, by their place, and why; what is saved says so.
-        self.incomplete: dict[int, str] = {}
+        self.terminal = talk.desk.terminal
+        #: What goes with the next question.
+        self.images = list(self.desk.settings.images)
         self._saved: Path | None = None
         self._leaving = False
 
@@ -107,13 +109,11 @@ class Conversation:
         if self.terminal.interrupts.received is not None:
             raise asyncio.CancelledError
 
-    async def answer(self, question: str) -> None:
-        """Ask, show, and remember both. What was stopped or broke half-way is remembered as far as it came; where nothing came,
-        the question is withdrawn, so that the next one does not follow upon silence."""
-        self.messages.append({"role": "user", "content": question})
-        self.desk.answered = ""
-        broke = ""
-        asking = asyncio.create_task(self.desk.ask(self.messages))
+    async def answer(self, line: str) -> None:
+        """Ask what the person typed, and show the answer, or why there is none."""
+        question = make_question(self.desk.settings.template.fill(line), self.images)
+        self.images = []
+        asking = asyncio.create_task(self.talk.ask(question))
         try:
             with self.terminal.interrupts.cancel_answer(asking), keys_unseen(self.reader.by_key):
                 await asking
@@ -121,20 +121,12 @@ class Conversation:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # not the answer alone: we are to end
                 raise
             self.terminal.note("stopped")
-            broke = "stopped"
         except HTTPError as error:
-            broke = "broke off"
             self._failed(error)
             if "context" in (error.code or ""):
                 self.terminal.note("the conversation is longer than the model can read; /clear begins anew")
         except ProviderError as error:
             self._failed(error)
-        if self.desk.answered:
-            self.messages.append({"role": "assistant", "content": self.desk.answered})
-            if broke:
-                self.incomplete[len(self.messages) - 1] = broke
-        else:
-            self.messages.pop()
 
     def _failed(self, error: ProviderError) -> None:
         self.desk.view.error(error)
@@ -176,20 +168,27 @@ class Conversation:
         self.terminal.note("system message: " + (settings.system or "the model's own"))
 
     def clear(self, _: str) -> None:
-        self.messages.clear()
-        self.incomplete.clear()
+        self.talk.begin_anew()
         self.terminal.note("forgotten")
+
+    def image(self, argument: str) -> None:
+        if not argument:
+            self.terminal.error("/image needs the name of a file")
+            return
+        try:
+            self.desk.upstream.check_sight()
+            self.images.append(image_part(Path(argument)))
+        except (ProviderError, UsageError) as error:
+            self.terminal.error(str(error))
+        else:
+            self.terminal.note("it goes with the next question")
 
     def save(self, argument: str) -> None:
         if not argument:
             self.terminal.error("/save needs the name of a file")
             return
         path = Path(argument).expanduser()
-        told = [
-            {**message, "incomplete": self.incomplete[place]} if place in self.incomplete else message
-            for place, message in enumerate(self.messages)
-        ]
-        messages = with_system(self.desk.settings.system, told)
+        messages = with_system(self.desk.settings.system, self.talk.told())
         text = transcript_json(messages) if path.suffix == ".json" else transcript_markdown(messages)
         try:
             with path.open("w" if path == self._saved else "x", encoding="utf-8") as file:
@@ -221,20 +220,6 @@ def keys_unseen(by_key: bool) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
-
-
-def transcript_json(messages: Messages) -> str:
-    """The messages as a JSON document that can be sent as a request's ``messages``; an answer that is not whole says so."""
-    return msgspec.json.format(msgspec.json.encode(messages), indent=2).decode() + "\n"
-
-
-def transcript_markdown(messages: Messages) -> str:
-    """The messages as Markdown, a heading each; under an answer that is not whole stands why."""
-    return "\n".join(
-        f"## {message['role']}\n\n{message['content'].rstrip()}\n"
-        + (f"\n*(not whole: {message['incomplete']})*\n" if "incomplete" in message else "")
-        for message in messages
-    )
 
 
 def line_reader(desk: Desk) -> LineReader:

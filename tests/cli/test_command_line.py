@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
 import pytest
 
 from autonomousai import __version__, commands
-from autonomousai.cli import EXIT_CODES
+from autonomousai.cli import EXIT_CODES, make_parser
 from autonomousai.errors import (
     ConfigError,
     ConnectError,
@@ -22,7 +23,7 @@ from autonomousai.errors import (
 )
 from tests.support.program import finish, run, start
 
-HEAVY = ("aiohttp", "rich", "prompt_toolkit", "xllamacpp", "starlette", "uvicorn")
+HEAVY = ("aiohttp", "rich", "pygments", "prompt_toolkit", "xllamacpp", "starlette", "uvicorn", "sqlite3")
 
 
 async def test_help_needs_no_manual(env: dict[str, str]) -> None:
@@ -37,13 +38,42 @@ async def test_help_needs_no_manual(env: dict[str, str]) -> None:
 _VARIABLES = ("AUTONOMOUSAI_BASE_URL", "AUTONOMOUSAI_API_KEY", "AUTONOMOUSAI_CACHE", "NO_COLOR")
 
 
-@pytest.mark.parametrize("command", ["chat", "serve", "models", "pull"])
-async def test_every_command_has_help_that_fits_the_screen(command: str, env: dict[str, str]) -> None:
-    """Each command explains itself within 80 columns."""
-    ended = await run(command, "--help", env={**env, "COLUMNS": "80"})
+def commands_of(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parsers of all commands, and of theirs."""
+    inside = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    children = [child for action in inside for child in action.choices.values()]
+    return [*children, *(grandchild for child in children for grandchild in commands_of(child))]
 
-    assert (0, "") == (ended.code, ended.err)
-    assert [] == [line for line in ended.out.splitlines() if len(line) > 80]
+
+@pytest.mark.parametrize("parser", commands_of(make_parser()), ids=lambda parser: parser.prog)
+def test_every_command_has_help_that_fits_the_screen(parser: argparse.ArgumentParser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command explains itself and every option, within 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = parser.format_help()
+
+    assert [] == [line for line in shown.splitlines() if len(line) > 80]
+    assert parser.description
+    assert all(action.help for action in parser._actions if not isinstance(action, argparse._SubParsersAction))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "program"),
+    [
+        (["--nonsense"], "autonomousai"),
+        (["chat", "--nonsense", "x"], "autonomousai chat"),
+        (["chat", "--seed", "x"], "autonomousai chat"),
+        (["history", "show", "--nonsense"], "autonomousai history show"),
+        (["config"], "autonomousai config"),
+        (["completion", "tcsh"], "autonomousai completion"),
+    ],
+)
+async def test_wrong_usage_points_to_the_right_help(arguments: list[str], program: str, env: dict[str, str]) -> None:
+    """The help that is named is that of the command whose options were wrong."""
+    ended = await run(*arguments, env=env)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert ended.err.startswith(f"{program}: error: ")
+    assert ended.err.endswith(f"\n{program} --help tells more\n")
 
 
 async def test_help_warns_of_keys_in_arguments(env: dict[str, str]) -> None:

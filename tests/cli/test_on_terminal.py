@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
 from tests.support.program import CTRL_C, OnTerminal, plain
 
@@ -147,3 +150,82 @@ async def test_a_cut_answer_is_an_error_on_a_line_of_its_own(env: dict[str, str]
 
     assert 4 == code
     assert plain(shown).startswith("Because\nautonomousai: error: the stream ended without")
+
+
+ANSWER = (
+    *("# Ti", "tle\n\nSome **bo", "ld** words", "\n\n```python\ndef f(): pass\n```\n"),
+    *("| a | b |\n|---|---|\n", "| 1 | 2 |"),
+)
+
+
+async def test_markdown_is_drawn_as_it_streams(env: dict[str, str]) -> None:
+    """Titles, bold words, code and tables are drawn, whatever pieces they come in."""
+    async with (
+        ScriptedServer(Script.stream(*ANSWER)) as server,
+        OnTerminal("chat", "--base-url", server.url, QUESTION, env=env) as terminal,
+    ):
+        _, shown = await terminal.ends()
+
+    assert "\x1b[1mbold\x1b[0m" in shown
+    assert "\x1b[35mdef\x1b[0m" in shown
+    assert "Title\n\nSome bold words\n\n```python\ndef f(): pass\n```\na │ b\n──┼──\n1 │ 2\n" in plain(shown)
+
+
+@pytest.mark.parametrize(("option", "more"), [("--plain", {}), ("--no-history", {"TERM": "dumb"})])
+async def test_markdown_stays_as_it_is_where_that_is_wanted(option: str, more: dict[str, str], env: dict[str, str]) -> None:
+    """With --plain, and on a terminal that can draw nothing, the text is shown as it came."""
+    async with (
+        ScriptedServer(Script.stream(*ANSWER)) as server,
+        OnTerminal("chat", "--base-url", server.url, option, QUESTION, env={**env, **more}) as terminal,
+    ):
+        _, shown = await terminal.ends()
+
+    assert "".join(ANSWER) in plain(shown)
+
+
+async def test_something_moves_while_a_table_comes(env: dict[str, str]) -> None:
+    """A table can be drawn only when it is whole; until then there is a sign of life, and no trace of it afterwards."""
+    pause = Pause()
+    script = Script(
+        Head(),
+        Send(chunks("| a | b |\n|---|---|\n| 1 ", finish=None, done=False)),
+        pause,
+        Send(chunks("| 2 |\nand on", finish="stop")),
+    )
+    async with (
+        ScriptedServer(script) as server,
+        OnTerminal("chat", "--base-url", server.url, QUESTION, env=env) as terminal,
+    ):
+        await terminal.sees("a table is coming")
+        pause.release()
+        erased = await terminal.sees("a\x1b[0m")
+        _, shown = await terminal.ends()
+
+    assert erased.endswith("\r\x1b[K\x1b[1m")
+    assert "1 │ 2\nand on\n" in plain(shown)
+
+
+async def test_what_was_held_back_is_shown_when_the_answer_is_stopped(env: dict[str, str]) -> None:
+    """Ctrl-C in the midst of a bold word keeps every letter that had come."""
+    async with (
+        ScriptedServer(Script.stall("Some **bo")) as server,
+        OnTerminal("chat", "--base-url", server.url, QUESTION, env=env) as terminal,
+    ):
+        await terminal.sees("Some ")
+        terminal.types("", key=CTRL_C)
+        code, shown = await terminal.ends()
+
+    assert 130 == code
+    assert "**bo\n" in plain(shown)
+
+
+async def test_the_end_tells_how_fast_it_was(env: dict[str, str]) -> None:
+    """On a terminal: how many tokens, and how many a second."""
+    script = Script.stream("one ", "two", usage=Usage(3, 1200), model="m")
+    async with (
+        ScriptedServer(script) as server,
+        OnTerminal("chat", "--base-url", server.url, QUESTION, env=env) as terminal,
+    ):
+        _, shown = await terminal.ends()
+
+    assert re.search(r"autonomousai: m answered as llama; 1200 tokens(, \d+ a second)?\n$", plain(shown))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,25 @@ async def test_serve_and_chat_with_it(env: dict[str, str]) -> None:
     assert ("finish", "smollm2-135m") == (end["type"], end["model"])
     assert ["llama", "qwen_coder", "hermes", "vision", "summary"] == [row["model"] for row in json.loads(models.out)]
     assert (0, "") == (ended.code, ended.out)
+
+
+async def test_weights_and_context_can_be_chosen(env: dict[str, str]) -> None:
+    """A GGUF file by its path answers under its own name; a context too small for the question is refused by the engine."""
+    path = str(weights_path("smollm2-135m"))
+    answered = await run("chat", "--weights", path, "--json", "--max-tokens", "3", "Hi", env=env)
+    refused = await run("chat", "--context", "256", env=env, given=b"word " * 600)
+    missing = await run("chat", "--weights", "/no/such.gguf", "Hi", env=env)
+
+    assert (0, weights_path("smollm2-135m").stem) == (answered.code, events(answered)[-1]["model"])
+    assert (1, "") == (refused.code, refused.out)
+    assert 3 == missing.code
+    assert "nor a file that can be read" in missing.err
+
+
+async def test_the_engine_tells_its_speed_on_a_terminal(env: dict[str, str]) -> None:
+    """Tokens and tokens a second, under the answer."""
+    async with OnTerminal("chat", "--temperature", "0", "--max-tokens", "20", "Tell me a story.", env=env) as terminal:
+        code, shown = await terminal.ends()
+
+    assert 0 == code
+    assert re.search(r"autonomousai: 20 tokens, \d+ a second\n$", plain(shown))

@@ -1,0 +1,206 @@
+"""`autonomousai doctor`: what is installed here, who answers, what an upstream can do. Tells what was seen, and never a key."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from . import __version__
+from .chat import weights_for
+from .codes import DONE, FAILED, SETUP
+from .config import Clocks
+from .errors import ProviderError
+from .models import MODELS, WEIGHTS
+from .probe import Finding, Probe
+from .providers.autonomousai import HOSTED, AutonomousAI
+from .providers.openai import OpenAICompatible
+from .providers.proxy import without_credentials
+from .providers.weights import present, weights_path
+from .rendering import table
+from .terminal import Terminal, megabytes, printable
+from .toml import write_toml
+
+#: A service that answers at all does so within these; a person waits no longer to be told that it does not.
+_CLOCKS: Final = Clocks(connect=5, first_token=15, idle=10, total=25)
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*).*?;.*extra == ['\"]([\w-]+)['\"]")
+#: Extras for who works on this package, and the one that stands for all.
+_NOT_FOR_USERS: Final = frozenset({"dev", "docs", "all"})
+
+
+def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Look, and tell."""
+    if args.upstream:
+        return asyncio.run(_upstream(args, terminal))
+    findings, code = asyncio.run(_here(terminal))
+    if args.json:
+        terminal.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
+    else:
+        terminal.write(_table(findings, terminal))
+    return code
+
+
+def _table(findings: list[Finding], terminal: Terminal) -> str:
+    return table(
+        [
+            {"check": each.check, "result": each.result, "found": printable(each.found), "how": printable(each.how)}
+            for each in findings
+        ],
+        width=terminal.columns() if terminal.out_is_terminal else None,
+    )
+
+
+# ---- an upstream
+
+
+async def _upstream(args: argparse.Namespace, terminal: Terminal) -> int:
+    key = args.api_key if args.api_key is not None else os.environ.get("AUTONOMOUSAI_API_KEY")
+    probe = Probe(args.upstream, api_key=key or None, model=args.model)
+    spinner = terminal.spinner(f"asking {without_credentials(probe.base_url)}")
+    try:
+        with terminal.interrupts.cancel_main():
+            await probe.run()
+    finally:
+        spinner.stop()
+    section = (
+        _section(probe, named="AUTONOMOUSAI_API_KEY" if args.api_key is None else "UPSTREAM_API_KEY")
+        if key
+        else _section(probe)
+    )
+    if args.json:
+        document: dict[str, Any] = {
+            "upstream": without_credentials(probe.base_url),
+            "model": probe.model,
+            "findings": probe.findings,
+        }
+        terminal.write(msgspec.json.encode({**document, "config": section if probe.answers else None}).decode() + "\n")
+    else:
+        terminal.write(_table(probe.findings, terminal))
+        if probe.answers:
+            terminal.write(f"\n# for a config of `autonomousai serve --config FILE`\n{section}")
+    return DONE if probe.answers else FAILED
+
+
+def _section(probe: Probe, *, named: str = "") -> str:
+    """The section of a config that says what was found out, and a route to it. ``named``: the variable of the key."""
+    settings = dict(probe.settings)
+    ordered = {"kind": settings.pop("kind"), "base_url": settings.pop("base_url")}
+    if named:
+        ordered["api_key"] = f"env:{named}"
+    return write_toml({"upstreams": {probe.name: {**ordered, **settings}}, "models": {"llama": {"route": [probe.name]}}})
+
+
+# ---- this machine
+
+
+async def _here(terminal: Terminal) -> tuple[list[Finding], int]:
+    base_url = os.environ.get("AUTONOMOUSAI_BASE_URL")
+    spinner = terminal.spinner("looking for the hosted service")
+    try:
+        with terminal.interrupts.cancel_main():
+            hosted, server = await asyncio.gather(_hosted(), _server(base_url))
+    finally:
+        spinner.stop()
+    engine = _engine()
+    findings = [
+        Finding("package", "yes", f"autonomousai {__version__}", str(Path(__file__).parent)),
+        Finding("Python", "yes", f"{platform.python_version()} on {platform.platform(terse=True)}", sys.executable),
+        *_extras(),
+        engine,
+        *_weights(),
+        hosted,
+        server,
+    ]
+    if base_url:
+        return findings, DONE if server.result == "yes" else FAILED
+    ready = engine.result == "yes" and any(map(present, WEIGHTS))
+    return findings, DONE if ready else SETUP
+
+
+def _extras() -> Iterator[Finding]:
+    """Each extra, by what the installed package says that it is made of."""
+    parts: dict[str, list[str]] = {}
+    try:
+        for line in metadata.requires("autonomousai") or ():
+            if match := _REQUIREMENT.match(line):
+                parts.setdefault(match[2], []).append(match[1])
+    except metadata.PackageNotFoundError:
+        yield Finding("extras", "unknown", "the package was not installed by pip", "its metadata")
+    for extra, names in parts.items():
+        names = [name for name in names if name != "autonomousai"]
+        if extra in _NOT_FOR_USERS or not names:
+            continue
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, version in versions.items() if version is None]
+        here = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
+        how = f"pip install 'autonomousai[{extra}]' brings {', '.join(missing)}" if missing else "installed"
+        yield Finding(f"extra {extra}", "no" if missing else "yes", here or "nothing of it", how)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _engine() -> Finding:
+    if importlib.util.find_spec("xllamacpp") is None:
+        return Finding("engine", "no", "not installed", "pip install 'autonomousai[local]'")
+    return Finding("engine", "yes", f"llama.cpp by xllamacpp {_version('xllamacpp')}", "installed")
+
+
+def _weights() -> Iterator[Finding]:
+    for name, row in WEIGHTS.items():
+        plays = ", ".join(model for model in MODELS if weights_for(model) == name)
+        if present(name):
+            found = f"{megabytes(row.size)}; answers as {plays}" if plays else megabytes(row.size)
+            yield Finding(f"weights {name}", "yes", found, str(weights_path(name)))
+        else:
+            yield Finding(f"weights {name}", "no", f"not here ({megabytes(row.size)})", f"autonomousai pull {name}")
+
+
+async def _hosted() -> Finding:
+    """Whether the hosted service answers a question: what `working` would be, as far as this machine can see."""
+    how = f"POST {HOSTED}/api/v1/ai/chat"
+    began = time.monotonic()
+    async with AutonomousAI(HOSTED, api_key="", timeout=_CLOCKS, retries=0) as provider:
+        asked = provider.create_async_generator(
+            "llama", [{"role": "user", "content": "Say hello."}], stream=True, max_tokens=16
+        )
+        try:
+            text = await asked.text()
+        except ProviderError as error:
+            return Finding("hosted service", "no", f"working would be False: {error}", how)
+    seconds = time.monotonic() - began
+    if not text.strip():
+        return Finding("hosted service", "no", "working would be False: it answered with no text", how)
+    return Finding("hosted service", "yes", f"working would be True: it answered in {seconds:.1f} s", how)
+
+
+async def _server(base_url: str | None) -> Finding:
+    """Whether the server answers that the environment names."""
+    if not base_url:
+        return Finding("server", "unknown", "none is named", "AUTONOMOUSAI_BASE_URL is not set")
+    root = base_url.rstrip("/").removesuffix("/v1")
+    began = time.monotonic()
+    key = os.environ.get("AUTONOMOUSAI_API_KEY") or None
+    try:
+        async with OpenAICompatible(f"{root}/v1", api_key=key, timeout=_CLOCKS, retries=0) as server:
+            models = await server.fetch_models()
+    except ProviderError as error:
+        return Finding("server", "no", str(error), "GET /v1/models at AUTONOMOUSAI_BASE_URL")
+    found = f"{without_credentials(root)} lists {len(models)} models, in {1000 * (time.monotonic() - began):.0f} ms"
+    return Finding("server", "yes", found, "GET /v1/models at AUTONOMOUSAI_BASE_URL")

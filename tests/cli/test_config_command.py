@@ -1,0 +1,103 @@
+"""`autonomousai config`: what a config would serve, and what is wrong in it, without serving it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.config import Config, load_config
+from autonomousai.toml import write_toml
+from tests.support.program import run
+
+FILE = """\
+[server]
+port = 9000
+api_keys = ["env:KEY"]
+
+[upstreams.far]
+kind = "openai"
+base_url = "http://far:8000/v1"
+api_key = "sk-never-to-be-seen"
+
+[models.llama]
+route = ["far"]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(FILE)
+    return path
+
+
+async def test_check_says_what_would_be_served(file: Path, env: dict[str, str]) -> None:
+    """Exit code 0, the address, and each model with its upstreams in order."""
+    ended = await run("config", "check", str(file), env={**env, "KEY": "k-12345678"})
+
+    assert (0, "") == (ended.code, ended.err)
+    assert f"{file}: ok; it would listen on http://127.0.0.1:9000" == ended.out.splitlines()[0]
+    assert ["llama", "llama-3.3-70b", "far", "(http://far:8000/v1)"] == ended.out.splitlines()[2].split()
+
+
+async def test_check_says_what_is_wrong(file: Path, env: dict[str, str]) -> None:
+    """A mistake is exit code 3, and the message names the file and the key."""
+    ended = await run("config", "check", str(file), env=env)
+
+    assert (3, "") == (ended.code, ended.out)
+    assert f"autonomousai: error: {file}: server.api_keys[0]: the environment variable KEY is not set" in ended.err
+
+
+async def test_check_says_that_nothing_would_be_served(file: Path, env: dict[str, str]) -> None:
+    """A config without a route would not start, and is told so with what to write."""
+    file.write_text('[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n')
+    ended = await run("config", "check", str(file), env=env)
+
+    assert (3, "") == (ended.code, ended.out)
+    assert 'none has a route, so that nothing would be served; write [models.llama] and route = ["far"]' in ended.err
+
+
+async def test_show_prints_every_key(file: Path, env: dict[str, str]) -> None:
+    """The whole config with its defaults, and no secret in it."""
+    ended = await run("config", "show", str(file), env={**env, "KEY": "k-12345678"})
+    document = tomllib.loads(ended.out)
+
+    assert (0, "") == (ended.code, ended.err)
+    assert (9000, ["***"], 30) == tuple(document["server"][key] for key in ("port", "api_keys", "drain_s"))
+    assert ("openai", "***", "auto") == tuple(document["upstreams"]["far"][key] for key in ("kind", "api_key", "prefill"))
+    assert "sk-never" not in ended.out
+
+
+async def test_show_without_a_file_can_be_a_file(tmp_path: Path, env: dict[str, str]) -> None:
+    """The defaults that are printed are a config that means the same."""
+    ended = await run("config", "show", env=env)
+    path = tmp_path / "shown.toml"
+    path.write_text(ended.out)
+
+    assert Config() == load_config(path, {})
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+VALUES = st.recursive(
+    TEXTS | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def without_tables_in_lists(value: object) -> object:
+    if isinstance(value, list):
+        return [each for each in map(without_tables_in_lists, value) if not isinstance(each, dict)]
+    return {key: without_tables_in_lists(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=4))
+def test_what_is_written_as_toml_is_read_again(document: dict[str, object]) -> None:
+    """Any document comes back the same, from Python's own reader."""
+    plain = without_tables_in_lists(document)
+
+    assert plain == tomllib.loads(write_toml(plain))  # type: ignore[arg-type]

@@ -1,0 +1,297 @@
+"""`autonomousai doctor`: what is here, and what a server can do, against scripted servers with characters of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autonomousai.config import OpenAIConfig, load_config
+from autonomousai.events import Usage
+from autonomousai.testing import Hang, Head, Request, Script, ScriptedServer, Send, chunks
+from tests.support.program import Ended, run
+
+CHAT, LIST = "/v1/chat/completions", "/v1/models"
+
+
+def listing(*models: dict[str, Any]) -> Script:
+    return Script.status(200, {"object": "list", "data": list(models)})
+
+
+def refuse(status: int) -> Script:
+    return Script.status(status, {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}})
+
+
+def words_of(request: Request) -> str:
+    return json.dumps(request.json())
+
+
+class Capable:
+    """A server that can do everything: it sees, calls functions, continues answers and stops when its caller leaves."""
+
+    def __init__(self, owner: str = "vllm") -> None:
+        self.entry = {"id": "big-model", "owned_by": owner, "max_model_len": 4096}
+        self.long: Request | None = None
+
+    def chat(self, request: Request) -> Script:
+        body = request.json()
+        if not isinstance(body["messages"], list):
+            return refuse(400)
+        if body["model"] != "big-model":
+            return refuse(404)
+        if "one thousand" in words_of(request):
+            self.long = request
+            return Script(Head(), Send(chunks("one two", finish=None, done=False)), Hang())
+        if body.get("tools"):
+            call = {"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+            return Script.status(200, {"choices": [{"message": {"content": None, "tool_calls": [call]}, "finish_reason": "x"}]})
+        if "image_url" in words_of(request):
+            return Script.document("Red.")
+        if body["messages"][-1]["role"] == "assistant":
+            return Script.stream(" six", " seven")
+        return Script.stream("Hello", usage=Usage(5, 1)) if body.get("stream") else Script.document("Hello", usage=Usage(5, 1))
+
+    def metrics(self, _: Request) -> Script:
+        running = int(self.long is not None and self.long.end is None)
+        return Script.status(200, f'vllm:num_requests_running{{model="m"}} {running}.0\n', content_type="text/plain")
+
+    def on(self, server: ScriptedServer) -> ScriptedServer:
+        server.play(listing(self.entry), path=LIST)
+        server.play(self.chat, path=CHAT)
+        server.play(self.metrics, path="/metrics")
+        return server
+
+
+async def diagnosis(server: ScriptedServer, env: dict[str, str], *options: str, code: int = 0) -> dict[str, Any]:
+    """What the doctor says of a server, by check; "config" is the section, "asked" the model."""
+    ended = await run("doctor", "--upstream", f"{server.url}/v1", "--json", *options, env=env)
+    assert (code, "") == (ended.code, ended.err)
+    document = json.loads(ended.out)
+    return {each["check"]: each for each in document["findings"]} | {"config": document["config"], "asked": document["model"]}
+
+
+def results(found: dict[str, Any]) -> dict[str, str]:
+    return {check: each["result"] for check, each in found.items() if isinstance(each, dict)}
+
+
+async def test_a_capable_server_is_known_as_one(env: dict[str, str], tmp_path: Path) -> None:
+    """Everything is found by asking, and the section that is printed loads and says it."""
+    async with ScriptedServer() as server:
+        found = await diagnosis(Capable().on(server), env, "--api-key", "sk-secret-key")
+    path = tmp_path / "config.toml"
+    path.write_text(found["config"])
+    config = load_config(path, {"UPSTREAM_API_KEY": "sk-secret-key"})
+
+    assert {"yes"} == set(results(found).values())
+    assert "big-model" == found["asked"]
+    assert "4096 tokens" == found["context"]["found"]
+    assert (
+        OpenAIConfig(
+            base_url=f"{server.url}/v1", api_key="sk-secret-key", model="big-model", prefill="yes", vision=True, context=4096
+        )
+        == config.upstreams["vllm"]
+    )  # type: ignore[comparison-overlap]
+    assert ("vllm",) == config.served()["llama"].route
+    assert {"Bearer sk-secret-key"} == {request.headers.get("authorization") for request in server.requests}
+
+
+async def test_a_server_that_does_not_stop_is_found_out(env: dict[str, str]) -> None:
+    """Its gauge stands still after the caller has left: cancellation is a no."""
+
+    class Stubborn(Capable):
+        def metrics(self, _: Request) -> Script:
+            return Script.status(200, f"llamacpp:requests_processing {int(self.long is not None)}\n")
+
+    async with ScriptedServer() as server:
+        found = await diagnosis(Stubborn().on(server), env)
+
+    assert "no" == found["cancellation"]["result"]
+    assert "still at work" in found["cancellation"]["found"]
+
+
+async def test_a_plain_server_is_known_as_one(env: dict[str, str], tmp_path: Path) -> None:
+    """It answers the same to everything, without usage, [DONE] or a gauge: each is a no, or unknown, and never a yes."""
+
+    def chat(request: Request) -> Script:
+        return Script.stream("Hello", done=False) if request.json().get("stream") else Script.document("Hello")
+
+    async with ScriptedServer() as server:
+        server.play(listing({"id": "small"}, {"id": "other"}), path=LIST)
+        server.play(chat, path=CHAT)
+        server.play(Script.status(404), path="/metrics")
+        server.play(Script.status(404), path="/v1/metrics")
+        found = await diagnosis(server, env)
+    path = tmp_path / "config.toml"
+    path.write_text(found["config"])
+
+    assert {
+        "models": "yes",
+        "streaming": "yes",
+        "finish reason": "yes",
+        "usage": "no",
+        "[DONE]": "no",
+        "whole answers": "yes",
+        "first token": "yes",
+        "error shape": "no",
+        "unknown models": "no",
+        "prefill": "no",
+        "vision": "no",
+        "tools": "no",
+        "cancellation": "unknown",
+    } == results(found)
+    assert "it took the image, and said 'Hello'" == found["vision"]["found"]
+    assert "no" == load_config(path, {}).upstreams["upstream"].prefill  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": [{"msg": "bad", "loc": ["body"]}]}, "422 with another shape (detail)"),
+        ("Unprocessable", "422 with another shape (text)"),
+        ({"error": {"message": "bad"}}, "422 with OpenAI's object, without type, param, code"),
+    ],
+)
+async def test_the_shape_of_errors_is_told(body: Any, words: str, env: dict[str, str]) -> None:
+    """OpenAI's, or what else there is."""
+
+    class Own(Capable):
+        def chat(self, request: Request) -> Script:
+            wrong = not isinstance(request.json()["messages"], list)
+            return Script.status(422, body) if wrong else super().chat(request)
+
+    async with ScriptedServer() as server:
+        found = await diagnosis(Own().on(server), env)
+
+    assert words in found["error shape"]["found"]
+
+
+SICK: dict[str, Callable[[ScriptedServer], None]] = {
+    "no stream": lambda server: server.play(Script.status(500), path=CHAT),
+    "html": lambda server: server.play("html", path=CHAT),
+    "cut": lambda server: server.play("reset_before_headers", path=CHAT),
+    "malformed": lambda server: server.play(Script.malformed_event(), path=CHAT),
+    "error event": lambda server: server.play(Script.error_event(), path=CHAT),
+}
+
+
+@pytest.mark.parametrize("sickness", SICK)
+async def test_a_server_that_cannot_stream_is_said_to_be_ill(sickness: str, env: dict[str, str]) -> None:
+    """Exit code 1, what went wrong, and no config that would not work."""
+    async with ScriptedServer() as server:
+        server.play(listing({"id": "m"}), path=LIST)
+        SICK[sickness](server)
+        found = await diagnosis(server, env, code=1)
+
+    assert ("no", None) == (found["streaming"]["result"], found["config"])
+
+
+async def test_a_wrong_key_is_said_and_not_shown(env: dict[str, str]) -> None:
+    """The server's refusal, without the key that it repeats."""
+    error = {"error": {"message": "Incorrect API key provided: my-own-secret-key", "type": "x", "param": None, "code": None}}
+    async with ScriptedServer(Script.status(401, error)) as server:
+        ended = await run("doctor", "--upstream", f"{server.url}/v1", "--api-key", "my-own-secret-key", env=env)
+
+    assert 1 == ended.code
+    assert "401" in ended.out
+    assert "my-own-secret-key" not in ended.out + ended.err
+
+
+async def test_nobody_listening_is_said_quickly(env: dict[str, str]) -> None:
+    """One line, exit code 1."""
+    async with ScriptedServer() as server:
+        url = server.url
+    ended = await run("doctor", "--upstream", f"{url}/v1", env=env)
+
+    assert 1 == ended.code
+    assert 2 == len(ended.out.splitlines())
+    assert "cannot connect" in ended.out
+
+
+async def test_a_server_without_a_list_is_asked_for_the_named_model(env: dict[str, str]) -> None:
+    """Where the list is missing, --model is enough; without it, that is said."""
+    async with ScriptedServer() as server:
+        Capable().on(server)
+        server._queues[LIST].clear()
+        server.play(Script.status(404), path=LIST)
+        named = await diagnosis(server, env, "--model", "big-model")
+        server.play(Script.html(), path=LIST)
+        unreadable = await diagnosis(server, env, "--model", "big-model")
+        server.play(Script.status(404), path=LIST)
+        unnamed = await diagnosis(server, env, code=1)
+
+    assert ["yes", "yes"] == [each["streaming"]["result"] for each in (named, unreadable)]
+    assert 'model = "big-model"' in unreadable["config"]
+    assert "name one with --model" in unnamed["model"]["found"]
+
+
+async def test_our_own_server_on_the_real_engine(real_server: str, env: dict[str, str], tmp_path: Path) -> None:
+    """The table for people ends in a section that loads; what the engine can and cannot do is found out."""
+    ended = await run("doctor", "--upstream", f"{real_server}/v1", env=env)
+    rows = dict(re.findall(r"^(\S+(?: \S+)*?) {2,}(yes|no|unknown) ", ended.out, re.MULTILINE))
+    path = tmp_path / "config.toml"
+    path.write_text(ended.out.partition("\n\n")[2])
+    config = load_config(path, {})
+
+    assert (0, "") == (ended.code, ended.err)
+    expected = {"streaming": "yes", "finish reason": "yes", "usage": "yes", "[DONE]": "yes", "whole answers": "yes"}
+    expected |= {"error shape": "yes", "unknown models": "yes", "vision": "no", "tools": "no", "cancellation": "yes"}
+    assert expected == {check: rows.get(check) for check in expected}
+    assert ["autonomousai"] == list(config.upstreams)
+
+
+# This machine
+
+
+def findings(ended: Ended) -> dict[str, Any]:
+    return {each["check"]: each for each in json.loads(ended.out)["findings"]}
+
+
+async def test_the_doctor_looks_around(env: dict[str, str]) -> None:
+    """A newcomer learns what is installed and missing, and that the hosted service does not answer: exit code 3, no weights."""
+    named = {**env, "HTTPS_PROXY": "http://127.0.0.1:9", "AUTONOMOUSAI_API_KEY": "sk-secret-key"}
+    ended = await run("doctor", "--json", env=named)
+    found = findings(ended)
+
+    assert 3 == ended.code
+    assert {"package", "Python", "engine", "extra server", "extra local", "extra cli", "hosted service", "server"} <= set(found)
+    assert ("no", "autonomousai pull smollm2-135m") == tuple(found["weights smollm2-135m"][key] for key in ("result", "how"))
+    assert "no" == found["hosted service"]["result"]
+    assert found["hosted service"]["found"].startswith("working would be False: ")
+    assert "sk-secret-key" not in ended.out + ended.err
+
+
+async def test_the_doctor_misses_what_is_missing(env: dict[str, str]) -> None:
+    """Without the engine the extra that brings it is named."""
+    code = "import sys; sys.modules['xllamacpp'] = None; from autonomousai.cli import main; main(['doctor', '--json'])"
+    ended = await run(env={**env, "HTTPS_PROXY": "http://127.0.0.1:9"}, program=(sys.executable, "-c", code))
+
+    assert "pip install 'autonomousai[local]'" == findings(ended)["engine"]["how"]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "result"), [(listing({"id": "a"}, {"id": "b"}), 0, "yes"), (Script.status(500), 1, "no")]
+)
+async def test_the_doctor_asks_the_server_of_the_environment(
+    script: Script, code: int, result: str, env: dict[str, str]
+) -> None:
+    """Whether it answers decides the exit code."""
+    async with ScriptedServer(script) as server:
+        named = {**env, "AUTONOMOUSAI_BASE_URL": server.url, "HTTPS_PROXY": "http://127.0.0.1:9"}
+        ended = await run("doctor", "--json", env=named)
+
+    assert (code, result) == (ended.code, findings(ended)["server"]["result"])
+
+
+async def test_the_doctors_section_is_toml(env: dict[str, str]) -> None:
+    """What is printed under the table can be pasted as it is."""
+    async with ScriptedServer() as server:
+        Capable("library").on(server)
+        ended = await run("doctor", "--upstream", f"{server.url}/v1", env=env)
+
+    assert ["ollama"] == list(tomllib.loads(ended.out.partition("\n\n")[2])["upstreams"])
