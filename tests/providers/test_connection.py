@@ -6,6 +6,8 @@ The connection is driven by hand, without a socket, so that every chopping can b
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -277,6 +279,37 @@ async def test_a_late_word_of_one_answer_does_not_touch_the_next() -> None:
 
     assert not connection.watch.ends_quietly
     assert b"abcdefghij" == await second.read_some()
+
+
+PACKED = zlib.compress(b"0123456789" * 100)
+GZIPPED = gzip.compress(b"0123456789" * 100)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize(("coding", "body"), [(b"gzip", GZIPPED), (b"X-GZip", GZIPPED), (b"deflate", PACKED)])
+async def test_a_body_that_is_packed_though_nobody_asked_is_unpacked(coding: bytes, body: bytes, size: int) -> None:
+    """As other clients do it; the reader sees what was meant."""
+    data = OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body)) + body
+
+    assert Heard(200, b"0123456789" * 100, "whole", True) == await hear(chopped(data, size))
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "expected"),
+    [
+        (b"br", b"hi", NOT_HTTP),
+        (b"gzip, gzip", GZIPPED, NOT_HTTP),
+        (b"gzip\r\nContent-Encoding: gzip", GZIPPED, NOT_HTTP),
+        (b"gzip", b"this is not packed", Heard(200, b"", "incomplete")),
+        (b"gzip", gzip.compress(b"\0" * (module._UNPACKED + 1)), Heard(200, b"", "incomplete")),
+    ],
+    ids=["another coding", "twice in a line", "in two lines", "not packed at all", "a bomb"],
+)
+async def test_what_cannot_be_unpacked_is_refused(coding: bytes, body: bytes, expected: Heard) -> None:
+    """A coding that we do not know, or what is no such coding, or far too much of it."""
+    data = OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body)) + body
+
+    assert expected == await hear([data])
 
 
 async def test_headers_are_case_insensitive() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ import httptools
 
 from ..config import Clocks
 from ..errors import HTTPError, IncompleteStreamError
+from .headers import Headers
 from .request_head import Origin
 from .watch import Watch
 
@@ -26,40 +28,14 @@ MAX_FIELDS = 256
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD = 256 * 1024
 
+#: Bytes that one read may become, where a server packs what it was asked not to pack.
+_UNPACKED = 64 * 1024 * 1024
+
 #: Bytes of a request's body up to which it is sent in one piece with its head.
 _ONE_PIECE = 64 * 1024
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN = 0.05
-
-
-class Headers(Mapping[str, str]):
-    """A response's headers; their names are case-insensitive, and repeated ones are joined. Decoded when they are asked for."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
-        self._fields = fields
-
-    def get(self, name: str, default: Any = None) -> Any:
-        key = name.lower().encode()
-        values = [value for field, value in self._fields if field.lower() == key]
-        return b", ".join(values).decode("utf-8", "surrogateescape").strip() if values else default
-
-    def __getitem__(self, name: str) -> str:
-        value: str | None = self.get(name)
-        if value is None:
-            raise KeyError(name)
-        return value
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(field.lower().decode("latin-1") for field, _ in self._fields))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 def _ignore(*_: object) -> None:
@@ -173,6 +149,7 @@ class Connection(asyncio.Protocol):
         "_feed",
         "_fields",
         "_held",
+        "_inflate",
         "_is_chunked",
         "_is_complete",
         "_is_interim",
@@ -185,6 +162,7 @@ class Connection(asyncio.Protocol):
         "_response",
         "_silent",
         "_transport",
+        "_unpacked",
         "on_body",
         "origin",
         "parts",
@@ -213,6 +191,8 @@ class Connection(asyncio.Protocol):
         self._ends = False  # the request asks for the connection's end
         self._keeps = False  # the response allows that it goes on
         self._fields: list[tuple[bytes, bytes]] = []
+        self._inflate: Any = None
+        self._unpacked = 0  # of `parts`, from the first
         self._is_chunked = False
         self._is_interim = False
         self._is_complete = False
@@ -236,6 +216,7 @@ class Connection(asyncio.Protocol):
         """Send a request, whose answer *response* becomes. ``ends``: the request asks for the connection's end."""
         self._response = response
         self._ends = ends
+        self._inflate = None
         self._is_chunked = self._is_complete = False
         self._silent = self._held = 0
         self.watch.waiting = False
@@ -264,7 +245,7 @@ class Connection(asyncio.Protocol):
         """What has come."""
         data = b"".join(self.parts)
         self.parts.clear()
-        self._held = 0
+        self._held = self._unpacked = 0
         if self._is_paused:
             self._is_paused = False
             self._transport.resume_reading()
@@ -292,14 +273,17 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         self._silent += len(data)
+        broken: BaseException | None = None
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._is_complete:
-                self._break(error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error)
-                return
-            self._keeps = False  # more than was asked for
-        if self._is_complete:
+            broken = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+            self._keeps = False  # if the answer is complete, then more came than was asked for
+        if self._inflate is not None and not self._unpack():
+            return
+        if broken is not None and not self._is_complete:
+            self._break(broken)
+        elif self._is_complete:
             self._finish()
         elif self.parts:
             self._held += self._silent
@@ -310,6 +294,23 @@ class Connection(asyncio.Protocol):
             response.wake()
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
+
+    def _unpack(self) -> bool:
+        """Unpack what has just come; False where it cannot be, which is the answer's end."""
+        packed = b"".join(self.parts[self._unpacked :])
+        del self.parts[self._unpacked :]
+        try:
+            data = self._inflate.decompress(packed, _UNPACKED)
+            if self._inflate.unconsumed_tail:
+                raise zlib.error(f"more than {_UNPACKED} bytes in one piece")
+        except zlib.error as error:
+            self._break(error)
+            return False
+        self._silent = 0
+        if data:
+            self.parts.append(data)
+        self._unpacked = len(self.parts)
+        return True
 
     def eof_received(self) -> None:
         response = self._response
@@ -342,6 +343,11 @@ class Connection(asyncio.Protocol):
             if self._is_chunked or value.strip().lower() != b"chunked":
                 raise httptools.HttpParserError("a transfer encoding that is not chunked, once")
             self._is_chunked = True
+        elif len(name) == 16 and name.lower() == b"content-encoding" and value.strip().lower() != b"identity":
+            fresh = self._inflate is None and self._response is not None and not self._response.status
+            if not fresh or value.strip().lower() not in (b"gzip", b"x-gzip", b"deflate"):
+                raise httptools.HttpParserError("a packed body, though none was asked for")
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def on_headers_complete(self) -> None:
         fields, self._fields = self._fields, []
