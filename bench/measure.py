@@ -1,8 +1,8 @@
 """How all is measured here: CPU time of a process on a core of its own, in interleaved rounds, told as medians and ratios.
 
 Knows processes, cores and figures; no HTTP, and none of the programs that are measured. A figure is one scenario's cost for one
-subject in one round. What can be carried to another machine is the ratio of two subjects' figures within the same round: that is
-what goals are made of.
+subject in one round. What can be carried to another machine is the ratio of two subjects' figures within the same round:
+that is what goals are made of.
 """
 
 from __future__ import annotations
@@ -99,6 +99,12 @@ def built(name: str) -> Path:
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-o", made, source], check=True)
         made.replace(program)
     return program
+
+
+def progress(text: str) -> None:
+    """Say what is being measured, where somebody is watching."""
+    if sys.stderr.isatty():
+        print(f"\r{text:<60}", end="\r", file=sys.stderr, flush=True)
 
 
 # ---- figures

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from measure import CORES, Figures, Goal, Plan, cpu, finish, note, plan, resident
+from measure import CORES, Figures, Goal, Plan, cpu, finish, note, plan, progress, resident
 from servers import OURS, PEERS, PIPE, SERVERS, Kind, Server
 from traffic import Load, Upstream
 
@@ -87,13 +87,13 @@ class Bench:
         return max(self.plan.count(number) // server.kind.slowness, at_least)
 
     def small(self, server: Server) -> None:
-        requests = self.count(server, 8000, 50)
+        requests = self.count(server, 4000, 50)
         spent = self.spend(server, requests=requests, concurrency=32, stream=False)
         note(self.figures, "small", server.name, spent.micros / requests)
         note(self.figures, "small: rate", server.name, spent.load.rate)
 
     def measure_one(self, server: Server) -> None:
-        requests = self.count(server, 5000, 50)
+        requests = self.count(server, 3000, 50)
         spent = self.spend(server, requests=requests, concurrency=32, stream=True)
         self.one[server.name] = spent.micros / requests
         note(self.figures, "one", server.name, self.one[server.name])
@@ -104,8 +104,9 @@ class Bench:
         note(self.figures, "burst", server.name, (spent.micros / streams - self.one[server.name]) / (BURST_EVENTS - 1))
 
     def paced(self, server: Server) -> None:
-        spent = self.spend(server, requests=PACED_STREAMS, concurrency=PACED_STREAMS, stream=True)
-        note(self.figures, "paced", server.name, (spent.micros / PACED_STREAMS - self.one[server.name]) / (PACED_EVENTS - 1))
+        streams = PACED_STREAMS // (4 if server.kind.slowness > 1 else 1)
+        spent = self.spend(server, requests=streams, concurrency=streams, stream=True)
+        note(self.figures, "paced", server.name, (spent.micros / streams - self.one[server.name]) / (PACED_EVENTS - 1))
 
     def first(self, server: Server) -> None:
         requests = self.count(server, 500, 50)
@@ -231,15 +232,15 @@ def measure(bench: Bench, servers: list[Server]) -> None:
             if not bench.plan.has(name) and not (name == "one" and needed):
                 continue
             for server in subjects:
-                slow = min(server.kind.slowness, 8)
-                bench.upstream.answers(events, interval_ms=interval_ms * slow if interval_ms else 0)
+                bench.upstream.answers(events, interval_ms=interval_ms * (4 if server.kind.slowness > 1 else 1))
+                progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {server.name}")
                 step(server)
-        print(f"round {number + 1} of {bench.plan.rounds}", end="\r", file=sys.stderr, flush=True)
     if bench.plan.has("crowd"):
         for _ in range(1 if bench.plan.quick else 3):
             for server in streaming:
                 events = CROWD_EVENTS // 4 if bench.plan.quick else CROWD_EVENTS
-                bench.upstream.answers(events, interval_ms=CROWD_MS * min(server.kind.slowness, 8))
+                bench.upstream.answers(events, interval_ms=CROWD_MS * (4 if server.kind.slowness > 1 else 1))
+                progress(f"crowd: {server.name}")
                 bench.crowd(server)
 
 
