@@ -43,7 +43,8 @@ class WrongAnswerError(Exception):
 
 
 class Upstream:
-    """The upstream of everything that is measured here. ``text`` and ``stream`` are the answer that it gives just now."""
+    """The upstream of everything that is measured here. ``text`` is its answer just now; ``stream`` and ``document`` are the
+    bodies that it comes in."""
 
     def __init__(self) -> None:
         self.process = start([built("upstream")], OTHER_CORES, stdout=subprocess.PIPE)
@@ -51,7 +52,7 @@ class Upstream:
         self.port = int(self.process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}"
         self.text = ""
-        self.stream = b""
+        self.stream = self.document = b""
         self.events = 0
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self.answers(1)
@@ -63,8 +64,8 @@ class Upstream:
             self.stream = self._post(stream=True)
             lines = [line[6:] for line in self.stream.decode().split("\n") if line.startswith("data: {")]
             self.text = "".join(json.loads(line)["choices"][0]["delta"].get("content") or "" for line in lines)
-            document = json.loads(self._post(stream=False))
-            if document["choices"][0]["message"]["content"] != self.text:
+            self.document = self._post(stream=False)
+            if json.loads(self.document)["choices"][0]["message"]["content"] != self.text:
                 raise WrongAnswerError("the upstream's document and its stream differ")
             self.events = events
         self._get(f"/set?events={events}&interval_ms={interval_ms}")
