@@ -1,8 +1,8 @@
 """What every caller under test shares: it is told on stdin what to ask, asks, and tells on stdout what that cost.
 
-Knows the standard library alone, so that it runs in any environment. A caller brings one coroutine, ``ask(stream)``, which returns
-the parts of one answer: of its text, or (where nothing is parsed) of its body. Whether they are right is looked at when the clock
-has stopped.
+Knows the standard library alone, so that it runs in any environment. A caller brings one coroutine, ``ask(stream)``, which
+returns the parts of one answer: of its text, or (where nothing is parsed) of its body. Whether they are right is looked at when
+the clock has stopped.
 """
 
 from __future__ import annotations

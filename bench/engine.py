@@ -1,0 +1,133 @@
+"""What our road to the embedded engine costs: time a token through our server, beside the same engine asked past it.
+
+    python bench/engine.py [--quick] [--only first,1,2,4,8] [--rounds N] [--json FILE]
+
+One server, one engine of eight slots. In each round the same question goes to both wires of the server, and directly to the
+engine's own HTTP on its Unix socket, as often at once as the scenario's name says. `first`: a lone first token, by the clock.
+The weights must be there (`autonomousai pull`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from measure import BENCH, CORES, Figures, Goal, Plan, built, finish, log_file, note, plan, progress, start, stop
+from servers import free_port
+from traffic import Load, run_load
+
+SCENARIOS = ["first", "1", "2", "4", "8"]
+UNITS = {"first": "ms", "first: later": "ms", **dict.fromkeys(SCENARIOS[1:], "ms a token")}
+
+DIRECT, OPENAI, OURS = "the engine", "OpenAI wire", "AutonomousAI wire"
+
+#: At most 3 % of the tokens a second, and 5 ms.
+GOALS = [
+    *(Goal(name, subject, 1 / 0.97, DIRECT, guard=False) for name in SCENARIOS[1:] for subject in (OPENAI, OURS)),
+    *(Goal("first: later", subject, 5, guard=False) for subject in (OPENAI, OURS)),
+]
+
+MESSAGES = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "Tell a long story of a fox and a lazy dog who travel around the world."},
+]
+SLOTS = 8
+PATIENCE = 60
+
+
+class Place(NamedTuple):
+    """Where a question goes, and what it looks like there."""
+
+    where: list[str]
+    fields: dict[str, Any]
+
+
+class Engine:
+    """The server with its engine, and three places to ask it at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        config, told, port = folder / "config.toml", folder / "engine.json", free_port()
+        config.write_text(f'[upstreams.embedded]\nkind = "llamacpp"\nslots = {SLOTS}\n', encoding="utf-8")
+        with log_file("engine") as log:
+            command = [sys.executable, BENCH / "engine_server.py", config, str(port), told]
+            self.process = start(command, CORES, stdout=subprocess.PIPE, stderr=log)
+        assert self.process.stdout is not None
+        if not self.process.stdout.readline().startswith("listening"):
+            raise SystemExit("the server does not start; see .bench/engine.log")
+        _await_ready(port)
+        engine = json.loads(told.read_text(encoding="utf-8"))
+        packed = base64.b64encode(json.dumps(MESSAGES).encode()).decode()
+        self.places = {
+            DIRECT: Place(
+                ["--unix", engine["socket"], "--header", f"Authorization: Bearer {engine['api_key']}"],
+                {"model": engine["name"], "messages": MESSAGES, "cache_prompt": False},
+            ),
+            OPENAI: Place(["--port", str(port)], {"model": "llama", "messages": MESSAGES}),
+            OURS: Place(
+                ["--port", str(port), "--path", "/api/v1/ai/chat"],
+                {"messages": packed, "threadId": "llama", "aiAgent": "llama"},
+            ),
+        }
+
+    def ask(self, place: str, *, tokens: int, at_once: int, requests: int) -> Load:
+        where, fields = self.places[place]
+        body = self.folder / "body"
+        body.write_text(json.dumps({**fields, "stream": True, "temperature": 0, "max_tokens": tokens}), encoding="utf-8")
+        load = [built("load"), *where, "--body", body, "--streams"]
+        return run_load([*load, "--concurrency", str(at_once), "--requests", str(requests)])
+
+
+def _await_ready(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
+                return
+        except urllib.error.HTTPError:
+            time.sleep(0.1)
+    raise SystemExit("the engine does not start; see .bench/engine.log")
+
+
+def measure(engine: Engine, figures: Figures, plan: Plan) -> None:
+    """The places take turns in a different order each round: who asks second finds a warmer machine."""
+    tokens = 32 if plan.quick else 64
+    for number in range(plan.rounds):
+        places = list(engine.places)
+        for place in places[number % 3 :] + places[: number % 3]:
+            progress(f"round {number + 1} of {plan.rounds}: {place}")
+            if plan.has("first"):
+                lone = engine.ask(place, tokens=1, at_once=1, requests=plan.count(20)).first
+                note(figures, "first", place, lone / 1000)
+            for name in SCENARIOS[1:]:
+                if plan.has(name):
+                    load = engine.ask(place, tokens=tokens, at_once=int(name), requests=int(name))
+                    note(figures, name, place, load.wall / load.texts * 1000)
+        if plan.has("first"):
+            first = figures["first"]
+            for place in (OPENAI, OURS):
+                note(figures, "first: later", place, first[place][-1] - first[DIRECT][-1])
+
+
+def main() -> int:
+    options, path = plan("What our road to the embedded engine costs.", SCENARIOS, peers=False)
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        engine = Engine(Path(folder))
+        try:
+            measure(engine, figures, options)
+        finally:
+            stop(engine.process)
+    return finish("engine", figures, UNITS, GOALS, options, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
