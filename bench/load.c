@@ -25,6 +25,7 @@ typedef struct {
     int fd;
     State state;
     int64_t asked, first, heard; /* when the request was sent, when text first and last came */
+    int reused; /* an answer has come over it before */
     int status, closes, has_length, texts, finished, done, wrong;
     uint64_t left; /* bytes of the body or chunk that are still to come */
     char *line;    /* a head, a chunk's size, or a line of the stream that is not whole yet */
@@ -187,7 +188,7 @@ static void on_body(Connection *connection, const char *data, size_t length) {
 static void ask(Connection *connection) {
     if (asked == wanted) return;
     asked++;
-    Connection fresh = {.fd = connection->fd, .state = HEAD, .line = connection->line, .line_size = connection->line_size,
+    Connection fresh = {.fd = connection->fd, .state = HEAD, .reused = connection->reused, .line = connection->line, .line_size = connection->line_size,
                         .payload = connection->payload, .payload_size = connection->payload_size};
     *connection = fresh;
     ssize_t count = send(connection->fd, request, request_length, MSG_NOSIGNAL);
@@ -200,6 +201,7 @@ static void open_connection(Connection *connection) {
     if (connect(connection->fd, (struct sockaddr *)&target, target_size)) DIE("load: cannot connect: %s", strerror(errno));
     make_quick(connection->fd);
     connection->state = IDLE;
+    connection->reused = 0;
     epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &(struct epoll_event){.events = EPOLLIN, .data.ptr = connection});
 }
 
@@ -216,6 +218,7 @@ static void on_whole(Connection *connection) {
     if (connection->wrong) wrong++;
     else answered++;
     connection->state = IDLE;
+    connection->reused = 1;
     if (connection->closes) {
         close(connection->fd);
         open_connection(connection);
@@ -228,6 +231,12 @@ static void on_end(Connection *connection) {
         close(connection->fd);
         if (asked < wanted) open_connection(connection);
         return;
+    }
+    if (connection->state == HEAD && connection->reused && !connection->line_length) { /* it let go as we asked: ask again */
+        close(connection->fd);
+        open_connection(connection);
+        asked--;
+        return ask(connection);
     }
     connection->closes = 1;
     if (connection->state != BODY || connection->has_length) complain(connection, "the connection was closed within an answer", "", 0);
