@@ -11,11 +11,11 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import IO, Any, NamedTuple
@@ -217,6 +217,7 @@ def plan(about: str, scenarios: Sequence[str], *, peers: bool = True) -> tuple[P
     only = frozenset(options.only.split(",")) - {""}
     if unknown := only - set(scenarios):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(scenarios)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then too
     rounds = options.rounds or (3 if options.quick else 5)
     return Plan(options.quick, rounds, only, peers and options.peers), options.json
 
@@ -231,13 +232,3 @@ def finish(title: str, figures: Figures, units: Mapping[str, str], goals: Sequen
     if missed:
         print("missed: " + "; ".join(missed), file=sys.stderr)
     return 1 if missed else 0
-
-
-@contextmanager
-def stopping(processes: list[subprocess.Popen[str]]) -> Iterator[None]:
-    """Whatever happens, nothing is left running."""
-    try:
-        yield
-    finally:
-        for process in processes:
-            stop(process)
