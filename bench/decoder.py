@@ -1,6 +1,6 @@
 """How fast an answer is decoded: microseconds of CPU per event, beside `json.loads` line by line over the same bytes.
 
-    python bench/decoder.py [--json]
+    python bench/decoder.py [--quick] [--json FILE]
 
 Every way of reading gets the same streams in reads of 64 KiB, in interleaved rounds, and must bring every word of the text; the
 figures are medians. Only the ratio carries over to another machine, so it is the guard: exits 1 when a stream costs more than
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from statistics import median
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from measure import Figures, Goal, Plan, finish, note
 
 from autonomousai.wire.openai import AnswerStream
 
@@ -24,6 +25,9 @@ EVENTS = 10_000
 ROUNDS = 7
 READ = 64 * 1024
 GUARD = 1 / 3
+
+#: The goals in microseconds, which tell of one machine: for chunks that differ in content alone, and for any others.
+SAME, OTHER = 0.45, 0.9
 
 TEXT = "the quick brown fox jumps over a lazy dog, and «then» some:\n - \"more\" 'words' — für 你好 😀 ."
 WORDS = TEXT.split(" ")
@@ -57,11 +61,11 @@ def streams() -> Iterator[Stream]:
     padded = [chunk(text, obfuscation="x" * (number % 13)) for number, text in enumerate(texts)]
     dated = [chunk(text, created=1790000000 + number) for number, text in enumerate(texts)]
     bodies = {
-        "chunks that differ in content alone": [b"data: %b\n\n" % data for data in plain],
-        "the same, an id on each event": [b"id: %d\ndata: %b\n\n" % pair for pair in enumerate(plain)],
-        "the same, lines end in CRLF": [b"data: %b\r\n\r\n" % data for data in plain],
-        "chunks with padding of their own": [b"data: %b\n\n" % data for data in padded],
-        "chunks with a time of their own": [b"data: %b\n\n" % data for data in dated],
+        "contents differ alone": [b"data: %b\n\n" % data for data in plain],
+        "the same, with ids": [b"id: %d\ndata: %b\n\n" % pair for pair in enumerate(plain)],
+        "the same, CRLF": [b"data: %b\r\n\r\n" % data for data in plain],
+        "padding differs too": [b"data: %b\n\n" % data for data in padded],
+        "time differs too": [b"data: %b\n\n" % data for data in dated],
     }
     for name, events in bodies.items():
         body = b"".join([*events, b"data: [DONE]\n\n"])
@@ -102,34 +106,27 @@ def microseconds(read: Reader, stream: Stream) -> float:
     return spent / len(stream.texts) * 1e6
 
 
-def measure() -> dict[str, dict[str, list[float]]]:
-    """stream -> reader -> the rounds' figures. The readers take turns, so that what else the machine does hits both alike."""
-    figures: dict[str, dict[str, list[float]]] = {}
+def measure(rounds: int) -> Figures:
+    """The readers take turns, so that what else the machine does hits both alike."""
+    figures: Figures = {}
     recorded = list(streams())
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for stream in recorded:
-            for read in (ours, line_by_line):
-                rounds = figures.setdefault(stream.name, {}).setdefault(read.__name__, [])
-                rounds.append(microseconds(read, stream))
+            for name, read in (("ours", ours), ("json", line_by_line)):
+                note(figures, stream.name, name, microseconds(read, stream))
     return figures
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="CPU per decoded event, beside json.loads line by line.")
-    parser.add_argument("--json", action="store_true", help="print the raw figures instead of the table")
+    parser.add_argument("--quick", action="store_true", help="three rounds, and a bound that is twice as wide")
+    parser.add_argument("--json", type=Path, help="write the raw figures there")
     options = parser.parse_args()
-    figures = measure()
-    ratios = {name: median(rounds["ours"]) / median(rounds["line_by_line"]) for name, rounds in figures.items()}
-    missed = [name for name, ratio in ratios.items() if ratio > GUARD]
-    if options.json:
-        machine = f"{platform.machine()} Python {platform.python_version()}"
-        print(json.dumps({"machine": machine, "events": EVENTS, "microseconds": figures, "ratios": ratios, "missed": missed}))
-    else:
-        print(f"{'µs of CPU per event, 64 KiB reads':<38}{'ours':>8}{'json':>8}{'ratio':>8}")
-        for name, rounds in figures.items():
-            print(f"{name:<38}{median(rounds['ours']):>8.2f}{median(rounds['line_by_line']):>8.2f}{ratios[name]:>8.2f}")
-        print(f"guard: at most {GUARD:.2f} each; " + (f"missed by: {', '.join(missed)}" if missed else "kept"))
-    return 1 if missed else 0
+    figures = measure(3 if options.quick else ROUNDS)
+    units = dict.fromkeys(figures, "µs an event")
+    goals = [Goal(name, "ours", GUARD, "json") for name in figures]
+    goals += [Goal(name, "ours", SAME if name == "contents differ alone" else OTHER, guard=False) for name in figures]
+    return finish("decoder", figures, units, goals, Plan(options.quick, ROUNDS, frozenset(), peers=False), options.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Everything in one run: decoder, clients, server, starts, engine. Exits 1 when a guard is missed.
+
+    python bench/all.py [--quick] [--peers] [--write]
+
+`make bench` is this, `make bench-peers` is `--peers --write`: beside the peers that are installed, and the figures go to
+docs/performance/figures.json, whose table and plot are drawn by `bench/report.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measure import BENCH, ROOT, machine
+from peers import versions
+
+#: script -> whether it knows --peers.
+SCRIPTS = {"decoder": False, "client": True, "server": True, "startup": True, "engine": False}
+
+FIGURES = ROOT / "docs/performance/figures.json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="All benchmarks.")
+    parser.add_argument("--quick", action="store_true", help="three short rounds, bounds twice as wide")
+    parser.add_argument("--peers", action="store_true", help="beside the peers that bench/peers.py has installed")
+    parser.add_argument("--write", action="store_true", help=f"keep the figures in {FIGURES.relative_to(ROOT)}, and draw them")
+    options = parser.parse_args()
+    began = time.monotonic()
+    results: dict[str, Any] = {"machine": machine(), "versions": versions() if options.peers else {}}
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for name, knows_peers in SCRIPTS.items():
+            raw = Path(folder) / f"{name}.json"
+            command = [sys.executable, BENCH / f"{name}.py", "--json", raw]
+            command += ["--quick"] if options.quick else []
+            command += ["--peers"] if options.peers and knows_peers else []
+            print(f"\n== {name}", flush=True)
+            if subprocess.run(command, check=False).returncode:
+                failed.append(name)
+            if raw.exists():
+                results[name] = json.loads(raw.read_text(encoding="utf-8"))
+    print(f"\n{time.monotonic() - began:.0f} s; " + (f"missed: {', '.join(failed)}" if failed else "all guards kept"))
+    if options.write:
+        FIGURES.parent.mkdir(exist_ok=True)
+        FIGURES.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        subprocess.run([sys.executable, BENCH / "report.py"], check=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
