@@ -17,7 +17,7 @@ PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test proof check bench docs clean
+.PHONY: help chat test proof check bench bench-peers docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,14 +40,18 @@ check: $(VENV)/.dev ## format, lint, types, layers: seconds
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
-bench: $(VENV)/.dev ## time what must be quick
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.dev $(VENV)/.weights ## time what must be quick, beside what it could be; wants gcc and Linux
+	@$(BIN)/python bench/all.py
+
+bench-peers: $(VENV)/.dev $(VENV)/.weights ## the same beside other clients and gateways; writes docs/performance
+	@$(BIN)/python bench/peers.py
+	@$(BIN)/python bench/all.py --peers --write
 
 docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, and follow its links
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 clean: ## remove the environments and what tools have left
-	rm -rf $(VENV) $(G4F) $(LLMOCK) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(G4F) $(LLMOCK) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {FIGURES.relative_to(ROOT)}, and draw them")
     options = parser.parse_args()
     began = time.monotonic()
-    results: dict[str, Any] = {"machine": machine(), "versions": versions() if options.peers else {}}
+    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "versions": versions() if options.peers else {}}
     failed = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for name, knows_peers in SCRIPTS.items():

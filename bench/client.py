@@ -29,10 +29,11 @@ UNITS = {"small": "µs a request", "one": "µs a stream", "burst": "µs an event
 OURS, OPENAI = "AutonomousAI", "OpenAICompatible"
 BARE = "aiohttp"
 
+#: The bounds of quick runs for small requests are what those cost now, with room: they are to follow it down.
 GOALS = [
     *(Goal("burst", ours, 1.7, BARE) for ours in (OURS, OPENAI)),
     *(Goal("paced", ours, 1.25, BARE) for ours in (OURS, OPENAI)),
-    *(Goal("small", ours, 1.3, BARE) for ours in (OURS, OPENAI)),
+    *(Goal("small", ours, 1.3, BARE, quick=5) for ours in (OURS, OPENAI)),
     Goal("burst", OPENAI, 1 / 50, "openai", guard=False),
     Goal("burst", OPENAI, 1 / 150, "LiteLLM", guard=False),
     Goal("paced", OPENAI, 1 / 8, "openai", guard=False),

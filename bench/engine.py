@@ -105,7 +105,7 @@ def measure(engine: Engine, figures: Figures, plan: Plan) -> None:
         for place in places[number % 3 :] + places[: number % 3]:
             progress(f"round {number + 1} of {plan.rounds}: {place}")
             if plan.has("first"):
-                lone = engine.ask(place, tokens=1, at_once=1, requests=plan.count(20)).first
+                lone = engine.ask(place, tokens=1, at_once=1, requests=plan.count(10)).first
                 note(figures, "first", place, lone / 1000)
             for name in SCENARIOS[1:]:
                 if plan.has(name):

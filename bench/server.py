@@ -38,11 +38,12 @@ UNITS = {
     "workers": "requests a second",
 }
 
-#: What needs no peer. The bounds for the pipe are the goals of the table below, by what the pipe costs beside the peers.
+#: The guards stand for the goals in microseconds below them, by what the pipe costs on the machine where those were set. The
+#: bounds of quick runs are what the server costs now, with room: they are to follow it down.
 GOALS = [
-    Goal("small", OURS, 0.68, PIPE),
-    Goal("burst", OURS, 1.25, PIPE),
-    Goal("paced", OURS, 0.68, PIPE),
+    Goal("small", OURS, 0.68, PIPE, quick=6),
+    Goal("burst", OURS, 1.25, PIPE, quick=4),
+    Goal("paced", OURS, 0.68, PIPE, quick=3),
     Goal("small", OURS, 70, guard=False),
     Goal("burst", OURS, 3, guard=False),
     Goal("small", OURS, 1, "sglang-router", guard=False),
@@ -104,7 +105,7 @@ class Bench:
         note(self.figures, "burst", server.name, (spent.micros / streams - self.one[server.name]) / (BURST_EVENTS - 1))
 
     def paced(self, server: Server) -> None:
-        streams = PACED_STREAMS // (4 if server.kind.slowness > 1 else 1)
+        streams = PACED_STREAMS // (4 if server.kind.slowness > 1 or self.plan.quick else 1)
         spent = self.spend(server, requests=streams, concurrency=streams, stream=True)
         note(self.figures, "paced", server.name, (spent.micros / streams - self.one[server.name]) / (PACED_EVENTS - 1))
 
@@ -185,6 +186,8 @@ def show_limits(upstream: Upstream, plan: Plan) -> None:
     load = upstream.load(requests=plan.count(20000), concurrency=32, stream=False)
     print("no limit: with no server between the load generator and the upstream")
     print(f"  {load.rate:,.0f} requests a second, for {load.cpu / load.requests * 1e6:.1f} µs of the load generator's CPU each")
+    if plan.quick:
+        return
     count = CROWD_EVENTS // 4
     upstream.answers(count, interval_ms=CROWD_MS)
     before = upstream.stats()["cpu_us"]

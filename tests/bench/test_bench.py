@@ -1,0 +1,95 @@
+"""The benchmarks, in short: ratios to what runs beside them must not get far out of hand. No time is compared with a clock."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+#: The upstream and the load generator are built on epoll.
+QUICK = [("decoder.py",)]
+if sys.platform == "linux":
+    QUICK += [("client.py", "--only", "small,burst"), ("server.py", "--only", "small,burst,paced")]
+
+
+@pytest.mark.parametrize("words", QUICK, ids=lambda words: words[0])
+def test_ours_costs_no_multiple_of_what_does_less(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Decoder beside json, clients beside bare aiohttp, server beside a bare pipe: within generous bounds, figures printed."""
+    done = subprocess.run(
+        [sys.executable, BENCH / words[0], "--quick", *words[1:]], capture_output=True, text=True, check=False
+    )
+
+    with capsys.disabled():
+        print(f"\n{done.stdout}")
+    assert 0 == done.returncode, done.stderr
+
+
+@pytest.fixture
+def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`bench/measure.py`, which is a script's module and in no package."""
+    monkeypatch.syspath_prepend(BENCH)
+    return importlib.import_module("measure")
+
+
+def test_a_missed_guard_is_a_failure(measure: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """A goal in units that is missed is told; a ratio that is missed makes the run fail; a quick run allows more."""
+    figures = {"small": {"ours": [30.0, 10.0, 90.0], "pipe": [10.0, 10.0, 30.0]}}
+    goals = [measure.Goal("small", "ours", 2, "pipe"), measure.Goal("small", "ours", 20, guard=False)]
+
+    verdicts = measure.judge(goals, figures, quick=False)
+    quick = measure.judge(goals, figures, quick=True)
+
+    assert [("small: ours at most 2 x pipe", 3.0, False, True), ("small: ours at most 20", 30.0, False, False)] == verdicts
+    assert [True, False] == [verdict.kept for verdict in quick]
+    assert "MISSED" in capsys.readouterr().out
+
+
+def test_the_page_says_what_was_measured(measure: ModuleType) -> None:
+    """The tables and the plots are those that the committed figures make."""
+    report = importlib.import_module("report")
+    results = json.loads((report.FOLDER / "figures.json").read_text(encoding="utf-8"))
+
+    drawn = report.draw(results)
+
+    assert {"performance.md", "clients.svg", "gateways.svg"} == {path.name for path in drawn}
+    for path, text in drawn.items():
+        assert text == path.read_text(encoding="utf-8"), f"{path.name} is not what figures.json makes: run bench/report.py"
+
+
+if sys.platform == "linux":
+
+    @pytest.fixture
+    def upstream(measure: ModuleType) -> Iterator[Any]:
+        """The upstream that all benchmarks ask."""
+        upstream = importlib.import_module("traffic").Upstream()
+        yield upstream
+        upstream.close()
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("interval_ms", [0, 1])
+    def test_the_load_generator_gets_what_the_upstream_sends(upstream: Any, stream: bool, interval_ms: int) -> None:
+        """All at once or one by one, streamed or not: each answer, to the byte."""
+        upstream.answers(100, interval_ms=interval_ms)
+
+        load = upstream.load(requests=20, concurrency=7, stream=stream)
+
+        assert (20, 2000 if stream else 20) == (load.requests, load.texts)
+
+    @pytest.mark.parametrize("text", ["", " the quick", " the quick brown fox jumped", " the quick brown fox jumps over"])
+    def test_the_load_generator_notices_another_text(upstream: Any, text: str) -> None:
+        """Nothing, a part of it, another word, a word more: a benchmark of wrong answers is none."""
+        upstream.answers(5)
+        assert upstream.text == " the quick brown fox jumps"
+        upstream.text = text
+
+        with pytest.raises(importlib.import_module("traffic").WrongAnswerError, match="3 of 3 answers"):
+            upstream.load(requests=3, concurrency=1, stream=True)
