@@ -1,6 +1,6 @@
 """Everything in one run: decoder, clients, server, starts, engine. Exits 1 when a guard is missed.
 
-    python bench/all.py [--quick] [--peers] [--write]
+    python bench/all.py [--quick] [--only decoder,client,server,startup,engine] [--peers] [--write]
 
 `make bench` is this, `make bench-peers` is `--peers --write`: beside the peers that are installed, and the figures go to
 docs/performance/figures.json, whose table and plot are drawn by `bench/report.py`.
@@ -31,12 +31,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three short rounds, bounds twice as wide")
     parser.add_argument("--peers", action="store_true", help="beside the peers that bench/peers.py has installed")
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {FIGURES.relative_to(ROOT)}, and draw them")
+    parser.add_argument("--only", default=",".join(SCRIPTS), help="a comma between them; all by default")
     options = parser.parse_args()
     began = time.monotonic()
     results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "versions": versions() if options.peers else {}}
     failed = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for name, knows_peers in SCRIPTS.items():
+            if name not in options.only.split(","):
+                continue
             raw = Path(folder) / f"{name}.json"
             command = [sys.executable, BENCH / f"{name}.py", "--json", raw]
             command += ["--quick"] if options.quick else []

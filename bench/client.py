@@ -46,11 +46,13 @@ PACED_STREAMS, PACED_EVENTS, PACED_MS = 200, 80, 20
 
 class Kind(NamedTuple):
     """``python``: of which environment; ``words``: the caller's file and what follows; ``slowness``: how many times fewer
-    requests it gets, so that its rounds end."""
+    requests it gets, so that its rounds end; ``pause``: how many times longer the pauses of its paced streams are, so that it
+    can follow."""
 
     python: str
     words: tuple[str, ...]
     slowness: int = 1
+    pause: int = 1
 
 
 CALLERS = {
@@ -59,9 +61,9 @@ CALLERS = {
     BARE: Kind(sys.executable, ("bare_aiohttp.py",)),
 }
 PEERS = {
-    "openai": Kind(f"{ENVIRONMENTS}/openai/bin/python", ("openai_sdk.py",), 8),
-    "any-llm": Kind(f"{ENVIRONMENTS}/any-llm/bin/python", ("any_llm_sdk.py",), 8),
-    "LiteLLM": Kind(f"{ENVIRONMENTS}/litellm/bin/python", ("litellm_sdk.py",), 20),
+    "openai": Kind(f"{ENVIRONMENTS}/openai/bin/python", ("openai_sdk.py",), slowness=8, pause=4),
+    "any-llm": Kind(f"{ENVIRONMENTS}/any-llm/bin/python", ("any_llm_sdk.py",), slowness=8, pause=4),
+    "LiteLLM": Kind(f"{ENVIRONMENTS}/litellm/bin/python", ("litellm_sdk.py",), slowness=20, pause=8),
 }
 
 
@@ -70,7 +72,7 @@ class Caller:
 
     def __init__(self, name: str, kind: Kind, upstream: Upstream) -> None:
         self.name = name
-        self.slowness = kind.slowness
+        self.kind = kind
         self._upstream = upstream
         file, *more = kind.words
         with log_file(name) as log:
@@ -119,7 +121,7 @@ class Bench:
         self.one: dict[str, float] = {}  # by caller: a stream of one event, in this round
 
     def count(self, caller: Caller, number: int) -> int:
-        return max(self.plan.count(number) // caller.slowness, 2)
+        return max(self.plan.count(number) // caller.kind.slowness, 2)
 
     def small(self, caller: Caller) -> None:
         micros = caller.micros(requests=self.count(caller, 2000), concurrency=4, stream=False)
@@ -135,7 +137,12 @@ class Bench:
 
     def paced(self, caller: Caller) -> None:
         micros = caller.micros(requests=PACED_STREAMS, concurrency=PACED_STREAMS)
-        note(self.figures, "paced", caller.name, (micros - self.one[caller.name]) / (PACED_EVENTS - 1))
+        note(self.figures, "paced", caller.name, (micros - self.one[caller.name]) / (self.upstream.events - 1))
+
+
+def paced_events(pause: int) -> int:
+    """Who has longer pauses gets fewer events."""
+    return PACED_EVENTS if pause == 1 else PACED_EVENTS // 4
 
 
 def start_callers(plan: Plan, upstream: Upstream, stack: ExitStack) -> list[Caller]:
@@ -168,8 +175,8 @@ def measure(bench: Bench, callers: list[Caller]) -> None:
             if not bench.plan.has(name) and not (name == "one" and needed):
                 continue
             for caller in callers:
-                slower = 1 if caller.slowness == 1 else 4 if caller.slowness < 20 else 8
-                bench.upstream.answers(events, interval_ms=interval_ms * slower)
+                count = paced_events(caller.kind.pause) if name == "paced" else events
+                bench.upstream.answers(count, interval_ms=interval_ms * caller.kind.pause)
                 progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {caller.name}")
                 step(caller)
 

@@ -56,6 +56,7 @@ GOALS = [
     Goal("first", OURS, 2.5, "nginx", guard=False),
     Goal("crowd: stall", OURS, 250, guard=False),
     Goal("crowd: memory", OURS, 30, guard=False),
+    Goal("workers", "1 worker", 1 / 1.7, "2 workers", guard=False),
 ]
 
 BURST_EVENTS = 1000
@@ -105,9 +106,9 @@ class Bench:
         note(self.figures, "burst", server.name, (spent.micros / streams - self.one[server.name]) / (BURST_EVENTS - 1))
 
     def paced(self, server: Server) -> None:
-        streams = PACED_STREAMS // (4 if server.kind.slowness > 1 or self.plan.quick else 1)
+        streams = PACED_STREAMS // (4 if self.plan.quick else 1)
         spent = self.spend(server, requests=streams, concurrency=streams, stream=True)
-        note(self.figures, "paced", server.name, (spent.micros / streams - self.one[server.name]) / (PACED_EVENTS - 1))
+        note(self.figures, "paced", server.name, (spent.micros / streams - self.one[server.name]) / (self.upstream.events - 1))
 
     def first(self, server: Server) -> None:
         requests = self.count(server, 500, 50)
@@ -137,7 +138,8 @@ class Bench:
             for workers in (1, 2):
                 try:
                     extra = ("--workers", str(workers)) if workers > 1 else ()
-                    server = Server(f"{workers} workers", WORKERS, self.upstream.url, *extra, cores=cores)
+                    name = f"{workers} worker{'s' if workers > 1 else ''}"
+                    server = Server(name, WORKERS, self.upstream.url, *extra, cores=cores)
                 except RuntimeError as error:
                     print(f"workers: {workers} are not there yet ({error})")
                     return
@@ -235,14 +237,15 @@ def measure(bench: Bench, servers: list[Server]) -> None:
             if not bench.plan.has(name) and not (name == "one" and needed):
                 continue
             for server in subjects:
-                bench.upstream.answers(events, interval_ms=interval_ms * (4 if server.kind.slowness > 1 else 1))
+                slow = name == "paced" and server.kind.pause > 1  # and gets fewer events
+                bench.upstream.answers(events // 4 if slow else events, interval_ms=interval_ms * server.kind.pause)
                 progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {server.name}")
                 step(server)
     if bench.plan.has("crowd"):
         for _ in range(1 if bench.plan.quick else 3):
             for server in streaming:
                 events = CROWD_EVENTS // 4 if bench.plan.quick else CROWD_EVENTS
-                bench.upstream.answers(events, interval_ms=CROWD_MS * (4 if server.kind.slowness > 1 else 1))
+                bench.upstream.answers(events, interval_ms=CROWD_MS * min(server.kind.pause, 4))
                 progress(f"crowd: {server.name}")
                 bench.crowd(server)
 

@@ -33,10 +33,12 @@ BARE = "no upstream"
 
 class Kind(NamedTuple):
     """``command``: from the upstream's URL, a free port and a folder of its own. ``slowness``: how many times fewer requests
-    it is given, so that its rounds end. ``small_only``: it has no streams."""
+    it is given, so that its rounds end. ``pause``: how many times longer the pauses of its paced streams are, so that it can
+    follow. ``small_only``: it has no streams."""
 
     command: Callable[[str, int, Path], Sequence[str | Path]]
     slowness: int = 1
+    pause: int = 1
     small_only: bool = False
 
 
@@ -117,7 +119,7 @@ PEERS: dict[str, Kind] = {
     "nginx": Kind(_nginx),
     "vllm-router": Kind(_router("vllm-router", "vllm_router.launch_router")),
     "sglang-router": Kind(_router("sglang-router", "sglang_router.launch_router")),
-    "litellm": Kind(_litellm, slowness=40),
+    "litellm": Kind(_litellm, slowness=40, pause=16),
 }
 
 
