@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 G4F := .venv-g4f
 LLMOCK := .venv-llmock
+CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # In CI errors alone; for people warnings too.
@@ -26,7 +27,7 @@ chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; 
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(BIN)/autonomousai chat --temperature 0 "$$PROMPT"
 
-test: $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready ## set up, and run all tests
+test: $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIENTS)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
@@ -51,7 +52,7 @@ docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, a
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 clean: ## remove the environments and what tools have left
-	rm -rf $(VENV) $(G4F) $(LLMOCK) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null
@@ -88,4 +89,8 @@ $(G4F)/.ready: pyproject.toml tests/compat/g4f_env.py | $(VENV)/.dev
 
 $(LLMOCK)/.ready: tests/compat/llmock_env.py | $(VENV)/.dev
 	@$(BIN)/python tests/compat/llmock_env.py $(LLMOCK)
+	@touch $@
+
+$(CLIENTS)/.ready: tests/compat/clients_env.py tests/compat/clients/package-lock.json | $(VENV)/.dev
+	@$(BIN)/python tests/compat/clients_env.py $(CLIENTS)
 	@touch $@

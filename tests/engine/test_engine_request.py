@@ -189,6 +189,11 @@ def test_what_is_honoured_is_passed_on() -> None:
     assert given == {name: value for name, value in passed.items() if name not in ("seed", "max_tokens", *ALWAYS)}
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """It is passed on as what it is."""
+    assert "40" == repr(fields(top_k=40.0)["top_k"])
+
+
 ALWAYS = ("cache_prompt", "return_progress")
 
 REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [

@@ -46,10 +46,13 @@ def test_what_the_engine_honours_is_let_through(schema: Any) -> None:
         ({"exclusiveMinimum": 100}, {"exclusiveMinimum": 100, "maximum": 10**12}),
         ({"maximum": 100}, {"minimum": -(10**12), "maximum": 100}),
         ({"exclusiveMaximum": 100}, {"minimum": -(10**12), "exclusiveMaximum": 100}),
+        ({"minimum": 5, "maximum": 2**53 - 1}, {"minimum": 5, "maximum": 10**12}),
+        ({"minimum": -(2**53) + 1, "maximum": 2**53 - 1}, {"minimum": -(10**12), "maximum": 10**12}),
+        ({"exclusiveMinimum": -(2**63)}, {"exclusiveMinimum": -(10**12), "maximum": 10**12}),
     ],
 )
 def test_a_bound_gets_its_counterpart(alone: dict[str, int], paired: dict[str, int]) -> None:
-    """Without one the engine gets many a bound wrong; the caller's own schema stays as it is."""
+    """Without one the engine gets many a bound wrong, and those of many digits too; the caller's own schema stays as it is."""
     given = {"type": "array", "items": {"type": "integer", **alone}}
 
     sent = engine_schema(given, "schema")
@@ -109,6 +112,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"type": "string", "maxLength": True}, "schema.maxLength"),
     ({"type": "integer", "minimum": 0.5}, "schema.minimum"),
     ({"type": "integer", "minimum": 10**15}, "schema.minimum"),
+    ({"type": "integer", "exclusiveMaximum": -(10**15)}, "schema.exclusiveMaximum"),
     ({"type": "integer", "minimum": 3, "maximum": 2}, "schema.maximum"),
     ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 4}, "schema.maximum"),
 ]

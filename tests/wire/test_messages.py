@@ -158,6 +158,7 @@ REFUSED: list[tuple[Any, str | None, str]] = [
     ({"role": "tool", "content": "a", "tool_call_id": ""}, "tool_call_id", "not empty, not empty"),
     ({"role": "tool", "content": "a", "tool_call_id": 7}, "tool_call_id", "not a number"),
     ({"role": "function", "content": "a"}, "name", "must be text that is not empty"),
+    ({"role": "assistant", "content": None, "refusal": {"no": 1}}, "refusal", "must be text, not an object"),
     ({"role": "assistant", "content": "a", "tool_calls": "f"}, "tool_calls", "must be a list, not text"),
     ({"role": "assistant", "content": "a", "tool_calls": ""}, "tool_calls", "must be a list, not text"),
     (calls("f"), "tool_calls[0]", "must be an object"),

@@ -239,6 +239,19 @@ def test_both_names_of_the_limit_become_one(fields: dict[str, Any], expected: di
     assert expected == check_fields(fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"max_tokens": 40.0, "seed": -7.0}, {"max_tokens": 40, "seed": -7}),
+        ({"max_completion_tokens": 1e3}, {"max_tokens": 1000}),
+        ({"n": 1.0, "top_logprobs": 0.0}, {}),
+    ],
+)
+def test_a_whole_number_may_be_written_with_a_point(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    """JSON has one kind of numbers, and languages that have one too write 40 as 40.0."""
+    assert repr(expected) == repr(check_fields(fields))
+
+
 #: field, value, param, code
 REFUSED: list[tuple[str, Any, str, str]] = [
     *(("temperature", value, "temperature", "invalid_value") for value in (-1, -0.01, 2.01, 10**400)),
@@ -280,7 +293,7 @@ REFUSED: list[tuple[str, Any, str, str]] = [
     ("tool_choice", {"type": "function"}, "tool_choice.function", "invalid_type"),
     ("tool_choice", "required", "tool_choice", "invalid_value"),
     ("parallel_tool_calls", 1, "parallel_tool_calls", "invalid_type"),
-    *(("n", value, "n", "unsupported") for value in (2, 0, "1", True, 1.0)),
+    *(("n", value, "n", "unsupported") for value in (2, 0, "1", True, 1.5)),
     *(("logprobs", value, "logprobs", "unsupported") for value in (True, 5)),
     ("top_logprobs", 3, "top_logprobs", "unsupported"),
     ("top_logprobs", False, "top_logprobs", "unsupported"),

@@ -16,7 +16,7 @@ import msgspec
 
 from ..errors import StatusError
 from ..events import Batch, Message, Messages
-from ..wire.request import check_fields, refusal
+from ..wire.request import as_whole, check_fields, refusal
 from .schema import engine_schema
 
 UNSUPPORTED: Final = "unsupported_parameter"
@@ -160,6 +160,7 @@ def _number(low: float, high: float) -> Check:
 
 def _whole(low: int, high: int) -> Check:
     def check(param: str, value: Any) -> Any:
+        value = as_whole(value)
         if type(value) is not int or not low <= value <= high:
             raise refusal(param, f"must be a whole number from {low} to {high}")
         return value

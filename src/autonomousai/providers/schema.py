@@ -115,7 +115,8 @@ def _check_counts(place: str, node: dict[str, Any]) -> None:
             raise refusal(f"{place}.{low}", f"must not be above {high}")
     bounds = {keyword: node[keyword] for keyword in _TYPES["integer"] if keyword in node}
     for keyword, bound in bounds.items():
-        if type(bound) is not int or abs(bound) > _MAX_BOUND:
+        # One beyond what the engine can count to is drawn in, where that leaves something: see `_pair_bounds`.
+        if type(bound) is not int or (bound > _MAX_BOUND if keyword in _BOUNDS[0] else bound < -_MAX_BOUND):
             raise refusal(f"{place}.{keyword}", f"must be a whole number from -{_MAX_BOUND} to {_MAX_BOUND}")
     lowest = max(bounds.get("minimum", -_MAX_BOUND), bounds.get("exclusiveMinimum", -_MAX_BOUND - 1) + 1)
     highest = min(bounds.get("maximum", _MAX_BOUND), bounds.get("exclusiveMaximum", _MAX_BOUND + 1) - 1)
@@ -126,6 +127,10 @@ def _check_counts(place: str, node: dict[str, Any]) -> None:
 
 
 def _pair_bounds(node: dict[str, Any]) -> None:
+    """Bounds that the engine gets right: two, and none of more digits than it can count. Some libraries bound every integer by
+    what their language can hold, 2^53: an answer within narrower bounds is within those too."""
+    for keyword in _TYPES["integer"] & node.keys():
+        node[keyword] = min(max(node[keyword], -_MAX_BOUND), _MAX_BOUND)
     low, high = (any(keyword in node for keyword in keywords) for keywords in _BOUNDS)
     if low and not high:
         node["maximum"] = _MAX_BOUND

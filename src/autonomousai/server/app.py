@@ -27,6 +27,7 @@ from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bu
 from .exposition import CONTENT_TYPE, render
 from .guard import STREAMS_PATH, Guard, Places
 from .metrics import Metrics, Sample
+from .openapi import description_routes
 from .orphans import Orphans
 from .page import page
 from .requestlog import RequestLog
@@ -123,6 +124,7 @@ class App:
                 Route("/readyz", self._readyz, methods=["GET"]),
                 Route("/metrics", self._write_metrics, methods=["GET"]),
                 Route("/", page, methods=["GET"]),
+                *description_routes(sees=self._sees, asks_key=bool(config.server.api_keys)),
             ],
             exception_handlers={HTTPException: _on_http_exception, ProviderError: _on_provider_error, Exception: _on_bug},
         )
@@ -304,6 +306,12 @@ class App:
         untold = sum(getattr(provider, "orphans", 0) for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]
 
+    def _sees(self) -> bool:
+        """Whether any model takes images."""
+        models = self.provider.get_models() if isinstance(self.provider, ProviderModelMixin) else []
+        sees = getattr(self.provider, "sees", lambda model: False)
+        return getattr(self.provider, "vision", False) or any(map(sees, models))
+
     def _engines(self) -> dict[str, _Engine]:
         providers = {name: upstream.provider for name, upstream in self._upstreams.items()} or {"provider": self.provider}
         return {name: provider for name, provider in providers.items() if isinstance(provider, _Engine)}
@@ -319,7 +327,7 @@ def _route_name(path: str, *, hot: bool) -> str:
         return path
     if path.startswith(STREAMS_PATH):
         return STREAM_ROUTE
-    return path if path in ("/", "/healthz", "/readyz", "/metrics", "/v1/models") else "other"
+    return path if path in ("/", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz", "/v1/models") else "other"
 
 
 def _wrong_method(method: str) -> StatusError:

@@ -22,8 +22,9 @@ from .orphans import Orphans
 #: Seconds after which somebody who was turned away should ask again.
 RETRY_AFTER_S: Final = 5
 
-#: Paths that need no key: what watches us has none, and the page says nothing of ours.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/"})
+#: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
+#: names of the models; whoever has no key yet reads there how one is sent.
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.json"})
 
 #: Paths that are answered while closing.
 WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}

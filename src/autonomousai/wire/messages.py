@@ -217,9 +217,14 @@ def _check_text(field: str, text: Any, refuse: Refuse) -> None:
         raise refuse(field, f"must be text that is not empty, not {'empty' if text == '' else kind(text)}")
 
 
+def _check_refusal(field: str, refusal: Any, refuse: Refuse) -> None:
+    if refusal is not None and not isinstance(refusal, str):
+        raise refuse(field, f"must be text, not {kind(refusal)}")
+
+
 #: What the roles need beside their content.
 _FIELDS: dict[str, tuple[tuple[str, Callable[[str, Any, Refuse], None]], ...]] = {
-    "assistant": (("tool_calls", _check_tool_calls), ("function_call", _check_function)),
+    "assistant": (("tool_calls", _check_tool_calls), ("function_call", _check_function), ("refusal", _check_refusal)),
     "tool": (("tool_call_id", _check_text),),
     "function": (("name", _check_text),),
 }

@@ -191,8 +191,16 @@ def _inert(wanted: type) -> Check:
     return check
 
 
+def as_whole(value: Any) -> Any:
+    """*value*, where it is a whole number that was written with a point as the integer that it is: JSON knows one kind of
+    numbers, and some languages write 40 as 40.0."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 def _range(wanted: type, low: int, high: int) -> Check:
     def check(param: str, value: Any) -> Any:
+        if wanted is int:
+            value = as_whole(value)
         _check_type(param, value, wanted)
         if not low <= value <= high:
             raise refusal(param, f"must be from {low} to {high}, not {_shown(value)}")
@@ -205,6 +213,7 @@ def _only(*accepted: Any, instead: str) -> Check:
     """A field that nothing here can honour but where it asks for what is the case anyway."""
 
     def check(param: str, value: Any) -> None:
+        value = as_whole(value)
         if not any(type(value) is type(one) and value == one for one in accepted):
             raise refusal(param, f"{_shown(value)} is not supported; {instead}", "unsupported")
 

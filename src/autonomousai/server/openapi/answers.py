@@ -1,0 +1,198 @@
+"""The documents that the server answers with, as structs: what `wire` and `app` write, for the published description.
+
+Nothing is encoded by them: the hot path writes bytes. That both say the same is checked from outside, on real answers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from ...events import Attempt, Splice
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+FinishReason: TypeAlias = Annotated[
+    str | None,
+    Meta(description="stop, length, tool_calls, …, as the upstream named it; null where the end is proven but none was named"),
+]
+
+
+class PromptTokensDetails(msgspec.Struct):
+    """Of the prompt's tokens."""
+
+    cached_tokens: Count
+
+
+class CompletionTokensDetails(msgspec.Struct):
+    """Of the answer's tokens."""
+
+    reasoning_tokens: Count
+
+
+class Usage(msgspec.Struct):
+    """Tokens, as the upstream counted them."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    prompt_tokens_details: PromptTokensDetails | UnsetType = UNSET
+    completion_tokens_details: CompletionTokensDetails | UnsetType = UNSET
+
+
+class Evidence(msgspec.Struct):
+    """How the answer came about, and what its text can be checked against: `length` in characters, a hash over its UTF-8."""
+
+    upstream: str | None
+    attempts: list[Attempt]
+    splices: list[Splice]
+    length: Count
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class FunctionCall(msgspec.Struct):
+    """What a model wants called. The arguments are the JSON text that it wrote, which may be invalid JSON."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct):
+    """One call that a model asks for."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class AnswerMessage(msgspec.Struct):
+    """What the model says."""
+
+    role: Literal["assistant"]
+    content: Annotated[str | None, Meta(description="null where there is nothing but tool calls")]
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
+
+
+class Choice(msgspec.Struct):
+    """The one choice of a whole answer."""
+
+    index: Literal[0]
+    message: AnswerMessage
+    finish_reason: FinishReason
+
+
+class Completion(msgspec.Struct):
+    """A whole answer. `model`: who really answered."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: Annotated[int, Meta(description="seconds since 1970")]
+    model: str
+    choices: Annotated[list[Choice], Meta(min_length=1, max_length=1)]
+    x_autonomousai: Evidence
+    usage: Annotated[Usage | UnsetType, Meta(description="absent where the upstream counted nothing")] = UNSET
+    finish_reason: Annotated[str | UnsetType | None, Meta(description="on the AutonomousAI wire: here as well")] = UNSET
+
+
+class FunctionPiece(msgspec.Struct):
+    """A piece of a call: the name comes with the first, the arguments are joined."""
+
+    arguments: str
+    name: str | UnsetType = UNSET
+
+
+class ToolCallPiece(msgspec.Struct):
+    """A piece of the tool call of that index."""
+
+    index: Count
+    function: FunctionPiece
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+
+
+class Delta(msgspec.Struct):
+    """What is new. Empty at the end."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCallPiece] | UnsetType = UNSET
+
+
+class ChunkChoice(msgspec.Struct):
+    """The one choice of a chunk."""
+
+    index: Literal[0]
+    delta: Delta
+    finish_reason: FinishReason
+
+
+class Chunk(msgspec.Struct):
+    """One event of a streamed answer. The last before `[DONE]` carries `x_autonomousai`; with `include_usage`, its `choices`
+    are empty and it has the `usage`, which is null in all others."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: Annotated[list[ChunkChoice], Meta(max_length=1)]
+    usage: Usage | UnsetType | None = UNSET
+    finish_reason: str | UnsetType | None = UNSET
+    x_autonomousai: Evidence | UnsetType = UNSET
+
+
+class ErrorObject(msgspec.Struct):
+    """What went wrong, and what to do. `param`: the field that it is about. `code`: for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Error(msgspec.Struct):
+    """Every error has this shape. Inside a stream it is an event, and then neither a finish reason nor `[DONE]` follows."""
+
+    error: ErrorObject
+
+
+class Model(msgspec.Struct):
+    """A model that can be asked, with its other names."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    aliases: list[str]
+
+
+class ModelList(msgspec.Struct):
+    """All models."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Health(msgspec.Struct):
+    """Alive."""
+
+    status: Literal["ok"]
+
+
+class Readiness(msgspec.Struct):
+    """Whether requests are taken; if not, why, or which upstreams have given up."""
+
+    status: Literal["ready", "draining", "failed"]
+    reason: str | UnsetType = UNSET
+    upstreams: list[str] | UnsetType = UNSET
+
+
+DOCUMENTS: tuple[type[msgspec.Struct], ...] = (Completion, Chunk, Error, Model, ModelList, Health, Readiness)
+
+
+def answer_schemas() -> dict[str, Any]:
+    """The JSON schema of each, and of what they are made of, by name."""
+    _, schemas = msgspec.json.schema_components(DOCUMENTS, ref_template="#/components/schemas/{name}")
+    return {name: {key: value for key, value in schema.items() if key != "title"} for name, schema in schemas.items()}

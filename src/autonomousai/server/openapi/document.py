@@ -1,0 +1,263 @@
+"""The OpenAPI document: every path that is served, with its requests, answers, errors and headers. Serves nothing itself.
+
+It says nothing that a stranger must not know: neither the models' names nor any upstream's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ..._version import __version__
+from ...models import MODELS
+from .answers import answer_schemas
+from .request import Schema, request_schemas
+
+_CHAT = "Chat"
+_RESUME = "Streams that can be resumed"
+_SERVER = "The server itself"
+
+_ABOUT: Final = """\
+Chat answers on two wires, streamed or whole: OpenAI's chat completions, and the AutonomousAI wire.
+
+A streamed answer is server-sent events: each is one `Chunk`, and the last one is `[DONE]`. A stream that ends without it was \
+cut. After the head was sent an error travels as an event of the shape `Error`; then neither a finish reason nor `[DONE]` \
+follows. Lines that begin with a colon are comments.
+
+Every answer has the header `x-request-id`, under which the server's log knows it. Every error has the shape `Error`. A wrong \
+method is 405 with the header `allow`, an unknown path 404. On any path a request that does not come in time is 408, one whose \
+head is too large 431, and one that is no HTTP 400."""
+
+_HEADERS: Final[dict[str, Schema]] = {
+    "x-request-id": {
+        "description": "This request's name in the server's log.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^req_[0-9a-f]{24}$"},
+    },
+    "x-stream-id": {
+        "description": "Where the stream can be resumed: its id under `/v1/streams/`.",
+        "schema": {"type": "string"},
+    },
+    "retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+}
+
+#: What may go wrong, by status; each of the shape `Error`.
+_ERRORS: Final[dict[str, str]] = {
+    "400": "The request is wrong: `param` names the field, `message` says how.",
+    "401": "The API key is missing or wrong.",
+    "403": "The Host header is not one of this server's names.",
+    "404": "There is no such model.",
+    "410": "The stream was let go, or the event after which to go on.",
+    "413": "The body is too large.",
+    "415": "The body is not `application/json`, or is compressed.",
+    "429": "Every upstream wants fewer requests.",
+    "500": "A mistake of this server's, or of its configuration.",
+    "502": "The upstream could not be reached, failed, or broke off.",
+    "503": "Too many requests, or this server is shutting down.",
+    "504": "The upstream did not answer in time.",
+    "4XX": "The upstream refused the request with this status.",
+    "5XX": "The upstream failed with this status.",
+}
+_FOR_CHAT: Final = ("400", "404", "413", "415", "429", "500", "502", "503", "504", "4XX", "5XX")
+_FOR_STREAMS: Final = ("400", "404", "410", "500", "503")
+
+_EVENT: Final = {
+    "type": "object",
+    "description": "A server-sent event. `id`: its number, where the stream can be resumed.",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"const": "message"},
+        "data": {
+            "anyOf": [
+                {"const": "[DONE]"},
+                {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Chunk", "Error")]},
+                },
+            ],
+            "description": "JSON text, or the end.",
+        },
+    },
+    "required": ["data"],
+}
+
+_EXAMPLE: Final = {"model": "llama", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+_WIRE_EXAMPLE: Final = {
+    "messages": "W3sicm9sZSI6InVzZXIiLCJjb250ZW50IjoiSGVsbG8ifV0=",
+    "threadId": "llama",
+    "stream": True,
+    "aiAgent": "llama",
+}
+
+
+def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
+    """The whole document. *vision*: whether some model takes images. *asks_key*: whether callers need a key."""
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "autonomousai",
+            "version": __version__,
+            "summary": "Chat completions over the OpenAI and the AutonomousAI wire",
+            "description": _ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [{"name": name} for name in (_CHAT, _RESUME, _SERVER)],
+        "paths": _paths(asks_key=asks_key),
+        "components": {
+            "schemas": dict(sorted({**request_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}.items())),
+            "headers": _HEADERS,
+        },
+    }
+    if asks_key:
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"}
+        }
+        document["security"] = [{"key": []}]
+    return document
+
+
+def _paths(*, asks_key: bool) -> dict[str, Any]:
+    guarded = ("401", "403") if asks_key else ("403",)
+    open_to_all: Schema = {"security": []} if asks_key else {}
+    paths: dict[str, Any] = {"/v1/chat/completions": {"post": _chat("ChatRequest", _EXAMPLE, guarded, "chatCompletions")}}
+    for path, names in _wire_paths().items():
+        operation = _chat(
+            "AutonomousAIRequest", _WIRE_EXAMPLE, guarded, "ask" + path.rpartition("/")[2].title().replace("-", "")
+        )
+        operation["summary"] = f"Ask {' or '.join(names)}, over the AutonomousAI wire"
+        paths[path] = {"post": operation}
+    paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, _json("ModelList"), guarded)}
+    paths["/v1/models/{id}"] = {
+        "parameters": [_in_path("id", "A model's name or alias.")],
+        "get": _get("One model", "getModel", _CHAT, _json("Model"), ("404", *guarded)),
+    }
+    paths["/v1/streams/{id}"] = _streams(guarded)
+    for path, summary, content, more in (
+        ("/healthz", "Is it alive?", _json("Health"), {}),
+        ("/readyz", "Does it take requests?", _json("Readiness"), {"503": _answer("It does not.", _json("Readiness"))}),
+        ("/metrics", "Its counters, for Prometheus", {"text/plain": {"schema": {"type": "string"}}}, {}),
+        ("/", "The page for people", {"text/html": {"schema": {"type": "string"}}}, {}),
+        ("/docs", "This description, for people", {"text/html": {"schema": {"type": "string"}}}, {}),
+        ("/openapi.json", "This description", {"application/json": {"schema": {"type": "object"}}}, {}),
+    ):
+        is_open = path != "/metrics"
+        statuses = ("403",) if is_open else guarded
+        name = path.strip("/").partition(".")[0] or "page"
+        operation = _get(summary, name, _SERVER, content, statuses)
+        operation["responses"].update(more)
+        paths[path] = {"get": {**operation, **(open_to_all if is_open else {})}}
+    return paths
+
+
+def _wire_paths() -> dict[str, list[str]]:
+    """The paths of the AutonomousAI wire, and the models that each is for."""
+    paths: dict[str, list[str]] = {}
+    for name, row in MODELS.items():
+        paths.setdefault(row.path, []).append(name)
+    return paths
+
+
+def _chat(schema: str, example: Any, guarded: Iterable[str], name: str) -> Schema:
+    answer = _answer(
+        "The answer: whole, or with `stream` as events.",
+        {**_json("Completion"), **_events()},
+        "x-stream-id",
+    )
+    return {
+        "tags": [_CHAT],
+        "operationId": name,
+        "summary": "Ask a model, over the OpenAI wire",
+        "parameters": [
+            {
+                "name": "X-Stream-Resumable",
+                "in": "header",
+                "required": False,
+                "description": "`1`: a streamed answer may be resumed when the connection breaks. Its events have ids, and the "
+                "answer has the header `x-stream-id`.",
+                "schema": {"type": "string"},
+                "example": "1",
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}},
+        },
+        "responses": {"200": answer, **_errors((*_FOR_CHAT, *guarded))},
+    }
+
+
+def _streams(guarded: Iterable[str]) -> Schema:
+    last = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": False,
+        "description": "The id of the last event that was received; without it, the stream comes from its beginning.",
+        "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"},
+        "example": "17",
+    }
+    errors = _errors((*_FOR_STREAMS, *guarded))
+    nothing = {"204": _answer("The stream has ended, and nothing came after that event.", {})}
+    return {
+        "parameters": [_in_path("id", "What the header `x-stream-id` of the first answer said.", format="stream-id")],
+        "get": {
+            "tags": [_RESUME],
+            "operationId": "resumeStream",
+            "summary": "Read a stream on",
+            "parameters": [last],
+            "responses": {"200": _answer("The events after that one.", _events(), "x-stream-id"), **nothing, **errors},
+        },
+        "head": {
+            "tags": [_RESUME],
+            "operationId": "findStream",
+            "summary": "Can it be read on?",
+            "parameters": [last],
+            "responses": {"200": _answer("It can.", {}, "x-stream-id"), **nothing, **_without_bodies(errors)},
+        },
+        "delete": {
+            "tags": [_RESUME],
+            "operationId": "stopStream",
+            "summary": "Stop a stream, and let it go",
+            "responses": {"204": _answer("It is stopped.", {}), **errors},
+        },
+    }
+
+
+def _get(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str]) -> Schema:
+    return {
+        "tags": [tag],
+        "operationId": name,
+        "summary": summary,
+        "responses": {"200": _answer("As asked.", content), **_errors((*statuses, "500"))},
+    }
+
+
+def _in_path(name: str, description: str, **more: str) -> Schema:
+    schema = {"type": "string", "minLength": 1, **more}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _json(schema: str) -> Schema:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _events() -> Schema:
+    """A stream of events: in OpenAPI 3.1 the schema is that of one event, as its tools read it."""
+    return {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Event"}}}
+
+
+def _answer(description: str, content: Schema, *more: str) -> Schema:
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in ("x-request-id", *more)}
+    return {"description": description, "headers": headers, **({"content": content} if content else {})}
+
+
+def _errors(statuses: Iterable[str]) -> dict[str, Schema]:
+    waits = ("429", "503")
+    return {
+        status: _answer(_ERRORS[status], _json("Error"), *(["retry-after"] if status in waits else []))
+        for status in sorted(set(statuses))
+    }
+
+
+def _without_bodies(answers: dict[str, Schema]) -> dict[str, Schema]:
+    return {status: {key: value for key, value in answer.items() if key != "content"} for status, answer in answers.items()}

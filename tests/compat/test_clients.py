@@ -1,0 +1,95 @@
+"""Other people's clients, unmodified, in environments of their own: against the server on the real engine, and for tools and
+faults against the server before a scripted upstream."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from tests.compat.clients_env import CLIENTS, DRIVERS, node_of, python_of
+
+QUESTION = "Name three colours."
+PROGRAMS = {
+    "pydantic-ai": "drive_pydantic_ai.py",
+    "openai-agents": "drive_openai_agents.py",
+    "llama-index": "drive_llama_index.py",
+    "openai-node": "drive_openai.mjs",
+    "ai-sdk": "drive_ai_sdk.mjs",
+}
+
+
+@pytest.fixture(scope="module")
+def text(real_server: str) -> str:
+    """The answer as openai's client reads it."""
+    with openai.OpenAI(base_url=f"{real_server}/v1", api_key="none") as client:
+        answer = client.chat.completions.create(
+            model="llama",
+            messages=[{"role": "system", "content": "You are brief."}, {"role": "user", "content": QUESTION}],
+            temperature=0,
+            max_tokens=40,
+        )
+    return answer.choices[0].message.content or ""
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def seen(request: pytest.FixtureRequest, real_server: str, scripted_server: str, tmp_path_factory: Any) -> Any:
+    """What one client saw, which is asked everything at once: its start takes longer than its answers."""
+    driver, home = PROGRAMS[request.param], tmp_path_factory.mktemp(request.param)
+    if driver.endswith(".mjs"):
+        # Modules are looked for beside the program.
+        (home / "node_modules").symlink_to(CLIENTS / "node_modules")
+        command = [node_of() / "bin" / "node", shutil.copy(DRIVERS / driver, home)]
+    else:
+        command = [python_of("llama-index" if request.param == "llama-index" else "python"), DRIVERS / driver]
+    assert Path(command[0]).exists(), (
+        f"{command[0]} is missing: make it with `make test` or `python tests/compat/clients_env.py`"
+    )
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "SERVER": f"{real_server}/v1", "SCRIPTED": f"{scripted_server}/v1"}
+    done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_whole_answer(seen: Any, text: str) -> None:
+    """The same text, and its tokens are counted."""
+    assert text == seen["whole"]
+    assert 0 < seen["tokens"] <= 40
+
+
+def test_a_streamed_answer(seen: Any, text: str) -> None:
+    """Every piece comes through."""
+    assert text == "".join(seen["pieces"])
+    assert len(seen["pieces"]) > 5
+
+
+def test_a_tool_is_called_and_its_result_is_used(seen: Any) -> None:
+    """The call arrives with its arguments, and what the tool returned goes back."""
+    assert "Paris" == seen["called with"]
+    assert "In Paris it is 21 degrees." == seen["tool answer"]
+
+
+def test_a_broken_answer_is_an_error(seen: Any) -> None:
+    """A stream that broke is never taken for a whole answer."""
+    assert seen["broken"]
+
+
+def test_what_else_each_can_do(seen: Any, text: str) -> None:
+    """Structured output on the real engine, unknown models, histories, helpers: where the client has them."""
+    if city := seen.get("city"):
+        assert {"name": str, "people": int, "coast": bool} == {key: type(value) for key, value in city.items()}
+    if "unknown model" in seen:
+        assert "404" in str(seen["unknown model"])
+    for name in ("helper", "complete"):
+        if name in seen:
+            assert seen[name]
+    if "async pieces" in seen:
+        assert text == "".join(seen["async pieces"])
+    if "aborted" in seen:
+        assert seen["aborted"]

@@ -1,0 +1,65 @@
+"""The published description is exactly what is served: Schemathesis makes thousands of requests from it, valid and invalid, and
+finds no answer that it does not foresee, nothing accepted that it forbids, and nothing refused that it allows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from autonomousai.config import Config, Secret, ServerConfig
+from autonomousai.server import create_app
+from autonomousai.testing import ScriptedProvider
+from tests.compat.clients_env import CLIENTS
+from tests.support.sockets import listening
+
+HERE = Path(__file__).parent / "schemathesis"
+PROGRAM = CLIENTS / "python" / "bin" / "schemathesis"
+KEY = "a-key-of-this-test"
+
+
+@pytest.mark.parametrize(
+    ("keys", "vision", "bounds"),
+    [
+        ((), True, ("--max-examples", "10")),
+        # What a key changes shows in few requests.
+        ((Secret(KEY),), False, ("--max-examples", "5", "--phases", "examples,fuzzing")),
+    ],
+    ids=["open", "with a key"],
+)
+async def test_all_checks_pass_on_the_published_document(
+    keys: tuple[Secret, ...], vision: bool, bounds: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Statuses, content types, headers, schemas of answers and events, refusals, keys: every check that there is."""
+    assert PROGRAM.exists(), f"{PROGRAM} is missing: make it with `make test` or `python tests/compat/clients_env.py`"
+    app = create_app(Config(server=ServerConfig(api_keys=keys)), provider=ScriptedProvider(vision=vision))
+
+    async with listening(app) as serving:
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM,
+            *("--config-file", str(HERE / "schemathesis.toml")),
+            *("run", f"{serving.url}/openapi.json", "--checks", "all", "--continue-on-failure"),
+            *("--seed", "20261125", "--no-color", "--suppress-health-check", "all", *bounds),
+            *(("--header", f"Authorization: Bearer {KEY}") if keys else ()),
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "PYTHONPATH": str(HERE),
+                "SCHEMATHESIS_HOOKS": "hooks",
+                "SERVER": serving.url,
+                "KEY": KEY,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await process.communicate())[0].decode()
+
+    assert 0 == process.returncode, said
+    tested = re.search(r"Tested: (\d+)", said)
+    assert tested, said
+    assert 15 == int(tested[1])
+    assert "Missing test data" not in said, said
