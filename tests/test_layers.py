@@ -28,6 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             *("cli", "words", "codes", "commands", "chat", "talk", "repl", "history", "doctor", "completion", "__main__"),
             *("conversations", "templates", "images", "transcripts", "probe", "toml"),
             *("terminal", "views", "rendering", "markdown", "inline", "tables", "highlight"),
+            "llm_plugin",
         }
     ),
 )
@@ -46,6 +47,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "httptools": frozenset({"server", "providers"}),
     "prompt_toolkit": COMMAND_LINE,
     "pygments": frozenset({"highlight"}),
+    "llm": frozenset({"llm_plugin"}),
+    "pydantic": frozenset({"llm_plugin"}),
     "redis": frozenset({"server.state"}),
     "prometheus_client": frozenset({"server"}),
     "opentelemetry": frozenset({"server"}),

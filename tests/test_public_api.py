@@ -92,7 +92,8 @@ def test_importing_and_preparing_is_quick(statement: str) -> None:
     """Neither aiohttp, httptools nor the server's dependencies come before the first request."""
     imported = modules_after(statement)
 
-    assert set() == imported & {"aiohttp", "httptools", "starlette", "uvicorn", "xllamacpp", "rich", "prompt_toolkit", "openai"}
+    foreign = {"aiohttp", "httptools", "starlette", "uvicorn", "xllamacpp", "rich", "prompt_toolkit", "openai", "llm"}
+    assert set() == imported & foreign
 
 
 def test_the_test_doubles_need_no_third_party_client() -> None:
