@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from autonomousai.config import Config, LlamaCppConfig, ModelConfig, OpenAIConfig
 from autonomousai.events import Reasoning, ToolCallDelta, Usage
@@ -51,7 +51,8 @@ def test_every_reference_leads_somewhere() -> None:
 def test_the_paths_are_those_that_are_served() -> None:
     """No route is left out, and none is invented."""
     app = create_app(provider=ScriptedProvider())
-    served = {route.path.replace("{id:path}", "{id}"): route.methods or set() for route in app._cold.routes}
+    routes = [route for route in app._cold.routes if isinstance(route, Route)]
+    served = {route.path.replace("{id:path}", "{id}"): route.methods or set() for route in routes}
 
     described = make_document(vision=False, asks_key=False)["paths"]
 
