@@ -54,6 +54,7 @@ def main(directory: Path) -> None:
     # Scripts of packages are not run: none of these needs one.
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
     subprocess.run([*npm, "ci", *options], cwd=directory, check=True)
+    shutil.rmtree(node / "include", ignore_errors=True)  # 65 MB, for those who compile
 
 
 def install(environment: Path, requirements: tuple[str, ...]) -> subprocess.Popen[bytes]:

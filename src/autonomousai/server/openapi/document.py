@@ -59,7 +59,8 @@ _ERRORS: Final[dict[str, str]] = {
     "5XX": "The upstream failed with this status.",
 }
 _FOR_CHAT: Final = ("400", "404", "413", "415", "429", "500", "502", "503", "504", "4XX", "5XX")
-_FOR_STREAMS: Final = ("400", "404", "410", "500", "503")
+_FOR_STREAMS: Final = ("404", "410", "500", "503")
+_NO_STREAM: Final = "There is no such stream, or it is another caller's."
 
 _EVENT: Final = {
     "type": "object",
@@ -197,6 +198,8 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "example": "17",
     }
     errors = _errors((*_FOR_STREAMS, *guarded))
+    errors["404"]["description"] = _NO_STREAM
+    reading = {**errors, **_errors(["400"])}
     nothing = {"204": _answer("The stream has ended, and nothing came after that event.", {})}
     return {
         "parameters": [_in_path("id", "What the header `x-stream-id` of the first answer said.", format="stream-id")],
@@ -205,14 +208,14 @@ def _streams(guarded: Iterable[str]) -> Schema:
             "operationId": "resumeStream",
             "summary": "Read a stream on",
             "parameters": [last],
-            "responses": {"200": _answer("The events after that one.", _events(), "x-stream-id"), **nothing, **errors},
+            "responses": {"200": _answer("The events after that one.", _events(), "x-stream-id"), **nothing, **reading},
         },
         "head": {
             "tags": [_RESUME],
             "operationId": "findStream",
             "summary": "Can it be read on?",
             "parameters": [last],
-            "responses": {"200": _answer("It can.", {}, "x-stream-id"), **nothing, **_without_bodies(errors)},
+            "responses": {"200": _answer("It can.", {}, "x-stream-id"), **nothing, **_without_bodies(reading)},
         },
         "delete": {
             "tags": [_RESUME],

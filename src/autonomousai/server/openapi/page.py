@@ -87,7 +87,7 @@ def _contents(document: Json) -> str:
 def _operation(path: str, method: str, operation: Json, parameters: list[Json], document: Json) -> str:
     parts = [
         f'<section id="{operation["operationId"]}">',
-        f"<h3><code><b>{method.upper()}</b> {_text(path)}</code></h3>\n<p>{_prose(operation['summary'])}.</p>",
+        f"<h3><code><b>{method.upper()}</b> {_text(path)}</code></h3>\n<p>{_prose(_sentence(operation['summary']))}</p>",
     ]
     if document.get("security") and operation.get("security") == []:
         parts.append("<p>Needs no key.</p>")
@@ -99,12 +99,22 @@ def _operation(path: str, method: str, operation: Json, parameters: list[Json], 
             parts.append(f"<p>Body: {_code(kind)}, {_type(content['schema'])}, for example:</p>")
             parts.append(f'<pre tabindex="0">{_text(json.dumps(content["example"], indent=2))}</pre>')
     rows = [
-        [_code(status), ", ".join(_content(*one) for one in answer.get("content", {}).items()), _prose(answer["description"])]
+        [_code(status), ", ".join(_content(*one) for one in answer.get("content", {}).items()), _what(answer)]
         for status, answer in operation["responses"].items()
     ]
     parts.append(_table(("Status", "Body", "What"), rows))
     parts.append("</section>")
     return "\n".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
+
+
+def _what(answer: Json) -> str:
+    """What an answer means, and the headers that not every answer has."""
+    headers = [_code(name) for name in answer.get("headers", ()) if name != "x-request-id"]
+    return _prose(answer["description"]) + (f" May have {', '.join(headers)}." if headers else "")
 
 
 def _content(kind: str, content: Json) -> str:
