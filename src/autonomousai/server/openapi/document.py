@@ -128,10 +128,10 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         )
         operation["summary"] = f"Ask {' or '.join(names)}, over the AutonomousAI wire"
         paths[path] = {"post": operation}
-    paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, _json("ModelList"), guarded)}
+    paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, _json("ModelList"), ("503", *guarded))}
     paths["/v1/models/{id}"] = {
         "parameters": [_in_path("id", "A model's name or alias.")],
-        "get": _get("One model", "getModel", _CHAT, _json("Model"), ("404", *guarded)),
+        "get": _get("One model", "getModel", _CHAT, _json("Model"), ("404", "503", *guarded)),
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
     for path, summary, content, more in (
