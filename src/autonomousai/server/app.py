@@ -25,11 +25,11 @@ from . import autonomousai, openai
 from .answer import ChatRoute, Service
 from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
 from .exposition import CONTENT_TYPE, render
-from .guard import STREAMS_PATH, Guard, Places
+from .guard import PAGE_PATH, STREAMS_PATH, Guard, Places
 from .metrics import Metrics, Sample
 from .openapi import description_routes
 from .orphans import Orphans
-from .page import page
+from .page import routes as page_routes
 from .requestlog import RequestLog
 from .resume import StreamRoute
 from .state import open_state
@@ -119,11 +119,11 @@ class App:
             routes=[
                 *(Route(path, route, methods=["POST"]) for path, route in self._hot.items()),  # for other methods than POST
                 Route(STREAMS_PATH + "{id}", self._stream_route, methods=["GET", "DELETE"]),  # likewise for other methods
-                *openai.model_routes(provider),
+                *openai.model_routes(provider, service.sees),
                 Route("/healthz", self._healthz, methods=["GET"]),
                 Route("/readyz", self._readyz, methods=["GET"]),
                 Route("/metrics", self._write_metrics, methods=["GET"]),
-                Route("/", page, methods=["GET"]),
+                *page_routes(),
                 *description_routes(sees=self._sees, asks_key=bool(config.server.api_keys)),
             ],
             exception_handlers={HTTPException: _on_http_exception, ProviderError: _on_provider_error, Exception: _on_bug},
@@ -327,6 +327,8 @@ def _route_name(path: str, *, hot: bool) -> str:
         return path
     if path.startswith(STREAMS_PATH):
         return STREAM_ROUTE
+    if path.startswith(PAGE_PATH):
+        return PAGE_PATH + "{name}"
     return path if path in ("/", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz", "/v1/models") else "other"
 
 

@@ -29,6 +29,9 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.js
 #: Paths that are answered while closing.
 WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
 
+#: Under it lie the page's files, which are as open as the page.
+PAGE_PATH: Final = "/page/"
+
 #: Under it lie the streams that can be resumed: what was begun goes on while closing.
 STREAMS_PATH: Final = "/v1/streams/"
 
@@ -52,9 +55,9 @@ class Guard:
         """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
         if self._checks_host:
             self._check_host(header_values(scope, b"host"))
-        if self._keys and path not in OPEN_PATHS:
+        if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
             self._check_key(header_values(scope, b"authorization"))
-        if self.draining and path not in WATCHED_PATHS and not path.startswith(STREAMS_PATH):
+        if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
             raise shutting_down()
 
     def key_of(self, scope: Scope) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,21 +24,29 @@ def chat_routes(service: Service) -> dict[str, ChatRoute]:
     return {CHAT_PATH: ChatRoute(service, read_chat_request, both_places=False)}
 
 
-def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:
-    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, with their aliases."""
+def model_routes(provider: AsyncGeneratorProvider, sees: Callable[[str], bool]) -> list[Route]:
+    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, with their aliases, and whether they see images."""
     created = int(time.time())
 
+    def entry(name: str, aliases: list[str]) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": created,
+            "owned_by": "autonomousai",
+            "aliases": aliases,
+            "vision": sees(name),
+        }
+
     async def listing(request: Request) -> Response:
-        return _json(
-            {"object": "list", "data": [_entry(name, aliases, created) for name, aliases in _models(provider).items()]}
-        )
+        return _json({"object": "list", "data": [entry(name, aliases) for name, aliases in _models(provider).items()]})
 
     async def one(request: Request) -> Response:
         wanted = request.path_params["id"]
         models = _models(provider)
         for name, aliases in models.items():
             if wanted == name or wanted in aliases:
-                return _json(_entry(name, aliases, created))
+                return _json(entry(name, aliases))
         raise ModelNotFoundError(wanted, models)
 
     return [Route("/v1/models", listing, methods=["GET"]), Route("/v1/models/{id:path}", one, methods=["GET"])]
@@ -52,10 +60,6 @@ def _models(provider: AsyncGeneratorProvider) -> Mapping[str, list[str]]:
         if name in models:
             models[name].append(alias)
     return models
-
-
-def _entry(name: str, aliases: Iterable[str], created: int) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created, "owned_by": "autonomousai", "aliases": list(aliases)}
 
 
 def _json(document: Any) -> Response:

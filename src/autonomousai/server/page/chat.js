@@ -1,0 +1,237 @@
+// The conversations of this browser, and the answers that are on their way: what the page does, without how it looks.
+
+import { isRunning } from "./answer.js";
+import * as archive from "./archive.js";
+import { addAnswer, addQuestion, choose, newConversation, newId, NO_SETTINGS, path } from "./conversation.js";
+import { Run } from "./run.js";
+import { Store } from "./store.js";
+
+/** Milliseconds between two savings of an answer on its way. */
+const SAVE_EVERY = 300;
+
+/** Milliseconds after which an answer that another tab asked for, and that has not begun, will not. */
+const TOO_LATE = 600_000;
+
+const SETTINGS = "autonomousai.settings";
+const MODEL = "autonomousai.model";
+const TAB = "autonomousai.tab";
+
+export class Chat {
+  /** What is shown. A new conversation is in no list before something is said in it. */
+  current;
+  /** What the server has, each `{id, vision}`. */
+  models = [];
+  #conversations = new Map();
+  #runs = new Map();
+  #saves = new Map();
+  #store = new Store((id) => this.#hear(id));
+  #tab;
+  #on;
+
+  /** `on`: `list()`, `show()` (another path, or another conversation), `progress(answer, lost)`, `trouble(error)`. */
+  constructor(on) {
+    this.#on = on;
+    this.#tab = sessionStorage.getItem(TAB) ?? newId();
+    sessionStorage.setItem(TAB, this.#tab);
+    this.current = this.#fresh();
+    addEventListener("pagehide", () => {
+      for (const { conversation } of this.#runs.values()) this.#save(conversation);
+    });
+  }
+
+  /** Bring back what is kept, and go on with the answers that were on their way. */
+  async open() {
+    for (const conversation of await this.#store.open()) this.#conversations.set(conversation.id, conversation);
+    for (const conversation of this.#conversations.values()) {
+      const answer = conversation.messages.find((message) => message.role === "assistant" && isRunning(message));
+      if (answer) this.#goOn(conversation, answer);
+    }
+    this.#on.list();
+  }
+
+  /** The conversations, the latest first. */
+  get list() {
+    return [...this.#conversations.values()].sort((one, other) => other.updated - one.updated);
+  }
+
+  isRunning(conversation = this.current) {
+    return this.#runs.has(conversation.id);
+  }
+
+  get sees() {
+    return this.models.some(({ id, vision }) => id === this.current.model && vision);
+  }
+
+  /** All images on the path that is shown. */
+  get images() {
+    return path(this.current).flatMap(({ images }) => images ?? []);
+  }
+
+  setModels(models) {
+    this.models = models;
+    this.#fit(this.current);
+  }
+
+  // ---- which conversation
+
+  fresh() {
+    this.current = this.#fresh();
+    this.#on.show();
+  }
+
+  /** Show a conversation; a new one where there is none of that id. */
+  select(id) {
+    this.current = this.#conversations.get(id) ?? this.#fresh();
+    this.#fit(this.current);
+    this.#on.show();
+  }
+
+  #fresh() {
+    const settings = JSON.parse(localStorage.getItem(SETTINGS) ?? "null") ?? NO_SETTINGS;
+    const conversation = newConversation(localStorage.getItem(MODEL) ?? "", settings, Date.now());
+    this.#fit(conversation);
+    return conversation;
+  }
+
+  /** A model that is not served any more is no choice. */
+  #fit(conversation) {
+    const [first] = this.models;
+    if (first && !this.models.some(({ id }) => id === conversation.model)) conversation.model = first.id;
+  }
+
+  // ---- what is done with it
+
+  send(text, images) {
+    this.#ask(this.current, addQuestion(this.current, this.current.head, text, images, Date.now()));
+  }
+
+  /** Ask something else in the place of a question. */
+  edit(question, text) {
+    this.#ask(this.current, addQuestion(this.current, question.parent, text, question.images, Date.now()));
+  }
+
+  /** Ask for another answer in the place of this one. */
+  again(answer) {
+    this.#ask(this.current, this.current.messages.find(({ id }) => id === answer.parent));
+  }
+
+  stop() {
+    this.#runs.get(this.current.id)?.stop();
+  }
+
+  choose(message) {
+    choose(this.current, message);
+    this.#save(this.current);
+    this.#on.show();
+  }
+
+  setModel(id) {
+    this.current.model = id;
+    localStorage.setItem(MODEL, id);
+    this.#saveIfBegun();
+  }
+
+  set(settings, asDefault) {
+    this.current.settings = settings;
+    if (asDefault) localStorage.setItem(SETTINGS, JSON.stringify(settings));
+    this.#saveIfBegun();
+  }
+
+  rename(conversation, title) {
+    conversation.title = title;
+    this.#save(conversation);
+    this.#on.list();
+  }
+
+  remove(conversation) {
+    this.#runs.get(conversation.id)?.stop();
+    this.#conversations.delete(conversation.id);
+    clearTimeout(this.#saves.get(conversation.id));
+    this.#store.remove(conversation.id).catch(this.#on.trouble);
+    this.#on.list();
+    if (conversation === this.current) this.fresh();
+  }
+
+  exported(conversations = this.list) {
+    return archive.write(conversations);
+  }
+
+  /** How many conversations of a document are new here, or newer, and were taken over. Throws `ArchiveError`. */
+  import(text) {
+    const taken = archive.read(text).filter(({ id, updated }) => !(this.#conversations.get(id)?.updated >= updated));
+    for (const conversation of taken) {
+      this.#runs.get(conversation.id)?.stop();
+      this.#conversations.set(conversation.id, conversation);
+      this.#save(conversation);
+      if (conversation.id === this.current.id) this.select(conversation.id);
+    }
+    this.#on.list();
+    return taken.length;
+  }
+
+  // ---- answers on their way
+
+  #ask(conversation, question) {
+    const answer = addAnswer(conversation, question.id, Date.now());
+    answer.tab = this.#tab;
+    this.#conversations.set(conversation.id, conversation);
+    this.#run(conversation, answer);
+    this.#save(conversation);
+    this.#on.list();
+    this.#on.show();
+  }
+
+  #run(conversation, answer) {
+    const run = new Run(conversation, answer, () => this.#hearRun(run));
+    this.#runs.set(conversation.id, run);
+    run.go();
+  }
+
+  /** What was on its way when the page was left. One that has not begun is asked for again, if this tab asked for it. */
+  #goOn(conversation, answer) {
+    if (answer.stream || answer.tab === this.#tab) this.#run(conversation, answer);
+    else if (Date.now() - answer.at > TOO_LATE) {
+      Object.assign(answer, { state: "failed", error: { code: "not_begun" } });
+      this.#save(conversation);
+    }
+  }
+
+  #hearRun(run) {
+    const { conversation, answer } = run;
+    const ended = !isRunning(answer);
+    const begun = answer.stream?.last === "";
+    if (ended) this.#runs.delete(conversation.id);
+    if (this.#conversations.get(conversation.id) !== conversation) return; // it was removed meanwhile
+    if (ended || begun) this.#save(conversation);
+    else this.#saveSoon(conversation);
+    if (ended) this.#on.list();
+    if (conversation === this.current) this.#on.progress(answer, run.lost);
+  }
+
+  // ---- keeping
+
+  #saveIfBegun() {
+    if (this.#conversations.has(this.current.id)) this.#save(this.current);
+  }
+
+  #saveSoon(conversation) {
+    if (this.#saves.has(conversation.id)) return;
+    this.#saves.set(conversation.id, setTimeout(() => this.#save(conversation), SAVE_EVERY));
+  }
+
+  #save(conversation) {
+    clearTimeout(this.#saves.get(conversation.id));
+    this.#saves.delete(conversation.id);
+    this.#store.put(conversation).catch(this.#on.trouble);
+  }
+
+  /** Another tab has changed a conversation. What is on its way here is known better here. */
+  async #hear(id) {
+    if (this.#runs.has(id)) return;
+    const conversation = await this.#store.get(id);
+    if (conversation) this.#conversations.set(id, conversation);
+    else this.#conversations.delete(id);
+    this.#on.list();
+    if (id === this.current.id) this.select(id);
+  }
+}

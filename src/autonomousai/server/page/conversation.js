@@ -1,0 +1,89 @@
+// A conversation: a tree of messages. What is shown and sent is the path from the root to `head`; editing and asking again
+// add branches, so that nothing is lost by it. Pure: plain data that can be stored as it is; knows no page and no network.
+//
+// conversation: {id, title, created, updated, model, settings: {system, temperature, maxTokens}, head, messages}
+// message: {id, parent, role, text, at}; of a user also {images}, of an assistant what `newAnswer` makes.
+
+/** Random; not by crypto.randomUUID, which plain http has not. */
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export const NO_SETTINGS = Object.freeze({ system: "", temperature: null, maxTokens: null });
+
+const LONGEST_TITLE = 60;
+
+export function newConversation(model, settings, now) {
+  return {
+    id: newId(), title: "", created: now, updated: now, model, settings: { ...settings }, head: null, messages: [],
+  };
+}
+
+/** The messages from the first to the head. */
+export function path(conversation) {
+  const byId = new Map(conversation.messages.map((message) => [message.id, message]));
+  const found = [];
+  for (let message = byId.get(conversation.head); message; message = byId.get(message.parent)) found.unshift(message);
+  return found;
+}
+
+/** What stands in a message's place on its branch and on the others, the oldest first. */
+export function versions(conversation, message) {
+  return conversation.messages.filter((other) => other.parent === message.parent);
+}
+
+/** Show the branch that goes through `message`, to its newest end. */
+export function choose(conversation, message) {
+  let head = message.id;
+  for (let next; (next = conversation.messages.findLast((other) => other.parent === head)); ) head = next.id;
+  conversation.head = head;
+}
+
+/** A user's message after `parent` (an id, or null for the first). */
+export function addQuestion(conversation, parent, text, images, now) {
+  const message = { id: newId(), parent, role: "user", text, images, at: now };
+  if (!conversation.title) conversation.title = titleOf(text);
+  return append(conversation, message, now);
+}
+
+/** An empty answer after `parent`, a user's message. */
+export function addAnswer(conversation, parent, now) {
+  const message = {
+    id: newId(), parent, role: "assistant", text: "", reasoning: "", at: now, state: "waiting", asked: conversation.model, model: null,
+    stream: null, finish: null, usage: null, evidence: null, error: null, resumed: 0, firstAt: null, endedAt: null,
+  };
+  return append(conversation, message, now);
+}
+
+function append(conversation, message, now) {
+  conversation.messages.push(message);
+  conversation.head = message.id;
+  conversation.updated = now;
+  return message;
+}
+
+function titleOf(text) {
+  const line = text.trim().split("\n")[0].trim();
+  return line.length <= LONGEST_TITLE ? line : `${line.slice(0, LONGEST_TITLE).replace(/\s+\S*$/, "")}…`;
+}
+
+/** The request for `answer`: what came before it on its branch. An answer that brought no text is not sent. */
+export function requestFor(conversation, answer) {
+  const { system, temperature, maxTokens } = conversation.settings;
+  const before = path({ ...conversation, head: answer.parent }).filter((message) => message.text || message.images?.length);
+  const request = {
+    model: conversation.model,
+    stream: true,
+    stream_options: { include_usage: true },
+    messages: [...(system.trim() ? [{ role: "system", content: system }] : []), ...before.map(sent)],
+  };
+  if (temperature !== null) request.temperature = temperature;
+  if (maxTokens !== null) request.max_tokens = maxTokens;
+  return request;
+}
+
+function sent({ role, text, images }) {
+  if (!images?.length) return { role, content: text };
+  const seen = images.map((url) => ({ type: "image_url", image_url: { url } }));
+  return { role, content: [...(text ? [{ type: "text", text }] : []), ...seen] };
+}

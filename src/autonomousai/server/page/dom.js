@@ -1,0 +1,70 @@
+// Making elements. Text goes in as text, never as HTML.
+
+/** An element: `el("button.quiet", {type: "button", onclick}, "Text", child)`. Names with a dash become attributes. */
+export function el(what, properties = {}, ...children) {
+  const [tag, ...classes] = what.split(".");
+  const element = document.createElement(tag);
+  if (classes.length) element.className = classes.join(" ");
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes("-")) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** One of the icons that index.html holds. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A button that shows an icon and is called `label`. */
+export function iconButton(name, label, onclick) {
+  return el("button.icon-button", { type: "button", title: label, "aria-label": label, onclick }, icon(name));
+}
+
+export const $ = (selector) => document.querySelector(selector);
+
+/** Say it to those who listen: one thing at a time, and no more than that. */
+export function announce(text) {
+  $("#announcer").textContent = text;
+}
+
+let goes = null;
+
+/** Say it to everybody, for a while. */
+export function notify(text) {
+  const place = $("#notice");
+  place.textContent = text;
+  place.hidden = false;
+  clearTimeout(goes);
+  goes = setTimeout(() => (place.hidden = true), 6000);
+}
+
+/** Copy, on plain http too, where the browser has no clipboard for pages. */
+export async function copy(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const area = el("textarea.visually-hidden", { value: text });
+  const before = document.activeElement;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  before?.focus();
+}
+
+/** Give the browser a file to save. */
+export function save(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  el("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+}

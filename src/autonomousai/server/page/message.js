@@ -1,0 +1,192 @@
+// One message as it is shown: a question that can be edited, an answer with where it came from and the way on when it failed.
+
+import { isRunning, speed } from "./answer.js";
+import { el, icon, iconButton } from "./dom.js";
+import { render, settle } from "./markdown.js";
+import { explain, remark } from "./words.js";
+
+export const isQuestion = (message) => message.role === "user";
+
+/** The element of a question. `act`: what can be done, see `thread.js`. */
+export function questionView(message, versions, act) {
+  const images = message.images.map((url, index) => el("img", { src: url, alt: `Image ${index + 1}` }));
+  return el(
+    "article.message.question",
+    {},
+    el("h2.visually-hidden", {}, "You"),
+    images.length ? el("div.images", {}, ...images) : null,
+    message.text ? el("p.bubble", { dir: "auto" }, message.text) : null,
+    el(
+      "div.foot",
+      {},
+      switcher(message, versions, act),
+      iconButton("edit", "Edit and send again", () => act.edit(message)),
+      iconButton("copy", "Copy", () => act.copy(message.text)),
+    ),
+  );
+}
+
+/** A question while it is edited. */
+export function editor(message, act) {
+  const area = el("textarea", { value: message.text, dir: "auto", rows: 2, "aria-label": "Edit your message" });
+  const form = el(
+    "form.message.question.editor",
+    {},
+    area,
+    el(
+      "div.dialog-foot",
+      {},
+      el("button.plain", { type: "button", onclick: () => act.leave(message) }, "Cancel"),
+      el("button.primary", { type: "submit" }, "Send"),
+    ),
+  );
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    const text = area.value.trim();
+    if (text || message.images.length) act.resend(message, text);
+  };
+  area.onkeydown = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    } else if (event.key === "Escape") {
+      event.stopPropagation(); // it leaves the editing, and does not stop an answer
+      act.leave(message);
+    }
+  };
+  return form;
+}
+
+/** An answer, which is shown again and again while it comes. */
+export class AnswerView {
+  #body = el("div.text");
+  #thoughts = el("div.thoughts-text", { dir: "auto" });
+  #thinking = el("details.thoughts", { hidden: true }, el("summary", {}, "Its thoughts"), this.#thoughts);
+  #state = el("div.state");
+  #foot = el("div.foot");
+
+  constructor(message, act) {
+    this.message = message;
+    this.act = act;
+    const name = el("h2.who", {}, message.asked);
+    this.element = el("article.message.answer", {}, name, this.#thinking, this.#body, this.#state, this.#foot);
+  }
+
+  show(versions, lost = false) {
+    const { message } = this;
+    this.#thinking.hidden = !message.reasoning;
+    this.#thoughts.textContent = message.reasoning;
+    settle(this.#body, render(message.text));
+    const running = isRunning(message);
+    this.element.setAttribute("aria-busy", running);
+    this.#state.replaceChildren(...(running ? [progress(message, lost)] : this.#end()));
+    this.#foot.replaceChildren(...(running ? [] : this.#actions(versions)));
+  }
+
+  #end() {
+    const { message, act } = this;
+    if (message.state === "failed") return [trouble(explain(message.error), message, act)];
+    const text = remark(message);
+    return text ? [el("p.remark", {}, text)] : [];
+  }
+
+  #actions(versions) {
+    const { message, act } = this;
+    return [
+      switcher(message, versions, act),
+      message.text ? iconButton("copy", "Copy", () => act.copy(message.text)) : null,
+      message.state === "failed" ? null : iconButton("again", "Another answer", () => act.again(message)),
+      facts(message),
+    ].filter(Boolean);
+  }
+}
+
+function progress(message, lost) {
+  const dots = el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"));
+  if (lost) return el("p.lost", {}, "The connection is lost. Trying to go on …");
+  return message.state === "waiting" ? dots : el("span.caret", { "aria-hidden": "true" });
+}
+
+const WAYS = {
+  key: ["Give a key", (act, message) => act.giveKey(message)],
+  again: ["Try again", (act, message) => act.again(message)],
+  fresh: ["New conversation", (act) => act.fresh()],
+};
+
+function trouble({ title, detail, said, ways }, message, act) {
+  const buttons = ways.map((way) => el("button.plain", { type: "button", onclick: () => WAYS[way][1](act, message) }, WAYS[way][0]));
+  return el(
+    "div.trouble",
+    {},
+    el("p", {}, el("strong", {}, title), detail ? ` ${detail}` : ""),
+    said ? el("p.said", { dir: "auto" }, said) : null,
+    el("div.ways", {}, ...buttons),
+  );
+}
+
+/** ‹ 2 / 3 › */
+function switcher(message, versions, act) {
+  if (versions.length < 2) return null;
+  const at = versions.indexOf(message);
+  const step = (name, label, to) => {
+    const button = iconButton(name, label, () => act.choose(versions[to]));
+    button.disabled = versions[to] === undefined;
+    return button;
+  };
+  return el(
+    "span.switcher",
+    {},
+    step("before", "The version before", at - 1),
+    el("span", { "aria-label": `Version ${at + 1} of ${versions.length}`, role: "img" }, `${at + 1} / ${versions.length}`),
+    step("after", "The version after", at + 1),
+  );
+}
+
+const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+/** What answered, in a line that opens. */
+function facts(message) {
+  const { usage, evidence, resumed } = message;
+  const rate = speed(message);
+  const short = [
+    evidence?.upstream ?? message.model,
+    usage && count(usage.completion, "token"),
+    rate && `${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`,
+    evidence?.splices.length && count(evidence.splices.length, "rescue"),
+    resumed && count(resumed, "reconnect"),
+  ].filter(Boolean);
+  if (!short.length) return null;
+  const rows = [
+    ["Asked for", message.asked],
+    ["Answered by", [message.model, evidence?.upstream].filter(Boolean).join(" on ")],
+    ["Tokens", usage && `${usage.completion.toLocaleString("en")} after ${usage.prompt.toLocaleString("en")} of the conversation`],
+    ["Time", message.firstAt && message.endedAt && duration(message)],
+    ["Ended by", message.finish],
+    ["Attempts", evidence?.attempts.map(attemptLine).join("; ")],
+    ["Rescues", evidence?.splices.map(({ offset, from, to }) => `after ${count(offset, "character")}, from ${from} to ${to}`).join("; ")],
+  ].filter(([, value]) => value);
+  return el(
+    "details.facts",
+    { ontoggle: ({ target }) => target.open && target.scrollIntoView({ block: "nearest" }) },
+    el("summary", {}, short.join(" · ")),
+    el("dl", {}, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+  );
+}
+
+const duration = ({ at, firstAt, endedAt }) =>
+  `${((firstAt - at) / 1000).toFixed(1)} s to the first word, ${((endedAt - at) / 1000).toFixed(1)} s in all`;
+
+const attemptLine = ({ upstream, outcome, status, ms }) =>
+  `${upstream}: ${outcome}${status && outcome !== "ok" ? ` (${status})` : ""}, ${(ms / 1000).toFixed(1)} s`;
+
+/** A copy button that says that it has copied. */
+export function confirmCopied(button) {
+  if (button.querySelector("svg")) {
+    const before = button.firstChild;
+    button.replaceChildren(icon("done"));
+    setTimeout(() => button.replaceChildren(before), 1500);
+  } else {
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  }
+}

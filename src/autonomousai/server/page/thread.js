@@ -1,0 +1,134 @@
+// The conversation that is shown, from top to bottom. It follows an answer that comes, unless the reader has scrolled away.
+
+import { isRunning } from "./answer.js";
+import { path, versions } from "./conversation.js";
+import { $, announce } from "./dom.js";
+import { AnswerView, editor, isQuestion, questionView } from "./message.js";
+import { explain } from "./words.js";
+
+/** Pixels from the end that count as being there. */
+const NEAR = 60;
+
+/** An answer is drawn again after so many times the time that drawing it took: a long one must not hold up the page. */
+const PATIENCE = 4;
+
+/** What is read out of an answer when it is whole: more would be a speech that nobody asked for. */
+const READ_OUT = 600;
+
+export class Thread {
+  #root = $("#thread");
+  #scroller = $("#scroller");
+  #latest = $("#latest");
+  #answers = new Map();
+  #atEnd = true;
+  #cost = 0;
+  #drawing = null;
+
+  /** `act`: `copy(text)`, `again(answer)`, `choose(message)`, `resend(question, text)`, `giveKey(answer)`, `fresh()`. */
+  constructor(act) {
+    this.act = {
+      ...act,
+      edit: (message) => this.edit(message),
+      leave: (message) => this.#leave(message),
+      choose: (message) => {
+        act.choose(message);
+        this.#elementOf(message).querySelector(".switcher button:enabled").focus();
+      },
+    };
+    this.#scroller.addEventListener("scroll", () => this.#look(), { passive: true });
+    this.#latest.onclick = () => this.toEnd();
+  }
+
+  show(conversation) {
+    const messages = path(conversation);
+    const stays = conversation === this.conversation && !messages.some((message) => message.role === "assistant" && isRunning(message));
+    this.conversation = conversation;
+    clearTimeout(this.#drawing);
+    this.#drawing = null;
+    this.#answers.clear();
+    this.#root.replaceChildren(...messages.map((message) => this.#view(message)));
+    if (stays) this.#look();
+    else this.toEnd();
+  }
+
+  #view(message) {
+    const others = versions(this.conversation, message);
+    let element;
+    if (isQuestion(message)) element = questionView(message, others, this.act);
+    else {
+      const view = new AnswerView(message, this.act);
+      this.#answers.set(message.id, view);
+      view.show(others);
+      element = view.element;
+    }
+    element.dataset.id = message.id;
+    return element;
+  }
+
+  /** News of an answer. Its end is drawn at once, what comes before as often as the machine likes. */
+  progress(answer, lost) {
+    const view = this.#answers.get(answer.id);
+    if (view === undefined || !view.element.isConnected) return;
+    if (isRunning(answer) && !lost) {
+      this.#drawing ??= setTimeout(() => this.#draw(view, false), Math.max(16, PATIENCE * this.#cost));
+      return;
+    }
+    clearTimeout(this.#drawing);
+    this.#draw(view, lost);
+    if (lost) announce("The connection is lost. Trying to go on.");
+    else this.#readOut(view);
+  }
+
+  #draw(view, lost) {
+    this.#drawing = null;
+    const start = performance.now();
+    view.show(versions(this.conversation, view.message), lost);
+    if (this.#atEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#cost = performance.now() - start;
+    this.#look();
+  }
+
+  #readOut({ message, element }) {
+    if (message.state === "failed") announce(explain(message.error).title);
+    else if (message.state === "stopped") announce("Stopped.");
+    else {
+      const text = element.querySelector(".text").innerText;
+      announce(`The answer: ${text.slice(0, READ_OUT)}${text.length > READ_OUT ? " … and more" : ""}`);
+    }
+  }
+
+  // ---- editing a question in its place
+
+  edit(message) {
+    const form = editor(message, this.act);
+    this.#elementOf(message)?.replaceWith(form);
+    form.dataset.id = message.id;
+    const area = form.querySelector("textarea");
+    area.focus();
+    area.setSelectionRange(area.value.length, area.value.length);
+  }
+
+  #leave(message) {
+    const element = this.#view(message);
+    this.#elementOf(message)?.replaceWith(element);
+    $("#input").focus();
+  }
+
+  #elementOf(message) {
+    return this.#root.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
+  }
+
+  // ---- scrolling
+
+  toEnd() {
+    this.#atEnd = true;
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#look();
+  }
+
+  #look() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.#latest.hidden = this.#atEnd;
+  }
+}
