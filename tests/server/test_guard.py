@@ -124,7 +124,7 @@ async def test_two_keys_at_once_are_refused(serve):
     assert 401 == (await ask(port, data.replace(b"\r\n\r\n", b"\r\nauthorization: Bearer x\r\n\r\n"))).status
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/page/main.js"])
 async def test_what_watches_us_needs_no_key(serve, path):
     """The probes and the page are open."""
     port = (await serve(api_keys=[KEY])).port

@@ -408,6 +408,16 @@ async def test_the_models_are_listed_with_their_aliases(port):
     assert ("list", expected) == (document["object"], {entry["id"]: entry["aliases"] for entry in document["data"]})
     assert {("model", "autonomousai")} == {(entry["object"], entry["owned_by"]) for entry in document["data"]}
     assert all(isinstance(entry["created"], int) for entry in document["data"])
+    assert {False} == {entry["vision"] for entry in document["data"]}
+
+
+async def test_a_model_that_sees_images_says_so(serve):
+    """In the list, and by itself."""
+    port = (await serve(ScriptedProvider(vision=True))).port
+
+    (listed, one) = [(await ask(port, request("GET", path))).json() for path in ("/v1/models", "/v1/models/llama")]
+
+    assert ({True}, True) == ({entry["vision"] for entry in listed["data"]}, one["vision"])
 
 
 @pytest.mark.parametrize(

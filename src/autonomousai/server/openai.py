@@ -25,7 +25,7 @@ def chat_routes(service: Service) -> dict[str, ChatRoute]:
 
 
 def model_routes(provider: AsyncGeneratorProvider, sees: Callable[[str], bool]) -> list[Route]:
-    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, with their aliases, and whether they see images."""
+    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, their aliases, and whether they see images."""
     created = int(time.time())
 
     def entry(name: str, aliases: list[str]) -> dict[str, Any]:

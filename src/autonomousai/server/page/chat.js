@@ -190,10 +190,9 @@ export class Chat {
   /** What was on its way when the page was left. One that has not begun is asked for again, if this tab asked for it. */
   #goOn(conversation, answer) {
     if (answer.stream || answer.tab === this.#tab) this.#run(conversation, answer);
-    else if (Date.now() - answer.at > TOO_LATE) {
-      Object.assign(answer, { state: "failed", error: { code: "not_begun" } });
-      this.#save(conversation);
-    }
+    else if (Date.now() - answer.at > TOO_LATE) Object.assign(answer, { state: "failed", error: { code: "not_begun" } });
+    else return; // the tab that asked for it tells
+    this.#save(conversation);
   }
 
   #hearRun(run) {

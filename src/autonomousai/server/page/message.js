@@ -64,6 +64,7 @@ export class AnswerView {
   #thinking = el("details.thoughts", { hidden: true }, el("summary", {}, "Its thoughts"), this.#thoughts);
   #state = el("div.state");
   #foot = el("div.foot");
+  #drawn = null;
 
   constructor(message, act) {
     this.message = message;
@@ -76,10 +77,10 @@ export class AnswerView {
     const { message } = this;
     this.#thinking.hidden = !message.reasoning;
     this.#thoughts.textContent = message.reasoning;
-    settle(this.#body, render(message.text));
+    if (this.#drawn !== message.text) settle(this.#body, render((this.#drawn = message.text)));
     const running = isRunning(message);
     this.element.setAttribute("aria-busy", running);
-    this.#state.replaceChildren(...(running ? [progress(message, lost)] : this.#end()));
+    this.#state.replaceChildren(...(running ? progress(message, lost) : this.#end()));
     this.#foot.replaceChildren(...(running ? [] : this.#actions(versions)));
   }
 
@@ -102,9 +103,8 @@ export class AnswerView {
 }
 
 function progress(message, lost) {
-  const dots = el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"));
-  if (lost) return el("p.lost", {}, "The connection is lost. Trying to go on …");
-  return message.state === "waiting" ? dots : el("span.caret", { "aria-hidden": "true" });
+  if (lost) return [el("p.lost", {}, "The connection is lost. Trying to go on …")];
+  return message.text ? [] : [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"))];
 }
 
 const WAYS = {

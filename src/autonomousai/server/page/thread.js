@@ -41,11 +41,12 @@ export class Thread {
 
   show(conversation) {
     const messages = path(conversation);
-    const stays = conversation === this.conversation && !messages.some((message) => message.role === "assistant" && isRunning(message));
+    const same = conversation === this.conversation;
+    const stays = same && !messages.some((message) => message.role === "assistant" && isRunning(message));
     this.conversation = conversation;
     clearTimeout(this.#drawing);
     this.#drawing = null;
-    this.#answers.clear();
+    if (!same) this.#answers.clear(); // else what was drawn is not drawn again
     this.#root.replaceChildren(...messages.map((message) => this.#view(message)));
     if (stays) this.#look();
     else this.toEnd();
@@ -56,7 +57,7 @@ export class Thread {
     let element;
     if (isQuestion(message)) element = questionView(message, others, this.act);
     else {
-      const view = new AnswerView(message, this.act);
+      const view = this.#answers.get(message.id) ?? new AnswerView(message, this.act);
       this.#answers.set(message.id, view);
       view.show(others);
       element = view.element;

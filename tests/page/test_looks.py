@@ -1,0 +1,214 @@
+"""How it looks and feels: light and dark, wide and narrow, with the keyboard alone, and to those who listen."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.async_api import expect
+
+from autonomousai.errors import StreamError
+from autonomousai.testing import Pause, ScriptedProvider, answer
+from docs.make_screenshots import QUESTIONS, take
+from tests.support.browser import Reader
+from tests.support.sockets import Listening
+
+from .conftest import Serve, Sit
+from .test_safety import MARKDOWN
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+async def complaints(reader: Reader) -> list[str]:
+    """What axe-core finds wrong with the page as it stands, by all of its rules."""
+    await reader.page.evaluate(AXE)
+    found: dict[str, Any] = await reader.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{each['id']}: {node['html'][:150]} {node['failureSummary']}" for each in found["violations"] for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_wrong(scheme: str, serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """At the beginning, with answers and errors, while one edits, and in each dialog."""
+    provider.play(answer(MARKDOWN), answer("another"), ["Half", StreamError("it broke")])
+    reader = await sit(await serve(), color_scheme=scheme, reduced_motion="reduce")
+    assert [] == await complaints(reader)
+
+    await reader.ask("Show me")
+    await reader.whole()
+    await reader.answer.locator(".facts summary").click()
+    await reader.button("Another answer").click()
+    await reader.whole()
+    await reader.button("The version before").click()
+    await reader.ask("And then?")
+    await expect(reader.answer.locator(".trouble")).to_be_visible()
+    assert [] == await complaints(reader)
+
+    await reader.input.press("ArrowUp")
+    assert [] == await complaints(reader)
+    await reader.page.keyboard.press("Escape")
+    for button in ("Settings of this conversation", "Use it from code", "Delete “Show me”"):
+        if "Delete" in button:
+            await reader.conversation("Show me").hover()
+        await reader.button(button).click()
+        assert [] == await complaints(reader)
+        await reader.page.keyboard.press("Escape")
+
+
+async def test_axe_finds_nothing_wrong_on_a_phone(serve: Serve, sit: Sit) -> None:
+    """With the list open, too."""
+    reader = await sit(await serve(), reduced_motion="reduce", **PHONE)
+    await reader.ask("Hello")
+    await reader.whole()
+    assert [] == await complaints(reader)
+
+    await reader.button("List of conversations").click()
+
+    assert [] == await complaints(reader)
+
+
+async def test_on_a_phone_everything_is_within_reach(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Nothing sticks out to the side; the list comes and goes, by buttons, by Esc, and by choosing."""
+    provider.play(answer(MARKDOWN + "\n`" + "x" * 300 + "`\n\n```\n" + "y" * 300 + "\n```"))
+    reader = await sit(await serve(), **PHONE)
+    sidebar = reader.page.get_by_role("navigation")
+    await reader.ask("Show me")
+    await reader.whole()
+    for selector in ("html", "main", "#scroller"):
+        assert await reader.page.locator(selector).evaluate("(box) => box.scrollWidth <= box.clientWidth"), selector
+
+    await expect(sidebar).to_be_hidden()
+    await reader.button("List of conversations").tap()
+    await expect(sidebar).to_be_visible()
+    await expect(reader.button("Close the list of conversations")).to_be_focused()
+    await reader.page.keyboard.press("Escape")
+    await expect(sidebar).to_be_hidden()
+    await reader.button("List of conversations").tap()
+    await reader.button("New conversation").tap()
+
+    await expect(sidebar).to_be_hidden()
+    await expect(reader.page.locator(".answer")).to_have_count(0)
+    await expect(reader.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
+
+async def test_light_and_dark_as_the_system_or_as_one_likes(serve: Serve, sit: Sit) -> None:
+    """It follows the system until the switch says otherwise, which outlives a reload; switching back follows it again."""
+    reader = await sit(await serve(), color_scheme="dark")
+    body = reader.page.locator("body")
+    dark, light = "rgb(26, 26, 25)", "rgb(254, 253, 251)"
+    await expect(body).to_have_css("background-color", dark)
+
+    await reader.button("Light colours").click()
+    await expect(body).to_have_css("background-color", light)
+    await reader.page.reload()
+    await expect(body).to_have_css("background-color", light)
+    await reader.button("Dark colours").click()
+    await expect(body).to_have_css("background-color", dark)
+    await reader.page.emulate_media(color_scheme="light")
+
+    await expect(body).to_have_css("background-color", light)
+
+
+async def test_a_conversation_with_the_keyboard_alone(serve: Serve, sit: Sit) -> None:
+    """The field has the focus; Shift-Enter begins a line, Enter sends; Tab leads on, and where one is can be seen."""
+    reader = await sit(await serve())
+    await expect(reader.input).to_be_focused()
+
+    await reader.page.keyboard.type("one")
+    await reader.page.keyboard.press("Shift+Enter")
+    await reader.page.keyboard.type("two")
+    await reader.page.keyboard.press("Enter")
+    await reader.whole()
+    await expect(reader.page.locator(".bubble")).to_have_text("one\ntwo")
+    await expect(reader.input).to_be_focused()
+    await reader.page.keyboard.press("Shift+Tab")
+
+    focused = reader.page.locator(":focus")
+    await expect(focused).to_have_js_property("tagName", "SUMMARY")
+    await expect(focused).to_have_css("outline-style", "solid")
+
+
+async def test_enter_takes_a_word_of_an_input_method_and_sends_nothing(serve: Serve, sit: Sit) -> None:
+    """Who writes Japanese presses Enter in the middle of a sentence."""
+    reader = await sit(await serve())
+    await reader.input.fill("にほんご")
+
+    await reader.input.evaluate("(e) => e.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true }))")
+
+    await expect(reader.input).to_have_value("にほんご")
+    await expect(reader.page.locator(".answer")).to_have_count(0)
+
+
+LISTEN = """
+() => {
+  const announcer = document.querySelector("#announcer");
+  globalThis.heard = [];
+  new MutationObserver(() => heard.push(announcer.textContent)).observe(announcer, { childList: true });
+}
+"""
+
+
+async def test_who_listens_hears_an_answer_once(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """That it is on its way, and then the whole of it; not each word."""
+    pause = Pause()
+    provider.play(["Hello", pause, *answer(" **world**")])
+    reader = await sit(await serve())
+    await reader.page.evaluate(LISTEN)
+
+    await reader.ask("Hello")
+    await expect(reader.text).to_have_text("Hello")
+    pause.release()
+    await reader.whole()
+    await expect(reader.page.locator("#announcer")).to_have_text("The answer: Hello world")
+
+    assert ["The answer is on its way.", "The answer: Hello world"] == await reader.page.evaluate("heard")
+    assert 1 == await reader.page.locator("[aria-live]").count()
+
+
+async def test_the_reader_may_scroll_away_from_an_answer_that_comes(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Then it does not pull them back, and a button leads to the end."""
+    pause = Pause()
+    text = "\n\n".join(f"Paragraph {number}" for number in range(60))
+    provider.play([text, pause, *answer("\n\nThe end.")])
+    reader = await sit(await serve())
+    scroller = reader.page.locator("#scroller")
+    await reader.ask("Hello")
+    await expect(reader.text).to_contain_text("Paragraph 59")
+    await expect(reader.page.get_by_text("Paragraph 59")).to_be_in_viewport()
+
+    await scroller.evaluate("(scroller) => scroller.scrollTo(0, 100)")
+    await expect(reader.button("Latest")).to_be_visible()
+    pause.release()
+    await reader.whole()
+
+    assert 100 == await scroller.evaluate("(scroller) => scroller.scrollTop")
+    await reader.button("Latest").click()
+    await expect(reader.page.get_by_text("The end.")).to_be_in_viewport()
+    await expect(reader.button("Latest")).to_be_hidden()
+
+
+async def test_the_base_url_can_be_copied(serve: Serve, sit: Sit) -> None:
+    """What one needs to use the server from code."""
+    server = await serve()
+    reader = await sit(server)
+
+    await reader.button("Use it from code").click()
+
+    await expect(reader.page.locator("#base-url")).to_have_text(f"{server.url}/v1")
+    await expect(reader.page.locator("#curl")).to_have_text(re.compile(f"^curl {re.escape(server.url)}/v1/chat/completions"))
+
+
+async def test_the_pictures_for_the_documentation_can_be_taken(engine: Listening, browser: Any, tmp_path: Path) -> None:
+    """On the real engine, each small enough to be read on the way."""
+    await take(browser, engine.url, tmp_path, QUESTIONS[:1], tokens=12)
+
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert {"page-light.png", "page-dark.png", "page-phone.png"} == set(sizes)
+    assert all(10_000 < size < 200_000 for size in sizes.values()), sizes

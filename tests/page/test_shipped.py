@@ -1,0 +1,71 @@
+"""The page's files as they are shipped: complete, from nowhere else, with their licences, and readable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.wheel import WheelBuilder
+
+from autonomousai.server.page import page_files
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "src/autonomousai/server/page"
+OURS = sorted(path for path in PAGE.iterdir() if path.suffix in {".html", ".css", ".js"})
+VENDOR = PAGE / "vendor"
+PACKAGES: list[dict[str, Any]] = json.loads((VENDOR / "packages.json").read_text(encoding="utf-8"))
+VENDORED = {target: file["sha256"] for package in PACKAGES for target, file in package["files"].items()}
+
+
+def test_our_files_ask_for_what_is_there() -> None:
+    """Each import and each link of ours leads to a file of the package, and none of them leaves it."""
+    for path in OURS:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".html":
+            found = re.findall(r'(?:src|href)="page/([^"]+)"', text)
+        else:
+            found = re.findall(r'(?:from |import |url\()"(?:\./)?([^"]+)"', text)
+        for name in found:
+            assert name in page_files(), f"{path.name}: {name}"
+        assert [] == re.findall(r"https?://(?!www\.w3\.org/2000/svg)[\w.]+", text), path.name
+
+
+def test_our_files_are_read_in_one_sitting() -> None:
+    """Under 400 lines each, and their first lines tell their rule."""
+    for path in OURS:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) < 400, path.name
+        assert lines[0].startswith(("// ", "/* ", "<!doctype html>")), path.name
+
+
+def test_the_page_has_nothing_inline() -> None:
+    """No script, style or handler stands in it."""
+    text = (PAGE / "index.html").read_text(encoding="utf-8")
+
+    assert [] == re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)
+
+
+def test_what_comes_from_elsewhere_is_what_was_recorded() -> None:
+    """Each vendored file has its recorded checksum, and there is no other; each package has a version and its licence."""
+    found = {path.relative_to(VENDOR).as_posix(): path for path in VENDOR.rglob("*") if path.is_file()}
+    found.pop("packages.json")
+
+    assert VENDORED == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
+    for package in PACKAGES:
+        assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
+        assert package["integrity"].startswith("sha512-")
+        assert [name for name in package["files"] if "LICENSE" in name], package["name"]
+
+
+def test_the_wheel_holds_the_page(tmp_path: Path) -> None:
+    """Every file of it, byte for byte, with the licences."""
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+
+    with zipfile.ZipFile(wheel) as archive:
+        for name, file in page_files().items():
+            assert file.body == archive.read(f"autonomousai/server/page/{name}")
+        assert "autonomousai/server/page/vendor/dompurify/LICENSE.txt" in archive.namelist()
