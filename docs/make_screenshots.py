@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.async_api import Browser
@@ -22,31 +21,31 @@ IMAGES = Path(__file__).parent / "images"
 
 QUESTIONS = (
     "Name the capital of France.",
-    "Write a Python function that tells whether a word is a palindrome, with an example.",
+    "Give me three tips for sleeping well.",
+    "Show me one short example of reading a file line by line in Python.",
 )
 
-PICTURES: dict[str, dict[str, object]] = {
-    "page-light.png": {"viewport": {"width": 1180, "height": 760}, "color_scheme": "light"},
-    "page-dark.png": {"viewport": {"width": 1180, "height": 760}, "color_scheme": "dark"},
-    "page-phone.png": {
-        "viewport": {"width": 390, "height": 780},
-        "color_scheme": "light",
-        "is_mobile": True,
-        "has_touch": True,
-    },
-}
+WIDE, NARROW = {"width": 1180, "height": 680}, {"width": 390, "height": 680}
 
 
-async def take(browser: Browser, url: str, folder: Path, questions: Sequence[str] = QUESTIONS, *, tokens: int = 400) -> None:
-    """The same questions, asked greedily by three readers. The pictures show the end of the conversation."""
-    for name, options in PICTURES.items():
-        async with Reader(browser, url, tokens=tokens, **options) as reader:
-            await reader.open()
-            for number, question in enumerate(questions, 1):
-                await reader.ask(question)
-                await reader.page.locator(".answer[aria-busy=false]").nth(number - 1).wait_for()
-            await reader.page.mouse.move(0, 0)
-            await reader.page.screenshot(path=folder / name)
+async def take(browser: Browser, url: str, folder: Path, *, tokens: int = 400) -> None:
+    """Three conversations of one greedy reader, each of one question; the last two are shown."""
+    async with Reader(browser, url, tokens=tokens) as reader:
+        await reader.open()
+        for question in QUESTIONS:
+            await reader.button("New conversation").click()
+            await reader.ask(question)
+            await reader.whole()
+        page = reader.page
+        await page.set_viewport_size(WIDE)
+        await page.screenshot(path=folder / "page-light.png")
+        await page.set_viewport_size(NARROW)
+        await page.screenshot(path=folder / "page-phone.png")
+        await page.set_viewport_size(WIDE)
+        await page.emulate_media(color_scheme="dark")
+        await reader.conversation(QUESTIONS[1]).click()
+        await page.mouse.move(0, 0)
+        await page.screenshot(path=folder / "page-dark.png")
 
 
 async def main() -> None:

@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from autonomousai.errors import StreamError
 from autonomousai.testing import Pause, ScriptedProvider, answer
-from docs.make_screenshots import QUESTIONS, take
+from docs.make_screenshots import take
 from tests.support.browser import Reader
 from tests.support.sockets import Listening
 
@@ -207,7 +207,7 @@ async def test_the_base_url_can_be_copied(serve: Serve, sit: Sit) -> None:
 
 async def test_the_pictures_for_the_documentation_can_be_taken(engine: Listening, browser: Any, tmp_path: Path) -> None:
     """On the real engine, each small enough to be read on the way."""
-    await take(browser, engine.url, tmp_path, QUESTIONS[:1], tokens=12)
+    await take(browser, engine.url, tmp_path, tokens=12)
 
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert {"page-light.png", "page-dark.png", "page-phone.png"} == set(sizes)

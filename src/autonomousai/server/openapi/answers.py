@@ -159,13 +159,14 @@ class Error(msgspec.Struct):
 
 
 class Model(msgspec.Struct):
-    """A model that can be asked, with its other names."""
+    """A model that can be asked, with its other names, and whether it sees images."""
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     aliases: list[str]
+    vision: bool
 
 
 class ModelList(msgspec.Struct):
