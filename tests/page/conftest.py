@@ -1,6 +1,6 @@
 """One browser for all tests of the page, one server on the real engine, and servers around scripted providers as needed.
 
-Everything runs on the session's event loop: the browser's connection belongs to it.
+Everything runs on one event loop, the package's: the browser's connection belongs to it. It ends with the last of them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Sit = Callable[..., Awaitable[Reader]]
 Serve = Callable[..., Awaitable[Listening]]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium."""
     async with chromium() as browser:
         yield browser
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def engine() -> AsyncIterator[Listening]:
     """The server as it is without a config: the embedded engine behind the five models."""
     async with listening(create_app()) as running:
@@ -39,7 +39,7 @@ async def engine() -> AsyncIterator[Listening]:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="package")
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack

@@ -16,7 +16,7 @@ from tests.support.sockets import Answer, ask, listening, request
 
 from .conftest import Serve
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 def policy(answer: Answer) -> dict[str, str]:

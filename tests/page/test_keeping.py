@@ -13,7 +13,7 @@ from tests.support.browser import Reader
 
 from .conftest import Serve, Sit
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 async def export(reader: Reader, button: str, to: Path) -> Any:

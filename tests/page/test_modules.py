@@ -11,7 +11,7 @@ from tests.wire.whatwg import read
 
 from .conftest import Serve, Sit
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 READ = """
 async (streams) => {

@@ -12,7 +12,7 @@ from autonomousai.testing import Pause, ScriptedProvider, answer
 
 from .conftest import Serve, Sit
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 #: Each would set `globalThis.pwned` if anything of it ran, or load something from elsewhere if it could.
 ATTACKS = [

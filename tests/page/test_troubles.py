@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from autonomousai.errors import StatusError, StreamError
+from autonomousai.config import RetryConfig
+from autonomousai.errors import IncompleteStreamError, StatusError, StreamError
 from autonomousai.events import FinishReason, Reasoning, Usage
+from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.sockets import Listening
 
 from .conftest import Serve, Sit
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 BUSY = StatusError("all slots are taken", status=503, type="server_error", retry_after=7)
 
@@ -86,6 +88,23 @@ async def test_a_page_that_finds_no_models_offers_to_look_again(serve: Serve, si
 
     await expect(reader.page.locator("#model")).to_have_value("llama")
     await expect(reader.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_an_answer_outlives_any_number_of_reloads(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Each time the page goes on after what it has kept; the model is asked once."""
+    pauses = [Pause(), Pause()]
+    provider.play(["One", pauses[0], " two", pauses[1], *answer(" three")])
+    reader = await sit(await serve())
+    await reader.ask("Count")
+
+    for pause, text in zip(pauses, ("One", "One two"), strict=True):
+        await reader.has_kept(text)
+        await reader.page.reload()
+        pause.release()
+
+    assert "One two three" == await reader.whole()
+    kept = await reader.has_kept("One two three")
+    assert (2, "done", 1) == (kept["resumed"], kept["state"], len(provider.calls))
 
 
 async def test_a_stream_that_was_let_go_is_told(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
@@ -205,6 +224,22 @@ async def test_what_answered_can_be_looked_up(serve: Serve, sit: Sit, provider: 
     await expect(reader.page.get_by_text("Let me see.")).to_be_visible()
     await reader.answer.locator(".facts summary").click()
     await expect(reader.answer.get_by_text("1,234 after 7 of the conversation")).to_be_visible()
+
+
+async def test_a_rescue_is_shown_with_its_attempts(serve: Serve, sit: Sit) -> None:
+    """Who broke and who went on, and after how many characters."""
+    broken = ScriptedProvider(["The sky", IncompleteStreamError()])
+    upstreams = [Upstream("first", broken), Upstream("second", ScriptedProvider(answer("The sky", " is blue.")))]
+    gateway = Gateway(upstreams, {"llama": ["first", "second"]}, retry=RetryConfig(attempts=1, backoff=0))
+    reader = await sit(await serve(gateway))
+    await reader.ask("Hello")
+    assert "The sky is blue." == await reader.whole()
+
+    facts = reader.answer.locator(".facts")
+    await expect(facts.locator("summary")).to_have_text("second · 1 rescue")
+    await facts.locator("summary").click()
+
+    await expect(facts).to_contain_text("after 7 characters, from first to second")
 
 
 # ---- images

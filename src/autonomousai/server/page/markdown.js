@@ -2,11 +2,9 @@
 // of which would do: the renderer passes no HTML through, DOMPurify lets nothing pass but the tags of a text, and the policy of
 // the page (server/page/__init__.py) lets no script run. Images are not loaded: their address alone could carry away what was said.
 
-import createPurify from "./vendor/dompurify/purify.mjs";
+import purify from "./vendor/dompurify/purify.mjs";
 import hljs from "./vendor/highlight/highlight.js";
 import MarkdownIt from "./vendor/markdown-it/markdown-it.mjs";
-
-const purify = createPurify(window);
 
 const ALLOWED = {
   ALLOWED_TAGS: [
