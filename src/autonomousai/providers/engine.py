@@ -8,7 +8,6 @@ its owner, however that ends; on Linux it is told even while it loads.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -22,6 +21,7 @@ import msgspec
 
 from .engine_words import Ready, Settings
 from .gguf import control_tokens
+from .lifeline import die_with_parent
 
 #: Tokens that are worked on at once. More, and a long prompt stalls every other stream for seconds, and cannot be cancelled.
 _BATCH = 64
@@ -34,12 +34,10 @@ _LOOK_PAUSE = 0.01
 #: llama.cpp's log: errors alone.
 _VERBOSITY = 1
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> NoReturn:
     """Serve until stdin ends or SIGTERM comes."""
-    _die_with_parent()
+    die_with_parent(signal.SIGTERM)  # even while the weights load
     say = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever prints must not be taken for our word
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
@@ -107,12 +105,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"llama.cpp is not installed here ({error}); run: pip install 'autonomousai[local]'"
     return f"{type(error).__name__}: {error}"
-
-
-def _die_with_parent() -> None:
-    """Linux alone can tell us at once, even while the weights load; elsewhere the end of stdin tells, right after that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop_signal() -> int:

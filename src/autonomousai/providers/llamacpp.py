@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..config import ENGINE_FIRST_TOKEN, Clocks
-from ..errors import ConfigError, HTTPError, ProviderError, StatusError
+from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, FinishReason, Messages, Started
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
@@ -30,12 +30,9 @@ from .http import bring_transport
 from .openai import OpenAICompatible
 from .options import read_timeout
 from .reading import joined
-from .supervisor import State, Supervisor
+from .supervision import Deputy, State, Supervision
+from .supervisor import Supervisor
 from .weights import resolve
-
-#: Seconds that an engine is waited for which still works for somebody who left, and between two looks.
-_LETTING_GO = 10.0
-_LOOK_AGAIN = 0.05
 
 
 class _Question(NamedTuple):
@@ -50,17 +47,9 @@ class _Question(NamedTuple):
 class _Engine(NamedTuple):
     """One event loop's engine, its client, and the generator whose closing ends both."""
 
-    supervisor: Supervisor
+    supervisor: Supervision
     client: OpenAICompatible
     lifetime: AsyncGenerator[None]
-
-    async def metrics(self) -> dict[str, float]:
-        """The engine's own counters; none while it is down."""
-        if self.supervisor.state != "ready":
-            return {}
-        text = (await self.client.fetch("/metrics")).decode()
-        samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
 
 
 class _Slot:
@@ -71,28 +60,11 @@ class _Slot:
         self._engine = engine
 
     def give_back(self) -> None:
-        """At once, where the engine has done its work. Who left is worked for until the engine notices: it may take a second,
-        and others who were asked for meanwhile would heap up inside, where nobody who leaves can leave the queue."""
+        """At once, where the engine has done its work."""
         if self.asked:
-            self._engine.supervisor.run(self._let_go())
+            self._engine.supervisor.let_go()
         else:
             self._engine.supervisor.slots.give_back()
-
-    async def _let_go(self) -> None:
-        supervisor = self._engine.supervisor
-        try:
-            async with asyncio.timeout(_LETTING_GO):
-                while await self._busy() > supervisor.asking:  # noqa: ASYNC110  it tells nobody
-                    await asyncio.sleep(_LOOK_AGAIN)
-        except (TimeoutError, ProviderError):
-            pass  # it is gone, or so busy that nobody could say more
-        finally:
-            supervisor.slots.give_back()
-
-    async def _busy(self) -> float:
-        """How many the engine works for, by its own count."""
-        counters = await self._engine.metrics()
-        return counters.get("requests_processing", 0) + counters.get("requests_deferred", 0)
 
 
 class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
@@ -108,6 +80,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     given have llama.cpp's own defaults (``temperature`` 0.8, ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
 
     Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
+    ``lazy``: `start` does not start it, the first request does. ``deputy``: the engine is another process's, and this stands
+    for it.
     """
 
     label = "llama.cpp"
@@ -128,6 +102,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN),  # noqa: B008  frozen
         queue: float = 600,
         name: str = "embedded",
+        lazy: bool = False,
+        deputy: Deputy | None = None,
     ) -> None:
         self.weights = weights
         self.name = name
@@ -135,6 +111,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self._context = context
         self._max_tokens = max_tokens
         self._queue = queue
+        self._lazy = lazy
+        self._deputy = deputy
         self._settings = Settings(
             weights="",
             name=weights if weights in WEIGHTS else Path(weights).stem,
@@ -230,8 +208,16 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """Start the child, if it is not running, and wait until it answers. Raises `ConfigError` that says why it does not.
 
         What the first request needs is imported meanwhile, beside the child, which takes longer."""
+        if self._lazy:
+            return
         engine = await self._engine()
         await asyncio.gather(engine.supervisor.ready(), asyncio.to_thread(bring_transport))
+
+    async def supervise(self) -> Supervisor:
+        """This event loop's engine, for somebody who shares it out to other processes; its child may still be starting."""
+        supervisor = (await self._engine()).supervisor
+        assert isinstance(supervisor, Supervisor)
+        return supervisor
 
     async def aclose(self) -> None:
         """Stop this event loop's child, and wait until it is gone. The next request would start another."""
@@ -248,12 +234,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             return {}
         supervisor = engine.supervisor
         ours: dict[str, float] = {
-            "crashes_total": supervisor.crashes,
-            "restarts_total": supervisor.restarts,
+            "crashes_total": supervisor.condition.crashes,
+            "restarts_total": supervisor.condition.restarts,
             "slots": supervisor.settings.slots,
             "queue_length": supervisor.slots.waiting,
         }
-        return ours | await engine.metrics()
+        return ours | await _counters(supervisor, engine.client)
 
     def _current(self) -> _Engine | None:
         """This loop's engine; outside of any loop, the one that was started last."""
@@ -274,23 +260,42 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         return engine
 
     def _make(self) -> _Engine:
-        path = resolve(self.weights)
-        if not path.is_file():
-            raise ConfigError(f"the weights {self.weights} are not on this machine; run: autonomousai pull {self.weights}")
-        key = secrets.token_urlsafe(32)
-        settings = msgspec.structs.replace(self._settings, weights=str(path.absolute()), api_key=key)
-        supervisor = Supervisor(settings, self._log)
+        supervisor = self._deputy or self._supervisor()
         client = OpenAICompatible(
             "http://engine",
-            api_key=key,
-            model=settings.name,
+            api_key=supervisor.settings.api_key,
+            model=supervisor.settings.name,
             timeout=self._clocks,
             headers={"Connection": "close"},  # the engine closes some that it has announced to keep
             prefill="yes",
             retries=0,  # a child that is gone does not come back at once: the next one is waited for
             uds=supervisor.settings.socket,
         )
+        if isinstance(supervisor, Supervisor):
+            supervisor.busy = partial(_busy, supervisor, client)
         return _Engine(supervisor, client, supervisor.lifetime())
+
+    def _supervisor(self) -> Supervisor:
+        path = resolve(self.weights)
+        if not path.is_file():
+            raise ConfigError(f"the weights {self.weights} are not on this machine; run: autonomousai pull {self.weights}")
+        settings = msgspec.structs.replace(self._settings, weights=str(path.absolute()), api_key=secrets.token_urlsafe(32))
+        return Supervisor(settings, self._log, lazy=self._lazy)
+
+
+async def _counters(supervisor: Supervision, client: OpenAICompatible) -> dict[str, float]:
+    """The engine's own counters; none while it is down."""
+    if supervisor.state != "ready":
+        return {}
+    text = (await client.fetch("/metrics")).decode()
+    samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
+async def _busy(supervisor: Supervision, client: OpenAICompatible) -> float:
+    """How many the engine works for, by its own count."""
+    counters = await _counters(supervisor, client)
+    return counters.get("requests_processing", 0) + counters.get("requests_deferred", 0)
 
 
 async def _ask(
@@ -299,7 +304,7 @@ async def _ask(
     """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
     there is something to say, since nothing is lost until then."""
     started: Batch = []
-    defused, restorer = control_tokens(tuple(engine.supervisor.control)).defuse(messages)
+    defused, restorer = control_tokens(engine.supervisor.condition.control).defuse(messages)
     left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
     batches = engine.client.create_async_generator("", defused, stream=True, timeout=left, **fields).batches()
     slot.asked = True
@@ -345,7 +350,7 @@ async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) 
         yield slot
 
 
-async def _ready(supervisor: Supervisor, deadline: float, clocks: Clocks) -> None:
+async def _ready(supervisor: Supervision, deadline: float, clocks: Clocks) -> None:
     try:
         async with asyncio.timeout_at(deadline):
             await supervisor.ready()

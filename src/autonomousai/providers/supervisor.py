@@ -1,67 +1,62 @@
-"""Keeps one event loop's engine alive: starts its child, notices its end, starts it again, and says so when it gives up.
+"""Keeps one engine alive: starts its child, notices its end, starts it again, and says so when it gives up.
 
-Knows no HTTP and no request; what it offers is a socket that answers (`Supervisor.ready`), and slots (`Supervisor.slots`).
+Knows no HTTP and no request; what it offers is a `Supervision`: a socket that answers, and slots.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from functools import partial
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 import msgspec
 
-from ..errors import ConfigError, ConnectError, ProviderError
+from ..errors import ConfigError, ProviderError
 from ..seats import Seats
 from .child import Child, Log
 from .engine_words import Settings
-
-#: The code of the error for who cannot wait for a slot. The engine is well: it is no reason to ask it again, or to let it rest.
-BUSY: Final = "engine_busy"
-
-State = Literal["stopped", "starting", "ready", "failed"]
+from .supervision import BUSY, Condition, Supervision
 
 #: Seconds before a crashed child is started again; after as many crashes with no completed answer between them, and one more,
 #: it is left alone.
 _BACKOFF: Final = (0.0, 0.5, 1.0, 2.0)
 
-#: Seconds after a child's connections broke within which its death is noticed.
-_NOTICED: Final = 1.0
+#: Seconds that an engine is waited for which still works for somebody who left, and between two looks.
+_LETTING_GO: Final = 10.0
+_LOOK_AGAIN: Final = 0.05
 
 #: A Unix socket's path must fit into about 100 bytes; a deep TMPDIR leaves no room for it.
 _SOCKET_PATH: Final = 100
 
 
-class Supervisor:
-    """One engine. ``lifetime`` is an async generator that holds it: the loop's own end closes it, and so does dropping it."""
+class Supervisor(Supervision):
+    """The owner of one engine. ``lazy``: its child is started when it is `wanted`, not before.
 
-    def __init__(self, settings: Settings, log: Log) -> None:
-        self.state: State = "stopped"
-        self.control: list[str] = []
-        self.pid: int | None = None
-        #: Ends of a child that nobody asked for, and children that were started after one.
-        self.crashes = self.restarts = 0
-        self._log = log
+    ``watchers`` are called at each new condition.
+    """
+
+    def __init__(self, settings: Settings, log: Log, *, lazy: bool = False) -> None:
         self._directory = _private_directory()
-        self.settings = msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock"))
-        self.slots = Seats(settings.slots, code=BUSY)
-        #: Answers that are being asked for now.
-        self.asking = 0
+        super().__init__(
+            msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock")), Seats(settings.slots, code=BUSY)
+        )
+        self.watchers: list[Callable[[], None]] = []
+        self._log = log
+        #: Says how many the engine works for, by its own count. Whoever makes its client sets it.
+        self.busy: Callable[[], Awaitable[float]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Set when the present child has died; the next one has another.
-        self.death = asyncio.Event()
-        self._settled = asyncio.Event()
         self._crashes = 0
-        self._failure: Callable[[], ProviderError] = ProviderError
+        self._died = self._restarted = 0
+        self._wanted = asyncio.Event()
+        if not lazy:
+            self._wanted.set()
 
     async def lifetime(self) -> AsyncGenerator[None]:
         """Runs from the first step until it is closed; then the child is gone, and its directory with it."""
-        self._enter("starting")
+        self._enter(Condition("starting"))
         keeping = asyncio.create_task(self._keep(), name="autonomousai-engine")
         try:
             yield
@@ -72,59 +67,59 @@ class Supervisor:
                 await asyncio.wait([keeping, *self._tasks])
             finally:
                 keeping.cancel()  # who cannot wait makes it quick
-                self._enter("stopped")
+                self._enter(Condition("stopped"))
                 shutil.rmtree(self._directory, ignore_errors=True)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work* beside, at the longest until our own end."""
-        task = asyncio.get_running_loop().create_task(work)
+    def want(self) -> None:
+        """Start the child, if none was started yet."""
+        self._wanted.set()
+
+    def let_go(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._let_go())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def ready(self) -> None:
-        """Wait until the engine answers. Raises `ConfigError` or `ConnectError` that says why it does not and will not."""
-        while self.state == "starting":
-            await self._settled.wait()
-        if self.state == "failed":
-            raise self._failure()
-        if self.state == "stopped":
-            raise ConnectError("the embedded engine was stopped; ask again")
+    async def _let_go(self) -> None:
+        try:
+            async with asyncio.timeout(_LETTING_GO):
+                while self.busy is not None and await self.busy() > self.asking:  # noqa: ASYNC110  it tells nobody
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except (TimeoutError, ProviderError):
+            pass  # it is gone, or so busy that nobody could say more
+        finally:
+            self.slots.give_back()
 
-    async def has_died(self, death: asyncio.Event) -> bool:
-        """Whether the child is dead whose `death` that was. Its connections break a moment before that is noticed."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_NOTICED):
-                await death.wait()
-        return death.is_set()
+    async def ready(self) -> None:
+        self.want()
+        await super().ready()
 
     def completed(self) -> None:
-        """An answer came whole: whatever crashes later is not the same trouble."""
         self._crashes = 0
 
-    def _enter(self, state: State) -> None:
-        self.state = state
-        if state == "starting":
-            self._settled.clear()
-        else:
-            self._settled.set()
+    def _enter(self, condition: Condition) -> None:
+        super()._enter(msgspec.structs.replace(condition, crashes=self._died, restarts=self._restarted))
+        for watcher in self.watchers:
+            watcher()
 
     async def _keep(self) -> None:
         """Run one child after the other, until none can be started or they crash too often."""
         try:
+            await self._wanted.wait()
             while True:
                 end = await self._run()
                 self._crashes += 1
-                self.crashes += 1
+                self._died += 1
                 if self._crashes > len(_BACKOFF):
                     self._give_up(end)
                     return
+                self._enter(Condition("starting"))  # and the crash is counted
                 await asyncio.sleep(_BACKOFF[self._crashes - 1])
-                self.restarts += 1
+                self._restarted += 1
         except ConfigError as error:
-            self._fail(partial(ConfigError, str(error)))
+            self._enter(Condition("failed", failure=str(error), setup=True))
         finally:
             if self.state != "failed":
-                self._enter("stopped")
+                self._enter(Condition("stopped"))
 
     async def _run(self) -> str:
         """One child, from its start to its end, which is told. The first of all must start, or it is an error."""
@@ -134,14 +129,11 @@ class Supervisor:
             if not self._crashes:
                 raise
             return f"could not be started: {error}"
-        self.control, self.pid, self.death = child.control, child.pid, asyncio.Event()
-        self._enter("ready")
+        self._enter(Condition("ready", child.pid, tuple(child.control)))
         try:
             return await child.wait()
         finally:
-            self.pid = None
-            self._enter("starting")
-            self.death.set()
+            self._enter(Condition("starting"))
             await child.stop()
 
     def _give_up(self, end: str) -> None:
@@ -149,11 +141,7 @@ class Supervisor:
             f"the embedded engine crashed {self._crashes} times with no completed answer between, and is left alone; "
             f"start it again when the cause is gone (its log may tell). The last time it {end}"
         )
-        self._fail(partial(ConnectError, why, retryable=False))
-
-    def _fail(self, failure: Callable[[], ProviderError]) -> None:
-        self._failure = failure
-        self._enter("failed")
+        self._enter(Condition("failed", failure=why))
 
 
 def _private_directory() -> Path:
