@@ -193,7 +193,13 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--log", choices=("text", "json", "off"), help="a line a request, on stderr; default: the config's, else text"
     )
-    serve.add_argument("--workers", type=_workers, metavar="N", default=1, help="processes that serve; default: 1")
+    serve.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        default=1,
+        help="processes that serve; default: 1; more need a server.state other than memory:",
+    )
 
 
 def _add_models(commands: Any) -> None:

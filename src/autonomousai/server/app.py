@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final, Protocol, get_args, runtime_checkable
 
@@ -69,7 +69,10 @@ class _Engine(Protocol):
 
 
 class App:
-    """The server as an ASGI application. Beside that: its start, its drain and its end, for whoever runs it."""
+    """The server as an ASGI application. Beside that: its start, its drain and its end, for whoever runs it.
+
+    ``gather``: brings what the other processes counted that serve together with this one.
+    """
 
     def __init__(
         self,
@@ -78,11 +81,13 @@ class App:
         *,
         log: RequestLog | None = None,
         tracer: Tracer | None = None,
+        gather: Callable[[], Awaitable[list[bytes]]] | None = None,
     ) -> None:
         self.provider = provider
         self.orphans = Orphans()
         self._log = log
         self._tracer = tracer
+        self._gather = gather
         self._guard = Guard(config.server)
         self._places = Places(config.server.max_concurrency, config.server.queue_s, self.orphans)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
@@ -279,8 +284,13 @@ class App:
 
     async def _write_metrics(self, request: Request) -> Response:
         # Where there are many series, the text takes longer than a stream should have to wait.
-        text = await asyncio.to_thread(render, [await self.snapshot()])
+        others = [] if self._gather is None else await self._gather()
+        text = await asyncio.to_thread(render, [await self.snapshot(), *others])
         return Response(text, headers={"content-type": CONTENT_TYPE})
+
+    def counted(self) -> bytes:
+        """All that is counted here."""
+        return self._metrics.snapshot()
 
     async def snapshot(self) -> bytes:
         """All that is counted here, and the counters of the engines that are run from here."""

@@ -7,7 +7,7 @@ told once.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -32,18 +32,34 @@ def render(snapshots: Iterable[bytes]) -> bytes:
     return generate_latest(collector)
 
 
+def remains(snapshots: Iterable[bytes]) -> bytes:
+    """What remains of processes that have ended, as one snapshot: what they counted, and nothing of what was going on."""
+    summed = _sum(msgspec.json.decode(snapshot, type=Snapshot) for snapshot in snapshots)
+    counted = [
+        (name, labels, numbers)
+        for name, samples in summed.items()
+        if FAMILIES[name].kind != "gauge"
+        for labels, numbers in samples.items()
+    ]
+    return msgspec.json.encode(Snapshot(counted))
+
+
+def _sum(snapshots: Iterable[Snapshot]) -> dict[str, _Samples]:
+    families: dict[str, _Samples] = {name: {} for name in FAMILIES}
+    for snapshot in snapshots:
+        for name, labels, numbers in snapshot.samples:
+            summed = families[name].get(labels)
+            families[name][labels] = numbers if summed is None else [a + b for a, b in zip(summed, numbers, strict=True)]
+    return families
+
+
 class _Collector(Collector):
     """What the snapshots say together."""
 
-    def __init__(self, snapshots: Iterable[Snapshot]) -> None:
-        self._samples: dict[str, _Samples] = {name: {} for name in FAMILIES}
+    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
+        self._samples = _sum(snapshots)
         self._engines: dict[str, dict[str, float]] = {}
         for snapshot in snapshots:
-            for name, labels, numbers in snapshot.samples:
-                summed = self._samples[name].get(labels)
-                self._samples[name][labels] = (
-                    numbers if summed is None else [a + b for a, b in zip(summed, numbers, strict=True)]
-                )
             for upstream, counters in snapshot.engines.items():
                 self._engines.setdefault(upstream, counters)
 

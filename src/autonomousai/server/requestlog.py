@@ -195,3 +195,8 @@ class LineWriter:
         self._bytes -= written
         if written < len(piece):
             self._lines.appendleft(bytes(piece[written:]))
+
+
+def open_log(format: LogFormat) -> RequestLog | None:
+    """The log that is configured, if there is to be one."""
+    return None if format == "off" else RequestLog(format)

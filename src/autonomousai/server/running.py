@@ -1,0 +1,159 @@
+"""One application on one socket, from its start to its end: the drain, and what is said to those who are still there.
+
+uvicorn's own server closes the listener first and exits by the signal; here a signal means: take no more work, and keep saying
+so to whoever comes, finish what was begun within ``drain_s``, tell the rest, exit 0. A second signal means: now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ..errors import ConfigError
+from .app import App
+from .http import Connections, listen
+
+#: Seconds for the last words to those who were still being answered when the time to drain was over.
+FAREWELL_S: Final = 2.0
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop  # noqa: PLC0415  it does not exist on every system
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def cannot_listen(where: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"server.port: cannot listen on {where} ({error.strerror or error}); "
+        "stop what listens there, or choose another with --port (0 takes any free one)"
+    )
+
+
+class Ending:
+    """Whether the end was asked for, and whether it is to come now. ``code``: what to exit with."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.forced = asyncio.Event()
+        self.number = 0
+
+    @property
+    def code(self) -> int:
+        return 128 + self.number if self.number else 0
+
+    def ask(self) -> None:
+        self.asked.set()
+
+    def force(self, number: int) -> None:
+        """Now, because of that signal."""
+        self.number = number
+        self.asked.set()
+        self.forced.set()
+
+    def on_signal(self, number: int) -> None:
+        """The first asks, the second forces, the third is the end."""
+        if self.forced.is_set():
+            os._exit(128 + number)
+        if self.asked.is_set():
+            self.force(number)
+        else:
+            self.ask()
+
+    async def first(self, work: asyncio.Future[Any], event: asyncio.Event, seconds: float | None = None) -> bool:
+        """Whether *work* was done before *event* and within *seconds*. It is not cancelled otherwise."""
+        waiting = asyncio.create_task(event.wait())
+        await asyncio.wait({work, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        return work.done()
+
+
+@contextlib.contextmanager
+def signals_to(hear: Callable[[int], None]) -> Iterator[None]:
+    """Let *hear* be told of the signals that ask for the end, within the block."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+class Server:
+    """One application on one socket. ``on_listening`` and ``on_draining`` are called when it has come to that."""
+
+    def __init__(
+        self,
+        app: App,
+        drain_s: float,
+        ending: Ending,
+        *,
+        on_listening: Callable[[], None],
+        on_draining: Callable[[], None],
+    ) -> None:
+        self._app = app
+        self._drain_s = drain_s
+        self._ending = ending
+        self._on_listening = on_listening
+        self._on_draining = on_draining
+        self._connections = Connections()
+
+    async def serve(self, listener: socket.socket, where: str) -> None:
+        """Serve until the end. ``where``: what to call the socket's address."""
+        try:
+            if await self._start():
+                try:
+                    server = await listen(self._app, listener, self._connections)
+                except OSError as error:
+                    raise cannot_listen(where, error) from None
+                self._on_listening()
+                await self._ending.asked.wait()
+                await self._drain()
+                server.close()
+                await self._disconnect()
+        finally:
+            await self._app.aclose()
+
+    async def _start(self) -> bool:
+        """Start the providers. False when the end was asked for first."""
+        starting = asyncio.create_task(self._app.start())
+        if await self._ending.first(starting, self._ending.asked):
+            await starting  # raises what it raised
+            return True
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+
+    async def _drain(self) -> None:
+        """New requests get 503 from now on. Return when nobody is being answered any more, one way or the other."""
+        self._on_draining()
+        self._app.drain()
+        if not await self._ending.first(asyncio.create_task(self._app.empty()), self._ending.forced, self._drain_s):
+            self._app.dismiss()
+            await self._ending.first(asyncio.create_task(self._app.empty()), self._ending.forced, FAREWELL_S)
+
+    async def _disconnect(self) -> None:
+        """Close all connections: after what is still to be sent, but not long after. Their tasks end with them."""
+        connections = self._connections
+        for connection in list(connections.connections):
+            connection.shutdown()
+        closed = asyncio.create_task(connections.none_left.wait())
+        await self._ending.first(closed, self._ending.forced, FAREWELL_S)
+        closed.cancel()
+        for connection in list(connections.connections):
+            connection.transport.abort()
+        if connections.tasks:
+            await asyncio.wait(list(connections.tasks), timeout=FAREWELL_S)
