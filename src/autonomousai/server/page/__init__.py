@@ -62,7 +62,10 @@ class File(NamedTuple):
 
 def routes() -> list[Route]:
     """The page, and its files."""
-    return [Route("/", _page, methods=["GET"]), Route(PAGE_PATH + "{name:path}", _file, methods=["GET"])]
+    return [
+        Route("/", _page, methods=["GET"]),
+        Route(PAGE_PATH + "{name:path}", _file, methods=["GET"], include_in_schema=False),  # nobody's business but the page's
+    ]
 
 
 async def _page(request: Request) -> Response:
