@@ -23,14 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"wire", "provider", "seats"}),
     frozenset({"gateway", "providers", "testing"}),
     frozenset({"server", "<root>"}),
-    frozenset(
-        {
-            *("cli", "words", "codes", "commands", "chat", "talk", "repl", "history", "doctor", "completion", "__main__"),
-            *("conversations", "templates", "images", "transcripts", "probe", "toml"),
-            *("terminal", "views", "rendering", "markdown", "inline", "tables", "highlight"),
-            "llm_plugin",
-        }
-    ),
+    frozenset({"cli", "__main__", "llm_plugin"}),
 )
 #: Floors whose units may use one another, as long as there is no cycle; on the others the units are strangers.
 OPEN_FLOORS = frozenset({0, 4})
@@ -45,8 +38,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "uvicorn": frozenset({"server"}),
     "uvloop": frozenset({"server"}),
     "httptools": frozenset({"server", "providers"}),
-    "prompt_toolkit": COMMAND_LINE,
-    "pygments": frozenset({"highlight"}),
+    "prompt_toolkit": frozenset({"cli"}),
+    "pygments": frozenset({"cli.highlight"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
     "redis": frozenset({"server.state"}),
@@ -60,12 +53,12 @@ GUARDED: dict[str, frozenset[str]] = {
     "ssl": frozenset({"providers", "testing"}),
     "subprocess": frozenset({"providers"}),
     "multiprocessing": frozenset({"providers"}),
-    "sqlite3": frozenset({"server.state", "conversations"}),
+    "sqlite3": frozenset({"server.state", "cli.conversations"}),
 }
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
 LATE = frozenset({"aiohttp", "httptools", "sqlite3", "prompt_toolkit", "pygments"})
-LATE_FILES = frozenset({"providers.transport", "providers.direct", "providers.connection", "conversations"})
+LATE_FILES = frozenset({"providers.transport", "providers.direct", "providers.connection", "cli.conversations"})
 
 
 @dataclass(frozen=True)
@@ -212,7 +205,7 @@ def misplaced(found: list[Import]) -> list[str]:
         top = one.target.split(".")[0]
         known = top in GUARDED or top in FOREIGN or top in sys.stdlib_module_names
         allowed = GUARDED.get(top) or FOREIGN.get(top)
-        at_home = allowed is None or one.unit in allowed or any(one.module.startswith(f"{place}.") for place in allowed)
+        at_home = allowed is None or one.unit in allowed or any(f"{one.module}.".startswith(f"{place}.") for place in allowed)
         if not known or not at_home:
             bad.append(str(one))
     return bad
@@ -301,8 +294,8 @@ BREACHES = {
     "hasty": ("providers/http.py", "import aiohttp", hasty),
     "hasty without httptools": ("providers/http.py", "import httptools", hasty),
     "hasty by a file": ("providers/http.py", "from . import transport", hasty),
-    "hasty where it may": ("chat.py", "import sqlite3", hasty),
-    "hasty by a file of the command line": ("chat.py", "from .conversations import Conversations", hasty),
+    "hasty where it may": ("cli/chat.py", "import sqlite3", hasty),
+    "hasty by a file of the command line": ("cli/chat.py", "from .conversations import Conversations", hasty),
 }
 
 
@@ -319,8 +312,8 @@ def tree(tmp_path: Path) -> Path:
         "providers/__init__.py": "",
         "providers/http.py": "def f():\n    from . import transport  # noqa: PLC0415  at the first request",
         "providers/transport.py": "import aiohttp",
-        "conversations.py": "import sqlite3",
-        "chat.py": "def f():\n    from . import conversations  # sqlite3 comes with it",
+        "cli/conversations.py": "import sqlite3",
+        "cli/chat.py": "def f():\n    from . import conversations  # sqlite3 comes with it",
         "server/app.py": "from ..wire import openai\nfrom starlette.applications import Starlette",
         "server/state/redis.py": "import redis.asyncio",
     }

@@ -95,7 +95,7 @@ async def test_help_imports_no_heavy_library(env: dict[str, str]) -> None:
 
 async def test_the_chat_command_imports_nothing_that_it_does_not_need(env: dict[str, str]) -> None:
     """What a chat imports before it asks is free of every heavy library as well."""
-    code = f"import sys, autonomousai.commands; print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys, autonomousai.cli.commands; print([m for m in {HEAVY!r} if m in sys.modules])"
     ended = await run(env=env, program=(sys.executable, "-c", code))
 
     assert "[]\n" == ended.out

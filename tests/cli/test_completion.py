@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autonomousai.cli import make_parser
-from autonomousai.completion import completion_script
+from autonomousai.cli.completion import completion_script
 
 #: Complete the words after "--", as bash does when Tab is pressed behind them.
 PRESS_TAB = """\

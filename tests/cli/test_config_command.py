@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.cli.toml import write_toml
 from autonomousai.config import Config, load_config
-from autonomousai.toml import write_toml
 from tests.support.program import run
 
 FILE = """\

@@ -68,4 +68,4 @@ def install(environment: Path, requirements: tuple[str, ...]) -> subprocess.Pope
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else CLIENTS)
+    main(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else CLIENTS)

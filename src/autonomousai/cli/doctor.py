@@ -17,17 +17,17 @@ from typing import Any, Final
 
 import msgspec
 
-from . import __version__
+from .. import __version__
+from ..config import Clocks
+from ..errors import ProviderError
+from ..models import MODELS, WEIGHTS
+from ..providers.autonomousai import HOSTED, AutonomousAI
+from ..providers.openai import OpenAICompatible
+from ..providers.proxy import without_credentials
+from ..providers.weights import present, weights_path
 from .chat import weights_for
 from .codes import DONE, FAILED, SETUP
-from .config import Clocks
-from .errors import ProviderError
-from .models import MODELS, WEIGHTS
 from .probe import Finding, Probe
-from .providers.autonomousai import HOSTED, AutonomousAI
-from .providers.openai import OpenAICompatible
-from .providers.proxy import without_credentials
-from .providers.weights import present, weights_path
 from .rendering import table
 from .terminal import Terminal, megabytes, printable
 from .toml import write_toml
@@ -115,7 +115,7 @@ async def _here(terminal: Terminal) -> tuple[list[Finding], int]:
         spinner.stop()
     engine = _engine()
     findings = [
-        Finding("package", "yes", f"autonomousai {__version__}", str(Path(__file__).parent)),
+        Finding("package", "yes", f"autonomousai {__version__}", str(Path(__file__).parents[1])),
         Finding("Python", "yes", f"{platform.python_version()} on {platform.platform(terse=True)}", sys.executable),
         *_extras(),
         engine,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..errors import ConfigError
 from .chat import UsageError, with_system
 from .codes import DONE
-from .errors import ConfigError
 from .rendering import table
 from .terminal import Terminal, printable
 from .transcripts import transcript_json, transcript_markdown

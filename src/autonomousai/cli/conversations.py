@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from .events import Messages
+from ..events import Messages
 
 #: Raised by one with each change of the tables; a file of a later version is left alone.
 _VERSION: Final = 1

@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from ..models import MODEL_ALIASES, MODELS, WEIGHTS
 from .codes import DONE
-from .models import MODEL_ALIASES, MODELS, WEIGHTS
 from .terminal import Terminal
 
 SHELLS: Final = ("bash", "zsh", "fish")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..errors import ConfigError, ProviderError
+from ..events import Message, Messages
 from .chat import Desk, UsageError
-from .errors import ConfigError, ProviderError
-from .events import Message, Messages
 from .terminal import Terminal
 
 if TYPE_CHECKING:

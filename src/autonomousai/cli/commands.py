@@ -13,17 +13,17 @@ from typing import Any
 
 import msgspec
 
+from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
+from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
+from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from ..providers.openai import OpenAICompatible
+from ..providers.weights import present, weights_path
 from . import templates
 from .chat import Desk, Settings, UsageError, check_text, fetch, make_question, read_prompt, require_engine, weights_for
 from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
 from .completion import completion
-from .config import Config, LlamaCppConfig, UpstreamConfig, load_config
-from .errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
 from .history import history
 from .images import image_part
-from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
-from .providers.openai import OpenAICompatible
-from .providers.weights import present, weights_path
 from .rendering import table
 from .repl import converse
 from .talk import Keeper, Talk, ask_once, keeps_history
@@ -123,7 +123,7 @@ def _check_company(args: argparse.Namespace, base_url: str | None) -> None:
 def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run the server until it is told to stop; its exit code is ours."""
     try:
-        from .server.serve import run as run_server  # noqa: PLC0415  an optional extra
+        from ..server.serve import run as run_server  # noqa: PLC0415  an optional extra
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(__package__ or "?"):
             raise

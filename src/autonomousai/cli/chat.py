@@ -12,16 +12,16 @@ from typing import Any, Protocol, TextIO
 
 import msgspec
 
-from .config import Clocks
-from .errors import ConfigError, ModelNotFoundError
-from .events import FinishReason, Message, Messages
-from .models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
-from .provider import AsyncGeneratorProvider
-from .providers.autonomousai import AutonomousAI
-from .providers.llamacpp import LlamaCpp
-from .providers.openai import OpenAICompatible
-from .providers.proxy import without_credentials
-from .providers.weights import present, pull, resolve, weights_path
+from ..config import Clocks
+from ..errors import ConfigError, ModelNotFoundError
+from ..events import FinishReason, Message, Messages
+from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
+from ..provider import AsyncGeneratorProvider
+from ..providers.autonomousai import AutonomousAI
+from ..providers.llamacpp import LlamaCpp
+from ..providers.openai import OpenAICompatible
+from ..providers.proxy import without_credentials
+from ..providers.weights import present, pull, resolve, weights_path
 from .templates import Template
 from .terminal import Terminal
 from .views import JsonView, View, text_view

@@ -14,10 +14,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import HTTPError, ProviderError
+from ..models import MODELS
 from .chat import Desk, UsageError, make_question, with_system
-from .errors import HTTPError, ProviderError
 from .images import image_part
-from .models import MODELS
 from .talk import Talk
 from .transcripts import transcript_json, transcript_markdown
 

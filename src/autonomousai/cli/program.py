@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from . import __version__
+from .. import __version__
 from .commands import run
 from .completion import SHELLS
 from .terminal import silence

@@ -17,14 +17,14 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from .config import Clocks
-from .errors import HTTPError, StatusError, StreamError
-from .providers.http import HttpPool
-from .providers.openai import OpenAICompatible
-from .providers.proxy import check_base_url, without_credentials
-from .providers.response import Response, read_body
-from .wire.faults import read_error, redact
-from .wire.sse import SSEDecoder
+from ..config import Clocks
+from ..errors import HTTPError, StatusError, StreamError
+from ..providers.http import HttpPool
+from ..providers.openai import OpenAICompatible
+from ..providers.proxy import check_base_url, without_credentials
+from ..providers.response import Response, read_body
+from ..wire.faults import read_error, redact
+from ..wire.sse import SSEDecoder
 
 Result = Literal["yes", "no", "unknown"]
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from .errors import HTTPError, ProviderError
-from .events import Chunk, FinishReason, Reasoning, ToolCalls
+from ..errors import HTTPError, ProviderError
+from ..events import Chunk, FinishReason, Reasoning, ToolCalls
 from .markdown import MarkdownStream
 from .terminal import Spinner, Terminal, printable
 

@@ -1,0 +1,6 @@
+"""The command line. Only here: prompt_toolkit, Pygments, and the SQLite file of conversations."""
+
+from .program import main, make_parser
+from .words import EXIT_CODES
+
+__all__ = ["EXIT_CODES", "main", "make_parser"]
