@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from autonomousai import __version__, commands
-from autonomousai.cli import EXIT_CODES, make_parser
+from autonomousai import __version__
+from autonomousai.cli import EXIT_CODES, commands, make_parser
 from autonomousai.errors import (
     ConfigError,
     ConnectError,
