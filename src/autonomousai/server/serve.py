@@ -42,8 +42,8 @@ def run(
             "set it to 'sqlite:PATH', or to 'redis://host[:port]' to share streams with other machines too"
         )
     config = msgspec.structs.replace(config, server=server)
-    _check_routes(config)
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        _check_routes(config)
         return runner.run(_serve(config, listener, _where(host, listener.getsockname()[1]), workers))
 
 
