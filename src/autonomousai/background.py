@@ -37,7 +37,7 @@ class Background:
         self._over = over = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._end = partial(_end, self._loop, over)
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # the collector may leave an iterator in the midst of it
         self._closed = False
         self._thread = threading.Thread(target=_live, args=(self._loop, over), name="autonomousai-background", daemon=True)
         atexit.unregister(_end_all)
