@@ -6,7 +6,7 @@ The curated public names; nothing else is promised. Importing this is quick: aio
 from __future__ import annotations
 
 from ._version import __version__
-from .config import Clocks
+from .clocks import Clocks
 from .errors import (
     ConfigError,
     ConnectError,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .clocks import ENGINE_FIRST_TOKEN, Clock, Clocks
 from .errors import ConfigError
 from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 
@@ -23,7 +24,6 @@ T = TypeVar("T")
 
 # The upper bounds keep out `inf`, which is valid TOML and no time that a timer could be set to.
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
-Clock: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
@@ -34,19 +34,6 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "Secret('…')"
-
-
-class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds that an upstream may take: to connect, to the first token, between two events, and for the whole answer."""
-
-    connect: Clock = 5
-    first_token: Clock = 20
-    idle: Clock = 15
-    total: Clock = 600
-
-
-#: The embedded engine reads long prompts at the speed of this machine, beside others.
-ENGINE_FIRST_TOKEN: Final = 120
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

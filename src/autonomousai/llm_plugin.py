@@ -17,7 +17,7 @@ import llm
 from llm.parts import AttachmentPart, Message, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 from pydantic import Field
 
-from .config import ENGINE_FIRST_TOKEN, Clocks
+from .clocks import ENGINE_FIRST_TOKEN, Clocks
 from .events import Chunk, FinishReason, Messages, Reasoning, ToolCalls
 from .models import MODELS
 from .provider import AsyncGeneratorProvider

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TextIO
 
 import msgspec
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConfigError, ModelNotFoundError
 from ..events import FinishReason, Message, Messages
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS

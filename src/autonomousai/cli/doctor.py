@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from .. import __version__
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ProviderError
 from ..models import MODELS, WEIGHTS
 from ..providers.autonomousai import HOSTED, AutonomousAI

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import HTTPError, StatusError, StreamError
 from ..providers.http import HttpPool
 from ..providers.openai import OpenAICompatible

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConnectError
 from ..events import Batch, Chunk, Messages
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import httptools
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import HTTPError, IncompleteStreamError
 from .headers import Headers
 from .request_head import Origin

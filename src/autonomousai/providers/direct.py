@@ -15,7 +15,7 @@ from typing import Any
 
 import httptools
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from .connection import Connection, DirectResponse

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 import msgspec
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConnectError, HTTPError
 from ..events import Batch
 from ..retry import backoff

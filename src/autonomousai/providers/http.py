@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any
 
 from .._version import __version__
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import HTTPError
 from .proxy import Proxy, environment_proxy, without_credentials
 from .response import Response, StaleConnectionError, Transport

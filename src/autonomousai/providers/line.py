@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConnectError, HTTPError, ProviderError, StreamError
 from ..retry import backoff
 from .http import HttpPool

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..config import ENGINE_FIRST_TOKEN, Clocks
+from ..clocks import ENGINE_FIRST_TOKEN, Clocks
 from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, FinishReason, Messages, Started

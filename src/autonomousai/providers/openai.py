@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Messages
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance

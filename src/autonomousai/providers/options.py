@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConfigError
 from .proxy import Proxy
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import urllib.request
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import ConfigError
@@ -59,6 +58,8 @@ def check_base_url(url: str) -> str:
 
 def environment_proxy(url: str) -> Proxy | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for *url*."""
+    import urllib.request  # noqa: PLC0415  http.client and email come with it, which no client of ours needs
+
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
     named = proxies.get(parts.scheme) or proxies.get("all")

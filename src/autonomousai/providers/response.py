@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from ..config import Clocks
+from ..clocks import Clocks
 from .proxy import Proxy
 
 

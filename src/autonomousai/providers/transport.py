@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
 from ..errors import TimeoutError as ClockError
 from .proxy import Proxy, without_credentials

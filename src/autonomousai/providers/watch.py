@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..config import Clocks
+from ..clocks import Clocks
 from ..errors import Clock
 from ..errors import TimeoutError as ClockError
 

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -270,6 +269,10 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
     said = headers.get("retry-after", "")
     if match := _SECONDS.fullmatch(said):
         return float(match[1])
+    if not said:
+        return None
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  hardly anybody sends a date, and it is slow to come
+
     try:
         date = parsedate_to_datetime(said)
         return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now())
