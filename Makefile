@@ -13,16 +13,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # In CI errors alone; for people warnings too.
 QUIET := $(if $(CI),-qq,-q)
 
-# The tests' browser: a system's own, which pip cannot bring. Where it is missing, root gets Debian's, and others are told.
-BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable || \
-	command -v google-chrome),,browser)
+# What the tests need of the system, and pip cannot bring: a browser for the page, a compiler for the benchmarks' own upstream.
+# Where something is missing, root gets Debian's, and others are told before anything starts.
+MISSING := $(strip $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable || \
+	command -v google-chrome),,chromium) \
+	$(if $(shell echo 'int main(void) { return 0; }' | gcc -xc -o /dev/null - 2> /dev/null && echo yes),,gcc libc6-dev))
 
 # What `make chat` asks: make chat PROMPT="Why is the sky blue?"
 PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test proof check bench bench-peers docs vendor browser clean
+.PHONY: help chat test proof check bench bench-peers docs vendor system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,7 +33,7 @@ chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; 
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(BIN)/autonomousai chat --temperature 0 "$$PROMPT"
 
-test: $(BROWSER) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIENTS)/.ready ## set up, and run all tests
+test: $(if $(MISSING),system) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIENTS)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
@@ -58,12 +60,12 @@ docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, a
 vendor: ## fetch the chat page's libraries from npm, at their recorded versions: only for who changes the record
 	$(PYTHON) docs/vendor.py
 
-browser:
+system:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-		echo "installing Chromium, for the tests of the page" >&2; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; \
+		echo "installing what the tests need of Debian: $(MISSING)" >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(MISSING); \
 	else \
-		echo "make: the tests of the page need Chromium; on Debian: apt-get install chromium" >&2; exit 1; \
+		echo "make: the tests need what is not here; on Debian: apt-get install $(MISSING)" >&2; exit 1; \
 	fi
 
 clean: ## remove the environments and what tools have left
