@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,6 +168,8 @@ class Soak:
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     completed: int = 0
+    #: The kinds of callers that come next: dealt like cards, so that each comes soon, however few there are.
+    deck: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def question(self) -> tuple[int, list[dict[str, str]]]:
         number = self.dice.randrange(len(PROMPTS))
@@ -269,9 +271,11 @@ class Soak:
 
     async def caller(self, until: float) -> None:
         """One caller after another, until then."""
-        kinds = (self.whole, self.whole, self.over_a_bad_network, self.leaver, self.vanisher, self.slow_reader)
         while time.monotonic() < until:
-            await self.dice.choice(kinds)()
+            if not self.deck:
+                self.deck = [self.whole, self.whole, self.over_a_bad_network, self.leaver, self.vanisher, self.slow_reader]
+                self.dice.shuffle(self.deck)
+            await self.deck.pop()()
 
     async def killer(self, until: float) -> None:
         """Kills the engine's process; the next time only after answers have come whole since the last."""
