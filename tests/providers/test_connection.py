@@ -210,6 +210,7 @@ async def test_bytes_before_the_first_request_end_the_connection() -> None:
     assert wire.closed
 
 
+PACKING = OK + b"Content-Encoding: gzip\r\n"
 LARGE = {
     "one line": OK + b"A: " + b"x" * MAX_HEAD,
     "one whole line": OK + b"A: " + b"x" * MAX_HEAD + b"\r\n" + TEN,
@@ -217,6 +218,8 @@ LARGE = {
     "a long reason": b"HTTP/1.1 200 " + b"x" * MAX_HEAD,
     "interim ones without end": b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD // 25 + 1),
     "trailers": CHUNKED + b"0\r\n" + b"T: x\r\n" * (MAX_HEAD // 6 + 1),
+    "one of many lines, of a packed body": PACKING + b"A: 0123456789\r\n" * (MAX_HEAD // 15 + 1),
+    "trailers of a packed body": PACKING + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"T: x\r\n" * (MAX_HEAD // 6 + 1),
     "a chunk's extension": CHUNKED + b"1;" + b"x" * MAX_HEAD,
 }
 
@@ -249,6 +252,23 @@ async def test_a_slow_reader_makes_the_server_wait() -> None:
 
     assert sent <= 2 * module._HELD
     assert sent == len(await response.read_some())
+    assert not wire.paused
+
+
+async def test_a_slow_reader_of_a_packed_body_makes_the_server_wait() -> None:
+    """What counts is what it takes of our memory, not what it took to send."""
+    connection, wire = await connected()
+    response = ask(connection)
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    connection.data_received(PACKING + b"Transfer-Encoding: chunked\r\n\r\n")
+    pieces = 0
+    while not wire.paused and pieces < 9:
+        packed = packer.compress(b"x" * module._HELD) + packer.flush(zlib.Z_SYNC_FLUSH)
+        connection.data_received(b"%x\r\n%b\r\n" % (len(packed), packed))
+        pieces += 1
+
+    assert pieces <= 2
+    assert pieces * module._HELD == len(await response.read_some())
     assert not wire.paused
 
 

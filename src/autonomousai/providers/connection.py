@@ -298,6 +298,8 @@ class Connection(asyncio.Protocol):
     def _unpack(self) -> bool:
         """Unpack what has just come; False where it cannot be, which is the answer's end."""
         packed = b"".join(self.parts[self._unpacked :])
+        if not packed:
+            return True  # a head or trailers, which count as what they are
         del self.parts[self._unpacked :]
         try:
             data = self._inflate.decompress(packed, _UNPACKED)
@@ -309,6 +311,7 @@ class Connection(asyncio.Protocol):
         self._silent = 0
         if data:
             self.parts.append(data)
+            self._held += len(data)
         self._unpacked = len(self.parts)
         return True
 
