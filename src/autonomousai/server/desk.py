@@ -84,12 +84,13 @@ class Desk:
     def _hear(self, word: WorkersWord) -> None:
         match word:
             case Take():
-                self._sitters[word.id] = self._spawn(self._sit(word))
+                self._sitters[word.id] = sitter = self._spawn(self._sit(word))
+                sitter.add_done_callback(partial(self._on_left, word.id))
             case GiveBack():
-                if (sitter := self._sitters.pop(word.id, None)) is not None:
+                if (leaving := self._sitters.pop(word.id, None)) is not None:
                     if not word.asked:
                         self._idle.add(word.id)
-                    sitter.cancel()
+                    leaving.cancel()
             case Completed():
                 self._engines[word.engine].completed()
             case Told():
@@ -119,8 +120,11 @@ class Desk:
             await self._hold(asked.id, engine)
         except StatusError as error:
             self._channel.say(Refused(asked.id, str(error), error.retry_after))
-        finally:
-            self._idle.discard(asked.id)
+
+    def _on_left(self, id: int, _: asyncio.Task[None]) -> None:
+        """Whoever was refused never gives anything back, and who was cancelled at once never sat."""
+        self._sitters.pop(id, None)
+        self._idle.discard(id)
 
     async def _hold(self, slot: int, engine: Supervisor) -> None:
         engine.asking += 1
