@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -288,3 +289,20 @@ async def test_the_hosts_of_the_command_line_are_the_ones_that_are_checked(launc
     ended = await process.ended()
 
     assert (200, 0, True) == (got.status, ended.code, process.line.startswith("listening on http://0.0.0.0:"))
+
+
+async def test_without_a_stderr_nothing_is_written_elsewhere(tmp_path):
+    """Started with `2>&-`, on stdout stands the one line, and the descriptor 2 is nobody's socket or file."""
+    program = ("sh", "-c", 'exec "$0" -m autonomousai "$@" 2>&-', sys.executable)
+    config = tmp_path / "config.toml"
+    config.write_text('[upstreams.far]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n[models.llama]\nroute = ["far"]\n')
+    process = await start("serve", "--config", str(config), "--port", "0", env=environment(tmp_path), program=program)
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
+    descriptor = Path(f"/proc/{process.pid}/fd/2").readlink()
+    process.terminate()
+    ended = await finish(process)
+
+    assert line.startswith("listening on http://127.0.0.1:")
+    assert Path("/dev/null") == descriptor
+    assert (0, "") == (ended.code, ended.out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ class _CommandParser(_Parser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command that *argv* (by default the program's arguments) names and return the exit code."""
+    _fill_standard_streams()
     try:
         parser = make_parser()
         args, unknown = parser.parse_known_args(argv)
@@ -94,6 +96,16 @@ def main(argv: list[str] | None = None) -> int:
         code = INTERRUPTED
     _flush(sys.stderr)
     return _flush(sys.stdout) or code
+
+
+def _fill_standard_streams() -> None:
+    """Where we were started without some (`2>&-`), the next file or socket would get its number, and what is said on stderr
+    would be written there. A stdout that is missing stays so for Python: an answer that goes nowhere is an error."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  it stays open
 
 
 def _flush(stream: TextIO | None) -> int:
