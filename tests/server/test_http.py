@@ -278,7 +278,7 @@ def test_the_names_of_uvicorn_that_we_rely_on_are_there():
         name
         for owner, names in (
             (protocol, ("transport", "loop", "flow", "cycle", "url", "headers", "connections", "timeout_keep_alive_task")),
-            (protocol, ("timeout_keep_alive",)),
+            (protocol, ("timeout_keep_alive", "parser")),
             (cycle, ("response_started", "response_complete", "keep_alive")),
         )
         for name in names
@@ -327,3 +327,29 @@ async def test_the_wish_for_another_protocol_is_ignored(port, protocol):
     answer = await ask(port, request("POST", CHAT, HELLO, connection="Upgrade, HTTP2-Settings", Upgrade=protocol))
 
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("at", range(len("\r\nUpgrade:")))
+async def test_the_wish_for_another_protocol_is_ignored_however_it_comes(port, at):
+    """Its head comes in two parts, cut anywhere in that word: the request and its body are what they were."""
+    data = request("POST", CHAT, HELLO, connection="Upgrade", Upgrade="h2c")
+    cut = data.index(b"\r\nUpgrade:") + at
+    async with Connection(port) as connection, Connection(port) as witness:
+        await connection.send(data[:cut])
+        await witness.ask(request("GET", "/healthz"))  # in the meantime the first part was read
+        answer = await connection.ask(data[cut:])
+        again = await connection.ask(request("GET", "/healthz"))
+
+    assert (200, 200) == (answer.status, again.status)
+
+
+async def test_the_body_of_a_wish_for_another_protocol_is_no_request(port):
+    """Behind another request in one read that wish is not seen in time: it is refused, and nothing is read that follows it."""
+    smuggled = request("GET", "/v1/models")
+    wish = request("POST", CHAT, smuggled, content_type="application/json", connection="Upgrade", Upgrade="h2c")
+    async with Connection(port) as connection:
+        await connection.send(request("GET", "/healthz") + wish[: -len(smuggled)])
+        answer = await connection.answer()
+        rest = await connection.rest()
+
+    assert ((400, "invalid_http"), b"") == (answer.told, rest)

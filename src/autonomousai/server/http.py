@@ -4,7 +4,7 @@ Plain uvicorn takes a head of any size at any speed, and answers what it cannot 
 
 Names of uvicorn that are relied on, beside the public `uvicorn.Config` (a test fails when one disappears):
 `HttpToolsProtocol` with ``__init__(config, server_state, app_state, _loop)``, the attributes ``transport``, ``loop``, ``flow``
-(``read_paused``), ``cycle`` (``response_started``, ``response_complete``, ``keep_alive``), ``url``, ``headers``,
+(``read_paused``), ``parser``, ``cycle`` (``response_started``, ``response_complete``, ``keep_alive``), ``url``, ``headers``,
 ``connections``, ``timeout_keep_alive``, ``timeout_keep_alive_task``, ``timeout_keep_alive_handler``, ``shutdown`` and
 ``send_400_response``, which it calls for whatever the parser or one of the parser's callbacks raises; and
 `uvicorn.server.ServerState` with ``connections`` and ``tasks``.
@@ -129,11 +129,21 @@ class HeadFirst(asyncio.Transport):
 
 _UPGRADE = re.compile(rb"(\r?\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
+#: A line at the end of what has come that may become such a wish.
+_UPGRADE_BEGUN = re.compile(rb"\r?\n(?:u(?:p(?:g(?:r(?:a(?:de?)?)?)?)?)?)?\Z", re.IGNORECASE)
+_LONGEST_BEGINNING: Final = len(b"\r\nupgrade")
+
+
+def undecided(data: bytes) -> int:
+    """How many bytes at the end of a head's part wait for its next: they may begin a wish for another protocol."""
+    begun = _UPGRADE_BEGUN.search(data, max(0, len(data) - _LONGEST_BEGINNING))
+    return 0 if begun is None or b"\n\r\n" in data or b"\n\n" in data else len(data) - begun.start()
+
 
 def without_upgrade(data: bytes) -> bytes:
     """The bytes of a head with its wish for another protocol renamed. We speak no other, and may ignore it; but the parser ends
     a request where it finds one, and its body would be lost (curl --http2 and others send ``Upgrade: h2c``)."""
-    if b"pgrade" not in data and b"PGRADE" not in data:
+    if b"pgrade" not in data.lower():
         return data
     head, end, rest = data.partition(b"\r\n\r\n")
     return _UPGRADE.sub(rb"\1x-upgrade", head) + end + rest
@@ -151,6 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard = 0.0
         self._in_body = False
         self._partial_head = False
+        self._undecided = b""  # of a head: the end of what has come, see `undecided`
         self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
         self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
@@ -179,7 +190,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._whole = False
         self._bytes += len(data)
         self._trailer += len(data)
-        super().data_received(data if self._in_body else without_upgrade(data))
+        if not self._in_body:
+            if self._undecided:
+                data, self._undecided = self._undecided + data, b""
+            if count := undecided(data):
+                data, self._undecided = data[:-count], data[-count:]
+            data = without_upgrade(data)
+        super().data_received(data)
         if self._lingering or self.transport.is_closing():
             return
         if self._in_body and self._trailer > MAX_HEAD:
@@ -256,6 +273,9 @@ class BoundedProtocol(HttpToolsProtocol):
             and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD
         ):
             self._refusal = _refusals(431)
+            raise _RefusedError
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            # Behind another request in one read: the parser would lose its body, and take that for the next request.
             raise _RefusedError
         self._in_body = True
         self._bytes = self._trailer = 0
