@@ -273,6 +273,20 @@ async def test_a_file_of_another_kind_is_left_alone(env: dict[str, str], tmp_pat
     assert path.read_bytes() == b"my notes, no database " * 100
 
 
+async def test_a_damaged_message_is_an_error_in_words(env: dict[str, str], tmp_path: Path) -> None:
+    """A file that SQLite can read may be damaged all the same: it is said, by its name, and no traceback."""
+    path = tmp_path / DATABASE
+    with Conversations(path) as kept:
+        kept.keep(None, model="llama", system=None, messages=[Kept("user", "Hello")])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE messages SET content = ?", ('"Hel',))
+    db.close()
+    ended = await run("history", "show", env=env)
+
+    assert (3, "") == (ended.code, ended.out)
+    assert f"error: {path} is damaged" in ended.err
+
+
 # The file itself
 
 

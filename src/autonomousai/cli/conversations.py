@@ -37,6 +37,9 @@ CREATE INDEX messages_conversation ON messages (conversation, id);
 """
 _WORDS: Final = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')"
 
+#: A message's content, as it stands in its column.
+_CONTENT: Final = msgspec.json.Decoder(str | list[dict[str, Any]])
+
 _ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _TITLE: Final = 60
 
@@ -271,7 +274,7 @@ class Conversations:
                 " WHERE conversation = ? ORDER BY id",
                 (conversation,),
             ).fetchall()
-        kept = [Kept(role, msgspec.json.decode(content), *rest) for role, content, *rest in messages]
+            kept = [Kept(role, _CONTENT.decode(content), *rest) for role, content, *rest in messages]
         name, started, updated, model, system, title = row
         return Conversation(name, started, updated, model, system, title, kept)
 
@@ -293,5 +296,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise KeepError(f"{path}: {error}") from None
+    except msgspec.MsgspecError as error:
+        raise KeepError(f"{path} is damaged: the content of a message is not what was written ({error})") from None
     except OSError as error:
         raise KeepError(f"{path}: {error.strerror}") from None
