@@ -29,6 +29,13 @@ _LINGER: Final = 0.5
 _running: dict[threading.Thread, Callable[[], None]] = {}
 
 
+class ClosedError(RuntimeError):
+    """There is no background any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the background loop was closed")
+
+
 class Background:
     """One event loop in a thread of its own."""
 
@@ -56,12 +63,15 @@ class Background:
         return threading.current_thread() is self._thread
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run *work* in the loop, whose end cancels it. Raises `RuntimeError` after that end."""
+        """Run *work* in the loop, whose end cancels it. Raises `ClosedError` after that end."""
         with self._guard:
-            if not self.is_here:
-                work.close()
-                raise RuntimeError("the background loop was closed")
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            try:
+                if self.is_here:
+                    return asyncio.run_coroutine_threadsafe(work, self._loop)
+            except RuntimeError:  # the loop has just been closed, by the interpreter's end
+                pass
+            work.close()
+            raise ClosedError
 
     def close(self) -> None:
         """End it, and wait until it is gone."""

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
-from .background import Background
+from .background import Background, ClosedError
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
 from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
 
@@ -324,15 +324,14 @@ def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Iterator[
     try:
         while (batch := background.submit(next_batch()).result()) is not None:
             yield from flattener.chunks(batch)
-    except CancelledError:
+    except (CancelledError, ClosedError):
         so_far = "".join(result._answer.parts)
         raise IncompleteStreamError("the provider was closed before the answer was complete", partial=so_far) from None
     finally:
-        if background.is_here:
+        with contextlib.suppress(CancelledError, ClosedError, TimeoutError):
             background.submit(leave())
             if not background.is_asking:
-                with contextlib.suppress(CancelledError, TimeoutError):
-                    holding.result(_FAREWELL)
+                holding.result(_FAREWELL)
 
 
 class ProviderModelMixin:

@@ -117,6 +117,19 @@ def test_who_reads_while_the_provider_is_closed_is_told() -> None:
     assert "Hi" == caught.value.partial
 
 
+def test_who_reads_on_after_the_provider_was_closed_is_told() -> None:
+    """The same for one who was busy with what had come, when it was closed."""
+    with served(Script.stall("Hi")) as server:
+        provider = AutonomousAI(server.url)
+        chunks = provider.create_completion("llama", HELLO, stream=True)
+        next(chunks)
+        provider.close()
+        with pytest.raises(IncompleteStreamError, match="was closed") as caught:
+            next(chunks)
+
+    assert "Hi" == caught.value.partial
+
+
 def test_one_who_is_interrupted_leaves() -> None:
     """Ctrl-C while nothing comes: the response is closed, and the provider answers the next one."""
     with served(Script.stall("Hi"), Script.stream("Hel", "lo")) as server:
