@@ -56,7 +56,7 @@ async def test_an_error_in_mid_answer_keeps_the_text_and_can_be_tried_again(
     await expect(reader.answer.locator(".trouble")).to_contain_text("the upstream broke")
     await expect(reader.text).to_have_text("The beg")
 
-    await reader.button("Try again").click()
+    await reader.answer.get_by_role("button", name="Try again", exact=True).click()
 
     await expect(reader.text).to_have_text("The beginning and the end")
     await expect(reader.answer.get_by_role("img", name="Version 2 of 2")).to_be_visible()
@@ -71,7 +71,7 @@ async def test_a_server_out_of_reach_is_told_and_can_be_tried_again(serve: Serve
     await expect(reader.answer.locator(".trouble")).to_contain_text("The server cannot be reached.")
 
     await reader.context.set_offline(False)
-    await reader.button("Try again").click()
+    await reader.answer.get_by_role("button", name="Try again", exact=True).click()
 
     await expect(reader.text).to_have_text("Hello world")
 

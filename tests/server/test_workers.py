@@ -26,7 +26,8 @@ STOPPING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 SETUP = 3
 
 #: An answer that would go on for long after anybody has left.
-ENDLESS = {**STREAM, "max_tokens": 400, "temperature": 1, "seed": 7}
+STORY = {**STREAM, "messages": [{"role": "user", "content": "Tell me a long story about a lighthouse and its keeper."}]}
+ENDLESS = {**STORY, "max_tokens": 400, "temperature": 0}
 ENGINE_OF_ONE_SLOT = 'kind = "llamacpp"\nslots = 1\ncontext = 512\nmax_tokens = 400'
 
 
@@ -299,7 +300,7 @@ async def test_a_crash_of_the_engine_costs_no_answer_of_any_worker(launch):
     """It is killed in mid-answer, while another worker's caller waits for the slot: both texts are whole, and the same."""
     served = await launch(ENGINE_OF_ONE_SLOT)
     first, second = workers = served.workers
-    asked = {**STREAM, "max_tokens": 60, "temperature": 1, "seed": 7}
+    asked = {**STORY, "max_tokens": 60, "temperature": 1, "seed": 7}
     undisturbed = text_of(events((await ask(served.port, request("POST", CHAT, asked))).body))
     (engine,) = served.engines
 
