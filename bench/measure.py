@@ -166,7 +166,7 @@ def show(title: str, figures: Figures, units: Mapping[str, str]) -> None:
 
 
 class Verdict(NamedTuple):
-    """How a goal stands."""
+    """How a goal stands. ``is_failure``: it is a guard, and missed by more than this run allows."""
 
     goal: str
     reached: float
@@ -186,7 +186,7 @@ def judge(goals: Sequence[Goal], figures: Figures, *, quick: bool) -> list[Verdi
         word = "kept" if kept else "MISSED" if goal.guard else "not reached"
         allowed = f" (a quick run allows {bound:.3g})" if bound != goal.at_most else ""
         print(f"  {word:<12}{goal}{allowed}: {reached:.3g}")
-        verdicts.append(Verdict(str(goal), reached, kept, goal.guard and not kept))
+        verdicts.append(Verdict(str(goal), reached, reached <= goal.at_most, goal.guard and not kept))
     return verdicts
 
 

@@ -49,7 +49,7 @@ def test_a_missed_guard_is_a_failure(measure: ModuleType, capsys: pytest.Capture
     quick = measure.judge(goals, figures, quick=True)
 
     assert [("small: ours at most 2 x pipe", 3.0, False, True), ("small: ours at most 20", 30.0, False, False)] == verdicts
-    assert [True, False] == [verdict.kept for verdict in quick]
+    assert [(False, False), (False, False)] == [(verdict.kept, verdict.is_failure) for verdict in quick]
     assert "MISSED" in capsys.readouterr().out
 
 
