@@ -1,0 +1,204 @@
+"""Make docs/reference/config.md and http.md from the program: ``python docs/make_reference.py``. A test compares them.
+
+Types and defaults come from the structs of `autonomousai.config`, the words beside them from the TOML in configuration.md, and
+HTTP from the document that the server publishes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from autonomousai import config
+from autonomousai.server.openapi import make_document
+
+DOCS = Path(__file__).parent
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "server": config.ServerConfig,
+    "clocks": config.Clocks,
+    "retry": config.RetryConfig,
+    "breaker": config.BreakerConfig,
+    "rescue": config.RescueConfig,
+    "resume": config.ResumeConfig,
+    "telemetry": config.TelemetryConfig,
+    "upstreams.NAME, kind = llamacpp": config.LlamaCppConfig,
+    "upstreams.NAME, kind = openai": config.OpenAIConfig,
+    "upstreams.NAME, kind = autonomousai": config.AutonomousAIConfig,
+    "models.NAME": config.ModelConfig,
+}
+
+#: What neither the TOML of configuration.md nor the server's description has words for.
+WORDS = {
+    "messages": "`role` and `content`, and what belongs to them; the whole conversation",
+    "host": "the address to listen on",
+    "cors_origins": "pages that may ask from a browser: origins such as `https://chat.example.org`, or `*`",
+    "connect": "to a connection, with TLS and proxy",
+    "total": "the whole answer",
+    "clocks": "its own clocks, laid over the general ones",
+    "aliases": "other names that callers may use",
+    "route": "upstreams in order of preference; `[]`: not served",
+    "base_url": "where its paths begin; for `openai` it usually ends in `/v1`",
+    "api_key": "the key that it wants, or `env:NAME`",
+    "model": "the name sent upstream; absent: the caller's",
+    "context": "tokens; absent: unknown",
+}
+
+CONFIG_HEAD = """\
+# Every key of the config
+
+Made from the program by `python docs/make_reference.py`. [How to use them](../configuration.md); `autonomousai config show`
+prints the values that a file results in. Times are in seconds. Where a key is asked for, `"env:NAME"` takes it from the
+environment.
+"""
+
+HTTP_HEAD = """\
+# HTTP
+
+Made from the server's own description by `python docs/make_reference.py`. A running server has it whole, with every field of
+every document: at `/openapi.json` for programs, at `/docs` for people.
+"""
+
+
+def config_page() -> str:
+    said = written_words()
+    parts = [CONFIG_HEAD]
+    for name, struct in TABLES.items():
+        parts += [f"{heading(name)}\n", text_of(struct)]
+        rows = [
+            f"| `{field.name}` | {kind_of(field.type)} | {default_of(field)} | {words_of(name, field.name, said)} |"
+            for field in fields(struct)
+        ]
+        parts += ["\n".join(["| key | type | default | what |", "|---|---|---|---|", *rows]) + "\n"]
+    return "\n".join(parts)
+
+
+def heading(name: str) -> str:
+    table, _, kind = name.partition(", kind = ")
+    return f"## `[{table}]`" + (f" of the kind `{kind}`" if kind else "")
+
+
+def fields(struct: type[msgspec.Struct]) -> tuple[msgspec.inspect.Field, ...]:
+    shown = msgspec.inspect.type_info(struct)
+    assert isinstance(shown, msgspec.inspect.StructType)
+    return shown.fields
+
+
+def text_of(struct: type[msgspec.Struct]) -> str:
+    return " ".join((struct.__doc__ or "").split()).replace("``", "`") + "\n"
+
+
+def kind_of(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            name = "whole number" if isinstance(kind, msgspec.inspect.IntType) else "number"
+            least = f", at least {kind.ge:g}" if kind.ge is not None else f", above {kind.gt:g}" if kind.gt is not None else ""
+            return name + least
+        case msgspec.inspect.LiteralType():
+            return ", ".join(f"`{value}`" for value in kind.values)
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
+            return f"list of {kind_of(kind.item_type)}s"
+        case msgspec.inspect.UnionType():
+            return " or ".join(kind_of(each) for each in kind.types if not isinstance(each, msgspec.inspect.NoneType))
+        case msgspec.inspect.CustomType():
+            return "key"
+        case msgspec.inspect.StructType():
+            return "table"
+    return "text"
+
+
+def default_of(field: msgspec.inspect.Field) -> str:
+    if field.required:
+        return "*needed*"
+    value = field.default
+    if isinstance(value, msgspec.Struct):
+        changed = [name for name in value.__struct_fields__ if getattr(value, name) != getattr(config.Clocks(), name)]
+        return ", ".join(f"`{name} = {getattr(value, name)}`" for name in changed) or "the general ones"
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str):
+        return f'`"{value}"`'
+    return "`[]`" if value == () else f"`{value:_}`" if isinstance(value, int) and value >= 100_000 else f"`{value}`"
+
+
+def written_words() -> dict[tuple[str, str], str]:
+    """The comments of the TOML in configuration.md that has every key: by table (an upstream's is its kind) and key."""
+    text = (DOCS / "configuration.md").read_text(encoding="utf-8").partition("## Every key")[2]
+    table = ""
+    said = {}
+    for line in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0].splitlines():
+        if (match := re.match(r"\[([\w.]+)\]", line)) or (match := re.match(r'kind = "(\w+)"', line)):
+            table = match[1]
+        elif match := re.match(r"(\w+) = .*?(?:  # (.*))?$", line):
+            said[table, match[1]] = match[2] or ""
+    return said
+
+
+def words_of(table: str, key: str, said: dict[tuple[str, str], str]) -> str:
+    words = said.get((table.rpartition("kind = ")[2], key)) or WORDS.get(key, "")
+    return words.replace("|", "\\|").replace("see observability.md", "see [there](../observability.md)")
+
+
+def http_page() -> str:
+    document = make_document(vision=True, asks_key=True)
+    parts = [HTTP_HEAD, document["info"]["description"] + "\n"]
+    told: dict[str, str] = {}
+    for tag in document["tags"]:
+        parts.append(f"## {tag['name']}\n")
+        parts += [operation_text(*each, told) for each in operations(document) if each[2]["tags"] == [tag["name"]]]
+    schemas = document["components"]["schemas"]
+    chat, wire = schemas["ChatRequest"], schemas["AutonomousAIRequest"]
+    more = {name: field for name, field in wire["properties"].items() if field != chat["properties"].get(name)}
+    parts += ["## ChatRequest\n", chat["description"] + "\n", request_table(chat["properties"], chat["required"])]
+    parts += ["## AutonomousAIRequest\n", "Everything that a [ChatRequest](#chatrequest) may hold, and:\n"]
+    parts += [request_table(more, wire["required"])]
+    return "\n".join(parts)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters":
+                yield path, method.upper(), operation
+
+
+def operation_text(path: str, method: str, operation: dict[str, Any], told: dict[str, str]) -> str:
+    """*told*: by answers, the operation that has been told with the same ones."""
+    summary = operation["summary"].rstrip("?")
+    lines = [f"### `{method} {path}`\n", f"{summary}." + (" Asks for no key." if "security" in operation else ""), ""]
+    if "requestBody" in operation:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        lines += [f"- body: [{schema}](#{schema.lower()})"]
+    lines += [f"- header `{each['name']}`: {each['description']}" for each in operation.get("parameters", ())] + [""]
+    answers = "\n".join(f"| {status} | {answer['description']} |" for status, answer in sorted(operation["responses"].items()))
+    if answers in told:
+        return "\n".join([*lines, f"Statuses: those of `{told[answers]}`."]).replace("\n\n\n", "\n\n") + "\n"
+    told[answers] = f"{method} {path}"
+    return "\n".join([*lines, "| status | |", "|---|---|", answers]).replace("\n\n\n", "\n\n") + "\n"
+
+
+def request_table(properties: dict[str, Any], needed: list[str]) -> str:
+    """Fields that are never taken have no row."""
+    taken = {name: field for name, field in properties.items() if isinstance(field, dict) and "not" not in field}
+    rows = []
+    for name, field in sorted(taken.items(), key=lambda item: (item[0] not in needed, item[0])):
+        words = " ".join(field.get("description", "").split()).replace("|", "\\|")
+        rows.append(f"| `{name}`{' (needed)' if name in needed else ''} | {words or WORDS.get(name, '')} |")
+    return "\n".join(["| field | what |", "|---|---|", *rows]) + "\n"
+
+
+PAGES = {"reference/config.md": config_page, "reference/http.md": http_page}
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+        print(DOCS / name)
