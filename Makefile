@@ -24,7 +24,7 @@ PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test proof check bench bench-peers docs vendor system clean
+.PHONY: help chat test proof check bench bench-peers docs site vendor system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -56,7 +56,10 @@ bench-peers: $(VENV)/.dev $(VENV)/.weights ## the same beside other clients and 
 	@$(BIN)/python bench/all.py --peers --write
 
 docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, and follow its links
-	$(BIN)/python -m pytest -q tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_tutorial.py tests/test_site.py
+
+site: $(VENV)/.dev ## build the documentation's site into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 vendor: ## fetch the chat page's libraries from npm, at their recorded versions: only for who changes the record
 	$(PYTHON) docs/vendor.py
@@ -70,7 +73,7 @@ system:
 	fi
 
 clean: ## remove the environments and what tools have left
-	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build site
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null
