@@ -15,7 +15,7 @@ import pytest
 
 from autonomousai.testing import Pause, Script, ScriptedServer
 from autonomousai.testing.scripts import Head, Send, chunks
-from tests.support.program import PATIENCE, Ended, environment, finish, run, start
+from tests.support.program import PATIENCE, Ended, environment, finish, run, start, start_unread
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 
 STREAM = {**HELLO, "stream": True}
@@ -53,6 +53,7 @@ async def upstream() -> AsyncIterator[ScriptedServer]:
         yield server
 
 
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 Launch = Callable[..., Awaitable[Process]]
 
 
@@ -61,7 +62,7 @@ async def launch(tmp_path: Path, upstream: ScriptedServer) -> AsyncIterator[Laun
     """Start a server whose one upstream is the scripted one; more arguments, and lines of its [server] table, can be given."""
     async with AsyncExitStack() as stack:
 
-        async def begin(*arguments: str, server: str = "", **env: str) -> Process:
+        async def begin(*arguments: str, server: str = "", start: Start = start, **env: str) -> Process:
             config = tmp_path / "config.toml"
             config.write_text(
                 f"[server]\n{server}\n"
@@ -152,6 +153,24 @@ async def test_a_signal_lets_running_answers_finish(launch, upstream, number):
 
     assert (503, "shutting_down", 0) == (*refused.told, ended.code)
     assert b" world" in rest
+
+
+async def test_a_stderr_that_nobody_reads_costs_no_answer(launch, upstream):
+    """Whoever read the log is gone: it serves all the same, and a signal lets the running answer finish."""
+    pause = Pause()
+    upstream.play(Script(Head(), Send(chunks("Hello", finish=None, done=False)), pause, Send(chunks(" world"))))
+    process = await launch(start=start_unread)
+
+    async with Connection(process.port) as running:
+        await running.send(request("POST", CHAT, STREAM))
+        await running.until(b"Hello")
+        process.signal(signal.SIGTERM)
+        await process.draining()
+        pause.release()
+        rest = await running.until(b"data: [DONE]\n\n")
+
+    assert b" world" in rest
+    assert 0 == (await process.ended()).code
 
 
 async def test_who_is_not_finished_in_time_is_told(launch, upstream):

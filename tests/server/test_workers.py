@@ -17,7 +17,7 @@ from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.providers.weights import weights_path
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks
 from tests.support.engine import wait_until_gone
-from tests.support.program import PATIENCE, Ended, environment, finish, run, start
+from tests.support.program import PATIENCE, Ended, environment, finish, run, start, start_unread
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 from tests.support.workers import ENGINE, WORKER, another, children, connection_to, stopped
 
@@ -345,6 +345,26 @@ async def test_who_waits_in_the_socket_is_answered_by_the_next_ones(launch):
     assert 200 == answer.status
     assert [True] * 2 == ["was ended by SIGKILL; another is started" in line for line in said]
     assert sorted(workers) == sorted(worker for worker in workers if any(f"process {worker})" in line for line in said))
+
+
+async def test_a_dead_worker_is_replaced_where_nobody_reads_of_it(tmp_path, upstream):
+    """Whoever read stderr is gone: that a worker died cannot be said, and is mended all the same."""
+    config = configure(tmp_path, f'kind = "openai"\nbase_url = "{upstream.url}/v1"')
+    process = await start_unread(
+        *("serve", "--workers", "2", "--config", str(config), "--port", "0"), env=with_weights(tmp_path)
+    )
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        first = children(process.pid, WORKER)[0]
+        os.kill(first, signal.SIGKILL)
+        workers = await another(process.pid, first, 2)
+        process.terminate()
+        ended = await finish(process)
+    finally:
+        await leave(process)
+
+    assert (2, 0) == (len(workers), ended.code)
 
 
 async def test_a_worker_that_is_told_to_leave_is_replaced(launch):

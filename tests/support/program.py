@@ -54,6 +54,16 @@ async def start(
     )
 
 
+async def start_unread(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start the program with a stderr whose reader has left."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return await start(*arguments, env=env, stderr=writing)
+    finally:
+        os.close(writing)
+
+
 async def finish(process: asyncio.subprocess.Process, given: bytes | None = None) -> Ended:
     """Wait for its end."""
     out, err = await asyncio.wait_for(process.communicate(given), PATIENCE)

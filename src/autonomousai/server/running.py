@@ -12,6 +12,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -39,6 +40,12 @@ def cannot_listen(where: str, error: OSError) -> ConfigError:
         f"server.port: cannot listen on {where} ({error.strerror or error}); "
         "stop what listens there, or choose another with --port (0 takes any free one)"
     )
+
+
+def say(text: str) -> None:
+    """Tell the operator, on stderr. What we do goes on where nobody reads it any more."""
+    with contextlib.suppress(OSError):
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 class Ending:

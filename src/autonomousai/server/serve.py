@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 
 import msgspec
 
@@ -14,7 +13,7 @@ from ..errors import ConfigError
 from .app import create_app
 from .greeting import greeting
 from .requestlog import LogFormat, open_log
-from .running import Ending, Server, cannot_listen, loop_factory, signals_to
+from .running import Ending, Server, cannot_listen, loop_factory, say, signals_to
 from .upstreams import make_gateway
 from .workers import Workers
 
@@ -53,12 +52,12 @@ async def _serve(config: Config, listener: socket.socket, where: str, workers: i
 
     def announce() -> None:
         url = f"http://{where}"
-        print(greeting(config, app.provider if app else make_gateway(config), url), end="", file=sys.stderr, flush=True)
+        say(greeting(config, app.provider if app else make_gateway(config), url))
         print(f"listening on {url}", flush=True)
 
     def say_draining() -> None:
         seconds = config.server.drain_s
-        print(f"draining for up to {seconds:g} s; a second signal ends it", file=sys.stderr, flush=True)
+        say(f"draining for up to {seconds:g} s; a second signal ends it\n")
 
     with signals_to(ending.on_signal):
         if app is not None:

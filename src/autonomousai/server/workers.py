@@ -22,7 +22,7 @@ from ..providers.supervisor import Supervisor
 from .channel import Begin, Channel, Drain, Failed, Leave, WorkersWord
 from .desk import Desk
 from .exposition import remains
-from .running import FAREWELL_S, Ending
+from .running import FAREWELL_S, Ending, say
 from .state import open_state
 from .upstreams import make_engines, with_coder
 
@@ -129,7 +129,7 @@ class Workers:
             if loop.time() - born > _LIVED_S:
                 pause = 0.0
             why = f"cannot start: {failure}" if failure else end
-            print(f"worker {number + 1} {why}; another is started in {pause:g} s", file=sys.stderr, flush=True)
+            say(f"worker {number + 1} {why}; another is started in {pause:g} s\n")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._ending.asked.wait()
