@@ -73,6 +73,39 @@ async def ask(provider: OpenAICompatible, **options: Any) -> str:
     return await provider.create_async_generator("m", HELLO, **options).text()
 
 
+async def test_who_leaves_while_connecting_leaves_no_socket() -> None:
+    """Cancelled at every step of the way to the server: no socket waits for the collector, open as it is."""
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    def sockets() -> int:
+        return sum(target.startswith("socket:") for target in map(_target, Path("/proc/self/fd").iterdir()))
+
+    async with serving(hear) as port, OpenAICompatible(f"http://127.0.0.1:{port}/v1") as provider:
+        gc.collect()
+        gc.disable()
+        try:
+            before = sockets()
+            for steps in range(12):
+                asking = asyncio.create_task(ask(provider))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                await asyncio.wait([asking])
+            async with asyncio.timeout(60):
+                while sockets() > before:
+                    await asyncio.sleep(0)
+        finally:
+            gc.enable()
+
+
+def _target(link: Path) -> str:
+    with suppress(FileNotFoundError):
+        return str(link.readlink())
+    return ""
+
+
 # ---- the pool
 
 

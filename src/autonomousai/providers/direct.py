@@ -6,6 +6,7 @@ No proxies, no redirects, no cookies. Errors are translated here, into the words
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import ssl
@@ -157,7 +158,8 @@ class DirectTransport:
         if self._uds is not None:
             await self._loop.create_unix_connection(lambda: connection, self._uds, **options)
             return
-        if isinstance(self._loop, asyncio.BaseEventLoop):  # uvloop does not know of it
+        # uvloop does not know of it; and who leaves in its midst leaves a socket to the collector, so only where it helps.
+        if isinstance(self._loop, asyncio.BaseEventLoop) and not _is_address(host):
             options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS_S
         await self._loop.create_connection(lambda: connection, host, port, **options)
 
@@ -169,6 +171,16 @@ class DirectTransport:
                 connection.abort()
         if self._open:
             await self._closing
+
+
+@cache
+def _is_address(host: str) -> bool:
+    """Whether *host* is an address itself: then there is no other to try beside it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @cache
