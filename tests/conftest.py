@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,10 @@ from tests.support.serving import serving
 # Random examples take the time that they take: on a busy machine a slow one is no failure.
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")
+
+# A shell without job control starts what runs in its background with Ctrl-C ignored, and the programs under test would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

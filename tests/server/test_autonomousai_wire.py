@@ -8,6 +8,7 @@ import json
 import pytest
 
 from autonomousai.errors import StatusError
+from autonomousai.events import Usage
 from autonomousai.providers.autonomousai import AutonomousAI
 from autonomousai.testing import ScriptedProvider, answer
 from tests.support.sockets import ask, events, request, text_of
@@ -38,6 +39,21 @@ async def test_a_stream_names_the_finish_reason_at_both_places(port, path):
     *chunks, done = events(got.body)
     assert (200, "Hello world", "[DONE]") == (got.status, text_of(chunks), done)
     assert ("stop", "stop") == (chunks[-1]["finish_reason"], chunks[-1]["choices"][0]["finish_reason"])
+
+
+async def test_a_stream_tells_its_usage_unasked(serve, provider):
+    """In the chunk with the finish reason, so that nobody trips over one more; our own client knows what an answer took."""
+    provider.play(answer("Hello", usage=Usage(5, 2, 7)))
+    serving = await serve()
+
+    got = await ask(serving.port, request("POST", "/api/v1/ai/chat", body()))
+    async with AutonomousAI(f"http://127.0.0.1:{serving.port}") as client:
+        async with client.create_async_generator("llama", MESSAGES, stream=True) as result:
+            await result.text()
+
+    *chunks, _ = events(got.body)
+    assert [7] == [chunk["usage"]["total_tokens"] for chunk in chunks if "usage" in chunk]
+    assert Usage(5, 2, 7) == result.finish.usage
 
 
 async def test_a_whole_answer_names_it_at_both_places_too(port):

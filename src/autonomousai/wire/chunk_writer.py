@@ -19,9 +19,9 @@ class ChunkWriter:
     """Events become the bytes of one streamed answer. A batch becomes one bytes object, to be sent in one write.
 
     *id*, *created* (seconds since the epoch) and *model* stand in every chunk. *both_places*: the AutonomousAI wire names the
-    finish reason inside the choice and beside it. *include_usage*: the last chunk counts the tokens, as the caller asked.
-    *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: the answer's beginning was written
-    before, by somebody else.
+    finish reason inside the choice and beside it, and tells the usage there unasked. *include_usage*: the last chunk counts the
+    tokens, as the caller asked. *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: the
+    answer's beginning was written before, by somebody else.
     """
 
     __slots__ = ("_after", "_before", "_begun", "_both_places", "_head", "_ids", "_include_usage")
@@ -73,6 +73,8 @@ class ChunkWriter:
             last["usage"] = None
             if finish.usage is not None:
                 chunks.append(self._head | {"choices": [], "usage": _usage(finish.usage)})
+        elif self._both_places and finish.usage is not None:
+            last["usage"] = _usage(finish.usage)
         if extension is not None:
             chunks[-1]["x_autonomousai"] = extension
         return opening + b"".join([self._event(data) for data in (*map(_json, chunks), b"[DONE]")])
