@@ -14,7 +14,7 @@ from tests.support.serving import serving
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")
 
-# A shell without job control starts what runs in its background with Ctrl-C ignored, and the programs under test would inherit it.
+# A shell without job control starts what runs in its background with Ctrl-C ignored, and the programs under test inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
