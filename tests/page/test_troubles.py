@@ -297,6 +297,7 @@ async def test_what_cannot_be_attached_is_told_kindly(case: str, serve: Serve, s
     """And nothing is attached."""
     file, words = REFUSED_FILES[case]
     reader = await sit((await seeing(serve))[0])
+    await expect(reader.button("Attach an image")).to_be_visible()  # once it is known that the model sees
 
     await reader.page.evaluate(PASTE, file)
 
