@@ -191,6 +191,21 @@ async def test_a_server_that_cannot_stream_is_said_to_be_ill(sickness: str, env:
     assert ("no", None) == (found["streaming"]["result"], found["config"])
 
 
+async def test_a_question_that_gets_no_answer_ends_no_examination(env: dict[str, str]) -> None:
+    """What was found out is told, and what was not is unknown."""
+
+    class Abrupt(Capable):
+        def chat(self, request: Request) -> Script:
+            body = request.json()
+            known = isinstance(body["messages"], list) and body["model"] == "big-model"
+            return super().chat(request) if known else Script.reset_before_headers()
+
+    async with ScriptedServer() as server:
+        found = await diagnosis(Abrupt().on(server), env)
+
+    assert {"error shape", "unknown models"} == {check for check, result in results(found).items() if result == "unknown"}
+
+
 async def test_a_wrong_key_is_said_and_not_shown(env: dict[str, str]) -> None:
     """The server's refusal, without the key that it repeats."""
     error = {"error": {"message": "Incorrect API key provided: my-own-secret-key", "type": "x", "param": None, "code": None}}

@@ -102,17 +102,20 @@ class Probe:
             if not await self._models():
                 return
             if await self._streaming():
-                for check in (
-                    self._document,
-                    self._latency,
-                    self._error_shape,
-                    self._unknown_model,
-                    self._prefill,
-                    self._vision,
-                    self._tools,
-                    self._cancellation,
+                for name, check in (
+                    ("whole answers", self._document),
+                    ("first token", self._latency),
+                    ("error shape", self._error_shape),
+                    ("unknown models", self._unknown_model),
+                    ("prefill", self._prefill),
+                    ("vision", self._vision),
+                    ("tools", self._tools),
+                    ("cancellation", self._cancellation),
                 ):
-                    await check()
+                    try:
+                        await check()
+                    except HTTPError as error:
+                        self._note(name, "unknown", str(error), "it did not answer")
         finally:
             await self._pool.aclose()
 
