@@ -128,7 +128,7 @@ async def test_no_command_shows_the_help_and_is_an_error(env: dict[str, str]) ->
         (["chat", "--seed", "1.5", "x"], "'1.5' is not a whole number"),
         (["chat", "--seed", "9" * 30, "x"], "too large"),
         (["chat", "--model", "gpt-9", "x"], "model 'gpt-9' is not supported; the models are: llama, qwen_coder"),
-        (["chat", "--base-url", "http://127.0.0.1:9", "--model", "gpt-9", "x"], "model 'gpt-9' is not supported"),
+        (["chat", "--base-url", "http://127.0.0.1:9", "--model", "gpt-9", "x"], "name its base URL that ends in /v1"),
         (["chat", "--api-key", "secret", "x"], "--api-key is for a server: name it with --base-url"),
         (["chat", "--proxy", "http://127.0.0.1:9", "x"], "--proxy is for a server: name it with --base-url"),
         (["chat", ""], "there is nothing to ask"),

@@ -56,6 +56,14 @@ async def test_a_template_that_needs_nothing_asks_by_itself(template: Path, env:
     assert ["Name a colour.", "Name a colour.\n\nNot red."] == [sent(request)[0]["content"] for request in server.requests]
 
 
+async def test_who_has_no_template_is_told_how_to_make_one(env: dict[str, str]) -> None:
+    """Not silence; and nothing on standard output."""
+    ended = await run("templates", env=env)
+
+    assert (0, "") == (ended.code, ended.out)
+    assert "there is no template yet; `autonomousai templates edit NAME` makes one" in ended.err
+
+
 async def test_in_a_conversation_a_template_is_around_each_question(template: Path, env: dict[str, str]) -> None:
     """A translator translates every line."""
     async with ScriptedServer() as server, OnTerminal("chat", "--base-url", server.url, "-t", "review", env=env) as terminal:

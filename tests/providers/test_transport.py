@@ -148,6 +148,16 @@ async def test_a_large_request_is_sent_whole() -> None:
     assert json.loads(server.requests[0].body)["marker"] == "end"
 
 
+@pytest.mark.parametrize(("key", "sent"), [("sk-key", "Bearer sk-key"), ("", "Basic dXNlcjpwdw==")])
+async def test_a_key_goes_before_the_credentials_of_a_url(key: str, sent: str) -> None:
+    """A server behind a login may be asked by either."""
+    async with ScriptedServer() as server:
+        async with AutonomousAI(server.url.replace("://", "://user:pw@"), api_key=key) as provider:
+            await provider.create_async_generator("llama", [{"role": "user", "content": "Hi"}]).text()
+
+    assert [sent] == [request.headers["authorization"] for request in server.requests]
+
+
 def test_an_error_shows_no_credentials_of_a_url() -> None:
     """A base URL with a password in it is shown without."""
     with pytest.raises(ConfigError) as caught:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
-from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
+from ..errors import ConfigError, HTTPError, IncompleteStreamError, ModelNotFoundError, ProviderError, StatusError, StreamError
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..providers.openai import OpenAICompatible
 from ..providers.weights import present, weights_path
@@ -47,12 +47,23 @@ def run(args: argparse.Namespace) -> int:
             with suppress(OutputError):
                 JsonView(terminal).error(error)
         terminal.error(str(error))
+        if advice := _advice(error, args):
+            terminal.note(advice)
         return exit_code(error)
     except OutputError as error:
         terminal.error(str(error))
         return FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 128 + terminal.end_interrupted()
+
+
+def _advice(error: ProviderError, args: argparse.Namespace) -> str:
+    """What to do about it on a command line, where the error, which is Python's as well, cannot say."""
+    if isinstance(error, StatusError) and error.status == 401:
+        return "the key is given with AUTONOMOUSAI_API_KEY, or with --api-key"
+    if isinstance(error, ModelNotFoundError) and (getattr(args, "base_url", None) or os.environ.get("AUTONOMOUSAI_BASE_URL")):
+        return "for any other model that a server has, name its base URL that ends in /v1"
+    return ""
 
 
 def exit_code(error: ProviderError) -> int:
@@ -224,7 +235,10 @@ class _Listing(msgspec.Struct):
 def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:
     """List the templates, or show, edit or locate one."""
     if args.action in (None, "list"):
-        for name in templates.names(os.environ):
+        found = templates.names(os.environ)
+        if not found:
+            terminal.note("there is no template yet; `autonomousai templates edit NAME` makes one")
+        for name in found:
             terminal.write(f"{name}\n")
         return DONE
     if args.action == "edit":

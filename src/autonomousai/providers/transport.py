@@ -10,6 +10,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
@@ -82,6 +83,11 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 class AiohttpTransport:
     """A `Transport` over aiohttp's client."""
 
@@ -115,6 +121,8 @@ class AiohttpTransport:
             extra = {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
                 headers = {**headers, **proxy.headers}
+        if "@" in url and any(name.lower() == "authorization" for name in headers):
+            url = _without_login(url)  # the key goes before it, and aiohttp takes no two
         token = _ATTEMPT.set(attempt)
         try:
             async with timer:
