@@ -109,10 +109,11 @@ class RequestLog:
 def _add_answer(entry: Entry, watch: Watch) -> None:
     entry.model = watch.model
     entry.upstream = watch.upstream
-    entry.outcome = watch.outcome or "running"
+    finish = watch.result.finish
+    # A caller may have the last byte, and be gone, before the answer is put away.
+    entry.outcome = watch.outcome or ("running" if finish is None else "ok")
     if watch.first:
         entry.first_token_ms = round((watch.first - watch.began) * 1000)
-    finish = watch.result.finish
     if finish is not None and finish.usage is not None:
         entry.prompt_tokens, entry.completion_tokens = finish.usage.prompt_tokens, finish.usage.completion_tokens
 
