@@ -21,6 +21,7 @@ from autonomousai.errors import (
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import ScriptedProvider, answer
+from autonomousai.wire.faults import for_callers
 
 HELLO = [{"role": "user", "content": "Hello"}]
 QUICK = RetryConfig(attempts=3, backoff=0)
@@ -203,7 +204,7 @@ async def test_a_mixture_of_causes_has_a_true_status(errors: tuple[ProviderError
 
     assert isinstance(outcome, StatusError)
     assert outcome.status == expected
-    assert str(errors[0]) in str(outcome)
+    assert for_callers(errors[0]) in str(outcome)
 
 
 async def test_a_long_retry_after_means_the_next_one_now() -> None:

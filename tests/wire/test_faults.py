@@ -22,7 +22,7 @@ from autonomousai.errors import (
     StreamError,
 )
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.wire.faults import as_gateway_error, error_event, error_in_event, read_error, redact, write_error
+from autonomousai.wire.faults import as_gateway_error, error_event, error_in_event, for_callers, read_error, redact, write_error
 
 OPENAI = {"error": {"message": "No such model", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
 
@@ -382,13 +382,13 @@ def request_error(**fields: Any) -> StatusError:
     ids=repr,
 )
 def test_answers_each_error_with_its_status(error: ProviderError, expected: tuple[Any, ...]) -> None:
-    """By a table; the body has OpenAI's shape and holds the error's message."""
+    """By a table; the body has OpenAI's shape and holds the error's message, as callers may read it."""
     status, headers, body = write_error(error)
 
     told = json.loads(body)["error"]
     assert expected == (status, told["type"], told["param"], told["code"])
     assert {"message", "type", "param", "code"} == told.keys()
-    assert str(error) == told["message"]
+    assert for_callers(error) == told["message"]
     assert {} == headers
 
 
@@ -441,6 +441,40 @@ def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> N
 
     assert not {"10.0.0.5", "inner.example"} & set(re.findall(r"[\w.]*\w", body))
     assert "upstream" in body
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ConnectError("cannot connect to http://10.0.0.5:8000/v1: Connection refused; check that the server runs there"),
+            "cannot connect to the upstream: Connection refused; check that the server runs there",
+        ),
+        (
+            read_error(502, b"<html><title>502 Bad Gateway</title></html>", {}),
+            "the upstream answered 502 Bad Gateway; the fault is the upstream's: ask again later",
+        ),
+        (
+            ClockError("first_token", 4),
+            "no first token within 4 s (clock 'first_token'); ask again, or have this server's operator raise it",
+        ),
+        (IncompleteStreamError(), "the stream ended without a finish reason or [DONE]: the answer may be cut; ask again"),
+    ],
+)
+def test_callers_are_told_in_words_for_them(error: ProviderError, told: str) -> None:
+    """Who asks this server knows it alone as the server, and has neither our clocks nor our exceptions."""
+    assert told == json.loads(write_error(error)[2])["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "advice", ["resting; try again in 4 s", "broken: ask again later", "only this server's operator can mend that"]
+)
+def test_advice_is_given_once(advice: str) -> None:
+    """Where the server says what helps, nothing is added that says it again, or otherwise."""
+    error = read_error(503, json.dumps({"error": {"message": advice}}).encode(), {"Retry-After": "4"})
+
+    assert f"the server answered 503 Service Unavailable: {advice}" == error.message
+    assert 4 == error.retry_after
 
 
 def test_what_an_upstream_says_keeps_its_addresses() -> None:

@@ -74,16 +74,31 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 #: Where an upstream lives, as our own messages and the TLS library's name it.
 _ADDRESSES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"'?\bhttps?://[^\s;,']+'?"), "the upstream"),
+    (re.compile(r"'?\bhttps?://[^\s;,']*[^\s;,':]'?"), "the upstream"),
     (re.compile(r"\bhost \S+:\d+\b"), "its host"),
     (re.compile(r"(not valid for) '[^']*'"), r"\1 its host"),
 )
 
 
+#: What is said to who holds the provider, and what is said to who asked this server: there the server is an upstream, and its
+#: clocks are the operator's.
+_REWORDED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"^the server answered "), "the upstream answered "),
+    (re.compile(r"the fault is the server's: ask again later$"), "the fault is the upstream's: ask again later"),
+    (
+        re.compile(r"; if the server needs longer, raise it with timeout=.*$"),
+        "; ask again, or have this server's operator raise it",
+    ),
+    (re.compile(r", or use \.partial$"), ""),
+)
+
+
 def for_callers(error: ProviderError) -> str:
-    """The message of *error* as this server's callers may read it: without the place where an upstream lives, which stands in
-    what we say of connections, before an answer. What an upstream answers is its own to word."""
+    """The message of *error* as this server's callers may read it: in words for them, and without the place where an upstream
+    lives, which stands in what we say of connections, before an answer. What an upstream answers is its own to word."""
     text = redact(str(error))
+    for pattern, rest in _REWORDED:
+        text = pattern.sub(rest, text)
     if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and error.status is None):
         for pattern, rest in _ADDRESSES:
             text = pattern.sub(rest, text)
@@ -246,9 +261,13 @@ def _read_body(text: str) -> _Fault:
 def _describe(status: int, message: str | None, retry_after: float | None) -> str:
     phrase = _PHRASES.get(status, "")
     answer = f"{status} {phrase}".strip()
-    said = f": {message}" if message and message not in (answer, phrase) else ""
-    hint = _hint(status, retry_after)
+    said = f": {message}" if message and message.casefold() not in (answer.casefold(), phrase.casefold()) else ""
+    hint = "" if message and status >= 500 and _ADVICE.search(message) else _hint(status, retry_after)
     return f"the server answered {answer}{said}{'; ' + hint if hint else ''}"
+
+
+#: A server that says so itself has said when, or that it helps nobody: ours do.
+_ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can mend that\b", re.IGNORECASE)
 
 
 def _hint(status: int, retry_after: float | None) -> str:
