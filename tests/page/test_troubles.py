@@ -25,6 +25,10 @@ BUSY = StatusError("all slots are taken", status=503, type="server_error", retry
 #: Before anything was said: what it is, and what the page says of it.
 REFUSALS = {
     "busy": (BUSY, "The server is busy. Try again in 7 seconds."),
+    "nobody there": (
+        StatusError("all are resting", status=503, code="upstreams_unavailable", type="server_error", retry_after=7),
+        "Nobody answers as this model at present. Try again in 7 seconds.",
+    ),
     "too long": (
         StatusError("9000 tokens, at most 4096", status=400, code="context_length_exceeded"),
         "The conversation has grown too long for this model.",
@@ -158,6 +162,8 @@ async def test_the_key_is_asked_for_and_kept_for_this_tab(serve: Serve, sit: Sit
     await expect(reader.text).to_have_text("Hello world")
     await reader.page.reload()
     await expect(reader.page.locator("#model")).to_be_enabled()
+    await reader.button("Use it from code").click()
+    await expect(reader.page.locator("#curl")).to_contain_text("-H 'authorization: Bearer KEY'")
 
     other = await reader.context.new_page()
     await other.goto(reader.url)

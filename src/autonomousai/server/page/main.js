@@ -163,7 +163,8 @@ function openAbout() {
   const base = new URL("v1", new URL("../", import.meta.url)).href;
   const body = JSON.stringify({ model: chat.current.model, messages: [{ role: "user", content: "Hello" }] });
   $("#base-url").textContent = base;
-  $("#curl").textContent = `curl ${base}/chat/completions \\\n  -H 'content-type: application/json' \\\n  -d '${body}'`;
+  const authorization = api.key.get() ? "  -H 'authorization: Bearer KEY' \\\n" : "";
+  $("#curl").textContent = `curl ${base}/chat/completions \\\n${authorization}  -H 'content-type: application/json' \\\n  -d '${body}'`;
   $("#about-dialog").showModal();
 }
 

@@ -25,6 +25,7 @@ const BY_CODE = {
     detail: "Send a shorter text, or fewer and smaller images.",
     ways: ["fresh"],
   },
+  upstreams_unavailable: { title: "Nobody answers as this model at present.", ways: ["again"] },
   shutting_down: { title: "The server is shutting down.", detail: "It may be back in a moment.", ways: ["again"] },
 };
 
