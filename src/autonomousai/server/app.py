@@ -369,7 +369,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     meant = next((known for known in _MEANT if path.endswith(known.removeprefix("/v1"))), None)
     return _error(
         StatusError(
-            f"there is nothing at {path!r}; " + (f"{meant} is here" if meant else "GET / tells what there is"),
+            f"there is nothing at {path!r}; " + (f"{meant} is here" if meant else "GET /docs tells what there is"),
             status=error.status_code,
             type="invalid_request_error",
             code="not_found",
