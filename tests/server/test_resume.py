@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI
-from autonomousai.config import Config, ResumeConfig, Secret, ServerConfig
-from autonomousai.errors import StatusError
+from autonomousai.config import Config, RescueConfig, ResumeConfig, Secret, ServerConfig
+from autonomousai.errors import IncompleteStreamError, StatusError
+from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
@@ -181,6 +182,42 @@ async def test_the_name_comes_with_the_first_comment(serve, provider):
     got = await ask(serving.port, get(dict(head)[NAME]))
 
     assert "late" == text_of(events(got.body))
+
+
+class Repeating(ScriptedProvider):
+    """One that gives the same bytes again, as its script says."""
+
+    repeats = True
+
+
+@WIRES
+@pytest.mark.parametrize("resumable", [True, False], ids=["resumable", "plain"])
+async def test_a_long_rescue_says_that_it_gets_on(serve, path, resumable):
+    """While what was delivered comes again, a silent stream is sent chunks that say so, under no id and with nothing in them; a
+    rescue that does not get on is told no more of."""
+    stuck, pause = Pause(), Pause()
+    words = [Started("m"), "The", " sky", " is"]
+    engine = Repeating([*words, IncompleteStreamError()], [*words[:3], stuck, " is", pause, *answer(" blue")])
+    made = Gateway([Upstream("u", engine)], {"llama": ["u"]}, rescue=RescueConfig(exact_tokens=512))
+    serving = await serve(made, keepalive_s=0.02)
+
+    async with Connection(serving.port) as connection:
+        await connection.send(post(path) if resumable else request("POST", path, STREAM))
+        await connection.head()
+        first = await connection.until(b"keep-alive\n\n")
+        stuck.release()
+        second = await connection.until(b"keep-alive\n\n")
+        pause.release()
+        rest = await connection.until(b"[DONE]\n\n")
+
+    signs = [event for part in (first, second, rest) for event in events(part) if "progress" in str(event)]
+    told = [sign["x_autonomousai"]["progress"] for sign in signs]
+    assert told == sorted(set(told))
+    assert any("progress" in str(event) for event in events(second))
+    assert [[{"index": 0, "delta": {}, "finish_reason": None}]] * len(signs) == [sign["choices"] for sign in signs]
+    assert "The sky is blue" == text_of(events(first + second + rest))
+    numbers = [int(line[4:]) for line in (first + second + rest).split(b"\n") if line.startswith(b"id: ")]
+    assert list(range(1, 8)) * resumable == numbers
 
 
 # ---- leaving and coming back

@@ -97,6 +97,7 @@ class Attempt:
         self._generated += len(batch)
         if self._repetition is not None:
             batch = self._repetition.feed(batch)
+            self._report.steps += not batch
         if not batch:
             return batch
         if type(finish := batch[-1]) is FinishReason:
@@ -131,6 +132,7 @@ class Attempt:
     def _settle(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
         if not self._settled:
             self._settled = True
+            self._report.steps += bool(self._delivered)
             milliseconds = int((time.monotonic() - self._began) * 1000)
             self._report.attempts.append(AttemptNote(self._upstream.name, outcome, status, milliseconds))
             tell()

@@ -30,6 +30,7 @@ class AnswerReader:
         self._line = line
         self._stream = AnswerStream()
         self._texts: list[str] = []
+        self._progress = 0
         self._begun = False
         self._ended = False
 
@@ -118,8 +119,15 @@ class AnswerReader:
                 return batch
             if stream.failure is not None:
                 raise stream.failure
-            if stream.ending:
-                line.wait_no_longer_than(_GRACE)
+            self._on_silent()
+
+    def _on_silent(self) -> None:
+        """Something came that said nothing: the end is near, or a server of ours gets on with an answer that broke."""
+        if self._stream.ending:
+            self._line.wait_no_longer_than(_GRACE)
+        elif self._stream.progress > self._progress:
+            self._progress = self._stream.progress
+            self._line.progress()
 
     async def _is_resumed(self, error: IncompleteStreamError | ClockError) -> bool:
         """A connection that breaks before the answer's end is replaced where the server can; False where the answer is whole,

@@ -41,6 +41,7 @@ from .guard import SHUTTING_DOWN, Caller, Places
 from .metrics import Metrics, Watch
 from .reading import Reader
 from .streams import Streams
+from .writing import Progress
 
 _KEEP_ALIVE: Final = encode_comment("keep-alive")
 
@@ -135,6 +136,8 @@ class ChatRoute:
                     both_places=self._both_places,
                     include_usage=include_usage,
                 )
+                if result.report is not None:
+                    stream.progress = Progress(result.report, writer)
             data = writer.write(batch)
             texts += [event for event in batch if type(event) is str]
             if type(finish := batch[-1]) is FinishReason:
@@ -181,7 +184,8 @@ class ChatRoute:
 
 class EventStream:
     """A streamed answer on its way. Its head waits for the first event, so that an error before it keeps its own status; but
-    after ``keepalive_s`` of silence, then and later, a comment is sent, lest somebody between us take the stream for dead."""
+    after ``keepalive_s`` of silence, then and later, a comment is sent, lest somebody between us take the stream for dead.
+    While an answer that broke is being brought on, it is a chunk that says so instead, which winds a caller's idle clock."""
 
     def __init__(self, scope: Scope, send: Send, keepalive_s: float) -> None:
         self.started = False
@@ -195,6 +199,10 @@ class EventStream:
         self._comment: asyncio.Task[None] | None = None
         self._id: str | None = None
         self._goes_on = False
+        self._reader: Reader | None = None
+        #: What can be seen of an answer that is generated for this stream alone.
+        self.progress: Progress | None = None
+        self._progress = 0
         self._timer = self._loop.call_later(keepalive_s, self._on_timer)
 
     def name(self, id: str, *, goes_on: bool) -> None:
@@ -208,6 +216,7 @@ class EventStream:
 
     async def relay(self, reader: Reader, caller: Caller) -> None:
         """Send what *reader* reads. An error before anything was said is raised."""
+        self._reader = reader
         while (data := await reader.read()) is not None:
             if reader.stream.error is not None and not self.started and reader.last == 1:
                 raise reader.stream.error
@@ -261,7 +270,14 @@ class EventStream:
         self._timer = self._loop.call_later(self._silence, self._on_timer)
         # While something is being written, the stream is not silent: the caller just does not read it.
         if not self._writing and (self._comment is None or self._comment.done()):
-            self._comment = self._loop.create_task(self._put(_KEEP_ALIVE))
+            self._comment = self._loop.create_task(self._put(self._sign_of_life()))
+
+    def _sign_of_life(self) -> bytes:
+        progress = self.progress if self._reader is None else self._reader.stream.progress
+        if not self.started or progress is None or progress.report.steps <= self._progress:
+            return _KEEP_ALIVE
+        self._progress = progress.report.steps
+        return progress.writer.sign(self._progress)
 
 
 def _stream_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ import msgspec
 from ..errors import ProviderError
 from .metrics import Watch
 from .state import GoneError, LostError, Page, StateError, Store
-from .writing import Piece, after, without_numbers
+from .writing import Piece, Progress, after, without_numbers
 
 #: Bytes of a stream's latest pieces that are kept at hand.
 _AT_HAND: Final = 64 * 1024
@@ -44,6 +44,7 @@ class Stream:
         self.error: ProviderError | None = None
         #: What is known of its generation, where it is written here.
         self.watch: Watch | None = None
+        self.progress: Progress | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
         #: Whether somebody reads it at another server.
@@ -87,6 +88,10 @@ class Stream:
                 self._start, oldest = self._pieces.popleft()
                 self._bytes -= len(oldest)
         self._wake()
+
+    def tell(self, progress: Progress) -> None:
+        """Here it can be seen how its writing gets on."""
+        self.progress = progress
 
     def stop(self) -> None:
         """Bring no more events."""

@@ -221,7 +221,7 @@ class Streams:
                 async with ask(self._provider, question.request, before) as result:
                     model = self._resolve(question.request.model)
                     with self._metrics.answer(model, result, came) as stream.watch:
-                        async with contextlib.aclosing(pieces(result, question, model, before)) as written:
+                        async with contextlib.aclosing(pieces(result, question, model, before, stream.tell)) as written:
                             async for piece in written:
                                 stream.watch.batch()
                                 await stream.append(piece)

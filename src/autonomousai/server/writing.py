@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -69,6 +69,13 @@ class Piece(NamedTuple):
     end: bool = False
 
 
+class Progress(NamedTuple):
+    """How far an answer has come that broke and is being brought on, and who writes it."""
+
+    report: Report
+    writer: ChunkWriter
+
+
 @runtime_checkable
 class Rescuer(Protocol):
     """A provider that can bring the rest of an answer which broke elsewhere, as a gateway does."""
@@ -109,21 +116,30 @@ def _go_on(report: Report, note: Note) -> None:
     report.attempts[:0] = [*note.attempts, Attempt(upstream or "", LOST_OUTCOME, None, 0)]
 
 
-async def pieces(result: AsyncResult, question: Question, model: str, before: Begun) -> AsyncGenerator[Piece]:
-    """The pieces of *result*, whose first is numbered after what there is. *model* is named where the answer names none."""
+async def pieces(
+    result: AsyncResult, question: Question, model: str, before: Begun, tell: Callable[[Progress], None]
+) -> AsyncGenerator[Piece]:
+    """The pieces of *result*, whose first is numbered after what there is. *model* is named where the answer names none.
+    *tell* hears, once there is a writer, where progress can be seen."""
     numbers = _Numbers(before.last)
     texts = [event for event in before.delivered if type(event) is str]
     note = before.note
     noted = -1  # splices that a note tells of
+    report = result.report or Report()
     writer: ChunkWriter | None = None
+    if note is not None:
+        writer = _chunk_writer(note, question, numbers, begun=True)
+        tell(Progress(report, writer))
     async for batch in result.batches():
-        report = result.report or Report(upstream=result.upstream)
+        if result.report is None:
+            report.upstream = result.upstream
         if note is None:
             note = Note("chatcmpl-" + os.urandom(12).hex(), int(time.time()), result.model or model, None, None, [], [])
         if writer is None:
-            writer = _chunk_writer(note, question, numbers, begun=before.note is not None)
-            if not before.says_something:
-                note.author = report.upstream
+            writer = _chunk_writer(note, question, numbers, begun=False)
+            tell(Progress(report, writer))
+        if noted < 0 and not before.says_something:
+            note.author = report.upstream
         data = writer.write(batch)
         texts += [event for event in batch if type(event) is str]
         end = type(finish := batch[-1]) is FinishReason

@@ -59,6 +59,12 @@ class ChunkWriter:
         between = b"%b\n\ndata: %b" % (self._after, self._before)
         return b"data: %b%b%b\n\n" % (self._before, between.join(deltas), self._after)
 
+    def sign(self, progress: int) -> bytes:
+        """A chunk that says nothing but that the answer is being brought on: *progress* is higher each time. It has no id:
+        there is nothing to resume after."""
+        chunk = self._head | {"choices": [{"index": 0, "delta": {}, "finish_reason": None}]}
+        return b"data: %b\n\n" % _json(chunk | {"x_autonomousai": {"progress": progress}})
+
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """The chunk with the finish reason, that with the usage if it is wanted and known, and ``[DONE]``.
 

@@ -95,6 +95,12 @@ class AnswerStream:
         """Whether `finish` would succeed now."""
         return self.failure is None and (self._reason_counts or self._done or self._usage_came_last)
 
+    @property
+    def progress(self) -> int:
+        """How far a server of ours has come that brings a broken answer on; 0 where it said nothing of that."""
+        said = (self.extension or {}).get("progress")
+        return said if type(said) is int else 0
+
     def reopen(self) -> None:
         """The stream goes on over another connection, with the event after the last whole one."""
         self._sse.reopen()
