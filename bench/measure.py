@@ -27,6 +27,9 @@ BUILT = ROOT / ".bench"
 #: A quick run's bounds are this much wider.
 GENEROUS = 2.0
 
+# What is installed has its bytecode; where this says not to write it, our own sources would be compiled at each start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 CORES = sorted(os.sched_getaffinity(0))
 SUBJECT_CORE = CORES[:1]
 OTHER_CORES = CORES[1:] or CORES

@@ -1,9 +1,12 @@
 """autonomousai: stream answers from language models, and know when they are whole.
 
-The curated public names; nothing else is promised. Importing this is quick: aiohttp comes with the first request.
+The curated public names; nothing else is promised. Importing this is quick: aiohttp comes with the first request, and what the
+engine needs when its class is asked for.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .clocks import Clocks
@@ -22,8 +25,10 @@ from .errors import (
 from .events import FinishReason, Messages, Reasoning, ToolCall, ToolCalls, Usage
 from .provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
 from .providers.autonomousai import AutonomousAI
-from .providers.llamacpp import LlamaCpp
 from .providers.openai import OpenAICompatible
+
+if TYPE_CHECKING:
+    from .providers.llamacpp import LlamaCpp
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -51,3 +56,16 @@ __all__ = [
     "Usage",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LlamaCpp":
+        from .providers.llamacpp import LlamaCpp  # noqa: PLC0415  a client needs none of what it brings
+
+        globals()[name] = LlamaCpp
+        return LlamaCpp
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

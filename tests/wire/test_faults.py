@@ -22,7 +22,9 @@ from autonomousai.errors import (
     StreamError,
 )
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.wire.faults import as_gateway_error, error_event, error_in_event, for_callers, read_error, redact, write_error
+from autonomousai.wire.fault_writer import as_gateway_error, error_event, for_callers, write_error
+from autonomousai.wire.faults import error_in_event, read_error
+from autonomousai.wire.redaction import redact
 
 OPENAI = {"error": {"message": "No such model", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
 

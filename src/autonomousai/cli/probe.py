@@ -23,7 +23,8 @@ from ..providers.http import HttpPool
 from ..providers.openai import OpenAICompatible
 from ..providers.proxy import check_base_url, without_credentials
 from ..providers.response import Response, read_body
-from ..wire.faults import read_error, redact
+from ..wire.faults import read_error
+from ..wire.redaction import redact
 from ..wire.sse import SSEDecoder
 
 Result = Literal["yes", "no", "unknown"]

@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..errors import TimeoutError as ClockError
 from ..events import Attempt
-from ..wire.faults import as_gateway_error, for_callers
+from ..wire.fault_writer import as_gateway_error, for_callers
 
 
 class Verdict(Enum):

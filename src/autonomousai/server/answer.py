@@ -19,7 +19,7 @@ from ..errors import ProviderError, StatusError
 from ..events import Batch, FinishReason, Report
 from ..provider import AsyncGeneratorProvider, AsyncResult
 from ..wire.evidence import write_evidence
-from ..wire.faults import error_event
+from ..wire.fault_writer import error_event
 from ..wire.messages import has_images
 from ..wire.openai import ChunkWriter, write_completion
 from ..wire.request import ChatRequest

@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
-from ..wire.faults import write_error
+from ..wire.fault_writer import write_error
 from . import autonomousai, openai
 from .answer import ChatRoute, Service
 from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ..errors import StatusError
-from ..wire.faults import write_error
+from ..wire.fault_writer import write_error
 from .asgi import LEAVING, ASGIApp, Leaving, new_request_id
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.

@@ -16,7 +16,7 @@ from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt, Batch, FinishReason, Messages, Report, Splice, Started
 from ..provider import AsyncGeneratorProvider, AsyncResult
 from ..wire.evidence import write_evidence
-from ..wire.faults import error_event
+from ..wire.fault_writer import error_event
 from ..wire.openai import AnswerStream, ChunkWriter
 from ..wire.request import ChatRequest
 

@@ -1,13 +1,11 @@
-"""Error objects of every wire, read and written: bytes <-> `ProviderError`. Knows no network and no server.
+"""Errors that strangers send, read: bytes -> `ProviderError`. Knows no network and no server.
 
-Reading takes what a stranger sent: any common shape, plain text, HTML, nothing. What it makes of that is bounded, one line,
-and free of keys. Writing knows one shape alone, OpenAI's: ``{"error": {"message", "type", "param", "code"}}``.
+Any common shape is taken, plain text, HTML, nothing. What is made of that is bounded, one line, and free of keys. How errors
+are written is in `wire/fault_writer.py`.
 """
 
 from __future__ import annotations
 
-import html
-import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,111 +13,13 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import msgspec
-
-from ..errors import (
-    PERMANENT_CODES,
-    ConfigError,
-    ConnectError,
-    HTTPError,
-    IncompleteStreamError,
-    InvalidMessagesError,
-    ModelNotFoundError,
-    ProviderError,
-    StatusError,
-    StreamError,
-    TimeoutError,  # noqa: A004  the contract's own name
-    is_retryable,
-)
+from ..errors import PERMANENT_CODES, StatusError, StreamError, is_retryable
 from .nesting import decode
+from .redaction import one_line, redact, without_markup
 
 MAX_BODY = 64 * 1024  # bytes of a foreign error that are looked at and kept
 MAX_MESSAGE = 500  # characters of a foreign message that are shown
 MAX_NAME = 200  # characters of a foreign type, code, param or request id
-
-# ---- what a stranger says, made safe to show --------------------------------------------------------------------------
-
-#: What looks like a credential, and what is left of it. Words that follow "bearer" in plain sentences are not keys.
-_CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(
-            r"\b(bearer)\s+(?!(?:auth\w*|tokens?|schemes?|keys?|or|and|is|in|of|not|was|header)\b)[^\s\"',;)]+", re.IGNORECASE
-        ),
-        r"\1 ***",
-    ),
-    (re.compile(r"\b(basic)\s+(?!auth)[A-Za-z0-9+/]{8,}={0,2}(?![A-Za-z0-9])", re.IGNORECASE), r"\1 ***"),
-    (re.compile(r"\bsk-[\w*.-]{4,}|\b(?:gsk_|hf_|xai-)[\w*-]{16,}|\bAIza[\w-]{20,}"), "***"),
-    (re.compile(r"([?&](?:api[-_]?key|key|token)=)[^&\s\"']+", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(://)[^/@\s\"']+@"), r"\1***@"),
-)
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
-_TAG = re.compile(r"<[^<>]*>")
-_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
-_CODE_OPENS = re.compile(r"<(?:script|style)\b", re.IGNORECASE)
-_CODE_CLOSES = re.compile(r"</(?:script|style)\s*>", re.IGNORECASE)
-_HTML = re.compile(r"\s*<(?:!doctype\s|html|head|body|title|h1|p\b|center)", re.IGNORECASE)
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """*text* with ``***`` in the place of each of the *secrets* (of eight characters or more: shorter ones are words of
-    the text), and of all that looks like a credential."""
-    for secret in secrets:
-        if len(secret) >= 8:
-            text = text.replace(secret, "***")
-    for pattern, rest in _CREDENTIALS:
-        text = pattern.sub(rest, text)
-    return text
-
-
-#: Where an upstream lives, as our own messages and the TLS library's name it.
-_ADDRESSES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"'?\bhttps?://[^\s;,']*[^\s;,':]'?"), "the upstream"),
-    (re.compile(r"\bhost \S+:\d+\b"), "its host"),
-    (re.compile(r"(not valid for) '[^']*'"), r"\1 its host"),
-)
-
-
-#: What is said to who holds the provider, and what is said to who asked this server: there the server is an upstream, and its
-#: clocks are the operator's.
-_REWORDED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^the server answered "), "the upstream answered "),
-    (re.compile(r"the fault is the server's: ask again later$"), "the fault is the upstream's: ask again later"),
-    (
-        re.compile(r"; if the server needs longer, raise it with timeout=.*$"),
-        "; ask again, or have this server's operator raise it",
-    ),
-    (re.compile(r", or use \.partial$"), ""),
-)
-
-
-def for_callers(error: ProviderError) -> str:
-    """The message of *error* as this server's callers may read it: in words for them, and without the place where an upstream
-    lives, which stands in what we say of connections, before an answer. What an upstream answers is its own to word."""
-    text = redact(str(error))
-    for pattern, rest in _REWORDED:
-        text = pattern.sub(rest, text)
-    if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and error.status is None):
-        for pattern, rest in _ADDRESSES:
-            text = pattern.sub(rest, text)
-    return text.replace("the server at the upstream", "the upstream")
-
-
-def _line(text: str, limit: int) -> str:
-    """One printable line of at most *limit* characters, without the half characters that header values may hold."""
-    line = _CONTROL.sub(" ", text).strip().encode("utf-8", "replace").decode()
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _from_html(page: str) -> str:
-    """The words of an HTML page: its title, or else its text without tags, scripts and styles."""
-    title = _TITLE.search(page)
-    if title and title[1].strip():
-        return html.unescape(title[1])
-    first, *scripts = _CODE_OPENS.split(page)
-    visible = [first, *(_CODE_CLOSES.split(script, maxsplit=1)[1] for script in scripts if _CODE_CLOSES.search(script))]
-    return html.unescape(_TAG.sub(" ", " ".join(visible)))
-
 
 # ---- the shapes that errors come in -----------------------------------------------------------------------------------
 
@@ -200,7 +100,9 @@ def _name_code(fault: _Fault) -> str | None:
 def _clean(fault: _Fault, secrets: Iterable[str]) -> _Fault:
     """The same, fit to be shown: redacted before it is cut, or half a key would stay."""
     limits = (MAX_MESSAGE, MAX_NAME, MAX_NAME, MAX_NAME)
-    return _Fault(*(said and _line(redact(said[:MAX_BODY], secrets), limit) for said, limit in zip(fault, limits, strict=True)))
+    return _Fault(
+        *(said and one_line(redact(said[:MAX_BODY], secrets), limit) for said, limit in zip(fault, limits, strict=True))
+    )
 
 
 # ---- an answer of 400 or above ----------------------------------------------------------------------------------------
@@ -235,7 +137,7 @@ def read_error(
     text = body[:MAX_BODY].decode("utf-8", "replace")
     fault = _clean(_read_body(text), secrets)
     retry_after = _retry_after(named, now)
-    request_id = next((_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
+    request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
     return StatusError(
         _describe(status, fault.message, retry_after),
         status=status,
@@ -252,8 +154,7 @@ def _read_body(text: str) -> _Fault:
     try:
         document = decode(text.encode())
     except (ValueError, RecursionError):
-        message = _from_html(text) if _HTML.match(text) else text
-        return _Fault(message=message)
+        return _Fault(message=without_markup(text))
     fault = _read_fault(document)
     return fault if fault.message else fault._replace(message=text if document else "")
 
@@ -339,119 +240,3 @@ def _may_pass(fault: _Fault) -> bool:
         return False
     numeric = fault.code is not None and fault.code.isdecimal() and len(fault.code) == 3
     return is_retryable(int(fault.code or 0)) if numeric else True
-
-
-# ---- what the server's own callers get --------------------------------------------------------------------------------
-
-
-class _Answer(NamedTuple):
-    """How a class of errors is answered. A status, type or code of None is the error's own."""
-
-    status: int | None
-    type: str | None
-    code: str | None
-
-
-#: By class; a subclass is answered as the nearest class above it.
-_ANSWERS: dict[type[BaseException], _Answer] = {
-    ModelNotFoundError: _Answer(404, "invalid_request_error", "model_not_found"),
-    InvalidMessagesError: _Answer(400, "invalid_request_error", "invalid_value"),
-    ConfigError: _Answer(500, "server_error", "config_error"),
-    ConnectError: _Answer(502, "server_error", "upstream_unreachable"),
-    TimeoutError: _Answer(504, "timeout", None),
-    StreamError: _Answer(502, "server_error", None),
-    IncompleteStreamError: _Answer(502, "server_error", "upstream_incomplete"),
-    HTTPError: _Answer(None, None, None),
-    ProviderError: _Answer(500, "server_error", "provider_error"),
-}
-
-#: The type that goes with a status where the error names none; else 4xx are the request's fault and 5xx the server's.
-_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    408: "timeout",
-    429: "rate_limit_error",
-    504: "timeout",
-}
-
-_FALLBACK_TYPES = ("invalid_request_error", "server_error")
-_INTERNAL = {
-    "message": "internal error; the server's log says more",
-    "type": "server_error",
-    "param": None,
-    "code": "internal_error",
-}
-
-
-def write_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
-    """The answer that tells a caller of *error*: status, extra headers, body. Of an error not ours it tells nothing but 500."""
-    status, told = _tell(error)
-    headers = {}
-    if isinstance(error, HTTPError) and error.retry_after is not None:
-        headers["retry-after"] = str(math.ceil(max(0.0, min(error.retry_after, 1e9))))
-    return status, headers, msgspec.json.encode({"error": told})
-
-
-def error_event(error: BaseException) -> bytes:
-    """The same object as an event of a stream; after it comes neither a finish reason nor [DONE]."""
-    return b"data: " + msgspec.json.encode({"error": _tell(error)[1]}) + b"\n\n"
-
-
-def _tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
-    if not isinstance(error, ProviderError):
-        return 500, _INTERNAL
-    row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)
-    status = row.status or _own_status(error)
-    told = {
-        "message": for_callers(error),
-        "type": row.type or getattr(error, "type", None) or _TYPES.get(status) or _FALLBACK_TYPES[status >= 500],
-        "param": "model" if isinstance(error, ModelNotFoundError) else getattr(error, "param", None),
-        "code": row.code or _own_code(error),
-    }
-    return status, told
-
-
-def _own_status(error: ProviderError) -> int:
-    status = getattr(error, "status", None)
-    return status if status is not None and 400 <= status <= 599 else 502
-
-
-def _own_code(error: ProviderError) -> str | None:
-    if isinstance(error, TimeoutError):
-        return f"{error.clock}_timeout"
-    code: str | None = getattr(error, "code", None)
-    return code or ("upstream_error" if isinstance(error, StreamError) else None)
-
-
-#: What an upstream holds against this server, not against the caller: who calls can do nothing about it.
-_OPERATORS_FAULT = {
-    401: "it refused this server's API key",
-    402: "it wants this server's account to be paid",
-    403: "it forbids this server's API key what was asked",
-    404: "it does not have the model or the address that this server's configuration names",
-    405: "it does not take requests at the address that this server's configuration names",
-    407: "the proxy on the way to it refused this server's credentials",
-}
-#: A rejection of the content may bear one of those statuses too, and concerns the caller.
-_CONTENT_CODES = frozenset({"content_filter", "content_policy_violation"})
-
-
-def as_gateway_error(error: StatusError) -> StatusError:
-    """An upstream's answer as this server's callers should see it: what is the operator's fault becomes a 502 with the code
-    ``upstream_<status>`` and none of the upstream's words, the cause attached; anything else is returned as it is."""
-    fault = _OPERATORS_FAULT.get(error.status)
-    if fault is None or error.code in _CONTENT_CODES:
-        return error
-    shown = StatusError(
-        f"the upstream answered {error.status}: {fault}; only this server's operator can mend that",
-        status=502,
-        type="server_error",
-        code=f"upstream_{error.status}",
-        partial=error.partial,
-        body=error.body,
-        request_id=error.request_id,
-    )
-    shown.retryable = False
-    shown.__cause__ = error
-    return shown

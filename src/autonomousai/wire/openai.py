@@ -15,7 +15,8 @@ from ..events import Batch, Evidence, FinishReason, Reasoning, Started, ToolCall
 from .calls import CallPlaces
 from .chunk_writer import ChunkWriter, write_completion
 from .chunks import UNREADABLE, Choice, Chunk, as_chunk, decode, decode_usual, load, mend, sole_text, split_half, usage_of
-from .faults import error_in_event, redact
+from .faults import error_in_event
+from .redaction import redact
 from .sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .template import Template
 
