@@ -4,7 +4,8 @@
 
 One server, one engine of eight slots. In each round the same question goes to both wires of the server, and directly to the
 engine's own HTTP on its Unix socket, as often at once as the scenario's name says. `first`: a lone first token, by the clock.
-The weights must be there (`autonomousai pull`).
+`share`: our CPU in percent of the engine's over the same answers, which is what we can take away from it at the most where all
+cores are its own; it is steady where the clock wavers by a twentieth. The weights must be there (`autonomousai pull`).
 """
 
 from __future__ import annotations
@@ -20,18 +21,36 @@ import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from measure import BENCH, CORES, Figures, Goal, Plan, built, finish, log_file, note, plan, progress, start, stop
+from measure import (
+    BENCH,
+    CORES,
+    Figures,
+    Goal,
+    Plan,
+    built,
+    cpu_alone,
+    family,
+    finish,
+    log_file,
+    note,
+    plan,
+    progress,
+    start,
+    stop,
+)
 from servers import free_port
 from traffic import Load, run_load
 
 SCENARIOS = ["first", "1", "2", "4", "8"]
 UNITS = {"first": "ms", "first: later": "ms", **dict.fromkeys(SCENARIOS[1:], "ms a token")}
+UNITS |= {f"{name}: share": "% of the engine's CPU" for name in SCENARIOS[1:]}
 
 DIRECT, OPENAI, OURS = "the engine", "OpenAI wire", "AutonomousAI wire"
 
 #: At most 3 % of the tokens a second, and 5 ms.
 GOALS = [
     *(Goal(name, subject, 1 / 0.97, DIRECT, guard=False) for name in SCENARIOS[1:] for subject in (OPENAI, OURS)),
+    *(Goal(f"{name}: share", subject, 3) for name in SCENARIOS[1:] for subject in (OPENAI, OURS)),
     *(Goal("first: later", subject, 5, guard=False) for subject in (OPENAI, OURS)),
 ]
 
@@ -41,6 +60,14 @@ MESSAGES = [
 ]
 SLOTS = 8
 PATIENCE = 60
+
+
+class Spent(NamedTuple):
+    """A load, and our CPU and the engine's meanwhile, in seconds."""
+
+    load: Load
+    ours: float
+    engines: float
 
 
 class Place(NamedTuple):
@@ -78,12 +105,19 @@ class Engine:
             ),
         }
 
-    def ask(self, place: str, *, tokens: int, at_once: int, requests: int) -> Load:
+    def ask(self, place: str, *, tokens: int, at_once: int, requests: int) -> Spent:
         where, fields = self.places[place]
         body = self.folder / "body"
         body.write_text(json.dumps({**fields, "stream": True, "temperature": 0, "max_tokens": tokens}), encoding="utf-8")
         load = [built("load"), *where, "--body", body, "--streams"]
-        return run_load([*load, "--concurrency", str(at_once), "--requests", str(requests)])
+        before = self._cpu()
+        done = run_load([*load, "--concurrency", str(at_once), "--requests", str(requests)])
+        ours, engines = (after - earlier for after, earlier in zip(self._cpu(), before, strict=True))
+        return Spent(done, ours, engines)
+
+    def _cpu(self) -> tuple[float, float]:
+        server, *children = family(self.process.pid)
+        return cpu_alone(server), sum(map(cpu_alone, children))
 
 
 def _await_ready(port: int) -> None:
@@ -99,18 +133,20 @@ def _await_ready(port: int) -> None:
 
 def measure(engine: Engine, figures: Figures, plan: Plan) -> None:
     """The places take turns in a different order each round: who asks second finds a warmer machine."""
-    tokens = 32 if plan.quick else 64
+    tokens = 16 if plan.quick else 24
     for number in range(plan.rounds):
         places = list(engine.places)
         for place in places[number % 3 :] + places[: number % 3]:
             progress(f"round {number + 1} of {plan.rounds}: {place}")
             if plan.has("first"):
-                lone = engine.ask(place, tokens=1, at_once=1, requests=plan.count(10)).first
+                lone = engine.ask(place, tokens=1, at_once=1, requests=plan.count(8)).load.first
                 note(figures, "first", place, lone / 1000)
             for name in SCENARIOS[1:]:
                 if plan.has(name):
-                    load = engine.ask(place, tokens=tokens, at_once=int(name), requests=int(name))
-                    note(figures, name, place, load.wall / load.texts * 1000)
+                    spent = engine.ask(place, tokens=tokens, at_once=int(name), requests=int(name))
+                    note(figures, name, place, spent.load.wall / spent.load.texts * 1000)
+                    if place != DIRECT:
+                        note(figures, f"{name}: share", place, spent.ours / spent.engines * 100)
         if plan.has("first"):
             first = figures["first"]
             for place in (OPENAI, OURS):

@@ -76,7 +76,12 @@ def family(pid: int) -> list[int]:
 
 def cpu(pid: int) -> float:
     """Seconds of CPU that a process, its threads and its living descendants have had: finer than /proc/PID/stat."""
-    return sum(time.clock_gettime((~one << 3) | 2) for one in family(pid))
+    return sum(map(cpu_alone, family(pid)))
+
+
+def cpu_alone(pid: int) -> float:
+    """The same of the process alone."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def resident(pid: int) -> int:

@@ -83,6 +83,7 @@ class Bench:
         self.plan = plan
         self.upstream = upstream
         self.figures: Figures = {}
+        self.empty: dict[str, int] = {}  # by server: bytes resident before the first crowd; an allocator gives little back
         self.one: dict[str, float] = {}  # by server: a stream of one event, in this round
 
     def spend(self, server: Server, *, requests: int, concurrency: int, stream: bool, ramp_ms: int = 0) -> Spent:
@@ -123,7 +124,7 @@ class Bench:
 
     def crowd(self, server: Server) -> None:
         streams = self.count(server, CROWD_STREAMS, 50)
-        before = resident(server.pid)
+        before = self.empty.setdefault(server.name, resident(server.pid))
         with watching(lambda: resident(server.pid)) as seen:
             load = self.upstream.load(server.port, requests=streams, concurrency=streams, stream=True, ramp_ms=1000)
         note(self.figures, "crowd: stall", server.name, load.gap / 1000)
