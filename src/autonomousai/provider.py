@@ -30,6 +30,9 @@ class class_or_instance(Generic[P, R]):
         return MethodType(self.__wrapped__, owner if instance is None else instance)
 
 
+_READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
+
+
 class _Answer:
     """What is known of an answer so far; shared by an `AsyncResult` and its iterator, which must not hold each other: only so
     does a forgotten iterator close its response as soon as the last reference goes."""
@@ -162,9 +165,17 @@ class AsyncResult:
     def batches(self) -> BatchStream:
         """The inner road: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
         if self._stream is not None or self._closed:
-            raise RuntimeError("this answer is being read already, or is closed; make a new one with create_async_generator()")
+            raise RuntimeError(_READ_ALREADY)
         self._stream = batches = _Noted(self._source, self._answer)
         return batches
+
+    def source(self) -> BatchStream:
+        """The same road without the notes, for a provider made of others, which keeps its own: ``finish`` and ``model`` stay
+        None, errors have no ``.partial``, and a source that just stops is for the reader to notice."""
+        if self._stream is not None or self._closed:
+            raise RuntimeError(_READ_ALREADY)
+        self._stream = stream = self._source()
+        return stream
 
     def _iterator(self) -> AsyncGenerator[Chunk]:
         if self._chunks is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
-from ..errors import ProviderError
+from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt as AttemptNote
 from ..events import Batch, FinishReason, Report, Started, Usage
 from ..provider import AsyncResult, BatchStream
@@ -69,7 +69,7 @@ class Attempt:
     async def __anext__(self) -> Batch:
         try:
             if self._batches is None:
-                self._batches = self._ask().batches()
+                self._batches = self._ask().source()
             while True:
                 if batch := self._take(await self._batches.__anext__()):
                     return batch
@@ -77,12 +77,14 @@ class Attempt:
             await self._end("diverged", 200, self._upstream.breaker.success)
             raise
         except ProviderError as error:
-            breaker = self._upstream.breaker
-            failure = partial(breaker.failure, halfway=self._generated > 0, probe=self._probe)
-            await self._end(*describe(error), failure if is_upstreams_fault(error) else breaker.success)
+            await self._fail(error)
             raise
         except StopAsyncIteration:
-            raise
+            if self._settled:
+                raise
+            stopped = IncompleteStreamError()
+            await self._fail(stopped)
+            raise stopped from None
         except BaseException:
             await self.aclose()
             raise
@@ -115,6 +117,11 @@ class Attempt:
             return batch
         self._report.begun = len(self._report.attempts) - self._settled
         return [Started(None if self._started is None else self._started.model, self._upstream.name), *batch]
+
+    async def _fail(self, error: ProviderError) -> None:
+        breaker = self._upstream.breaker
+        failure = partial(breaker.failure, halfway=self._generated > 0, probe=self._probe)
+        await self._end(*describe(error), failure if is_upstreams_fault(error) else breaker.success)
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""

@@ -11,10 +11,10 @@ from ..clocks import Clocks
 from ..errors import ConnectError
 from ..events import Batch, Chunk, Messages
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
-from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, blocking, class_or_instance
+from ..provider import AsyncGeneratorProvider, AsyncResult, BatchStream, ProviderModelMixin, blocking, class_or_instance
 from ..wire.autonomousai import write_request
 from ..wire.messages import check_messages
-from .exchange import Exchange, ask
+from .exchange import Asking, Exchange
 from .http import HttpPool
 from .options import CLIENT_CLOCKS, Options, read_timeout
 from .proxy import Proxy, check_base_url
@@ -32,7 +32,7 @@ _HEADERS = {
 }
 
 
-async def _with_hint(answer: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
+async def _with_hint(answer: Asking) -> AsyncGenerator[Batch]:
     """The hosted service's answer. Where it cannot be reached, that is no news, and there is another way."""
     try:
         async for batch in answer:
@@ -160,8 +160,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
-    def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
-        answer = ask(self._pool, exchange)
+    def _ask(self, exchange: Exchange) -> BatchStream:
+        answer = Asking(self._pool, exchange)
         return _with_hint(answer) if self.base_url == HOSTED else answer
 
     @property

@@ -6,7 +6,8 @@ Knows no endpoint and no model. Whether an answer is whole is decided by the wir
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
+from typing import Self
 
 import msgspec
 
@@ -44,37 +45,75 @@ class Exchange(msgspec.Struct, frozen=True):
     streams_url: str | None = None
 
 
-async def ask(pool: HttpPool, exchange: Exchange) -> AsyncGenerator[Batch]:
-    """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is tried again once an event came."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    deadline = began + exchange.clocks.total
-    failures = 0
-    while True:
-        started = False
-        line = None
+class Asking:
+    """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is tried again once an event came.
+
+    Iterate it, and close it. No generator: an event loop keeps a list of those.
+    """
+
+    __slots__ = ("_answer", "_exchange", "_line", "_over", "_pool")
+
+    def __init__(self, pool: HttpPool, exchange: Exchange) -> None:
+        self._pool = pool
+        self._exchange = exchange
+        self._line: Line | None = None
+        self._answer: AnswerReader | None = None
+        self._over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._over:
+            raise StopAsyncIteration
         try:
-            line = await _send(pool, exchange, deadline)
-            answer = AnswerReader(line)
-            if exchange.stream:
-                while (batch := await answer.next()) is not None:
-                    started = True
-                    yield batch
+            if self._answer is None:
+                return await self._begin()
+            batch = await self._answer.next() if self._exchange.stream else None
+            if batch is None and self._line is not None:
+                await self._line.drain()
+        except BaseException:
+            await self.aclose()
+            raise
+        if batch is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        return batch
+
+    async def _begin(self) -> Batch:
+        """The first batch, by the first try that brings one."""
+        loop = asyncio.get_running_loop()
+        exchange = self._exchange
+        began = loop.time()
+        deadline = began + exchange.clocks.total
+        failures = 0
+        while True:
+            try:
+                self._line = line = await _send(self._pool, exchange, deadline)
+                answer = AnswerReader(line)
+                batch = await answer.next() if exchange.stream else await answer.whole()
+            except HTTPError as error:
+                failures += 1
+                delay = _delay(error, failures, exchange, loop.time() - began)
+                if delay is None or loop.time() + delay >= deadline:
+                    raise
             else:
-                batch = await answer.whole()
-                started = True
-                yield batch
-            await line.drain()
-            return
-        except HTTPError as error:
-            failures += 1
-            delay = None if started else _delay(error, failures, exchange, loop.time() - began)
-            if delay is None or loop.time() + delay >= deadline:
-                raise
-        finally:
-            if line is not None:
-                await line.aclose()
-        await asyncio.sleep(delay)
+                self._answer = answer
+                if batch is None:
+                    raise StopAsyncIteration
+                return batch
+            await self._hang_up()
+            await asyncio.sleep(delay)
+
+    async def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await line.aclose()
+
+    async def aclose(self) -> None:
+        """Close the response, if it is open. Safe to call again."""
+        self._over = True
+        await self._hang_up()
 
 
 async def _send(pool: HttpPool, exchange: Exchange, deadline: float) -> Line:

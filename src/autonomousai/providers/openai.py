@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -11,12 +11,12 @@ import msgspec
 
 from ..clocks import Clocks
 from ..errors import HTTPError, StatusError, StreamError
-from ..events import Batch, Messages
-from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance
+from ..events import Messages
+from ..provider import AsyncGeneratorProvider, AsyncResult, BatchStream, ProviderModelMixin, class_or_instance
 from ..wire.faults import read_error
 from ..wire.messages import check_messages
 from ..wire.request import write_chat_request
-from .exchange import Exchange, ask
+from .exchange import Asking, Exchange
 from .http import HttpPool
 from .options import CLIENT_CLOCKS, Options, read_timeout
 from .proxy import Proxy, check_base_url
@@ -154,8 +154,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             headers["Authorization"] = f"Bearer {options.api_key}"
         return headers
 
-    def _ask(self, exchange: Exchange) -> AsyncGenerator[Batch]:
-        return ask(self._pool, exchange)
+    def _ask(self, exchange: Exchange) -> BatchStream:
+        return Asking(self._pool, exchange)
 
     @property
     def orphans(self) -> int:

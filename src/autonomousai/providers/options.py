@@ -14,6 +14,9 @@ from .proxy import Proxy
 #: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
 CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
 
+#: Seconds that a clock may be set to.
+_LONGEST = 10_000_000
+
 
 class Options(msgspec.Struct, frozen=True):
     """How one request is to be sent, apart from what it says."""
@@ -55,10 +58,13 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
         return default
     if isinstance(timeout, Clocks):
         return timeout
+    total = timeout.get("total") if type(timeout) is dict and len(timeout) == 1 else None
+    if type(total) is float and 0 < total <= _LONGEST:  # what a gateway asks for, with each request
+        return Clocks(default.connect, default.first_token, default.idle, total)
     named = dict(timeout) if isinstance(timeout, Mapping) else {"total": timeout}
     for name, seconds in named.items():
         if name not in Clocks.__struct_fields__:
             raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 10_000_000:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
             raise ValueError(f"timeout: clock {name!r} must be a number of seconds above 0, not {seconds!r}")
     return msgspec.structs.replace(default, **named)

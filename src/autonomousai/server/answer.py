@@ -101,7 +101,8 @@ class ChatRoute:
     async def _answer(self, request: ChatRequest, caller: Caller, stream: EventStream | None, scope: Scope, send: Send) -> None:
         service = self._service
         model = service.resolve(request.model)
-        _check_images(request, service.sees(model))
+        if (index := has_images(request.messages)) is not None and not service.sees(model):
+            raise _blind(request, index)
         if stream is not None and header_values(scope, b"x-stream-resumable") == [b"1"]:
             await service.ready()
             if await self._send_resumable(request, caller, stream, scope):
@@ -232,7 +233,12 @@ class EventStream:
             await self._comment
             self._comment = None
         self._writing = True
-        await self._put(data, last=last)
+        if self.started:
+            self._spoke = self._loop.time()
+            self.ended = last
+            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        else:
+            await self._put(data, last=last)
         self._writing = False
 
     async def fail(self, error: ProviderError) -> None:
@@ -300,16 +306,15 @@ async def fail(error: ProviderError, stream: EventStream | None, scope: Scope, s
         await refuse(scope, send, error)
 
 
-def _check_images(request: ChatRequest, sees: bool) -> None:
-    if not sees and (index := has_images(request.messages)) is not None:
-        raise StatusError(
-            f"messages[{index}].content: carries an image, and nobody who answers as {request.model!r} can see; "
-            "send text, or configure an upstream with vision = true",
-            status=400,
-            type="invalid_request_error",
-            param=f"messages[{index}].content",
-            code="images_not_supported",
-        )
+def _blind(request: ChatRequest, index: int) -> StatusError:
+    return StatusError(
+        f"messages[{index}].content: carries an image, and nobody who answers as {request.model!r} can see; "
+        "send text, or configure an upstream with vision = true",
+        status=400,
+        type="invalid_request_error",
+        param=f"messages[{index}].content",
+        code="images_not_supported",
+    )
 
 
 def _new_id() -> str:

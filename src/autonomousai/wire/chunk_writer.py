@@ -48,6 +48,8 @@ class ChunkWriter:
 
     def write(self, batch: Batch) -> bytes:
         """All that *batch* says; its `FinishReason` is for `end`. The first chunk of an answer names the role."""
+        if len(batch) == 1 and type(text := batch[0]) is str and text and self._begun and self._ids is None:
+            return b'data: %b{"content":%b}%b\n\n' % (self._before, _json(text), self._after)
         deltas = [delta for event in batch if (delta := _delta(event))]
         if not self._begun and batch:
             self._begun = True
