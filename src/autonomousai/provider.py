@@ -91,7 +91,10 @@ class _Noted:
             answer.model, answer.upstream = first.model, first.upstream
         if type(last) is FinishReason:
             answer.finish = last
-        answer.parts += [event for event in batch if type(event) is str]
+        if type(first) is str and len(batch) == 1:  # as usual
+            answer.parts.append(first)
+        else:
+            answer.parts += [event for event in batch if type(event) is str]
         return batch
 
     async def aclose(self) -> None:
@@ -108,16 +111,18 @@ class _Flattener:
     def __init__(self) -> None:
         self.deltas: list[ToolCallDelta] = []
 
-    def chunks(self, batch: Batch) -> Iterator[Chunk]:
+    def chunks(self, batch: Batch) -> list[Chunk]:
+        chunks: list[Chunk] = []
         for event in batch:
             if type(event) is str or type(event) is Reasoning:
-                yield event
+                chunks.append(event)
             elif type(event) is ToolCallDelta:
                 self.deltas.append(event)
             elif type(event) is FinishReason:
                 if self.deltas:
-                    yield join_tool_calls(self.deltas)
-                yield event
+                    chunks.append(join_tool_calls(self.deltas))
+                chunks.append(event)
+        return chunks
 
 
 async def _chunks(batches: BatchStream) -> AsyncGenerator[Chunk]:

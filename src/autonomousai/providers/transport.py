@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 import aiohttp
 
@@ -57,14 +56,14 @@ _ATTEMPT: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
 
 
 class _Noting(aiohttp.BaseConnector):
-    """Tells the attempt of its connection. (aiohttp's own tracing tells too, but costs as much as half of the request.)"""
-
-    _used: WeakSet[Any]
+    """Tells the attempt of its connection. (aiohttp's own tracing tells too, but costs as much as half of the request; and the
+    mark is on the connection itself, since a weak set would cost as much as the rest of this.)"""
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         connection = await super().connect(*args, **kwargs)
-        reused = connection.protocol in self._used
-        self._used.add(connection.protocol)
+        protocol: Any = connection.protocol
+        reused = hasattr(protocol, "_used_by_us")
+        protocol._used_by_us = True
         if (attempt := _ATTEMPT.get()) is not None:
             attempt.on_connected(reused=reused)
         return connection
@@ -93,7 +92,6 @@ class AiohttpTransport:
 
     def __init__(self, uds: str | None, user_agent: str) -> None:
         connector = _UnixConnector(path=uds, limit=0) if uds else _TCPConnector(limit=0)
-        connector._used = WeakSet()
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
@@ -234,8 +232,9 @@ class HttpResponse:
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
+        self._is_fresh = True  # nothing was read yet
         self._watch = watch = Watch(asyncio.get_running_loop(), self._on_expired)
-        watch.begin(clocks, total_at, attempt.connected if streaming else None)
+        watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
         self.progress = watch.progress
         self.wait_no_longer_than = watch.wait_no_longer_than
 
@@ -244,8 +243,12 @@ class HttpResponse:
         if self._broken is not None:
             raise self._broken
         watch = self._watch
-        watch.waiting = True
         try:
+            if self._is_fresh:  # a short answer has come with its head, and needs no timer
+                self._is_fresh = False
+                if data := self._content.read_nowait(-1):
+                    return data
+            watch.wait()
             return await self._content.readany()
         except _GraceOverError:
             return b""

@@ -51,9 +51,9 @@ class Watch:
         self._deadline: float
         self._total_at: float
 
-    def begin(self, clocks: Clocks, total_at: float, first_token_from: float | None) -> None:
+    def begin(self, clocks: Clocks, total_at: float, first_token_from: float | None, *, lazily: bool = False) -> None:
         """A request is on its way. ``total_at``: the loop's time when the total clock runs out; ``first_token_from``: the time
-        from which the first token's clock runs, if it does."""
+        from which the first token's clock runs, if it does. ``lazily``: without a timer, until somebody has to `wait`."""
         self._clocks = clocks
         self._total_at = total_at
         self.ends_quietly = False
@@ -62,7 +62,14 @@ class Watch:
         if first_token_from is not None and first_token_from + clocks.first_token < total_at:
             self._clock = "first_token"
             self._deadline = first_token_from + clocks.first_token
-        self._arm()
+        if not lazily:
+            self._arm()
+
+    def wait(self) -> None:
+        """From now on the reader waits."""
+        self.waiting = True
+        if self._handle is None:
+            self._arm()
 
     def progress(self) -> None:
         """An event came: from now on the idle clock runs, from anew."""

@@ -221,7 +221,8 @@ def usage_of(usage: Json | None) -> Usage | None:
     """The tokens that a usage object counts; None where it counts none of the three that make one."""
     if not usage:
         return None
-    prompt, completion, total = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    total = _count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
     return Usage(
@@ -234,6 +235,8 @@ def usage_of(usage: Json | None) -> Usage | None:
 
 
 def _count(value: Any) -> int | None:
+    if type(value) is int:
+        return value if 0 <= value < 2**63 else None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if number and 0 <= value < 2**63 and value == int(value) else None
 

@@ -14,7 +14,20 @@ from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..events import Batch, Evidence, FinishReason, Reasoning, Started, ToolCallDelta
 from .calls import CallPlaces
 from .chunk_writer import ChunkWriter, write_completion
-from .chunks import UNREADABLE, Choice, Chunk, as_chunk, decode, decode_usual, load, mend, sole_text, split_half, usage_of
+from .chunks import (
+    UNREADABLE,
+    Choice,
+    Chunk,
+    Delta,
+    as_chunk,
+    decode,
+    decode_usual,
+    load,
+    mend,
+    sole_text,
+    split_half,
+    usage_of,
+)
 from .faults import error_in_event
 from .redaction import redact
 from .sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
@@ -356,6 +369,9 @@ def read_completion(body: bytes) -> Batch:
     choice = next((choice for choice in chunk.choices or () if not choice.index), None)
     if choice is None or (choice.message is None and choice.text is None and choice.finish_reason is None):
         raise _unreadable("the answer holds no message and", body)
+    if choice.finish_reason and choice.error is None and (text := _sole_text(choice.message)) is not None:
+        finish = FinishReason(choice.finish_reason, "finish_reason", usage_of(chunk.usage), chunk.model)
+        return [Started(chunk.model), text, finish] if text else [Started(chunk.model), finish]
     choice.delta = choice.message
     chunk.choices = [choice]
     for place, call in enumerate(choice.message.tool_calls or () if choice.message else ()):
@@ -367,6 +383,14 @@ def read_completion(body: bytes) -> Batch:
     finish = answer.finish()
     batch.append(finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body"))
     return batch
+
+
+def _sole_text(message: Delta | None) -> str | None:
+    """The text of a message that says nothing besides, and needs no mending; None for any other."""
+    if message is None or message.content is None or message.tool_calls or message.function_call:
+        return None
+    says_more = message.reasoning_content or message.reasoning or message.refusal
+    return None if says_more or mend(message.content) is not message.content else message.content
 
 
 def _completion(body: bytes) -> Chunk:
