@@ -31,6 +31,10 @@ PERMANENT_CODES = frozenset(
 )
 
 
+#: What can be done with half an answer.
+USE_PARTIAL = "ask again, or use .partial"
+
+
 def is_retryable(status: int, code: str | None = None) -> bool:
     """Whether asking the same upstream again can help after an answer of *status* with the error code *code*."""
     if code in PERMANENT_CODES:
@@ -76,7 +80,8 @@ class HTTPError(ProviderError):
 
     ``status``: the HTTP status, None before an answer. ``retryable``: whether the same request may succeed if it is sent again.
     ``retry_after``: seconds that the server asked to wait, or None. ``partial``: the text that had arrived.
-    ``type``, ``code``, ``param``: as the server's error object named them, where it did.
+    ``type``, ``code``, ``param``: as the server's error object named them, where it did. The message is ``problem``, what
+    happened, and ``advice``, what whoever holds the provider can do; a server and a command line have their own.
     """
 
     status: int | None = None
@@ -92,9 +97,12 @@ class HTTPError(ProviderError):
         type: str | None = None,
         code: str | None = None,
         param: str | None = None,
+        advice: str = "",
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.problem = message
+        self.advice = advice
+        self.message = f"{message}; {advice}" if advice else message
+        super().__init__(self.message)
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
@@ -130,9 +138,11 @@ class StatusError(HTTPError):
         param: str | None = None,
         body: str = "",
         request_id: str | None = None,
+        advice: str = "",
     ) -> None:
         super().__init__(
             message,
+            advice=advice,
             status=status,
             retryable=is_retryable(status, code),
             retry_after=retry_after,
@@ -158,8 +168,8 @@ class TimeoutError(HTTPError, builtins.TimeoutError):  # noqa: A001  the contrac
             "total": "the answer was not complete",
         }[clock]
         super().__init__(
-            f"{what} within {seconds:g} s (clock {clock!r}); "
-            f"if the server needs longer, raise it with timeout={{{clock!r}: seconds}}",
+            f"{what} within {seconds:g} s (clock {clock!r})",
+            advice=f"if the server needs longer, raise it with timeout={{{clock!r}: seconds}}",
             status=status,
             retryable=clock != "total",
             partial=partial,
@@ -175,7 +185,8 @@ class IncompleteStreamError(HTTPError):
 
     def __init__(self, message: str = "", *, status: int | None = 200, partial: str = "") -> None:
         super().__init__(
-            message or "the stream ended without a finish reason or [DONE]: the answer may be cut; ask again, or use .partial",
+            message or "the stream ended without a finish reason or [DONE]: the answer may be cut",
+            advice=USE_PARTIAL,
             status=status,
             retryable=True,
             partial=partial,

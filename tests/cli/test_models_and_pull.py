@@ -76,12 +76,13 @@ async def test_models_lists_weights(cache: Path, env: dict[str, str]) -> None:
 LISTING = json.dumps({"object": "list", "data": [{"id": "llama", "aliases": ["l", "m"]}, {"id": "other"}]})
 
 
-@pytest.mark.parametrize("by", ["option", "environment"])
+@pytest.mark.parametrize("by", ["option", "option with /v1", "environment"])
 async def test_models_of_a_server(by: str, env: dict[str, str]) -> None:
-    """With --base-url, or its variable, the server's own list is shown, asked for with the key."""
+    """With --base-url, with or without its /v1, or its variable, the server's own list is shown, asked for with the key."""
     async with ScriptedServer(Script.status(200, LISTING)) as server:
-        if by == "option":
-            ended = await run("models", "--base-url", server.url + "/", "--api-key", "key-1", env=env)
+        if by != "environment":
+            end = "/v1" if "v1" in by else "/"
+            ended = await run("models", "--base-url", server.url + end, "--api-key", "key-1", env=env)
         else:
             named = {"AUTONOMOUSAI_BASE_URL": server.url, "AUTONOMOUSAI_API_KEY": "key-1"}
             ended = await run("models", env={**env, **named})

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
-from ..errors import ConfigError, HTTPError, IncompleteStreamError, ModelNotFoundError, ProviderError, StatusError, StreamError
+from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..providers.openai import OpenAICompatible
 from ..providers.weights import present, weights_path
@@ -27,6 +27,7 @@ from .images import image_part
 from .rendering import table
 from .repl import converse
 from .talk import Keeper, Talk, ask_once, keeps_history
+from .telling import tell
 from .templates import Template
 from .terminal import OutputError, Terminal
 from .toml import write_toml
@@ -46,24 +47,14 @@ def run(args: argparse.Namespace) -> int:
         if args.command == "chat" and args.json:
             with suppress(OutputError):
                 JsonView(terminal).error(error)
-        terminal.error(str(error))
-        if advice := _advice(error, args):
-            terminal.note(advice)
+        base_url = getattr(args, "base_url", None) or os.environ.get("AUTONOMOUSAI_BASE_URL")
+        tell(terminal, error, asks_server=bool(base_url))
         return exit_code(error)
     except OutputError as error:
         terminal.error(str(error))
         return FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 128 + terminal.end_interrupted()
-
-
-def _advice(error: ProviderError, args: argparse.Namespace) -> str:
-    """What to do about it on a command line, where the error, which is Python's as well, cannot say."""
-    if isinstance(error, StatusError) and error.status == 401:
-        return "the key is given with AUTONOMOUSAI_API_KEY, or with --api-key"
-    if isinstance(error, ModelNotFoundError) and (getattr(args, "base_url", None) or os.environ.get("AUTONOMOUSAI_BASE_URL")):
-        return "for any other model that a server has, name its base URL that ends in /v1"
-    return ""
 
 
 def exit_code(error: ProviderError) -> int:
@@ -215,7 +206,8 @@ def _weights_rows() -> list[dict[str, Any]]:
 
 async def _server_rows(base_url: str, api_key: str | None, terminal: Terminal) -> list[dict[str, Any]]:
     with terminal.interrupts.cancel_main():
-        async with OpenAICompatible(f"{base_url.rstrip('/')}/v1", api_key=api_key) as server:
+        root = base_url.rstrip("/").removesuffix("/v1")
+        async with OpenAICompatible(f"{root}/v1", api_key=api_key) as server:
             body = await server.fetch("/models")
     try:
         return [{"model": entry.id, "aliases": entry.aliases} for entry in msgspec.json.decode(body, type=_Listing).data]

@@ -29,6 +29,7 @@ from .chat import weights_for
 from .codes import DONE, FAILED, SETUP
 from .probe import Finding, Probe
 from .rendering import table
+from .telling import in_words
 from .terminal import Terminal, megabytes, printable
 from .toml import write_toml
 
@@ -183,7 +184,7 @@ async def _hosted() -> Finding:
         try:
             text = await asked.text()
         except ProviderError as error:
-            return Finding("hosted service", "no", f"working would be False: {error}", how)
+            return Finding("hosted service", "no", f"working would be False: {in_words(error)}", how)
     seconds = time.monotonic() - began
     if not text.strip():
         return Finding("hosted service", "no", "working would be False: it answered with no text", how)
@@ -201,6 +202,6 @@ async def _server(base_url: str | None) -> Finding:
         async with OpenAICompatible(f"{root}/v1", api_key=key, timeout=_CLOCKS, retries=0) as server:
             models = await server.fetch_models()
     except ProviderError as error:
-        return Finding("server", "no", str(error), "GET /v1/models at AUTONOMOUSAI_BASE_URL")
+        return Finding("server", "no", in_words(error), "GET /v1/models at AUTONOMOUSAI_BASE_URL")
     found = f"{without_credentials(root)} lists {len(models)} models, in {1000 * (time.monotonic() - began):.0f} ms"
     return Finding("server", "yes", found, "GET /v1/models at AUTONOMOUSAI_BASE_URL")

@@ -26,6 +26,7 @@ from ..providers.response import Response, read_body
 from ..wire.faults import read_error
 from ..wire.redaction import redact
 from ..wire.sse import SSEDecoder
+from .telling import in_words
 
 Result = Literal["yes", "no", "unknown"]
 
@@ -116,7 +117,7 @@ class Probe:
                     try:
                         await check()
                     except HTTPError as error:
-                        self._note(name, "unknown", str(error), "it did not answer")
+                        self._note(name, "unknown", in_words(error), "it did not answer")
         finally:
             await self._pool.aclose()
 
@@ -131,12 +132,12 @@ class Probe:
         try:
             entries = self._entries(await self._get(f"{self.base_url}/models"))
         except StatusError as error:
-            self._note("models", "no", str(error), how)
+            self._note("models", "no", in_words(error), how)
             entries = []
             if error.status in (401, 403):
                 return False
         except HTTPError as error:
-            self._note("models", "no", str(error), how)
+            self._note("models", "no", in_words(error), how)
             return isinstance(error, StreamError) and bool(self.model)
         names = [str(entry["id"]) for entry in entries]
         if names:
@@ -160,7 +161,7 @@ class Probe:
         try:
             stream = await self._stream(_HELLO, max_tokens=32)
         except HTTPError as error:
-            self._note("streaming", "no", str(error), how)
+            self._note("streaming", "no", in_words(error), how)
             return False
         if not stream.choices():
             self._note("streaming", "no", f"no chunk came; the answer was {stream.content_type or 'of no type'}", how)
@@ -186,7 +187,7 @@ class Probe:
             found = f"finish reason {choice.get('finish_reason')!r}, usage {'told' if document.get('usage') else 'not told'}"
             self._note("whole answers", "yes", found, how)
         except HTTPError as error:
-            self._note("whole answers", "no", str(error), how)
+            self._note("whole answers", "no", in_words(error), how)
         except (LookupError, TypeError, AttributeError):
             self._note("whole answers", "no", "the answer has no choices", how)
 
@@ -238,7 +239,7 @@ class Probe:
             document = await self._post({"messages": [{"role": "user", "content": parts}], "max_tokens": 200, "temperature": 0})
             text = str(document["choices"][0]["message"].get("content"))
         except HTTPError as error:
-            self._note("vision", "no", str(error), how)
+            self._note("vision", "no", in_words(error), how)
             return
         except (LookupError, TypeError, AttributeError):
             self._note("vision", "unknown", "the answer has no message", how)
@@ -263,7 +264,7 @@ class Probe:
             calls = document["choices"][0]["message"].get("tool_calls")
             name = calls[0]["function"]["name"] if calls else ""
         except HTTPError as error:
-            self._note("tools", "no", str(error), how)
+            self._note("tools", "no", in_words(error), how)
             return
         except (LookupError, TypeError, AttributeError):
             calls, name = None, ""
@@ -280,7 +281,7 @@ class Probe:
                 await response.read_some()
                 during = await self._running()
         except HTTPError as error:
-            self._note("cancellation", "unknown", str(error), how)
+            self._note("cancellation", "unknown", in_words(error), how)
             return
         if during is None or during <= before:
             self._note("cancellation", "unknown", f"the gauge stood at {before:g} and did not move", how)

@@ -19,6 +19,7 @@ from ..models import MODELS
 from .chat import Desk, UsageError, make_question, with_system
 from .images import image_part
 from .talk import Talk
+from .telling import tell
 from .transcripts import transcript_json, transcript_markdown
 
 
@@ -130,7 +131,7 @@ class Conversation:
 
     def _failed(self, error: ProviderError) -> None:
         self.desk.view.error(error)
-        self.terminal.error(str(error))
+        tell(self.terminal, error)
 
     def command(self, line: str) -> None:
         """Do what a line that begins with a slash says."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError, ProviderError
 from ..events import Message, Messages
 from .chat import Desk, UsageError
+from .telling import in_words
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Talk:
             await self.desk.ask(self.messages)
             state = "whole"
         except ProviderError as error:
-            state, why = "broke off", str(error)
+            state, why = "broke off", in_words(error)
             raise
         except BrokenPipeError:
             why = "the reader of the output left"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from ..clocks import Clocks
-from ..errors import ConnectError, HTTPError, ProviderError, StreamError
+from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, StreamError
 from ..retry import backoff
 from .http import HttpPool
 from .proxy import Proxy
@@ -85,7 +85,8 @@ class Line:
         if first := _FIRST_ID.search(data):
             if self._resumed_after is not None and int(first[1]) <= self._resumed_after:
                 raise StreamError(
-                    "the server resumed the stream with events that had come already; ask again, or use .partial",
+                    "the server resumed the stream with events that had come already",
+                    advice=USE_PARTIAL,
                     status=200,
                     retryable=True,
                     code="resumed_elsewhere",

@@ -46,6 +46,10 @@ def without_credentials(url: str) -> str:
     return _bare(urlsplit(url))
 
 
+#: What is appended to a base URL, and is sometimes copied with it.
+_ROUTES = ("/chat/completions", "/api/v1/ai/chat")
+
+
 def check_base_url(url: str) -> str:
     """*url* without its trailing slash; `ConfigError` where it is no http(s) URL."""
     parts = _split(url, "base_url")
@@ -53,7 +57,11 @@ def check_base_url(url: str) -> str:
         raise ConfigError(f"base_url {_bare(parts)!r} must begin with http:// or https://")
     if parts.query or parts.fragment:
         raise ConfigError(f"base_url {_bare(parts)!r} must end with its path: what comes after '?' or '#' would be lost")
-    return url.rstrip("/")
+    bare = url.rstrip("/")
+    for route in _ROUTES:
+        if bare.endswith(route):
+            raise ConfigError(f"base_url {_bare(parts)!r} names a route of the server; leave out {route}")
+    return bare
 
 
 def environment_proxy(url: str) -> Proxy | None:

@@ -100,9 +100,7 @@ def ask(provider: AsyncGeneratorProvider, request: ChatRequest, before: Begun) -
         fields = request.fields if seed is None else {**request.fields, "seed": seed}
         result = provider.resume(request.model, request.messages, before.delivered, author=author, **fields)
     else:
-        raise IncompleteStreamError(
-            "the server that was answering is gone, and nobody here can go on; ask again, or use .partial"
-        )
+        raise IncompleteStreamError("the server that was answering is gone, and nobody here can go on")
     if before.note is not None and result.report is not None:
         _go_on(result.report, before.note)
     return result

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..errors import (
+    USE_PARTIAL,
     ConfigError,
     ConnectError,
     HTTPError,
@@ -22,6 +23,7 @@ from ..errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
+from .faults import ANSWERED, SERVERS_FAULT
 from .redaction import redact
 
 # ---- in words for them ------------------------------------------------------------------------------------------------
@@ -34,29 +36,31 @@ _ADDRESSES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-#: What is said to who holds the provider, and what is said to who asked this server: there the server is an upstream, and its
-#: clocks are the operator's.
-_REWORDED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^the server answered "), "the upstream answered "),
-    (re.compile(r"the fault is the server's: ask again later$"), "the fault is the upstream's: ask again later"),
-    (
-        re.compile(r"; if the server needs longer, raise it with timeout=.*$"),
-        "; ask again, or have this server's operator raise it",
-    ),
-    (re.compile(r", or use \.partial$"), ""),
-)
-
-
 def for_callers(error: ProviderError) -> str:
     """The message of *error* as this server's callers may read it: in words for them, and without the place where an upstream
     lives, which stands in what we say of connections, before an answer. What an upstream answers is its own to word."""
-    text = redact(str(error))
-    for pattern, rest in _REWORDED:
-        text = pattern.sub(rest, text)
+    text = redact(_worded(error))
     if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and error.status is None):
         for pattern, rest in _ADDRESSES:
             text = pattern.sub(rest, text)
     return text.replace("the server at the upstream", "the upstream")
+
+
+def _worded(error: ProviderError) -> str:
+    """What happened, and what a caller of this server can do: to them the server that answered is an upstream, its clocks are
+    the operator's, and what had come of an answer is with them already."""
+    if not isinstance(error, HTTPError):
+        return str(error)
+    problem, advice = error.problem, error.advice
+    if problem.startswith(ANSWERED):
+        problem = f"the upstream answered{problem.removeprefix(ANSWERED)}"
+    if isinstance(error, TimeoutError):
+        advice = "ask again, or have this server's operator raise it"
+    elif advice == USE_PARTIAL:
+        advice = "ask again"
+    elif advice == SERVERS_FAULT:
+        advice = "the fault is the upstream's: ask again later"
+    return f"{problem}; {advice}" if advice else problem
 
 
 # ---- in the wire's shape ---------------------------------------------------------------------------------------------

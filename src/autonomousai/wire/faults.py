@@ -115,6 +115,10 @@ _HINTS = {
     407: "put the proxy's user and password into the proxy URL",
     413: "send less: shorter messages or smaller images",
 }
+#: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers are told the same of its upstream.
+ANSWERED = "the server answered"
+SERVERS_FAULT = "the fault is the server's: ask again later"
+
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _REQUEST_IDS = ("x-request-id", "request-id")
 
@@ -139,7 +143,8 @@ def read_error(
     retry_after = _retry_after(named, now)
     request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
     return StatusError(
-        _describe(status, fault.message, retry_after),
+        _describe(status, fault.message),
+        advice="" if status >= 500 and _ADVICE.search(fault.message or "") else _hint(status, retry_after),
         status=status,
         retry_after=retry_after,
         type=fault.type,
@@ -159,12 +164,11 @@ def _read_body(text: str) -> _Fault:
     return fault if fault.message else fault._replace(message=text if document else "")
 
 
-def _describe(status: int, message: str | None, retry_after: float | None) -> str:
+def _describe(status: int, message: str | None) -> str:
     phrase = _PHRASES.get(status, "")
     answer = f"{status} {phrase}".strip()
     said = f": {message}" if message and message.casefold() not in (answer.casefold(), phrase.casefold()) else ""
-    hint = "" if message and status >= 500 and _ADVICE.search(message) else _hint(status, retry_after)
-    return f"the server answered {answer}{said}{'; ' + hint if hint else ''}"
+    return f"{ANSWERED} {answer}{said}"
 
 
 #: A server that says so itself has said when, or that it helps nobody: ours do.
@@ -176,7 +180,7 @@ def _hint(status: int, retry_after: float | None) -> str:
         return f"ask again in {retry_after:.3g} s"
     if status == 429:
         return "wait before asking again"
-    return _HINTS.get(status, "the fault is the server's: ask again later" if status >= 500 else "")
+    return _HINTS.get(status, SERVERS_FAULT if status >= 500 else "")
 
 
 _SECONDS = re.compile(r"\s*([0-9]{1,10}(?:\.[0-9]{1,9})?)\s*", re.ASCII)

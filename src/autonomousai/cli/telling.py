@@ -1,0 +1,29 @@
+"""How a failed request is told to who typed it: what happened, and what can be done about it here. The errors' own advice is
+for who writes Python.
+"""
+
+from __future__ import annotations
+
+from ..errors import USE_PARTIAL, HTTPError, ModelNotFoundError, ProviderError, StatusError, TimeoutError  # noqa: A004
+from .terminal import Terminal
+
+
+def in_words(error: ProviderError) -> str:
+    """The error in one line."""
+    if not isinstance(error, HTTPError):
+        return str(error)
+    advice = error.advice
+    if isinstance(error, TimeoutError):
+        advice = "the server is slow, or hangs; try again"
+    elif advice == USE_PARTIAL:
+        advice = "try again"
+    return f"{error.problem}; {advice}" if advice else error.problem
+
+
+def tell(terminal: Terminal, error: ProviderError, *, asks_server: bool = False) -> None:
+    """Say it on standard error. *asks_server*: a server was named, so that the models are not ours to know."""
+    terminal.error(in_words(error))
+    if isinstance(error, StatusError) and error.status == 401:
+        terminal.note("the key is given with AUTONOMOUSAI_API_KEY, or with --api-key")
+    elif isinstance(error, ModelNotFoundError) and asks_server:
+        terminal.note("for any other model that a server has, name its base URL that ends in /v1")
