@@ -70,8 +70,6 @@ class Asking:
             if self._answer is None:
                 return await self._begin()
             batch = await self._answer.next() if self._exchange.stream else None
-            if batch is None and self._line is not None:
-                await self._line.drain()
         except BaseException:
             await self.aclose()
             raise
@@ -108,10 +106,14 @@ class Asking:
     async def _hang_up(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            await line.aclose()
+            try:
+                if line.is_whole:
+                    await line.drain()
+            finally:
+                await line.aclose()
 
     async def aclose(self) -> None:
-        """Close the response, if it is open. Safe to call again."""
+        """Close the response, if it is open; after a whole answer its connection is kept. Safe to call again."""
         self._over = True
         await self._hang_up()
 

@@ -145,7 +145,8 @@ class ChatRoute:
                 data += writer.end(finish, extension=_extension(result, texts))
                 caller.release()
                 await stream.write(data, last=True)
-            elif data:
+                return  # closing the answer does the rest
+            if data:
                 await stream.write(data)
 
     async def _send_resumable(self, request: ChatRequest, caller: Caller, stream: EventStream, scope: Scope) -> bool:
@@ -181,6 +182,7 @@ class ChatRoute:
                 )
                 caller.release()
                 await respond(scope, send, 200, body)
+                return
 
 
 class EventStream:
