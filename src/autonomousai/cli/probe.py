@@ -30,7 +30,10 @@ from .telling import in_words
 
 Result = Literal["yes", "no", "unknown"]
 
-_CLOCKS: Final = Clocks(connect=5, first_token=120, idle=60, total=300)
+#: A list comes at once; for the first question a model may have to be loaded; for those after it, it is there.
+_LISTING: Final = Clocks(connect=5, first_token=20, idle=20, total=20)
+_COLD: Final = Clocks(connect=5, first_token=120, idle=60, total=300)
+_WARM: Final = Clocks(connect=5, first_token=30, idle=30, total=60)
 _HELLO: Final = [{"role": "user", "content": "Say hello."}]
 _LONG: Final = [{"role": "user", "content": "Count from one to one thousand, in words."}]
 _BODY: Final = 4_000_000
@@ -88,6 +91,7 @@ class Probe:
             self.settings["model"] = model
         self._api_key = api_key
         self._owners: set[str] = set()
+        self._clocks = _COLD
         self._headers = {"Content-Type": "application/json", "Accept": "*/*"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
@@ -104,6 +108,7 @@ class Probe:
             if not await self._models():
                 return
             if await self._streaming():
+                self._clocks = _WARM
                 for name, check in (
                     ("whole answers", self._document),
                     ("first token", self._latency),
@@ -223,7 +228,7 @@ class Probe:
 
     async def _prefill(self) -> None:
         async with OpenAICompatible(
-            self.base_url, api_key=self._api_key, model=self.model, timeout=_CLOCKS, retries=0
+            self.base_url, api_key=self._api_key, model=self.model, timeout=_WARM, retries=0
         ) as provider:
             continues = await provider.continues()
         known = next((owner for owner in ("vllm", "llamacpp") if owner in self._owners), None)
@@ -304,7 +309,7 @@ class Probe:
             f"{self.base_url}/chat/completions",
             headers=self._headers,
             body=msgspec.json.encode({"model": self.model, **body}),
-            clocks=_CLOCKS,
+            clocks=self._clocks,
             streaming=bool(body.get("stream")),
         )
         try:
@@ -355,7 +360,7 @@ class Probe:
         return found
 
     async def _get(self, url: str) -> bytes:
-        response = await self._pool.get(url, headers=self._headers, clocks=_CLOCKS)
+        response = await self._pool.get(url, headers=self._headers, clocks=_LISTING)
         try:
             return await self._read(response)
         finally:
