@@ -131,7 +131,8 @@ class ChunkChoice(msgspec.Struct):
 
 class Chunk(msgspec.Struct):
     """One event of a streamed answer. The last before `[DONE]` carries `x_autonomousai`; with `include_usage`, its `choices`
-    are empty and it has the `usage`, which is null in all others."""
+    are empty and it has the `usage`, which is null in all others. While an answer that broke is being brought on, and there is
+    nothing new to say, an event with an empty delta may carry `{"progress": N}` there, with a higher number each time."""
 
     id: str
     object: Literal["chat.completion.chunk"]

@@ -22,7 +22,7 @@ export function take(answer, data, now) {
   }
   if (chunk.model) answer.model = chunk.model;
   if (chunk.usage) answer.usage = { prompt: chunk.usage.prompt_tokens, completion: chunk.usage.completion_tokens };
-  if (chunk.x_autonomousai) answer.evidence = chunk.x_autonomousai;
+  if (chunk.x_autonomousai?.sha256) answer.evidence = chunk.x_autonomousai;
   const choice = chunk.choices?.[0];
   if (!choice) return false;
   const { content, reasoning_content: reasoning } = choice.delta ?? {};
