@@ -19,6 +19,9 @@ MISSING := $(strip $(if $(shell command -v chromium || command -v chromium-brows
 	command -v google-chrome),,chromium) \
 	$(if $(shell echo 'int main(void) { return 0; }' | gcc -xc -o /dev/null - 2> /dev/null && echo yes),,gcc libc6-dev))
 
+# Tests of so many files run side by side; what measures runs alone, after them.
+JOBS ?= $(shell cores=$$(nproc 2> /dev/null || echo 1); echo $$((cores < 4 ? cores : 4)))
+
 # What `make chat` asks: make chat PROMPT="Why is the sky blue?"
 PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
@@ -36,7 +39,8 @@ chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; 
 test: $(if $(MISSING),system) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIENTS)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/bench
+	$(BIN)/python -m pytest tests/bench
 
 proof: $(VENV)/.dev $(VENV)/.weights $(LLMOCK)/.ready ## run the proofs whole, for half an hour, and write docs/proof.md
 	$(BIN)/python docs/prove.py

@@ -151,7 +151,7 @@ class Bench:
                     return
                 stack.callback(server.close)
                 servers.append(server)
-            for _ in range(self.plan.rounds):
+            for _ in range(min(self.plan.rounds, 3)):
                 for server in servers:
                     load = self.upstream.load(server.port, requests=self.plan.count(8000), concurrency=64, stream=False)
                     note(self.figures, "workers", server.name, load.rate)
@@ -248,7 +248,7 @@ def measure(bench: Bench, servers: list[Server]) -> None:
                 progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {server.name}")
                 step(server)
     if bench.plan.has("crowd"):
-        for _ in range(1 if bench.plan.quick else 3):
+        for _ in range(1 if bench.plan.quick else 2):
             for server in streaming:
                 events = CROWD_EVENTS // 4 if bench.plan.quick else CROWD_EVENTS
                 bench.upstream.answers(events, interval_ms=CROWD_MS * min(server.kind.pause, 4))
