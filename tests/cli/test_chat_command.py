@@ -266,6 +266,17 @@ async def test_a_failed_request_tells_by_its_exit_code(script: Script | str, cod
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("options", [(), ("--no-stream",)])
+async def test_a_script_is_told_that_an_answer_was_cut_at_its_length(options: tuple[str, ...], env: dict[str, str]) -> None:
+    """Its end is proven, so the exit code is 0; standard error says what the text cannot."""
+    script = Script.document("Red, gre", finish="length") if options else Script.stream("Red, gre", finish="length")
+    async with ScriptedServer(script) as server:
+        ended = await run("chat", "--base-url", server.url, *options, QUESTION, env=env)
+
+    assert (0, "Red, gre\n") == (ended.code, ended.out)
+    assert "autonomousai: the answer was cut at its length limit; --max-tokens raises it\n" == ended.err
+
+
 async def test_nobody_listening_is_a_failed_request(env: dict[str, str]) -> None:
     """A refused connection is exit code 1, and the message names the address."""
     async with ScriptedServer() as server:

@@ -258,13 +258,16 @@ class Desk:
         self._tell(self.finish, time.monotonic() - (first if settings.stream else began))
 
     def _tell(self, finish: FinishReason, seconds: float) -> None:
-        """What a person wants to know about the end; a script reads it with ``--json``."""
-        if not self.terminal.err_is_terminal or self.settings.json:
+        """What a person wants to know about the end; a script reads it with ``--json``. That an answer was cut is said in a
+        script's log too: its exit code is that of a whole one."""
+        if self.settings.json:
             return
         if finish.reason == "length":
             self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
         elif finish.reason not in ("stop", "tool_calls", None):
             self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
+        if not self.terminal.err_is_terminal:
+            return
         told = [f"{finish.model} answered as {self.settings.model}"] if self.settings.base_url and finish.model else []
         if figures := _figures(finish, seconds, streamed=self.settings.stream):
             told.append(figures)

@@ -6,7 +6,7 @@ from typing import Final
 
 EXIT_CODES: Final = """\
 exit codes:
-  0    done; for an answer: it is whole, its end is proven
+  0    done; for an answer: its end is proven (stderr says if a limit cut it)
   1    the request failed, or the output could not be written
   2    the command line makes no sense: an unknown option or model, no prompt
   3    something must be set up first: weights, an extra, the config, an address
@@ -67,7 +67,8 @@ with --json, each line is one of
   {"type": "tool_calls", "tool_calls": [{"id", "name", "arguments", "index"}]}
   {"type": "finish", "reason", "evidence", "usage", "model"}
   {"type": "error", "error", "message", "status", "retryable", ...}
-and the last is a finish where the answer is whole, an error where it is not.
+and the last is a finish where the answer's end is proven, an error where it is
+not. The reason is "length" where a limit cut the answer, mostly --max-tokens.
 
 Conversations are kept, for you alone, in
 ~/.local/share/autonomousai/conversations.db; see `autonomousai history`. With
