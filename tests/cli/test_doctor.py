@@ -218,13 +218,13 @@ async def test_a_wrong_key_is_said_and_not_shown(env: dict[str, str]) -> None:
 
 
 async def test_nobody_listening_is_said_quickly(env: dict[str, str]) -> None:
-    """One line, exit code 1."""
+    """One finding, exit code 1."""
     async with ScriptedServer() as server:
         url = server.url
     ended = await run("doctor", "--upstream", f"{url}/v1", env=env)
 
     assert 1 == ended.code
-    assert 2 == len(ended.out.splitlines())
+    assert ["CHECK", "models"] == [line.split()[0] for line in ended.out.splitlines() if line[0] != " "]
     assert "cannot connect" in ended.out
 
 
@@ -301,6 +301,17 @@ async def test_the_doctor_asks_the_server_of_the_environment(
         ended = await run("doctor", "--json", env=named)
 
     assert (code, result) == (ended.code, findings(ended)["server"]["result"])
+
+
+async def test_a_pipe_gets_a_table_that_can_be_read(env: dict[str, str]) -> None:
+    """One long sentence does not stretch every row: it is broken into lines."""
+    async with ScriptedServer() as server:
+        server.play(Script.status(404, {"error": {"message": "very long " * 40}}), path=LIST)
+        ended = await run("doctor", "--upstream", f"{server.url}/v1", env=env)
+
+    assert 1 == ended.code
+    assert [] == [line for line in ended.out.splitlines() if len(line) > 120]
+    assert ended.out.count("very long") >= 10
 
 
 async def test_the_doctors_section_is_toml(env: dict[str, str]) -> None:

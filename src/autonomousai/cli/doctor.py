@@ -37,6 +37,8 @@ from .toml import write_toml
 _CLOCKS: Final = Clocks(connect=5, first_token=15, idle=10, total=25)
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*).*?;.*extra == ['\"]([\w-]+)['\"]")
+#: Columns where no terminal says how many: it is sentences that are told, and one of them would stretch every row.
+_PIPED: Final = 120
 #: Extras for who works on this package, and the one that stands for all.
 _NOT_FOR_USERS: Final = frozenset({"dev", "docs", "all"})
 
@@ -59,7 +61,7 @@ def _table(findings: list[Finding], terminal: Terminal) -> str:
             {"check": each.check, "result": each.result, "found": printable(each.found), "how": printable(each.how)}
             for each in findings
         ],
-        width=terminal.columns() if terminal.out_is_terminal else None,
+        width=terminal.columns() if terminal.out_is_terminal else _PIPED,
     )
 
 
