@@ -164,6 +164,9 @@ async def test_the_key_is_asked_for_and_kept_for_this_tab(serve: Serve, sit: Sit
     await expect(reader.page.locator("#model")).to_be_enabled()
     await reader.button("Use it from code").click()
     await expect(reader.page.locator("#curl")).to_contain_text("-H 'authorization: Bearer KEY'")
+    about = reader.page.locator("#about-dialog")
+    await expect(about).to_contain_text("its models (GET /v1/models with the key), its counters (GET /metrics with the key).")
+    assert ["docs"] == [await link.get_attribute("href") for link in await about.get_by_role("link").all()]
 
     other = await reader.context.new_page()
     await other.goto(reader.url)

@@ -165,6 +165,9 @@ function openAbout() {
   $("#base-url").textContent = base;
   const authorization = api.key.get() ? "  -H 'authorization: Bearer KEY' \\\n" : "";
   $("#curl").textContent = `curl ${base}/chat/completions \\\n${authorization}  -H 'content-type: application/json' \\\n  -d '${body}'`;
+  // A browser sends no key along with a link: what wants one is named instead.
+  const keyed = api.key.get() || !chat.models.length ? document.querySelectorAll("[data-keyed]") : [];
+  for (const link of keyed) link.replaceWith(`${link.textContent} (`, el("code", {}, `GET ${link.pathname}`), " with the key)");
   $("#about-dialog").showModal();
 }
 
