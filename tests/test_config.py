@@ -327,6 +327,16 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far:x'", "upstreams.far.base_url", "write http://host"),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://'", "upstreams.far.base_url", "write http://host"),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1?x=1'", "upstreams.far.base_url", "query"),
+        (
+            "[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1/chat/completions/'",
+            "upstreams.far.base_url",
+            "leave out",
+        ),
+        (
+            "[upstreams.hosted]\nkind = 'autonomousai'\nbase_url = 'http://x/api/v1/ai/chat'",
+            "upstreams.hosted.base_url",
+            "leave out",
+        ),
         ("[upstreams.hosted]\nkind = 'autonomousai'\nbase_url = 'x'", "upstreams.hosted.base_url", "write http://host"),
         (FAR + "prefill = 'maybe'", "upstreams.far.prefill", "one of 'yes', 'no', 'auto'"),
         ("[server]\nlog = 'xml'", "server.log", "one of 'text', 'json', 'off'"),

@@ -427,7 +427,13 @@ def _url_problem(url: str) -> str:
         return "carries a name or a password: put the key into api_key"
     if parts.query or parts.fragment:
         return "has a query or a fragment"
+    if route := _ROUTE.search(parts.path):
+        return f"names a route of the server: leave out {route[1]}"
     return ""
+
+
+#: What is sometimes copied with a base URL; `providers.proxy` holds clients to the same, but knows neither file nor key.
+_ROUTE: Final = re.compile(r"(/chat/completions|/api/v1/ai/chat)/*$")
 
 
 def _is_origin(origin: str) -> bool:
