@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 import socket
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from autonomousai.server.running import cannot_listen
 from autonomousai.testing import Pause, Script, ScriptedServer
 from autonomousai.testing.scripts import Head, Send, chunks
 from tests.support.program import PATIENCE, Ended, environment, finish, run, start, start_unread
@@ -253,6 +256,22 @@ async def test_a_port_in_use_is_said(tmp_path):
     assert (SETUP, "") == (ended.code, ended.out)
     assert f"cannot listen on 127.0.0.1:{port}" in ended.err
     assert "--port" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("number", "key", "says"),
+    [
+        (errno.EADDRINUSE, "server.port", "choose another with --port (0 takes any free one)"),
+        (errno.EADDRNOTAVAIL, "server.host", "this machine has no such address"),
+        (errno.EACCES, "server.port", "ports below 1024 are the system's"),
+    ],
+)
+def test_why_it_cannot_listen_is_told_with_what_mends_it(number, key, says):
+    """A foreign address is no taken port, and another port would not help."""
+    message = str(cannot_listen("10.1.2.3:80", OSError(number, os.strerror(number))))
+
+    assert message.startswith(f"{key}: cannot listen on 10.1.2.3:80 (")
+    assert says in message
 
 
 @pytest.mark.parametrize(

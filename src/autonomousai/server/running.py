@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import importlib.util
 import os
@@ -37,10 +38,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def cannot_listen(where: str, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"server.port: cannot listen on {where} ({error.strerror or error}); "
-        "stop what listens there, or choose another with --port (0 takes any free one)"
-    )
+    key, advice = _LISTENING.get(error.errno or 0, _TAKEN)
+    return ConfigError(f"server.{key}: cannot listen on {where} ({error.strerror or error}); {advice}")
+
+
+#: Which key is at fault, and what to do about it.
+_TAKEN = ("port", "stop what listens there, or choose another with --port (0 takes any free one)")
+_LISTENING = {
+    errno.EADDRNOTAVAIL: ("host", "this machine has no such address: name one of its own, or 0.0.0.0 for all of them"),
+    errno.EACCES: ("port", "ports below 1024 are the system's: choose another with --port, or allow it to this program"),
+}
 
 
 def say(text: str) -> None:
