@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from autonomousai.config import Config, ModelConfig, OpenAIConfig
 from autonomousai.events import FinishReason, Usage
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
@@ -74,6 +75,21 @@ async def test_a_line_for_people_says_the_same(tmp_path):
     shape = rf"{TIME} POST {CHAT} 200 \d+ms model=llama upstream=- outcome=ok tokens=7\+3 first=\d+ms {got['x-request-id']}"
     assert re.fullmatch(shape, first)
     assert re.fullmatch(rf"{TIME} GET /healthz 200 \d+ms req_[0-9a-f]+", second)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_what_an_upstream_answered_has_its_place(tmp_path, form):
+    """Who calls is told 502; that the upstream refuses this server's key, its operator reads in the log."""
+    fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    async with ScriptedServer(Script.status(401)) as upstream:
+        routed = Config(upstreams={"far": OpenAIConfig(base_url=upstream.url)}, models={"llama": ModelConfig(route=("far",))})
+        async with listening(create_app(routed, log=RequestLog(form, fd))) as place:
+            got = await ask(place.port, request("POST", CHAT, HELLO))
+    os.close(fd)
+
+    said = (tmp_path / "log").read_text()
+    assert 502 == got.status
+    assert ('"outcome":"status","upstream_status":401' if form == "json" else "outcome=status upstream_status=401 ") in said
 
 
 async def test_who_leaves_and_who_is_refused_have_their_lines(tmp_path):

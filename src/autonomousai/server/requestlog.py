@@ -56,12 +56,15 @@ class Entry(msgspec.Struct, omit_defaults=True):
     completion_tokens: int | None = None
     first_token_ms: int | None = None
     outcome: str | None = None
+    upstream_status: int | None = None
 
     def text(self) -> str:
         """The same for people: ``key=value``, after what every request has."""
         words = [self.time, self.method, self.path, str(self.status), f"{self.total_ms}ms"]
         if self.model is not None:
             words += [f"model={_word(self.model)}", f"upstream={_word(self.upstream or '-')}", f"outcome={self.outcome}"]
+        if self.upstream_status is not None:
+            words.append(f"upstream_status={self.upstream_status}")
         if self.completion_tokens is not None:
             words.append(f"tokens={self.prompt_tokens}+{self.completion_tokens}")
         if self.first_token_ms is not None:
@@ -112,6 +115,9 @@ def _add_answer(entry: Entry, watch: Watch) -> None:
     finish = watch.result.finish
     # A caller may have the last byte, and be gone, before the answer is put away.
     entry.outcome = watch.outcome or ("running" if finish is None else "ok")
+    # The caller's status is our own word for it; that the upstream wants another key, say, is for the operator to know.
+    if entry.outcome == "status" and (report := watch.result.report) is not None and report.attempts:
+        entry.upstream_status = report.attempts[-1].status
     if watch.first:
         entry.first_token_ms = round((watch.first - watch.began) * 1000)
     if finish is not None and finish.usage is not None:
