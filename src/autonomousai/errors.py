@@ -117,8 +117,8 @@ class HTTPError(ProviderError):
 class ConnectError(HTTPError):
     """No connection: the name did not resolve, nobody listens, TLS or the proxy refused."""
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
-        super().__init__(message, retryable=retryable)
+    def __init__(self, message: str, *, retryable: bool = True, advice: str = "") -> None:
+        super().__init__(message, retryable=retryable, advice=advice)
 
 
 class StatusError(HTTPError):

@@ -141,6 +141,7 @@ def test_reads_what_is_no_json(body: bytes, expected: str) -> None:
         (429, "; wait before asking again"),
         (500, "; the fault is the server's: ask again later"),
         (529, "; the fault is the server's: ask again later"),
+        (501, "; it does not take such requests: check the address, and what is asked for"),
     ],
 )
 def test_says_what_to_do(status: int, hint: str) -> None:
@@ -431,7 +432,7 @@ def test_a_written_error_holds_no_key() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        ConnectError("cannot connect to http://10.0.0.5:8000/v1/chat/completions: refused; check that the server runs there"),
+        ConnectError("cannot connect to http://10.0.0.5:8000/v1/chat/completions: refused", advice="check that it runs there"),
         ConnectError("TLS with https://inner.example failed: Cannot connect to host inner.example:443 ssl:True; check it"),
         HTTPError("the server at http://10.0.0.5:8000/v1 closed the connection before it answered; try again"),
         ConfigError("'http://10.0.0.5:x/' is not a URL that a request can be sent to"),
@@ -449,8 +450,10 @@ def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> N
     ("error", "told"),
     [
         (
-            ConnectError("cannot connect to http://10.0.0.5:8000/v1: Connection refused; check that the server runs there"),
-            "cannot connect to the upstream: Connection refused; check that the server runs there",
+            ConnectError(
+                "cannot connect to http://10.0.0.5:8000/v1: Connection refused", advice="check that the server runs there"
+            ),
+            "cannot connect to the upstream: Connection refused; ask again later, or tell this server's operator",
         ),
         (
             read_error(502, b"<html><title>502 Bad Gateway</title></html>", {}),

@@ -20,7 +20,7 @@ from ..clocks import Clocks
 from ..errors import ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from .connection import Connection, DirectResponse
-from .proxy import Proxy, without_credentials
+from .proxy import Proxy, tls_advice, without_credentials
 from .request_head import Origin, RequestHead, make_head
 from .response import StaleConnectionError
 
@@ -194,10 +194,10 @@ def _tls(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
 def _translate_connecting(error: OSError, where: str) -> HTTPError:
     reason = str(error.strerror or error)
     if isinstance(error, socket.gaierror):
-        return ConnectError(f"cannot find the host of {where}: {reason}; check the address and the network")
+        return ConnectError(f"cannot find the host of {where}: {reason}", advice="check the address and the network")
     if isinstance(error, ssl.SSLError):
-        return ConnectError(f"TLS with {where} failed: {error}; check its certificate", retryable=False)
-    return ConnectError(f"cannot connect to {where}: {reason}; check that the server runs there")
+        return ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False)
+    return ConnectError(f"cannot connect to {where}: {reason}", advice="check that the server runs there")
 
 
 def _translate(error: Exception, where: str) -> HTTPError:

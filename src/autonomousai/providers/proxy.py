@@ -64,6 +64,11 @@ def check_base_url(url: str) -> str:
     return bare
 
 
+def tls_advice(error: Exception) -> str:
+    """What to check of an address that TLS failed with. OpenSSL calls an answer in plain text a wrong version."""
+    return "does http:// belong there?" if "WRONG_VERSION_NUMBER" in str(error) else "check its certificate"
+
+
 def environment_proxy(url: str) -> Proxy | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for *url*."""
     import urllib.request  # noqa: PLC0415  http.client and email come with it, which no client of ours needs

@@ -17,7 +17,7 @@ import aiohttp
 from ..clocks import Clocks
 from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
 from ..errors import TimeoutError as ClockError
-from .proxy import Proxy, without_credentials
+from .proxy import Proxy, tls_advice, without_credentials
 from .response import StaleConnectionError
 from .watch import Watch
 
@@ -152,28 +152,30 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
     (
         (aiohttp.ClientHttpProxyError,),
         lambda error, where: ConnectError(
-            f"the proxy refused the connection with status {error.status}; "
-            + ("check its credentials" if error.status == 407 else "check the proxy"),
+            f"the proxy refused the connection with status {error.status}",
+            advice="check its credentials" if error.status == 407 else "check the proxy",
             retryable=error.status >= 500,
         ),
     ),
     (
         (aiohttp.ClientProxyConnectionError,),
-        lambda error, where: ConnectError(f"cannot connect to the proxy: {_reason(error)}; check the proxy's address"),
+        lambda error, where: ConnectError(f"cannot connect to the proxy: {_reason(error)}", advice="check the proxy's address"),
     ),
     (
         (aiohttp.ClientConnectorDNSError,),
         lambda error, where: ConnectError(
-            f"cannot find the host of {where}: {_reason(error)}; check the address and the network"
+            f"cannot find the host of {where}: {_reason(error)}", advice="check the address and the network"
         ),
     ),
     (
         (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch),
-        lambda error, where: ConnectError(f"TLS with {where} failed: {error}; check its certificate", retryable=False),
+        lambda error, where: ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False),
     ),
     (
         (aiohttp.ClientConnectorError,),
-        lambda error, where: ConnectError(f"cannot connect to {where}: {_reason(error)}; check that the server runs there"),
+        lambda error, where: ConnectError(
+            f"cannot connect to {where}: {_reason(error)}", advice="check that the server runs there"
+        ),
     ),
     (
         (aiohttp.InvalidURL,),

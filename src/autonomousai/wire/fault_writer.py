@@ -56,6 +56,8 @@ def _worded(error: ProviderError) -> str:
         problem = f"the upstream answered{problem.removeprefix(ANSWERED)}"
     if isinstance(error, TimeoutError):
         advice = "ask again, or have this server's operator raise it"
+    elif isinstance(error, ConnectError) and advice:  # of the address, which they do not know
+        advice = "ask again later, or tell this server's operator"
     elif advice == USE_PARTIAL:
         advice = "ask again"
     elif advice == SERVERS_FAULT:

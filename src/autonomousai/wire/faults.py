@@ -114,6 +114,7 @@ _HINTS = {
     405: "check base_url: this address does not take such requests",
     407: "put the proxy's user and password into the proxy URL",
     413: "send less: shorter messages or smaller images",
+    501: "it does not take such requests: check the address, and what is asked for",
 }
 #: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers are told the same of its upstream.
 ANSWERED = "the server answered"
