@@ -303,6 +303,14 @@ async def test_the_doctor_asks_the_server_of_the_environment(
     assert (code, result) == (ended.code, findings(ended)["server"]["result"])
 
 
+async def test_a_route_in_the_environments_address_is_named(env: dict[str, str]) -> None:
+    """The same advice as `chat` gives, and not what a server says of a doubled path."""
+    named = {**env, "AUTONOMOUSAI_BASE_URL": "http://127.0.0.1:9/v1/chat/completions", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    ended = await run("doctor", "--json", env=named)
+
+    assert (1, True) == (ended.code, "leave out /chat/completions" in findings(ended)["server"]["found"])
+
+
 async def test_a_pipe_gets_a_table_that_can_be_read(env: dict[str, str]) -> None:
     """One long sentence does not stretch every row: it is broken into lines."""
     async with ScriptedServer() as server:

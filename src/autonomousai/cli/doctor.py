@@ -23,7 +23,7 @@ from ..errors import ProviderError
 from ..models import MODELS, WEIGHTS
 from ..providers.autonomousai import HOSTED, AutonomousAI
 from ..providers.openai import OpenAICompatible
-from ..providers.proxy import without_credentials
+from ..providers.proxy import check_base_url, without_credentials
 from ..providers.weights import present, weights_path
 from .chat import weights_for
 from .codes import DONE, FAILED, SETUP
@@ -197,10 +197,10 @@ async def _server(base_url: str | None) -> Finding:
     """Whether the server answers that the environment names."""
     if not base_url:
         return Finding("server", "unknown", "none is named", "AUTONOMOUSAI_BASE_URL is not set")
-    root = base_url.rstrip("/").removesuffix("/v1")
     began = time.monotonic()
     key = os.environ.get("AUTONOMOUSAI_API_KEY") or None
     try:
+        root = check_base_url(base_url).removesuffix("/v1")
         async with OpenAICompatible(f"{root}/v1", api_key=key, timeout=_CLOCKS, retries=0) as server:
             models = await server.fetch_models()
     except ProviderError as error:
