@@ -277,6 +277,18 @@ async def test_a_script_is_told_that_an_answer_was_cut_at_its_length(options: tu
     assert "autonomousai: the answer was cut at its length limit; --max-tokens raises it\n" == ended.err
 
 
+@pytest.mark.parametrize(("options", "advised"), [((), True), (("--model", "m"), False)])
+async def test_a_server_that_wants_a_model_named_is_understood(
+    options: tuple[str, ...], advised: bool, env: dict[str, str]
+) -> None:
+    """Where none was, the option is named that does it."""
+    refusal = Script.status(400, {"error": {"message": "you must provide a model parameter"}})
+    async with ScriptedServer(refusal) as server:
+        ended = await run("chat", "--base-url", f"{server.url}/v1", *options, QUESTION, env=env)
+
+    assert (1, advised) == (ended.code, "no model was named: do so with --model" in ended.err)
+
+
 async def test_nobody_listening_is_a_failed_request(env: dict[str, str]) -> None:
     """A refused connection is exit code 1, and the message names the address."""
     async with ScriptedServer() as server:

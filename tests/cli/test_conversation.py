@@ -172,6 +172,20 @@ async def test_model_alone_shows_the_models(env: dict[str, str]) -> None:
     assert "  qwen_coder  qwen-2.5-coder-32b" in shown
 
 
+async def test_a_strangers_models_are_not_ours(env: dict[str, str]) -> None:
+    """On OpenAI's wire the five are not listed, and who answers is a sentence where no model was named."""
+    async with (
+        ScriptedServer() as server,
+        OnTerminal("chat", "--base-url", f"{server.url}/v1", env=env) as terminal,
+    ):
+        opening = plain(await terminal.sees("Ctrl-D leaves"))
+        terminal.types("/model")
+        shown = plain(await terminal.sees("lists what it has"))
+
+    assert f"autonomousai: {server.url}/v1 answers as the model of its choice\n" in opening
+    assert "qwen_coder" not in shown
+
+
 async def test_clear_forgets(env: dict[str, str]) -> None:
     """After `/clear` a question stands alone."""
     async with ScriptedServer() as server, talk(server, env) as terminal:

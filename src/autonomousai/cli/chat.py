@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 import msgspec
 
 from ..clocks import Clocks
-from ..errors import ConfigError, ModelNotFoundError
+from ..errors import ConfigError, ModelNotFoundError, StatusError
 from ..events import FinishReason, Message, Messages
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider
@@ -51,7 +51,9 @@ class Settings(msgspec.Struct):
 
 
 class Upstream(Protocol):
-    """A place that can answer, seen from the command line."""
+    """A place that can answer, seen from the command line. ``has_ours``: it has the models of the table, and no others."""
+
+    has_ours: bool
 
     def resolve(self, model: str) -> str:
         """The model that *model* names. Raises `ModelNotFoundError`."""
@@ -118,6 +120,8 @@ _CLOCKS = Clocks(first_token=1800, idle=120, total=3600)
 class Embedded:
     """The engine on this machine: one child process, with the weights of the model that was asked last."""
 
+    has_ours = True
+
     def __init__(self, terminal: Terminal, weights: str | None, context: int | None) -> None:
         self._terminal = terminal
         self._engine: LlamaCpp | None = None
@@ -179,7 +183,7 @@ class Embedded:
 
 
 class Served:
-    """A server that speaks the AutonomousAI wire."""
+    """A server, on the AutonomousAI wire or, where its base URL ends in /v1, on OpenAI's."""
 
     def __init__(self, settings: Settings) -> None:
         self._provider: AutonomousAI | OpenAICompatible
@@ -189,6 +193,7 @@ class Served:
             self._provider = OpenAICompatible(settings.base_url, api_key=key or None, proxy=settings.proxy)
         else:
             self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
+        self.has_ours = isinstance(self._provider, AutonomousAI)
 
     def resolve(self, model: str) -> str:
         return self._provider.get_model(model)
@@ -200,7 +205,9 @@ class Served:
         """The server will say."""
 
     def who(self, model: str) -> str:
-        return f"{without_credentials(self._provider.base_url)} answers as {model}"
+        return (
+            f"{without_credentials(self._provider.base_url)} answers {f'as {model}' if model else 'as the model of its choice'}"
+        )
 
     async def open(self, model: str) -> AsyncGeneratorProvider:
         return self._provider
@@ -249,6 +256,10 @@ class Desk:
                         first = time.monotonic()
                         spinner.stop()
                     self.view.chunk(chunk)
+        except StatusError as error:
+            if not settings.model and "model" in error.problem.casefold():
+                error.advice = "no model was named: do so with --model; `autonomousai models --base-url URL` lists them"
+            raise
         finally:
             spinner.stop()
             self.answered = self.view.text

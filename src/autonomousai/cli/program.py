@@ -153,7 +153,12 @@ def _add_chat(commands: Any) -> None:
         epilog="\n".join((CHAT_MORE, EXIT_CODES, ENVIRONMENT)),
     )
     chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
-    chat.add_argument("--model", default="", metavar="NAME", help="a name or alias of `autonomousai models`; default: llama")
+    chat.add_argument(
+        "--model",
+        default="",
+        metavar="NAME",
+        help="a name or alias of `autonomousai models`; default: llama, and where the base URL ends in /v1 the server's choice",
+    )
     chat.add_argument("--system", metavar="TEXT", help="the system message; default: the model's own")
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
     chat.add_argument("--max-tokens", type=_max_tokens, metavar="N", help="the most tokens that the answer may have")

@@ -150,6 +150,9 @@ class Conversation:
 
     def model(self, argument: str) -> None:
         settings, upstream = self.desk.settings, self.desk.upstream
+        if not argument and not upstream.has_ours:
+            self.terminal.note(f"{upstream.who(settings.model)}; `autonomousai models --base-url URL` lists what it has")
+            return
         if not argument:
             for name, row in MODELS.items():
                 mark = "*" if name == settings.model else " "
