@@ -19,7 +19,7 @@ from autonomousai.errors import (
 from autonomousai.wire.faults import read_error
 
 ERRORS: list[tuple[ProviderError, str]] = [
-    (TimeoutError("idle", 30), "no further event within 30 s (clock 'idle'); the server is slow, or hangs; try again"),
+    (TimeoutError("idle", 30), "no further event within 30 s; the server is slow, or hangs; try again"),
     (
         IncompleteStreamError(),
         "the stream ended without a finish reason or [DONE]: the answer may be cut; try again",

@@ -12,12 +12,13 @@ def in_words(error: ProviderError) -> str:
     """The error in one line."""
     if not isinstance(error, HTTPError):
         return str(error)
-    advice = error.advice
+    problem, advice = error.problem, error.advice
     if isinstance(error, TimeoutError):
+        problem = problem.removesuffix(f" (clock {error.clock!r})")  # no option here winds one up
         advice = "the server is slow, or hangs; try again"
     elif advice == USE_PARTIAL:
         advice = "try again"
-    return f"{error.problem}; {advice}" if advice else error.problem
+    return f"{problem}; {advice}" if advice else problem
 
 
 def tell(terminal: Terminal, error: ProviderError, *, asks_server: bool = False) -> None:
