@@ -289,6 +289,18 @@ async def test_a_server_that_wants_a_model_named_is_understood(
     assert (1, advised) == (ended.code, "no model was named: do so with --model" in ended.err)
 
 
+@pytest.mark.parametrize("options", [(), ("--model", "m"), ("--no-stream",)])
+async def test_the_servers_first_model_is_asked_where_none_was_named(options: tuple[str, ...], env: dict[str, str]) -> None:
+    """Most servers of OpenAI's wire have one model, and want its name all the same."""
+    async with ScriptedServer(Script.document("Hi") if "--no-stream" in options else Script.stream("Hi")) as server:
+        server.play(Script.status(200, {"data": [{"id": "first"}, {"id": "second"}]}), path="/v1/models")
+        ended = await run("chat", "--base-url", f"{server.url}/v1", *options, QUESTION, env=env)
+
+    assert (0, "Hi\n", "") == ended
+    asked = [json.loads(each.body)["model"] for each in server.requests if each.method == "POST"]
+    assert asked == ["m" if "--model" in options else "first"]
+
+
 async def test_nobody_listening_is_a_failed_request(env: dict[str, str]) -> None:
     """A refused connection is exit code 1, and the message names the address."""
     async with ScriptedServer() as server:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 import msgspec
 
 from ..clocks import Clocks
-from ..errors import ConfigError, ModelNotFoundError, StatusError
+from ..errors import ConfigError, HTTPError, ModelNotFoundError, StatusError
 from ..events import FinishReason, Message, Messages
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider
@@ -66,6 +66,9 @@ class Upstream(Protocol):
 
     def check_sight(self) -> None:
         """Raises `UsageError` where nobody can see, as far as that is known before a server is asked."""
+
+    async def choose(self) -> str:
+        """The model to ask where none was named and there is no default; "" leaves it to who answers."""
 
     async def open(self, model: str) -> AsyncGeneratorProvider:
         """The provider that answers as *model*, ready."""
@@ -159,6 +162,9 @@ class Embedded:
             "(the hosted service is not operational; --base-url asks a server)"
         )
 
+    async def choose(self) -> str:
+        return self.resolve("")
+
     async def open(self, model: str) -> AsyncGeneratorProvider:
         weights = self._weights(model)
         if self._engine is not None and weights == self._loaded and self._engine.state != "failed":
@@ -209,6 +215,17 @@ class Served:
             f"{without_credentials(self._provider.base_url)} answers {f'as {model}' if model else 'as the model of its choice'}"
         )
 
+    async def choose(self) -> str:
+        """The first that the server lists, which is the only one at most servers. One that lists none, or only to others, may
+        know without being told."""
+        if isinstance(self._provider, AutonomousAI):
+            return ""
+        try:
+            names = await self._provider.fetch_models()
+        except HTTPError:
+            return ""
+        return names[0] if names else ""
+
     async def open(self, model: str) -> AsyncGeneratorProvider:
         return self._provider
 
@@ -244,6 +261,7 @@ class Desk:
         self.answered, self.finish, self.asked_at = "", None, time.time()
         terminal.stuck = False
         provider = await self.upstream.open(settings.model)
+        settings.model = settings.model or await self.upstream.choose()
         asked = provider.create_async_generator(
             settings.model, with_system(settings.system, messages), stream=settings.stream, **settings.fields
         )

@@ -157,7 +157,8 @@ def _add_chat(commands: Any) -> None:
         "--model",
         default="",
         metavar="NAME",
-        help="a name or alias of `autonomousai models`; default: llama, and where the base URL ends in /v1 the server's choice",
+        help="a name or alias of `autonomousai models`; default: llama, and where the base URL ends in /v1 the first that the "
+        "server lists",
     )
     chat.add_argument("--system", metavar="TEXT", help="the system message; default: the model's own")
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
