@@ -118,6 +118,8 @@ class AnswerStream:
     def reopen(self) -> None:
         """The stream goes on over another connection, with the event after the last whole one."""
         self._sse.reopen()
+        if self.progress:
+            self.extension = None
 
     def feed(self, data: bytes) -> Batch:
         """The events that *data* brought. What came before a failure is among them."""
