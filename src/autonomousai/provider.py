@@ -30,6 +30,7 @@ class class_or_instance(Generic[P, R]):
         return MethodType(self.__wrapped__, owner if instance is None else instance)
 
 
+CLOSED = "the answer was closed before it was complete"
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
 
 
@@ -57,6 +58,7 @@ class BatchStream(Protocol):
 class _Noted:
     """The source's batches, with a note of who answers, of the text, and of the end. Raises where a source just stops.
 
+    It can be closed while another task reads; whatever that one gets after it is an error, and closed with it.
     No generator: an event loop keeps a list of those, and each batch passes here more than once.
     """
 
@@ -79,6 +81,8 @@ class _Noted:
             if self._stream is None:
                 self._stream = self._source()
             batch = await self._stream.__anext__()
+            if self._closed:
+                raise IncompleteStreamError(CLOSED)
         except BaseException as error:
             await self.aclose()
             if isinstance(error, StopAsyncIteration) and answer.finish is None:
@@ -99,7 +103,7 @@ class _Noted:
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._stream is not None:
+        if self._stream is not None and not getattr(self._stream, "ag_running", False):  # one that runs cannot be closed
             await self._stream.aclose()
 
 
@@ -148,7 +152,7 @@ class AsyncResult:
         self.report = report
         self._source = source
         self._answer = _Answer()
-        self._stream: AsyncGenerator[Chunk] | BatchStream | None = None
+        self._stream: BatchStream | None = None
         self._chunks: AsyncGenerator[Chunk] | None = None
         self._closed = False
 
@@ -184,7 +188,7 @@ class AsyncResult:
 
     def _iterator(self) -> AsyncGenerator[Chunk]:
         if self._chunks is None:
-            self._chunks = self._stream = _chunks(self.batches())
+            self._chunks = _chunks(self.batches())
         return self._chunks
 
     def __aiter__(self) -> AsyncGenerator[Chunk]:
@@ -198,10 +202,13 @@ class AsyncResult:
         return "".join([str(chunk) async for chunk in self])
 
     async def aclose(self) -> None:
-        """Close the response now. Safe to call again, and before anything was read."""
+        """Close the response now. Safe to call again, before anything was read, and while another task reads: that one gets an
+        `IncompleteStreamError`, at once from a client, with the next batch from a provider that cannot be woken."""
         self._closed = True
         if self._stream is not None:
             await self._stream.aclose()
+        if self._chunks is not None and not getattr(self._chunks, "ag_running", False):
+            await self._chunks.aclose()
 
     async def __aenter__(self) -> AsyncResult:
         return self

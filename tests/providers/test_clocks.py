@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import builtins
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from autonomousai import AutonomousAI, HTTPError, TimeoutError  # noqa: A004  the contract's own name
-from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
+from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -88,6 +89,35 @@ async def test_without_stream_silence_is_no_fault() -> None:
         text = await provider.create_async_generator("llama", HELLO).text()
 
     assert text == "Hello"
+
+
+async def test_without_stream_a_gap_in_the_document_is_no_fault() -> None:
+    """Nor does the idle clock begin to run with the document's first bytes."""
+    document = completion("Hello")
+    script = Script(Head(200, "application/json"), Send(document[:30]), Pause(seconds=0.6), Send(document[30:]))
+    async with ScriptedServer(script) as server, AutonomousAI(server.url, timeout={"idle": 0.1}) as provider:
+        text = await provider.create_async_generator("llama", HELLO).text()
+
+    assert text == "Hello"
+
+
+async def test_an_end_that_was_none_does_not_spoil_the_next() -> None:
+    """Where text follows a finish reason, the clock runs as before, and the grace after the next finish reason is as short."""
+    silent = chunks(done=False).split(b"\n\n")[1] + b"\n\n"
+    pause = Pause(seconds=0.1)
+    steps = [Head(), Send(chunks("a", done=False)), pause, Send(chunks("b", finish=None, done=False)), pause]
+    async with (
+        ScriptedServer(Script(*steps, Send(silent), Hang()), Script(*steps, Hang())) as server,
+        AutonomousAI(server.url, timeout={"idle": 3}) as provider,
+    ):
+        began = time.monotonic()
+        text = await provider.create_async_generator("llama", HELLO, stream=True).text()
+        took = time.monotonic() - began
+        with pytest.raises(TimeoutError) as caught:
+            await provider.create_async_generator("llama", HELLO, stream=True, timeout={"idle": SHORT}).text()
+
+    assert (text, took < 2.5) == ("ab", True)
+    assert (caught.value.clock, caught.value.partial) == ("idle", "ab")
 
 
 async def test_a_number_is_the_total() -> None:

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from autonomousai import AutonomousAI
-from autonomousai.testing import Script, ScriptedServer
+from autonomousai import AutonomousAI, IncompleteStreamError
+from autonomousai.testing import Pause, Script, ScriptedProvider, ScriptedServer, answer
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -130,3 +130,69 @@ asyncio.run(main())
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=60)
 
     assert (done.stdout, done.stderr, done.returncode) == ("Hello worldHello world", "", 0)
+
+
+@pytest.mark.parametrize("road", ["chunks", "batches"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("begins", [True, False], ids=["in the stream", "before the head"])
+async def test_closing_from_another_task(begins: bool, stream: bool, road: str) -> None:
+    """`aclose()` while another task reads closes the response at once, as often as it is called; the reader is told, with what
+    it had got, and is not cancelled."""
+    script = Script.stall("Hi") if begins else Script.silence()
+    async with ScriptedServer(script) as server, AutonomousAI(server.url, timeout=5) as provider:
+        result = provider.create_async_generator("llama", HELLO, stream=stream)
+        got: list[object] = []
+
+        async def read() -> None:
+            async for part in result if road == "chunks" else result.batches():
+                got.append(part)
+
+        reading = asyncio.create_task(read())
+        request = await server.request(0)
+        while begins and not (got if stream else request.sent):
+            await asyncio.sleep(0)
+        await asyncio.gather(result.aclose(), result.aclose())
+        with pytest.raises(IncompleteStreamError):
+            await reading
+        await result.aclose()
+        end = await request.over()
+
+    assert (end, reading.cancelling()) == ("left", 0)
+
+
+async def test_closing_while_the_reader_is_cancelled_cancels_it() -> None:
+    """Who is cancelled and woken at once is cancelled."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        result = provider.create_async_generator("llama", HELLO, stream=True)
+        reading = asyncio.create_task(result.text())
+        request = await server.request(0)
+        reading.cancel()
+        await result.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        end = await request.over()
+
+    assert end == "left"
+
+
+async def test_closing_a_provider_that_cannot_be_woken() -> None:
+    """A generator that another task reads goes on to its next batch, and no further."""
+    pause = Pause()
+    provider = ScriptedProvider(["a", pause, "b", pause, *answer("c")])
+    result = provider.create_async_generator("llama", HELLO, stream=True)
+    got: list[str] = []
+
+    async def read() -> None:
+        async for chunk in result:
+            got.append(str(chunk))
+
+    reading = asyncio.create_task(read())
+    while not got:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await result.aclose()
+    pause.release()
+    with pytest.raises(IncompleteStreamError) as caught:
+        await reading
+
+    assert (got, caught.value.partial, provider.calls[0].left) == (["a"], "a", "closed")

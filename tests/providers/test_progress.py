@@ -22,6 +22,7 @@ class Wound:
 
     is_resumable = True
     is_whole = False
+    has_heard = True
 
     def __init__(self, *reads: bytes) -> None:
         self._reads: Iterator[bytes] = iter(reads)
@@ -35,6 +36,9 @@ class Wound:
 
     def wait_no_longer_than(self, seconds: float) -> None:
         pass
+
+    async def resume(self, last_event_id: str) -> bool:
+        return True
 
 
 def sign(progress: int) -> bytes:
@@ -67,3 +71,25 @@ async def test_progress_winds_the_clock(between: list[bytes], winds: int) -> Non
         texts += [event for event in batch if type(event) is str]
 
     assert ("Hello world", 1 + winds) == ("".join(texts), line.count)
+
+
+async def test_progress_is_counted_from_anew_after_a_resumption() -> None:
+    """The server that takes an answer over knows nothing of how far another one had counted."""
+    line = Wound(TEXT, sign(7), b"", b": keep-alive\n\n", sign(1), sign(2), END)
+    reader = AnswerReader(cast("Line", line))
+
+    while await reader.next() is not None:
+        pass
+
+    assert line.count == 1 + 3
+
+
+async def test_there_is_no_progress_before_the_first_word() -> None:
+    """An upstream that only says that it gets on does not escape the first token's clock."""
+    line = Wound(sign(1), sign(2), TEXT, END)
+    reader = AnswerReader(cast("Line", line))
+
+    while await reader.next() is not None:
+        pass
+
+    assert line.count == 1

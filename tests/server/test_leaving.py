@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
 import pytest
 
-from autonomousai.events import Batch
+from autonomousai.events import Batch, FinishReason
 from autonomousai.provider import AsyncGeneratorProvider, AsyncResult
 from autonomousai.testing import Pause, answer
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, request
@@ -201,3 +202,26 @@ async def test_a_place_is_given_back_after_the_answer_is_closed(serve, stream):
     await settled(serving)
 
     assert (True, True) == (b"in_flight 1" in metrics, provider.clean)
+
+
+async def test_nothing_is_said_after_the_end(serve, caplog):
+    """However long an answer takes to be closed: the caller has all of it, and no sign of life follows."""
+
+    class Done(Reluctant):
+        def create_async_generator(self, model, messages, proxy=None, stream=False, **kwargs: Any) -> AsyncResult:
+            async def source():
+                try:
+                    yield ["Hello", FinishReason("stop", "finish_reason")]
+                finally:
+                    await asyncio.sleep(0.1)
+
+            return AsyncResult(source)
+
+    serving = await serve(Done(), keepalive_s=0.01)
+
+    with caplog.at_level(logging.ERROR):
+        got = await ask(serving.port, request("POST", CHAT, {**HELLO, "stream": True}))
+        await settled(serving)
+        gc.collect()
+
+    assert (True, []) == (got.body.endswith(b"[DONE]\n\n"), caplog.messages)

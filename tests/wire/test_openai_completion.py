@@ -83,6 +83,14 @@ def test_read(document: Json, expected: Batch, around: bytes) -> None:
     assert [Started(document["model"]), *expected] == events
 
 
+@pytest.mark.parametrize("reason", ["stop", None])
+def test_an_empty_name_is_none(reason: str | None) -> None:
+    """Who answers without a name is not called by the empty one, whichever road the document takes."""
+    events = read_completion(json.dumps(says("a", reason, model="")).encode())
+
+    assert (Started(None), "a", None) == (*events[:2], events[-1].model)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("body", "message", "code"),
     [

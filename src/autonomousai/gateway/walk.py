@@ -109,6 +109,7 @@ class Walk:
         #: Who generated all of what was delivered, so that it could do so again.
         self._author: Upstream | None = None
         self._first: Attempt | None = None
+        self._closed = False
         self._rest: AsyncGenerator[Batch] | None = None
 
     def take_over(self, delivered: Batch, author: Upstream | None) -> None:
@@ -136,7 +137,7 @@ class Walk:
                 self._delivered.spent = self._delivered.deltas + self._report.repeated
                 cause: ProviderError = IncompleteStreamError()
             except ProviderError as error:
-                if not self._delivered or not _is_rescuable(error):
+                if self._closed or not self._delivered or not _is_rescuable(error):
                     raise
                 cause = error
             self._rest = self._rescued(cause)
@@ -144,7 +145,8 @@ class Walk:
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""
-        if self._rest is not None:
+        self._closed = True
+        if self._rest is not None and not getattr(self._rest, "ag_running", False):  # else whoever reads closes it
             await self._rest.aclose()
         if self._first is not None:
             await self._first.aclose()

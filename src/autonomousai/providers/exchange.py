@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from ..clocks import Clocks
-from ..errors import ConnectError, HTTPError
+from ..errors import ConnectError, HTTPError, IncompleteStreamError
 from ..events import Batch
+from ..provider import CLOSED
 from ..retry import backoff
 from ..wire.faults import read_error
 from .http import HttpPool
@@ -51,13 +52,14 @@ class Asking:
     Iterate it, and close it. No generator: an event loop keeps a list of those.
     """
 
-    __slots__ = ("_answer", "_exchange", "_line", "_over", "_pool")
+    __slots__ = ("_answer", "_asker", "_exchange", "_line", "_over", "_pool")
 
     def __init__(self, pool: HttpPool, exchange: Exchange) -> None:
         self._pool = pool
         self._exchange = exchange
         self._line: Line | None = None
         self._answer: AnswerReader | None = None
+        self._asker: asyncio.Task[Any] | None = None  # who waits for the first batch
         self._over = False
 
     def __aiter__(self) -> Self:
@@ -68,10 +70,14 @@ class Asking:
             raise StopAsyncIteration
         try:
             if self._answer is None:
-                return await self._begin()
+                self._asker = asyncio.current_task()
+                try:
+                    return await self._begin()
+                finally:
+                    self._asker = None
             batch = await self._answer.next() if self._exchange.stream else None
-        except BaseException:
-            await self.aclose()
+        except BaseException as error:
+            await self._leave(error)
             raise
         if batch is None:
             await self.aclose()
@@ -112,8 +118,20 @@ class Asking:
             finally:
                 await line.aclose()
 
+    async def _leave(self, error: BaseException) -> None:
+        """Close. Who was only woken from waiting, by another task that closes, is told so, and is not cancelled."""
+        woken = self._over and isinstance(error, asyncio.CancelledError) and self._answer is None
+        await self.aclose()
+        task = asyncio.current_task()
+        if woken and task is not None and not task.uncancel():
+            raise IncompleteStreamError(CLOSED, status=None) from None
+
     async def aclose(self) -> None:
-        """Close the response, if it is open; after a whole answer its connection is kept. Safe to call again."""
+        """Close the response, if it is open; after a whole answer its connection is kept. Safe to call again, and while another
+        task waits for the answer."""
+        asker, self._asker = self._asker, None
+        if asker is not None and not self._over and asker is not asyncio.current_task():
+            asker.cancel()
         self._over = True
         await self._hang_up()
 

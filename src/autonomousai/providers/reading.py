@@ -31,6 +31,7 @@ class AnswerReader:
         self._stream = AnswerStream()
         self._texts: list[str] = []
         self._progress = 0
+        self._has_spoken = False
         self._begun = False
         self._ended = False
 
@@ -106,7 +107,7 @@ class AnswerReader:
                 if not data:
                     if stream.is_proven or not await line.resume(stream.last_event_id):
                         return self._finish([])
-                    stream.reopen()
+                    self._reopen()
                     continue
             batch = stream.feed(data)
             data = b""
@@ -115,6 +116,7 @@ class AnswerReader:
             if batch:
                 self._texts += [event for event in batch if type(event) is str]
                 if len(batch) > 1 or type(batch[0]) is not Started:
+                    self._has_spoken = True
                     line.progress()
                 return batch
             if stream.failure is not None:
@@ -125,7 +127,7 @@ class AnswerReader:
         """Something came that said nothing: the end is near, or a server of ours gets on with an answer that broke."""
         if self._stream.ending:
             self._line.wait_no_longer_than(_GRACE)
-        elif self._stream.progress > self._progress:
+        elif self._has_spoken and self._stream.progress > self._progress:
             self._progress = self._stream.progress
             self._line.progress()
 
@@ -140,8 +142,12 @@ class AnswerReader:
         lost = isinstance(error, IncompleteStreamError) or (error.clock == "idle" and line.has_heard)
         if not lost or not await line.resume(stream.last_event_id):
             raise error
-        stream.reopen()
+        self._reopen()
         return True
+
+    def _reopen(self) -> None:
+        self._stream.reopen()
+        self._progress = 0  # whoever brings the rest counts from anew
 
     def _finish(self, batch: Batch) -> Batch:
         self._ended = True

@@ -34,6 +34,7 @@ class Watch:
         "_loop",
         "_time",
         "_total_at",
+        "_winds",
         "ends_quietly",
         "waiting",
     )
@@ -50,13 +51,16 @@ class Watch:
         self._clock: Clock
         self._deadline: float
         self._total_at: float
+        self._winds = False
 
     def begin(self, clocks: Clocks, total_at: float, first_token_from: float | None, *, lazily: bool = False) -> None:
         """A request is on its way. ``total_at``: the loop's time when the total clock runs out; ``first_token_from``: the time
-        from which the first token's clock runs, if it does. ``lazily``: without a timer, until somebody has to `wait`."""
+        from which the first token's clock runs, or None where it and the idle clock do not. ``lazily``: without a timer, until
+        somebody has to `wait`."""
         self._clocks = clocks
         self._total_at = total_at
         self.ends_quietly = False
+        self._winds = first_token_from is not None
         self._clock = "total"
         self._deadline = total_at
         if first_token_from is not None and first_token_from + clocks.first_token < total_at:
@@ -72,7 +76,10 @@ class Watch:
             self._arm()
 
     def progress(self) -> None:
-        """An event came: from now on the idle clock runs, from anew."""
+        """An event came: from now on the idle clock runs, from anew; where the total clock runs alone, it still does."""
+        if not self._winds:
+            return
+        self.ends_quietly = False  # what was taken for the end was none
         deadline = self._time() + self._clocks.idle
         if deadline < self._total_at:
             self._clock = "idle"

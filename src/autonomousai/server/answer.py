@@ -271,6 +271,8 @@ class EventStream:
 
     def _on_timer(self) -> None:
         """One timer a stream: it looks how long ago we spoke, and does not have to be set back at each event."""
+        if self.ended:
+            return  # what it was made of is being closed
         due = self._spoke + self._silence
         if self._loop.time() < due:
             self._timer = self._loop.call_at(due, self._on_timer)

@@ -118,6 +118,8 @@ class AnswerStream:
     def reopen(self) -> None:
         """The stream goes on over another connection, with the event after the last whole one."""
         self._sse.reopen()
+        if self.progress:
+            self.extension = None
 
     def feed(self, data: bytes) -> Batch:
         """The events that *data* brought. What came before a failure is among them."""
@@ -370,8 +372,9 @@ def read_completion(body: bytes) -> Batch:
     if choice is None or (choice.message is None and choice.text is None and choice.finish_reason is None):
         raise _unreadable("the answer holds no message and", body)
     if choice.finish_reason and choice.error is None and (text := _sole_text(choice.message)) is not None:
-        finish = FinishReason(choice.finish_reason, "finish_reason", usage_of(chunk.usage), chunk.model)
-        return [Started(chunk.model), text, finish] if text else [Started(chunk.model), finish]
+        model = chunk.model or None
+        finish = FinishReason(choice.finish_reason, "finish_reason", usage_of(chunk.usage), model)
+        return [Started(model), text, finish] if text else [Started(model), finish]
     choice.delta = choice.message
     chunk.choices = [choice]
     for place, call in enumerate(choice.message.tool_calls or () if choice.message else ()):
