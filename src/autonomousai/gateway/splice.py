@@ -3,7 +3,7 @@ does not repeat the first byte for byte, it is `DivergedError`."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from itertools import accumulate
 
 from ..events import Batch, Event, Reasoning, ToolCallDelta
 
@@ -23,8 +23,6 @@ class Delivered:
         #: Deltas that tries which have ended had generated: they are not in the last upstream's own count.
         self.spent = 0
         self._texts: list[str] = []
-        self._ends: list[int] = []  # of the texts, in characters from the beginning
-        self._length = 0
         self._reasoning: list[str] = []
         self.calls: dict[int, list[str]] = {}
         self.names: dict[int, str] = {}
@@ -33,15 +31,10 @@ class Delivered:
         """Note what was delivered."""
         if len(batch) == 1 and type(text := batch[0]) is str:  # as usual
             self._texts.append(text)
-            self._length += len(text)
-            self._ends.append(self._length)
             self.deltas += 1
             return
         texts = [event for event in batch if type(event) is str]
         self._texts += texts
-        for text in texts:
-            self._length += len(text)
-            self._ends.append(self._length)
         self.deltas += len(texts)
         if len(texts) < len(batch):
             for event in batch:
@@ -60,13 +53,11 @@ class Delivered:
     @property
     def text(self) -> str:
         """The text, whole."""
-        if len(self._texts) > 1:
-            self._texts = ["".join(self._texts)]
-        return self._texts[0] if self._texts else ""
+        return "".join(self._texts)
 
     def deltas_after(self, offset: int) -> int:
         """How many deltas of text reach beyond that many characters."""
-        return len(self._ends) - bisect_right(self._ends, offset)
+        return sum(end > offset for end in accumulate(map(len, self._texts)))
 
     @property
     def reasoning(self) -> str:
