@@ -137,8 +137,8 @@ class Report(msgspec.Struct, gc=False):
     ``seed``: what an upstream that repeats itself was asked with, where it was drawn for it. ``repeated``: pieces that had been
     generated without being part of the text, when the last splice was made. ``begun``: the index of the attempt that was the
     first to deliver something, -1 where another server did; None before. ``ways``: of each splice that was made here, what kind
-    of rescue it was: again, continue or anew. ``steps``: grows while a broken answer is brought
-    on, with each batch that brings again what was delivered, and with each try that ends.
+    of rescue it was: again, continue or anew. ``steps``: grows while a broken answer is brought on, with each batch that brings
+    again what was delivered, and with each try that ends.
     """
 
     upstream: str | None = None

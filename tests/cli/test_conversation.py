@@ -182,7 +182,7 @@ async def test_a_strangers_models_are_not_ours(env: dict[str, str]) -> None:
         terminal.types("/model")
         shown = plain(await terminal.sees("lists what it has"))
 
-    assert f"autonomousai: {server.url}/v1 answers as the model of its choice\n" in opening
+    assert f"autonomousai: {server.url}/v1 answers as the first model that it lists\n" in opening
     assert "qwen_coder" not in shown
 
 

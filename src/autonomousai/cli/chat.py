@@ -211,9 +211,7 @@ class Served:
         """The server will say."""
 
     def who(self, model: str) -> str:
-        return (
-            f"{without_credentials(self._provider.base_url)} answers {f'as {model}' if model else 'as the model of its choice'}"
-        )
+        return f"{without_credentials(self._provider.base_url)} answers as {model or 'the first model that it lists'}"
 
     async def choose(self) -> str:
         """The first that the server lists, which is the only one at most servers. One that lists none, or only to others, may

@@ -9,6 +9,7 @@ import msgspec
 from ..errors import HTTPError, ProviderError
 from ..events import Chunk, FinishReason, Reasoning, ToolCalls
 from .markdown import MarkdownStream
+from .telling import in_words
 from .terminal import Spinner, Terminal, printable
 
 _CONTROLS_IN_JSON: dict[int, str] = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
@@ -164,8 +165,8 @@ def finish_event(finish: FinishReason) -> dict[str, Any]:
 
 
 def error_event(error: ProviderError) -> dict[str, Any]:
-    """The JSON event of a failure: the error's class, its words, and what an HTTP error knows beside them."""
-    event: dict[str, Any] = {"type": "error", "error": type(error).__name__, "message": str(error)}
+    """The JSON event of a failure: the error's class, the words of stderr, and what an HTTP error knows besides."""
+    event: dict[str, Any] = {"type": "error", "error": type(error).__name__, "message": in_words(error)}
     if isinstance(error, HTTPError):
         event |= {"status": error.status, "code": error.code, "retryable": error.retryable, "retry_after": error.retry_after}
     return event
