@@ -35,7 +35,6 @@ FOREIGN: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"providers"}),
     "xllamacpp": frozenset({"providers"}),
     "starlette": frozenset({"server"}),
-    "uvicorn": frozenset({"server"}),
     "uvloop": frozenset({"server"}),
     "httptools": frozenset({"server", "providers"}),
     "prompt_toolkit": frozenset({"cli"}),
@@ -275,7 +274,7 @@ def test_the_source_was_really_read(found: list[Import]) -> None:
 
     assert {"wire", "server", "providers", "gateway", "testing", "errors", "cli"} <= units
     assert units <= frozenset().union(*FLOORS)
-    assert {"aiohttp", "uvicorn", "msgspec"} <= {one.target.split(".")[0] for one in found}
+    assert {"aiohttp", "starlette", "msgspec"} <= {one.target.split(".")[0] for one in found}
 
 
 #: name of a check -> a file that breaks its rule, and what the check says of it

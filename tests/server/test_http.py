@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 
 import pytest
-import uvicorn
-from uvicorn.protocols.http import httptools_impl
-from uvicorn.server import ServerState
 
 from autonomousai.server import http
 from autonomousai.testing import Pause, ScriptedProvider
@@ -190,48 +186,6 @@ async def test_a_silent_connection_is_closed(serve, monkeypatch):
         assert b"" == await connection.rest()
 
 
-class Wire(asyncio.Transport):
-    """Notes what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-
-    def write(self, data) -> None:
-        self.writes.append(bytes(data))
-
-    def close(self) -> None:
-        self.writes.append(b"closed")
-
-
-HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
-
-
-async def test_the_head_and_the_first_event_are_one_write():
-    """A caller gets the status and the first words with one packet; what follows goes out at once, each by itself."""
-    wire = Wire()
-    transport = http.HeadFirst(wire, asyncio.get_running_loop())
-
-    for data in (HEAD, b"first", b"second"):
-        transport.write(data)
-
-    assert [HEAD + b"first", b"second"] == wire.writes
-
-
-async def test_a_head_that_nothing_follows_does_not_wait():
-    """A head alone goes out with the next turn of the loop, or when the connection is closed."""
-    loop = asyncio.get_running_loop()
-    alone, closed = Wire(), Wire()
-
-    http.HeadFirst(alone, loop).write(HEAD)
-    ending = http.HeadFirst(closed, loop)
-    ending.write(HEAD)
-    ending.close()
-    await asyncio.sleep(0)
-
-    assert ([HEAD], [HEAD, b"closed"]) == (alone.writes, closed.writes)
-
-
 async def test_a_caller_who_waits_to_be_told_to_go_on_is(port):
     """Expect: 100-continue gets its 100, then the answer."""
     head, _, body = request("POST", CHAT, HELLO, expect="100-continue").partition(b"\r\n\r\n")
@@ -266,36 +220,6 @@ async def test_a_body_that_nobody_wants_is_not_read_for_ever(serve, monkeypatch)
                 await connection.send(b"x" * 65536)
 
     assert 413 == answer.status
-
-
-def test_the_names_of_uvicorn_that_we_rely_on_are_there():
-    """uvicorn's protocol is not a public interface: this fails when an upgrade changes what `server/http.py` is built on."""
-    protocol = httptools_impl.HttpToolsProtocol
-    cycle = httptools_impl.RequestResponseCycle
-    sources = {owner: inspect.getsource(owner) for owner in (protocol, cycle)}
-
-    missing = [
-        name
-        for owner, names in (
-            (protocol, ("transport", "loop", "flow", "cycle", "url", "headers", "connections", "timeout_keep_alive_task")),
-            (protocol, ("timeout_keep_alive", "parser")),
-            (cycle, ("response_started", "response_complete", "keep_alive")),
-        )
-        for name in names
-        if f"self.{name}" not in sources[owner]
-    ]
-    parameters = list(inspect.signature(protocol).parameters)
-    state = ServerState()
-
-    assert [] == missing
-    assert ["config", "server_state", "app_state", "_loop"] == parameters
-    assert "self.send_400_response(" in inspect.getsource(protocol.data_received)
-    for name in ("shutdown", "timeout_keep_alive_handler", "on_message_begin", "on_headers_complete", "on_message_complete"):
-        assert callable(getattr(protocol, name))
-    assert (set(), set()) == (state.connections, state.tasks)
-    assert {"http", "ws", "lifespan", "log_config", "server_header", "date_header"} <= set(
-        inspect.signature(uvicorn.Config).parameters
-    )
 
 
 @pytest.mark.parametrize("trailer", [b"a: b\r\n" * 40_000, b"a: " + b"b" * 200_000], ids=["many", "one without an end"])

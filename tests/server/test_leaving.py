@@ -124,7 +124,7 @@ async def test_a_slow_reader_who_leaves_stops_the_answer(serve, provider):
         await connection.until(b"xxx")
         connection.writer.transport.pause_reading()
         protocol = next(iter(serving.connections.connections))
-        while not protocol.flow.write_paused:
+        while protocol.clear is None:
             await asyncio.sleep(0)
         connection.reset()
         left = await provider.calls[0].over()

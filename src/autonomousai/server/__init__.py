@@ -1,4 +1,4 @@
-"""The server: both wires over ASGI. Only here starlette and uvicorn are imported."""
+"""The server: both wires over ASGI. Only here starlette is imported."""
 
 from __future__ import annotations
 

@@ -1,13 +1,7 @@
-"""HTTP/1.1 on uvicorn's httptools protocol, bounded: how long a head may be, how slowly it may come, how a bad one is refused.
+"""HTTP/1.1 on httptools, for one ASGI application: connections, and how long a head may be, how slowly it and a body may come,
+how a bad one is refused. Knows no route; what becomes of one request and its answer is `exchange`'s.
 
-Plain uvicorn takes a head of any size at any speed, and answers what it cannot read in plain text. Knows no route.
-
-Names of uvicorn that are relied on, beside the public `uvicorn.Config` (a test fails when one disappears):
-`HttpToolsProtocol` with ``__init__(config, server_state, app_state, _loop)``, the attributes ``transport``, ``loop``, ``flow``
-(``read_paused``), ``parser``, ``cycle`` (``response_started``, ``response_complete``, ``keep_alive``), ``url``, ``headers``,
-``connections``, ``timeout_keep_alive``, ``timeout_keep_alive_task``, ``timeout_keep_alive_handler``, ``shutdown`` and
-``send_400_response``, which it calls for whatever the parser or one of the parser's callbacks raises; and
-`uvicorn.server.ServerState` with ``connections`` and ``tasks``.
+Strict in what it takes (llhttp's strict mode): whatever two readers could understand in two ways ends the connection.
 """
 
 from __future__ import annotations
@@ -15,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from http import HTTPStatus
-from typing import Any, Final
+from collections import deque
+from functools import lru_cache
+from typing import Any, Final, cast
+from urllib.parse import unquote
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+import httptools
 
 from ..errors import StatusError
 from ..wire.fault_writer import write_error
-from .asgi import LEAVING, ASGIApp, Leaving, new_request_id
+from .asgi import LEAVING, ASGIApp, Leaving, log_bug, new_request_id
+from .exchange import Exchange, status_line
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
@@ -46,85 +41,34 @@ LINGER_S: Final = 1.0
 #: Bytes of a refused request's body that are read and forgotten before the connection is closed.
 MAX_UNWANTED: Final = 64 * 1024 * 1024
 
+#: Bytes of a request's target up to which it is remembered how to read it.
+_SHORT: Final = 128
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+
 
 async def listen(app: ASGIApp, listener: socket.socket, connections: Connections) -> asyncio.Server:
     """Serve *app* on a bound socket. Raises `OSError` when that cannot be. Whoever calls it minds lifespan and signals."""
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    config.load()
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: BoundedProtocol(config, connections, loop), sock=listener, backlog=BACKLOG)
+    return await loop.create_server(lambda: HttpConnection(app, connections, loop), sock=listener, backlog=BACKLOG)
 
 
 class _RefusedError(Exception):
-    """Raised inside a parser callback: the parser stops, and `send_400_response` says why."""
+    """Raised inside a parser callback: the parser stops, and the connection is refused."""
 
 
-class Connections(ServerState):
-    """All connections of a server, and their tasks."""
+#: What the parser's callbacks may raise.
+_EXPECTED: Final = (_RefusedError, httptools.HttpParserError)
+
+
+class Connections:
+    """All connections of a server, and the tasks of those that are being answered."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.connections: set[HttpConnection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.none_left = asyncio.Event()
         self.none_left.set()
-
-
-class HeadFirst(asyncio.Transport):
-    """A transport that holds a response's head back for what follows in the same turn of the loop: both become one segment.
-
-    uvicorn writes them apart, and each write is a system call and a packet. A body that looks like a head is not harmed.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data[:9] == b"HTTP/1.1 ":
-            self._head = bytes(data)
-            self._loop.call_soon(self._flush)
-            return
-        self._transport.write(data)
-
-    def _flush(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def write_eof(self) -> None:
-        self._flush()
-        self._transport.write_eof()
-
-    def can_write_eof(self) -> bool:
-        return self._transport.can_write_eof()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._transport.get_extra_info(name, default)
 
 
 _UPGRADE = re.compile(rb"(\r?\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
@@ -137,27 +81,74 @@ _LONGEST_BEGINNING: Final = len(b"\r\nupgrade")
 def undecided(data: bytes) -> int:
     """How many bytes at the end of a head's part wait for its next: they may begin a wish for another protocol."""
     begun = _UPGRADE_BEGUN.search(data, max(0, len(data) - _LONGEST_BEGINNING))
-    return 0 if begun is None or b"\n\r\n" in data or b"\n\n" in data else len(data) - begun.start()
+    return 0 if begun is None or b"\n\n" in data else len(data) - begun.start()
 
 
-def without_upgrade(data: bytes) -> bytes:
+def without_upgrade(head: bytes) -> bytes:
     """The bytes of a head with its wish for another protocol renamed. We speak no other, and may ignore it; but the parser ends
     a request where it finds one, and its body would be lost (curl --http2 and others send ``Upgrade: h2c``)."""
-    if b"pgrade" not in data.lower():
-        return data
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(rb"\1x-upgrade", head) + end + rest
+    return _UPGRADE.sub(rb"\1x-upgrade", head) if b"pgrade" in head.lower() else head
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """One connection. Its one timer runs only while a request has begun to arrive and is not whole yet."""
+@lru_cache(maxsize=256)
+def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
+    """The path of a request, as text and as it came, and its query. Raises `HttpParserInvalidURLError`."""
+    url = httptools.parse_url(target)
+    return unquote(url.path.decode("ascii")), url.path, url.query or b""
 
-    def __init__(self, config: uvicorn.Config, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(config, connections, {}, loop)
-        self._none_left = connections.none_left
+
+class HttpConnection(asyncio.Protocol):
+    """One connection. One of its timers runs only while a request has begun to arrive and is not whole yet; the other looks
+    now and then whether anybody still uses it, and is set back by nobody."""
+
+    __slots__ = (
+        "_app",
+        "_bytes",
+        "_client",
+        "_connections",
+        "_expects",
+        "_headers",
+        "_heard",
+        "_idle_since",
+        "_idle_timer",
+        "_in_body",
+        "_is_paused",
+        "_leaving",
+        "_lingering",
+        "_newest",
+        "_parser",
+        "_partial_head",
+        "_refusal",
+        "_server",
+        "_target",
+        "_timer",
+        "_trailer",
+        "_undecided",
+        "_waiting",
+        "_whole",
+        "clear",
+        "loop",
+        "transport",
+    )
+
+    def __init__(self, app: ASGIApp, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.transport: asyncio.Transport
+        #: While the other end does not read: done when it does again.
+        self.clear: asyncio.Future[None] | None = None
+        self._app = app
+        self._connections = connections
+        self._parser: Any = httptools.HttpRequestParser(self)
+        # What follows a request that asks for the connection's end is nobody's, and no reason to cut that request's answer.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._newest: Exchange | None = None  # of the request that is arriving, or was the last to arrive
+        self._waiting: deque[Exchange] = deque()  # for the answer before theirs
         self._leaving = Leaving()
         self._refusal: StatusError | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._is_paused = False
         self._heard = 0.0
         self._in_body = False
         self._partial_head = False
@@ -166,23 +157,86 @@ class BoundedProtocol(HttpToolsProtocol):
         self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
         self._lingering = False
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.transport = HeadFirst(transport, self.loop)
-        self._none_left.clear()
-        # uvicorn winds this up after each answer; a connection that never says anything is closed by it as well.
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._client = _address(transport.get_extra_info("peername"))
+        self._connections.connections.add(self)
+        self._connections.none_left.clear()
+        self._idle_since = self.loop.time()
+        self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._on_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        connections = self._connections
+        connections.connections.discard(self)
         self._stop_timer()
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
-        super().connection_lost(exc)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        self.resume_writing()
+        for exchange in (*self._waiting, self._newest):
+            if exchange is not None:
+                exchange.lose()
+        self._waiting.clear()
         self._leaving.happen()
-        if not self.connections:
-            self._none_left.set()
+        self._parser = None  # it and its callbacks hold one another
+        if not connections.connections:
+            connections.none_left.set()
+
+    def shutdown(self) -> None:
+        """Take no more requests: close, after the answers that are under way."""
+        if self._newest is None or self._newest.is_complete:
+            self.transport.close()
+        else:
+            self._newest.keeps = False
+
+    def pause_reading(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        if self.clear is None:
+            self.clear = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        clear, self.clear = self.clear, None
+        if clear is not None and not clear.done():
+            clear.set_result(None)
+
+    def on_answered(self) -> None:
+        """An answer is complete: the next request's turn, or nobody's."""
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.resume_reading()
+        if self._waiting:
+            self._start(self._waiting.popleft())
+
+    def _start(self, exchange: Exchange) -> None:
+        tasks = self._connections.tasks
+        exchange.task = task = self.loop.create_task(exchange.run(self._app, tasks))
+        tasks.add(task)
+
+    def _on_idle(self) -> None:
+        busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
+        wait = KEEP_ALIVE_S if busy else self._idle_since + KEEP_ALIVE_S - self.loop.time()
+        if wait > 0:
+            self._idle_timer = self.loop.call_later(wait, self._on_idle)
+        else:
+            self._idle_timer = None
+            self.transport.close()
+
+    # ---- what comes
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -191,34 +245,46 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bytes += len(data)
         self._trailer += len(data)
         if not self._in_body:
-            if self._undecided:
-                data, self._undecided = self._undecided + data, b""
-            if count := undecided(data):
-                data, self._undecided = data[:-count], data[-count:]
-            data = without_upgrade(data)
-        super().data_received(data)
+            data = self._without_upgrade(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            cause = error.__context__
+            if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _EXPECTED):
+                log_bug({}, cause or error)
+            self._refuse(self._refusal or _refusals(400))
+            return
         if self._lingering or self.transport.is_closing():
             return
-        if self._in_body and self._trailer > MAX_HEAD:
-            self._refuse(431)
-        elif self._in_body:
-            self._await_body()
-        elif self._partial_head or not self._whole:
-            self._await_head()
-        else:
-            self._stop_timer()
+        if self._whole and not (self._partial_head or self._in_body):
             self._bytes = 0
+        elif not self._in_body:
+            self._await_head()
+        elif self._trailer > MAX_HEAD:
+            self._refuse(_refusals(431))
+        else:
+            self._await_body()
+
+    def _without_upgrade(self, data: bytes) -> bytes:
+        if self._undecided:
+            data, self._undecided = self._undecided + data, b""
+        end = data.find(b"\r\n\r\n")
+        if end >= 0:
+            return without_upgrade(data[:end]) + data[end:]
+        if count := undecided(data):
+            data, self._undecided = data[:-count], data[-count:]
+        return without_upgrade(data)
 
     def _await_head(self) -> None:
         """Part of a head is here, or bytes between two requests, which count as one."""
         if self._bytes > MAX_HEAD:
-            self._refuse(431)
+            self._refuse(_refusals(431))
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_S, self._on_late_head)
 
     def _await_body(self) -> None:
         self._heard = self.loop.time()
-        if self.cycle is not None and self.cycle.response_complete and self._bytes > MAX_UNWANTED:
+        if self._newest is not None and self._newest.is_complete and self._bytes > MAX_UNWANTED:
             self.transport.close()
         elif self._timer is None:
             self._timer = self.loop.call_later(BODY_IDLE_S, self._on_late_body)
@@ -230,77 +296,107 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _on_late_head(self) -> None:
         self._timer = None
-        if self.cycle is None or self.cycle.response_complete:
-            self._refuse(408)
+        if self._newest is None or self._newest.is_complete:
+            self._refuse(_refusals(408))
         else:
             # The head of a next request, while this one's answer is under way: that answer is finished first.
-            self.cycle.keep_alive = False
+            self._newest.keeps = False
 
     def _on_late_body(self) -> None:
         self._timer = None
         if not self._in_body:
             return
         wait = self._heard + BODY_IDLE_S - self.loop.time()
-        if self.flow.read_paused:
+        if self._is_paused:
             wait = BODY_IDLE_S  # it is we who do not read
         if wait > 0:
             self._timer = self.loop.call_later(wait, self._on_late_body)
-        elif self.cycle.response_complete:
+        elif self._newest is None or self._newest.is_complete:
             self.transport.close()
         else:
-            self._refuse(408)
+            self._refuse(_refusals(408))
 
-    # The parser's callbacks
+    # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[LEAVING] = self._leaving  # type: ignore[typeddict-unknown-key]
+        self._target = b""
+        self._headers = []
+        self._expects = False
         self._partial_head = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # trailers are of no use to us, and must not change what the head said
-            super().on_header(name, value)
+    def on_url(self, url: bytes) -> None:
+        self._target += url
 
-    def on_body(self, body: bytes) -> None:
-        self._trailer = 0
-        super().on_body(body)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # trailers are of no use to us, and must not change what the head said
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._partial_head = False
+        target, headers, parser = self._target, self._headers, self._parser
         # What came with the end of the head may be a body; only a read that is too large for a head is looked at closely.
-        if (
-            self._bytes > MAX_HEAD
-            and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD
-        ):
+        if self._bytes > MAX_HEAD and len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
             self._refusal = _refusals(431)
             raise _RefusedError
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
-            # Behind another request in one read: the parser would lose its body, and take that for the next request.
+        if parser.should_upgrade():
+            # A tunnel; or behind another request in one read: the parser would lose its body, and take that for the next one.
             raise _RefusedError
+        # A long target is not worth remembering.
+        path, raw_path, query = _read_target(target) if len(target) <= _SHORT else _read_target.__wrapped__(target)
+        version = parser.get_http_version()
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "scheme": "http",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": headers,
+            "server": self._server,
+            "client": self._client,
+            LEAVING: self._leaving,
+        }
         self._in_body = True
         self._bytes = self._trailer = 0
         self._stop_timer()
-        super().on_headers_complete()
+        before = self._newest
+        keeps = version != "1.0" and parser.should_keep_alive()
+        self._newest = exchange = Exchange(self, scope, keeps=keeps, expects=self._expects)
+        if before is None or before.is_complete:
+            self._start(exchange)
+        else:
+            self.pause_reading()
+            self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        self._trailer = 0
+        if self._newest is not None:
+            self._newest.feed(body)
 
     def on_message_complete(self) -> None:
         self._in_body = False
         self._whole = True
         self._bytes = 0
         self._stop_timer()
-        super().on_message_complete()
+        if self._newest is not None:
+            self._newest.end()
 
-    # Refusals
+    # ---- refusals
 
-    def _refuse(self, status: int) -> None:
-        self._refusal = _refusals(status)
-        self.send_400_response("")
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer in OpenAI's shape what never becomes a request, and close. Called by uvicorn for whatever it cannot parse."""
+    def _refuse(self, error: StatusError) -> None:
+        """Answer in OpenAI's shape what never becomes a request, and close."""
         self._stop_timer()
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if not (answering and self.cycle.response_started):  # in the midst of another answer there is no place for this one
-            self.transport.write(_raw_answer(self._refusal or _refusals(400)))
+        newest = self._newest
+        answering = newest is not None and not newest.is_complete
+        if newest is None or newest.is_complete or not newest.is_written:  # in the midst of an answer is no place for this one
+            self.transport.write(_raw_answer(error))
         if answering or not self.transport.can_write_eof():
             self.transport.close()
         else:
@@ -321,10 +417,14 @@ def _refusals(status: int) -> StatusError:
 def _raw_answer(error: StatusError) -> bytes:
     status, _, body = write_error(error)
     head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         "content-type: application/json\r\n"
         f"content-length: {len(body)}\r\n"
         f"x-request-id: {new_request_id()}\r\n"
         "connection: close\r\n\r\n"
     )
-    return head.encode() + body
+    return status_line(status) + head.encode() + body
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """A socket's address, as ASGI has it; that of a Unix socket is no such thing."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

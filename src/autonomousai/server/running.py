@@ -1,7 +1,7 @@
 """One application on one socket, from its start to its end: the drain, and what is said to those who are still there.
 
-uvicorn's own server closes the listener first and exits by the signal; here a signal means: take no more work, and keep saying
-so to whoever comes, finish what was begun within ``drain_s``, tell the rest, exit 0. A second signal means: now.
+Usual servers close the listener first and exit by the signal; here a signal means: take no more work, and keep saying so to
+whoever comes, finish what was begun within ``drain_s``, tell the rest, exit 0. A second signal means: now.
 """
 
 from __future__ import annotations
