@@ -389,6 +389,20 @@ async def test_a_signal_stops_the_answer(number: signal.Signals, code: int, env:
     assert (code, "\n", "") == ended
 
 
+async def test_a_signal_is_told_to_a_script(env: dict[str, str]) -> None:
+    """With --json the last line says that the answer is not whole, then as ever."""
+    async with ScriptedServer(Script.stall("first")) as server:
+        process = await start("chat", "--json", "--base-url", server.url, QUESTION, env=env)
+        assert process.stdout is not None
+        first = json.loads(await process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        ended = await finish(process)
+
+    stopped = {"type": "error", "error": "Stopped", "message": "stopped before the answer was complete"}
+    assert ({"type": "text", "text": "first"}, stopped) == (first, json.loads(ended.out))
+    assert (130, "") == (ended.code, ended.err)
+
+
 async def test_a_signal_before_the_first_word_stops_it_too(env: dict[str, str]) -> None:
     """While the server is silent Ctrl-C works as well."""
     async with ScriptedServer("silence") as server:

@@ -203,6 +203,10 @@ async def test_a_missing_extra_says_how_to_get_it(stand_in: StandIn) -> None:
     [
         ("print('E out of memory', file=sys.stderr); raise RuntimeError('failed')", "RuntimeError: failed.*E out of memory"),
         ("print('bad weights'); os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL while it loaded.*bad weights"),
+        (
+            "print('E failed to allocate buffer for kv cache', file=sys.stderr); raise RuntimeError('failed')",
+            "not enough memory for a context of 4096 tokens a slot; choose fewer.*kv cache",
+        ),
         ("os._exit(3)", "ended with status 3 while it loaded"),
     ],
 )

@@ -54,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
         terminal.error(str(error))
         return FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return 128 + terminal.end_interrupted()
+        received = terminal.end_interrupted()
+        if args.command == "chat" and args.json and not terminal.stuck:
+            with suppress(OutputError):
+                JsonView(terminal).stopped()
+        return 128 + received
 
 
 def exit_code(error: ProviderError) -> int:

@@ -152,6 +152,10 @@ class JsonView:
     def error(self, error: ProviderError) -> None:
         self._line(error_event(error))
 
+    def stopped(self) -> None:
+        """A signal has ended it."""
+        self._line({"type": "error", "error": "Stopped", "message": "stopped before the answer was complete"})
+
     def _line(self, event: dict[str, Any]) -> None:
         self._terminal.write(msgspec.json.encode(event).decode().translate(_CONTROLS_IN_JSON) + "\n")
 

@@ -54,6 +54,10 @@ class Log:
         return "\n".join(data.decode(errors="replace").splitlines()[-lines:])
 
 
+#: What llama.cpp says where it gets no memory.
+_OUT_OF_MEMORY: Final = ("insufficient memory", "failed to allocate")
+
+
 class Child:
     """A child whose socket answers. ``control``: the texts that its tokenizer takes for control tokens.
 
@@ -92,7 +96,11 @@ class Child:
             raise
         if ready.error:
             await child.stop()
-            raise ConfigError(f"the embedded engine cannot start: {ready.error}{log.quoted(before)}")
+            said = log.quoted(before)
+            why = ready.error
+            if any(word in said for word in _OUT_OF_MEMORY):
+                why = f"there is not enough memory for a context of {settings.context} tokens a slot; choose fewer"
+            raise ConfigError(f"the embedded engine cannot start: {why}{said}")
         child.control = ready.control
         return child
 
