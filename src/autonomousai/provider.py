@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 from .background import Background, ClosedError
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
@@ -47,12 +47,24 @@ class _Answer:
         self.parts: list[str] = []
 
 
+#: Takes a batch, at once. False: the reader wants its turn before the next one comes.
+Sink: TypeAlias = Callable[[Batch], bool]
+
+
 class BatchStream(Protocol):
     """Batches as they come, and a way to stop them: an async generator is one. Whoever holds it closes it."""
 
     def __aiter__(self) -> AsyncIterator[Batch]: ...
     def __anext__(self) -> Awaitable[Batch]: ...
     async def aclose(self) -> None: ...
+
+
+async def pour(stream: BatchStream | None, sink: Sink) -> bool:
+    """Have the usual batches in the midst of *stream* handed to *sink* as they come, without a turn of the reader's task, until
+    something is for the reader: the end, an error, an odd batch, or because *sink* wants it so. None of that is raised here;
+    the next `__anext__` brings it. A stream that can do so has a method ``pour(sink)``. False: do not ask again."""
+    method: Callable[[Sink], Awaitable[bool]] | None = getattr(stream, "pour", None)
+    return method is not None and await method(sink)
 
 
 class _Noted:
@@ -100,6 +112,23 @@ class _Noted:
         else:
             answer.parts += [event for event in batch if type(event) is str]
         return batch
+
+    async def pour(self, sink: Sink) -> bool:
+        """See `provider.pour`."""
+        parts = self._answer.parts
+
+        def note(batch: Batch) -> bool:
+            parts.extend([event for event in batch if type(event) is str])
+            return sink(batch)
+
+        try:
+            again = await pour(self._stream, note)
+            if self._closed:
+                raise IncompleteStreamError(CLOSED)
+        except BaseException:
+            await self.aclose()
+            raise
+        return again
 
     async def aclose(self) -> None:
         self._closed = True

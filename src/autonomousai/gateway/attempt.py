@@ -10,7 +10,7 @@ from typing import Self
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt as AttemptNote
 from ..events import Batch, FinishReason, Report, Started, Usage
-from ..provider import AsyncResult, BatchStream
+from ..provider import AsyncResult, BatchStream, Sink, pour
 from .observer import AttemptObserver
 from .splice import Delivered, DivergedError, Repetition
 from .upstream import Upstream
@@ -88,6 +88,12 @@ class Attempt:
         except BaseException:
             await self.aclose()
             raise
+
+    async def pour(self, sink: Sink) -> bool:
+        """See `provider.pour`. What repeats something is looked at more closely."""
+        if self._repetition is not None or not self._opened:
+            return False
+        return await pour(self._batches, lambda batch: sink(self._take(batch)))
 
     def _take(self, batch: Batch) -> Batch:
         """What of *batch* is to be delivered."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Messages, Report, Splice
-from ..provider import AsyncResult
+from ..provider import AsyncResult, Sink, pour
 from ..retry import backoff
 from .attempt import Attempt
 from .observer import AttemptObserver, Observer
@@ -142,6 +142,10 @@ class Walk:
                 cause = error
             self._rest = self._rescued(cause)
         return await self._rest.__anext__()
+
+    async def pour(self, sink: Sink) -> bool:
+        """See `provider.pour`: of the first to answer, as long as it does."""
+        return self._rest is None and await pour(self._first, sink)
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""

@@ -48,8 +48,10 @@ class DirectResponse:
     __slots__ = (
         "_connection",
         "_error",
+        "_fault",
         "_loop",
         "_rest",
+        "_take",
         "_watch",
         "headers",
         "progress",
@@ -66,6 +68,8 @@ class DirectResponse:
         self._connection: Connection | None = connection
         self._rest = b""
         self._error: Exception | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._fault: BaseException | None = None
         self._watch = watch = connection.watch
         self.progress: Callable[[], None] = watch.progress
         self.wait_no_longer_than: Callable[[float], None] = watch.wait_no_longer_than
@@ -90,6 +94,20 @@ class DirectResponse:
             return data
         raise self._error
 
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand to *take* what comes of the body, as it comes, until it returns False, or nothing more will come."""
+        connection = self._connection
+        if connection is not None and (not connection.parts or take(connection.take())):
+            self._take = take
+            try:
+                await self._news()
+            finally:
+                self._take = None
+            if (fault := self._fault) is not None:
+                self._fault = None
+                raise fault
+        return True
+
     def _news(self) -> asyncio.Future[None]:
         """A future that is done as soon as something has come."""
         self.waiter = waiter = self._loop.create_future()
@@ -111,6 +129,19 @@ class DirectResponse:
             self._connection.abort()
 
     # ---- its connection's side
+
+    def on_parts(self, connection: Connection) -> None:
+        """More of the body has come."""
+        if self._take is None:
+            self.wake()
+            return
+        try:
+            if self._take(connection.take()):
+                return
+        except BaseException as error:  # it is the reader's
+            self._fault = error
+        self._take = None
+        self.wake()
 
     def on_head(self, status: int, headers: Headers) -> None:
         self.headers = headers
@@ -291,7 +322,7 @@ class Connection(asyncio.Protocol):
             if self._held > _HELD and not self._is_paused:
                 self._is_paused = True
                 self._transport.pause_reading()
-            response.wake()
+            response.on_parts(self)
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
 

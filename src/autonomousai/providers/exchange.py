@@ -14,7 +14,7 @@ import msgspec
 from ..clocks import Clocks
 from ..errors import ConnectError, HTTPError, IncompleteStreamError
 from ..events import Batch
-from ..provider import CLOSED
+from ..provider import CLOSED, Sink
 from ..retry import backoff
 from ..wire.faults import read_error
 from .http import HttpPool
@@ -83,6 +83,16 @@ class Asking:
             await self.aclose()
             raise StopAsyncIteration
         return batch
+
+    async def pour(self, sink: Sink) -> bool:
+        """See `provider.pour`."""
+        if self._over or self._answer is None or not self._exchange.stream:
+            return False
+        try:
+            return await self._answer.pour(sink)
+        except BaseException as error:
+            await self._leave(error)
+            raise
 
     async def _begin(self) -> Batch:
         """The first batch, by the first try that brings one."""

@@ -94,6 +94,13 @@ class Line:
             self.read = self._response.read_some
         return data
 
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand to *take* what comes, as it comes; see `provider.pour`. After a resumption, the first event is looked at."""
+        if self.read == self._read_resumed:
+            return True
+        method: Callable[[Callable[[bytes], bool]], Awaitable[bool]] | None = getattr(self._response, "pour", None)
+        return method is not None and await method(take)
+
     def progress(self) -> None:
         """An event came; see `Response.progress`."""
         self.has_heard = True

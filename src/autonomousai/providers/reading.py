@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, Event, FinishReason, Reasoning, Started, ToolCallDelta
+from ..provider import Sink
 from ..wire.evidence import check_evidence, evidence_of_document
 from ..wire.openai import AnswerStream, read_completion
 from .line import Line
@@ -34,6 +35,7 @@ class AnswerReader:
         self._has_spoken = False
         self._begun = False
         self._ended = False
+        self._fed: Batch | None = None  # what a `pour` left to the reader
 
     async def next(self) -> Batch | None:
         """The events that came next; None after the last. An error comes after the events that had come before it."""
@@ -41,10 +43,11 @@ class AnswerReader:
             return None
         if self._begun:
             stream = self._stream
-            if stream.failure is not None:
-                raise stream.failure
-            if stream.ending:
-                self._line.wait_no_longer_than(_GRACE)
+            if self._fed is None:
+                if stream.failure is not None:
+                    raise stream.failure
+                if stream.ending:
+                    self._line.wait_no_longer_than(_GRACE)
             return await self._read_on()
         self._begun = True
         head, first = await self._sniff()
@@ -56,6 +59,23 @@ class AnswerReader:
                 "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
             )
         return await self._read_on(head)
+
+    async def pour(self, sink: Sink) -> bool:
+        """See `provider.pour`: batches by which the answer only goes on. Whatever else has come waits for `next`."""
+        stream, line, texts = self._stream, self._line, self._texts
+        if self._ended or not self._has_spoken or stream.failure is not None or stream.ending:
+            return True
+
+        def take(data: bytes) -> bool:
+            batch = stream.feed(data)
+            if not batch or stream.complete or stream.failure is not None or stream.ending:
+                self._fed = batch
+                return False
+            texts.extend([event for event in batch if type(event) is str])
+            line.progress()
+            return sink(batch)
+
+        return await line.pour(take)
 
     async def whole(self) -> Batch:
         """All of the answer in one batch, as `joined` makes it."""
@@ -97,7 +117,7 @@ class AnswerReader:
         """More of an event stream. Bytes by which no event came to its end are no batch: then it reads on."""
         stream, line = self._stream, self._line
         while True:
-            if not data:
+            if self._fed is None and not data:
                 try:
                     data = await line.read()
                 except (IncompleteStreamError, ClockError) as error:
@@ -109,8 +129,11 @@ class AnswerReader:
                         return self._finish([])
                     self._reopen()
                     continue
-            batch = stream.feed(data)
-            data = b""
+            if self._fed is None:
+                batch = stream.feed(data)
+                data = b""
+            else:
+                batch, self._fed = self._fed, None
             if stream.complete:
                 return self._finish(batch)
             if batch:

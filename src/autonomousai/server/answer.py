@@ -11,13 +11,14 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from ..errors import ProviderError, StatusError
 from ..events import Batch, FinishReason, Report
-from ..provider import AsyncGeneratorProvider, AsyncResult
+from ..provider import AsyncGeneratorProvider, AsyncResult, pour
 from ..wire.evidence import write_evidence
 from ..wire.fault_writer import error_event
 from ..wire.messages import has_images
@@ -26,6 +27,7 @@ from ..wire.request import ChatRequest
 from ..wire.sse import encode_comment
 from .asgi import (
     CLIENT_LEFT,
+    WRITE,
     ClientLeftError,
     Receive,
     Scope,
@@ -127,7 +129,9 @@ class ChatRoute:
     ) -> None:
         writer: ChunkWriter | None = None
         texts: list[str] = []
-        async for batch in result.batches():
+        pours = stream.put_now is not None
+        batches = result.batches()
+        async for batch in batches:
             watch.batch()
             if writer is None:
                 writer = ChunkWriter(
@@ -148,6 +152,8 @@ class ChatRoute:
                 return  # closing the answer does the rest
             if data:
                 await stream.write(data)
+            if pours and stream.started:
+                pours = await pour(batches, partial(_pass_on, watch, writer, texts, stream))
 
     async def _send_resumable(self, request: ChatRequest, caller: Caller, stream: EventStream, scope: Scope) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
@@ -193,6 +199,8 @@ class EventStream:
     def __init__(self, scope: Scope, send: Send, keepalive_s: float) -> None:
         self.started = False
         self.ended = False
+        #: Writes without a turn of our task, where the server can.
+        self.put_now: Callable[[bytes], bool] | None = scope.get(WRITE)
         self._scope = scope
         self._send = send
         self._silence = keepalive_s
@@ -243,6 +251,11 @@ class EventStream:
             await self._put(data, last=last)
         self._writing = False
 
+    def put(self, data: bytes) -> bool:
+        """Send *data* at once, after the head, where there is a ``put_now``. False: the next is to be written with `write`."""
+        self._spoke = self._loop.time()
+        return not data or (self.put_now is not None and self.put_now(data))
+
     async def fail(self, error: ProviderError) -> None:
         """The last event is an error: no finish reason and no [DONE] follow. Or it is none, where another server goes on."""
         if self._comment is not None:
@@ -288,6 +301,13 @@ class EventStream:
             return _KEEP_ALIVE
         self._progress = progress.report.steps
         return progress.writer.sign(self._progress)
+
+
+def _pass_on(watch: Watch, writer: ChunkWriter, texts: list[str], stream: EventStream, batch: Batch) -> bool:
+    """A batch in the midst of an answer goes to the caller at once. False: they do not read, or cannot be written to so."""
+    watch.batch()
+    texts += [event for event in batch if type(event) is str]
+    return stream.put(writer.write(batch))
 
 
 def _stream_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -35,6 +35,10 @@ class ClientLeftError(Exception):
 LEAVING: Final = "autonomousai.leaving"
 
 
+#: In a scope, where our own protocol serves: writes more of a streamed body at once, without a turn of the application's task.
+WRITE: Final = "autonomousai.write"
+
+
 class Leaving:
     """Who is to be told that the other end of a connection has gone. ASGI itself has but ``receive`` for that, which takes a
     task for each request that only waits."""

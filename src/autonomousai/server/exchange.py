@@ -182,6 +182,14 @@ class Exchange:
                 carrier.transport.close()
             carrier.on_answered()
 
+    def write(self, body: bytes) -> bool:
+        """More of a body whose beginning is sent, at once, as `send` would. False: before the next, wait for `send`."""
+        carrier = self._carrier
+        if not body or self._gone or self.is_complete or not self.is_written:
+            return False
+        carrier.transport.write(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
+        return carrier.clear is None
+
     def _account(self, size: int, *, more: bool) -> None:
         if self._left != _UNKNOWN:
             self._left -= size

@@ -18,7 +18,7 @@ import httptools
 
 from ..errors import StatusError
 from ..wire.fault_writer import write_error
-from .asgi import LEAVING, ASGIApp, Leaving, log_bug, new_request_id
+from .asgi import LEAVING, WRITE, ASGIApp, Leaving, log_bug, new_request_id
 from .exchange import Exchange, status_line
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
@@ -224,6 +224,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         tasks = self._connections.tasks
+        exchange.scope[WRITE] = exchange.write
         exchange.task = task = self.loop.create_task(exchange.run(self._app, tasks))
         tasks.add(task)
 
