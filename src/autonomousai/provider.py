@@ -59,12 +59,17 @@ class BatchStream(Protocol):
     async def aclose(self) -> None: ...
 
 
-async def pour(stream: BatchStream | None, sink: Sink) -> bool:
+def pour(stream: BatchStream | None, sink: Sink) -> Awaitable[bool]:
     """Have the usual batches in the midst of *stream* handed to *sink* as they come, without a turn of the reader's task, until
     something is for the reader: the end, an error, an odd batch, or because *sink* wants it so. None of that is raised here;
     the next `__anext__` brings it. A stream that can do so has a method ``pour(sink)``. False: do not ask again."""
     method: Callable[[Sink], Awaitable[bool]] | None = getattr(stream, "pour", None)
-    return method is not None and await method(sink)
+    return cannot_pour() if method is None else method(sink)
+
+
+async def cannot_pour() -> bool:
+    """What a stream answers that has nothing to pour, now or ever."""
+    return False
 
 
 class _Noted:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Self
 
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt as AttemptNote
 from ..events import Batch, FinishReason, Report, Started, Usage
-from ..provider import AsyncResult, BatchStream, Sink, pour
+from ..provider import AsyncResult, BatchStream, Sink, cannot_pour, pour
 from .observer import AttemptObserver
 from .splice import Delivered, DivergedError, Repetition
 from .upstream import Upstream
@@ -89,11 +89,11 @@ class Attempt:
             await self.aclose()
             raise
 
-    async def pour(self, sink: Sink) -> bool:
+    def pour(self, sink: Sink) -> Awaitable[bool]:
         """See `provider.pour`. What repeats something is looked at more closely."""
         if self._repetition is not None or not self._opened:
-            return False
-        return await pour(self._batches, lambda batch: sink(self._take(batch)))
+            return cannot_pour()
+        return pour(self._batches, lambda batch: sink(self._take(batch)))
 
     def _take(self, batch: Batch) -> Batch:
         """What of *batch* is to be delivered."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Messages, Report, Splice
-from ..provider import AsyncResult, Sink, pour
+from ..provider import AsyncResult, Sink, cannot_pour, pour
 from ..retry import backoff
 from .attempt import Attempt
 from .observer import AttemptObserver, Observer
@@ -143,9 +143,9 @@ class Walk:
             self._rest = self._rescued(cause)
         return await self._rest.__anext__()
 
-    async def pour(self, sink: Sink) -> bool:
+    def pour(self, sink: Sink) -> Awaitable[bool]:
         """See `provider.pour`: of the first to answer, as long as it does."""
-        return self._rest is None and await pour(self._first, sink)
+        return pour(self._first, sink) if self._rest is None else cannot_pour()
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..clocks import Clocks
 from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, StreamError
+from ..provider import cannot_pour
 from ..retry import backoff
 from .http import HttpPool
 from .proxy import Proxy
@@ -38,6 +39,11 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 #: The number of the first event in what came.
 _FIRST_ID = re.compile(rb"(?:^|[\r\n])id: ?([0-9]{1,18})[\r\n]")
+
+
+async def _later() -> bool:
+    """Nothing to pour for now."""
+    return True
 
 
 class Target(Protocol):
@@ -94,12 +100,12 @@ class Line:
             self.read = self._response.read_some
         return data
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    def pour(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
         """Hand to *take* what comes, as it comes; see `provider.pour`. After a resumption, the first event is looked at."""
         if self.read == self._read_resumed:
-            return True
+            return _later()
         method: Callable[[Callable[[bytes], bool]], Awaitable[bool]] | None = getattr(self._response, "pour", None)
-        return method is not None and await method(take)
+        return cannot_pour() if method is None else method(take)
 
     def progress(self) -> None:
         """An event came; see `Response.progress`."""
