@@ -36,7 +36,7 @@ class Carrier(Protocol):
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
-    def on_answered(self) -> None: ...
+    def on_answered(self, *, keeps: bool) -> None: ...
 
 
 class Exchange:
@@ -140,7 +140,8 @@ class Exchange:
             self._expects = False
             self._carrier.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self._gone or self.is_complete) and (self._received or (self._more and not self._body)):
-            self._carrier.resume_reading()
+            if self._more:
+                self._carrier.resume_reading()
             self._waiter = waiter = self._carrier.loop.create_future()
             await waiter
         if self._gone or self.is_complete:
@@ -178,9 +179,7 @@ class Exchange:
         if not more:
             self.is_complete = True
             self._wake()
-            if not self.keeps:
-                carrier.transport.close()
-            carrier.on_answered()
+            carrier.on_answered(keeps=self.keeps)
 
     def _account(self, size: int, *, more: bool) -> None:
         if self._left != _UNKNOWN:

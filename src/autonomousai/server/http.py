@@ -106,6 +106,7 @@ class HttpConnection(asyncio.Protocol):
         "_bytes",
         "_client",
         "_connections",
+        "_current",
         "_expects",
         "_headers",
         "_heard",
@@ -139,9 +140,8 @@ class HttpConnection(asyncio.Protocol):
         self._app = app
         self._connections = connections
         self._parser: Any = httptools.HttpRequestParser(self)
-        # What follows a request that asks for the connection's end is nobody's, and no reason to cut that request's answer.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._newest: Exchange | None = None  # of the request that is arriving, or was the last to arrive
+        self._current: Exchange | None = None  # that is being answered, or was the last to be
         self._waiting: deque[Exchange] = deque()  # for the answer before theirs
         self._leaving = Leaving()
         self._refusal: StatusError | None = None
@@ -178,7 +178,7 @@ class HttpConnection(asyncio.Protocol):
             self._idle_timer.cancel()
             self._idle_timer = None
         self.resume_writing()
-        for exchange in (*self._waiting, self._newest):
+        for exchange in (self._current, *self._waiting):
             if exchange is not None:
                 exchange.lose()
         self._waiting.clear()
@@ -202,6 +202,7 @@ class HttpConnection(asyncio.Protocol):
     def resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
+            self._heard = self.loop.time()  # until now it was we who did not read
             self.transport.resume_reading()
 
     def pause_writing(self) -> None:
@@ -213,19 +214,27 @@ class HttpConnection(asyncio.Protocol):
         if clear is not None and not clear.done():
             clear.set_result(None)
 
-    def on_answered(self) -> None:
+    def on_answered(self, *, keeps: bool) -> None:
         """An answer is complete: the next request's turn, or nobody's."""
         if self.transport.is_closing():
             return
         self._idle_since = self.loop.time()
-        self.resume_reading()
+        if not keeps:
+            if self._in_body:
+                self._linger()
+            else:
+                self.transport.close()
+            return
         if self._waiting:
             self._start(self._waiting.popleft())
+        if not self._waiting:  # else there is enough to do
+            self.resume_reading()
 
     def _start(self, exchange: Exchange) -> None:
         tasks = self._connections.tasks
         exchange.task = task = self.loop.create_task(exchange.run(self._app, tasks))
         tasks.add(task)
+        self._current = exchange
 
     def _on_idle(self) -> None:
         busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
@@ -239,7 +248,7 @@ class HttpConnection(asyncio.Protocol):
     # ---- what comes
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering:
+        if self._lingering or self._is_past_last():
             return
         self._whole = False
         self._bytes += len(data)
@@ -249,6 +258,8 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._is_past_last():
+                return
             cause = error.__context__
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _EXPECTED):
                 log_bug({}, cause or error)
@@ -264,6 +275,12 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(_refusals(431))
         else:
             self._await_body()
+
+    def _is_past_last(self) -> bool:
+        """Whether what comes now follows a request after which the connection ends: it is nobody's, and no reason to cut that
+        request's answer."""
+        newest = self._newest
+        return newest is not None and not newest.keeps and not self._in_body
 
     def _without_upgrade(self, data: bytes) -> bytes:
         if self._undecided:
@@ -319,6 +336,8 @@ class HttpConnection(asyncio.Protocol):
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
+        if self._is_past_last():
+            raise _RefusedError
         self._target = b""
         self._headers = []
         self._expects = False
@@ -393,16 +412,25 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, error: StatusError) -> None:
         """Answer in OpenAI's shape what never becomes a request, and close."""
         self._stop_timer()
-        newest = self._newest
-        answering = newest is not None and not newest.is_complete
-        if newest is None or newest.is_complete or not newest.is_written:  # in the midst of an answer is no place for this one
+        current = self._current
+        if current is None or current.is_complete:
             self.transport.write(_raw_answer(error))
-        if answering or not self.transport.can_write_eof():
-            self.transport.close()
+            self._linger()
         else:
+            if not current.is_written:  # in the midst of an answer is no place for this one
+                self.transport.write(_raw_answer(error))
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Close, once who still sends has had the time to read what they are told."""
+        self._stop_timer()
+        if self.transport.can_write_eof():
             self._lingering = True
+            self.resume_reading()
             self.transport.write_eof()
             self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def _refusals(status: int) -> StatusError:
