@@ -401,6 +401,31 @@ async def test_a_body_has_its_time_from_when_it_is_read_again():
     assert (False, True, False) == (early, late, clock.runs)
 
 
+async def test_an_old_client_is_not_told_to_go_on():
+    """HTTP/1.0 knows no 100 Continue, and would take it for the answer."""
+    wire = await answered(echo, b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nhi")
+
+    assert wire.text.startswith(OK)
+
+
+async def test_a_caller_who_has_gone_is_not_told_to_go_on():
+    """Nothing is written to a connection that is no more."""
+    connection, wire, connections = connect(Slow())
+    connection.data_received(request("POST", "/", b"hi", expect="100-continue")[:-2])
+    connection.connection_lost(None)
+    await turns()
+
+    assert [] == wire.writes
+
+
+async def test_a_target_with_a_host_alone_is_the_root(caplog):
+    """As RFC 9112 has it: a path is missing, and nothing is wrong."""
+    wire = await answered(echo, b"GET http://localhost HTTP/1.1\r\n\r\n")
+
+    assert b"('GET', '/', b'', [], b'')" in wire.text
+    assert [] == caplog.records
+
+
 async def echo(scope, receive, send) -> None:
     """Answers with what it understood of the request."""
     pieces = []

@@ -136,7 +136,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The body as it comes; after its end, or the answer's, the leaving of the other end."""
-        if self._expects and not self.is_written:
+        if self._expects and not (self.is_written or self._gone):
             self._expects = False
             self._carrier.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self._gone or self.is_complete) and (self._received or (self._more and not self._body)):

@@ -94,7 +94,8 @@ def without_upgrade(head: bytes) -> bytes:
 def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
     """The path of a request, as text and as it came, and its query. Raises `HttpParserInvalidURLError`."""
     url = httptools.parse_url(target)
-    return unquote(url.path.decode("ascii")), url.path, url.query or b""
+    path = url.path or b"/"  # http://host alone has none
+    return unquote(path.decode("ascii")), path, url.query or b""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -387,7 +388,7 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
         before = self._newest
         keeps = version != "1.0" and parser.should_keep_alive()
-        self._newest = exchange = Exchange(self, scope, keeps=keeps, expects=self._expects)
+        self._newest = exchange = Exchange(self, scope, keeps=keeps, expects=self._expects and version == "1.1")
         if before is None or before.is_complete:
             self._start(exchange)
         else:
