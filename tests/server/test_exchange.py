@@ -410,7 +410,7 @@ async def test_an_old_client_is_not_told_to_go_on():
 
 async def test_a_caller_who_has_gone_is_not_told_to_go_on():
     """Nothing is written to a connection that is no more."""
-    connection, wire, connections = connect(Slow())
+    connection, wire, _ = connect(Slow())
     connection.data_received(request("POST", "/", b"hi", expect="100-continue")[:-2])
     connection.connection_lost(None)
     await turns()
@@ -483,3 +483,18 @@ def test_requests_are_the_same_however_they_are_cut(cuts):
     split = [REQUESTS[start:end] for start, end in pairwise(sorted({0, STARTS[1], *cuts, len(REQUESTS)}))]
 
     assert asyncio.run(conversation(WHOLE)) == asyncio.run(conversation(split))
+
+
+WISHING = b"x\r\nupgrade: y\r\nupgrade: z\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", request("GET", "/before")], ids=["first", "behind nothing", "behind another"])
+@pytest.mark.parametrize("at", range(5))
+async def test_a_body_is_not_touched_wherever_its_head_is_cut(before, at):
+    """What looks like a wish for another protocol, in a body, stays what it is: renamed, it would be a part of the next."""
+    data = request("POST", "/", WISHING)
+    cut = data.index(b"\r\n\r\n") + at
+    text, _ = await conversation([before + data[:cut], data[cut:], request("GET", "/after")])
+
+    assert repr(WISHING).encode() + b")" in text
+    assert b"('GET', '/after'" in text

@@ -7,7 +7,6 @@ Strict in what it takes (llhttp's strict mode): whatever two readers could under
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections import deque
 from functools import lru_cache
@@ -20,6 +19,7 @@ from ..errors import StatusError
 from ..wire.fault_writer import write_error
 from .asgi import LEAVING, ASGIApp, Leaving, log_bug, new_request_id
 from .exchange import Exchange, status_line
+from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
@@ -71,25 +71,6 @@ class Connections:
         self.none_left.set()
 
 
-_UPGRADE = re.compile(rb"(\r?\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
-
-#: A line at the end of what has come that may become such a wish.
-_UPGRADE_BEGUN = re.compile(rb"\r?\n(?:u(?:p(?:g(?:r(?:a(?:de?)?)?)?)?)?)?\Z", re.IGNORECASE)
-_LONGEST_BEGINNING: Final = len(b"\r\nupgrade")
-
-
-def undecided(data: bytes) -> int:
-    """How many bytes at the end of a head's part wait for its next: they may begin a wish for another protocol."""
-    begun = _UPGRADE_BEGUN.search(data, max(0, len(data) - _LONGEST_BEGINNING))
-    return 0 if begun is None or b"\n\n" in data else len(data) - begun.start()
-
-
-def without_upgrade(head: bytes) -> bytes:
-    """The bytes of a head with its wish for another protocol renamed. We speak no other, and may ignore it; but the parser ends
-    a request where it finds one, and its body would be lost (curl --http2 and others send ``Upgrade: h2c``)."""
-    return _UPGRADE.sub(rb"\1x-upgrade", head) if b"pgrade" in head.lower() else head
-
-
 @lru_cache(maxsize=256)
 def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
     """The path of a request, as text and as it came, and its query. Raises `HttpParserInvalidURLError`."""
@@ -110,6 +91,7 @@ class HttpConnection(asyncio.Protocol):
         "_current",
         "_expects",
         "_headers",
+        "_heads",
         "_heard",
         "_idle_since",
         "_idle_timer",
@@ -125,7 +107,6 @@ class HttpConnection(asyncio.Protocol):
         "_target",
         "_timer",
         "_trailer",
-        "_undecided",
         "_waiting",
         "_whole",
         "clear",
@@ -141,6 +122,7 @@ class HttpConnection(asyncio.Protocol):
         self._app = app
         self._connections = connections
         self._parser: Any = httptools.HttpRequestParser(self)
+        self._heads = WithoutUpgrade()
         self._newest: Exchange | None = None  # of the request that is arriving, or was the last to arrive
         self._current: Exchange | None = None  # that is being answered, or was the last to be
         self._waiting: deque[Exchange] = deque()  # for the answer before theirs
@@ -153,7 +135,6 @@ class HttpConnection(asyncio.Protocol):
         self._heard = 0.0
         self._in_body = False
         self._partial_head = False
-        self._undecided = b""  # of a head: the end of what has come, see `undecided`
         self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
         self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
@@ -255,7 +236,7 @@ class HttpConnection(asyncio.Protocol):
         self._bytes += len(data)
         self._trailer += len(data)
         if not self._in_body:
-            data = self._without_upgrade(data)
+            data = self._heads.read(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -271,6 +252,7 @@ class HttpConnection(asyncio.Protocol):
         if self._whole and not (self._partial_head or self._in_body):
             self._bytes = 0
         elif not self._in_body:
+            self._heads.break_off(data)
             self._await_head()
         elif self._trailer > MAX_HEAD:
             self._refuse(_refusals(431))
@@ -282,16 +264,6 @@ class HttpConnection(asyncio.Protocol):
         request's answer."""
         newest = self._newest
         return newest is not None and not newest.keeps and not self._in_body
-
-    def _without_upgrade(self, data: bytes) -> bytes:
-        if self._undecided:
-            data, self._undecided = self._undecided + data, b""
-        end = data.find(b"\r\n\r\n")
-        if end >= 0:
-            return without_upgrade(data[:end]) + data[end:]
-        if count := undecided(data):
-            data, self._undecided = data[:-count], data[-count:]
-        return without_upgrade(data)
 
     def _await_head(self) -> None:
         """Part of a head is here, or bytes between two requests, which count as one."""
