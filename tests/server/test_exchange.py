@@ -380,6 +380,20 @@ async def test_who_is_answered_before_their_body_has_come_can_read_it():
     assert ((True, False), True, False) == (before, after, clock.runs)
 
 
+async def test_an_answer_that_ends_the_connection_can_be_read_by_who_sent_more():
+    """What they sent behind it was not read yet; it is now, and forgotten, so that no reset takes the answer away."""
+    clock = Clock()
+    connection, wire, connections = connect(saying(start(content_length="2", connection="close"), body(b"no")), clock)
+    connection.data_received(request("GET", "/1") + request("GET", "/2"))
+    before = wire.paused
+    await settle(connections)
+    after = (wire.paused, wire.half_closed, wire.closed, wire.text.count(b"HTTP/1.1"))
+    clock.advance(http.LINGER_S)
+    connection.connection_lost(None)
+
+    assert (True, (False, True, False, 1), True, False) == (before, after, wire.closed, clock.runs)
+
+
 async def test_a_body_has_its_time_from_when_it_is_read_again():
     """While another request is answered, it is we who do not read: that is not held against who sends."""
     app = Slow()

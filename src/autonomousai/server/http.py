@@ -202,7 +202,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._idle_since = self.loop.time()
         if not keeps:
-            if self._in_body:
+            if self._in_body or self._is_paused:
                 self._linger()
             else:
                 self.transport.close()
