@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autonomousai.server import http
 from autonomousai.server.http import Connections, HttpConnection
 from tests.support.sockets import request
 
@@ -22,6 +23,7 @@ class Wire(asyncio.Transport):
         self.writes: list[bytes] = []
         self.closed = False
         self.paused = False
+        self.half_closed = False
 
     def write(self, data) -> None:
         self.writes.append(bytes(data))
@@ -33,7 +35,10 @@ class Wire(asyncio.Transport):
         return self.closed
 
     def can_write_eof(self) -> bool:
-        return False
+        return True
+
+    def write_eof(self) -> None:
+        self.half_closed = True
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -46,9 +51,40 @@ class Wire(asyncio.Transport):
         return b"".join(self.writes)
 
 
-def connect(app) -> tuple[HttpConnection, Wire, Connections]:
+class Clock:
+    """A loop whose time stands still until it is told to pass."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+        self.create_task = self._loop.create_task
+        self.create_future = self._loop.create_future
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, seconds: float, call, *args) -> asyncio.TimerHandle:
+        self._timers.append(asyncio.TimerHandle(self._now + seconds, call, args, self._loop))
+        return self._timers[-1]
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+        due = [timer for timer in self._timers if timer.when() <= self._now]
+        self._timers = [timer for timer in self._timers if timer not in due]
+        for timer in due:
+            if not timer.cancelled():
+                timer._run()
+
+    @property
+    def runs(self) -> bool:
+        """Whether anybody still waits for the time to pass."""
+        return any(not timer.cancelled() for timer in self._timers)
+
+
+def connect(app, loop=None) -> tuple[HttpConnection, Wire, Connections]:
     connections = Connections()
-    connection = HttpConnection(app, connections, asyncio.get_running_loop())
+    connection = HttpConnection(app, connections, loop or asyncio.get_running_loop())
     wire = Wire()
     connection.connection_made(wire)
     return connection, wire, connections
@@ -237,6 +273,173 @@ async def test_a_large_body_waits_for_who_wants_it():
     assert ([True, False], 100_000) == (paused, sum(sizes))
 
 
+class Slow:
+    """An application that begins its answers at once, and ends each when it is told to. ``heard``: who left meanwhile."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.heard: list[str] = []
+        self.end = asyncio.Semaphore(0)
+
+    async def __call__(self, scope, receive, send) -> None:
+        self.begun.append(scope["path"])
+        await receive()
+        await send(start())
+        await send(body(b"begun", more=True))
+        leaving = asyncio.create_task(receive())
+        ending = asyncio.create_task(self.end.acquire())
+        await asyncio.wait({leaving, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            self.heard.append(scope["path"])
+        else:
+            await send(body(b"ended"))
+            leaving.cancel()
+        ending.cancel()
+
+
+async def turns() -> None:
+    """As many turns of the loop as an application needs to do what it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_who_leaves_with_requests_waiting_is_heard_by_the_one_that_is_answered():
+    """The connection's end reaches the answer under way, though it is not the last request's; the others are never begun."""
+    app = Slow()
+    connection, _, connections = connect(app)
+    connection.data_received(request("GET", "/1") + request("GET", "/2") + request("GET", "/3"))
+    await turns()
+    connection.connection_lost(None)
+    await turns()
+
+    assert (["/1"], ["/1"], set()) == (app.begun, app.heard, connections.tasks)
+
+
+async def test_garbage_behind_a_waiting_request_does_not_get_into_the_answer_before_it():
+    """No second head stands inside the answer under way."""
+    app = Slow()
+    connection, wire, connections = connect(app)
+    connection.data_received(request("GET", "/1"))
+    await turns()
+    connection.data_received(request("GET", "/2") + b"garbage\r\n\r\n")
+    connection.connection_lost(None)
+    await settle(connections)
+
+    assert (True, 1) == (wire.closed, wire.text.count(b"HTTP/1.1"))
+
+
+async def test_who_sends_many_requests_at_once_is_not_read_from_until_the_last_is_begun():
+    """Otherwise each answer would let in more than one request, without a bound."""
+    app = Slow()
+    connection, wire, connections = connect(app)
+    connection.data_received(request("GET", "/1") + request("GET", "/2") + request("GET", "/3"))
+    paused = []
+    for _ in range(3):
+        await turns()
+        paused.append(wire.paused)
+        app.end.release()
+    await settle(connections)
+    connection.connection_lost(None)
+
+    assert [True, True, False] == paused
+    assert ["/1", "/2", "/3"] == app.begun
+
+
+@pytest.mark.parametrize("data", [b"garbage\r\n\r\n", request("GET", "/2")], ids=["garbage", "a request"])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_what_follows_a_request_that_asks_for_the_end_is_nobodys(version, together, data):
+    """It is not answered, and the answer that was asked for is whole."""
+    app = Slow()
+    connection, wire, connections = connect(app)
+    connection_header = b"connection: close" if version == b"1.1" else b"connection: keep-alive"
+    last = b"GET /1 HTTP/%b\r\n%b\r\n\r\n" % (version, connection_header)
+    for part in [last + data] if together else [last, data]:
+        connection.data_received(part)
+        await turns()
+    app.end.release()
+    await settle(connections)
+    connection.connection_lost(None)
+
+    assert (["/1"], True, 1) == (app.begun, wire.closed, wire.text.count(b"HTTP/1.1"))
+    assert b"ended" in wire.text
+
+
+async def test_who_is_answered_before_their_body_has_come_can_read_it():
+    """Where the connection ends with that answer: closing at once could take it away from under their eyes."""
+    clock = Clock()
+    connection, wire, connections = connect(saying(start(content_length="2"), body(b"no")), clock)
+    connection.data_received(request("POST", "/", b"x" * 100, connection="close")[:-50])
+    await settle(connections)
+    connection.data_received(b"x" * 49)
+    before = (wire.half_closed, wire.closed)
+    clock.advance(http.LINGER_S)
+    after = wire.closed
+    connection.connection_lost(None)
+
+    assert ((True, False), True, False) == (before, after, clock.runs)
+
+
+async def test_an_answer_that_ends_the_connection_can_be_read_by_who_sent_more():
+    """What they sent behind it was not read yet; it is now, and forgotten, so that no reset takes the answer away."""
+    clock = Clock()
+    connection, wire, connections = connect(saying(start(content_length="2", connection="close"), body(b"no")), clock)
+    connection.data_received(request("GET", "/1") + request("GET", "/2"))
+    before = wire.paused
+    await settle(connections)
+    after = (wire.paused, wire.half_closed, wire.closed, wire.text.count(b"HTTP/1.1"))
+    clock.advance(http.LINGER_S)
+    connection.connection_lost(None)
+
+    assert (True, (False, True, False, 1), True, False) == (before, after, wire.closed, clock.runs)
+
+
+async def test_a_body_has_its_time_from_when_it_is_read_again():
+    """While another request is answered, it is we who do not read: that is not held against who sends."""
+    app = Slow()
+    clock = Clock()
+    connection, wire, connections = connect(app, clock)
+    connection.data_received(request("GET", "/1") + request("POST", "/2", b"x" * 100)[:-50])
+    await turns()
+    clock.advance(http.BODY_IDLE_S)
+    clock.advance(http.BODY_IDLE_S - 1)
+    app.end.release()
+    await turns()
+    clock.advance(1)
+    early = wire.closed
+    clock.advance(http.BODY_IDLE_S)
+    late = wire.half_closed or wire.closed
+    connection.connection_lost(None)
+    await settle(connections)
+
+    assert (False, True, False) == (early, late, clock.runs)
+
+
+async def test_an_old_client_is_not_told_to_go_on():
+    """HTTP/1.0 knows no 100 Continue, and would take it for the answer."""
+    wire = await answered(echo, b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nhi")
+
+    assert wire.text.startswith(OK)
+
+
+async def test_a_caller_who_has_gone_is_not_told_to_go_on():
+    """Nothing is written to a connection that is no more."""
+    connection, wire, _ = connect(Slow())
+    connection.data_received(request("POST", "/", b"hi", expect="100-continue")[:-2])
+    connection.connection_lost(None)
+    await turns()
+
+    assert [] == wire.writes
+
+
+async def test_a_target_with_a_host_alone_is_the_root(caplog):
+    """As RFC 9112 has it: a path is missing, and nothing is wrong."""
+    wire = await answered(echo, b"GET http://localhost HTTP/1.1\r\n\r\n")
+
+    assert b"('GET', '/', b'', [], b'')" in wire.text
+    assert [] == caplog.records
+
+
 async def echo(scope, receive, send) -> None:
     """Answers with what it understood of the request."""
     pieces = []
@@ -294,3 +497,18 @@ def test_requests_are_the_same_however_they_are_cut(cuts):
     split = [REQUESTS[start:end] for start, end in pairwise(sorted({0, STARTS[1], *cuts, len(REQUESTS)}))]
 
     assert asyncio.run(conversation(WHOLE)) == asyncio.run(conversation(split))
+
+
+WISHING = b"x\r\nupgrade: y\r\nupgrade: z\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", request("GET", "/before")], ids=["first", "behind nothing", "behind another"])
+@pytest.mark.parametrize("at", range(5))
+async def test_a_body_is_not_touched_wherever_its_head_is_cut(before, at):
+    """What looks like a wish for another protocol, in a body, stays what it is: renamed, it would be a part of the next."""
+    data = request("POST", "/", WISHING)
+    cut = data.index(b"\r\n\r\n") + at
+    text, _ = await conversation([before + data[:cut], data[cut:], request("GET", "/after")])
+
+    assert repr(WISHING).encode() + b")" in text
+    assert b"('GET', '/after'" in text

@@ -36,7 +36,7 @@ class Carrier(Protocol):
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
-    def on_answered(self) -> None: ...
+    def on_answered(self, *, keeps: bool) -> None: ...
 
 
 class Exchange:
@@ -136,11 +136,12 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The body as it comes; after its end, or the answer's, the leaving of the other end."""
-        if self._expects and not self.is_written:
+        if self._expects and not (self.is_written or self._gone):
             self._expects = False
             self._carrier.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self._gone or self.is_complete) and (self._received or (self._more and not self._body)):
-            self._carrier.resume_reading()
+            if self._more:
+                self._carrier.resume_reading()
             self._waiter = waiter = self._carrier.loop.create_future()
             await waiter
         if self._gone or self.is_complete:
@@ -178,9 +179,7 @@ class Exchange:
         if not more:
             self.is_complete = True
             self._wake()
-            if not self.keeps:
-                carrier.transport.close()
-            carrier.on_answered()
+            carrier.on_answered(keeps=self.keeps)
 
     def write(self, body: bytes) -> bool:
         """More of a body whose beginning is sent, at once, as `send` would. False: before the next, wait for `send`."""

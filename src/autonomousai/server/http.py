@@ -7,7 +7,6 @@ Strict in what it takes (llhttp's strict mode): whatever two readers could under
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections import deque
 from functools import lru_cache
@@ -20,6 +19,7 @@ from ..errors import StatusError
 from ..wire.fault_writer import write_error
 from .asgi import LEAVING, WRITE, ASGIApp, Leaving, log_bug, new_request_id
 from .exchange import Exchange, status_line
+from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
@@ -71,30 +71,12 @@ class Connections:
         self.none_left.set()
 
 
-_UPGRADE = re.compile(rb"(\r?\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
-
-#: A line at the end of what has come that may become such a wish.
-_UPGRADE_BEGUN = re.compile(rb"\r?\n(?:u(?:p(?:g(?:r(?:a(?:de?)?)?)?)?)?)?\Z", re.IGNORECASE)
-_LONGEST_BEGINNING: Final = len(b"\r\nupgrade")
-
-
-def undecided(data: bytes) -> int:
-    """How many bytes at the end of a head's part wait for its next: they may begin a wish for another protocol."""
-    begun = _UPGRADE_BEGUN.search(data, max(0, len(data) - _LONGEST_BEGINNING))
-    return 0 if begun is None or b"\n\n" in data else len(data) - begun.start()
-
-
-def without_upgrade(head: bytes) -> bytes:
-    """The bytes of a head with its wish for another protocol renamed. We speak no other, and may ignore it; but the parser ends
-    a request where it finds one, and its body would be lost (curl --http2 and others send ``Upgrade: h2c``)."""
-    return _UPGRADE.sub(rb"\1x-upgrade", head) if b"pgrade" in head.lower() else head
-
-
 @lru_cache(maxsize=256)
 def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
     """The path of a request, as text and as it came, and its query. Raises `HttpParserInvalidURLError`."""
     url = httptools.parse_url(target)
-    return unquote(url.path.decode("ascii")), url.path, url.query or b""
+    path = url.path or b"/"  # http://host alone has none
+    return unquote(path.decode("ascii")), path, url.query or b""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -106,8 +88,10 @@ class HttpConnection(asyncio.Protocol):
         "_bytes",
         "_client",
         "_connections",
+        "_current",
         "_expects",
         "_headers",
+        "_heads",
         "_heard",
         "_idle_since",
         "_idle_timer",
@@ -123,7 +107,6 @@ class HttpConnection(asyncio.Protocol):
         "_target",
         "_timer",
         "_trailer",
-        "_undecided",
         "_waiting",
         "_whole",
         "clear",
@@ -139,9 +122,9 @@ class HttpConnection(asyncio.Protocol):
         self._app = app
         self._connections = connections
         self._parser: Any = httptools.HttpRequestParser(self)
-        # What follows a request that asks for the connection's end is nobody's, and no reason to cut that request's answer.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._heads = WithoutUpgrade()
         self._newest: Exchange | None = None  # of the request that is arriving, or was the last to arrive
+        self._current: Exchange | None = None  # that is being answered, or was the last to be
         self._waiting: deque[Exchange] = deque()  # for the answer before theirs
         self._leaving = Leaving()
         self._refusal: StatusError | None = None
@@ -152,7 +135,6 @@ class HttpConnection(asyncio.Protocol):
         self._heard = 0.0
         self._in_body = False
         self._partial_head = False
-        self._undecided = b""  # of a head: the end of what has come, see `undecided`
         self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
         self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
@@ -178,7 +160,7 @@ class HttpConnection(asyncio.Protocol):
             self._idle_timer.cancel()
             self._idle_timer = None
         self.resume_writing()
-        for exchange in (*self._waiting, self._newest):
+        for exchange in (self._current, *self._waiting):
             if exchange is not None:
                 exchange.lose()
         self._waiting.clear()
@@ -202,6 +184,7 @@ class HttpConnection(asyncio.Protocol):
     def resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
+            self._heard = self.loop.time()  # until now it was we who did not read
             self.transport.resume_reading()
 
     def pause_writing(self) -> None:
@@ -213,20 +196,28 @@ class HttpConnection(asyncio.Protocol):
         if clear is not None and not clear.done():
             clear.set_result(None)
 
-    def on_answered(self) -> None:
+    def on_answered(self, *, keeps: bool) -> None:
         """An answer is complete: the next request's turn, or nobody's."""
         if self.transport.is_closing():
             return
         self._idle_since = self.loop.time()
-        self.resume_reading()
+        if not keeps:
+            if self._in_body or self._is_paused:
+                self._linger()
+            else:
+                self.transport.close()
+            return
         if self._waiting:
             self._start(self._waiting.popleft())
+        if not self._waiting:  # else there is enough to do
+            self.resume_reading()
 
     def _start(self, exchange: Exchange) -> None:
         tasks = self._connections.tasks
         exchange.scope[WRITE] = exchange.write
         exchange.task = task = self.loop.create_task(exchange.run(self._app, tasks))
         tasks.add(task)
+        self._current = exchange
 
     def _on_idle(self) -> None:
         busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
@@ -240,16 +231,18 @@ class HttpConnection(asyncio.Protocol):
     # ---- what comes
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering:
+        if self._lingering or self._is_past_last():
             return
         self._whole = False
         self._bytes += len(data)
         self._trailer += len(data)
         if not self._in_body:
-            data = self._without_upgrade(data)
+            data = self._heads.read(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._is_past_last():
+                return
             cause = error.__context__
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _EXPECTED):
                 log_bug({}, cause or error)
@@ -260,21 +253,18 @@ class HttpConnection(asyncio.Protocol):
         if self._whole and not (self._partial_head or self._in_body):
             self._bytes = 0
         elif not self._in_body:
+            self._heads.break_off(data)
             self._await_head()
         elif self._trailer > MAX_HEAD:
             self._refuse(_refusals(431))
         else:
             self._await_body()
 
-    def _without_upgrade(self, data: bytes) -> bytes:
-        if self._undecided:
-            data, self._undecided = self._undecided + data, b""
-        end = data.find(b"\r\n\r\n")
-        if end >= 0:
-            return without_upgrade(data[:end]) + data[end:]
-        if count := undecided(data):
-            data, self._undecided = data[:-count], data[-count:]
-        return without_upgrade(data)
+    def _is_past_last(self) -> bool:
+        """Whether what comes now follows a request after which the connection ends: it is nobody's, and no reason to cut that
+        request's answer."""
+        newest = self._newest
+        return newest is not None and not newest.keeps and not self._in_body
 
     def _await_head(self) -> None:
         """Part of a head is here, or bytes between two requests, which count as one."""
@@ -320,6 +310,8 @@ class HttpConnection(asyncio.Protocol):
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
+        if self._is_past_last():
+            raise _RefusedError
         self._target = b""
         self._headers = []
         self._expects = False
@@ -369,7 +361,7 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
         before = self._newest
         keeps = version != "1.0" and parser.should_keep_alive()
-        self._newest = exchange = Exchange(self, scope, keeps=keeps, expects=self._expects)
+        self._newest = exchange = Exchange(self, scope, keeps=keeps, expects=self._expects and version == "1.1")
         if before is None or before.is_complete:
             self._start(exchange)
         else:
@@ -394,16 +386,25 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, error: StatusError) -> None:
         """Answer in OpenAI's shape what never becomes a request, and close."""
         self._stop_timer()
-        newest = self._newest
-        answering = newest is not None and not newest.is_complete
-        if newest is None or newest.is_complete or not newest.is_written:  # in the midst of an answer is no place for this one
+        current = self._current
+        if current is None or current.is_complete:
             self.transport.write(_raw_answer(error))
-        if answering or not self.transport.can_write_eof():
-            self.transport.close()
+            self._linger()
         else:
+            if not current.is_written:  # in the midst of an answer is no place for this one
+                self.transport.write(_raw_answer(error))
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Close, once who still sends has had the time to read what they are told."""
+        self._stop_timer()
+        if self.transport.can_write_eof():
             self._lingering = True
+            self.resume_reading()
             self.transport.write_eof()
             self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def _refusals(status: int) -> StatusError:
