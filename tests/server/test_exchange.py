@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -438,6 +440,38 @@ async def test_a_target_with_a_host_alone_is_the_root(caplog):
 
     assert b"('GET', '/', b'', [], b'')" in wire.text
     assert [] == caplog.records
+
+
+async def test_nothing_is_left_to_the_collector():
+    """What a request was made of goes with it, and the connection with its end: no reference holds them in a circle."""
+    left = []
+
+    class Something:
+        """That a scope can hold, and be asked whether it is still there."""
+
+    async def app(scope, receive, send) -> None:
+        scope["something"] = something = Something()
+        left.append(weakref.ref(something))
+        while (await receive())["more_body"]:
+            pass
+        await send(start())
+        await send(body(b"a", more=True))
+        await send(body(b"b"))
+
+    gc.disable()
+    try:
+        connection, _, connections = connect(app)
+        connection.data_received(request("POST", "/", b"{}"))
+        await settle(connections)
+        connection.data_received(request("GET", "/"))
+        await settle(connections)
+        before = [thing() is None for thing in left]
+        connection.connection_lost(None)
+        del connection
+        await asyncio.sleep(0)
+        assert ([True, False], [True] * 2) == (before, [thing() is None for thing in left])
+    finally:
+        gc.enable()
 
 
 async def echo(scope, receive, send) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from .asgi import ASGIApp, Message, Scope, internal_error, log_bug, new_request_id, refuse
+from .asgi import WRITE, ASGIApp, Message, Scope, internal_error, log_bug, new_request_id, refuse
 
 #: Bytes of a body that may wait for the application to receive them.
 HIGH_WATER: Final = 64 * 1024
@@ -83,6 +83,7 @@ class Exchange:
 
     async def run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
         """Let *app* answer. A mistake of ours, or an answer without an end, costs this connection alone."""
+        self.scope[WRITE] = self.write
         try:
             await app(self.scope, self.receive, self.send)
         except Exception as error:
@@ -94,6 +95,7 @@ class Exchange:
             if not (self.is_complete or self._gone):
                 self._carrier.transport.close()
             tasks.discard(self.task)
+            del self.scope[WRITE]  # which holds us
 
     async def _give_up(self, error: Exception) -> None:
         """Tell the log, and the caller, where something can be told yet; what was said without being sent is forgotten."""

@@ -17,7 +17,7 @@ import httptools
 
 from ..errors import StatusError
 from ..wire.fault_writer import write_error
-from .asgi import LEAVING, WRITE, ASGIApp, Leaving, log_bug, new_request_id
+from .asgi import LEAVING, ASGIApp, Leaving, log_bug, new_request_id
 from .exchange import Exchange, status_line
 from .upgrade import WithoutUpgrade
 
@@ -163,9 +163,9 @@ class HttpConnection(asyncio.Protocol):
         for exchange in (self._current, *self._waiting):
             if exchange is not None:
                 exchange.lose()
-        self._waiting.clear()
         self._leaving.happen()
-        self._parser = None  # it and its callbacks hold one another
+        self._waiting.clear()
+        self._parser = self._newest = self._current = None  # they and we hold one another
         if not connections.connections:
             connections.none_left.set()
 
@@ -214,7 +214,6 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         tasks = self._connections.tasks
-        exchange.scope[WRITE] = exchange.write
         exchange.task = task = self.loop.create_task(exchange.run(self._app, tasks))
         tasks.add(task)
         self._current = exchange
