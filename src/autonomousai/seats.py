@@ -41,11 +41,17 @@ class Seats:
         pace = (self._time() - self._moments[0]) / given_back
         return pace * (len(self._line) + 1)
 
+    def take_free(self) -> bool:
+        """Take a seat, if one is free and nobody stands in line for it."""
+        if self._free and not self._line:
+            self._free -= 1
+            return True
+        return False
+
     async def take(self, patience: float) -> None:
         """Take a seat within *patience* seconds. Raises `StatusError` 503 with ``retry_after`` where that is not possible: at
         once, where the line is too long by its own speed."""
-        if self._free and not self._line:
-            self._free -= 1
+        if self.take_free():
             return
         expected = self.expected_wait()
         if expected is not None and expected > patience:
@@ -69,7 +75,8 @@ class Seats:
 
     def give_back(self) -> None:
         """Leave a seat, which the next in line gets."""
-        self._moments.append(self._time())
+        if self._line:
+            self._moments.append(self._time())
         self._pass_on()
 
     def _pass_on(self) -> None:

@@ -8,7 +8,6 @@ generated elsewhere (see `streams`), and only read here.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -32,7 +31,7 @@ from .asgi import (
     Receive,
     Scope,
     Send,
-    header_values,
+    head_of,
     internal_error,
     log_bug,
     read_json_body,
@@ -86,7 +85,7 @@ class ChatRoute:
             request = self._read(await read_json_body(scope, receive, service.max_body))
             if request.stream:
                 stream = EventStream(scope, send, service.keepalive_s)
-            async with service.places.caller(scope, receive) as caller:
+            with service.places.caller(scope, receive) as caller:
                 await self._answer(request, caller, stream, scope, send)
         except ClientLeftError:
             scope["status"] = CLIENT_LEFT
@@ -105,27 +104,31 @@ class ChatRoute:
         model = service.resolve(request.model)
         if (index := has_images(request.messages)) is not None and not service.sees(model):
             raise _blind(request, index)
-        if stream is not None and header_values(scope, b"x-stream-resumable") == [b"1"]:
+        if stream is not None and head_of(scope).get(b"x-stream-resumable") == b"1":
             await service.ready()
             if await self._send_resumable(request, caller, stream, scope):
                 return
-        await service.places.take()
+        if not service.places.take_free():
+            await service.places.take()
         try:
             await service.ready()
-            async with service.provider.create_async_generator(
+            result = service.provider.create_async_generator(
                 request.model, request.messages, stream=request.stream, **request.fields
-            ) as result:
+            )
+            try:
                 with service.metrics.answer(model, result, scope["began"]) as watch:
                     scope["watch"] = watch
                     if stream is None:
                         await self._send_whole(result, watch, caller, scope, send)
                     else:
-                        await self._send_stream(result, watch, caller, stream, include_usage=request.include_usage)
+                        await self._send_stream(result, watch, caller, stream, scope, include_usage=request.include_usage)
+            finally:
+                await result.aclose()
         finally:
             service.places.give_back()
 
     async def _send_stream(
-        self, result: AsyncResult, watch: Watch, caller: Caller, stream: EventStream, *, include_usage: bool
+        self, result: AsyncResult, watch: Watch, caller: Caller, stream: EventStream, scope: Scope, *, include_usage: bool
     ) -> None:
         writer: ChunkWriter | None = None
         texts: list[str] = []
@@ -135,7 +138,7 @@ class ChatRoute:
             watch.batch()
             if writer is None:
                 writer = ChunkWriter(
-                    id=_new_id(),
+                    id=_completion_id(scope),
                     created=int(time.time()),
                     model=result.model or watch.model,
                     both_places=self._both_places,
@@ -144,7 +147,9 @@ class ChatRoute:
                 if result.report is not None:
                     stream.progress = Progress(result.report, writer)
             data = writer.write(batch)
-            texts += [event for event in batch if type(event) is str]
+            for event in batch:
+                if type(event) is str:
+                    texts.append(event)  # noqa: PERF401  a comprehension is a call, which for one event costs twice the work
             if type(finish := batch[-1]) is FinishReason:
                 data += writer.end(finish, extension=_extension(result, texts))
                 caller.release()
@@ -173,14 +178,17 @@ class ChatRoute:
 
     async def _send_whole(self, result: AsyncResult, watch: Watch, caller: Caller, scope: Scope, send: Send) -> None:
         events: Batch = []
+        texts: list[str] = []
         async for batch in result.batches():
             watch.batch()
             events += batch
+            for event in batch:
+                if type(event) is str:
+                    texts.append(event)  # noqa: PERF401  a comprehension is a call, which for one event costs twice the work
             if type(batch[-1]) is FinishReason:
-                texts = [event for event in events if type(event) is str]
                 body = write_completion(
                     events,
-                    id=_new_id(),
+                    id=_completion_id(scope),
                     created=int(time.time()),
                     model=result.model or watch.model,
                     both_places=self._both_places,
@@ -195,6 +203,24 @@ class EventStream:
     """A streamed answer on its way. Its head waits for the first event, so that an error before it keeps its own status; but
     after ``keepalive_s`` of silence, then and later, a comment is sent, lest somebody between us take the stream for dead.
     While an answer that broke is being brought on, it is a chunk that says so instead, which winds a caller's idle clock."""
+
+    __slots__ = (
+        "_comment",
+        "_goes_on",
+        "_id",
+        "_loop",
+        "_progress",
+        "_reader",
+        "_scope",
+        "_send",
+        "_silence",
+        "_spoke",
+        "_timer",
+        "_writing",
+        "ended",
+        "progress",
+        "started",
+    )
 
     def __init__(self, scope: Scope, send: Send, keepalive_s: float) -> None:
         self.started = False
@@ -341,8 +367,10 @@ def _blind(request: ChatRequest, index: int) -> StatusError:
     )
 
 
-def _new_id() -> str:
-    return f"chatcmpl-{random.getrandbits(96):024x}"
+def _completion_id(scope: Scope) -> str:
+    """An answer has its request's name: as hard to guess, and drawn once."""
+    request_id: str = scope["request_id"]
+    return "chatcmpl-" + request_id.removeprefix("req_")
 
 
 def _extension(result: AsyncResult, texts: list[str]) -> dict[str, Any]:

@@ -240,7 +240,7 @@ class App:
 
     def _note(self, scope: Scope, path: str, *, hot: bool) -> None:
         """A request is over."""
-        scope["route"] = name = _route_name(path, hot=hot)
+        scope["route"] = name = path if hot else _route_name(path)
         status = scope.get("status", 0)
         seconds = monotonic() - scope["began"]
         self._metrics.request(name, status, seconds)
@@ -331,10 +331,8 @@ def _document(content: Mapping[str, Any], status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-def _route_name(path: str, *, hot: bool) -> str:
+def _route_name(path: str) -> str:
     """A few fixed names: a caller who tries paths must not fill our memory with them."""
-    if hot:
-        return path
     if path.startswith(STREAMS_PATH):
         return STREAM_ROUTE
     if path.startswith(PAGE_PATH):

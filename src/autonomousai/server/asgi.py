@@ -9,7 +9,7 @@ import logging
 import random
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from ..errors import ProviderError, StatusError
 from ..wire.fault_writer import write_error
@@ -24,6 +24,8 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 #: What a caller's leaving is counted as; nothing is sent with it.
 CLIENT_LEFT: Final = 499
 
+_JSON: Final = b"application/json"
+
 _log = logging.getLogger("autonomousai.server")
 
 
@@ -33,6 +35,15 @@ class ClientLeftError(Exception):
 
 #: In a scope, where our own protocol serves: who is to be told when the other end of the connection goes.
 LEAVING: Final = "autonomousai.leaving"
+
+#: In a scope, once somebody asked: the headers by their names.
+_HEAD: Final = "autonomousai.head"
+
+
+class Listener(Protocol):
+    """Somebody who is to be told."""
+
+    def on_left(self) -> None: ...
 
 
 #: In a scope, where our own protocol serves: writes more of a streamed body at once, without a turn of the application's task.
@@ -47,16 +58,16 @@ class Leaving:
 
     def __init__(self) -> None:
         self._gone = False
-        self._listeners: set[Callable[[], None]] = set()
+        self._listeners: set[Listener] = set()
 
-    def add(self, listener: Callable[[], None]) -> None:
-        """Call *listener* when it goes; now, if it has."""
+    def add(self, listener: Listener) -> None:
+        """Tell *listener* when it goes; now, if it has."""
         if self._gone:
-            listener()
+            listener.on_left()
         else:
             self._listeners.add(listener)
 
-    def discard(self, listener: Callable[[], None]) -> None:
+    def discard(self, listener: Listener) -> None:
         self._listeners.discard(listener)
 
     def happen(self) -> None:
@@ -64,17 +75,27 @@ class Leaving:
         self._gone = True
         listeners, self._listeners = self._listeners, set()
         for listener in listeners:
-            listener()
+            listener.on_left()
 
 
 def new_request_id() -> str:
     """A name for one request, for the caller's log and for ours."""
-    return f"req_{random.getrandbits(96):024x}"
+    return "req_" + random.getrandbits(96).to_bytes(12).hex()
 
 
-def header_values(scope: Scope, name: bytes) -> list[bytes]:
-    """All values of a header; *name* in lower case, as ASGI has them."""
-    return [value for key, value in scope["headers"] if key == name]
+def head_of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by their names, in lower case as ASGI has them. One that comes several times has all its values, each on a
+    line of its own: no value holds a line's end."""
+    head: dict[bytes, bytes] | None = scope.get(_HEAD)
+    if head is None:
+        headers = scope["headers"]
+        head = dict(headers)
+        if len(head) < len(headers):
+            head = {}
+            for name, value in headers:
+                head[name] = head[name] + b"\n" + value if name in head else value
+        scope[_HEAD] = head
+    return head
 
 
 def path_of(scope: Scope) -> str:
@@ -92,37 +113,38 @@ async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     Raises `StatusError` 415, or 413 (before anything is read, where the length is announced), and `ClientLeftError`.
     How long a body may take is the HTTP protocol's business (see `http`), not an application's.
     """
-    _check_head(scope, limit)
-    message = await _receive_part(receive)
+    _check_head(head_of(scope), limit)
+    message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False):
         parts = [body]
         size = len(body)
         while message.get("more_body", False):
             _check_size(size, limit)
-            message = await _receive_part(receive)
+            message = await receive()
             parts.append(message.get("body", b""))
             size += len(parts[-1])
         body = b"".join(parts)
+    if message["type"] == "http.disconnect":  # which has no body, and is the last
+        raise ClientLeftError
     _check_size(len(body), limit)
     return body
 
 
-def _check_head(scope: Scope, limit: int) -> None:
-    kind = b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            kind = value
-        elif name == b"content-length" and value.isdigit():
-            _check_size(int(value[:20]), limit)
-        elif name == b"content-encoding" and value.lower() != b"identity":
+def _check_head(head: dict[bytes, bytes], limit: int) -> None:
+    for length in head.get(b"content-length", b"").split(b"\n"):
+        if length.isdigit():
+            _check_size(int(length[:20]), limit)
+    for encoding in head.get(b"content-encoding", b"identity").split(b"\n"):
+        if encoding.lower() != b"identity":
             raise StatusError(
                 "the body is compressed; send it as it is, without content-encoding",
                 status=415,
                 type="invalid_request_error",
                 code="unsupported_content_encoding",
             )
-    if kind.split(b";", 1)[0].strip().lower() != b"application/json":
+    kind = head.get(b"content-type", b"")
+    if kind != _JSON and kind.rpartition(b"\n")[2].split(b";", 1)[0].strip().lower() != _JSON:
         raise StatusError(
             "the body must be JSON, and say so with the header content-type: application/json",
             status=415,
@@ -141,30 +163,24 @@ def _check_size(size: int, limit: int) -> None:
         )
 
 
-async def _receive_part(receive: Receive) -> Message:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientLeftError
-    return message
-
-
 async def respond(
     scope: Scope,
     send: Send,
     status: int,
     body: bytes,
     *,
-    content_type: bytes = b"application/json",
+    content_type: bytes = _JSON,
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Answer with a whole document."""
     scope["status"] = status
     head = [
         (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
+        (b"content-length", str(len(body)).encode()),
         (b"x-request-id", scope["request_id"].encode()),
-        *headers,
     ]
+    if headers:
+        head += headers
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
@@ -180,7 +196,7 @@ async def refuse(scope: Scope, send: Send, error: ProviderError, *, headers: Ite
 
 
 def _unread(scope: Scope) -> bool:
-    return scope["http_version"] == "1.1" and any(name == b"expect" for name, _ in scope["headers"])
+    return scope["http_version"] == "1.1" and b"expect" in head_of(scope)
 
 
 def internal_error() -> StatusError:

@@ -16,7 +16,7 @@ from typing import Final, Self
 from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
 from ..seats import Seats, busy
-from .asgi import LEAVING, ClientLeftError, Leaving, Receive, Scope, header_values
+from .asgi import LEAVING, ClientLeftError, Leaving, Receive, Scope, head_of
 from .orphans import Orphans
 
 #: Seconds after which somebody who was turned away should ask again.
@@ -53,26 +53,24 @@ class Guard:
 
     def check(self, scope: Scope, path: str) -> None:
         """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
-        if self._checks_host:
-            self._check_host(header_values(scope, b"host"))
+        head = head_of(scope)
+        if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
+            self._check_host(host)
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
-            self._check_key(header_values(scope, b"authorization"))
+            self._check_key(head.get(b"authorization", b""))
         if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
             raise shutting_down()
 
     def key_of(self, scope: Scope) -> bytes:
         """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
-        return _digest(_bearer(header_values(scope, b"authorization"))) if self._keys else b""
+        return _digest(_bearer(head_of(scope).get(b"authorization", b""))) if self._keys else b""
 
-    def _check_host(self, values: list[bytes]) -> None:
+    def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
-        if len(values) == 1:
-            if values[0] in self._known:
-                return
-            if self._may_bear(values[0]):
-                if len(self._known) < 1000:
-                    self._known.add(values[0])
-                return
+        if self._may_bear(value):
+            if len(self._known) < 1000:
+                self._known.add(value)
+            return
         raise StatusError(
             "the Host header must be this machine's own (localhost, 127.0.0.1 or [::1]) and stand there once; "
             "for another name, such as a reverse proxy's, add it to server.allowed_hosts",
@@ -93,9 +91,9 @@ class Guard:
         except ValueError:
             return False
 
-    def _check_key(self, values: list[bytes]) -> None:
+    def _check_key(self, value: bytes) -> None:
         """All keys are compared, by their hashes and each in constant time: how long it takes says nothing about them."""
-        digest = _digest(_bearer(values))
+        digest = _digest(_bearer(value))
         found = False
         for key in self._keys:
             found |= hmac.compare_digest(digest, key)
@@ -108,13 +106,10 @@ class Guard:
             )
 
 
-def _bearer(values: list[bytes]) -> bytes:
-    """The key in an authorization header, b"" where there is none."""
-    if len(values) == 1:
-        scheme, _, rest = values[0].partition(b" ")
-        if scheme.lower() == b"bearer":
-            return rest.strip()
-    return b""
+def _bearer(value: bytes) -> bytes:
+    """The key in an authorization header, b"" where there is none, or more than one."""
+    scheme, _, rest = value.partition(b" ")
+    return rest.strip() if scheme.lower() == b"bearer" and b"\n" not in value else b""
 
 
 def _digest(key: bytes) -> bytes:
@@ -158,13 +153,18 @@ class Places:
         """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
         if self.inside >= self._most:
             raise busy("too many requests are waiting already", self._seats.expected_wait())
+        if not self.inside:
+            self.empty.clear()
         self.inside += 1
-        self.empty.clear()
 
     def leave(self) -> None:
         self.inside -= 1
         if not self.inside:
             self.empty.set()
+
+    def take_free(self) -> bool:
+        """Take a place, if one is free and nobody stands in line for it."""
+        return self._seats.take_free()
 
     async def take(self) -> None:
         """Take a place. Raises `StatusError` 503 when none is free in time, or none can be by the speed of late."""
@@ -184,11 +184,13 @@ class Places:
 
 
 class Caller:
-    """Somebody who waits for an answer. ``async with`` it, the block is cancelled as soon as they leave or are sent away, and
-    the reason is raised instead of the cancellation: `ClientLeftError`, or what `interrupt` was given.
+    """Somebody who waits for an answer. ``with`` it, the block is cancelled as soon as they leave or are sent away, and the
+    reason is raised instead of the cancellation: `ClientLeftError`, or what `interrupt` was given.
 
     Only for a request whose body has been read: what is received from then on is the leaving alone.
     """
+
+    __slots__ = ("_answering", "_leaving", "_orphans", "_reason", "_receive", "_registry", "_suspicion", "_watching")
 
     def __init__(self, leaving: Leaving | None, receive: Receive, registry: set[Caller], orphans: Orphans) -> None:
         self._leaving = leaving
@@ -197,14 +199,15 @@ class Caller:
         self._orphans = orphans
         self._suspicion: asyncio.TimerHandle | None = None
         self._reason: Exception | None = None
+        #: Who answers, as long as that may be interrupted.
         self._answering: asyncio.Task[object] | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._answering = asyncio.current_task()
         self._registry.add(self)
         if self._leaving is not None:
-            self._leaving.add(self._on_left)
+            self._leaving.add(self)
         else:
             self._watching = asyncio.create_task(self._watch())
         return self
@@ -212,9 +215,10 @@ class Caller:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._on_left()
+        self.on_left()
 
-    def _on_left(self) -> None:
+    def on_left(self) -> None:
+        """The other end of the connection has gone."""
         self.interrupt(ClientLeftError())
 
     def interrupt(self, reason: Exception) -> None:
@@ -228,15 +232,17 @@ class Caller:
         """The answer is complete but for its last bytes: from now on it is not interrupted any more."""
         self._registry.discard(self)
         if self._leaving is not None:
-            self._leaving.discard(self._on_left)
+            self._leaving.discard(self)
         elif self._watching is not None:
             self._watching.cancel()
         if self._reason is None:
             self._answering = None
 
-    async def __aexit__(
+    def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._answering is None:  # released, and not interrupted before
+            return
         self.release()
         if self._suspicion is not None:
             self._orphans.clear(self._suspicion)

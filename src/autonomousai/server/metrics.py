@@ -198,6 +198,7 @@ class Watch:
         "_metrics",
         "_splices",
         "_started",
+        "_starter",
         "began",
         "first",
         "model",
@@ -216,6 +217,7 @@ class Watch:
         self._metrics = metrics
         self._last = 0.0
         self._started: _Series | None = None
+        self._starter: str | None = None
         self._gaps: list[int] = []
         report = result.report
         self._attempts = 0 if report is None else len(report.attempts)  # what another server did is told by itself
@@ -234,9 +236,10 @@ class Watch:
         now = monotonic()
         if self._started is None:
             self.first = now
-            self._started = self._metrics.series(self.model, self.upstream)
-            self._started.first.observe(now - self.began)
-            self._gaps = self._started.gaps.counts
+            self._starter = upstream = self.upstream
+            self._started = series = self._metrics.series(self.model, upstream)
+            series.first.observe(now - self.began)
+            self._gaps = series.gaps.counts
         else:
             self._gaps[bisect_left(INTER_TOKEN_BOUNDS, now - self._last)] += 1
         self._last = now
@@ -254,9 +257,11 @@ class Watch:
             self.outcome = "left"
         else:
             self.outcome = describe(exc)[0] if isinstance(exc, ProviderError) else "bug"
-        if self._started is not None:
-            self._started.gaps.sum += self._last - self.first
-        series = self._metrics.series(self.model, self.upstream)
+        series, upstream = self._started, self.upstream
+        if series is not None:
+            series.gaps.sum += self._last - self.first
+        if series is None or upstream != self._starter:
+            series = self._metrics.series(self.model, upstream)
         series.outcomes[self.outcome] += 1
         if finish is not None:
             series.whole.observe(monotonic() - self.began)

@@ -60,16 +60,16 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
     def text(self) -> str:
         """The same for people: ``key=value``, after what every request has."""
-        words = [self.time, self.method, self.path, str(self.status), f"{self.total_ms}ms"]
+        line = f"{self.time} {self.method} {self.path} {self.status} {self.total_ms}ms "
         if self.model is not None:
-            words += [f"model={_word(self.model)}", f"upstream={_word(self.upstream or '-')}", f"outcome={self.outcome}"]
+            line += f"model={_word(self.model)} upstream={_word(self.upstream or '-')} outcome={self.outcome} "
         if self.upstream_status is not None:
-            words.append(f"upstream_status={self.upstream_status}")
+            line += f"upstream_status={self.upstream_status} "
         if self.completion_tokens is not None:
-            words.append(f"tokens={self.prompt_tokens}+{self.completion_tokens}")
+            line += f"tokens={self.prompt_tokens}+{self.completion_tokens} "
         if self.first_token_ms is not None:
-            words.append(f"first={self.first_token_ms}ms")
-        return " ".join([*words, self.request_id])
+            line += f"first={self.first_token_ms}ms "
+        return line + self.request_id
 
 
 class RequestLog:
@@ -84,12 +84,12 @@ class RequestLog:
     def note(self, scope: Scope, path: str, *, known: bool, seconds: float) -> None:
         """A request has ended. ``known``: *path* is a word of ours; otherwise it is a caller's."""
         entry = Entry(
-            time=self._now(),
-            method=scope["method"] if scope["method"] in _METHODS else "?",
-            path=path if known else quote(path[:_LONGEST_PATH], safe="/:,;=@+$!*()~"),
-            status=scope.get("status", 0),
-            total_ms=round(seconds * 1000),
-            request_id=scope["request_id"],
+            self._now(),
+            scope["method"] if scope["method"] in _METHODS else "?",
+            path if known else quote(path[:_LONGEST_PATH], safe="/:,;=@+$!*()~"),
+            scope.get("status", 0),
+            round(seconds * 1000),
+            scope["request_id"],
         )
         watch: Watch | None = scope.get("watch")
         if watch is not None:

@@ -15,7 +15,7 @@ from .asgi import (
     Receive,
     Scope,
     Send,
-    header_values,
+    head_of,
     internal_error,
     log_bug,
     path_of,
@@ -69,10 +69,12 @@ class StreamRoute:
         if scope["method"] == "HEAD":
             await stream.write(b"", last=True)
             return
-        async with service.places.caller(scope, receive) as caller:
-            with streams.reader(streams.attach(stream_id, found, last, scope["request_id"]), last) as reader:
-                await stream.open()
-                await stream.relay(reader, caller)
+        with (
+            service.places.caller(scope, receive) as caller,
+            streams.reader(streams.attach(stream_id, found, last, scope["request_id"]), last) as reader,
+        ):
+            await stream.open()
+            await stream.relay(reader, caller)
 
     async def _drop(self, scope: Scope, send: Send) -> None:
         service = self._service
@@ -94,10 +96,10 @@ def _id_of(scope: Scope) -> str:
 
 
 def _last_event_id(scope: Scope) -> int:
-    values = header_values(scope, b"last-event-id")
-    if values in ([], [b""]):
+    value = head_of(scope).get(b"last-event-id", b"")
+    if not value:
         return 0
-    if len(values) > 1 or not values[0].isdigit() or len(values[0]) > _LONGEST_NUMBER:
+    if not value.isdigit() or len(value) > _LONGEST_NUMBER:
         raise StatusError(
             "the header Last-Event-ID must be the id of an event of this stream, a number",
             status=400,
@@ -105,4 +107,4 @@ def _last_event_id(scope: Scope) -> int:
             param="Last-Event-ID",
             code="invalid_value",
         )
-    return int(values[0])
+    return int(value)

@@ -6,13 +6,23 @@ The other half of `wire/openai.py`, which reads what is written here. Knows no n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..events import Batch, Event, FinishReason, Reasoning, ToolCallDelta, Usage, join_tool_calls
 
 _json = msgspec.json.Encoder().encode
+
+#: The end of an event.
+_CLOSING: Final = b"}\n\n"
+
+#: What follows the delta in a chunk; and where usage is wanted, which every chunk then names.
+_AFTER: Final = b',"finish_reason":null}]' + _CLOSING
+_AFTER_USAGE: Final = b',"finish_reason":null}],"usage":null' + _CLOSING
+
+#: The delta of the first chunk.
+_ROLE: Final = b'{"role":"assistant","content":""}'
 
 
 class ChunkWriter:
@@ -24,7 +34,7 @@ class ChunkWriter:
     answer's beginning was written before, by somebody else.
     """
 
-    __slots__ = ("_after", "_before", "_begun", "_both_places", "_head", "_ids", "_include_usage")
+    __slots__ = ("_after", "_before", "_begun", "_both_places", "_ids", "_include_usage", "_opening")
 
     def __init__(
         self,
@@ -37,60 +47,65 @@ class ChunkWriter:
         ids: Iterator[str] | None = None,
         begun: bool = False,
     ) -> None:
-        self._head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._both_places = both_places
         self._include_usage = include_usage
         self._ids = ids
         self._begun = begun
-        # A chunk is: before, its delta, after.
-        self._before = _json(self._head)[:-1] + b',"choices":[{"index":0,"delta":'
-        self._after = b',"finish_reason":null}]%b}' % (b',"usage":null' if include_usage else b"")
+        # A chunk is: opening, its choices and what else it says, closing. One with a delta is: before, its delta, after.
+        self._opening = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
+            _json(id),
+            created,
+            _json(model),
+        )
+        self._before = self._opening + b'{"index":0,"delta":'
+        self._after = _AFTER_USAGE if include_usage else _AFTER
 
     def write(self, batch: Batch) -> bytes:
         """All that *batch* says; its `FinishReason` is for `end`. The first chunk of an answer names the role."""
-        if len(batch) == 1 and type(text := batch[0]) is str and text and self._begun and self._ids is None:
-            return b'data: %b{"content":%b}%b\n\n' % (self._before, _json(text), self._after)
-        deltas = [delta for event in batch if (delta := _delta(event))]
+        if self._begun and len(batch) == 1 and type(text := batch[0]) is str and text and self._ids is None:
+            return b"".join((self._before, b'{"content":', _json(text), b"}", self._after))
+        pieces: list[bytes] = []
         if not self._begun and batch:
             self._begun = True
-            deltas.insert(0, b'{"role":"assistant","content":""}')
-        if not deltas:
-            return b""
-        if self._ids is not None:
-            return b"".join([self._event(self._before + delta + self._after) for delta in deltas])
-        between = b"%b\n\ndata: %b" % (self._after, self._before)
-        return b"data: %b%b%b\n\n" % (self._before, between.join(deltas), self._after)
+            self._add(pieces, _ROLE)
+        for event in batch:
+            if delta := _delta(event):
+                self._add(pieces, delta)
+        return b"".join(pieces)
+
+    def _add(self, pieces: list[bytes], delta: bytes) -> None:
+        pieces += (self._id_line(), self._before, delta, self._after)
+
+    def _id_line(self) -> bytes:
+        """What stands before the next event's data."""
+        return b"" if self._ids is None else b"id: %b\n" % next(self._ids).encode()
 
     def sign(self, progress: int) -> bytes:
         """A chunk that says nothing but that the answer is being brought on: *progress* is higher each time. It has no id:
         there is nothing to resume after."""
-        chunk = self._head | {"choices": [{"index": 0, "delta": {}, "finish_reason": None}]}
-        return b"data: %b\n\n" % _json(chunk | {"x_autonomousai": {"progress": progress}})
+        return b'%b{},"finish_reason":null}],"x_autonomousai":{"progress":%d}}\n\n' % (self._before, progress)
 
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """The chunk with the finish reason, that with the usage if it is wanted and known, and ``[DONE]``.
 
         *extension* goes into the last of the chunks. A reason that nobody named is written as null.
         """
-        opening = self.write([finish])
-        last: dict[str, Any] = self._head | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish.reason}]}
+        reason = _json(finish.reason)
+        usage = None if finish.usage is None else _json(_usage(finish.usage))
+        pieces = [] if self._begun else [self.write([finish])]
+        pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, b"}]")
         if self._both_places:
-            last["finish_reason"] = finish.reason
-        chunks = [last]
+            pieces += (b',"finish_reason":', reason)
         if self._include_usage:
-            last["usage"] = None
-            if finish.usage is not None:
-                chunks.append(self._head | {"choices": [], "usage": _usage(finish.usage)})
-        elif self._both_places and finish.usage is not None:
-            last["usage"] = _usage(finish.usage)
+            pieces.append(b',"usage":null')
+            if usage is not None:
+                pieces += (_CLOSING, self._id_line(), self._opening, b'],"usage":', usage)
+        elif self._both_places and usage is not None:
+            pieces += (b',"usage":', usage)
         if extension is not None:
-            chunks[-1]["x_autonomousai"] = extension
-        return opening + b"".join([self._event(data) for data in (*map(_json, chunks), b"[DONE]")])
-
-    def _event(self, data: bytes) -> bytes:
-        if self._ids is None:
-            return b"data: %b\n\n" % data
-        return b"id: %b\ndata: %b\n\n" % (next(self._ids).encode(), data)
+            pieces += (b',"x_autonomousai":', _json(extension))
+        pieces += (_CLOSING, self._id_line(), b"data: [DONE]\n\n")
+        return b"".join(pieces)
 
 
 def write_completion(
@@ -106,30 +121,48 @@ def write_completion(
     finish = events[-1]
     if type(finish) is not FinishReason:
         raise ValueError("the events of a whole answer end with its FinishReason")
-    text = "".join([event for event in events if type(event) is str])
-    thoughts = "".join([event.text for event in events if type(event) is Reasoning])
-    calls = join_tool_calls([event for event in events if type(event) is ToolCallDelta]).calls
-    message: dict[str, Any] = {"role": "assistant", "content": None if calls and not text else text}
-    if thoughts:
-        message["reasoning_content"] = thoughts
-    if calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in calls
-        ]
-    document: dict[str, Any] = {
-        "id": id,
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": finish.reason}],
-    }
+    message = _message(events)
+    reason = _json(finish.reason)
+    pieces = [
+        b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
+        % (_json(id), created, _json(model)),
+        message,
+        b',"finish_reason":',
+        reason,
+        b"}]",
+    ]
     if both_places:
-        document["finish_reason"] = finish.reason
+        pieces += (b',"finish_reason":', reason)
     if finish.usage is not None:
-        document["usage"] = _usage(finish.usage)
+        pieces += (b',"usage":', _json(_usage(finish.usage)))
     if extension is not None:
-        document["x_autonomousai"] = extension
-    return _json(document)
+        pieces += (b',"x_autonomousai":', _json(extension))
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _message(events: Batch) -> bytes:
+    """What a whole answer says, as the message that it is."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    deltas: list[ToolCallDelta] = []
+    for event in events:
+        if type(event) is str:
+            texts.append(event)
+        elif type(event) is Reasoning:
+            thoughts.append(event.text)
+        elif type(event) is ToolCallDelta:
+            deltas.append(event)
+    text, thought = "".join(texts), "".join(thoughts)
+    message: dict[str, Any] = {"role": "assistant", "content": None if deltas and not text else text}
+    if thought:
+        message["reasoning_content"] = thought
+    if deltas:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in join_tool_calls(deltas).calls
+        ]
+    return _json(message)
 
 
 def _delta(event: Event) -> bytes | None:

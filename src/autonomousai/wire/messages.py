@@ -19,13 +19,19 @@ from .nesting import MAX_DEPTH, too_deep
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
+#: Built once: ``list | tuple`` would be built at each look.
+_LISTS = (list, tuple)
+
 _EXAMPLE = 'pass a list such as [{"role": "user", "content": "Hello"}]'
 
 
 class CheckedMessages(list[Message]):
-    """Messages that were checked, so that no layer below does it again. Nobody changes them."""
+    """Messages that were checked, so that no layer below does it again. Nobody changes them. ``plain``: each is of a role and
+    text alone, so that nobody need look for parts."""
 
-    __slots__ = ()
+    __slots__ = ("plain",)
+
+    plain: bool
 
 
 def check_messages(messages: Any) -> Messages:
@@ -35,13 +41,19 @@ def check_messages(messages: Any) -> Messages:
     """
     if type(messages) is CheckedMessages:
         return messages
-    if not isinstance(messages, list | tuple):
+    if not isinstance(messages, _LISTS):
         raise InvalidMessagesError(f"must be a list, not {kind(messages)}; {_EXAMPLE}")
     if not messages:
         raise InvalidMessagesError(f"the list is empty; {_EXAMPLE}")
-    return CheckedMessages(
-        [_plain_message(message) or _check_message(index, message) for index, message in enumerate(messages)]
-    )
+    checked = CheckedMessages()
+    checked.plain = True
+    for message in messages:
+        plain = _plain_message(message)
+        if plain is None:
+            checked.plain = False
+            plain = _check_message(len(checked), message)
+        checked.append(plain)
+    return checked
 
 
 def has_images(messages: Messages) -> int | None:
@@ -51,9 +63,11 @@ def has_images(messages: Messages) -> int | None:
 
 def find_part(messages: Messages, types: Collection[str]) -> int | None:
     """The index of the first message that carries a part of one of these *types*, or None. For checked messages."""
+    if type(messages) is CheckedMessages and messages.plain:
+        return None
     for index, message in enumerate(messages):
         content = message.get("content")
-        if isinstance(content, list | tuple) and any(part["type"] in types for part in content):
+        if isinstance(content, _LISTS) and any(part["type"] in types for part in content):
             return index
     return None
 

@@ -51,8 +51,9 @@ def chat_request(model: str, messages: Any, document: dict[str, Any]) -> ChatReq
         raise refusal("messages", 'is missing; send a list such as [{"role": "user", "content": "Hello"}]', "missing")
     stream = take(document, "stream", bool)
     fields = check_fields(document)
-    include_usage = (document.get("stream_options") or {}).get("include_usage")
-    return ChatRequest(model, check_messages(messages), bool(stream), bool(include_usage), fields)
+    options = document.get("stream_options")
+    include_usage = bool(options and options.get("include_usage"))
+    return ChatRequest(model, check_messages(messages), bool(stream), include_usage, fields)
 
 
 def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
@@ -75,8 +76,6 @@ def refusal(param: str | None, problem: str, code: str = "invalid_value") -> Sta
 
 def decode_object(body: bytes) -> dict[str, Any]:
     """The JSON object in *body*; where a key comes twice, the last counts. Raises `StatusError` 400 otherwise."""
-    if not body.strip():
-        raise refusal(None, "the body is empty; send a JSON object", "invalid_json")
     try:
         document = decode(body)
     except UnicodeDecodeError:
@@ -84,6 +83,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
+        if not body.strip():
+            raise refusal(None, "the body is empty; send a JSON object", "invalid_json") from None
         raise refusal(None, f"the body cannot be read as JSON: {error}", "invalid_json") from None
     if not isinstance(document, dict):
         raise refusal(None, f"the body must be a JSON object, not {kind(document)}", "invalid_type")
@@ -116,10 +117,9 @@ def encode_request(request: dict[str, Any]) -> bytes:
 def take(document: dict[str, Any], name: str, wanted: type[T]) -> T | None:
     """Take a field of that type out of the document; None where it is absent or null. Raises `StatusError` 400 otherwise."""
     value = document.pop(name, None)
-    if value is None:
-        return None
-    _check_type(name, value, wanted)
-    return cast("T", value)
+    if value is not None and type(value) is not wanted:
+        _check_type(name, value, wanted)
+    return cast("T | None", value)
 
 
 # ---- fields -----------------------------------------------------------------------------------------------------------
@@ -144,8 +144,9 @@ def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         passed = value if check is None else check(name, value)
         if passed is not None:
             checked[name] = passed
-    _join_limits(checked)
-    _join_tools(checked)
+    if checked:
+        _join_limits(checked)
+        _join_tools(checked)
     return checked
 
 
