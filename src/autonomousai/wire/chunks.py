@@ -1,6 +1,7 @@
 """What we read of a chunk of the OpenAI wire, in three widths. Knows no stream, no events and no order of chunks.
 
-`decode_usual` takes a chunk by which an answer goes on: that it can be decoded at all proves that it neither ends nor fails.
+`decode_usual` takes a chunk by which an answer goes on: that it can be decoded proves that it does not fail, and that it names no
+`finish_reason` that it does not end.
 `decode` takes every chunk of the shape that servers should send. `load` and `as_chunk` take what they do send: every JSON
 object there is. Where two of them can, they read the same. The types name only what we use; the rest is skipped, unread.
 """
@@ -83,7 +84,7 @@ class UsualDelta(msgspec.Struct, gc=False):
 class UsualChoice(msgspec.Struct, gc=False):
     delta: UsualDelta
     index: Literal[0] = 0
-    finish_reason: _Silent = None
+    finish_reason: str | None = None  # every answer ends with one, and an error costs more than a look
     error: None = None
 
 
@@ -95,7 +96,7 @@ class UsualChunk(msgspec.Struct, gc=False):
     x_autonomousai: None = None
 
 
-#: Raises one of `UNREADABLE` for anything but a `UsualChunk`.
+#: Raises one of `UNREADABLE` for anything but a `UsualChunk`. One whose choice names a ``finish_reason`` is none.
 decode_usual = msgspec.json.Decoder(UsualChunk).decode
 
 
@@ -105,8 +106,9 @@ def sole_text(data: bytes) -> str | None:
         chunk = decode_usual(data)
     except UNREADABLE:
         return None
-    delta = chunk.choices[0].delta
-    if chunk.usage or delta.reasoning_content or delta.reasoning or delta.tool_calls:
+    choice = chunk.choices[0]
+    delta = choice.delta
+    if choice.finish_reason or chunk.usage or delta.reasoning_content or delta.reasoning or delta.tool_calls:
         return None
     return delta.content
 

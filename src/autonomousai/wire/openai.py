@@ -16,6 +16,7 @@ from .calls import CallPlaces
 from .chunk_writer import ChunkWriter, write_completion
 from .chunks import (
     UNREADABLE,
+    CallPiece,
     Choice,
     Chunk,
     Delta,
@@ -36,6 +37,7 @@ from .template import Template
 __all__ = ["AnswerStream", "ChunkWriter", "read_completion", "write_completion"]
 
 _BOM = b"\xef\xbb\xbf"
+_DONE = b"[DONE]"
 _SHOWN = 200  # characters of an unreadable event that its error shows
 _FEW = 3  # chunks in one read below which a template gains nothing
 _WORTHWHILE = 8  # chunks in one read from which on it is worth while to learn a template
@@ -81,7 +83,7 @@ class AnswerStream:
         self._spoke = False  # a chunk with choices has come
         self._model: str | None = None
         self._usage: dict[str, Any] | None = None  # the last that was not empty
-        self._places = CallPlaces()
+        self._places: CallPlaces | None = None
         self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
         # What proves the end, in this order.
         self._reason: str | None = None
@@ -174,21 +176,26 @@ class AnswerStream:
                     except UNREADABLE:
                         self._usual = False
                     else:
-                        delta = chunk.choices[0].delta
-                        if thoughts := delta.reasoning_content or delta.reasoning:
-                            batch.append(Reasoning(thoughts))
-                        if text := delta.content:
-                            batch.append(text)
-                        if delta.tool_calls:
-                            batch += map(self._places.delta, delta.tool_calls)
-                        if chunk.usage:
-                            self._usage = chunk.usage
-                        continue
+                        choice = chunk.choices[0]
+                        if not choice.finish_reason:
+                            delta = choice.delta
+                            if thoughts := delta.reasoning_content or delta.reasoning:
+                                batch.append(Reasoning(thoughts))
+                            if text := delta.content:
+                                batch.append(text)
+                            if delta.tool_calls:
+                                self._call(delta.tool_calls, batch)
+                            if chunk.usage:
+                                self._usage = chunk.usage
+                            continue
                 self._read_chunk(event, batch)
             if self.complete or self.failure is not None:
                 return
 
     def _read_chunk(self, data: bytes, batch: Batch) -> None:
+        if data == _DONE:  # as almost every stream ends; that it is no chunk would be told by an error, which costs more
+            self._read_odd(data, batch)
+            return
         try:
             chunk = decode(data)
         except UNREADABLE:
@@ -249,7 +256,7 @@ class AnswerStream:
         """An event that is no usual chunk: the end, an error, a chunk of another shape, or nothing that can be read."""
         stripped = data.strip()
         if event != "error":
-            if stripped == b"[DONE]":
+            if stripped == _DONE:
                 self._done = self.complete = True
                 self._begin(batch)
                 return
@@ -332,11 +339,17 @@ class AnswerStream:
                 batch.append(Reasoning(mend(thoughts)))
             self._say_text(delta.content, batch)
             self._say_text(delta.refusal, batch)
-            batch += [self._places.delta(call) for call in delta.tool_calls or ()]
+            if delta.tool_calls:
+                self._call(delta.tool_calls, batch)
             if (function := delta.function_call) is not None:
                 batch.append(ToolCallDelta(0, None, function.name, function.arguments or ""))
         if choice.error and (error := error_in_event({"error": choice.error})):
             self._fail(error)
+
+    def _call(self, calls: list[CallPiece], batch: Batch) -> None:
+        if self._places is None:
+            self._places = CallPlaces()
+        batch += map(self._places.delta, calls)
 
     def _say_text(self, text: str | None, batch: Batch) -> None:
         if text:
