@@ -129,6 +129,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         """
         self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
         name = self.get_model(model)
+        clocks = self._options.clocks_of(kwargs)
         options = self._options.merged(proxy, kwargs)
         headers = {**_HEADERS, **options.headers}
         if options.api_key:
@@ -137,7 +138,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             url=self.api_endpoints[name],
             headers=headers,
             body=write_request(name, check_messages(messages), stream=stream, fields=kwargs),
-            clocks=options.clocks,
+            clocks=clocks,
             stream=stream,
             proxy=options.proxy,
             retries=options.retries,

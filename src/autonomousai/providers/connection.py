@@ -76,6 +76,11 @@ class DirectResponse:
 
     # ---- its reader's side
 
+    @property
+    def is_over(self) -> bool:
+        """See `Response.is_over`."""
+        return self._connection is None
+
     async def head(self) -> None:
         """Wait for the head. Raises `HttpParserError`, `OSError`, `TimeoutError`."""
         while not self.status:

@@ -6,8 +6,8 @@ Knows no endpoint and no model. Whether an answer is whole is decided by the wir
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Awaitable, Mapping
+from typing import Any, NoReturn, Self
 
 import msgspec
 
@@ -46,6 +46,10 @@ class Exchange(msgspec.Struct, frozen=True):
     streams_url: str | None = None
 
 
+async def _no_more() -> Batch:
+    raise StopAsyncIteration
+
+
 class Asking:
     """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is tried again once an event came.
 
@@ -65,17 +69,14 @@ class Asking:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Batch:
+    def __anext__(self) -> Awaitable[Batch]:
         if self._over:
-            raise StopAsyncIteration
+            return _no_more()
+        return self._begin() if self._answer is None else self._go_on(self._answer)
+
+    async def _go_on(self, answer: AnswerReader) -> Batch:
         try:
-            if self._answer is None:
-                self._asker = asyncio.current_task()
-                try:
-                    return await self._begin()
-                finally:
-                    self._asker = None
-            batch = await self._answer.next() if self._exchange.stream else None
+            batch = await answer.next() if self._exchange.stream else None
         except BaseException as error:
             await self._leave(error)
             raise
@@ -101,32 +102,42 @@ class Asking:
         began = loop.time()
         deadline = began + exchange.clocks.total
         failures = 0
-        while True:
-            try:
-                self._line = line = await _send(self._pool, exchange, deadline)
-                answer = AnswerReader(line)
-                batch = await answer.next() if exchange.stream else await answer.whole()
-            except HTTPError as error:
-                failures += 1
-                delay = _delay(error, failures, exchange, loop.time() - began)
-                if delay is None or loop.time() + delay >= deadline:
-                    raise
-            else:
-                self._answer = answer
-                if batch is None:
-                    raise StopAsyncIteration
-                return batch
-            await self._hang_up()
-            await asyncio.sleep(delay)
+        self._asker = asyncio.current_task(loop)
+        try:
+            while True:
+                try:
+                    response = await _send(self._pool, exchange, deadline)
+                    if not 200 <= response.status < 300:
+                        await _refuse(response, exchange.api_key)
+                    self._line = line = Line(self._pool, exchange, response, deadline)
+                    answer = AnswerReader(line)
+                    batch = await answer.next() if exchange.stream else await answer.whole()
+                except HTTPError as error:
+                    failures += 1
+                    delay = _delay(error, failures, exchange, loop.time() - began)
+                    if delay is None or loop.time() + delay >= deadline:
+                        raise
+                else:
+                    self._answer = answer
+                    self._asker = None
+                    if batch is None:
+                        raise StopAsyncIteration
+                    return batch
+                await self._hang_up()
+                await asyncio.sleep(delay)
+        except BaseException as error:
+            await self._leave(error)
+            raise
 
     async def _hang_up(self) -> None:
         line, self._line = self._line, None
-        if line is not None:
-            try:
-                if line.is_whole:
-                    await line.drain()
-            finally:
-                await line.aclose()
+        if line is None or line.is_over:
+            return
+        try:
+            if line.is_whole:
+                await line.drain()
+        finally:
+            await line.aclose()
 
     async def _leave(self, error: BaseException) -> None:
         """Close. Who was only woken from waiting, by another task that closes, is told so, and is not cancelled."""
@@ -146,9 +157,9 @@ class Asking:
         await self._hang_up()
 
 
-async def _send(pool: HttpPool, exchange: Exchange, deadline: float) -> Line:
-    """The request is sent, and an answer is coming; a refusal is raised."""
-    response = await pool.post(
+def _send(pool: HttpPool, exchange: Exchange, deadline: float) -> Awaitable[Response]:
+    """Send the request, and wait for the response's head."""
+    return pool.post(
         exchange.url,
         headers={**exchange.headers, RESUMABLE: "1"} if exchange.stream else exchange.headers,
         body=exchange.body,
@@ -157,10 +168,12 @@ async def _send(pool: HttpPool, exchange: Exchange, deadline: float) -> Line:
         deadline=deadline,
         proxy=exchange.proxy,
     )
-    if 200 <= response.status < 300:
-        return Line(pool, exchange, response, deadline)
+
+
+async def _refuse(response: Response, api_key: str | None) -> NoReturn:
+    """Raise what the server answered in place of an answer."""
     try:
-        raise await _refusal(response, exchange.api_key)
+        raise await _refusal(response, api_key)
     finally:
         await response.aclose()
 

@@ -16,7 +16,8 @@ class Headers(Mapping[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         key = name.lower().encode()
-        values = [value for field, value in self._fields if field.lower() == key]
+        size = len(key)
+        values = [value for field, value in self._fields if len(field) == size and field.lower() == key]
         return b", ".join(values).decode("utf-8", "surrogateescape").strip() if values else default
 
     def __getitem__(self, name: str) -> str:

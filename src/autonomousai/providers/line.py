@@ -75,9 +75,10 @@ class Line:
         self._deadline = deadline
         self._failures = 0
         self._until = deadline
+        self._url: str | None = None
         stream_id = response.headers.get(STREAM_ID) if response.status < 300 else None
-        named = stream_id is not None and _ID.fullmatch(stream_id)  # it becomes part of a URL that gets our key
-        self._url = f"{target.streams_url}/{stream_id}" if named and target.streams_url else None
+        if stream_id is not None and _ID.fullmatch(stream_id) and target.streams_url:  # part of a URL that gets our key
+            self._url = f"{target.streams_url}/{stream_id}"
         self._resumed_after: int | None = None
 
     @property
@@ -158,6 +159,11 @@ class Line:
                 if response.status < 500 and response.status != 429:
                     self._url = None
                     return False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer is whole and nothing of it is on its way: there is nothing to drain then, nor to close."""
+        return self.is_whole and self._response.is_over
 
     async def drain(self) -> None:
         """See `Response.drain`."""

@@ -80,6 +80,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             proxy=Proxy(proxy) if proxy else None,
             retries=retries,
         )
+        self._usual_headers = self._headers(self._options)
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
     @class_or_instance
@@ -96,12 +97,13 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> AsyncResult:
         """Ask *model*; see `AutonomousAI.create_async_generator`, whose arguments and errors are the same."""
         name = self.get_model(model)
+        clocks = self._options.clocks_of(kwargs)
         options = self._options.merged(proxy, kwargs)
         exchange = Exchange(
             url=f"{self.base_url}/chat/completions",
-            headers=self._headers(options),
+            headers=self._usual_headers if options is self._options else self._headers(options),
             body=write_chat_request(name, check_messages(messages), stream=stream, fields=kwargs),
-            clocks=options.clocks,
+            clocks=clocks,
             stream=stream,
             proxy=options.proxy,
             retries=options.retries,

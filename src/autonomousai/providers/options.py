@@ -18,8 +18,12 @@ CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
 _LONGEST = 10_000_000
 
 
+#: The options that a call may have of its own, beside its clocks.
+_OF_A_CALL = frozenset({"headers", "api_key", "retries"})
+
+
 class Options(msgspec.Struct, frozen=True):
-    """How one request is to be sent, apart from what it says."""
+    """How one request is to be sent, apart from what it says. ``clocks``: where the call has none of its own."""
 
     clocks: Clocks
     headers: Mapping[str, str] = {}
@@ -34,14 +38,19 @@ class Options(msgspec.Struct, frozen=True):
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigError(f"headers: the value of {name!r} must be text of one line")
 
+    def clocks_of(self, kwargs: dict[str, Any]) -> Clocks:
+        """The clocks of one call, which are taken out of *kwargs*."""
+        return read_timeout(kwargs.pop("timeout", None), self.clocks)
+
     def merged(self, proxy: str | None, kwargs: dict[str, Any]) -> Options:
-        """These options with those of one call, which are taken out of *kwargs*: what stays there are request fields."""
-        timeout = kwargs.pop("timeout", None)
+        """These options with the others of one call, which are taken out of *kwargs*: what stays there are request fields."""
+        if not proxy and _OF_A_CALL.isdisjoint(kwargs):
+            return self
         headers = kwargs.pop("headers", None)
         api_key = kwargs.pop("api_key", None)
         retries = kwargs.pop("retries", None)
         return Options(
-            clocks=read_timeout(timeout, self.clocks),
+            clocks=self.clocks,
             headers={**self.headers, **headers} if headers else self.headers,
             api_key=self.api_key if api_key is None else api_key,
             proxy=Proxy(proxy) if proxy else self.proxy,

@@ -5,7 +5,7 @@ Knows the wire's readers and a `Line` to read from; no URL, no request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from typing import Any
 
 from ..errors import HTTPError, IncompleteStreamError, StreamError
@@ -23,6 +23,10 @@ _DOCUMENT = 64 * 1024 * 1024
 _GRACE = 1.0
 
 
+async def _no_more() -> None:
+    return None
+
+
 class AnswerReader:
     """One answer, batch by batch. Whatever was asked for: a body that begins with ``{`` is one document, any other one is an
     event stream."""
@@ -37,20 +41,19 @@ class AnswerReader:
         self._ended = False
         self._fed: Batch | None = None  # what a `pour` left to the reader
 
-    async def next(self) -> Batch | None:
+    def next(self) -> Awaitable[Batch | None]:
         """The events that came next; None after the last. An error comes after the events that had come before it."""
         if self._ended:
-            return None
-        if self._begun:
-            stream = self._stream
-            if self._fed is None:
-                if stream.failure is not None:
-                    raise stream.failure
-                if stream.ending:
-                    self._line.wait_no_longer_than(_GRACE)
-            return await self._read_on()
+            return _no_more()
+        return self._read_on() if self._begun else self._begin()
+
+    async def _begin(self) -> Batch:
         self._begun = True
-        head, first = await self._sniff()
+        line = self._line
+        head = first = b""  # what comes first, and the first byte of it that is no white space
+        while not line.is_resumable and not first and (data := await line.read()):
+            head += data
+            first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         if first == b"{":
             self._ended = True
             return await self._read_document(head)
@@ -88,15 +91,6 @@ class AnswerReader:
             raise
         return joiner.batch()
 
-    async def _sniff(self) -> tuple[bytes, bytes]:
-        """What came first, and the first byte of it that is no white space."""
-        head = b""
-        first = b""
-        while not self._line.is_resumable and not first and (data := await self._line.read()):
-            head += data
-            first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        return head, first
-
     async def _read_document(self, head: bytes) -> Batch:
         line = self._line
         parts = [head]
@@ -116,6 +110,11 @@ class AnswerReader:
     async def _read_on(self, data: bytes = b"") -> Batch:
         """More of an event stream. Bytes by which no event came to its end are no batch: then it reads on."""
         stream, line = self._stream, self._line
+        if self._fed is None:
+            if stream.failure is not None:
+                raise stream.failure
+            if stream.ending:
+                line.wait_no_longer_than(_GRACE)
         while True:
             if self._fed is None and not data:
                 try:

@@ -18,6 +18,10 @@ class Response(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it has come and its connection is another's already: `drain` and `aclose` would do nothing."""
+
     def progress(self) -> None:
         """An event came: from now on the idle clock runs, from anew."""
 

@@ -240,6 +240,11 @@ class HttpResponse:
         self.progress = watch.progress
         self.wait_no_longer_than = watch.wait_no_longer_than
 
+    @property
+    def is_over(self) -> bool:
+        """See `Response.is_over`; a watch is to be stopped at last."""
+        return False
+
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
         if self._broken is not None:
