@@ -219,6 +219,7 @@ class EventStream:
         "_writing",
         "ended",
         "progress",
+        "put_now",
         "started",
     )
 
