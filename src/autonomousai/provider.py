@@ -11,6 +11,8 @@ from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
+import msgspec
+
 from .background import Background, ClosedError
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
 from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
@@ -34,17 +36,14 @@ CLOSED = "the answer was closed before it was complete"
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
 
 
-class _Answer:
+class _Answer(msgspec.Struct):
     """What is known of an answer so far; shared by an `AsyncResult` and its iterator, which must not hold each other: only so
     does a forgotten iterator close its response as soon as the last reference goes."""
 
-    __slots__ = ("finish", "model", "parts", "upstream")
-
-    def __init__(self) -> None:
-        self.finish: FinishReason | None = None
-        self.model: str | None = None
-        self.upstream: str | None = None
-        self.parts: list[str] = []
+    finish: FinishReason | None = None
+    model: str | None = None
+    upstream: str | None = None
+    parts: list[str] = []
 
 
 #: Takes a batch, at once. False: the reader wants its turn before the next one comes.

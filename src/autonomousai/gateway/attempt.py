@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt as AttemptNote
@@ -15,6 +15,9 @@ from .observer import AttemptObserver
 from .splice import Delivered, DivergedError, Repetition
 from .upstream import Upstream
 from .verdict import describe, is_upstreams_fault
+
+#: Asks an upstream, with client options such as ``timeout``.
+Ask: TypeAlias = Callable[[Upstream, Mapping[str, Any]], AsyncResult]
 
 
 class Attempt:
@@ -32,6 +35,7 @@ class Attempt:
         "_generated",
         "_observer",
         "_opened",
+        "_options",
         "_probe",
         "_repetition",
         "_report",
@@ -43,7 +47,8 @@ class Attempt:
     def __init__(
         self,
         upstream: Upstream,
-        ask: Callable[[], AsyncResult],
+        ask: Ask,
+        options: Mapping[str, Any],
         report: Report,
         delivered: Delivered,
         repetition: Repetition | None = None,
@@ -51,6 +56,7 @@ class Attempt:
     ) -> None:
         self._upstream = upstream
         self._ask = ask
+        self._options = options
         self._report = report
         self._delivered = delivered
         self._repetition = repetition
@@ -69,7 +75,7 @@ class Attempt:
     async def __anext__(self) -> Batch:
         try:
             if self._batches is None:
-                self._batches = self._ask().source()
+                self._batches = self._ask(self._upstream, self._options).source()
             while True:
                 if batch := self._take(await self._batches.__anext__()):
                     return batch
@@ -131,7 +137,10 @@ class Attempt:
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""
-        await self._end("left", None, partial(self._upstream.breaker.abandon, probe=self._probe))
+        if not self._settled:
+            await self._end("left", None, partial(self._upstream.breaker.abandon, probe=self._probe))
+        elif self._batches is not None:
+            await self._batches.aclose()
 
     async def _end(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
         self._delivered.spent += self._generated
@@ -145,7 +154,7 @@ class Attempt:
     def _settle(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
         if not self._settled:
             self._settled = True
-            self._report.steps += bool(self._delivered)
+            self._report.steps += self._delivered.deltas > 0
             milliseconds = int((time.monotonic() - self._began) * 1000)
             self._report.attempts.append(AttemptNote(self._upstream.name, outcome, status, milliseconds))
             tell()

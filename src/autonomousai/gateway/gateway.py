@@ -57,7 +57,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         name = self.get_model(model)
         report = Report()
         walk = self._walk(Question(name, messages, proxy, kwargs), report)
-        return AsyncResult(lambda: walk, report=report)
+        return AsyncResult(walk.__aiter__, report=report)
 
     def resume(
         self, model: str, messages: Messages, delivered: Batch, *, author: str | None = None, **kwargs: Any

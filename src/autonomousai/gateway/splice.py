@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import msgspec
+
 from ..events import Batch, Event, Reasoning, ToolCallDelta
 
 #: Characters at the end of a text in which the last whole word is looked for.
@@ -15,31 +17,30 @@ class DivergedError(Exception):
     """The second stream is not the first one again."""
 
 
-class Delivered:
+class Delivered(msgspec.Struct, eq=False):
     """What a caller has been given so far."""
 
-    def __init__(self) -> None:
-        self.deltas = 0
-        #: Deltas that tries which have ended had generated: they are not in the last upstream's own count.
-        self.spent = 0
-        self._texts: list[str] = []
-        self._reasoning: list[str] = []
-        self.calls: dict[int, list[str]] = {}
-        self.names: dict[int, str] = {}
+    deltas: int = 0
+    #: Deltas that tries which have ended had generated: they are not in the last upstream's own count.
+    spent: int = 0
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: dict[int, list[str]] = {}
+    names: dict[int, str] = {}
 
     def add(self, batch: Batch) -> None:
         """Note what was delivered."""
         if len(batch) == 1 and type(text := batch[0]) is str:  # as usual
-            self._texts.append(text)
+            self.texts.append(text)
             self.deltas += 1
             return
         texts = [event for event in batch if type(event) is str]
-        self._texts += texts
+        self.texts += texts
         self.deltas += len(texts)
         if len(texts) < len(batch):
             for event in batch:
                 if type(event) is Reasoning:
-                    self._reasoning.append(event.text)
+                    self.thoughts.append(event.text)
                     self.deltas += 1
                 elif type(event) is ToolCallDelta:
                     self.calls.setdefault(event.index, []).append(event.arguments)
@@ -53,16 +54,16 @@ class Delivered:
     @property
     def text(self) -> str:
         """The text, whole."""
-        return "".join(self._texts)
+        return "".join(self.texts)
 
     def deltas_after(self, offset: int) -> int:
         """How many deltas of text reach beyond that many characters."""
-        return sum(end > offset for end in accumulate(map(len, self._texts)))
+        return sum(end > offset for end in accumulate(map(len, self.texts)))
 
     @property
     def reasoning(self) -> str:
         """The reasoning, whole."""
-        return "".join(self._reasoning)
+        return "".join(self.thoughts)
 
 
 class Repetition:

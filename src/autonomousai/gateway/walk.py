@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self
+
+import msgspec
 
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Messages, Report, Splice
 from ..provider import AsyncResult, Sink, cannot_pour, pour
 from ..retry import backoff
-from .attempt import Attempt
+from .attempt import Ask, Attempt
 from .observer import AttemptObserver, Observer
 from .splice import Delivered, DivergedError, Repetition, to_last_whole_word
 from .upstream import Upstream
@@ -30,7 +31,7 @@ _LOOK_AGAIN = 0.1
 _MOST_RESCUES = 20
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True):
     """What is asked, whoever answers."""
 
     model: str
@@ -49,7 +50,7 @@ class Question(NamedTuple):
         return self if self.fields.get("seed") is not None else self.with_fields(seed=random.getrandbits(31))
 
     def with_fields(self, **fields: Any) -> Question:
-        return self._replace(fields={**self.fields, **fields})
+        return msgspec.structs.replace(self, fields={**self.fields, **fields})
 
     @property
     def is_prose(self) -> bool:
@@ -61,10 +62,6 @@ class Question(NamedTuple):
 
 class _RestingError(Exception):
     """The upstream's breaker has opened meanwhile."""
-
-
-#: Asks an upstream, with client options such as ``timeout``.
-Ask: TypeAlias = Callable[[Upstream, Mapping[str, Any]], AsyncResult]
 
 
 class Way(NamedTuple):
@@ -92,9 +89,11 @@ class Walk:
         total: float,
         observer: Observer | None = None,
     ) -> None:
-        repeatable = any(upstream.provider.repeats for upstream in route)
-        self._question = question
-        self._seeded = question.seeded() if repeatable else question
+        self._question = self._seeded = question
+        for upstream in route:
+            if upstream.provider.repeats:
+                self._seeded = question.seeded()
+                break
         report.seed = self._seeded.fields.get("seed")
         self._route = route
         self._report = report
@@ -102,6 +101,7 @@ class Walk:
         self._rescue = rescue
         self._total = total
         self._observer = observer
+        self._time: Callable[[], float]  # the event loop's
         self._deadline = 0.0
         self._errors: list[ProviderError] = []
         self._longer_than = 0
@@ -121,27 +121,34 @@ class Walk:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Batch:
+    def __anext__(self) -> Awaitable[Batch]:
         """The answer of the first upstream that answers; where it breaks, its rest, as long as anybody can bring it.
 
         An answer that does not break passes no generator of ours: an event loop keeps a list of those.
         """
-        if self._rest is None:
-            try:
-                if self._first is not None:
-                    return await self._first.__anext__()
-                self._deadline = asyncio.get_running_loop().time() + self._total
-                if not self._delivered:
-                    self._first, batch = await self._first_to_answer()
-                    return batch
-                self._delivered.spent = self._delivered.deltas + self._report.repeated
-                cause: ProviderError = IncompleteStreamError()
-            except ProviderError as error:
-                if self._closed or not self._delivered or not _is_rescuable(error):
-                    raise
-                cause = error
-            self._rest = self._rescued(cause)
-        return await self._rest.__anext__()
+        if self._rest is not None:
+            return self._rest.__anext__()
+        if self._first is not None:
+            return self._go_on(self._first)
+        self._time = asyncio.get_running_loop().time
+        self._deadline = self._time() + self._total
+        if not self._delivered:
+            return self._first_to_answer()
+        self._delivered.spent = self._delivered.deltas + self._report.repeated
+        return self._rescue_from(IncompleteStreamError())
+
+    async def _go_on(self, first: Attempt) -> Batch:
+        try:
+            return await first.__anext__()
+        except ProviderError as error:
+            if self._closed or not self._delivered or not _is_rescuable(error):
+                raise
+            cause = error
+        return await self._rescue_from(cause)
+
+    def _rescue_from(self, cause: ProviderError) -> Awaitable[Batch]:
+        self._rest = self._rescued(cause)
+        return self._rest.__anext__()
 
     def pour(self, sink: Sink) -> Awaitable[bool]:
         """See `provider.pour`: of the first to answer, as long as it does."""
@@ -173,19 +180,19 @@ class Walk:
 
     def _attempt(self, upstream: Upstream, ask: Ask, repetition: Repetition | None = None) -> Attempt:
         """A try within the time that is left."""
-        left = max(self._deadline - asyncio.get_running_loop().time(), 0.001)
+        left = max(self._deadline - self._time(), 0.001)
         options: dict[str, Any] = {"timeout": {"total": left}}
         observer: AttemptObserver | None = None
         if self._observer is not None:
             question = self._question
             observer = self._observer.attempt(upstream, question.model, question.messages, question.fields)
             options["headers"] = observer.headers
-        return Attempt(upstream, partial(ask, upstream, options), self._report, self._delivered, repetition, observer)
+        return Attempt(upstream, ask, options, self._report, self._delivered, repetition, observer)
 
     # ---- before anything was delivered
 
-    async def _first_to_answer(self) -> tuple[Attempt, Batch]:
-        """The first try that brings anything, and what it brought. Raises where none does."""
+    async def _first_to_answer(self) -> Batch:
+        """What the first try brings that brings anything. Raises where none does."""
         for upstream in self._route:
             upstream.budget.request()
             question = self._seeded if upstream.provider.repeats else self._question
@@ -206,7 +213,8 @@ class Walk:
                     delay = await self._wait(self._delay(upstream, error, verdict, tries))
                 else:
                     self._author = upstream
-                    return attempt, batch
+                    self._first = attempt
+                    return batch
         waits = min((upstream.breaker.wait() for upstream in self._route), default=0.0)
         raise unanswered(self._question.model, self._errors, self._report.attempts, waits)
 
@@ -233,7 +241,7 @@ class Walk:
 
     async def _wait(self, delay: float | None) -> float | None:
         """Wait that long; None where there is nothing to wait for, or no time left to wait."""
-        if delay is None or asyncio.get_running_loop().time() + delay >= self._deadline:
+        if delay is None or self._time() + delay >= self._deadline:
             return None
         await asyncio.sleep(delay)
         return delay
@@ -306,11 +314,10 @@ class Walk:
 
     async def _admitted(self, upstream: Upstream, patience: float) -> bool:
         """Whether the upstream may be tried now, or within so many seconds."""
-        loop = asyncio.get_running_loop()
-        until = min(loop.time() + patience, self._deadline)
+        until = min(self._time() + patience, self._deadline)
         while not upstream.breaker.admit():
             pause = max(upstream.breaker.wait(), _LOOK_AGAIN)
-            if loop.time() + pause > until:
+            if self._time() + pause > until:
                 return False
             await asyncio.sleep(pause)
         return True

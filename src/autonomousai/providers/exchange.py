@@ -154,7 +154,8 @@ class Asking:
         if asker is not None and not self._over and asker is not asyncio.current_task():
             asker.cancel()
         self._over = True
-        await self._hang_up()
+        if self._line is not None:
+            await self._hang_up()
 
 
 def _send(pool: HttpPool, exchange: Exchange, deadline: float) -> Awaitable[Response]:

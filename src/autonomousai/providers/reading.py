@@ -45,7 +45,14 @@ class AnswerReader:
         """The events that came next; None after the last. An error comes after the events that had come before it."""
         if self._ended:
             return _no_more()
-        return self._read_on() if self._begun else self._begin()
+        if not self._begun:
+            return self._begin()
+        if self._fed is None:
+            if self._stream.failure is not None:
+                raise self._stream.failure
+            if self._stream.ending:
+                self._line.wait_no_longer_than(_GRACE)
+        return self._read_on()
 
     async def _begin(self) -> Batch:
         self._begun = True
@@ -110,11 +117,6 @@ class AnswerReader:
     async def _read_on(self, data: bytes = b"") -> Batch:
         """More of an event stream. Bytes by which no event came to its end are no batch: then it reads on."""
         stream, line = self._stream, self._line
-        if self._fed is None:
-            if stream.failure is not None:
-                raise stream.failure
-            if stream.ending:
-                line.wait_no_longer_than(_GRACE)
         while True:
             if self._fed is None and not data:
                 try:

@@ -1,7 +1,7 @@
 """What we read of a chunk of the OpenAI wire, in three widths. Knows no stream, no events and no order of chunks.
 
-`decode_usual` takes a chunk by which an answer goes on: that it can be decoded proves that it does not fail, and that it names no
-`finish_reason` that it does not end.
+`decode_usual` takes a chunk by which an answer goes on: that it can be decoded proves that it does not fail, and no finish
+reason in it that it does not end.
 `decode` takes every chunk of the shape that servers should send. `load` and `as_chunk` take what they do send: every JSON
 object there is. Where two of them can, they read the same. The types name only what we use; the rest is skipped, unread.
 """

@@ -167,9 +167,9 @@ class AnswerStream:
 
     def _read(self, events: list[bytes | ServerSentEvent] | list[bytes], batch: Batch) -> None:
         for event in events:
-            if type(event) is ServerSentEvent:
+            if isinstance(event, ServerSentEvent):
                 self._read_odd(event.data, batch, event.event)
-            elif type(event) is bytes:
+            else:
                 if self._usual:
                     try:
                         chunk = decode_usual(event)
