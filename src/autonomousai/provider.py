@@ -122,7 +122,10 @@ class _Noted:
         parts = self._answer.parts
 
         def note(batch: Batch) -> bool:
-            parts.extend([event for event in batch if type(event) is str])
+            if type(text := batch[0]) is str and len(batch) == 1:  # as usual
+                parts.append(text)
+            else:
+                parts.extend([event for event in batch if type(event) is str])
             return sink(batch)
 
         try:

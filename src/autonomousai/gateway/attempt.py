@@ -99,7 +99,17 @@ class Attempt:
         """See `provider.pour`. What repeats something is looked at more closely."""
         if self._repetition is not None or not self._opened:
             return cannot_pour()
-        return pour(self._batches, lambda batch: sink(self._take(batch)))
+        delivered = self._delivered
+
+        def take(batch: Batch) -> bool:
+            if self._observer is not None or len(batch) > 1 or type(text := batch[0]) is not str:
+                return sink(self._take(batch))
+            self._generated += 1
+            delivered.deltas += 1
+            delivered.texts.append(text)
+            return sink(batch)
+
+        return pour(self._batches, take)
 
     def _take(self, batch: Batch) -> Batch:
         """What of *batch* is to be delivered."""
@@ -117,13 +127,13 @@ class Attempt:
         if type(finish := batch[-1]) is FinishReason:
             self._settle("ok", 200, self._upstream.breaker.success)
             batch[-1] = _with_usage_of(finish, self._delivered.spent)
-        self._report.upstream = self._upstream.name
         self._delivered.add(batch)
         return batch if self._opened else self._open(batch)
 
     def _open(self, batch: Batch) -> Batch:
         """The first of what is delivered names who answers; where it goes on with an answer, somebody was named before."""
         self._opened = True
+        self._report.upstream = self._upstream.name
         if self._repetition is not None:
             self._report.repeated = self._delivered.spent + self._generated - self._delivered.deltas
             return batch

@@ -14,7 +14,7 @@ from ..events import Batch, Messages, Report
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
 from .observer import Observer
 from .upstream import Upstream
-from .walk import Question, Walk
+from .walk import Question, Settings, Walk
 
 
 class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
@@ -41,10 +41,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self.models = list(self.routes)
         self.model_aliases = dict(aliases or {})
         self.default_model = default_model or (self.models[0] if self.models else "")
-        self._retry = retry or RetryConfig()
-        self._rescue = rescue or RescueConfig()
-        self._total = total
-        self._observer = observer
+        self._settings = Settings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
 
     def sees(self, model: str) -> bool:
         """Whether an upstream of *model* takes images."""
@@ -56,7 +53,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         """Answer from the route of *model*. The result's ``report`` says which upstream it was, and what was tried."""
         name = self.get_model(model)
         report = Report()
-        walk = self._walk(Question(name, messages, proxy, kwargs), report)
+        walk = Walk(Question(name, messages, proxy, kwargs), self.routes[name], report, self._settings)
         return AsyncResult(walk.__aiter__, report=report)
 
     def resume(
@@ -66,21 +63,9 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         had generated all of it, so that it can be asked for the same again, with the same ``seed`` in *kwargs*."""
         name = self.get_model(model)
         report = Report(upstream=author)
-        walk = self._walk(Question(name, messages, None, kwargs), report)
+        walk = Walk(Question(name, messages, None, kwargs), self.routes[name], report, self._settings)
         walk.take_over(delivered, self.upstreams.get(author or ""))
         return AsyncResult(lambda: walk, report=report)
-
-    def _walk(self, question: Question, report: Report) -> Walk:
-        route = self.routes[question.model]
-        return Walk(
-            question,
-            route,
-            report,
-            retry=self._retry,
-            rescue=self._rescue,
-            total=self._total,
-            observer=self._observer,
-        )
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""

@@ -75,20 +75,19 @@ class Way(NamedTuple):
     name: Literal["again", "continue", "anew"] = "anew"
 
 
+class Settings(NamedTuple):
+    """What all requests have in common. ``total``: seconds that one may take with all its attempts."""
+
+    retry: RetryConfig
+    rescue: RescueConfig
+    total: float
+    observer: Observer | None
+
+
 class Walk:
     """One request's way along its route."""
 
-    def __init__(
-        self,
-        question: Question,
-        route: Sequence[Upstream],
-        report: Report,
-        *,
-        retry: RetryConfig,
-        rescue: RescueConfig,
-        total: float,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, question: Question, route: Sequence[Upstream], report: Report, settings: Settings) -> None:
         self._question = self._seeded = question
         for upstream in route:
             if upstream.provider.repeats:
@@ -97,10 +96,7 @@ class Walk:
         report.seed = self._seeded.fields.get("seed")
         self._route = route
         self._report = report
-        self._retry = retry
-        self._rescue = rescue
-        self._total = total
-        self._observer = observer
+        self._settings = settings
         self._time: Callable[[], float]  # the event loop's
         self._deadline = 0.0
         self._errors: list[ProviderError] = []
@@ -131,7 +127,7 @@ class Walk:
         if self._first is not None:
             return self._go_on(self._first)
         self._time = asyncio.get_running_loop().time
-        self._deadline = self._time() + self._total
+        self._deadline = self._time() + self._settings.total
         if not self._delivered:
             return self._first_to_answer()
         self._delivered.spent = self._delivered.deltas + self._report.repeated
@@ -183,9 +179,9 @@ class Walk:
         left = max(self._deadline - self._time(), 0.001)
         options: dict[str, Any] = {"timeout": {"total": left}}
         observer: AttemptObserver | None = None
-        if self._observer is not None:
+        if self._settings.observer is not None:
             question = self._question
-            observer = self._observer.attempt(upstream, question.model, question.messages, question.fields)
+            observer = self._settings.observer.attempt(upstream, question.model, question.messages, question.fields)
             options["headers"] = observer.headers
         return Attempt(upstream, ask, options, self._report, self._delivered, repetition, observer)
 
@@ -233,11 +229,11 @@ class Walk:
         if not again:
             return None
         # The budget keeps an outage from being multiplied.
-        if not exact and (tries >= self._retry.attempts or not upstream.budget.spend()):
+        if not exact and (tries >= self._settings.retry.attempts or not upstream.budget.spend()):
             return None
         if asked is not None and asked > _PATIENCE and not last:
             return None
-        return max(backoff(tries, base=self._retry.backoff, retry_after=asked), _LOOK_AGAIN if exact else 0)
+        return max(backoff(tries, base=self._settings.retry.backoff, retry_after=asked), _LOOK_AGAIN if exact else 0)
 
     async def _wait(self, delay: float | None) -> float | None:
         """Wait that long; None where there is nothing to wait for, or no time left to wait."""
@@ -260,10 +256,10 @@ class Walk:
         for is_last_round in (False, True):
             resting: list[Way] = []
             for way in ways:
-                if not way.exact and failures.get(way.upstream.name, 0) >= self._retry.attempts:
+                if not way.exact and failures.get(way.upstream.name, 0) >= self._settings.retry.attempts:
                     continue  # by whichever way: an upstream has so many tries
                 rests = any(way.upstream is other.upstream for other in resting)
-                patience = (self._total if way.exact else _LONGEST_REST) if is_last_round else 0.0
+                patience = (self._settings.total if way.exact else _LONGEST_REST) if is_last_round else 0.0
                 if rests or not await self._admitted(way.upstream, patience):
                     resting.append(way)
                     continue
@@ -331,7 +327,7 @@ class Walk:
         again: list[Way] = []
         if author is not None and author.provider.repeats:
             again = [Way(author, self._seeded.ask, Repetition(delivered), exact=True, name="again")]
-        ways = list(again) if delivered.deltas <= self._rescue.exact_tokens else []
+        ways = list(again) if delivered.deltas <= self._settings.rescue.exact_tokens else []
         if self._question.is_prose and not delivered.calls and delivered.text:
             for upstream in heard or self._route:
                 if await upstream.provider.continues():

@@ -81,7 +81,10 @@ class AnswerReader:
             if not batch or stream.complete or stream.failure is not None or stream.ending:
                 self._fed = batch
                 return False
-            texts.extend([event for event in batch if type(event) is str])
+            if type(text := batch[0]) is str and len(batch) == 1:  # as usual
+                texts.append(text)
+            else:
+                texts.extend([event for event in batch if type(event) is str])
             line.progress()
             return sink(batch)
 

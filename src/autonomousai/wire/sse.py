@@ -68,7 +68,8 @@ class SSEDecoder:
 
         Raises `StreamError` (code ``event_too_large``) when an event past the bound is next.
         """
-        self._raise_failure()
+        if self.failure is not None:
+            raise self.failure
         if self._start is not None:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
@@ -78,16 +79,11 @@ class SSEDecoder:
             batch = self._within_bound(batch)
         if len(self._pending) > self._max:
             self._fail()
-        if batch:
-            events = self._parse(batch)
-            if events:
-                return events
-        self._raise_failure()
-        return []
-
-    def _raise_failure(self) -> None:
+        if batch and (events := self._parse(batch)):
+            return events
         if self.failure is not None:
             raise self.failure
+        return []
 
     def reopen(self) -> None:
         """Another connection brings the rest of the stream: what was begun of an event is forgotten, the last id is kept."""
