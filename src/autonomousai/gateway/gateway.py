@@ -51,7 +51,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
     ) -> AsyncResult:
         """Answer from the route of *model*. The result's ``report`` says which upstream it was, and what was tried."""
-        name = self.get_model(model)
+        name = model if model in self.routes and model not in self.model_aliases else self.get_model(model)
         report = Report()
         walk = Walk(Question(name, messages, proxy, kwargs), self.routes[name], report, self._settings)
         return AsyncResult(walk.__aiter__, report=report)

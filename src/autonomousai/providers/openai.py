@@ -96,7 +96,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
     ) -> AsyncResult:
         """Ask *model*; see `AutonomousAI.create_async_generator`, whose arguments and errors are the same."""
-        name = self.get_model(model)
+        name = self._model or self.get_model(model)
         clocks = self._options.clocks_of(kwargs)
         options = self._options.merged(proxy, kwargs)
         exchange = Exchange(
