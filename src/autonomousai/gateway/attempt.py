@@ -104,7 +104,7 @@ class Attempt:
         def take(batch: Batch) -> bool:
             if self._observer is not None or len(batch) > 1 or type(text := batch[0]) is not str:
                 return sink(self._take(batch))
-            self._generated += 1
+            self._generated += 1  # as usual, and in one call: what `_take` would do
             delivered.deltas += 1
             delivered.texts.append(text)
             return sink(batch)

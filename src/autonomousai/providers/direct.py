@@ -43,8 +43,6 @@ class DirectTransport:
         self._user_agent = user_agent
         self._loop = asyncio.get_running_loop()
         self._heads: dict[tuple[Any, ...], RequestHead] = {}
-        #: What the last head was made of, and the head: to compare is cheaper than to look up.
-        self._last: tuple[str, str, Mapping[str, str], RequestHead] | None = None
         self._open: set[Connection] = set()
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._idle_count = 0
@@ -94,9 +92,6 @@ class DirectTransport:
 
     def _head(self, method: str, url: str, headers: Mapping[str, str]) -> RequestHead:
         """The request's head: made once, as long as neither the address nor a header changes."""
-        last = self._last
-        if last is not None and last[0] == method and last[1] == url and last[2] == headers:
-            return last[3]
         key = (method, url, *headers.items())
         head = self._heads.get(key)
         if head is None:
@@ -104,7 +99,6 @@ class DirectTransport:
             if len(self._heads) >= _HEADS:
                 self._heads.clear()
             self._heads[key] = head
-        self._last = (method, url, dict(headers), head)
         return head
 
     # ---- connections
