@@ -10,6 +10,8 @@ import asyncio
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from ..errors import StatusError
+from ..wire.fault_writer import write_error
 from .asgi import WRITE, ASGIApp, Message, Scope, internal_error, log_bug, new_request_id, refuse
 
 #: Bytes of a body that may wait for the application to receive them.
@@ -226,6 +228,13 @@ class Exchange:
         self._head = head + b"\r\n"
 
 
-def status_line(status: int) -> bytes:
-    """The first line of an answer."""
-    return _STATUS_LINES[status]
+def raw_answer(error: StatusError) -> bytes:
+    """All of an answer, in OpenAI's shape, to what never became a request."""
+    status, _, body = write_error(error)
+    head = (
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n"
+        f"x-request-id: {new_request_id()}\r\n"
+        "connection: close\r\n\r\n"
+    )
+    return _STATUS_LINES[status] + head.encode() + body

@@ -16,9 +16,8 @@ from urllib.parse import unquote
 import httptools
 
 from ..errors import StatusError
-from ..wire.fault_writer import write_error
-from .asgi import LEAVING, ASGIApp, Leaving, log_bug, new_request_id
-from .exchange import Exchange, status_line
+from .asgi import LEAVING, ASGIApp, Leaving, log_bug
+from .exchange import Exchange, raw_answer
 from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
@@ -387,11 +386,11 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
         current = self._current
         if current is None or current.is_complete:
-            self.transport.write(_raw_answer(error))
+            self.transport.write(raw_answer(error))
             self._linger()
         else:
             if not current.is_written:  # in the midst of an answer is no place for this one
-                self.transport.write(_raw_answer(error))
+                self.transport.write(raw_answer(error))
             self.transport.close()
 
     def _linger(self) -> None:
@@ -413,17 +412,6 @@ def _refusals(status: int) -> StatusError:
         431: (f"the request line and headers are larger than {MAX_HEAD} bytes; send less", "headers_too_large"),
     }[status]
     return StatusError(problem, status=status, type="invalid_request_error", code=code)
-
-
-def _raw_answer(error: StatusError) -> bytes:
-    status, _, body = write_error(error)
-    head = (
-        "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n"
-        f"x-request-id: {new_request_id()}\r\n"
-        "connection: close\r\n\r\n"
-    )
-    return status_line(status) + head.encode() + body
 
 
 def _address(name: Any) -> tuple[str, int] | None:
