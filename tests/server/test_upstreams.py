@@ -106,7 +106,7 @@ def test_settings_reach_the_parts(monkeypatch):
         "retries": 0,
     }
     assert expected == seen
-    assert (7, 9, 5) == (gateway._retry.attempts, gateway._rescue.exact_tokens, gateway._total)
+    assert (7, 9, 5) == (gateway._settings.retry.attempts, gateway._settings.rescue.exact_tokens, gateway._settings.total)
 
 
 CODER = "qwen2.5-coder-1.5b"
