@@ -100,7 +100,7 @@ def measure(upstream: Upstream, server: Server, name: str) -> str:
     head = ["", "| share | µs | where |", "|---:|---:|---|"]
     lines = [f"**{name}**: {spent:.1f} µs {what}"]
     for counts in (areas, found):
-        shares = [(where, count / total) for where, count in counts.most_common(TOP) if count / total >= LEAST]
+        shares = [(where, count / total) for where, count in counts.most_common(TOP) if where and count / total >= LEAST]
         lines += [*head, *(f"| {share:.1%} | {share * spent:.2f} | `{where}` |" for where, share in shares)]
     return "\n".join(lines)
 
