@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "events", "clocks", "config", "models", "retry", "background", "_version"}),
+    frozenset({"errors", "events", "clocks", "config", "models", "retry", "background", "pieces", "_version"}),
     frozenset({"wire", "provider", "seats"}),
     frozenset({"gateway", "providers", "testing"}),
     frozenset({"server", "<root>"}),

@@ -16,6 +16,7 @@ import msgspec
 from .background import Background, ClosedError
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
 from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
+from .pieces import MANY, fold
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,6 +116,8 @@ class _Noted:
             answer.parts.append(first)
         else:
             answer.parts += [event for event in batch if type(event) is str]
+        if len(answer.parts) > MANY:
+            fold(answer.parts)
         return batch
 
     async def pour(self, sink: Sink) -> bool:
@@ -126,6 +129,8 @@ class _Noted:
                 parts.append(text)
             else:
                 parts.extend([event for event in batch if type(event) is str])
+            if len(parts) > MANY:
+                fold(parts)
             return sink(batch)
 
         try:
@@ -236,6 +241,11 @@ class AsyncResult:
     async def text(self) -> str:
         """Read to the end and return the whole text. Errors are those of iterating, with the text so far in ``.partial``."""
         return "".join([str(chunk) async for chunk in self])
+
+    @property
+    def text_so_far(self) -> str:
+        """The text that has come until now; it asks for nothing."""
+        return "".join(self._answer.parts)
 
     async def aclose(self) -> None:
         """Close the response now. Safe to call again, before anything was read, and while another task reads: that one gets an
@@ -384,8 +394,8 @@ def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Iterator[
         while (batch := background.submit(next_batch()).result()) is not None:
             yield from flattener.chunks(batch)
     except (CancelledError, ClosedError):
-        so_far = "".join(result._answer.parts)
-        raise IncompleteStreamError("the provider was closed before the answer was complete", partial=so_far) from None
+        problem = "the provider was closed before the answer was complete"
+        raise IncompleteStreamError(problem, partial=result.text_so_far) from None
     finally:
         with contextlib.suppress(CancelledError, ClosedError, TimeoutError):
             background.submit(leave())

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from autonomousai.config import Clocks
 from autonomousai.errors import IncompleteStreamError
 from autonomousai.providers import connection as module
-from autonomousai.providers.connection import MAX_HEAD, Connection, DirectResponse
+from autonomousai.providers.connection import MAX_HEAD, Connection
+from autonomousai.providers.direct_response import DirectResponse, Pours
 from autonomousai.providers.request_head import Origin
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -69,7 +70,7 @@ class Heard(NamedTuple):
 async def connected(idle: list[Connection] | None = None) -> tuple[Connection, Wire]:
     """A connection whose origin is one of TLS, so that it looks at no socket."""
     loop = asyncio.get_running_loop()
-    connection = Connection(Origin(True, "host", 443), loop, ([] if idle is None else idle).append, lambda _: None)
+    connection = Connection(Origin(True, "host", 443), loop, Pours(loop), ([] if idle is None else idle).append, lambda _: None)
     wire = Wire()
     connection.connection_made(wire)
     return connection, wire

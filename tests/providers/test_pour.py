@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from autonomousai.clocks import Clocks
 from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, Event
 from autonomousai.provider import pour
-from autonomousai.providers.connection import Connection, DirectResponse
+from autonomousai.providers.connection import Connection
+from autonomousai.providers.direct_response import DirectResponse, Pours
 from autonomousai.providers.reading import AnswerReader
 from autonomousai.providers.request_head import Origin
 from autonomousai.testing import chunks
@@ -58,7 +59,7 @@ class Straight:
 async def begin() -> tuple[Connection, DirectResponse]:
     """A response whose head has come."""
     loop = asyncio.get_running_loop()
-    connection = Connection(Origin(True, "localhost", 443), loop, lambda _: None, lambda _: None)
+    connection = Connection(Origin(True, "localhost", 443), loop, Pours(loop), lambda _: None, lambda _: None)
     connection.connection_made(Wire())
     response = DirectResponse(connection, loop)
     connection.ask(response, b"", b"", ends=True, clocks=Clocks(), total_at=loop.time() + 600, first_token_from=None)
@@ -67,15 +68,17 @@ async def begin() -> tuple[Connection, DirectResponse]:
     return connection, response
 
 
-async def read(reads: list[bytes], turns: list[bool] | None) -> tuple[list[Event], str]:
-    """All events, and what ended them. ``turns``: what the sink says to each batch; None where there is no sink."""
+async def read(reads: list[bytes], turns: list[bool] | None, pauses: list[bool]) -> tuple[list[Event], str]:
+    """All events, and what ended them. ``turns``: what the sink says to each batch; None where there is no sink. ``pauses``:
+    after which reads the loop goes on to do other things; by default after each."""
     connection, response = await begin()
     reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
 
     async def bring() -> None:
-        for data in reads:
+        for data, pause in zip_longest(reads, pauses[: len(reads)], fillvalue=True):
             connection.data_received(data)
-            await asyncio.sleep(0)
+            if pause:
+                await asyncio.sleep(0)
         connection.eof_received()
 
     events: list[Event] = []
@@ -100,15 +103,20 @@ async def read(reads: list[bytes], turns: list[bool] | None) -> tuple[list[Event
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.sampled_from(sorted(ANSWERS)), st.lists(st.integers(1, 600), max_size=12), st.lists(st.booleans(), max_size=8))
-def test_nothing_is_lost_or_doubled(name: str, cuts: list[int], turns: list[bool]) -> None:
+@given(
+    st.sampled_from(sorted(ANSWERS)),
+    st.lists(st.integers(1, 600), max_size=12),
+    st.lists(st.booleans(), max_size=8),
+    st.lists(st.booleans(), max_size=12),
+)
+def test_nothing_is_lost_or_doubled(name: str, cuts: list[int], turns: list[bool], pauses: list[bool]) -> None:
     """Whatever comes, however it is cut, and whenever the sink hands back: the events and the end are those of reading."""
     data = ANSWERS[name]
     ends = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reads = [data[start:end] for start, end in pairwise(ends)]
 
     async def both() -> tuple[Any, Any]:
-        return await read(reads, None), await read(reads, turns)
+        return await read(reads, None, []), await read(reads, turns, pauses)
 
     alone, together = asyncio.run(both())
     assert alone == together
@@ -125,6 +133,7 @@ async def test_what_goes_on_is_poured() -> None:
     await asyncio.sleep(0)
     for word in (WORDS[1], WORDS[3]):
         connection.data_received(word)
+        await asyncio.sleep(0)
     before = (list(poured), pouring.done())
     connection.data_received(chunks(" five"))
     again = await pouring
@@ -165,8 +174,8 @@ async def test_who_stops_waiting_gets_nothing_more() -> None:
     pouring = asyncio.create_task(reader.pour(lambda batch: not poured.extend(batch)))
     await asyncio.sleep(0)
     pouring.cancel()
+    connection.data_received(WORDS[1])  # is to be poured in the turn in which nobody is left to pour it
     await asyncio.wait([pouring])
-    connection.data_received(WORDS[1])
     batch = await reader.next()
 
     assert ([], [" two"]) == (poured, batch)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autonomousai.server import http
-from autonomousai.server.http import Connections, HttpConnection
+from autonomousai.server.connections import Connections
+from autonomousai.server.http import HttpConnection
 from tests.support.sockets import request
 
 

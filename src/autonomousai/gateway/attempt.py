@@ -99,14 +99,13 @@ class Attempt:
         """See `provider.pour`. What repeats something is looked at more closely."""
         if self._repetition is not None or not self._opened:
             return cannot_pour()
-        delivered = self._delivered
+        deliver = self._delivered.append
 
         def take(batch: Batch) -> bool:
             if self._observer is not None or len(batch) > 1 or type(text := batch[0]) is not str:
                 return sink(self._take(batch))
             self._generated += 1  # as usual, and in one call: what `_take` would do
-            delivered.deltas += 1
-            delivered.texts.append(text)
+            deliver(text)
             return sink(batch)
 
         return pour(self._batches, take)

@@ -8,6 +8,7 @@ from itertools import accumulate
 import msgspec
 
 from ..events import Batch, Event, Reasoning, ToolCallDelta
+from ..pieces import MANY, fold
 
 #: Characters at the end of a text in which the last whole word is looked for.
 _WORD = 64
@@ -31,12 +32,13 @@ class Delivered(msgspec.Struct, eq=False):
     def add(self, batch: Batch) -> None:
         """Note what was delivered."""
         if len(batch) == 1 and type(text := batch[0]) is str:  # as usual
-            self.texts.append(text)
-            self.deltas += 1
+            self.append(text)
             return
         texts = [event for event in batch if type(event) is str]
         self.texts += texts
         self.deltas += len(texts)
+        if len(self.texts) > MANY:
+            fold(self.texts)
         if len(texts) < len(batch):
             for event in batch:
                 if type(event) is Reasoning:
@@ -48,6 +50,13 @@ class Delivered(msgspec.Struct, eq=False):
                         self.names.setdefault(event.index, event.name)
                     self.deltas += 1
 
+    def append(self, text: str) -> None:
+        """Note one more piece of text."""
+        self.deltas += 1
+        self.texts.append(text)
+        if len(self.texts) > MANY:
+            fold(self.texts)
+
     def __bool__(self) -> bool:
         return self.deltas > 0
 
@@ -57,7 +66,7 @@ class Delivered(msgspec.Struct, eq=False):
         return "".join(self.texts)
 
     def deltas_after(self, offset: int) -> int:
-        """How many deltas of text reach beyond that many characters."""
+        """How many deltas of text reach beyond that many characters, if those are less than `pieces.RECENT` before the end."""
         return sum(end > offset for end in accumulate(map(len, self.texts)))
 
     @property

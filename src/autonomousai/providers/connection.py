@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import select
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
 
 from ..clocks import Clocks
-from ..errors import HTTPError, IncompleteStreamError
+from .direct_response import DirectResponse, Pours
 from .headers import Headers
 from .request_head import Origin
 from .watch import Watch
@@ -33,148 +32,6 @@ _UNPACKED = 64 * 1024 * 1024
 
 #: Bytes of a request's body up to which it is sent in one piece with its head.
 _ONE_PIECE = 64 * 1024
-
-#: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
-_DRAIN = 0.05
-
-
-def _ignore(*_: object) -> None:
-    """What a clock that is over does."""
-
-
-class DirectResponse:
-    """A `Response` of ours. ``status`` is 0 until its head has come; `head` waits for it."""
-
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_fault",
-        "_loop",
-        "_rest",
-        "_take",
-        "_watch",
-        "headers",
-        "progress",
-        "status",
-        "wait_no_longer_than",
-        "waiter",
-    )
-
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        self.status = 0
-        self.headers: Mapping[str, str]
-        self.waiter: asyncio.Future[None] | None = None
-        self._loop = loop
-        self._connection: Connection | None = connection
-        self._rest = b""
-        self._error: Exception | None = None
-        self._take: Callable[[bytes], bool] | None = None
-        self._fault: BaseException | None = None
-        self._watch = watch = connection.watch
-        self.progress: Callable[[], None] = watch.progress
-        self.wait_no_longer_than: Callable[[float], None] = watch.wait_no_longer_than
-
-    # ---- its reader's side
-
-    @property
-    def is_over(self) -> bool:
-        """See `Response.is_over`."""
-        return self._connection is None
-
-    async def head(self) -> None:
-        """Wait for the head. Raises `HttpParserError`, `OSError`, `TimeoutError`."""
-        while not self.status:
-            if self._error is not None:
-                raise self._error
-            await self._news()
-
-    async def read_some(self) -> bytes:
-        """See `Response.read_some`."""
-        while (connection := self._connection) is not None:
-            if connection.parts:
-                return connection.take()
-            await self._news()
-        data, self._rest = self._rest, b""
-        if data or self._error is None:
-            return data
-        raise self._error
-
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
-        """Hand to *take* what comes of the body, as it comes, until it returns False, or nothing more will come."""
-        connection = self._connection
-        if connection is not None and (not connection.parts or take(connection.take())):
-            self._take = take
-            try:
-                await self._news()
-            finally:
-                self._take = None
-            if (fault := self._fault) is not None:
-                self._fault = None
-                raise fault
-        return True
-
-    def _news(self) -> asyncio.Future[None]:
-        """A future that is done as soon as something has come."""
-        self.waiter = waiter = self._loop.create_future()
-        self._watch.waiting = True
-        return waiter
-
-    async def drain(self) -> None:
-        """See `Response.drain`."""
-        if self._connection is not None:
-            self._watch.end_within(_DRAIN)
-            with suppress(HTTPError):
-                while await self.read_some():
-                    pass
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        """See `Response.aclose`."""
-        if self._connection is not None:
-            self._connection.abort()
-
-    # ---- its connection's side
-
-    def on_parts(self, connection: Connection) -> None:
-        """More of the body has come."""
-        if self._take is None:
-            self.wake()
-            return
-        try:
-            if self._take(connection.take()):
-                return
-        except BaseException as error:  # it is the reader's
-            self._fault = error
-        self._take = None
-        self.wake()
-
-    def on_head(self, status: int, headers: Headers) -> None:
-        self.headers = headers
-        self.status = status
-        self.wake()
-
-    def on_end(self, rest: bytes) -> None:
-        """The body has ended, and *rest* was the last of it. From now on the connection, and its watch, are another's."""
-        self._rest = rest
-        self._connection = None
-        self.progress = self.wait_no_longer_than = _ignore
-        self.wake()
-
-    def on_broken(self, error: Exception, rest: bytes) -> None:
-        if self.status and not isinstance(error, HTTPError):
-            broken = IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300])
-            broken.__cause__ = error
-            error = broken
-        self._error = error
-        self.on_end(rest)
-
-    def wake(self) -> None:
-        waiter = self.waiter
-        if waiter is not None:
-            self.waiter = None
-            self._watch.waiting = False
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):
@@ -202,6 +59,7 @@ class Connection(asyncio.Protocol):
         "on_body",
         "origin",
         "parts",
+        "pours",
         "watch",
     )
 
@@ -209,6 +67,7 @@ class Connection(asyncio.Protocol):
         self,
         origin: Origin,
         loop: asyncio.AbstractEventLoop,
+        pours: Pours,
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
@@ -216,6 +75,7 @@ class Connection(asyncio.Protocol):
         #: What of the body has come and was not taken. The parser puts it there by itself.
         self.parts: list[bytes] = []
         self.on_body = self.parts.append
+        self.pours = pours
         self.watch = Watch(loop, self._on_expired)
         self._on_idle = on_idle
         self._on_lost = on_lost

@@ -19,7 +19,8 @@ import httptools
 from ..clocks import Clocks
 from ..errors import ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
-from .connection import Connection, DirectResponse
+from .connection import Connection
+from .direct_response import DirectResponse, Pours
 from .proxy import Proxy, tls_advice, without_credentials
 from .request_head import Origin, RequestHead, make_head
 from .response import StaleConnectionError
@@ -42,6 +43,7 @@ class DirectTransport:
         self._uds = uds
         self._user_agent = user_agent
         self._loop = asyncio.get_running_loop()
+        self._pours = Pours(self._loop)
         self._heads: dict[tuple[Any, ...], RequestHead] = {}
         self._open: set[Connection] = set()
         self._idle: dict[Origin, dict[Connection, None]] = {}
@@ -133,7 +135,7 @@ class DirectTransport:
 
     async def _connect(self, origin: Origin, clocks: Clocks, deadline: float, url: str) -> Connection:
         until = self._loop.time() + clocks.connect
-        connection = Connection(origin, self._loop, self._on_idle, self._on_lost)
+        connection = Connection(origin, self._loop, self._pours, self._on_idle, self._on_lost)
         timer = asyncio.timeout_at(min(until, deadline))
         try:
             async with timer:

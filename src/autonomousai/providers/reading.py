@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, Event, FinishReason, Reasoning, Started, ToolCallDelta
+from ..pieces import MANY, fold
 from ..provider import Sink
 from ..wire.evidence import check_evidence, evidence_of_document
 from ..wire.openai import AnswerStream, read_completion
@@ -85,6 +86,8 @@ class AnswerReader:
                 texts.append(text)
             else:
                 texts.extend([event for event in batch if type(event) is str])
+            if len(texts) > MANY:
+                fold(texts)
             line.progress()
             return sink(batch)
 
@@ -141,7 +144,7 @@ class AnswerReader:
             if stream.complete:
                 return self._finish(batch)
             if batch:
-                self._texts += [event for event in batch if type(event) is str]
+                self._note(batch)
                 if len(batch) > 1 or type(batch[0]) is not Started:
                     self._has_spoken = True
                     line.progress()
@@ -176,10 +179,15 @@ class AnswerReader:
         self._stream.reopen()
         self._progress = 0  # whoever brings the rest counts from anew
 
+    def _note(self, batch: Batch) -> None:
+        self._texts += [event for event in batch if type(event) is str]
+        if len(self._texts) > MANY:
+            fold(self._texts)
+
     def _finish(self, batch: Batch) -> Batch:
         self._ended = True
         finish = self._stream.finish()
-        self._texts += [event for event in batch if type(event) is str]
+        self._note(batch)
         _check(self._stream.extension, self._texts)
         self._line.is_whole = True
         return [*batch, finish]

@@ -131,7 +131,6 @@ class ChatRoute:
         self, result: AsyncResult, watch: Watch, caller: Caller, stream: EventStream, scope: Scope, *, include_usage: bool
     ) -> None:
         writer: ChunkWriter | None = None
-        texts: list[str] = []
         pours = stream.put_now is not None
         batches = result.batches()
         async for batch in batches:
@@ -147,18 +146,15 @@ class ChatRoute:
                 if result.report is not None:
                     stream.progress = Progress(result.report, writer)
             data = writer.write(batch)
-            for event in batch:
-                if type(event) is str:
-                    texts.append(event)  # noqa: PERF401  a comprehension is a call, which for one event costs twice the work
             if type(finish := batch[-1]) is FinishReason:
-                data += writer.end(finish, extension=_extension(result, texts))
+                data += writer.end(finish, extension=_extension(result))
                 caller.release()
                 await stream.write(data, last=True)
                 return  # closing the answer does the rest
             if data:
                 await stream.write(data)
             if pours and stream.started:
-                pours = await pour(batches, partial(_pass_on, watch, writer, texts, stream))
+                pours = await pour(batches, partial(_pass_on, watch, writer, stream))
 
     async def _send_resumable(self, request: ChatRequest, caller: Caller, stream: EventStream, scope: Scope) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
@@ -178,13 +174,9 @@ class ChatRoute:
 
     async def _send_whole(self, result: AsyncResult, watch: Watch, caller: Caller, scope: Scope, send: Send) -> None:
         events: Batch = []
-        texts: list[str] = []
         async for batch in result.batches():
             watch.batch()
             events += batch
-            for event in batch:
-                if type(event) is str:
-                    texts.append(event)  # noqa: PERF401  a comprehension is a call, which for one event costs twice the work
             if type(batch[-1]) is FinishReason:
                 body = write_completion(
                     events,
@@ -192,7 +184,7 @@ class ChatRoute:
                     created=int(time.time()),
                     model=result.model or watch.model,
                     both_places=self._both_places,
-                    extension=_extension(result, texts),
+                    extension=_extension(result),
                 )
                 caller.release()
                 await respond(scope, send, 200, body)
@@ -330,10 +322,9 @@ class EventStream:
         return progress.writer.sign(self._progress)
 
 
-def _pass_on(watch: Watch, writer: ChunkWriter, texts: list[str], stream: EventStream, batch: Batch) -> bool:
+def _pass_on(watch: Watch, writer: ChunkWriter, stream: EventStream, batch: Batch) -> bool:
     """A batch in the midst of an answer goes to the caller at once. False: they do not read, or cannot be written to so."""
     watch.batch()
-    texts += [event for event in batch if type(event) is str]
     return stream.put(writer.write(batch))
 
 
@@ -374,6 +365,6 @@ def _completion_id(scope: Scope) -> str:
     return "chatcmpl-" + request_id.removeprefix("req_")
 
 
-def _extension(result: AsyncResult, texts: list[str]) -> dict[str, Any]:
+def _extension(result: AsyncResult) -> dict[str, Any]:
     """How the answer came about, and what a client can check it against: its length in characters, a hash over its UTF-8."""
-    return write_evidence(result.report or Report(upstream=result.upstream), "".join(texts))
+    return write_evidence(result.report or Report(upstream=result.upstream), result.text_so_far)

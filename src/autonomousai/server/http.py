@@ -17,6 +17,7 @@ import httptools
 
 from ..errors import StatusError
 from .asgi import LEAVING, ASGIApp, Leaving, log_bug
+from .connections import Connections
 from .exchange import Exchange, raw_answer
 from .upgrade import WithoutUpgrade
 
@@ -58,16 +59,6 @@ class _RefusedError(Exception):
 
 #: What the parser's callbacks may raise.
 _EXPECTED: Final = (_RefusedError, httptools.HttpParserError)
-
-
-class Connections:
-    """All connections of a server, and the tasks of those that are being answered."""
-
-    def __init__(self) -> None:
-        self.connections: set[HttpConnection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.none_left = asyncio.Event()
-        self.none_left.set()
 
 
 @lru_cache(maxsize=256)
@@ -146,14 +137,11 @@ class HttpConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
-        self._connections.connections.add(self)
-        self._connections.none_left.clear()
+        self._connections.add(self)
         self._idle_since = self.loop.time()
         self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._on_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        connections = self._connections
-        connections.connections.discard(self)
         self._stop_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -165,8 +153,7 @@ class HttpConnection(asyncio.Protocol):
         self._leaving.happen()
         self._waiting.clear()
         self._parser = self._newest = self._current = None  # they and we hold one another
-        if not connections.connections:
-            connections.none_left.set()
+        self._connections.discard(self)
 
     def shutdown(self) -> None:
         """Take no more requests: close, after the answers that are under way."""
@@ -212,10 +199,8 @@ class HttpConnection(asyncio.Protocol):
             self.resume_reading()
 
     def _start(self, exchange: Exchange) -> None:
-        tasks = self._connections.tasks
-        exchange.task = task = self.loop.create_task(exchange.run(self._app, tasks))
-        tasks.add(task)
         self._current = exchange
+        self._connections.start(exchange, self._app)
 
     def _on_idle(self) -> None:
         busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)

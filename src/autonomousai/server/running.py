@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from ..errors import ConfigError
 from .app import App
-from .http import Connections, listen
+from .connections import Connections
+from .http import listen
 
 #: Seconds for the last words to those who were still being answered when the time to drain was over.
 FAREWELL_S: Final = 2.0
@@ -115,7 +116,7 @@ _COLLECT_AFTER: Final = 10_000
 def _calm_collector() -> None:
     """What is here now stays until the end, and need not be looked at again."""
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    gc.set_threshold(_COLLECT_AFTER, 2, 200)
 
 
 class Server:
