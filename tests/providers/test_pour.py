@@ -15,7 +15,7 @@ from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, Event
 from autonomousai.provider import pour
 from autonomousai.providers.connection import Connection
-from autonomousai.providers.direct_response import DirectResponse, Pours
+from autonomousai.providers.direct_response import AT_ONCE, DirectResponse, Pours
 from autonomousai.providers.reading import AnswerReader
 from autonomousai.providers.request_head import Origin
 from autonomousai.testing import chunks
@@ -56,10 +56,10 @@ class Straight:
         return False
 
 
-async def begin() -> tuple[Connection, DirectResponse]:
+async def begin(limit: int = AT_ONCE) -> tuple[Connection, DirectResponse]:
     """A response whose head has come."""
     loop = asyncio.get_running_loop()
-    connection = Connection(Origin(True, "localhost", 443), loop, Pours(loop), lambda _: None, lambda _: None)
+    connection = Connection(Origin(True, "localhost", 443), loop, Pours(loop, limit), lambda _: None, lambda _: None)
     connection.connection_made(Wire())
     response = DirectResponse(connection, loop)
     connection.ask(response, b"", b"", ends=True, clocks=Clocks(), total_at=loop.time() + 600, first_token_from=None)
@@ -68,10 +68,10 @@ async def begin() -> tuple[Connection, DirectResponse]:
     return connection, response
 
 
-async def read(reads: list[bytes], turns: list[bool] | None, pauses: list[bool]) -> tuple[list[Event], str]:
+async def read(reads: list[bytes], turns: list[bool] | None, pauses: list[bool], limit: int) -> tuple[list[Event], str]:
     """All events, and what ended them. ``turns``: what the sink says to each batch; None where there is no sink. ``pauses``:
-    after which reads the loop goes on to do other things; by default after each."""
-    connection, response = await begin()
+    after which reads the loop goes on to do other things; by default after each. ``limit``: how much is poured at once."""
+    connection, response = await begin(limit)
     reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
 
     async def bring() -> None:
@@ -108,15 +108,16 @@ async def read(reads: list[bytes], turns: list[bool] | None, pauses: list[bool])
     st.lists(st.integers(1, 600), max_size=12),
     st.lists(st.booleans(), max_size=8),
     st.lists(st.booleans(), max_size=12),
+    st.integers(1, 4),
 )
-def test_nothing_is_lost_or_doubled(name: str, cuts: list[int], turns: list[bool], pauses: list[bool]) -> None:
+def test_nothing_is_lost_or_doubled(name: str, cuts: list[int], turns: list[bool], pauses: list[bool], limit: int) -> None:
     """Whatever comes, however it is cut, and whenever the sink hands back: the events and the end are those of reading."""
     data = ANSWERS[name]
     ends = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reads = [data[start:end] for start, end in pairwise(ends)]
 
     async def both() -> tuple[Any, Any]:
-        return await read(reads, None, []), await read(reads, turns, pauses)
+        return await read(reads, None, [], 1), await read(reads, turns, pauses, limit)
 
     alone, together = asyncio.run(both())
     assert alone == together
@@ -165,8 +166,8 @@ async def test_a_mistake_of_the_sink_is_the_readers() -> None:
 
 
 async def test_who_stops_waiting_gets_nothing_more() -> None:
-    """Cancelled, the sink is let go; what comes then waits for the reader."""
-    connection, response = await begin()
+    """Cancelled, the sink is let go, even of what was to be poured in the next turn: that waits for the reader."""
+    connection, response = await begin(limit=1)
     reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
     connection.data_received(WORDS[0])
     await reader.next()
@@ -174,11 +175,12 @@ async def test_who_stops_waiting_gets_nothing_more() -> None:
     pouring = asyncio.create_task(reader.pour(lambda batch: not poured.extend(batch)))
     await asyncio.sleep(0)
     pouring.cancel()
-    connection.data_received(WORDS[1])  # is to be poured in the turn in which nobody is left to pour it
+    connection.data_received(WORDS[1])
+    connection.data_received(WORDS[3])
     await asyncio.wait([pouring])
-    batch = await reader.next()
+    batch = await asyncio.wait_for(reader.next(), 60)
 
-    assert ([], [" two"]) == (poured, batch)
+    assert ([" two"], [" three"]) == (poured, batch)
     await response.aclose()
 
 

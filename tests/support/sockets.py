@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from autonomousai.server import App
-from autonomousai.server.http import Connections, listen
+from autonomousai.server.connections import Connections
+from autonomousai.server.listening import listen
 
 #: Generous: a machine that is busy elsewhere must not fail a test.
 PATIENCE = 60

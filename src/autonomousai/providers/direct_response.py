@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..errors import HTTPError, IncompleteStreamError
 from .headers import Headers
@@ -13,6 +13,9 @@ from .watch import Watch
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN = 0.05
+
+#: Reads whose text is handed on at once, before the loop is through with all that can be read.
+AT_ONCE: Final = 32
 
 
 def _ignore(*_: object) -> None:
@@ -34,24 +37,31 @@ class Carrier(Protocol):
 
 
 class Pours:
-    """What was read for answers that are poured, and is handed over in one go when the loop has read all there is.
+    """Who is poured now, of those that something has come for, and who when the loop has read all there is.
 
-    Not while it reads: libuv goes on reading, turn after turn, as long as a thousand sockets have something, and neither writes
-    nor runs a task meanwhile, so that the more there is to do, the longer everybody waits."""
+    libuv goes on reading, turn after turn, as long as a thousand sockets have something, and neither writes nor runs a task
+    meanwhile. So where much comes at once, what is read is only kept: else, the more there is to do, the longer all wait."""
 
-    __slots__ = ("_due", "_loop")
+    __slots__ = ("_due", "_limit", "_loop", "_room")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due: list[DirectResponse] = []
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int = AT_ONCE) -> None:
         self._loop = loop
+        self._limit = limit
+        self._room = limit
+        self._due: list[DirectResponse] = []
 
     def add(self, response: DirectResponse) -> None:
         """Something has come for it."""
-        if not self._due:
-            self._loop.call_soon(self._pour)
-        self._due.append(response)
+        if not self._room:
+            self._due.append(response)
+            return
+        self._room -= 1
+        if not self._room:  # where never much comes at once, the loop is asked for nothing
+            self._loop.call_soon(self._next_turn)
+        response.pour_due()
 
-    def _pour(self) -> None:
+    def _next_turn(self) -> None:
+        self._room = self._limit
         due, self._due = self._due, []
         for response in due:
             response.pour_due()
@@ -161,7 +171,7 @@ class DirectResponse:
             connection.pours.add(self)
 
     def pour_due(self) -> None:
-        """Hand over what has come of the body, now that the loop has read all there is."""
+        """Hand over what has come of the body."""
         self._is_due = False
         connection, take = self._connection, self._take
         if connection is None or take is None or not connection.parts:

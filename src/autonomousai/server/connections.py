@@ -11,7 +11,7 @@ from .exchange import Exchange
 
 #: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
 #: that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
-STARTS: Final = 64
+STARTS: Final = 16
 
 
 class Closable(Protocol):
@@ -23,13 +23,15 @@ class Closable(Protocol):
 
 
 class Connections:
-    """``none_left``: set while there is no connection."""
+    """``none_left``: set while there is no connection. ``is_closed``: set when nobody is to be let in any more; who was on the
+    way in already is shown out."""
 
     def __init__(self) -> None:
         self.connections: set[Closable] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.none_left = asyncio.Event()
         self.none_left.set()
+        self.is_closed = False
         self._room = STARTS  # in this turn
         self._waiting: deque[tuple[Exchange, ASGIApp]] = deque()
 
@@ -37,6 +39,8 @@ class Connections:
         """It has been made."""
         self.connections.add(connection)
         self.none_left.clear()
+        if self.is_closed:
+            connection.transport.abort()
 
     def discard(self, connection: Closable) -> None:
         """It has been lost."""

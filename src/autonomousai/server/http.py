@@ -7,7 +7,6 @@ Strict in what it takes (llhttp's strict mode): whatever two readers could under
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -23,8 +22,6 @@ from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
-
-BACKLOG: Final = 2048
 
 #: Bytes of a request's line and headers.
 MAX_HEAD: Final = 64 * 1024
@@ -45,12 +42,6 @@ MAX_UNWANTED: Final = 64 * 1024 * 1024
 _SHORT: Final = 128
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
-
-
-async def listen(app: ASGIApp, listener: socket.socket, connections: Connections) -> asyncio.Server:
-    """Serve *app* on a bound socket. Raises `OSError` when that cannot be. Whoever calls it minds lifespan and signals."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: HttpConnection(app, connections, loop), sock=listener, backlog=BACKLOG)
 
 
 class _RefusedError(Exception):

@@ -21,7 +21,7 @@ from typing import Any, Final
 from ..errors import ConfigError
 from .app import App
 from .connections import Connections
-from .http import listen
+from .listening import listen
 
 #: Seconds for the last words to those who were still being answered when the time to drain was over.
 FAREWELL_S: Final = 2.0
@@ -176,6 +176,7 @@ class Server:
     async def _disconnect(self) -> None:
         """Close all connections: after what is still to be sent, but not long after. Their tasks end with them."""
         connections = self._connections
+        connections.is_closed = True
         for connection in list(connections.connections):
             connection.shutdown()
         closed = asyncio.create_task(connections.none_left.wait())
