@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autonomousai.events import Batch, FinishReason, Reasoning, ToolCallDelta
@@ -49,6 +51,23 @@ def test_another_text_is_never_blended(first: str, second: str, data: st.DataObj
         assert fresh == []
     else:
         assert second == first + "".join(map(str, fresh))
+
+
+@given(st.lists(st.lists(st.text("ab", max_size=3), min_size=1, max_size=90), max_size=40))
+@example([["a"]] * 3000)
+@example([["ab"] * 7] * 500)
+@example([["abc"] * 90] * 40)
+def test_the_last_deltas_are_counted_exactly(batches: list[list[str]]) -> None:
+    """However long the text, and though most of it is kept in few pieces: of the last 64 it is known where each ended."""
+    made = Delivered()
+    for batch in batches:
+        made.add(list(batch))
+    pieces = [piece for batch in batches for piece in batch]
+    ends = list(accumulate(map(len, pieces)))
+
+    assert (made.text, made.deltas) == ("".join(pieces), len(pieces))
+    for end in ends[-64:]:
+        assert made.deltas_after(end) == sum(one > end for one in ends)
 
 
 def test_one_that_ends_early_has_diverged() -> None:

@@ -3,12 +3,10 @@ does not repeat the first byte for byte, it is `DivergedError`."""
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import msgspec
 
 from ..events import Batch, Event, Reasoning, ToolCallDelta
-from ..pieces import MANY, fold
+from ..pieces import MANY, RECENT, fold
 
 #: Characters at the end of a text in which the last whole word is looked for.
 _WORD = 64
@@ -25,6 +23,9 @@ class Delivered(msgspec.Struct, eq=False):
     #: Deltas that tries which have ended had generated: they are not in the last upstream's own count.
     spent: int = 0
     texts: list[str] = []
+    #: How many of the texts, from the first, are folded, and how long those were that were the last to be.
+    blocks: int = 0
+    folded: list[int] = []
     thoughts: list[str] = []
     calls: dict[int, list[str]] = {}
     names: dict[int, str] = {}
@@ -37,8 +38,7 @@ class Delivered(msgspec.Struct, eq=False):
         texts = [event for event in batch if type(event) is str]
         self.texts += texts
         self.deltas += len(texts)
-        if len(self.texts) > MANY:
-            fold(self.texts)
+        self._keep_few()
         if len(texts) < len(batch):
             for event in batch:
                 if type(event) is Reasoning:
@@ -54,8 +54,13 @@ class Delivered(msgspec.Struct, eq=False):
         """Note one more piece of text."""
         self.deltas += 1
         self.texts.append(text)
+        self._keep_few()
+
+    def _keep_few(self) -> None:
         if len(self.texts) > MANY:
+            self.folded = [*self.folded, *map(len, self.texts[self.blocks : -RECENT])][-RECENT:]
             fold(self.texts)
+            self.blocks = len(self.texts) - RECENT
 
     def __bool__(self) -> bool:
         return self.deltas > 0
@@ -66,8 +71,15 @@ class Delivered(msgspec.Struct, eq=False):
         return "".join(self.texts)
 
     def deltas_after(self, offset: int) -> int:
-        """How many deltas of text reach beyond that many characters, if those are less than `pieces.RECENT` before the end."""
-        return sum(end > offset for end in accumulate(map(len, self.texts)))
+        """How many deltas of text reach beyond that many characters. Exact for the last 64."""
+        end = sum(map(len, self.texts))
+        count = 0
+        for length in reversed([*self.folded, *map(len, self.texts[self.blocks :])]):
+            if end <= offset:
+                break
+            count += 1
+            end -= length
+        return count
 
     @property
     def reasoning(self) -> str:
