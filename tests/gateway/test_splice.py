@@ -70,6 +70,15 @@ def test_the_last_deltas_are_counted_exactly(batches: list[list[str]]) -> None:
         assert made.deltas_after(end) == sum(one > end for one in ends)
 
 
+def test_the_last_deltas_are_counted_exactly_at_any_time() -> None:
+    """A long answer, after each of its pieces."""
+    made = Delivered()
+    for number in range(1, 6000):
+        made.append("a" * 300)
+        exact = min(number, 64)
+        assert made.deltas_after(300 * (number - exact)) == exact
+
+
 def test_one_that_ends_early_has_diverged() -> None:
     """A second answer that is shorter than what was delivered is another answer."""
     repetition = Repetition(delivered("Hello"))
