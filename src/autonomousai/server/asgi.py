@@ -58,22 +58,24 @@ class Leaving:
 
     def __init__(self) -> None:
         self._gone = False
-        self._listeners: set[Listener] = set()
+        self._listeners: list[Listener] = []  # one at most, but for pipelined requests
 
     def add(self, listener: Listener) -> None:
         """Tell *listener* when it goes; now, if it has."""
         if self._gone:
             listener.on_left()
         else:
-            self._listeners.add(listener)
+            self._listeners.append(listener)
 
     def discard(self, listener: Listener) -> None:
-        self._listeners.discard(listener)
+        """*listener* wants to know no more, if it did."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
     def happen(self) -> None:
         """It has gone."""
         self._gone = True
-        listeners, self._listeners = self._listeners, set()
+        listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.on_left()
 

@@ -7,7 +7,6 @@ Strict in what it takes (llhttp's strict mode): whatever two readers could under
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -106,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
         self._heads = WithoutUpgrade()
         self._newest: Exchange | None = None  # of the request that is arriving, or was the last to arrive
         self._current: Exchange | None = None  # that is being answered, or was the last to be
-        self._waiting: deque[Exchange] = deque()  # for the answer before theirs
+        self._waiting: list[Exchange] = []  # for the answer before theirs: few, and a deque takes 600 bytes
         self._leaving = Leaving()
         self._refusal: StatusError | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -185,7 +184,7 @@ class HttpConnection(asyncio.Protocol):
                 self.transport.close()
             return
         if self._waiting:
-            self._start(self._waiting.popleft())
+            self._start(self._waiting.pop(0))
         if not self._waiting:  # else there is enough to do
             self.resume_reading()
 
