@@ -45,8 +45,10 @@ def main() -> int:
             command += ["--quick"] if options.quick else []
             command += ["--peers"] if options.peers and knows_peers else []
             print(f"\n== {name}", flush=True)
+            started = time.monotonic()
             if subprocess.run(command, check=False).returncode:
                 failed.append(name)
+            print(f"{time.monotonic() - started:.0f} s")
             if raw.exists():
                 results[name] = json.loads(raw.read_text(encoding="utf-8"))
     print(f"\n{time.monotonic() - began:.0f} s; " + (f"missed: {', '.join(failed)}" if failed else "all guards kept"))

@@ -40,12 +40,12 @@ UNITS = {
 }
 
 #: The guards stand for the goals in microseconds below them, by what the pipe costs on the machine where those were set. The
-#: bounds of quick runs are what the server costs now, with room: they are to follow it down.
+#: bounds of quick runs are what the server costs now, with room, as other work runs beside them in CI.
 GOALS = [
     # What is kept: half as much again as was measured.
-    Goal("small", OURS, 2, PIPE, quick=3),
+    Goal("small", OURS, 1.5, PIPE, quick=2),
     Goal("burst", OURS, 1.6, PIPE, quick=2.5),
-    Goal("paced", OURS, 1.9, PIPE, quick=3),
+    Goal("paced", OURS, 1.4, PIPE, quick=2),
     # What is wanted.
     Goal("small", OURS, 0.68, PIPE, guard=False),
     Goal("burst", OURS, 1.25, PIPE, guard=False),
@@ -250,8 +250,10 @@ def measure(bench: Bench, servers: list[Server]) -> None:
                 progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {server.name}")
                 step(server)
     if bench.plan.has("crowd"):
-        for _ in range(1 if bench.plan.quick else 2):
+        for number in range(1 if bench.plan.quick else 2):
             for server in streaming:
+                if number and server.name == PIPE:
+                    continue  # it takes half a minute to let 2,000 callers in
                 events = CROWD_EVENTS // 4 if bench.plan.quick else CROWD_EVENTS
                 bench.upstream.answers(events, interval_ms=CROWD_MS * min(server.kind.pause, 4))
                 progress(f"crowd: {server.name}")
