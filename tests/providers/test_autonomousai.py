@@ -113,6 +113,21 @@ async def test_streaming_yields_text_and_last_one_finish_reason() -> None:
     assert result.finish is found[-1]
 
 
+async def test_the_text_so_far_can_be_asked_for_at_any_time() -> None:
+    """It grows with each chunk, asks for nothing by itself, and stays after the end; a long one too."""
+    words = [f"word {number} " for number in range(300)]
+    async with ScriptedServer(Script.stream(*words)) as server, AutonomousAI(server.url) as provider:
+        result = provider.create_async_generator("llama", HELLO, stream=True)
+        before = (result.text_so_far, len(server.requests))
+        said = ""
+        async for chunk in result:
+            said += str(chunk)
+            assert result.text_so_far.startswith(said)  # what came with it in one read is there already
+
+    assert ("", 0) == before
+    assert result.text_so_far == said == "".join(words)
+
+
 async def test_without_stream_the_whole_text_is_one_chunk() -> None:
     """stream=False, the default, yields the whole text as one chunk and then the finish reason."""
     async with ScriptedServer(Script.document("Hello world")) as server, AutonomousAI(server.url) as provider:
