@@ -1,4 +1,4 @@
-"""All who come at once are let in at once, and begin to be answered a few in each turn of the loop, in their order."""
+"""Who come together are let in a few in each turn of the loop, not one, and begin to be answered a few in each."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ async def close(server: asyncio.Server, connections: Connections) -> None:
     await connections.none_left.wait()
 
 
-def test_all_who_wait_are_let_in_at_once(run, listener):
-    """A hundred who came together are inside after a few turns of the loop, not after a hundred."""
+def test_all_who_wait_are_let_in_soon(run, listener):
+    """A hundred who came together are inside after some turns of the loop, not after a hundred."""
 
     async def main() -> int:
         connections = Connections()
@@ -88,7 +88,7 @@ def test_all_who_wait_are_let_in_at_once(run, listener):
 
 
 def test_few_begin_to_be_answered_at_once(run, listener):
-    """However many ask at once, in one turn of the loop only some begin; all are answered, in the order in which they asked."""
+    """However many ask at once, in one turn of the loop only some begin; and all are answered."""
     begun: list[int] = []
 
     async def main() -> list[bytes]:

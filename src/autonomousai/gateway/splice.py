@@ -38,7 +38,8 @@ class Delivered(msgspec.Struct, eq=False):
         texts = [event for event in batch if type(event) is str]
         self.texts += texts
         self.deltas += len(texts)
-        self._keep_few()
+        if len(self.texts) > MANY:
+            self._fold()
         if len(texts) < len(batch):
             for event in batch:
                 if type(event) is Reasoning:
@@ -54,13 +55,13 @@ class Delivered(msgspec.Struct, eq=False):
         """Note one more piece of text."""
         self.deltas += 1
         self.texts.append(text)
-        self._keep_few()
-
-    def _keep_few(self) -> None:
         if len(self.texts) > MANY:
-            self.folded = [*self.folded, *map(len, self.texts[self.blocks : -RECENT])][-RECENT:]
-            fold(self.texts)
-            self.blocks = len(self.texts) - RECENT
+            self._fold()
+
+    def _fold(self) -> None:
+        self.folded = [*self.folded, *map(len, self.texts[self.blocks : -RECENT])][-RECENT:]
+        fold(self.texts)
+        self.blocks = len(self.texts) - RECENT
 
     def __bool__(self) -> bool:
         return self.deltas > 0

@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import Final
 
 from .asgi import ASGIApp
-from .connections import Connections
+from .connections import STARTS, Connections
 from .http import HttpConnection
 
 BACKLOG: Final = 2048
 
-#: Connections that are taken at once, beside the one of which the loop has told.
-_TAKEN: Final = 64
+#: Connections that are taken at once, beside the one of which the loop has told: as many as can begin to be answered. More
+#: would be taken away from the other workers, which listen on the same socket.
+_TAKEN: Final = STARTS
 
 
 async def listen(app: ASGIApp, listener: socket.socket, connections: Connections) -> asyncio.Server:
