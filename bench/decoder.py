@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from measure import Figures, Goal, Plan, finish, note
 
-from autonomousai.wire.openai import AnswerStream
+from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 
 EVENTS = 10_000
 ROUNDS = 7
@@ -73,7 +73,7 @@ def streams() -> Iterator[Stream]:
 
 
 def ours(reads: list[bytes]) -> list[str]:
-    stream = AnswerStream()
+    stream = ChatStreamDecoder()
     texts: list[str] = []
     for data in reads:
         texts += [event for event in stream.feed(data) if type(event) is str]

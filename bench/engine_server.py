@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from autonomousai.config import load_config
-from autonomousai.providers import llamacpp
-from autonomousai.server.serve import run
+from autonomousai.engine import provider as llamacpp
+from autonomousai.workers.main import run
 
 CONFIG, PORT, FILE = sys.argv[1:]
 

@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from autonomousai.engine import weights
 from autonomousai.errors import ConfigError
 from autonomousai.models import WEIGHTS, Weights
-from autonomousai.providers import weights
 
 NAME = "tiny"
 CONTENT = b"GGUF" + random.Random(7).randbytes(300_001)
@@ -85,7 +85,7 @@ PULLER = """
 import os, sys
 import msgspec
 from autonomousai.models import WEIGHTS, Weights
-from autonomousai.providers import weights
+from autonomousai.engine import weights
 
 row = msgspec.json.decode(sys.argv[1], type=Weights)
 WEIGHTS[row.name] = row

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .clocks import Clocks
+from .clients.autonomousai import AutonomousAI
+from .clients.openai import OpenAICompatible
 from .errors import (
     ConfigError,
     ConnectError,
@@ -24,11 +25,10 @@ from .errors import (
 )
 from .events import FinishReason, Messages, Reasoning, ToolCall, ToolCalls, Usage
 from .provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
-from .providers.autonomousai import AutonomousAI
-from .providers.openai import OpenAICompatible
+from .timeouts import Clocks
 
 if TYPE_CHECKING:
-    from .providers.llamacpp import LlamaCpp
+    from .engine.provider import LlamaCpp
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -60,7 +60,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "LlamaCpp":
-        from .providers.llamacpp import LlamaCpp  # noqa: PLC0415  a client needs none of what it brings
+        from .engine.provider import LlamaCpp  # noqa: PLC0415  a client needs none of what it brings
 
         globals()[name] = LlamaCpp
         return LlamaCpp

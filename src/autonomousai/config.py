@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from .clocks import ENGINE_FIRST_TOKEN, Clock, Clocks
 from .errors import ConfigError
 from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from .timeouts import ENGINE_FIRST_TOKEN, Clock, Clocks
 
 T = TypeVar("T")
 

@@ -17,13 +17,13 @@ import llm
 from llm.parts import AttachmentPart, Message, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 from pydantic import Field
 
-from .clocks import ENGINE_FIRST_TOKEN, Clocks
+from .clients.autonomousai import AutonomousAI
+from .engine.provider import LlamaCpp
+from .engine.weights import present
 from .events import Chunk, FinishReason, Messages, Reasoning, ToolCalls
 from .models import MODELS
 from .provider import AsyncGeneratorProvider
-from .providers.autonomousai import AutonomousAI
-from .providers.llamacpp import LlamaCpp
-from .providers.weights import present
+from .timeouts import ENGINE_FIRST_TOKEN, Clocks
 
 _PREFIX: Final = "autonomousai/"
 

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeAli
 
 import msgspec
 
-from .background import Background, ClosedError
+from .blocking import BackgroundLoop, ClosedError
 from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
 from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
 from .pieces import MANY, fold
@@ -37,7 +37,7 @@ CLOSED = "the answer was closed before it was complete"
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
 
 
-class _Answer(msgspec.Struct):
+class _AnswerState(msgspec.Struct):
     """What is known of an answer so far; shared by an `AsyncResult` and its iterator, which must not hold each other: only so
     does a forgotten iterator close its response as soon as the last reference goes."""
 
@@ -59,20 +59,20 @@ class BatchStream(Protocol):
     async def aclose(self) -> None: ...
 
 
-def pour(stream: BatchStream | None, sink: Sink) -> Awaitable[bool]:
+def pipe_to(stream: BatchStream | None, sink: Sink) -> Awaitable[bool]:
     """Have the usual batches in the midst of *stream* handed to *sink* as they come, without a turn of the reader's task, until
     something is for the reader: the end, an error, an odd batch, or because *sink* wants it so. None of that is raised here;
-    the next `__anext__` brings it. A stream that can do so has a method ``pour(sink)``. False: do not ask again."""
+    the next `__anext__` brings it. A stream that can do so has a method ``pipe_to(sink)``. False: do not ask again."""
     method: Callable[[Sink], Awaitable[bool]] | None = getattr(stream, "pour", None)
-    return cannot_pour() if method is None else method(sink)
+    return cannot_pipe() if method is None else method(sink)
 
 
-async def cannot_pour() -> bool:
-    """What a stream answers that has nothing to pour, now or ever."""
+async def cannot_pipe() -> bool:
+    """What a stream answers that has nothing to pipe_to, now or ever."""
     return False
 
 
-class _Noted:
+class _NotedBatches:
     """The source's batches, with a note of who answers, of the text, and of the end. Raises where a source just stops.
 
     It can be closed while another task reads; whatever that one gets after it is an error, and closed with it.
@@ -81,7 +81,7 @@ class _Noted:
 
     __slots__ = ("_answer", "_closed", "_source", "_stream")
 
-    def __init__(self, source: Callable[[], BatchStream], answer: _Answer) -> None:
+    def __init__(self, source: Callable[[], BatchStream], answer: _AnswerState) -> None:
         self._source = source
         self._answer = answer
         self._stream: BatchStream | None = None
@@ -120,7 +120,7 @@ class _Noted:
             fold(answer.parts)
         return batch
 
-    async def pour(self, sink: Sink) -> bool:
+    async def pipe_to(self, sink: Sink) -> bool:
         """See `provider.pour`."""
         parts = self._answer.parts
 
@@ -134,7 +134,7 @@ class _Noted:
             return sink(batch)
 
         try:
-            again = await pour(self._stream, note)
+            again = await pipe_to(self._stream, note)
             if self._closed:
                 raise IncompleteStreamError(CLOSED)
         except BaseException:
@@ -192,7 +192,7 @@ class AsyncResult:
         #: How the answer came about, where a gateway made it: filled while it answers.
         self.report = report
         self._source = source
-        self._answer = _Answer()
+        self._answer = _AnswerState()
         self._stream: BatchStream | None = None
         self._chunks: AsyncGenerator[Chunk] | None = None
         self._closed = False
@@ -216,7 +216,7 @@ class AsyncResult:
         """The inner road: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
         if self._stream is not None or self._closed:
             raise RuntimeError(_READ_ALREADY)
-        self._stream = batches = _Noted(self._source, self._answer)
+        self._stream = batches = _NotedBatches(self._source, self._answer)
         return batches
 
     def source(self) -> BatchStream:
@@ -286,7 +286,7 @@ class AsyncGeneratorProvider(ABC):
     live: int = 0
 
     #: The event loop of the blocking callers.
-    _background: Background | None = None
+    _background: BackgroundLoop | None = None
 
     @property
     def __name__(self) -> str:
@@ -352,11 +352,11 @@ _FAREWELL = 5.0
 _beginning = threading.Lock()
 
 
-def _background_of(provider: AsyncGeneratorProvider) -> Background:
+def _background_of(provider: AsyncGeneratorProvider) -> BackgroundLoop:
     with _beginning:
         background = provider._background
         if background is None or not background.is_here:
-            background = provider._background = Background()
+            background = provider._background = BackgroundLoop()
         return background
 
 

@@ -16,7 +16,7 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from autonomousai.wire.faults import read_error
+from autonomousai.wires.foreign_errors import read_error
 
 ERRORS: list[tuple[ProviderError, str]] = [
     (TimeoutError("idle", 30), "no further event within 30 s; the server is slow, or hangs; try again"),

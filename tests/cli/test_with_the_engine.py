@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.providers.weights import present, weights_path
+from autonomousai.engine.weights import present, weights_path
 from tests.support.program import CTRL_C, Ended, OnTerminal, finish, plain, run, start
 
 NOTE = (

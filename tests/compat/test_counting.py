@@ -9,8 +9,8 @@ from typing import Any
 import openai
 import pytest
 
+from autonomousai.engine.weights import weights_path
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.providers.weights import weights_path
 from tests.support.tokenizer import Tokenizer
 
 ALPHABETS = (

@@ -12,8 +12,8 @@ import openai
 import pytest
 
 from autonomousai.config import load_config
+from autonomousai.engine.weights import weights_path
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.providers.weights import weights_path
 from autonomousai.server.upstreams import make_gateway
 from tests.support.serving import serving
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from autonomousai.engine import weights
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.providers import weights
-from autonomousai.providers.llamacpp import LlamaCpp
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from autonomousai.engine.request import ControlTokens, engine_fields, engine_messages, explain
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Messages, Reasoning
-from autonomousai.providers.engine_request import ControlTokens, engine_fields, engine_messages, explain
 
 TOKENS = ControlTokens(["<|im_end|>", "<|im_start|>", "<filename>", "[INST]", "<", "</s>"])
 SPLIT = "\u200b"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from autonomousai.engine import weights
+from autonomousai.engine.gguf import control_tokens
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.providers import weights
-from autonomousai.providers.gguf import control_tokens
 
 
 def string(text: str) -> bytes:

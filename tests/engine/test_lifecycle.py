@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from autonomousai.engine import process as child
+from autonomousai.engine import supervisor, weights
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import ConfigError, ConnectError, HTTPError
 from autonomousai.events import FinishReason, Messages
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.providers import child, supervisor, weights
-from autonomousai.providers.llamacpp import LlamaCpp
 from tests.support.engine import until, wait_until_gone
 
 STAND_IN = """
@@ -363,7 +364,7 @@ async def kill_when_it_generates(engine: LlamaCpp) -> None:
 
 OWNER = """
 import asyncio, os, sys
-from autonomousai.providers.llamacpp import LlamaCpp
+from autonomousai.engine.provider import LlamaCpp
 
 engine = LlamaCpp(sys.argv[1])
 
@@ -506,7 +507,7 @@ def test_no_word_of_the_engine_reaches_the_terminal() -> None:
     """With real weights: the answer alone is said, though the child is killed and started again in between."""
     script = """
 import asyncio, os
-from autonomousai.providers.llamacpp import LlamaCpp
+from autonomousai.engine.provider import LlamaCpp
 
 async def main():
     async with LlamaCpp(slots=1, context=512) as engine:
@@ -545,7 +546,7 @@ def test_a_blocking_caller_has_one_engine() -> None:
 
 BLOCKING = """
 import sys
-from autonomousai.providers.llamacpp import LlamaCpp
+from autonomousai.engine.provider import LlamaCpp
 
 engine = LlamaCpp(slots=1, context=256)
 hello = [{"role": "user", "content": "Hello"}]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from autonomousai.engine.provider import LlamaCpp
+from autonomousai.engine.request import FIELDS, control_tokens, engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import FinishReason, Messages, Started
 from autonomousai.models import MODELS
-from autonomousai.providers.engine_request import FIELDS, control_tokens, engine_messages
-from autonomousai.providers.llamacpp import LlamaCpp
 from tests.support.engine import apply_template, eventually, tokenize
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from autonomousai.engine import provider as llamacpp
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.providers import llamacpp
-from autonomousai.providers.llamacpp import LlamaCpp
 from tests.support.engine import eventually
 
 HELLO = [{"role": "user", "content": "Write a long story about a dragon."}]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from autonomousai.engine.schema import engine_schema
 from autonomousai.errors import StatusError
-from autonomousai.providers.schema import engine_schema
 
 ACCEPTED: list[Any] = [
     {},

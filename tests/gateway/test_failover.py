@@ -21,7 +21,7 @@ from autonomousai.errors import (
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import ScriptedProvider, answer
-from autonomousai.wire.fault_writer import for_callers
+from autonomousai.wires.errors import for_callers
 
 HELLO = [{"role": "user", "content": "Hello"}]
 QUICK = RetryConfig(attempts=3, backoff=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.wire.whatwg import read
+from tests.wires.whatwg import read
 
 from .conftest import Serve, Sit
 

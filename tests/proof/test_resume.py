@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from autonomousai import AutonomousAI, OpenAICompatible
 from autonomousai.config import Config, LlamaCppConfig
-from autonomousai.providers.llamacpp import LlamaCpp
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.server import create_app
 from tests.support.chaos import ChaosProxy
 from tests.support.sockets import Listening, listening

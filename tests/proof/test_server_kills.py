@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from autonomousai import AutonomousAI
+from autonomousai.engine.weights import weights_path
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.providers.weights import weights_path
 from autonomousai.testing import Hang, Head, Script, ScriptedServer, Send, chunks
 from tests.support.chaos import ChaosProxy
 from tests.support.program import PATIENCE, environment, finish, start

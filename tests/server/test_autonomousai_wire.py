@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from autonomousai.clients.autonomousai import AutonomousAI
 from autonomousai.errors import StatusError
 from autonomousai.events import Usage
-from autonomousai.providers.autonomousai import AutonomousAI
 from autonomousai.testing import ScriptedProvider, answer
 from tests.support.sockets import ask, events, request, text_of
 

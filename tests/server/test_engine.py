@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from autonomousai.config import Config, LlamaCppConfig
-from autonomousai.providers.llamacpp import LlamaCpp
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.server import create_app
 from tests.support.metrics import counted
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, ask, events, listening, request, text_of

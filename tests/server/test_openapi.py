@@ -22,7 +22,7 @@ from autonomousai.server.openapi import answers, make_document
 from autonomousai.server.openapi.page import write_page
 from autonomousai.server.openapi.request import FIELDS, REFUSED
 from autonomousai.testing import ScriptedProvider, answer
-from autonomousai.wire import request as wire
+from autonomousai.wires import fields as wire
 from tests.support.sockets import CHAT, HELLO, ask, events, listening, request
 
 USAGE = Usage(3, 2, 5, cached_tokens=1, reasoning_tokens=1)
@@ -100,7 +100,7 @@ async def test_a_streamed_answer_is_as_described(serve: Any, path: str, counted:
     got = events((await ask(port, request("POST", path, body))).body)
 
     assert "[DONE]" == got.pop()
-    assert all(same(chunk, answers.Chunk) for chunk in got)
+    assert all(same(chunk, answers.ChunkSchema) for chunk in got)
 
 
 @pytest.mark.parametrize(

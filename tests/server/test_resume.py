@@ -423,7 +423,7 @@ async def test_after_draining_who_was_in_memory_is_told_the_truth(serve, provide
 
     async with Connection(serving.port) as connection:
         begun = await begin(connection)
-        serving.app.dismiss()
+        serving.app.cancel_all()
         rest = await connection.until(b"0\r\n\r\n")
     await settled(serving)
 
@@ -438,7 +438,7 @@ async def test_after_draining_a_stored_stream_goes_on_elsewhere(serve, provider,
     ending = await serve(gateway, state=state)
     async with Connection(ending.port) as connection:
         begun = await begin(connection)
-        ending.app.dismiss()
+        ending.app.cancel_all()
         rest = await connection.until(b"0\r\n\r\n")
     await settled(ending)
     await ending.app.aclose()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from autonomousai.clients.autonomousai import AutonomousAI
+from autonomousai.clients.openai import OpenAICompatible
 from autonomousai.config import (
     AutonomousAIConfig,
     Clocks,
@@ -15,9 +17,7 @@ from autonomousai.config import (
     RetryConfig,
     Secret,
 )
-from autonomousai.providers.autonomousai import AutonomousAI
-from autonomousai.providers.llamacpp import LlamaCpp
-from autonomousai.providers.openai import OpenAICompatible
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.server import upstreams
 from autonomousai.server.upstreams import make_gateway
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from autonomousai.engine.provider import LlamaCpp
 from autonomousai.events import Messages
-from autonomousai.providers.llamacpp import LlamaCpp
 
 #: More than any of the tests needs; each probe is an answer of the engine, or a step of the event loop.
 PROBES = 20_000

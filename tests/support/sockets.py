@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from autonomousai.http.server.connections import Connections
+from autonomousai.http.server.listener import listen
 from autonomousai.server import App
-from autonomousai.server.connections import Connections
-from autonomousai.server.listening import listen
 
 #: Generous: a machine that is busy elsewhere must not fail a test.
 PATIENCE = 60

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.support.sockets import Connection, request
 
-WORKER = "autonomousai.server.worker"
-ENGINE = "autonomousai.providers.engine"
+WORKER = "autonomousai.workers.worker"
+ENGINE = "autonomousai.engine.child"
 
 
 def children(pid: int, module: str) -> list[int]:

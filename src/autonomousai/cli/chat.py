@@ -12,16 +12,16 @@ from typing import Any, Protocol, TextIO
 
 import msgspec
 
-from ..clocks import Clocks
+from ..clients.autonomousai import AutonomousAI
+from ..clients.openai import OpenAICompatible
+from ..engine.provider import LlamaCpp
+from ..engine.weights import present, pull, resolve, weights_path
 from ..errors import ConfigError, HTTPError, ModelNotFoundError, StatusError
 from ..events import FinishReason, Message, Messages
+from ..http.urls import without_credentials
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider
-from ..providers.autonomousai import AutonomousAI
-from ..providers.llamacpp import LlamaCpp
-from ..providers.openai import OpenAICompatible
-from ..providers.proxy import without_credentials
-from ..providers.weights import present, pull, resolve, weights_path
+from ..timeouts import Clocks
 from .templates import Template
 from .terminal import Terminal
 from .views import JsonView, View, text_view

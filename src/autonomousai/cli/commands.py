@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from ..clients.openai import OpenAICompatible
 from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
+from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
-from ..providers.openai import OpenAICompatible
-from ..providers.weights import present, weights_path
 from . import templates
 from .chat import Desk, Settings, UsageError, check_text, fetch, make_question, read_prompt, require_engine, weights_for
 from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
@@ -129,7 +129,7 @@ def _check_company(args: argparse.Namespace, base_url: str | None) -> None:
 def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run the server until it is told to stop; its exit code is ours."""
     try:
-        from ..server.serve import run as run_server  # noqa: PLC0415  an optional extra
+        from ..workers.main import run as run_server  # noqa: PLC0415  an optional extra
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(__package__ or "?"):
             raise

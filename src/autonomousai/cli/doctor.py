@@ -18,13 +18,13 @@ from typing import Any, Final
 import msgspec
 
 from .. import __version__
-from ..clocks import Clocks
+from ..clients.autonomousai import HOSTED, AutonomousAI
+from ..clients.openai import OpenAICompatible
+from ..engine.weights import present, weights_path
 from ..errors import ProviderError
+from ..http.urls import check_base_url, without_credentials
 from ..models import MODELS, WEIGHTS
-from ..providers.autonomousai import HOSTED, AutonomousAI
-from ..providers.openai import OpenAICompatible
-from ..providers.proxy import check_base_url, without_credentials
-from ..providers.weights import present, weights_path
+from ..timeouts import Clocks
 from .chat import weights_for
 from .codes import DONE, FAILED, SETUP
 from .probe import Finding, Probe

@@ -17,15 +17,15 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from ..clocks import Clocks
+from ..clients.openai import OpenAICompatible
 from ..errors import HTTPError, StatusError, StreamError
-from ..providers.http import HttpPool
-from ..providers.openai import OpenAICompatible
-from ..providers.proxy import check_base_url, without_credentials
-from ..providers.response import Response, read_body
-from ..wire.faults import read_error
-from ..wire.redaction import redact
-from ..wire.sse import SSEDecoder
+from ..http.pool import HttpPool
+from ..http.transport import Response, read_body
+from ..http.urls import check_base_url, without_credentials
+from ..timeouts import Clocks
+from ..wires.foreign_errors import read_error
+from ..wires.redaction import redact
+from ..wires.sse import SSEDecoder
 from .telling import in_words
 
 Result = Literal["yes", "no", "unknown"]

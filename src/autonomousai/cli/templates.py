@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from ..errors import ConfigError
-from ..wire.request import CLIENT_OPTIONS
+from ..wires.fields import CLIENT_OPTIONS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

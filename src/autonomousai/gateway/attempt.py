@@ -10,17 +10,17 @@ from typing import Any, Self, TypeAlias
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt as AttemptNote
 from ..events import Batch, FinishReason, Report, Started, Usage
-from ..provider import AsyncResult, BatchStream, Sink, cannot_pour, pour
+from ..provider import AsyncResult, BatchStream, Sink, cannot_pipe, pipe_to
 from .observer import AttemptObserver
-from .splice import Delivered, DivergedError, Repetition
+from .rescue import Delivered, DivergedError, ReplayFilter
+from .retry_policy import describe, is_upstreams_fault
 from .upstream import Upstream
-from .verdict import describe, is_upstreams_fault
 
 #: Asks an upstream, with client options such as ``timeout``.
 Ask: TypeAlias = Callable[[Upstream, Mapping[str, Any]], AsyncResult]
 
 
-class Attempt:
+class AttemptStream:
     """One try. `Started` is held back until there is something to deliver: until then another upstream may still answer.
 
     Iterate it, and close it. However it ends is noted in the report, and told to the upstream's breaker: once, and what is
@@ -51,7 +51,7 @@ class Attempt:
         options: Mapping[str, Any],
         report: Report,
         delivered: Delivered,
-        repetition: Repetition | None = None,
+        repetition: ReplayFilter | None = None,
         observer: AttemptObserver | None = None,
     ) -> None:
         self._upstream = upstream
@@ -95,10 +95,10 @@ class Attempt:
             await self.aclose()
             raise
 
-    def pour(self, sink: Sink) -> Awaitable[bool]:
+    def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `provider.pour`. What repeats something is looked at more closely."""
         if self._repetition is not None or not self._opened:
-            return cannot_pour()
+            return cannot_pipe()
         deliver = self._delivered.append
 
         def take(batch: Batch) -> bool:
@@ -108,7 +108,7 @@ class Attempt:
             deliver(text)
             return sink(batch)
 
-        return pour(self._batches, take)
+        return pipe_to(self._batches, take)
 
     def _take(self, batch: Batch) -> Batch:
         """What of *batch* is to be delivered."""

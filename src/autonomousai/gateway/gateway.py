@@ -13,8 +13,8 @@ from ..config import RescueConfig, RetryConfig
 from ..events import Batch, Messages, Report
 from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
 from .observer import Observer
+from .routing import GatewaySettings, Question, RouteRunner
 from .upstream import Upstream
-from .walk import Question, Settings, Walk
 
 
 class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
@@ -41,7 +41,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self.models = list(self.routes)
         self.model_aliases = dict(aliases or {})
         self.default_model = default_model or (self.models[0] if self.models else "")
-        self._settings = Settings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
+        self._settings = GatewaySettings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
 
     def sees(self, model: str) -> bool:
         """Whether an upstream of *model* takes images."""
@@ -53,7 +53,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         """Answer from the route of *model*. The result's ``report`` says which upstream it was, and what was tried."""
         name = model if model in self.routes and model not in self.model_aliases else self.get_model(model)
         report = Report()
-        walk = Walk(Question(name, messages, proxy, kwargs), self.routes[name], report, self._settings)
+        walk = RouteRunner(Question(name, messages, proxy, kwargs), self.routes[name], report, self._settings)
         return AsyncResult(walk.__aiter__, report=report)
 
     def resume(
@@ -63,7 +63,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         had generated all of it, so that it can be asked for the same again, with the same ``seed`` in *kwargs*."""
         name = self.get_model(model)
         report = Report(upstream=author)
-        walk = Walk(Question(name, messages, None, kwargs), self.routes[name], report, self._settings)
+        walk = RouteRunner(Question(name, messages, None, kwargs), self.routes[name], report, self._settings)
         walk.take_over(delivered, self.upstreams.get(author or ""))
         return AsyncResult(lambda: walk, report=report)
 

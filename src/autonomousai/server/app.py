@@ -19,22 +19,24 @@ from starlette.routing import Route
 from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
+from ..http.server.asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
+from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
-from ..wire.fault_writer import write_error
-from . import autonomousai, openai
-from .answer import ChatRoute, Service
-from .asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
-from .exposition import CONTENT_TYPE, render
-from .guard import PAGE_PATH, STREAMS_PATH, Guard, Places
-from .metrics import Metrics, Sample
+from ..streams.broker import StreamBroker
+from ..streams.orphans import Orphans
+from ..streams.stores import open_state
+from ..telemetry.access_log import AccessLog
+from ..telemetry.exposition import CONTENT_TYPE, render
+from ..telemetry.metrics import Metrics, Sample
+from ..telemetry.tracer import Tracer, open_tracer
+from ..wires.errors import write_error
+from . import autonomousai
+from . import models as openai
+from .auth import PAGE_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from .endpoint import Endpoint, EndpointContext
 from .openapi import description_routes
-from .orphans import Orphans
 from .page import routes as page_routes
-from .requestlog import RequestLog
 from .resume import StreamRoute
-from .state import open_state
-from .streams import Streams
-from .telemetry import Tracer, open_tracer
 from .upstreams import make_gateway
 
 #: The route of streams, whichever is meant: an id is a secret.
@@ -46,7 +48,7 @@ _ENGINE_S: Final = 2.0
 
 
 def create_app(
-    config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None, log: RequestLog | None = None
+    config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None, log: AccessLog | None = None
 ) -> App:
     """An ASGI application that serves both wires: the upstreams of *config* (by default the embedded engine), or *provider*.
 
@@ -59,7 +61,7 @@ def create_app(
 
 
 @runtime_checkable
-class _Engine(Protocol):
+class _EngineProvider(Protocol):
     """What the embedded engine has beside the contract of providers."""
 
     @property
@@ -79,7 +81,7 @@ class App:
         config: Config,
         provider: AsyncGeneratorProvider,
         *,
-        log: RequestLog | None = None,
+        log: AccessLog | None = None,
         tracer: Tracer | None = None,
         gather: Callable[[], Awaitable[list[bytes]]] | None = None,
     ) -> None:
@@ -88,15 +90,15 @@ class App:
         self._log = log
         self._tracer = tracer
         self._gather = gather
-        self._guard = Guard(config.server)
-        self._places = Places(config.server.max_concurrency, config.server.queue_s, self.orphans)
+        self._guard = AccessControl(config.server)
+        self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
         self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
         resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
-        self._streams = Streams(
+        self._streams = StreamBroker(
             open_state(config.server.state, keep_s=config.resume.keep_s, max_bytes=config.resume.max_bytes),
             provider,
             ready=self.start,
@@ -106,19 +108,20 @@ class App:
             metrics=self._metrics,
             orphans=self.orphans,
         )
-        service = Service(
+        service = EndpointContext(
             provider=provider,
             ready=self.start,
             resolve=resolve,
             sees=getattr(provider, "sees", lambda model: getattr(provider, "vision", False)),
             places=self._places,
+            orphans=self.orphans,
             metrics=self._metrics,
             streams=self._streams,
             key_of=self._guard.key_of,
             keepalive_s=config.server.keepalive_s,
             max_body=config.server.max_body,
         )
-        self._hot: dict[str, ChatRoute] = {**openai.chat_routes(service), **autonomousai.chat_routes(service)}
+        self._hot: dict[str, Endpoint] = {**openai.chat_routes(service), **autonomousai.chat_routes(service)}
         self._stream_route = StreamRoute(service)
         self._cold = Starlette(
             routes=[
@@ -144,7 +147,7 @@ class App:
                 expose_headers=["x-request-id", "x-stream-id"],
             )
         if tracer is not None:
-            self._entry = tracer.around(self._entry)
+            self._entry = tracer.around(self._entry, WATCHED_PATHS - {"/"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -186,10 +189,10 @@ class App:
             await self._places.empty.wait()
             await self._streams.idle.wait()
 
-    def dismiss(self) -> None:
+    def cancel_all(self) -> None:
         """Stop all answers; each caller is told, and how to go on where that is possible."""
-        self._places.dismiss()
-        self._streams.dismiss()
+        self._places.cancel_all()
+        self._streams.cancel_all()
 
     async def aclose(self) -> None:
         """Close the streams and the provider."""
@@ -214,7 +217,7 @@ class App:
                     return
                 await send({"type": "lifespan.startup.complete"})
         self.drain()
-        self.dismiss()
+        self.cancel_all()
         await self.empty()
         await self.aclose()
         await send({"type": "lifespan.shutdown.complete"})
@@ -322,9 +325,9 @@ class App:
         sees = getattr(self.provider, "sees", lambda model: False)
         return getattr(self.provider, "vision", False) or any(map(sees, models))
 
-    def _engines(self) -> dict[str, _Engine]:
+    def _engines(self) -> dict[str, _EngineProvider]:
         providers = {name: upstream.provider for name, upstream in self._upstreams.items()} or {"provider": self.provider}
-        return {name: provider for name, provider in providers.items() if isinstance(provider, _Engine)}
+        return {name: provider for name, provider in providers.items() if isinstance(provider, _EngineProvider)}
 
 
 def _document(content: Mapping[str, Any], status: int = 200) -> Response:

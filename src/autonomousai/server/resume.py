@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import ProviderError, StatusError
-from .answer import EventStream, Service, fail
-from .asgi import (
+from ..http.server.asgi import (
     CLIENT_LEFT,
+    LEAVING,
     ClientLeftError,
     Receive,
     Scope,
@@ -20,7 +20,9 @@ from .asgi import (
     log_bug,
     path_of,
 )
-from .guard import STREAMS_PATH
+from .auth import STREAMS_PATH
+from .disconnect import DisconnectScope
+from .endpoint import EndpointContext, SSEResponse, fail
 
 #: Digits of an event's number.
 _LONGEST_NUMBER: Final = 15
@@ -30,13 +32,13 @@ class StreamRoute:
     """``GET`` reads on after ``Last-Event-ID``, from the beginning where there is none; ``HEAD`` tells whether it would;
     ``DELETE`` stops the stream and lets it go."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: EndpointContext) -> None:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises `StatusError` where nobody more may come inside; every other error is told to the caller here."""
         service = self._service
-        stream = None if scope["method"] == "DELETE" else EventStream(scope, send, service.keepalive_s)
+        stream = None if scope["method"] == "DELETE" else SSEResponse(scope, send, service.keepalive_s)
         service.places.enter()
         try:
             if stream is None:
@@ -55,7 +57,7 @@ class StreamRoute:
                 stream.close()
             service.places.leave()
 
-    async def _read(self, scope: Scope, receive: Receive, send: Send, stream: EventStream) -> None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send, stream: SSEResponse) -> None:
         service = self._service
         streams = service.streams
         stream_id = _id_of(scope)
@@ -70,7 +72,7 @@ class StreamRoute:
             await stream.write(b"", last=True)
             return
         with (
-            service.places.caller(scope, receive) as caller,
+            DisconnectScope(scope.get(LEAVING), receive, service.places.callers, service.orphans) as caller,
             streams.reader(streams.attach(stream_id, found, last, scope["request_id"]), last) as reader,
         ):
             await stream.open()

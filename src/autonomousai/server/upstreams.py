@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ..clients.autonomousai import AutonomousAI
+from ..clients.openai import OpenAICompatible
 from ..config import AutonomousAIConfig, Config, LlamaCppConfig, ModelConfig, UpstreamConfig
+from ..engine.handle import RemoteEngine
+from ..engine.provider import LlamaCpp
+from ..engine.weights import present
 from ..gateway import Gateway, Upstream
 from ..gateway.observer import Observer
 from ..models import DEFAULT_MODEL, MODELS
 from ..provider import AsyncGeneratorProvider
-from ..providers.autonomousai import AutonomousAI
-from ..providers.llamacpp import LlamaCpp
-from ..providers.openai import OpenAICompatible
-from ..providers.supervision import Deputy
-from ..providers.weights import present
 
 CODER = "qwen_coder"
 CODER_UPSTREAM = "embedded-coder"
@@ -35,7 +35,7 @@ def with_coder(config: Config) -> Config:
     )
 
 
-def make_engines(config: Config, deputies: Mapping[str, Deputy] | None = None) -> dict[str, LlamaCpp]:
+def make_engines(config: Config, deputies: Mapping[str, RemoteEngine] | None = None) -> dict[str, LlamaCpp]:
     """The embedded engines of *config*, by upstream; with *deputies*, those of another process. Starts no child."""
     return {
         name: LlamaCpp(
@@ -55,7 +55,9 @@ def make_engines(config: Config, deputies: Mapping[str, Deputy] | None = None) -
     }
 
 
-def make_gateway(config: Config, observer: Observer | None = None, deputies: Mapping[str, Deputy] | None = None) -> Gateway:
+def make_gateway(
+    config: Config, observer: Observer | None = None, deputies: Mapping[str, RemoteEngine] | None = None
+) -> Gateway:
     """One provider made of the config's upstreams, whose attempts *observer* is told of. Makes no connection and starts no
     child. ``deputies``: see `make_engines`."""
     config = with_coder(config)

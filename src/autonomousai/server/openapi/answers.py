@@ -5,6 +5,7 @@ Nothing is encoded by them: the hot path writes bytes. That both say the same is
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -31,7 +32,7 @@ class CompletionTokensDetails(msgspec.Struct):
     reasoning_tokens: Count
 
 
-class Usage(msgspec.Struct):
+class UsageSchema(msgspec.Struct):
     """Tokens, as the upstream counted them."""
 
     prompt_tokens: Count
@@ -58,7 +59,7 @@ class FunctionCall(msgspec.Struct):
     arguments: str
 
 
-class ToolCall(msgspec.Struct):
+class ToolCallSchema(msgspec.Struct):
     """One call that a model asks for."""
 
     id: str
@@ -72,10 +73,10 @@ class AnswerMessage(msgspec.Struct):
     role: Literal["assistant"]
     content: Annotated[str | None, Meta(description="null where there is nothing but tool calls")]
     reasoning_content: str | UnsetType = UNSET
-    tool_calls: list[ToolCall] | UnsetType = UNSET
+    tool_calls: list[ToolCallSchema] | UnsetType = UNSET
 
 
-class Choice(msgspec.Struct):
+class CompletionChoiceSchema(msgspec.Struct):
     """The one choice of a whole answer."""
 
     index: Literal[0]
@@ -90,13 +91,13 @@ class Completion(msgspec.Struct):
     object: Literal["chat.completion"]
     created: Annotated[int, Meta(description="seconds since 1970")]
     model: str
-    choices: Annotated[list[Choice], Meta(min_length=1, max_length=1)]
+    choices: Annotated[list[CompletionChoiceSchema], Meta(min_length=1, max_length=1)]
     x_autonomousai: Evidence
-    usage: Annotated[Usage | UnsetType, Meta(description="absent where the upstream counted nothing")] = UNSET
+    usage: Annotated[UsageSchema | UnsetType, Meta(description="absent where the upstream counted nothing")] = UNSET
     finish_reason: Annotated[str | UnsetType | None, Meta(description="on the AutonomousAI wire: here as well")] = UNSET
 
 
-class FunctionPiece(msgspec.Struct):
+class FunctionPieceSchema(msgspec.Struct):
     """A piece of a call: the name comes with the first, the arguments are joined."""
 
     arguments: str
@@ -107,12 +108,12 @@ class ToolCallPiece(msgspec.Struct):
     """A piece of the tool call of that index."""
 
     index: Count
-    function: FunctionPiece
+    function: FunctionPieceSchema
     id: str | UnsetType = UNSET
     type: Literal["function"] | UnsetType = UNSET
 
 
-class Delta(msgspec.Struct):
+class DeltaSchema(msgspec.Struct):
     """What is new. Empty at the end."""
 
     role: Literal["assistant"] | UnsetType = UNSET
@@ -125,11 +126,11 @@ class ChunkChoice(msgspec.Struct):
     """The one choice of a chunk."""
 
     index: Literal[0]
-    delta: Delta
+    delta: DeltaSchema
     finish_reason: FinishReason
 
 
-class Chunk(msgspec.Struct):
+class ChunkSchema(msgspec.Struct):
     """One event of a streamed answer. The last before `[DONE]` carries `x_autonomousai`; with `include_usage`, its `choices`
     are empty and it has the `usage`, which is null in all others. While an answer that broke is being brought on, and there is
     nothing new to say, an event with an empty delta may carry `{"progress": N}` there, with a higher number each time."""
@@ -139,7 +140,7 @@ class Chunk(msgspec.Struct):
     created: int
     model: str
     choices: Annotated[list[ChunkChoice], Meta(max_length=1)]
-    usage: Usage | UnsetType | None = UNSET
+    usage: UsageSchema | UnsetType | None = UNSET
     finish_reason: str | UnsetType | None = UNSET
     x_autonomousai: Evidence | UnsetType = UNSET
 
@@ -191,10 +192,15 @@ class Readiness(msgspec.Struct):
     upstreams: list[str] | UnsetType = UNSET
 
 
-DOCUMENTS: tuple[type[msgspec.Struct], ...] = (Completion, Chunk, Error, Model, ModelList, Health, Readiness)
+DOCUMENTS: tuple[type[msgspec.Struct], ...] = (Completion, ChunkSchema, Error, Model, ModelList, Health, Readiness)
+
+
+#: The classes bear a suffix that tells them from the package's own; their published names do not.
+_SUFFIX = re.compile(rb'("(?:#/components/schemas/)?\w+)Schema(?=")')
 
 
 def answer_schemas() -> dict[str, Any]:
     """The JSON schema of each, and of what they are made of, by name."""
     _, schemas = msgspec.json.schema_components(DOCUMENTS, ref_template="#/components/schemas/{name}")
+    schemas = msgspec.json.decode(_SUFFIX.sub(rb"\1", msgspec.json.encode(schemas)))
     return {name: {key: value for key, value in schema.items() if key != "title"} for name, schema in schemas.items()}

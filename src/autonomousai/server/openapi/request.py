@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...wire.messages import PARTS
-from ...wire.request import CLIENT_OPTIONS, MAX_TOOLS
+from ...wires.fields import CLIENT_OPTIONS, MAX_TOOLS
+from ...wires.messages import PARTS
 
 Schema = dict[str, Any]
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..guard import PAGE_PATH
+from ..auth import PAGE_PATH
 
 HEADERS: Final = {
     "content-security-policy": "; ".join(

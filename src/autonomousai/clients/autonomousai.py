@@ -1,0 +1,175 @@
+"""`AutonomousAI`: the client of the AutonomousAI wire. It knows the endpoints and the headers; the wire itself is in `wire`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from ..errors import ConnectError
+from ..events import Batch, Chunk, Messages
+from ..http.pool import HttpPool
+from ..http.urls import Proxy, check_base_url
+from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
+from ..provider import AsyncGeneratorProvider, AsyncResult, BatchStream, ProviderModelMixin, blocking, class_or_instance
+from ..timeouts import Clocks
+from ..wires.autonomousai import write_request
+from ..wires.messages import check_messages
+from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
+from .remote import PreparedRequest, ResponseStream
+
+HOSTED = "https://chatgpt.autonomous.ai"
+
+#: What the service's own site sends; a server may look at them. A caller's ``headers`` go over these.
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "*/*",
+    "Origin": "https://www.autonomous.ai",
+    "Referer": "https://www.autonomous.ai/",
+    "Country-Code": "US",
+    "Time-Zone": "America/New_York",
+}
+
+
+async def _with_hint(answer: ResponseStream) -> AsyncGenerator[Batch]:
+    """The hosted service's answer. Where it cannot be reached, that is no news, and there is another way."""
+    try:
+        async for batch in answer:
+            yield batch
+    except ConnectError as error:
+        raise ConnectError(
+            f"{error.message}. The hosted service is taken as not operational: name a server with base_url or "
+            "AUTONOMOUSAI_BASE_URL (`autonomousai serve` is one)",
+            retryable=error.retryable,
+        ) from error
+    finally:
+        await answer.aclose()
+
+
+class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
+    """Answers over the AutonomousAI wire, from the hosted service or from any server that speaks it.
+
+    ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
+    service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for
+    the whole answer, or a mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries
+    after the first for whatever may succeed when asked again, before anything arrived; by default only what never reached a
+    server is tried again. ``trust_env``: whether the proxies of the environment are used.
+
+    An instance owns its connections and is an async context manager. The class itself can be used as well: it stands for an
+    instance made from the environment, whose connections end with the event loop.
+    """
+
+    label = "AutonomousAI"
+    url = "https://www.autonomous.ai/anon/"
+    api_endpoints: ClassVar[dict[str, str]] = {name: HOSTED + row.path for name, row in MODELS.items()}
+    working = False
+    supports_stream = True
+    supports_system_message = True
+    supports_message_history = True
+
+    default_model = DEFAULT_MODEL
+    models = list(MODELS)
+    model_aliases = dict(MODEL_ALIASES)
+
+    #: Whether images may be sent; which of the models can see is the server's to say.
+    vision = True
+
+    _defaults: ClassVar[dict[tuple[str | None, str | None], AutonomousAI]] = {}
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float | Mapping[str, float] | Clocks | None = None,
+        proxy: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
+        self.base_url = check_base_url(base_url or HOSTED)
+        if base_url:
+            self.api_endpoints = {name: self.base_url + row.path for name, row in MODELS.items()}  # type: ignore[misc]
+            self.working = self.base_url != HOSTED
+        self._options = ClientOptions(
+            clocks=read_timeout(timeout, CLIENT_CLOCKS),
+            headers=dict(headers or {}),
+            api_key=(os.environ.get("AUTONOMOUSAI_API_KEY") if api_key is None else api_key) or None,
+            proxy=Proxy(proxy) if proxy else None,
+            retries=retries,
+        )
+        self._pool = HttpPool(trust_env=trust_env)
+
+    @classmethod
+    def default(cls) -> AutonomousAI:
+        """The instance that the class stands for: made from the environment, once for each value of it."""
+        key = (os.environ.get("AUTONOMOUSAI_BASE_URL"), os.environ.get("AUTONOMOUSAI_API_KEY"))
+        if key not in cls._defaults:
+            cls._defaults[key] = cls()
+        return cls._defaults[key]
+
+    @class_or_instance
+    def create_async_generator(
+        self_or_cls: Any,  # noqa: N805
+        /,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        stream: bool = False,
+        **kwargs: Any,
+    ) -> AsyncResult:
+        """Ask *model* and return the answer: text as it comes (or whole, without ``stream``) and last one `FinishReason`.
+
+        ``proxy``: ``http://[user:password@]host:port`` for this request. ``kwargs``: the client's options (``timeout``,
+        ``headers``, ``api_key``, ``retries``) stay here; all others are request fields and travel in the body.
+        Raises `ModelNotFoundError` (a `ValueError`), `InvalidMessagesError` (a `ValueError`) and `ConfigError` at the call,
+        `HTTPError` and its kin while the answer is read.
+        """
+        self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
+        name = self.get_model(model)
+        clocks = self._options.clocks_of(kwargs)
+        options = self._options.merged(proxy, kwargs)
+        headers = {**_HEADERS, **options.headers}
+        if options.api_key:
+            headers["Authorization"] = f"Bearer {options.api_key}"
+        exchange = PreparedRequest(
+            url=self.api_endpoints[name],
+            headers=headers,
+            body=write_request(name, check_messages(messages), stream=stream, fields=kwargs),
+            clocks=clocks,
+            stream=stream,
+            proxy=options.proxy,
+            retries=options.retries,
+            api_key=options.api_key,
+            streams_url=f"{self.base_url}/v1/streams",
+        )
+        return AsyncResult(partial(self._ask, exchange))
+
+    @class_or_instance
+    def create_completion(
+        self_or_cls: Any,  # noqa: N805
+        /,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        stream: bool = False,
+        **kwargs: Any,
+    ) -> Iterator[Chunk]:
+        """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
+        self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
+        return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+
+    def _ask(self, exchange: PreparedRequest) -> BatchStream:
+        answer = ResponseStream(self._pool, exchange)
+        return _with_hint(answer) if self.base_url == HOSTED else answer
+
+    @property
+    def orphans(self) -> int:
+        """Answers that the server goes on with for nobody: their callers left, and it could not be told."""
+        return self._pool.orphans
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections."""
+        await self._pool.aclose()

@@ -1,0 +1,79 @@
+"""A caller's options that stay on this side of the wire: clocks, headers, key, proxy, retries. Knows no wire and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import ConfigError
+from ..http.urls import Proxy
+from ..timeouts import Clocks
+
+#: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
+CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
+
+#: Seconds that a clock may be set to.
+_LONGEST = 10_000_000
+
+
+#: The options that a call may have of its own, beside its clocks.
+_OF_A_CALL = frozenset({"headers", "api_key", "retries"})
+
+
+class ClientOptions(msgspec.Struct, frozen=True):
+    """How one request is to be sent, apart from what it says. ``clocks``: where the call has none of its own."""
+
+    clocks: Clocks
+    headers: Mapping[str, str] = {}
+    api_key: str | None = None
+    proxy: Proxy | None = None
+    retries: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ConfigError("api_key must be of visible ASCII characters; was it read from a file with its line end?")
+        for name, value in self.headers.items():
+            if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
+                raise ConfigError(f"headers: the value of {name!r} must be text of one line")
+
+    def clocks_of(self, kwargs: dict[str, Any]) -> Clocks:
+        """The clocks of one call, which are taken out of *kwargs*."""
+        return read_timeout(kwargs.pop("timeout", None), self.clocks)
+
+    def merged(self, proxy: str | None, kwargs: dict[str, Any]) -> ClientOptions:
+        """These options with the others of one call, which are taken out of *kwargs*: what stays there are request fields."""
+        if not proxy and _OF_A_CALL.isdisjoint(kwargs):
+            return self
+        headers = kwargs.pop("headers", None)
+        api_key = kwargs.pop("api_key", None)
+        retries = kwargs.pop("retries", None)
+        return ClientOptions(
+            clocks=self.clocks,
+            headers={**self.headers, **headers} if headers else self.headers,
+            api_key=self.api_key if api_key is None else api_key,
+            proxy=Proxy(proxy) if proxy else self.proxy,
+            retries=self.retries if retries is None else retries,
+        )
+
+
+def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: Clocks) -> Clocks:
+    """Clocks from what a caller may write: seconds for the whole answer, a mapping of single clocks, or all of them.
+
+    Raises `ValueError` that names the clocks there are.
+    """
+    if timeout is None:
+        return default
+    if isinstance(timeout, Clocks):
+        return timeout
+    total = timeout.get("total") if type(timeout) is dict and len(timeout) == 1 else None
+    if type(total) is float and 0 < total <= _LONGEST:  # what a gateway asks for, with each request
+        return Clocks(default.connect, default.first_token, default.idle, total)
+    named = dict(timeout) if isinstance(timeout, Mapping) else {"total": timeout}
+    for name, seconds in named.items():
+        if name not in Clocks.__struct_fields__:
+            raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+            raise ValueError(f"timeout: clock {name!r} must be a number of seconds above 0, not {seconds!r}")
+    return msgspec.structs.replace(default, **named)

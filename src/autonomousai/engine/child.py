@@ -1,0 +1,128 @@
+"""The child process: llama.cpp serving the OpenAI wire on a Unix socket. Run by `child.py` as ``python -m``, by nobody else.
+
+It is told everything in one line of JSON on stdin (nothing secret in its arguments or environment), and says one line of JSON
+on stdout: `EngineReady`, or why not. What else it or llama.cpp has to say goes to stderr. It ends when its stdin ends, and so
+with its owner, however that ends; on Linux it is told even while it loads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from .gguf import control_tokens
+from .ipc import EngineReady, EngineSettings
+from .parent_death import die_with_parent
+
+#: Tokens that are worked on at once. More, and a long prompt stalls every other stream for seconds, and cannot be cancelled.
+_BATCH = 64
+
+#: Looks at whether the weights are loaded: how many at the most, seconds each may take, and seconds between two.
+_LOOKS = 6000
+_LOOK = 10.0
+_LOOK_PAUSE = 0.01
+
+#: llama.cpp's log: errors alone.
+_VERBOSITY = 1
+
+
+def main() -> NoReturn:
+    """Serve until stdin ends or SIGTERM comes."""
+    die_with_parent(signal.SIGTERM)  # even while the weights load
+    say = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever prints must not be taken for our word
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=EngineSettings)
+    try:
+        control = control_tokens(Path(settings.weights))
+        Path(settings.socket).unlink(missing_ok=True)  # one that died left it behind, and we could not listen there
+        server = _serve(settings)
+        _wait_until_loaded(settings.socket)
+    except Exception as error:
+        say.write(msgspec.json.encode(EngineReady(error=_reason(error))) + b"\n")
+        os._exit(1)
+    stop = _stop_signal()
+    say.write(msgspec.json.encode(EngineReady(control=control)) + b"\n")
+    select.select([sys.stdin.fileno(), stop], [], [])  # nothing more is ever written to stdin: readable means its end
+    _leave(Path(settings.socket), server)
+
+
+def _serve(settings: EngineSettings) -> Any:
+    """llama.cpp's server, listening. It holds the interpreter's lock while it loads: nothing else runs here until then."""
+    import xllamacpp  # noqa: PLC0415  an optional extra: only here, in the child, which can say plainly that it is missing
+
+    params = xllamacpp.CommonParams()
+    params.model.path = settings.weights
+    params.model_alias = {settings.name}
+    params.n_parallel = settings.slots
+    params.n_ctx = settings.context * settings.slots
+    params.kv_unified = False  # overcommitted, every running answer would fail together
+    params.n_batch = params.n_ubatch = _BATCH
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads or _threads()
+    params.fit_params = False  # what does not fit is an error, not another context
+    params.cache_prompt = False  # with it, a seed does not repeat an answer
+    params.cache_ram_mib = 0
+    params.cache_idle_slots = False
+    params.verbosity = _VERBOSITY
+    params.ui = False
+    params.endpoint_slots = False  # it would show prompts
+    params.endpoint_metrics = True
+    params.cors_origins = ""
+    params.api_keys = [settings.api_key]
+    params.hostnames = [settings.socket]
+    params.n_threads_http = settings.slots + 4
+    return xllamacpp.Server(params)
+
+
+def _wait_until_loaded(path: str) -> None:
+    """It listens a moment before the weights are loaded, and answers 503 until then."""
+    for _ in range(_LOOKS):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_LOOK)
+            connection.connect(path)
+            connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            if b" 200 " in connection.recv(32):
+                return
+        time.sleep(_LOOK_PAUSE)
+    raise TimeoutError("llama.cpp listens, but its weights do not get loaded")
+
+
+def _threads() -> int:
+    """One less than this process may use: with all of them a busy server and its engine starve each other."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, available - 1)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"llama.cpp is not installed here ({error}); run: pip install 'autonomousai[local]'"
+    return f"{type(error).__name__}: {error}"
+
+
+def _stop_signal() -> int:
+    """A descriptor that becomes readable at SIGTERM, whichever thread gets it. Until now SIGTERM just ended the process."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return reader
+
+
+def _leave(path: Path, server: Any) -> NoReturn:
+    """Go at once, whatever llama.cpp is doing, and take the socket and its directory along, should nobody else be left to."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+        path.parent.rmdir()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What the engine's owner and its child process say to each other: one line of JSON each way. Imports nothing of ours, so that
+the child need not import its owner's modules, nor the owner the child's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EngineSettings(msgspec.Struct, frozen=True):
+    """What the owner says. ``context``: tokens a slot; ``threads``: 0 for one less than the child may use."""
+
+    weights: str
+    name: str
+    socket: str
+    api_key: str
+    slots: int
+    context: int
+    threads: int
+
+
+class EngineReady(msgspec.Struct, frozen=True):
+    """What the child says when its socket answers, or why it does not. ``control``: the texts of its control tokens."""
+
+    control: list[str] = []
+    error: str = ""

@@ -1,0 +1,362 @@
+"""`LlamaCpp`: the embedded engine, a provider like any other: a supervised child process that speaks the OpenAI wire on a Unix
+socket, asked with the same client as any server. Knows the engine's weights, slots and loops; no process, and no HTTP itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..clients.answer_reader import joined
+from ..clients.openai import OpenAICompatible
+from ..clients.options import read_timeout
+from ..errors import ConfigError, HTTPError, StatusError
+from ..errors import TimeoutError as ClockError
+from ..events import Batch, FinishReason, Messages, Started
+from ..http.pool import bring_transport
+from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance
+from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
+from ..wires.fields import CLIENT_OPTIONS, refusal
+from ..wires.messages import check_messages
+from .handle import EngineHandle, RemoteEngine, State
+from .ipc import EngineSettings
+from .process import EngineLog
+from .request import UNSUPPORTED, control_tokens, engine_fields, engine_messages, explain, is_begun
+from .supervisor import Supervisor
+from .weights import resolve
+
+
+class _EngineQuestion(NamedTuple):
+    """A request that was checked as far as it can be without the engine."""
+
+    messages: Messages
+    system: str | None
+    fields: dict[str, Any]
+    clocks: Clocks
+
+
+class _Engine(NamedTuple):
+    """One event loop's engine, its client, and the generator whose closing ends both."""
+
+    supervisor: EngineHandle
+    client: OpenAICompatible
+    lifetime: AsyncGenerator[None]
+
+
+class _Slot:
+    """One of our slots. ``asked``: whether the engine may be working for whoever holds it."""
+
+    def __init__(self, engine: _Engine) -> None:
+        self.asked = False
+        self._engine = engine
+
+    def release(self) -> None:
+        """At once, where the engine has done its work."""
+        if self.asked:
+            self._engine.supervisor.let_go()
+        else:
+            self._engine.supervisor.slots.release()
+
+
+class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
+    """llama.cpp on this machine, in a child process that starts with the first request and ends with its owner.
+
+    ``weights``: a name of `models.WEIGHTS`, or the path of a GGUF file. ``slots``: answers at once; who comes later waits in
+    the order of coming. ``context``: tokens of prompt and answer together. ``threads``: 0 for one less than there are.
+    ``max_tokens``: where the caller names none. ``queue``: seconds that a request may wait for a slot; then, and where the
+    queue is certainly longer than that, it is a `StatusError` 503 that says when to come back.
+
+    Any model name is taken: one of the five (see `models.MODELS`) brings its default system message, which is used when the
+    caller gives none. Who answers is named truthfully: the `model` of an answer is the name of the weights. Fields that are not
+    given have llama.cpp's own defaults (``temperature`` 0.8, ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
+
+    Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
+    ``lazy``: `start` does not start it, the first request does. ``deputy``: the engine is another process's, and this stands
+    for it.
+    """
+
+    label = "llama.cpp"
+    models = list(MODELS)
+    default_model = DEFAULT_MODEL
+    model_aliases = dict(MODEL_ALIASES)
+    vision = False
+    repeats = True
+
+    def __init__(
+        self,
+        weights: str = DEFAULT_WEIGHTS,
+        *,
+        slots: int = 4,
+        context: int = 4096,
+        threads: int = 0,
+        max_tokens: int = 1024,
+        clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN),  # noqa: B008  frozen
+        queue: float = 600,
+        name: str = "embedded",
+        lazy: bool = False,
+        deputy: RemoteEngine | None = None,
+    ) -> None:
+        self.weights = weights
+        self.name = name
+        self._clocks = clocks
+        self._context = context
+        self._max_tokens = max_tokens
+        self._queue = queue
+        self._lazy = lazy
+        self._deputy = deputy
+        self._settings = EngineSettings(
+            weights="",
+            name=weights if weights in WEIGHTS else Path(weights).stem,
+            socket="",
+            api_key="",
+            slots=slots,
+            context=context,
+            threads=threads,
+        )
+        self._log = EngineLog()
+        self._engines: dict[weakref.ref[asyncio.AbstractEventLoop], _Engine] = {}
+
+    @property
+    def state(self) -> State:
+        """``starting`` after a crash too; ``failed`` where it cannot be started, or crashed too often: `last_log` says why."""
+        engine = self._current()
+        return "stopped" if engine is None else engine.supervisor.state
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process, while there is one that answers."""
+        engine = self._current()
+        return None if engine is None else engine.supervisor.pid
+
+    def last_log(self) -> str:
+        """The last lines that the child wrote, for a person who looks for the cause of a failure."""
+        return self._log.text()
+
+    @class_or_instance
+    def get_model(self, model: str | None) -> str:
+        """The model that *model* names; a name that is none of the five stays what it is."""
+        return MODEL_ALIASES.get(model, model) if model else DEFAULT_MODEL
+
+    # ---- asking
+
+    def create_async_generator(
+        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        """Ask the engine. Raises `InvalidMessagesError` at the call; `ConfigError` where the engine cannot be started, and
+        `HTTPError` and its kin, while it is read. ``timeout`` is honoured; a proxy, a key and headers have no meaning here."""
+        row = MODELS.get(self.get_model(model))
+        clocks = read_timeout(kwargs.get("timeout"), self._clocks)
+        fields = {name: value for name, value in kwargs.items() if name not in CLIENT_OPTIONS}
+        question = _EngineQuestion(check_messages(messages), row.system if row else None, fields, clocks)
+        answer = partial(self._answer, question)
+        return AsyncResult(answer if stream else partial(_joined, answer))
+
+    async def continues(self) -> bool:
+        """It does: a last message of the assistant is the beginning of the answer."""
+        return True
+
+    def create_continuation(
+        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
+    ) -> AsyncResult:
+        """The rest of an answer that begins with *text*."""
+        begun = [*messages, {"role": "assistant", "content": text}]
+        return self.create_async_generator(model, begun, proxy=proxy, stream=True, **kwargs)
+
+    async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
+        """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
+        messages = engine_messages(question.messages, question.system)
+        fields = engine_fields(question.fields, max_tokens=self._max_tokens, context=self._context)
+        if is_begun(messages) and "response_format" in fields:
+            raise refusal(
+                "response_format", "does not go with a last message of the assistant, which is continued", UNSUPPORTED
+            )
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + question.clocks.total
+        engine = await self._engine()
+        async with _slot(engine, deadline, question.clocks, self._queue) as slot:
+            while True:
+                death = engine.supervisor.death
+                began = False
+                batches = _ask(engine, slot, messages, fields, question.clocks, deadline)
+                try:
+                    async for batch in batches:
+                        began = True
+                        yield batch
+                    return
+                except HTTPError as error:
+                    # Whoever asks just as the child dies, or the next one loads, has lost nothing yet: they ask the next one.
+                    if began or not error.retryable or isinstance(error, ClockError):
+                        raise
+                    if not await engine.supervisor.has_died(death):
+                        raise
+                finally:
+                    await batches.aclose()
+                await _ready(engine.supervisor, deadline, question.clocks)
+
+    # ---- the engine of this loop
+
+    async def start(self) -> None:
+        """Start the child, if it is not running, and wait until it answers. Raises `ConfigError` that says why it does not.
+
+        What the first request needs is imported meanwhile, beside the child, which takes longer."""
+        if self._lazy:
+            return
+        engine = await self._engine()
+        await asyncio.gather(engine.supervisor.ready(), asyncio.to_thread(bring_transport))
+
+    async def supervise(self) -> Supervisor:
+        """This event loop's engine, for somebody who shares it out to other processes; its child may still be starting."""
+        supervisor = (await self._engine()).supervisor
+        assert isinstance(supervisor, Supervisor)
+        return supervisor
+
+    async def aclose(self) -> None:
+        """Stop this event loop's child, and wait until it is gone. The next request would start another."""
+        engine = self._engines.pop(weakref.ref(asyncio.get_running_loop()), None)
+        if engine is not None:
+            await engine.client.aclose()
+            await engine.lifetime.aclose()
+
+    async def metrics(self) -> dict[str, float]:
+        """What is counted of the engine: crashes, restarts, slots, who waits for one; and, while it is up, llama.cpp's own
+        counters, such as ``requests_processing`` and ``tokens_predicted_total``."""
+        engine = self._current()
+        if engine is None:
+            return {}
+        supervisor = engine.supervisor
+        ours: dict[str, float] = {
+            "crashes_total": supervisor.condition.crashes,
+            "restarts_total": supervisor.condition.restarts,
+            "slots": supervisor.settings.slots,
+            "queue_length": supervisor.slots.waiting,
+        }
+        return ours | await _counters(supervisor, engine.client)
+
+    def _current(self) -> _Engine | None:
+        """This loop's engine; outside of any loop, the one that was started last."""
+        try:
+            return self._engines.get(weakref.ref(asyncio.get_running_loop()))
+        except RuntimeError:
+            return next(reversed(self._engines.values()), None)
+
+    async def _engine(self) -> _Engine:
+        """This loop's engine, which may still be starting. Nothing is awaited that takes time: callers share one start."""
+        loop = weakref.ref(asyncio.get_running_loop())
+        engine = self._engines.get(loop)
+        if engine is None or engine.supervisor.state == "stopped":
+            for old in [old for old in self._engines if (owner := old()) is None or owner.is_closed()]:
+                del self._engines[old]
+            engine = self._engines[loop] = self._make()
+            await anext(engine.lifetime)
+        return engine
+
+    def _make(self) -> _Engine:
+        supervisor = self._deputy or self._supervisor()
+        client = OpenAICompatible(
+            "http://engine",
+            api_key=supervisor.settings.api_key,
+            model=supervisor.settings.name,
+            timeout=self._clocks,
+            headers={"Connection": "close"},  # the engine closes some that it has announced to keep
+            prefill="yes",
+            retries=0,  # a child that is gone does not come back at once: the next one is waited for
+            uds=supervisor.settings.socket,
+        )
+        if isinstance(supervisor, Supervisor):
+            supervisor.busy = partial(_busy, supervisor, client)
+        return _Engine(supervisor, client, supervisor.lifetime())
+
+    def _supervisor(self) -> Supervisor:
+        path = resolve(self.weights)
+        if not path.is_file():
+            raise ConfigError(f"the weights {self.weights} are not on this machine; run: autonomousai pull {self.weights}")
+        settings = msgspec.structs.replace(self._settings, weights=str(path.absolute()), api_key=secrets.token_urlsafe(32))
+        return Supervisor(settings, self._log, lazy=self._lazy)
+
+
+async def _counters(supervisor: EngineHandle, client: OpenAICompatible) -> dict[str, float]:
+    """The engine's own counters; none while it is down."""
+    if supervisor.state != "ready":
+        return {}
+    text = (await client.fetch("/metrics")).decode()
+    samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
+async def _busy(supervisor: EngineHandle, client: OpenAICompatible) -> float:
+    """How many the engine works for, by its own count."""
+    counters = await _counters(supervisor, client)
+    return counters.get("requests_processing", 0) + counters.get("requests_deferred", 0)
+
+
+async def _ask(
+    engine: _Engine, slot: _Slot, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
+) -> AsyncGenerator[Batch]:
+    """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
+    there is something to say, since nothing is lost until then."""
+    started: Batch = []
+    defused, restorer = control_tokens(engine.supervisor.condition.control).defuse(messages)
+    left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
+    batches = engine.client.create_async_generator("", defused, stream=True, timeout=left, **fields).batches()
+    slot.asked = True
+    engine.supervisor.asking += 1
+    try:
+        async for batch in batches:
+            if type(batch[-1]) is Started:
+                started = batch
+                continue
+            if type(batch[-1]) is FinishReason:
+                engine.supervisor.completed()
+                slot.asked = False
+            if restorer is not None:
+                batch = restorer.restore(batch)
+            if batch:
+                yield [*started, *batch]
+                started = []
+    except StatusError as error:
+        slot.asked = False
+        raise explain(error) from None
+    except ClockError as error:
+        if error.clock == "total":
+            raise ClockError("total", clocks.total, status=error.status) from None
+        raise
+    finally:
+        engine.supervisor.asking -= 1
+        await batches.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[_Slot]:
+    """One of the engine's slots, in the order of asking, with the engine ready. Who leaves the queue costs nothing; the clocks
+    of the first token and of idleness do not run yet, the total one does."""
+    supervisor, slot = engine.supervisor, _Slot(engine)
+    async with contextlib.AsyncExitStack() as held:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await supervisor.slots.take(queue)
+        except TimeoutError:
+            raise ClockError("total", clocks.total) from None
+        held.callback(slot.release)
+        await _ready(supervisor, deadline, clocks)
+        yield slot
+
+
+async def _ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await supervisor.ready()
+    except TimeoutError:
+        raise ClockError("total", clocks.total) from None
+
+
+def _joined(answer: Any) -> AsyncGenerator[Batch]:
+    return joined(answer())

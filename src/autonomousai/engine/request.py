@@ -1,0 +1,263 @@
+"""What the embedded engine is asked: messages as its chat template wants them, and the fields that it is known to honour.
+
+Knows no process and no HTTP. The engine takes much without complaint that it then ignores, or reads otherwise than it was
+meant; so what is passed on stands in a table, and anything else is a 400 that names the field.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import StatusError
+from ..events import Batch, Message, Messages
+from ..wires.fields import as_whole, check_fields, refusal
+from .schema import engine_schema
+
+UNSUPPORTED: Final = "unsupported_parameter"
+
+#: The engine's seeds have 32 bits, of which the last value means "draw one".
+_SEEDS: Final = 2**32 - 1
+
+#: U+200B, invisible and of no width.
+_SPLIT: Final = "\u200b"
+
+
+# ---- messages ---------------------------------------------------------------------------------------------------------
+
+
+def engine_messages(messages: Messages, system: str | None) -> Messages:
+    """The checked *messages* as role and text alone; *system* comes first where the caller says nothing of that kind.
+
+    ``developer`` is another word for ``system``. Raises `StatusError` 400 for what the weights cannot take: images and sound,
+    and all that has to do with tools. ``name`` and the like do not reach a chat template, and are left out.
+    """
+    told = [{"role": _role(index, message), "content": _text(index, message)} for index, message in enumerate(messages)]
+    if told == [{"role": "assistant", "content": ""}]:
+        raise refusal("messages[0].content", "is empty, and there is nothing else to answer; send a message of the user")
+    if len(told) > 1 and told[-1] == {"role": "assistant", "content": ""}:
+        told.pop()  # nothing is begun; the engine would leave out the line that opens an answer
+    if system and not any(message["role"] == "system" for message in told):
+        told.insert(0, {"role": "system", "content": system})
+    return told
+
+
+def is_begun(messages: Messages) -> bool:
+    """Whether the answer has begun already: a last message of the assistant is continued."""
+    return bool(messages[-1]["role"] == "assistant")
+
+
+def _role(index: int, message: Message) -> str:
+    role: str = message["role"]
+    if role in ("tool", "function"):
+        raise refusal(f"messages[{index}].role", f"{role!r} is for models that use tools; this one does not", UNSUPPORTED)
+    for field in ("tool_calls", "function_call"):
+        if message.get(field):
+            raise refusal(f"messages[{index}].{field}", "is for models that use tools; this one does not", UNSUPPORTED)
+    return "system" if role == "developer" else role
+
+
+_NOT_TEXT: Final = {"image_url": ("see images", "unsupported_image"), "input_audio": ("hear sound", UNSUPPORTED)}
+
+
+def _text(index: int, message: Message) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return str(message.get("refusal") or "")
+    texts = []
+    for place, part in enumerate(content):
+        if part["type"] not in ("text", "refusal"):
+            what, code = _NOT_TEXT.get(part["type"], (f"take {part['type']!r}", UNSUPPORTED))
+            raise refusal(f"messages[{index}].content[{place}]", f"this model cannot {what}; send text", code)
+        texts.append(part[part["type"]])
+    return "\n".join(texts)
+
+
+# ---- control tokens ---------------------------------------------------------------------------------------------------
+
+
+class ControlTokens:
+    """The texts that the tokenizer of the weights takes for control tokens, such as ``<|im_end|>``, wherever they stand.
+
+    A caller's text must not act as one. The engine has no switch for that, so an invisible U+200B is put after the first
+    character of each: people see no difference, and the model reads characters in place of a command. Where the model repeats
+    such a text, the U+200B is taken out again, so that nobody copies it from an answer unknowingly.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        rests: dict[str, list[str]] = {}
+        for text in texts:
+            if len(text) > 1:
+                rests.setdefault(text[0], []).append(re.escape(text[1:]))
+        # A look ahead consumes nothing, so that one which begins inside another is found too.
+        heads = [f"{re.escape(first)}(?={'|'.join(found)})" for first, found in rests.items()]
+        self._pattern = re.compile("|".join(heads)) if heads else None
+        self._firsts = "".join(rests)
+        self._copied = re.compile(f"(?<=[{re.escape(self._firsts)}]){_SPLIT}") if rests else None
+
+    def defuse(self, messages: Messages) -> tuple[Messages, Restorer | None]:
+        """The messages without control tokens; and what puts an answer right again, where any was found."""
+        if self._pattern is None:
+            return messages, None
+        found = 0
+        defused = []
+        for message in messages:
+            text, count = self._pattern.subn(rf"\g<0>{_SPLIT}", message["content"])
+            defused.append({**message, "content": text})
+            found += count
+        if not found or self._copied is None:
+            return defused, None
+        return defused, Restorer(self._copied, self._firsts, begun=messages[-1]["content"] if is_begun(messages) else "")
+
+
+class Restorer:
+    """Takes out of a streamed text the U+200B that was put in; it may be the first character of a piece."""
+
+    def __init__(self, copied: re.Pattern[str], firsts: str, *, begun: str) -> None:
+        self._copied = copied
+        self._firsts = firsts
+        self._after_first = begun.endswith(tuple(firsts))
+
+    def restore(self, batch: Batch) -> Batch:
+        """The next batch; it may become empty."""
+        restored = (self._text(event) if type(event) is str else event for event in batch)
+        return [event for event in restored if event != ""]
+
+    def _text(self, text: str) -> str:
+        if self._after_first:
+            text = text.removeprefix(_SPLIT)
+        if text:
+            self._after_first = text[-1] in self._firsts
+        return self._copied.sub("", text)
+
+
+@cache
+def control_tokens(texts: tuple[str, ...]) -> ControlTokens:
+    """One for each vocabulary."""
+    return ControlTokens(texts)
+
+
+# ---- fields -----------------------------------------------------------------------------------------------------------
+
+Check = Callable[[str, Any], Any]
+
+
+def _number(low: float, high: float) -> Check:
+    def check(param: str, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise refusal(param, f"must be a number from {low:g} to {high:g}")
+        return value
+
+    return check
+
+
+def _whole(low: int, high: int) -> Check:
+    def check(param: str, value: Any) -> Any:
+        value = as_whole(value)
+        if type(value) is not int or not low <= value <= high:
+            raise refusal(param, f"must be a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _as_checked(param: str, value: Any) -> Any:
+    return value
+
+
+def _logit_bias(param: str, value: Any) -> Any:
+    for token in value:
+        if not (token.isascii() and token.isdecimal()):
+            raise refusal(f"{param}.{token[:20]}", "must be a token's number, as digits")
+    return value
+
+
+def _response_format(param: str, value: Any) -> Any:
+    if value["type"] == "json_object":
+        if extra := sorted(value.keys() - {"type"}):
+            raise refusal(f"{param}.{extra[0][:50]}", "does not go with json_object; use json_schema", UNSUPPORTED)
+        return value
+    schema = engine_schema(value["json_schema"]["schema"], f"{param}.json_schema.schema")
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+def _seed(param: str, value: Any) -> int:
+    return int(value) % _SEEDS
+
+
+#: What is passed on. Those with a check of their own are not in the table that all upstreams share, or are bounded less there.
+FIELDS: Final[dict[str, Check]] = {
+    "temperature": _as_checked,
+    "top_p": _as_checked,
+    "top_k": _whole(0, 2**31 - 1),
+    "min_p": _number(0, 1),
+    "typical_p": _number(0, 1),
+    "repeat_penalty": _number(0.1, 10),
+    "presence_penalty": _as_checked,
+    "frequency_penalty": _as_checked,
+    "max_tokens": _as_checked,
+    "stop": _as_checked,
+    "seed": _seed,
+    "logit_bias": _logit_bias,
+    "response_format": _response_format,
+}
+
+
+#: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes:
+#: so it tells of its progress after each batch of the prompt, or a long one would be read to its end for nobody.
+_ALWAYS: Final = {"cache_prompt": False, "return_progress": True}
+
+
+def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -> dict[str, Any]:
+    """The request's *fields* as the engine gets them. *max_tokens*: where the caller names none; never more than the context.
+
+    Every request has a seed: with it, and with the prompt cache off, the same request has the same answer. A seed that does not
+    fit the engine's 32 bits is folded into them, always in the same way. Raises `StatusError` 400 that names the field.
+    """
+    passed: dict[str, Any] = {}
+    for name, value in check_fields(fields).items():
+        check = FIELDS.get(name)
+        if check is None:
+            raise refusal(name[:100], "is not something that the embedded engine can honour; leave it out", UNSUPPORTED)
+        passed[name] = check(name, value)
+    passed.setdefault("seed", secrets.randbelow(2**31))
+    passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
+    return {**passed, **_ALWAYS}
+
+
+# ---- errors -----------------------------------------------------------------------------------------------------------
+
+
+class _TooLong(msgspec.Struct):
+    n_prompt_tokens: int
+    n_ctx: int
+
+
+class _TooLongBody(msgspec.Struct):
+    error: _TooLong
+
+
+def explain(error: StatusError) -> StatusError:
+    """The engine's refusal as the caller should see it: of a prompt that is too long it says how long it was, and what fits."""
+    if error.code != "exceed_context_size_error":
+        return error
+    try:
+        told = msgspec.json.decode(error.body, type=_TooLongBody).error
+    except msgspec.DecodeError:
+        return error
+    return StatusError(
+        f"the prompt is {told.n_prompt_tokens} tokens long, and {told.n_ctx - 1} fit (a context of {told.n_ctx}, less one for "
+        "the answer); shorten the messages, or give the engine a larger context",
+        status=400,
+        type="invalid_request_error",
+        param="messages",
+        code="context_length_exceeded",
+        body=error.body,
+    )

@@ -1,0 +1,152 @@
+"""Keeps one engine alive: starts its child, notices its end, starts it again, and says so when it gives up.
+
+Knows no HTTP and no request; what it offers is a `EngineHandle`: a socket that answers, and slots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..errors import ConfigError, ProviderError
+from ..limiter import Limiter
+from .handle import BUSY, EngineCondition, EngineHandle
+from .ipc import EngineSettings
+from .process import EngineLog, EngineProcess
+
+#: Seconds before a crashed child is started again; after as many crashes with no completed answer between them, and one more,
+#: it is left alone.
+_BACKOFF: Final = (0.0, 0.5, 1.0, 2.0)
+
+#: Seconds that an engine is waited for which still works for somebody who left, and between two looks.
+_LETTING_GO: Final = 10.0
+_LOOK_AGAIN: Final = 0.05
+
+#: A Unix socket's path must fit into about 100 bytes; a deep TMPDIR leaves no room for it.
+_SOCKET_PATH: Final = 100
+
+
+class Supervisor(EngineHandle):
+    """The owner of one engine. ``lazy``: its child is started when it is `wanted`, not before.
+
+    ``watchers`` are called at each new condition.
+    """
+
+    def __init__(self, settings: EngineSettings, log: EngineLog, *, lazy: bool = False) -> None:
+        self._directory = _private_directory()
+        super().__init__(
+            msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock")), Limiter(settings.slots, code=BUSY)
+        )
+        self.watchers: list[Callable[[], None]] = []
+        self._log = log
+        #: Says how many the engine works for, by its own count. Whoever makes its client sets it.
+        self.busy: Callable[[], Awaitable[float]] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._crashes = 0
+        self._died = self._restarted = 0
+        self._wanted = asyncio.Event()
+        if not lazy:
+            self._wanted.set()
+
+    async def lifetime(self) -> AsyncGenerator[None]:
+        """Runs from the first step until it is closed; then the child is gone, and its directory with it."""
+        self._enter(EngineCondition("starting"))
+        keeping = asyncio.create_task(self._keep(), name="autonomousai-engine")
+        try:
+            yield
+        finally:
+            for task in (keeping, *self._tasks):
+                task.cancel()
+            try:
+                await asyncio.wait([keeping, *self._tasks])
+            finally:
+                keeping.cancel()  # who cannot wait makes it quick
+                self._enter(EngineCondition("stopped"))
+                shutil.rmtree(self._directory, ignore_errors=True)
+
+    def want(self) -> None:
+        """Start the child, if none was started yet."""
+        self._wanted.set()
+
+    def let_go(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._let_go())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _let_go(self) -> None:
+        try:
+            async with asyncio.timeout(_LETTING_GO):
+                while self.busy is not None and await self.busy() > self.asking:  # noqa: ASYNC110  it tells nobody
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except (TimeoutError, ProviderError):
+            pass  # it is gone, or so busy that nobody could say more
+        finally:
+            self.slots.release()
+
+    async def ready(self) -> None:
+        self.want()
+        await super().ready()
+
+    def completed(self) -> None:
+        self._crashes = 0
+
+    def _enter(self, condition: EngineCondition) -> None:
+        super()._enter(msgspec.structs.replace(condition, crashes=self._died, restarts=self._restarted))
+        for watcher in self.watchers:
+            watcher()
+
+    async def _keep(self) -> None:
+        """Run one child after the other, until none can be started or they crash too often."""
+        try:
+            await self._wanted.wait()
+            while True:
+                end = await self._run()
+                self._crashes += 1
+                self._died += 1
+                if self._crashes > len(_BACKOFF):
+                    self._give_up(end)
+                    return
+                self._enter(EngineCondition("starting"))  # and the crash is counted
+                await asyncio.sleep(_BACKOFF[self._crashes - 1])
+                self._restarted += 1
+        except ConfigError as error:
+            self._enter(EngineCondition("failed", failure=str(error), setup=True))
+        finally:
+            if self.state != "failed":
+                self._enter(EngineCondition("stopped"))
+
+    async def _run(self) -> str:
+        """One child, from its start to its end, which is told. The first of all must start, or it is an error."""
+        try:
+            child = await EngineProcess.start(self.settings, self._log)
+        except ConfigError as error:
+            if not self._crashes:
+                raise
+            return f"could not be started: {error}"
+        self._enter(EngineCondition("ready", child.pid, tuple(child.control)))
+        try:
+            return await child.wait()
+        finally:
+            self._enter(EngineCondition("starting"))
+            await child.stop()
+
+    def _give_up(self, end: str) -> None:
+        why = (
+            f"the embedded engine crashed {self._crashes} times with no completed answer between, and is left alone; "
+            f"start it again when the cause is gone (its log may tell). The last time it {end}"
+        )
+        self._enter(EngineCondition("failed", failure=why))
+
+
+def _private_directory() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="autonomousai-"))
+    if len(bytes(directory)) + len("/engine.sock") > _SOCKET_PATH:
+        directory.rmdir()
+        directory = Path(tempfile.mkdtemp(prefix="autonomousai-", dir="/tmp"))
+    return directory

@@ -1,0 +1,127 @@
+"""What an upstream's error means for the rest of the route: tables, and nothing that acts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from ..errors import (
+    ConnectError,
+    HTTPError,
+    IncompleteStreamError,
+    InvalidMessagesError,
+    ModelNotFoundError,
+    ProviderError,
+    StatusError,
+    StreamError,
+)
+from ..errors import TimeoutError as ClockError
+from ..events import Attempt
+from ..wires.errors import as_gateway_error, for_callers
+
+
+class RetryDecision(Enum):
+    """Where a request goes after an error."""
+
+    ANSWER = auto()
+    """To the caller: the error is the answer, and nobody else would give another."""
+    AGAIN = auto()
+    """To the same upstream, after a while; then to the next."""
+    SILENT = auto()
+    """To the next upstream; to the same only where there is no other."""
+    NEXT = auto()
+    """To the next upstream: this one will not change its mind."""
+    TOO_LONG = auto()
+    """To an upstream with a larger context."""
+
+
+#: Codes that decide by themselves, whatever their status.
+_CODES = {
+    "context_length_exceeded": RetryDecision.TOO_LONG,
+    "exceed_context_size_error": RetryDecision.TOO_LONG,
+    "content_filter": RetryDecision.ANSWER,
+    "content_policy_violation": RetryDecision.ANSWER,
+    "insufficient_quota": RetryDecision.NEXT,
+    "unsupported_parameter": RetryDecision.NEXT,
+    "unsupported_image": RetryDecision.NEXT,
+    "engine_busy": RetryDecision.NEXT,
+}
+
+#: Statuses that are neither retryable nor the caller's fault: the operator's key, address or model name at that upstream.
+_OPERATORS = frozenset({401, 402, 403, 404, 405, 407})
+
+
+def classify(error: ProviderError) -> RetryDecision:
+    """Where the request goes after *error*, as long as nothing was delivered."""
+    if isinstance(error, InvalidMessagesError):
+        return RetryDecision.ANSWER
+    if not isinstance(error, HTTPError):
+        return RetryDecision.NEXT
+    if error.code in _CODES:
+        return _CODES[error.code]
+    if isinstance(error, ClockError):
+        return RetryDecision.SILENT
+    if error.retryable:
+        return RetryDecision.AGAIN
+    if isinstance(error, StatusError) and 400 <= error.status < 500 and error.status not in _OPERATORS:
+        return RetryDecision.ANSWER
+    return RetryDecision.NEXT
+
+
+def is_upstreams_fault(error: ProviderError) -> bool:
+    """Whether *error* speaks against the upstream's health. One that refuses, or asks for patience, is alive."""
+    if not isinstance(error, HTTPError):
+        return not isinstance(error, InvalidMessagesError | ModelNotFoundError)
+    return error.code not in _CODES and (not isinstance(error, StatusError) or error.status >= 500)
+
+
+#: What an attempt's outcome is called, by the kind of its error.
+_OUTCOMES: tuple[tuple[type[ProviderError], str], ...] = (
+    (ConnectError, "connect_error"),
+    (StatusError, "status"),
+    (StreamError, "stream_error"),
+    (IncompleteStreamError, "cut"),
+    (ModelNotFoundError, "model_not_found"),
+    (HTTPError, "reset"),
+)
+
+
+def describe(error: ProviderError) -> tuple[str, int | None]:
+    """An attempt's outcome and its HTTP status."""
+    status = error.status if isinstance(error, HTTPError) else None
+    if isinstance(error, ClockError):
+        return f"{error.clock}_timeout", status
+    return next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "error"), status
+
+
+def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[Attempt], wait: float) -> ProviderError:
+    """What the caller gets when no upstream answered: the first cause, with a status that is true of all of them."""
+    if not errors:
+        error: ProviderError = StatusError(
+            f"every upstream of {model!r} is resting after failures; try again in {max(1, round(wait))} s",
+            status=503,
+            retry_after=max(1.0, wait),
+            type="server_error",
+            code="upstreams_unavailable",
+        )
+    elif all(isinstance(each, StatusError) and each.status == 429 for each in errors):
+        error = errors[0]
+        waits = [each.retry_after for each in errors if isinstance(each, HTTPError) and each.retry_after is not None]
+        if isinstance(error, StatusError) and waits:
+            error.retry_after = min(waits)
+    elif len({describe(each) for each in errors}) == 1:
+        error = errors[0]
+    else:
+        timeouts = all(isinstance(each, ClockError) for each in errors)
+        error = StatusError(
+            f"no upstream of {model!r} answered; the first said: {for_callers(errors[0])}"[:1000],
+            status=504 if timeouts else 502,
+            type="server_error",
+            code="upstreams_failed",
+        )
+        error.__cause__ = errors[0]
+    if isinstance(error, StatusError):
+        error = as_gateway_error(error)
+    if isinstance(error, HTTPError):
+        error.attempts = tuple(attempts)
+    return error

@@ -1,0 +1,296 @@
+"""One HTTP exchange on aiohttp, under clocks. The only file that imports aiohttp; `http` imports it when the first request is
+made, because that costs more than all of ours together. aiohttp's errors are translated here, at one border."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
+from ..errors import TimeoutError as ClockError
+from ..timeouts import Clocks
+from .timeouts import ReadTimeouts
+from .transport import StaleConnectionError
+from .urls import Proxy, tls_advice, without_credentials
+
+#: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
+_DRAIN = 0.05
+
+#: aiohttp warns about larger bodies given as bytes.
+_LARGE_BODY = 1 << 20
+
+
+#: Sessions that are to be closed. Whoever forgets one closes it through its generator; it must not go before that.
+_open: set[aiohttp.ClientSession] = set()
+
+
+class _ConnectionAttempt:
+    """One try of one request: tells when it was connected, and whether over a connection that had been used before."""
+
+    __slots__ = ("connected", "deadline", "first_token", "reused", "timer")
+
+    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None) -> None:
+        self.timer = timer
+        self.deadline = deadline
+        self.first_token = first_token
+        self.connected: float | None = None
+        self.reused = False
+
+    def on_connected(self, *, reused: bool) -> None:
+        self.reused = reused
+        self.connected = now = asyncio.get_running_loop().time()
+        if self.first_token is not None:
+            self.timer.reschedule(min(now + self.first_token, self.deadline))
+
+
+#: The attempt that this task is making, for the connector that finds it a connection.
+_ATTEMPT: ContextVar[_ConnectionAttempt | None] = ContextVar("attempt", default=None)
+
+
+class _AnnotatingConnector(aiohttp.BaseConnector):
+    """Tells the attempt of its connection. (aiohttp's own tracing tells too, but costs as much as half of the request; and the
+    mark is on the connection itself, since a weak set would cost as much as the rest of this.)"""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        connection = await super().connect(*args, **kwargs)
+        protocol: Any = connection.protocol
+        reused = hasattr(protocol, "_used_by_us")
+        protocol._used_by_us = True
+        if (attempt := _ATTEMPT.get()) is not None:
+            attempt.on_connected(reused=reused)
+        return connection
+
+
+class _TCPConnector(_AnnotatingConnector, aiohttp.TCPConnector):
+    pass
+
+
+class _UnixConnector(_AnnotatingConnector, aiohttp.UnixConnector):
+    pass
+
+
+@lru_cache(maxsize=16)
+def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=seconds)
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+class AiohttpTransport:
+    """A `Transport` over aiohttp's client."""
+
+    def __init__(self, uds: str | None, user_agent: str) -> None:
+        connector = _UnixConnector(path=uds, limit=0) if uds else _TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        _open.add(self._session)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        clocks: Clocks,
+        streaming: bool,
+        deadline: float,
+        proxy: Proxy | None,
+    ) -> AiohttpResponse:
+        """See `Transport.send`."""
+        timer = asyncio.timeout_at(deadline)
+        attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None)
+        extra: dict[str, Any] = {}
+        if proxy is not None:
+            extra = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+            if url.startswith("http://"):
+                headers = {**headers, **proxy.headers}
+        if "@" in url and any(name.lower() == "authorization" for name in headers):
+            url = _without_login(url)  # the key goes before it, and aiohttp takes no two
+        token = _ATTEMPT.set(attempt)
+        try:
+            async with timer:
+                response = await self._session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
+                    allow_redirects=False,
+                    timeout=_connect_timeout(clocks.connect),
+                    **extra,
+                )
+        except Exception as error:
+            raise _translate(error, attempt, clocks, without_credentials(url)) from error
+        finally:
+            _ATTEMPT.reset(token)
+        return AiohttpResponse(response, clocks, deadline, streaming, attempt)
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+        await self._session.close()
+        _open.discard(self._session)
+
+
+_Translation: TypeAlias = Callable[[Any, str], Exception]
+
+#: What can go wrong before the response's head: the first row that fits. A test holds every error of aiohttp against it.
+_TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
+    (
+        (aiohttp.ClientHttpProxyError,),
+        lambda error, where: ConnectError(
+            f"the proxy refused the connection with status {error.status}",
+            advice="check its credentials" if error.status == 407 else "check the proxy",
+            retryable=error.status >= 500,
+        ),
+    ),
+    (
+        (aiohttp.ClientProxyConnectionError,),
+        lambda error, where: ConnectError(f"cannot connect to the proxy: {_reason(error)}", advice="check the proxy's address"),
+    ),
+    (
+        (aiohttp.ClientConnectorDNSError,),
+        lambda error, where: ConnectError(
+            f"cannot find the host of {where}: {_reason(error)}", advice="check the address and the network"
+        ),
+    ),
+    (
+        (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch),
+        lambda error, where: ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False),
+    ),
+    (
+        (aiohttp.ClientConnectorError,),
+        lambda error, where: ConnectError(
+            f"cannot connect to {where}: {_reason(error)}", advice="check that the server runs there"
+        ),
+    ),
+    (
+        (aiohttp.InvalidURL,),
+        lambda error, where: ConfigError(f"{where!r} is not a URL that a request can be sent to"),
+    ),
+    (
+        (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError),
+        lambda error, where: HTTPError(
+            f"the server at {where} closed the connection before it answered; try again", retryable=True
+        ),
+    ),
+    (
+        (aiohttp.ClientResponseError,),
+        lambda error, where: HTTPError(f"the server at {where} did not answer in HTTP: {error.message}"[:500]),
+    ),
+    (
+        (aiohttp.ClientError, OSError),
+        lambda error, where: HTTPError(f"the request to {where} failed: {type(error).__name__}: {error}"[:500], retryable=True),
+    ),
+)
+
+
+def _translate(error: Exception, attempt: _ConnectionAttempt, clocks: Clocks, where: str) -> Exception:
+    """What went wrong before the response's head came, in our own errors. What is none of aiohttp's stays as it is."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ClockError("connect", clocks.connect)
+    if isinstance(error, asyncio.TimeoutError):
+        first = attempt.first_token
+        silent = attempt.connected is not None and first is not None and attempt.connected + first < attempt.deadline
+        return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
+    if attempt.reused and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+        return StaleConnectionError()
+    for kinds, translation in _TRANSLATIONS:
+        if isinstance(error, kinds):
+            return translation(error, where)
+    return error
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "os_error", None) or error
+    return str(getattr(cause, "strerror", None) or cause)
+
+
+class _GraceOverError(Exception):
+    """Enough was waited for a sentinel that need not come."""
+
+
+class AiohttpResponse:
+    """A `Response` that aiohttp brings."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, clocks: Clocks, total_at: float, streaming: bool, attempt: _ConnectionAttempt
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._content = response.content
+        self._broken: Exception | None = None
+        self._is_fresh = True  # nothing was read yet
+        self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired)
+        watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
+        self.progress = watch.progress
+        self.wait_no_longer_than = watch.wait_no_longer_than
+
+    @property
+    def is_over(self) -> bool:
+        """See `Response.is_over`; a watch is to be stopped at last."""
+        return False
+
+    async def read_some(self) -> bytes:
+        """See `Response.read_some`."""
+        if self._broken is not None:
+            raise self._broken
+        watch = self._watch
+        try:
+            if self._is_fresh:  # a short answer has come with its head, and needs no timer
+                self._is_fresh = False
+                if data := self._content.read_nowait(-1):
+                    return data
+            watch.wait()
+            return await self._content.readany()
+        except _GraceOverError:
+            return b""
+        except HTTPError as error:
+            return self._rest(error)
+        except (OSError, aiohttp.ClientError) as error:
+            broken = IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300])
+            broken.__cause__ = error
+            return self._rest(broken)
+        finally:
+            watch.waiting = False
+
+    def _rest(self, error: HTTPError) -> bytes:
+        """What aiohttp had read before the connection broke, and would otherwise keep to itself; the error comes after it."""
+        self._watch.stop()
+        self._broken = error
+        self._content.set_exception(None)  # type: ignore[arg-type]
+        if rest := self._content.read_nowait(-1):
+            return rest
+        raise error
+
+    def _on_expired(self) -> None:
+        self._content.set_exception(_GraceOverError() if self._watch.ends_quietly else self._watch.error(self.status))
+
+    async def aclose(self) -> None:
+        """See `Response.aclose`."""
+        self._watch.stop()
+        if not self._content.is_eof():
+            self._response.close()
+
+    async def drain(self) -> None:
+        """See `Response.drain`."""
+        if self._broken is None and not self._content.is_eof() and self._content.exception() is None:
+            with suppress(asyncio.TimeoutError, OSError, aiohttp.ClientError):
+                async with asyncio.timeout(_DRAIN):
+                    while await self._content.readany():
+                        pass
+        await self.aclose()

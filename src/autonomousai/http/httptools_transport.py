@@ -1,0 +1,211 @@
+"""Requests over connections of our own, for what a gateway does to an upstream: HTTP/1.1, kept connections, TLS, Unix sockets.
+
+No proxies, no redirects, no cookies. Errors are translated here, into the words that `transport` has for aiohttp's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import httptools
+
+from ..errors import ConnectError, HTTPError
+from ..errors import TimeoutError as ClockError
+from ..timeouts import Clocks
+from .connection import ClientConnection
+from .request_head import Origin, RequestHead, make_head
+from .response import FairDispatcher, HttptoolsResponse
+from .transport import StaleConnectionError
+from .urls import Proxy, tls_advice, without_credentials
+
+#: Seconds that a connection is kept without a request, and how many are.
+_IDLE_S = 15.0
+_IDLE_CONNECTIONS = 1000
+
+#: Heads of requests that are remembered: one provider has two or three, and one for each stream that is resumed.
+_HEADS = 256
+
+#: Seconds after which the host's next address is tried beside the first.
+_HAPPY_EYEBALLS_S = 0.25
+
+
+class HttptoolsTransport:
+    """A `Transport` on httptools."""
+
+    def __init__(self, uds: str | None, user_agent: str) -> None:
+        self._uds = uds
+        self._user_agent = user_agent
+        self._loop = asyncio.get_running_loop()
+        self._pours = FairDispatcher(self._loop)
+        self._heads: dict[tuple[Any, ...], RequestHead] = {}
+        self._open: set[ClientConnection] = set()
+        self._idle: dict[Origin, dict[ClientConnection, None]] = {}
+        self._idle_count = 0
+        self._closing: asyncio.Future[None] | None = None
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        clocks: Clocks,
+        streaming: bool,
+        deadline: float,
+        proxy: Proxy | None,
+    ) -> HttptoolsResponse:
+        """See `Transport.send`; *proxy* is None."""
+        assert proxy is None
+        head = self._head(method, url, headers)
+        connection = self._take(head.origin)
+        reused = connection is not None
+        if connection is None:
+            connection = await self._connect(head.origin, clocks, deadline, url)
+        response = HttptoolsResponse(connection, self._loop)
+        try:
+            connection.ask(
+                response,
+                head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body)),
+                body or b"",
+                ends=head.closes,
+                clocks=clocks,
+                total_at=deadline,
+                first_token_from=self._loop.time() if streaming else None,
+            )
+            await response.head()
+        except (OSError, httptools.HttpParserError) as error:
+            if isinstance(error, HTTPError):
+                raise  # a clock ran out
+            if reused and connection.is_unheard and isinstance(error, ConnectionError):
+                raise StaleConnectionError from error
+            raise _translate(error, without_credentials(url)) from error
+        except BaseException:
+            connection.abort()
+            raise
+        return response
+
+    def _head(self, method: str, url: str, headers: Mapping[str, str]) -> RequestHead:
+        """The request's head: made once, as long as neither the address nor a header changes."""
+        key = (method, url, *headers.items())
+        head = self._heads.get(key)
+        if head is None:
+            head = make_head(method, url, headers, self._user_agent)
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[key] = head
+        return head
+
+    # ---- connections
+
+    def _take(self, origin: Origin) -> ClientConnection | None:
+        """The connection that was used last, of those that can be used again."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection, _ = idle.popitem()
+            self._idle_count -= 1
+            if connection.is_quiet():
+                return connection
+            connection.abort()
+        return None
+
+    def _on_idle(self, connection: ClientConnection) -> None:
+        if self._idle_count >= _IDLE_CONNECTIONS or self._closing is not None:
+            connection.abort()
+            return
+        self._idle.setdefault(connection.origin, {})[connection] = None
+        self._idle_count += 1
+        connection.watch.rest(_IDLE_S)
+
+    def _on_lost(self, connection: ClientConnection) -> None:
+        self._open.discard(connection)
+        idle = self._idle.get(connection.origin)
+        if idle is not None and connection in idle:
+            del idle[connection]
+            self._idle_count -= 1
+        if self._closing is not None and not self._open and not self._closing.done():
+            self._closing.set_result(None)
+
+    async def _connect(self, origin: Origin, clocks: Clocks, deadline: float, url: str) -> ClientConnection:
+        until = self._loop.time() + clocks.connect
+        connection = ClientConnection(origin, self._loop, self._pours, self._on_idle, self._on_lost)
+        timer = asyncio.timeout_at(min(until, deadline))
+        try:
+            async with timer:
+                await self._open_connection(connection)
+        except OSError as error:
+            if timer.expired():
+                raise (
+                    ClockError("connect", clocks.connect) if until <= deadline else ClockError("total", clocks.total)
+                ) from None
+            raise _translate_connecting(error, without_credentials(url)) from error
+        if not connection.is_lost:
+            self._open.add(connection)
+        if self._closing is not None:
+            connection.abort()
+        return connection
+
+    async def _open_connection(self, connection: ClientConnection) -> None:
+        tls, host, port = connection.origin
+        options: dict[str, Any] = {}
+        if tls:
+            options = {"ssl": _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")), "server_hostname": host}
+        if self._uds is not None:
+            await self._loop.create_unix_connection(lambda: connection, self._uds, **options)
+            return
+        # uvloop does not know of it; and who leaves in its midst leaves a socket to the collector, so only where it helps.
+        if isinstance(self._loop, asyncio.BaseEventLoop) and not _is_address(host):
+            options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS_S
+        await self._loop.create_connection(lambda: connection, host, port, **options)
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`; waits until the sockets are closed."""
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            for connection in list(self._open):
+                connection.abort()
+        if self._open:
+            await self._closing
+
+
+@cache
+def _is_address(host: str) -> bool:
+    """Whether *host* is an address itself: then there is no other to try beside it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def _tls(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
+    """What TLS is spoken with; the variables by which OpenSSL finds its authorities are read when it is made."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _translate_connecting(error: OSError, where: str) -> HTTPError:
+    reason = str(error.strerror or error)
+    if isinstance(error, socket.gaierror):
+        return ConnectError(f"cannot find the host of {where}: {reason}", advice="check the address and the network")
+    if isinstance(error, ssl.SSLError):
+        return ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False)
+    return ConnectError(f"cannot connect to {where}: {reason}", advice="check that the server runs there")
+
+
+def _translate(error: Exception, where: str) -> HTTPError:
+    """What went wrong before the response's head came."""
+    if isinstance(error, ConnectionError):
+        return HTTPError(f"the server at {where} closed the connection before it answered; try again", retryable=True)
+    if isinstance(error, httptools.HttpParserError):
+        return HTTPError(f"the server at {where} did not answer in HTTP: {error}"[:500])
+    return HTTPError(f"the request to {where} failed: {type(error).__name__}: {error}"[:500], retryable=True)

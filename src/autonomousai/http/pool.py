@@ -1,0 +1,189 @@
+"""Connections to upstreams, shared by the requests of one event loop. Knows nothing of models or events, nor of aiohttp and
+httptools: they come with the transport that the first request takes."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Any
+
+from .._version import __version__
+from ..errors import HTTPError
+from ..timeouts import Clocks
+from .transport import Response, StaleConnectionError, Transport
+from .urls import Proxy, environment_proxy, without_credentials
+
+USER_AGENT = f"autonomousai/{__version__}"
+
+#: Seconds that what the environment says of proxies is believed before it is read again.
+_ENVIRONMENT_S = 1.0
+
+#: Tries on connections that turn out to have been closed by the server.
+_STALE_TRIES = 3
+
+
+class _LoopTransports:
+    """What one event loop has of a pool: its transports, and the generator by whose closing they end."""
+
+    def __init__(self, uds: str | None) -> None:
+        self.closed = False
+        self.lifetime = self._live()
+        self._uds = uds
+        self._plain: Transport | None = None
+        self._direct: Transport | None = None
+
+    def aiohttp(self) -> Transport:
+        """The transport that can do all."""
+        if self._plain is None:
+            from . import aiohttp_transport as transport  # noqa: PLC0415  aiohttp comes with it: at the first request
+
+            self._plain = transport.AiohttpTransport(self._uds, USER_AGENT)
+        return self._plain
+
+    def direct(self) -> Transport:
+        """Our own transport, where httptools is installed; it knows no proxies."""
+        if self._direct is None:
+            try:
+                from .httptools_transport import HttptoolsTransport  # noqa: PLC0415  httptools comes with it: at the first request
+            except ModuleNotFoundError as error:
+                if error.name != "httptools":
+                    raise
+                self._direct = self.aiohttp()
+            else:
+                self._direct = HttptoolsTransport(self._uds, USER_AGENT)
+        return self._direct
+
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            self.closed = True
+            for transport in (self._plain, self._direct):
+                if transport is not None:
+                    await transport.aclose()
+
+
+def bring_transport() -> None:
+    """Import what a first request without a proxy would import, now: for who has to wait for something else anyway."""
+    try:
+        from . import httptools_transport as direct  # noqa: F401, PLC0415  httptools comes with it, where it is installed
+    except ModuleNotFoundError:
+        from . import aiohttp_transport as transport  # noqa: F401, PLC0415  aiohttp comes with it, and that takes a while
+
+
+class HttpPool:
+    """Connections to upstreams, for each event loop its own; closed with `aclose`, or by the loop's own end.
+
+    ``uds``: the path of a Unix socket that all requests go to. ``proxy``: for every request that names none itself.
+    ``direct``: whether our own transport is used where it can be (httptools is installed, and no proxy is in the way).
+    """
+
+    def __init__(
+        self, *, proxy: str | None = None, uds: str | None = None, trust_env: bool = True, direct: bool = False
+    ) -> None:
+        self._proxy = Proxy(proxy) if proxy else None
+        self._uds = uds
+        self._trust_env = trust_env and uds is None
+        #: Answers that a server goes on with for nobody, because it could not be told that we left.
+        self.orphans = 0
+        self._prefers_direct = direct
+        self._environment: dict[str, tuple[float, Proxy | None]] = {}
+        self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _LoopTransports] = {}
+
+    def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        clocks: Clocks,
+        streaming: bool,
+        deadline: float | None = None,
+        proxy: Proxy | None = None,
+    ) -> Coroutine[Any, Any, Response]:
+        """POST *body* and return the response once its head is there.
+
+        ``streaming``: the first-token clock runs from when the connection stands; without it connect and total bound the wait.
+        ``deadline``: the loop's time when the total clock runs out, where it began to run before this request.
+        A request that cannot have been read (a stale pooled connection) is sent once more. Raises `HTTPError` and its kin.
+        """
+        return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
+
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        clocks: Clocks,
+        streaming: bool = False,
+        deadline: float | None = None,
+        proxy: Proxy | None = None,
+    ) -> Coroutine[Any, Any, Response]:
+        """GET *url*; the other arguments are those of `post`."""
+        return self._send("GET", url, headers, None, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
+
+    def delete(
+        self, url: str, *, headers: Mapping[str, str], clocks: Clocks, proxy: Proxy | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        """DELETE *url*; bounded by connect and total."""
+        return self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        clocks: Clocks,
+        *,
+        streaming: bool,
+        deadline: float | None,
+        proxy: Proxy | None,
+    ) -> Response:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        proxy = proxy or self._proxy or (self._environment_proxy(url, now) if self._trust_env else None)
+        home = self._homes.get(weakref.ref(loop))
+        if home is None or home.closed:
+            home = await self._settle(loop)
+        transport = home.direct() if self._prefers_direct and proxy is None else home.aiohttp()
+        for _ in range(_STALE_TRIES):
+            try:
+                return await transport.send(
+                    method,
+                    url,
+                    headers=headers,
+                    body=body,
+                    clocks=clocks,
+                    streaming=streaming,
+                    deadline=now + clocks.total if deadline is None else deadline,
+                    proxy=proxy,
+                )
+            except StaleConnectionError:
+                continue
+        where = without_credentials(url)
+        raise HTTPError(f"the server at {where} closed one connection after another; try again", retryable=True)
+
+    def _environment_proxy(self, url: str, now: float) -> Proxy | None:
+        """The proxy that the environment names, which is read anew after a second: reading it costs as much as a request."""
+        origin = url[: url.find("/", 8)]
+        read_at, proxy = self._environment.get(origin, (now - 2 * _ENVIRONMENT_S, None))
+        if not 0 <= now - read_at < _ENVIRONMENT_S:
+            proxy = environment_proxy(url)
+            self._environment[origin] = now, proxy
+        return proxy
+
+    async def _settle(self, loop: asyncio.AbstractEventLoop) -> _LoopTransports:
+        """The running loop's part of the pool. An async generator keeps it, so that the loop's own end closes it."""
+        for old in [old for old in self._homes if (owner := old()) is None or owner.is_closed()]:
+            del self._homes[old]
+        home = self._homes[weakref.ref(loop)] = _LoopTransports(self._uds)
+        await anext(home.lifetime)
+        return home
+
+    async def aclose(self) -> None:
+        """Close this loop's connections. Another loop's are closed by that loop's end."""
+        home = self._homes.pop(weakref.ref(asyncio.get_running_loop()), None)
+        if home is not None:
+            await home.lifetime.aclose()

@@ -1,0 +1,66 @@
+"""All connections of a server, the tasks of those that are being answered, and how many begin to be at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+from .asgi import ASGIApp
+from .cycle import RequestResponseCycle
+
+#: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
+#: that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
+STARTS: Final = 16
+
+
+class Closable(Protocol):
+    """What is to be known of a connection."""
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+    def shutdown(self) -> None: ...
+
+
+class Connections:
+    """``none_left``: set while there is no connection. ``is_closed``: set when nobody is to be let in any more; who was on the
+    way in already is shown out."""
+
+    def __init__(self) -> None:
+        self.connections: set[Closable] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.none_left = asyncio.Event()
+        self.none_left.set()
+        self.is_closed = False
+        self._room = STARTS  # in this turn
+        self._waiting: deque[tuple[RequestResponseCycle, ASGIApp]] = deque()
+
+    def add(self, connection: Closable) -> None:
+        """It has been made."""
+        self.connections.add(connection)
+        self.none_left.clear()
+        if self.is_closed:
+            connection.transport.abort()
+
+    def discard(self, connection: Closable) -> None:
+        """It has been lost."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self.none_left.set()
+
+    def start(self, exchange: RequestResponseCycle, app: ASGIApp) -> None:
+        """Let *app* answer: now, or in its turn behind those that came before."""
+        if not self._room:
+            self._waiting.append((exchange, app))
+            return
+        loop = asyncio.get_running_loop()
+        self._room -= 1
+        if not self._room:  # a server that is never busy asks the loop for nothing
+            loop.call_soon(self._next_turn)
+        exchange.task = task = loop.create_task(exchange.run(app, self.tasks))
+        self.tasks.add(task)
+
+    def _next_turn(self) -> None:
+        self._room = STARTS
+        while self._room and self._waiting:
+            self.start(*self._waiting.popleft())

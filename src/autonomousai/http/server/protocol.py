@@ -1,0 +1,394 @@
+"""HTTP/1.1 on httptools, for one ASGI application: connections, and how long a head may be, how slowly it and a body may come,
+how a bad one is refused. Knows no route; what becomes of one request and its answer is `exchange`'s.
+
+Strict in what it takes (llhttp's strict mode): whatever two readers could understand in two ways ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+import httptools
+
+from ...errors import StatusError
+from .asgi import LEAVING, ASGIApp, DisconnectNotifier, log_bug
+from .connections import Connections
+from .cycle import RequestResponseCycle, raw_answer
+from .upgrade import WithoutUpgrade
+
+#: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
+KEEP_ALIVE_S: Final = 75
+
+#: Bytes of a request's line and headers.
+MAX_HEAD: Final = 64 * 1024
+
+#: Seconds from a head's first byte to its last.
+HEAD_S: Final = 10.0
+
+#: Seconds for the next piece of a body, while somebody wants to read it.
+BODY_IDLE_S: Final = 60.0
+
+#: Seconds that a refused sender is listened to, without heed: closing at once would take the answer away from under its eyes.
+LINGER_S: Final = 1.0
+
+#: Bytes of a refused request's body that are read and forgotten before the connection is closed.
+MAX_UNWANTED: Final = 64 * 1024 * 1024
+
+#: Bytes of a request's target up to which it is remembered how to read it.
+_SHORT: Final = 128
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+class _RefusedError(Exception):
+    """Raised inside a parser callback: the parser stops, and the connection is refused."""
+
+
+#: What the parser's callbacks may raise.
+_EXPECTED: Final = (_RefusedError, httptools.HttpParserError)
+
+
+@lru_cache(maxsize=256)
+def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
+    """The path of a request, as text and as it came, and its query. Raises `HttpParserInvalidURLError`."""
+    url = httptools.parse_url(target)
+    path = url.path or b"/"  # http://host alone has none
+    return unquote(path.decode("ascii")), path, url.query or b""
+
+
+class HTTPProtocol(asyncio.Protocol):
+    """One connection. One of its timers runs only while a request has begun to arrive and is not whole yet; the other looks
+    now and then whether anybody still uses it, and is set back by nobody."""
+
+    __slots__ = (
+        "_app",
+        "_bytes",
+        "_client",
+        "_connections",
+        "_current",
+        "_expects",
+        "_headers",
+        "_heads",
+        "_heard",
+        "_idle_since",
+        "_idle_timer",
+        "_in_body",
+        "_is_paused",
+        "_leaving",
+        "_lingering",
+        "_newest",
+        "_parser",
+        "_partial_head",
+        "_refusal",
+        "_server",
+        "_target",
+        "_timer",
+        "_trailer",
+        "_waiting",
+        "_whole",
+        "clear",
+        "loop",
+        "transport",
+    )
+
+    def __init__(self, app: ASGIApp, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.transport: asyncio.Transport
+        #: While the other end does not read: done when it does again.
+        self.clear: asyncio.Future[None] | None = None
+        self._app = app
+        self._connections = connections
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._heads = WithoutUpgrade()
+        self._newest: RequestResponseCycle | None = None  # of the request that is arriving, or was the last to arrive
+        self._current: RequestResponseCycle | None = None  # that is being answered, or was the last to be
+        self._waiting: list[RequestResponseCycle] = []  # for the answer before theirs: few, and a deque takes 600 bytes
+        self._leaving = DisconnectNotifier()
+        self._refusal: StatusError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._is_paused = False
+        self._heard = 0.0
+        self._in_body = False
+        self._partial_head = False
+        self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
+        self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
+        self._whole = False
+        self._lingering = False
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._client = _address(transport.get_extra_info("peername"))
+        self._connections.add(self)
+        self._idle_since = self.loop.time()
+        self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._on_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        self.resume_writing()
+        for exchange in (self._current, *self._waiting):
+            if exchange is not None:
+                exchange.lose()
+        self._leaving.happen()
+        self._waiting.clear()
+        self._parser = self._newest = self._current = None  # they and we hold one another
+        self._connections.discard(self)
+
+    def shutdown(self) -> None:
+        """Take no more requests: close, after the answers that are under way."""
+        if self._newest is None or self._newest.is_complete:
+            self.transport.close()
+        else:
+            self._newest.keeps = False
+
+    def pause_reading(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._heard = self.loop.time()  # until now it was we who did not read
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        if self.clear is None:
+            self.clear = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        clear, self.clear = self.clear, None
+        if clear is not None and not clear.done():
+            clear.set_result(None)
+
+    def on_answered(self, *, keeps: bool) -> None:
+        """An answer is complete: the next request's turn, or nobody's."""
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        if not keeps:
+            if self._in_body or self._is_paused:
+                self._linger()
+            else:
+                self.transport.close()
+            return
+        if self._waiting:
+            self._start(self._waiting.pop(0))
+        if not self._waiting:  # else there is enough to do
+            self.resume_reading()
+
+    def _start(self, exchange: RequestResponseCycle) -> None:
+        self._current = exchange
+        self._connections.start(exchange, self._app)
+
+    def _on_idle(self) -> None:
+        busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
+        wait = KEEP_ALIVE_S if busy else self._idle_since + KEEP_ALIVE_S - self.loop.time()
+        if wait > 0:
+            self._idle_timer = self.loop.call_later(wait, self._on_idle)
+        else:
+            self._idle_timer = None
+            self.transport.close()
+
+    # ---- what comes
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering or self._is_past_last():
+            return
+        self._whole = False
+        self._bytes += len(data)
+        self._trailer += len(data)
+        if not self._in_body:
+            data = self._heads.read(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._is_past_last():
+                return
+            cause = error.__context__
+            if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _EXPECTED):
+                log_bug({}, cause or error)
+            self._refuse(self._refusal or _refusals(400))
+            return
+        if self._lingering or self.transport.is_closing():
+            return
+        if self._whole and not (self._partial_head or self._in_body):
+            self._bytes = 0
+        elif not self._in_body:
+            self._heads.break_off(data)
+            self._await_head()
+        elif self._trailer > MAX_HEAD:
+            self._refuse(_refusals(431))
+        else:
+            self._await_body()
+
+    def _is_past_last(self) -> bool:
+        """Whether what comes now follows a request after which the connection ends: it is nobody's, and no reason to cut that
+        request's answer."""
+        newest = self._newest
+        return newest is not None and not newest.keeps and not self._in_body
+
+    def _await_head(self) -> None:
+        """Part of a head is here, or bytes between two requests, which count as one."""
+        if self._bytes > MAX_HEAD:
+            self._refuse(_refusals(431))
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEAD_S, self._on_late_head)
+
+    def _await_body(self) -> None:
+        self._heard = self.loop.time()
+        if self._newest is not None and self._newest.is_complete and self._bytes > MAX_UNWANTED:
+            self.transport.close()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(BODY_IDLE_S, self._on_late_body)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_late_head(self) -> None:
+        self._timer = None
+        if self._newest is None or self._newest.is_complete:
+            self._refuse(_refusals(408))
+        else:
+            # The head of a next request, while this one's answer is under way: that answer is finished first.
+            self._newest.keeps = False
+
+    def _on_late_body(self) -> None:
+        self._timer = None
+        if not self._in_body:
+            return
+        wait = self._heard + BODY_IDLE_S - self.loop.time()
+        if self._is_paused:
+            wait = BODY_IDLE_S  # it is we who do not read
+        if wait > 0:
+            self._timer = self.loop.call_later(wait, self._on_late_body)
+        elif self._newest is None or self._newest.is_complete:
+            self.transport.close()
+        else:
+            self._refuse(_refusals(408))
+
+    # ---- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        if self._is_past_last():
+            raise _RefusedError
+        self._target = b""
+        self._headers = []
+        self._expects = False
+        self._partial_head = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # trailers are of no use to us, and must not change what the head said
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._partial_head = False
+        target, headers, parser = self._target, self._headers, self._parser
+        # What came with the end of the head may be a body; only a read that is too large for a head is looked at closely.
+        if self._bytes > MAX_HEAD and len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
+            self._refusal = _refusals(431)
+            raise _RefusedError
+        if parser.should_upgrade():
+            # A tunnel; or behind another request in one read: the parser would lose its body, and take that for the next one.
+            raise _RefusedError
+        # A long target is not worth remembering.
+        path, raw_path, query = _read_target(target) if len(target) <= _SHORT else _read_target.__wrapped__(target)
+        version = parser.get_http_version()
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "scheme": "http",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": headers,
+            "server": self._server,
+            "client": self._client,
+            LEAVING: self._leaving,
+        }
+        self._in_body = True
+        self._bytes = self._trailer = 0
+        self._stop_timer()
+        before = self._newest
+        keeps = version != "1.0" and parser.should_keep_alive()
+        self._newest = exchange = RequestResponseCycle(self, scope, keeps=keeps, expects=self._expects and version == "1.1")
+        if before is None or before.is_complete:
+            self._start(exchange)
+        else:
+            self.pause_reading()
+            self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        self._trailer = 0
+        if self._newest is not None:
+            self._newest.feed(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._whole = True
+        self._bytes = 0
+        self._stop_timer()
+        if self._newest is not None:
+            self._newest.end()
+
+    # ---- refusals
+
+    def _refuse(self, error: StatusError) -> None:
+        """Answer in OpenAI's shape what never becomes a request, and close."""
+        self._stop_timer()
+        current = self._current
+        if current is None or current.is_complete:
+            self.transport.write(raw_answer(error))
+            self._linger()
+        else:
+            if not current.is_written:  # in the midst of an answer is no place for this one
+                self.transport.write(raw_answer(error))
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Close, once who still sends has had the time to read what they are told."""
+        self._stop_timer()
+        if self.transport.can_write_eof():
+            self._lingering = True
+            self.resume_reading()
+            self.transport.write_eof()
+            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
+
+
+def _refusals(status: int) -> StatusError:
+    problem, code = {
+        400: ("the request is not valid HTTP/1.1", "invalid_http"),
+        408: ("the request did not come in time; send it at once", "request_timeout"),
+        431: (f"the request line and headers are larger than {MAX_HEAD} bytes; send less", "headers_too_large"),
+    }[status]
+    return StatusError(problem, status=status, type="invalid_request_error", code=code)
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """A socket's address, as ASGI has it; that of a Unix socket is no such thing."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

@@ -1,0 +1,176 @@
+"""A bounded number of seats, given in the order of asking, with an honest word to whoever has to wait. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from .errors import StatusError
+
+#: Limiter given back over which the rate is measured.
+_REMEMBERED = 32
+
+
+class Limiter:
+    """``seats`` at once; who comes later waits in line, whose speed is measured while there is one. ``code``: of the error for
+    who cannot wait so long."""
+
+    def __init__(self, seats: int, *, code: str = "overloaded", time: Callable[[], float] = time.monotonic) -> None:
+        self._free = seats
+        self._code = code
+        self._time = time
+        self._line: deque[asyncio.Future[None]] = deque()
+        #: When the line began to form, and since then seats were given back; of these the latest.
+        self._moments: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return len(self._line)
+
+    def expected_wait(self) -> float | None:
+        """Seconds that somebody who came now would wait, at the speed of late; None where nothing is known of that."""
+        if self._free and not self._line:
+            return 0.0
+        given_back = len(self._moments) - 1
+        if not self._line or given_back < 1:
+            return None
+        # Up to now, not up to the last one: a line that has come to a stand is getting slower.
+        pace = (self._time() - self._moments[0]) / given_back
+        return pace * (len(self._line) + 1)
+
+    def try_acquire(self) -> bool:
+        """Take a seat, if one is free and nobody stands in line for it."""
+        if self._free and not self._line:
+            self._free -= 1
+            return True
+        return False
+
+    async def take(self, patience: float) -> None:
+        """Take a seat within *patience* seconds. Raises `StatusError` 503 with ``retry_after`` where that is not possible: at
+        once, where the line is too long by its own speed."""
+        if self.try_acquire():
+            return
+        expected = self.expected_wait()
+        if expected is not None and expected > patience:
+            raise busy(f"{len(self._line)} others wait, about {expected:.0f} s", expected - patience, code=self._code)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._line:
+            self._moments.clear()
+            self._moments.append(self._time())
+        self._line.append(turn)
+        try:
+            async with asyncio.timeout(patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # the seat came together with our leaving: it goes to the next
+            elif turn in self._line:  # where it is not, it was passed over already
+                self._line.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise busy(f"no place was free within {patience:g} s", self.expected_wait(), code=self._code) from None
+            raise
+
+    def release(self) -> None:
+        """Leave a seat, which the next in line gets."""
+        if self._line:
+            self._moments.append(self._time())
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+def busy(problem: str, wait: float | None, *, code: str = "overloaded") -> StatusError:
+    """A 503 that says when to come back: after *wait* seconds, at least one."""
+    return StatusError(
+        f"the server is busy: {problem}; ask again later",
+        status=503,
+        type="server_error",
+        code=code,
+        retry_after=float(max(1, round(wait or 0))),
+    )
+
+
+#: Seconds after which a caller who was refused because of a shutdown should ask again.
+RETRY_AFTER_S: Final = 5
+
+#: The error code of requests that a shutdown refuses or interrupts.
+SHUTTING_DOWN: Final = "shutting_down"
+
+
+def shutting_down() -> StatusError:
+    return StatusError(
+        "the server is shutting down; ask again, or ask another",
+        status=503,
+        type="server_error",
+        code=SHUTTING_DOWN,
+        retry_after=RETRY_AFTER_S,
+    )
+
+
+class Interruptible(Protocol):
+    """A request that is being answered, as `RequestLimiter.cancel_all` sees it."""
+
+    def interrupt(self, reason: Exception) -> None: ...
+
+
+class RequestLimiter:
+    """How many requests are answered at once, and how many more may wait for that, and for how long.
+
+    Whoever is inside (sending the request, waiting, or being answered) is counted, so that the memory that bodies take is
+    bounded too: at most as many again may be inside as there are places.
+    """
+
+    def __init__(self, places: int, queue_s: float) -> None:
+        self.inside = 0
+        self.places = places
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._most = 2 * places
+        self._queue_s = queue_s
+        self._seats = Limiter(places)
+        #: Requests that are being answered, and can be interrupted.
+        self.callers: set[Interruptible] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line for a place."""
+        return self._seats.waiting
+
+    def enter(self) -> None:
+        """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
+        if self.inside >= self._most:
+            raise busy("too many requests are waiting already", self._seats.expected_wait())
+        if not self.inside:
+            self.empty.clear()
+        self.inside += 1
+
+    def leave(self) -> None:
+        self.inside -= 1
+        if not self.inside:
+            self.empty.set()
+
+    def try_acquire(self) -> bool:
+        """Take a place, if one is free and nobody stands in line for it."""
+        return self._seats.try_acquire()
+
+    async def take(self) -> None:
+        """Take a place. Raises `StatusError` 503 when none is free in time, or none can be by the speed of late."""
+        await self._seats.take(self._queue_s)
+
+    def release(self) -> None:
+        self._seats.release()
+
+    def cancel_all(self) -> None:
+        """Send away everybody who is still being answered: the end of the time to drain."""
+        for caller in list(self.callers):
+            caller.interrupt(shutting_down())

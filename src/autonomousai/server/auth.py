@@ -1,0 +1,107 @@
+"""Who may enter, and how much: the Host header, the keys, how many at once, and nobody any more once we are closing.
+
+Knows nothing of routes and answers. Everything refused is a `StatusError`, for the caller to be told in OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from typing import Final
+
+from ..config import ServerConfig, is_loopback
+from ..errors import StatusError
+from ..http.server.asgi import Scope, head_of
+from ..limiter import shutting_down
+
+#: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
+#: names of the models; whoever has no key yet reads there how one is sent.
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.json"})
+
+#: Paths that are answered while closing.
+WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
+
+#: Under it lie the page's files, which are as open as the page.
+PAGE_PATH: Final = "/page/"
+
+#: Under it lie the streams that can be resumed: what was begun goes on while closing.
+STREAMS_PATH: Final = "/v1/streams/"
+
+_HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+class AccessControl:
+    """The checks on one request's head, before anything of its body is read."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.draining = False
+        self._keys = [_digest(key.encode()) for key in config.api_keys]
+        self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
+        self._checks_host = is_loopback(config.host) or bool(self._hosts)
+        self._known: set[bytes] = set()
+
+    def check(self, scope: Scope, path: str) -> None:
+        """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
+        head = head_of(scope)
+        if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
+            self._check_host(host)
+        if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
+            self._check_key(head.get(b"authorization", b""))
+        if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
+            raise shutting_down()
+
+    def key_of(self, scope: Scope) -> bytes:
+        """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
+        return _digest(_bearer(head_of(scope).get(b"authorization", b""))) if self._keys else b""
+
+    def _check_host(self, value: bytes) -> None:
+        """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
+        if self._may_bear(value):
+            if len(self._known) < 1000:
+                self._known.add(value)
+            return
+        raise StatusError(
+            "the Host header must be this machine's own (localhost, 127.0.0.1 or [::1]) and stand there once; "
+            "for another name, such as a reverse proxy's, add it to server.allowed_hosts",
+            status=403,
+            type="invalid_request_error",
+            code="host_not_allowed",
+        )
+
+    def _may_bear(self, value: bytes) -> bool:
+        match = _HOST.fullmatch(value)
+        if match is None:
+            return False
+        name = match["name"].decode("latin-1").lower().rstrip(".")
+        if name in self._hosts or name.strip("[]") in self._hosts or name == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(name.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def _check_key(self, value: bytes) -> None:
+        """All keys are compared, by their hashes and each in constant time: how long it takes says nothing about them."""
+        digest = _digest(_bearer(value))
+        found = False
+        for key in self._keys:
+            found |= hmac.compare_digest(digest, key)
+        if not found:
+            raise StatusError(
+                "the API key is missing or wrong; send it with the header authorization: Bearer KEY",
+                status=401,
+                type="invalid_request_error",
+                code="invalid_api_key",
+            )
+
+
+def _bearer(value: bytes) -> bytes:
+    """The key in an authorization header, b"" where there is none, or more than one."""
+    scheme, _, rest = value.partition(b" ")
+    return rest.strip() if scheme.lower() == b"bearer" and b"\n" not in value else b""
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,66 @@
+"""The OpenAI wire, served: chat completions, which is plain ASGI, and the list of models, which is Starlette's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..errors import ModelNotFoundError
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..wires.fields import read_chat_request
+from .endpoint import Endpoint, EndpointContext
+
+CHAT_PATH = "/v1/chat/completions"
+
+
+def chat_routes(service: EndpointContext) -> dict[str, Endpoint]:
+    """The hot route, by its path."""
+    return {CHAT_PATH: Endpoint(service, read_chat_request, finish_reason_at_top=False)}
+
+
+def model_routes(provider: AsyncGeneratorProvider, sees: Callable[[str], bool]) -> list[Route]:
+    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, their aliases, and whether they see images."""
+    created = int(time.time())
+
+    def entry(name: str, aliases: list[str]) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": created,
+            "owned_by": "autonomousai",
+            "aliases": aliases,
+            "vision": sees(name),
+        }
+
+    async def listing(request: Request) -> Response:
+        return _json({"object": "list", "data": [entry(name, aliases) for name, aliases in _models(provider).items()]})
+
+    async def one(request: Request) -> Response:
+        wanted = request.path_params["id"]
+        models = _models(provider)
+        for name, aliases in models.items():
+            if wanted == name or wanted in aliases:
+                return _json(entry(name, aliases))
+        raise ModelNotFoundError(wanted, models)
+
+    return [Route("/v1/models", listing, methods=["GET"]), Route("/v1/models/{id:path}", one, methods=["GET"])]
+
+
+def _models(provider: AsyncGeneratorProvider) -> Mapping[str, list[str]]:
+    if not isinstance(provider, ProviderModelMixin):
+        return {}
+    models: dict[str, list[str]] = {name: [] for name in provider.get_models()}
+    for alias, name in provider.model_aliases.items():
+        if name in models:
+            models[name].append(alias)
+    return models
+
+
+def _json(document: Any) -> Response:
+    return Response(msgspec.json.encode(document), media_type="application/json")

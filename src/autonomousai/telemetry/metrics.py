@@ -1,0 +1,278 @@
+"""What is counted: plain numbers, added up while requests are answered, and told as a snapshot when somebody asks.
+
+In a request's way there is one `AnswerMeter` an answer: an addition a batch, and one call at the end, which reads the report of
+how the answer came about. Knows no Prometheus: `exposition` writes the text, of one process's snapshot or of several.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+import msgspec
+
+from ..errors import ProviderError
+from ..events import Report
+from ..gateway.retry_policy import describe
+from ..provider import AsyncResult
+from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
+
+#: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.
+Sample: TypeAlias = tuple[str, tuple[str, ...], list[float]]
+
+#: What somebody finds who comes back for a stream.
+_FOUND: Final = {200: "ok", 204: "ended", 404: "not_found", 410: "gone", 499: "left"}
+
+
+class Snapshot(msgspec.Struct):
+    """All that one process counted. ``engines``: by upstream, what belongs to the engine and not to the process."""
+
+    samples: list[Sample] = []
+    engines: dict[str, dict[str, float]] = {}
+
+
+def engines_snapshot(engines: Mapping[str, Mapping[str, float]]) -> bytes:
+    """The snapshot of a process that runs engines and serves nothing; *engines* as in `Metrics.snapshot`."""
+    return msgspec.json.encode(Snapshot([], {upstream: dict(counters) for upstream, counters in engines.items()}))
+
+
+class Histogram:
+    """Counts by upper bounds, the last beyond all of them, and the sum."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    @property
+    def numbers(self) -> list[float]:
+        return [*self.counts, self.sum]
+
+
+class _Series:
+    """The answers of one model by one upstream."""
+
+    __slots__ = ("completion", "first", "gaps", "outcomes", "prompt", "smooth", "whole")
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        #: Answers that took one attempt and no more, which is the usual case.
+        self.smooth = 0
+        self.prompt = self.completion = 0
+        self.first = Histogram(FIRST_TOKEN_BOUNDS)
+        self.gaps = Histogram(INTER_TOKEN_BOUNDS)
+        self.whole = Histogram(ANSWER_BOUNDS)
+
+
+class Metrics:
+    """Everything that one process counts. ``models`` and ``upstreams``: the names that may become labels. ``gauges``: what is
+    looked up when somebody asks."""
+
+    def __init__(
+        self,
+        models: Iterable[str] = (),
+        upstreams: Iterable[str] = (),
+        *,
+        gauges: Callable[[], Iterable[Sample]] = lambda: (),
+    ) -> None:
+        self.takeovers = 0
+        self._models = frozenset(models)
+        self._upstreams = frozenset(upstreams) | {NONE}
+        self._gauges = gauges
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._seconds: dict[str, Histogram] = {}
+        self._answers: dict[tuple[str, str], _Series] = {}
+        #: What is rare: by family and label values.
+        self._counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered. *route* is one of few fixed names, never a caller's path: every name is kept."""
+        self._requests[route, status] += 1
+        histogram = self._seconds.get(route)
+        if histogram is None:
+            histogram = self._seconds[route] = Histogram(ANSWER_BOUNDS)
+        histogram.observe(seconds)
+
+    def resume(self, status: int) -> None:
+        """Somebody came back for a stream, and got this status."""
+        self._count("resumes_total", _FOUND.get(status, "failed"))
+
+    def answer(self, model: str, result: AsyncResult, began: float) -> AnswerMeter:
+        """Watch over an answer of *model*, for a request that came at *began*, by the monotonic clock."""
+        return AnswerMeter(self, model, result, began)
+
+    # ---- for a watch
+
+    def series(self, model: str, upstream: str | None) -> _Series:
+        """The answers of that model by that upstream."""
+        series = self._answers.get((model, upstream or NONE))
+        if series is None:
+            key = (self._model(model), self._upstream(upstream))
+            series = self._answers.get(key)
+            if series is None:
+                series = self._answers[key] = _Series()
+        return series
+
+    def account(self, model: str, report: Report, *, attempts: int, splices: int, saved: bool) -> None:
+        """Count what a gateway did for an answer, from that attempt and that splice on. ``saved``: its end came."""
+        model = self._model(model)
+        tried = report.attempts
+        begun = len(tried) if report.begun is None else report.begun
+        for index in range(attempts, len(tried)):
+            attempt = tried[index]
+            upstream = self._upstream(attempt.upstream)
+            self._count("attempts_total", model, upstream, attempt.outcome)
+            if attempts < index <= begun:
+                before = self._upstream(tried[index - 1].upstream)
+                if before == upstream:
+                    self._count("retries_total", model, upstream)
+                else:
+                    self._count("failovers_total", model, before, upstream)
+        for splice in report.splices[splices:]:
+            self._count("splices_total", self._upstream(splice.source), self._upstream(splice.target))
+        for way in report.ways:
+            self._count("rescues_total", model, way)
+        if not saved and report.begun is not None:
+            self._count("rescues_total", model, NONE)
+
+    def _count(self, family: str, *labels: str) -> None:
+        self._counts[family, labels] += 1
+
+    def _model(self, name: str) -> str:
+        return name if name in self._models else OTHER
+
+    def _upstream(self, name: str | None) -> str:
+        name = name or NONE
+        return name if name in self._upstreams else OTHER
+
+    # ---- for whoever asks
+
+    def snapshot(self, engines: Mapping[str, Mapping[str, float]] | None = None) -> bytes:
+        """All of it, as JSON for `exposition.render`. ``engines``: by upstream, the embedded engine's own counters, which are
+        told once even where several processes tell them."""
+        samples = [*self._samples(), *self._gauges()]
+        return msgspec.json.encode(Snapshot(samples, {name: dict(counters) for name, counters in (engines or {}).items()}))
+
+    def _samples(self) -> Iterable[Sample]:
+        for (route, status), count in self._requests.items():
+            yield "requests_total", (route, str(status)), [count]
+        for route, histogram in self._seconds.items():
+            yield "request_seconds", (route,), histogram.numbers
+        for who, series in self._answers.items():
+            for outcome, count in series.outcomes.items():
+                yield "answers_total", (*who, outcome), [count]
+            if series.smooth:
+                yield "attempts_total", (*who, "ok"), [series.smooth]
+            yield "tokens_total", (*who, "prompt"), [series.prompt]
+            yield "tokens_total", (*who, "completion"), [series.completion]
+            yield "first_token_seconds", who, series.first.numbers
+            yield "inter_token_seconds", who, series.gaps.numbers
+            yield "answer_seconds", who, series.whole.numbers
+        for (family, labels), count in self._counts.items():
+            yield family, labels, [count]
+        yield "takeovers_total", (), [self.takeovers]
+        yield "processes", (), [1]
+
+
+class AnswerMeter:
+    """``with metrics.answer(...) as watch``: one answer, from when it is asked for to its end, however it ends. ``batch()`` is
+    called for each batch. What is known of the answer is here afterwards, for the log of requests and the trace of this one.
+
+    An answer is told under the upstream that brought its end; its first token and its pauses under the one that began it.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_gaps",
+        "_last",
+        "_metrics",
+        "_splices",
+        "_started",
+        "_starter",
+        "began",
+        "first",
+        "model",
+        "outcome",
+        "result",
+    )
+
+    def __init__(self, metrics: Metrics, model: str, result: AsyncResult, began: float) -> None:
+        self.model = model
+        self.result = result
+        self.began = began
+        #: When the first of the answer came, by the monotonic clock; 0 before.
+        self.first = 0.0
+        #: How it ended: ok, left, or what an attempt that ended so would be called; "" before.
+        self.outcome = ""
+        self._metrics = metrics
+        self._last = 0.0
+        self._started: _Series | None = None
+        self._starter: str | None = None
+        self._gaps: list[int] = []
+        report = result.report
+        self._attempts = 0 if report is None else len(report.attempts)  # what another server did is told by itself
+        self._splices = 0 if report is None else len(report.splices)
+
+    @property
+    def upstream(self) -> str | None:
+        """Which upstream of a gateway answered, or was the last to be tried."""
+        report = self.result.report
+        if report is None:
+            return self.result.upstream
+        return report.upstream or (report.attempts[-1].upstream if report.attempts else None)
+
+    def batch(self) -> None:
+        """A batch came."""
+        now = monotonic()
+        if self._started is None:
+            self.first = now
+            self._starter = upstream = self.upstream
+            self._started = series = self._metrics.series(self.model, upstream)
+            series.first.observe(now - self.began)
+            self._gaps = series.gaps.counts
+        else:
+            self._gaps[bisect_left(INTER_TOKEN_BOUNDS, now - self._last)] += 1
+        self._last = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        finish = self.result.finish
+        if finish is not None:
+            self.outcome = "ok"
+        elif exc is None or not isinstance(exc, Exception):
+            self.outcome = "left"
+        else:
+            self.outcome = describe(exc)[0] if isinstance(exc, ProviderError) else "bug"
+        series, upstream = self._started, self.upstream
+        if series is not None:
+            series.gaps.sum += self._last - self.first
+        if series is None or upstream != self._starter:
+            series = self._metrics.series(self.model, upstream)
+        series.outcomes[self.outcome] += 1
+        if finish is not None:
+            series.whole.observe(monotonic() - self.began)
+            if (usage := finish.usage) is not None:
+                series.prompt += usage.prompt_tokens
+                series.completion += usage.completion_tokens
+        report = self.result.report
+        if report is None:
+            return
+        if finish is not None and len(report.attempts) == self._attempts + 1 and not report.ways:
+            series.smooth += 1
+        else:
+            saved = self.outcome in ("ok", "left")
+            self._metrics.account(self.model, report, attempts=self._attempts, splices=self._splices, saved=saved)

@@ -1,0 +1,41 @@
+"""Whether requests are traced, and what a tracer can do: without OpenTelemetry, which is an optional extra (see `tracing`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ..config import TelemetryConfig
+from ..errors import ConfigError
+from ..events import Messages
+from ..gateway import Upstream
+from ..gateway.observer import AttemptObserver
+from ..http.server.asgi import ASGIApp
+
+
+class Tracer(Protocol):
+    """Traces requests, and the attempts of a gateway."""
+
+    def around(self, app: ASGIApp, untraced: frozenset[str], /) -> ASGIApp:
+        """*app*, with a span around each request, except of the paths in *untraced*."""
+
+    def attempt(self, upstream: Upstream, model: str, messages: Messages, fields: Mapping[str, Any], /) -> AttemptObserver:
+        """A span around an attempt; see `gateway.observer`."""
+
+    async def aclose(self) -> None:
+        """Send what is left."""
+
+
+def open_tracer(config: TelemetryConfig) -> Tracer | None:
+    """The tracer that is configured, if one is. Raises `ConfigError` where OpenTelemetry is not installed."""
+    if not config.otel:
+        return None
+    try:
+        from .tracing import OpenTelemetry  # noqa: PLC0415  an optional extra
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise ConfigError(
+            "telemetry.otel: OpenTelemetry is not installed; run: pip install 'autonomousai[otel]', or set it to false"
+        ) from None
+    return OpenTelemetry.from_environment(content=config.content)

@@ -1,0 +1,256 @@
+"""OpenTelemetry: a server span a request, and in it a client span for each attempt at an upstream, by the conventions for HTTP
+and for generative AI. The only file that knows OpenTelemetry.
+
+A caller's trace goes on here, and on at the upstream. What was asked and answered stands in no span, unless an operator says
+``content = true``; errors are told by their kind, as their texts may quote a prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from .._version import __version__
+from ..errors import ConfigError
+from ..events import Batch, FinishReason, Messages, Started
+from ..gateway import Upstream
+from ..http.server.asgi import CLIENT_LEFT, ASGIApp, Receive, Scope, Send, path_of
+from ..provider import AsyncGeneratorProvider
+from .metrics import AnswerMeter
+
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+_CARRIED: Final = frozenset({b"traceparent", b"tracestate"})
+
+#: Seconds that the last spans may take at the end.
+_FAREWELL_S: Final = 2.0
+
+#: Request fields that are numbers and not a caller's words, by what they are called in a span.
+_FIELDS: Final = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "max_completion_tokens": "gen_ai.request.max_tokens",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "seed": "gen_ai.request.seed",
+}
+
+
+class OpenTelemetry:
+    """Spans by *provider*. ``content``: with prompts and answers. ``owned``: the provider is ours to shut down."""
+
+    def __init__(self, provider: trace.TracerProvider, *, content: bool = False, owned: bool = False) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("autonomousai", __version__)
+        self._content = content
+        self._owned = owned
+
+    @classmethod
+    def from_environment(cls, *, content: bool) -> OpenTelemetry:
+        """Inside an application that has set OpenTelemetry up: its provider; else one by the ``OTEL_*`` variables."""
+        given = trace.get_tracer_provider()
+        if isinstance(given, TracerProvider):
+            return cls(given, content=content)
+        provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        if (exporter := _exporter(os.environ.get("OTEL_TRACES_EXPORTER", "otlp"))) is not None:
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+        return cls(provider, content=content, owned=True)
+
+    def around(self, app: ASGIApp, untraced: frozenset[str], /) -> ASGIApp:
+        """*app*, with a span around each request, except of the paths in *untraced*."""
+
+        async def traced(scope: Scope, receive: Receive, send: Send) -> None:
+            path = path_of(scope)
+            if path in untraced:
+                await app(scope, receive, send)
+                return
+            carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
+            span = self._tracer.start_span(scope["method"], _PROPAGATOR.extract(carrier), kind=SpanKind.SERVER)
+            token = context.attach(trace.set_span_in_context(span))
+            try:
+                await app(scope, receive, send)
+            finally:
+                context.detach(token)
+                _describe_request(span, scope)
+                span.end()
+
+        return traced
+
+    def attempt(self, upstream: Upstream, model: str, messages: Messages, fields: Mapping[str, Any], /) -> _AttemptSpan:
+        """A span around an attempt; see `gateway.observer`."""
+        attributes: dict[str, Any] = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": _provider_name(upstream.provider),
+            "gen_ai.request.model": model,
+            "autonomousai.upstream": upstream.name,
+            **_address(upstream.provider),
+        }
+        for field, name in _FIELDS.items():
+            if type(value := fields.get(field)) in (int, float):
+                attributes[name] = value
+        if self._content:
+            attributes["gen_ai.input.messages"] = _json([_message(message) for message in messages])
+        span = self._tracer.start_span(f"chat {model}", kind=SpanKind.CLIENT, attributes=attributes)
+        return _AttemptSpan(span, [] if self._content else None)
+
+    async def aclose(self) -> None:
+        """Send what is left; a collector that does not take it is not waited for."""
+        if not (self._owned and isinstance(self._provider, TracerProvider)):
+            return
+        shutdown, loop, sent = self._provider.shutdown, asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            shutdown()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(sent.set)
+
+        threading.Thread(target=send, name="autonomousai-spans", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await sent.wait()
+
+
+class _AttemptSpan:
+    """One attempt's span. ``texts``: where its answer is gathered, if it is to be told."""
+
+    def __init__(self, span: Span, texts: list[str] | None) -> None:
+        self.headers: dict[str, str] = {}
+        _PROPAGATOR.inject(self.headers, trace.set_span_in_context(span))
+        self._span = span
+        self._texts = texts
+        self._heard = False
+
+    def heard(self, batch: Batch) -> None:
+        """The upstream said this."""
+        first, last = batch[0], batch[-1]
+        if type(first) is Started and first.model is not None:
+            self._span.set_attribute("gen_ai.response.model", first.model)
+        if not self._heard and type(last) is not Started:
+            self._heard = True
+            self._span.add_event("first token")
+        if self._texts is not None:
+            self._texts += [event for event in batch if type(event) is str]
+        if type(last) is FinishReason:
+            self._finish(last)
+
+    def _finish(self, finish: FinishReason) -> None:
+        _set_finish(self._span, finish)
+        if self._texts is not None:
+            parts = [{"type": "text", "content": "".join(self._texts)}]
+            said = [{"role": "assistant", "parts": parts, "finish_reason": finish.reason}]
+            self._span.set_attribute("gen_ai.output.messages", _json(said))
+
+    def ended(self, outcome: str, status: int | None) -> None:
+        """How it ended."""
+        self._span.set_attribute("autonomousai.outcome", outcome)
+        if status is not None:
+            self._span.set_attribute("http.response.status_code", status)
+        if outcome not in ("ok", "left", "diverged"):
+            self._span.set_attribute("error.type", str(status) if outcome == "status" else outcome)
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+
+
+def _describe_request(span: Span, scope: Scope) -> None:
+    """What became of a request, from what was noted in its scope."""
+    route, status = scope.get("route", "other"), scope.get("status", 0)
+    span.update_name(f"{scope['method']} {route}")
+    span.set_attribute("http.request.method", scope["method"])
+    span.set_attribute("http.route", route)
+    span.set_attribute("url.scheme", scope.get("scheme", "http"))
+    span.set_attribute("autonomousai.request_id", scope["request_id"])
+    if server := scope.get("server"):
+        span.set_attribute("server.address", server[0])
+        if server[1] is not None:
+            span.set_attribute("server.port", server[1])
+    if status:
+        span.set_attribute("http.response.status_code", status)
+    watch: AnswerMeter | None = scope.get("watch")
+    broken = ""
+    if watch is not None:
+        span.set_attribute("gen_ai.operation.name", "chat")
+        span.set_attribute("gen_ai.request.model", watch.model)
+        if watch.upstream is not None:
+            span.set_attribute("autonomousai.upstream", watch.upstream)
+        if watch.result.finish is not None:
+            _set_finish(span, watch.result.finish)
+        broken = "" if watch.outcome in ("", "ok", "left") else watch.outcome
+    if status >= 500 or (broken and status == 200):
+        span.set_attribute("error.type", broken or str(status))
+        span.set_status(StatusCode.ERROR)
+    elif status == CLIENT_LEFT:
+        span.set_attribute("error.type", "client_left")
+
+
+def _set_finish(span: Span, finish: FinishReason) -> None:
+    if finish.reason is not None:
+        span.set_attribute("gen_ai.response.finish_reasons", [finish.reason])
+    if finish.model is not None:
+        span.set_attribute("gen_ai.response.model", finish.model)
+    if finish.usage is not None:
+        span.set_attribute("gen_ai.usage.input_tokens", finish.usage.prompt_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", finish.usage.completion_tokens)
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as the conventions have it; of what is no text, its kind alone."""
+    content = message.get("content")
+    pieces = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+    parts = [
+        {"type": "text", "content": piece.get("text")} if piece.get("type") == "text" else {"type": str(piece.get("type"))}
+        for piece in pieces
+        if isinstance(piece, Mapping)
+    ]
+    return {"role": message.get("role"), "parts": parts}
+
+
+def _json(document: Any) -> str:
+    return msgspec.json.encode(document).decode()
+
+
+def _provider_name(provider: AsyncGeneratorProvider) -> str:
+    """The wire that an upstream speaks, or what it is."""
+    kind = type(provider).__qualname__
+    return "openai" if kind == "OpenAICompatible" else (provider.label or kind).lower()
+
+
+def _address(provider: AsyncGeneratorProvider) -> dict[str, Any]:
+    parts = urlsplit(getattr(provider, "base_url", ""))
+    if not parts.hostname:
+        return {}
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return {"server.address": parts.hostname, "server.port": port}
+
+
+def _resource() -> Resource:
+    resource = Resource.create({"service.version": __version__})
+    if str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: "autonomousai"}))
+    return resource
+
+
+def _exporter(name: str) -> SpanExporter | None:
+    match name.strip().lower():
+        case "otlp" | "":
+            return OTLPSpanExporter()
+        case "console":
+            return ConsoleSpanExporter(out=sys.stderr)  # on stdout stands one line, which is another
+        case "none":
+            return None
+    raise ConfigError(f"OTEL_TRACES_EXPORTER: {name!r} is not available here; the exporters are otlp, console and none")

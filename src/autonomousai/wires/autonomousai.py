@@ -1,0 +1,116 @@
+"""The request of the AutonomousAI wire, both ways; its answers are OpenAI's, see `openai`. Knows no endpoint and no model.
+
+``{"messages": "<base64>", "threadId": "llama", "stream": true, "aiAgent": "llama"}``, where ``messages`` is the base64 of the
+UTF-8 JSON text of the message array, or of a bare prompt: what decodes to a JSON array of objects is messages, any other text
+is a prompt. The fields of chat completions stand beside these.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..events import Messages
+from .fields import (
+    ChatRequest,
+    chat_request,
+    decode_object,
+    encode_request,
+    refusal,
+    request_fields,
+    take,
+)
+from .json import MAX_DEPTH, decode, too_deep
+
+
+def write_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
+    """The body of a request. *fields* go beside the wire's own, may replace ``threadId`` and ``aiAgent``, and are left out
+    where they are None. *messages* are checked ones."""
+    return encode_request(
+        {
+            "messages": b64encode(msgspec.json.encode(messages)).decode("ascii"),
+            "threadId": model,
+            "stream": stream,
+            "aiAgent": model,
+            **request_fields(fields),
+        }
+    )
+
+
+def read_request(body: bytes, *, path_model: str) -> ChatRequest:
+    """The request in *body*; ``aiAgent`` names the model, else ``model`` does, else the path that it was sent to.
+
+    Raises `StatusError` 400 that names the field, or `InvalidMessagesError`.
+    """
+    document = decode_object(body)
+    agent = take(document, "aiAgent", str)
+    model = take(document, "model", str)
+    # The wire's own, and its end: a thread or user id is of this server's making or none, and no upstream of another wire
+    # would know it; no tools stand behind useTool here. The public clients send them, so they are taken.
+    take(document, "threadId", str)
+    take(document, "userId", str)
+    take(document, "useTool", bool)
+    messages = document.pop("messages", None)
+    if isinstance(messages, str):
+        messages = _read_messages(_decode_base64(messages))
+    return chat_request(agent or model or path_model, messages, document)
+
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_WHITESPACE = b" \t\r\n\f\v"
+
+
+def _decode_base64(text: str) -> bytes:
+    """Bytes from base64: standard or url-safe, padded or not, on one line or many."""
+    try:
+        digits = text.encode("ascii").translate(_TO_STANDARD, _WHITESPACE).rstrip(b"=")
+        return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4), strict_mode=True)
+    except ValueError:
+        problem = "is not base64; send the base64 of the messages' JSON text, or the list itself"
+        raise refusal("messages", problem, "invalid_base64") from None
+
+
+#: An array of objects begins so; an empty array is one as well, and then refused for being empty.
+_ARRAY = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*[{\]]")
+
+
+def _read_messages(text: bytes) -> list[Any]:
+    """Messages from what was inside the base64: a JSON array of objects, or else a prompt."""
+    messages = _read_array(text) if _ARRAY.match(text) else None
+    if messages is not None:
+        return messages
+    try:
+        prompt = text.decode()
+    except UnicodeDecodeError:
+        raise refusal("messages", "the base64 does not hold UTF-8 text", "invalid_utf8") from None
+    if not prompt:
+        raise refusal("messages", "the base64 holds an empty prompt", "missing")
+    return [{"role": "user", "content": prompt}]
+
+
+def _read_array(text: bytes) -> list[Any] | None:
+    """The objects of a JSON array, None where the text is no such array."""
+    try:
+        array = _decode(text)
+    except RecursionError:
+        array = None
+    except ValueError:
+        return None
+    if array is None or too_deep(array):
+        raise refusal("messages", f"is nested deeper than {MAX_DEPTH} levels")
+    return array if all(isinstance(message, dict) for message in array) else None
+
+
+def _decode(text: bytes) -> Any:
+    """Decode JSON. Half a character, written as an escape (a cut emoji), is JSON too, though only the slower decoder takes it:
+    then it is messages, and the check of messages says which one holds it."""
+    try:
+        return decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)

@@ -1,0 +1,181 @@
+"""Errors that this server's callers get, written: `ProviderError` -> bytes, in OpenAI's shape alone:
+``{"error": {"message", "type", "param", "code"}}``. Knows no network. How errors are read is in `wires/foreign_errors.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import (
+    USE_PARTIAL,
+    ConfigError,
+    ConnectError,
+    HTTPError,
+    IncompleteStreamError,
+    InvalidMessagesError,
+    ModelNotFoundError,
+    ProviderError,
+    StatusError,
+    StreamError,
+    TimeoutError,  # noqa: A004  the contract's own name
+)
+from .foreign_errors import ANSWERED, SERVERS_FAULT
+from .redaction import redact
+
+# ---- in words for them ------------------------------------------------------------------------------------------------
+
+#: Where an upstream lives, as our own messages and the TLS library's name it.
+_ADDRESSES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"'?\bhttps?://[^\s;,']*[^\s;,':]'?"), "the upstream"),
+    (re.compile(r"\bhost \S+:\d+\b"), "its host"),
+    (re.compile(r"(not valid for) '[^']*'"), r"\1 its host"),
+)
+
+
+def for_callers(error: ProviderError) -> str:
+    """The message of *error* as this server's callers may read it: in words for them, and without the place where an upstream
+    lives, which stands in what we say of connections, before an answer. What an upstream answers is its own to word."""
+    text = redact(_worded(error))
+    if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and error.status is None):
+        for pattern, rest in _ADDRESSES:
+            text = pattern.sub(rest, text)
+    return text.replace("the server at the upstream", "the upstream")
+
+
+def _worded(error: ProviderError) -> str:
+    """What happened, and what a caller of this server can do: to them the server that answered is an upstream, its clocks are
+    the operator's, and what had come of an answer is with them already."""
+    if not isinstance(error, HTTPError):
+        return str(error)
+    problem, advice = error.problem, error.advice
+    if problem.startswith(ANSWERED):
+        problem = f"the upstream answered{problem.removeprefix(ANSWERED)}"
+    if isinstance(error, TimeoutError):
+        advice = "ask again, or have this server's operator raise it"
+    elif isinstance(error, ConnectError) and advice:  # of the address, which they do not know
+        advice = "ask again later, or tell this server's operator"
+    elif advice == USE_PARTIAL:
+        advice = "ask again"
+    elif advice == SERVERS_FAULT:
+        advice = "the fault is the upstream's: ask again later"
+    return f"{problem}; {advice}" if advice else problem
+
+
+# ---- in the wire's shape ---------------------------------------------------------------------------------------------
+
+
+class _ErrorShape(NamedTuple):
+    """How a class of errors is answered. A status, type or code of None is the error's own."""
+
+    status: int | None
+    type: str | None
+    code: str | None
+
+
+#: By class; a subclass is answered as the nearest class above it.
+_ANSWERS: dict[type[BaseException], _ErrorShape] = {
+    ModelNotFoundError: _ErrorShape(404, "invalid_request_error", "model_not_found"),
+    InvalidMessagesError: _ErrorShape(400, "invalid_request_error", "invalid_value"),
+    ConfigError: _ErrorShape(500, "server_error", "config_error"),
+    ConnectError: _ErrorShape(502, "server_error", "upstream_unreachable"),
+    TimeoutError: _ErrorShape(504, "timeout", None),
+    StreamError: _ErrorShape(502, "server_error", None),
+    IncompleteStreamError: _ErrorShape(502, "server_error", "upstream_incomplete"),
+    HTTPError: _ErrorShape(None, None, None),
+    ProviderError: _ErrorShape(500, "server_error", "provider_error"),
+}
+
+#: The type that goes with a status where the error names none; else 4xx are the request's fault and 5xx the server's.
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout",
+    429: "rate_limit_error",
+    504: "timeout",
+}
+
+_FALLBACK_TYPES = ("invalid_request_error", "server_error")
+_INTERNAL = {
+    "message": "internal error; the server's log says more",
+    "type": "server_error",
+    "param": None,
+    "code": "internal_error",
+}
+
+
+def write_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
+    """The answer that tells a caller of *error*: status, extra headers, body. Of an error not ours it tells nothing but 500."""
+    status, told = _tell(error)
+    headers = {}
+    if isinstance(error, HTTPError) and error.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(max(0.0, min(error.retry_after, 1e9))))
+    return status, headers, msgspec.json.encode({"error": told})
+
+
+def error_event(error: BaseException) -> bytes:
+    """The same object as an event of a stream; after it comes neither a finish reason nor [DONE]."""
+    return b"data: " + msgspec.json.encode({"error": _tell(error)[1]}) + b"\n\n"
+
+
+def _tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
+    if not isinstance(error, ProviderError):
+        return 500, _INTERNAL
+    row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)
+    status = row.status or _own_status(error)
+    told = {
+        "message": for_callers(error),
+        "type": row.type or getattr(error, "type", None) or _TYPES.get(status) or _FALLBACK_TYPES[status >= 500],
+        "param": "model" if isinstance(error, ModelNotFoundError) else getattr(error, "param", None),
+        "code": row.code or _own_code(error),
+    }
+    return status, told
+
+
+def _own_status(error: ProviderError) -> int:
+    status = getattr(error, "status", None)
+    return status if status is not None and 400 <= status <= 599 else 502
+
+
+def _own_code(error: ProviderError) -> str | None:
+    if isinstance(error, TimeoutError):
+        return f"{error.clock}_timeout"
+    code: str | None = getattr(error, "code", None)
+    return code or ("upstream_error" if isinstance(error, StreamError) else None)
+
+
+#: What an upstream holds against this server, not against the caller: who calls can do nothing about it.
+_OPERATORS_FAULT = {
+    401: "it refused this server's API key",
+    402: "it wants this server's account to be paid",
+    403: "it forbids this server's API key what was asked",
+    404: "it does not have the model or the address that this server's configuration names",
+    405: "it does not take requests at the address that this server's configuration names",
+    407: "the proxy on the way to it refused this server's credentials",
+}
+#: A rejection of the content may bear one of those statuses too, and concerns the caller.
+_CONTENT_CODES = frozenset({"content_filter", "content_policy_violation"})
+
+
+def as_gateway_error(error: StatusError) -> StatusError:
+    """An upstream's answer as this server's callers should see it: what is the operator's fault becomes a 502 with the code
+    ``upstream_<status>`` and none of the upstream's words, the cause attached; anything else is returned as it is."""
+    fault = _OPERATORS_FAULT.get(error.status)
+    if fault is None or error.code in _CONTENT_CODES:
+        return error
+    shown = StatusError(
+        f"the upstream answered {error.status}: {fault}; only this server's operator can mend that",
+        status=502,
+        type="server_error",
+        code=f"upstream_{error.status}",
+        partial=error.partial,
+        body=error.body,
+        request_id=error.request_id,
+    )
+    shown.retryable = False
+    shown.__cause__ = error
+    return shown

@@ -1,0 +1,247 @@
+"""Errors that strangers send, read: bytes -> `ProviderError`. Knows no network and no server.
+
+Any common shape is taken, plain text, HTML, nothing. What is made of that is bounded, one line, and free of keys. How errors
+are written is in `wires/errors.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from ..errors import PERMANENT_CODES, StatusError, StreamError, is_retryable
+from .json import decode
+from .redaction import one_line, redact, without_markup
+
+MAX_BODY = 64 * 1024  # bytes of a foreign error that are looked at and kept
+MAX_MESSAGE = 500  # characters of a foreign message that are shown
+MAX_NAME = 200  # characters of a foreign type, code, param or request id
+
+# ---- the shapes that errors come in -----------------------------------------------------------------------------------
+
+#: Where a document holds the error proper, or a list of which the first speaks for all.
+_WRAPPERS = ("error", "errors", "detail", "message")
+
+#: What an error object says, and under which keys (the first that is there counts; the innermost object wins).
+_KEYS = {
+    "message": ("message", "error_description", "detail", "msg", "Message", "title", "reason", "error"),
+    "type": ("type", "error_type", "status"),
+    "code": ("code", "error_code"),
+    "param": ("param", "loc", "field"),
+}
+
+#: How servers that give no code say that a prompt is too long.
+_TOO_LONG = re.compile(
+    r"maximum context length|context (?:length|window|size)\b.{0,60}\bexceed|exceed\w*\b.{0,80}\bcontext (?:length|window|size)"
+    r"|prompt is too long|input token count .{0,40}exceeds",
+    re.IGNORECASE,
+)
+
+
+class _ForeignError(NamedTuple):
+    """What an error object says of itself."""
+
+    message: str | None = None
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+
+
+def _layers(obj: Any) -> Iterator[dict[str, Any]]:
+    """The objects of an error document, from the outermost to the one that holds the message. Six are enough for all known."""
+    for _ in range(6):
+        if isinstance(obj, list):
+            obj = obj[0] if obj else None
+        elif isinstance(obj, str):
+            yield {"message": obj}
+            return
+        elif isinstance(obj, dict):
+            yield obj
+            obj = next((obj[key] for key in _WRAPPERS if isinstance(obj.get(key), dict | list) and obj[key]), None)
+        else:
+            return
+
+
+def _said(name: str, value: Any) -> str | None:
+    """A field's value as text, None where it says nothing: ``"type": "error"`` does not, nor does a numeric ``status``."""
+    if name == "param" and isinstance(value, list):  # ["body", "messages", 0]
+        value = ".".join(str(place) for place in value if place != "body")
+    if isinstance(value, int) and not isinstance(value, bool) and name == "code":
+        value = f"{value:.0f}" if abs(value) < 1_000_000 else None
+    if not isinstance(value, str) or not value.strip() or (name == "type" and value == "error"):
+        return None
+    return value
+
+
+def _read_fault(obj: Any) -> _ForeignError:
+    fault = _ForeignError()
+    for layer in _layers(obj):
+        for name, keys in _KEYS.items():
+            said = next((said for key in keys if (said := _said(name, layer.get(key)))), None)
+            if said:
+                fault = fault._replace(**{name: said})
+    return fault._replace(code=_name_code(fault))
+
+
+def _name_code(fault: _ForeignError) -> str | None:
+    """The code that says most: llama-server names its reason in ``type`` and repeats the status as ``code``; others only
+    say in words that a prompt is too long."""
+    if fault.type in PERMANENT_CODES:
+        return fault.type
+    if (fault.code is None or fault.code.isdecimal()) and fault.message and _TOO_LONG.search(fault.message[:2000]):
+        return "context_length_exceeded"
+    return fault.code
+
+
+def _clean(fault: _ForeignError, secrets: Iterable[str]) -> _ForeignError:
+    """The same, fit to be shown: redacted before it is cut, or half a key would stay."""
+    limits = (MAX_MESSAGE, MAX_NAME, MAX_NAME, MAX_NAME)
+    return _ForeignError(
+        *(said and one_line(redact(said[:MAX_BODY], secrets), limit) for said, limit in zip(fault, limits, strict=True))
+    )
+
+
+# ---- an answer of 400 or above ----------------------------------------------------------------------------------------
+
+_HINTS = {
+    401: "check the API key",
+    403: "check what the API key may do",
+    404: "check base_url and the model's name",
+    405: "check base_url: this address does not take such requests",
+    407: "put the proxy's user and password into the proxy URL",
+    413: "send less: shorter messages or smaller images",
+    501: "it does not take such requests: check the address, and what is asked for",
+}
+#: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers are told the same of its upstream.
+ANSWERED = "the server answered"
+SERVERS_FAULT = "the fault is the server's: ask again later"
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_REQUEST_IDS = ("x-request-id", "request-id")
+
+
+def read_error(
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    secrets: Iterable[str] = (),
+    now: Callable[[], float] = time.time,
+) -> StatusError:
+    """The error that an HTTP answer of *status* is, whatever its body looks like; never raises.
+
+    ``secrets``: what must not appear in it, such as the key that was sent. ``now``: seconds since the epoch, for a
+    ``Retry-After`` that is a date.
+    """
+    secrets = tuple(secrets)
+    named = {name.lower(): value for name, value in headers.items()}
+    text = body[:MAX_BODY].decode("utf-8", "replace")
+    fault = _clean(_read_body(text), secrets)
+    retry_after = _retry_after(named, now)
+    request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
+    return StatusError(
+        _describe(status, fault.message),
+        advice="" if status >= 500 and _ADVICE.search(fault.message or "") else _hint(status, retry_after),
+        status=status,
+        retry_after=retry_after,
+        type=fault.type,
+        code=fault.code,
+        param=fault.param,
+        body=redact(text, secrets),
+        request_id=request_id,
+    )
+
+
+def _read_body(text: str) -> _ForeignError:
+    try:
+        document = decode(text.encode())
+    except (ValueError, RecursionError):
+        return _ForeignError(message=without_markup(text))
+    fault = _read_fault(document)
+    return fault if fault.message else fault._replace(message=text if document else "")
+
+
+def _describe(status: int, message: str | None) -> str:
+    phrase = _PHRASES.get(status, "")
+    answer = f"{status} {phrase}".strip()
+    said = f": {message}" if message and message.casefold() not in (answer.casefold(), phrase.casefold()) else ""
+    return f"{ANSWERED} {answer}{said}"
+
+
+#: A server that says so itself has said when, or that it helps nobody: ours do.
+_ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can mend that\b", re.IGNORECASE)
+
+
+def _hint(status: int, retry_after: float | None) -> str:
+    if retry_after is not None:
+        return f"ask again in {retry_after:.3g} s"
+    if status == 429:
+        return "wait before asking again"
+    return _HINTS.get(status, SERVERS_FAULT if status >= 500 else "")
+
+
+_SECONDS = re.compile(r"\s*([0-9]{1,10}(?:\.[0-9]{1,9})?)\s*", re.ASCII)
+
+
+def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
+    """Seconds to wait: ``retry-after-ms``, or ``Retry-After`` in seconds or as a date (0 where it is past); None if unsaid."""
+    if match := _SECONDS.fullmatch(headers.get("retry-after-ms", "")):
+        return float(match[1]) / 1000
+    said = headers.get("retry-after", "")
+    if match := _SECONDS.fullmatch(said):
+        return float(match[1])
+    if not said:
+        return None
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  hardly anybody sends a date, and it is slow to come
+
+    try:
+        date = parsedate_to_datetime(said)
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+# ---- an error inside a stream -----------------------------------------------------------------------------------------
+
+#: Types that say that the same request would fail again.
+_FINAL_TYPES = frozenset(
+    {"invalid_request_error", "authentication_error", "permission_error", "not_found_error", "BadRequestError"}
+)
+
+
+def error_in_event(obj: dict[str, Any], *, event: str = "message") -> StreamError | None:
+    """The error that an event of a stream carries, or None. *event*: the event's type."""
+    if not _is_error(obj, event):
+        return None
+    fault = _clean(_read_fault(obj), ())
+    return StreamError(
+        f"the server sent an error inside the stream: {fault.message or 'it does not say which'}",
+        status=200,
+        retryable=_may_pass(fault),
+        type=fault.type,
+        code=fault.code,
+        param=fault.param,
+    )
+
+
+def _is_error(obj: dict[str, Any], event: str) -> bool:
+    if event == "error" or obj.get("error") or obj.get("type") == "error" or obj.get("object") == "error":
+        return True
+    if "choices" in obj:
+        return False
+    if obj.get("error") == {} and "object" not in obj:
+        return True  # it says nothing of the error, but it is nothing else
+    failed = any(isinstance(code := obj.get(key), int) and code >= 400 for key in ("code", "status", "status_code"))
+    return bool(obj.get("errors") or obj.get("detail")) or (failed and isinstance(obj.get("message"), str))
+
+
+def _may_pass(fault: _ForeignError) -> bool:
+    """Whether asking again can help; yes where nothing is said against it, as the request itself had been accepted."""
+    if fault.code in PERMANENT_CODES or fault.type in _FINAL_TYPES:
+        return False
+    numeric = fault.code is not None and fault.code.isdecimal() and len(fault.code) == 3
+    return is_retryable(int(fault.code or 0)) if numeric else True

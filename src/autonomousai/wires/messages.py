@@ -1,0 +1,244 @@
+"""What messages may be sent: the one check that clients and servers share. Knows no wire and no upstream.
+
+Roles, the shapes of content and tool calls, text that UTF-8 can carry, and a bound on nesting are looked at. Keys that are not
+known here (``name``, ``reasoning_content``, …) are kept, and what an upstream makes of a part is its own matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidMessagesError
+from ..events import Message, Messages
+from .json import MAX_DEPTH, too_deep
+
+#: Roles whose messages need nothing beside their content.
+_SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+#: Built once: ``list | tuple`` would be built at each look.
+_LISTS = (list, tuple)
+
+_EXAMPLE = 'pass a list such as [{"role": "user", "content": "Hello"}]'
+
+
+class CheckedMessages(list[Message]):
+    """Messages that were checked, so that no layer below does it again. Nobody changes them. ``plain``: each is of a role and
+    text alone, so that nobody need look for parts."""
+
+    __slots__ = ("plain",)
+
+    plain: bool
+
+
+def check_messages(messages: Any) -> Messages:
+    """The messages, each in a new dict, as they may be sent; the caller's own objects stay as they are.
+
+    Raises `InvalidMessagesError`, which names the message, the field, and what to do.
+    """
+    if type(messages) is CheckedMessages:
+        return messages
+    if not isinstance(messages, _LISTS):
+        raise InvalidMessagesError(f"must be a list, not {kind(messages)}; {_EXAMPLE}")
+    if not messages:
+        raise InvalidMessagesError(f"the list is empty; {_EXAMPLE}")
+    checked = CheckedMessages()
+    checked.plain = True
+    for message in messages:
+        plain = _plain_message(message)
+        if plain is None:
+            checked.plain = False
+            plain = _check_message(len(checked), message)
+        checked.append(plain)
+    return checked
+
+
+def has_images(messages: Messages) -> int | None:
+    """The index of the first message that carries an image, or None."""
+    return find_part(messages, ("image_url",))
+
+
+def find_part(messages: Messages, types: Collection[str]) -> int | None:
+    """The index of the first message that carries a part of one of these *types*, or None. For checked messages."""
+    if type(messages) is CheckedMessages and messages.plain:
+        return None
+    for index, message in enumerate(messages):
+        content = message.get("content")
+        if isinstance(content, _LISTS) and any(part["type"] in types for part in content):
+            return index
+    return None
+
+
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    tuple: "a list",
+    str: "text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
+
+
+def kind(value: Any) -> str:
+    """What *value* is, in the words of JSON, for a message that must not show the value."""
+    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
+
+
+def _plain_message(message: Any) -> Message | None:
+    """A message of a role and text alone, which needs no closer look, as most are; None for any other."""
+    if type(message) is not dict or len(message) != 2:
+        return None
+    role, content = message.get("role"), message.get("content")
+    if (
+        type(content) is not str
+        or type(role) is not str
+        or role not in _SPEAKERS
+        or not (content.isascii() or _is_writable(content))
+    ):
+        return None
+    return {"role": role, "content": content}
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_message(index: int, message: Any) -> Message:
+    def refuse(field: str | None, problem: str) -> InvalidMessagesError:
+        return InvalidMessagesError(problem, index=index, field=field)
+
+    if not isinstance(message, Mapping):
+        raise refuse(None, f'must be an object such as {{"role": "user", "content": "Hello"}}, not {kind(message)}')
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        said = repr(role[:50]) if isinstance(role, str) else kind(role) if "role" in message else "missing"
+        raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}")
+    checked = dict(message)
+    _check_writable(checked, refuse)
+    _check_content(checked, refuse)
+    for field, check in _FIELDS.get(role, ()):
+        check(field, checked.get(field), refuse)
+    return checked
+
+
+Refuse = Callable[[str | None, str], InvalidMessagesError]
+
+
+def _check_writable(message: Message, refuse: Refuse) -> None:
+    """All that the message holds must be JSON that UTF-8 can carry."""
+    for key, value in message.items():
+        if type(key) is not str:
+            raise refuse(None, f"its keys must be text; one is {kind(key)}")
+        problem = problem_of(key) or problem_of(value)
+        if problem:
+            raise refuse(key.encode("utf-8", "replace").decode()[:50], problem)
+
+
+_HALF = "holds half a character (a lone surrogate), which no UTF-8 text can carry"
+_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+
+
+def problem_of(value: Any) -> str | None:
+    """Why *value* cannot be written, or None. Plain text, which may be long, is not written for that."""
+    try:
+        if type(value) is str:
+            if not value.isascii():
+                value.encode()
+        elif value is not None:
+            msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return f"{_HALF}; clean it with text.encode('utf-8', 'replace').decode()"
+    except RecursionError:
+        return f"{_DEEP}, or holds itself"
+    except (TypeError, ValueError) as error:
+        return f"cannot be written as JSON: {error}; use plain str, int, float, bool, list and dict"
+    return _DEEP if too_deep(value) else None
+
+
+def _check_content(message: Message, refuse: Refuse) -> None:
+    content = message.get("content")
+    if isinstance(content, str):
+        return
+    if content is None:
+        if message["role"] == "assistant" and any(message.get(key) for key in ("tool_calls", "function_call", "refusal")):
+            return
+        said = "is null" if "content" in message else "is missing"
+        raise refuse("content", f"{said}; only an assistant's message with tool_calls or a refusal may have none: give text")
+    if not isinstance(content, list | tuple):
+        raise refuse("content", f"must be text or a list of parts, not {kind(content)}")
+    if not content:
+        raise refuse("content", 'the list of parts is empty; give text, or parts such as {"type": "text", "text": "Hello"}')
+    for place, part in enumerate(content):
+        _check_part(f"content[{place}]", part, refuse)
+
+
+def _check_part(where: str, part: Any, refuse: Refuse) -> None:
+    if not isinstance(part, dict):
+        raise refuse(where, f'must be an object such as {{"type": "text", "text": "Hello"}}, not {kind(part)}')
+    name = part.get("type")
+    if not isinstance(name, str) or name not in PARTS:
+        said = repr(name[:50]) if isinstance(name, str) else kind(name) if "type" in part else "missing"
+        raise refuse(f"{where}.type", f"is {said}; the types of parts are {', '.join(PARTS)}")
+    shape = PARTS[name]
+    if not isinstance(part.get(name), shape):
+        raise refuse(f"{where}.{name}", f"must be {_KINDS[shape]}, not {kind(part.get(name))}")
+    if name == "image_url" and not (isinstance(url := part[name].get("url"), str) and url):
+        raise refuse(f"{where}.image_url.url", "must be the image's address: https://… or data:image/png;base64,…")
+
+
+#: The types of content parts: each holds, under a key of the type's own name, text or an object. Sound and files go as they
+#: are to the upstreams that know them.
+PARTS: dict[str, type] = {"text": str, "image_url": dict, "input_audio": dict, "file": dict, "refusal": str}
+
+
+def _check_tool_calls(field: str, calls: Any, refuse: Refuse) -> None:
+    if not calls and (calls is None or isinstance(calls, list | tuple)):
+        return
+    if not isinstance(calls, list | tuple):
+        raise refuse(field, f"must be a list, not {kind(calls)}")
+    for place, call in enumerate(calls):
+        where = f"{field}[{place}]"
+        if not isinstance(call, dict):
+            raise refuse(where, f"must be an object with id, type and function, not {kind(call)}")
+        if call.get("type", "function") != "function":
+            raise refuse(f"{where}.type", 'must be "function"')
+        _check_text(f"{where}.id", call.get("id"), refuse)
+        if not isinstance(call.get("function"), dict):
+            raise refuse(f"{where}.function", f"must be an object with name and arguments, not {kind(call.get('function'))}")
+        _check_function(f"{where}.function", call["function"], refuse)
+
+
+def _check_function(field: str, function: Any, refuse: Refuse) -> None:
+    if function is None:
+        return
+    if not isinstance(function, dict):
+        raise refuse(field, f"must be an object with name and arguments, not {kind(function)}")
+    _check_text(f"{field}.name", function.get("name"), refuse)
+    if not isinstance(function.get("arguments"), str):
+        raise refuse(f"{field}.arguments", f"must be the arguments as JSON text, not {kind(function.get('arguments'))}")
+
+
+def _check_text(field: str, text: Any, refuse: Refuse) -> None:
+    if not isinstance(text, str) or not text:
+        raise refuse(field, f"must be text that is not empty, not {'empty' if text == '' else kind(text)}")
+
+
+def _check_refusal(field: str, refusal: Any, refuse: Refuse) -> None:
+    if refusal is not None and not isinstance(refusal, str):
+        raise refuse(field, f"must be text, not {kind(refusal)}")
+
+
+#: What the roles need beside their content.
+_FIELDS: dict[str, tuple[tuple[str, Callable[[str, Any, Refuse], None]], ...]] = {
+    "assistant": (("tool_calls", _check_tool_calls), ("function_call", _check_function), ("refusal", _check_refusal)),
+    "tool": (("tool_call_id", _check_text),),
+    "function": (("name", _check_text),),
+}

@@ -1,0 +1,43 @@
+"""Tool calls as they stream: which call a piece belongs to. Knows no stream but the pieces that it is handed, in order."""
+
+from __future__ import annotations
+
+from ...events import ToolCallDelta
+from .chunks import CallPiece
+
+
+class ToolCallIndexer:
+    """Gives each piece of an answer's tool calls its call's index.
+
+    The piece says it itself, but for servers that leave it out, and for those that give every call the index 0: there, a piece
+    that brings a name and an id of its own begins a new call. (A new id alone does not: some servers draw one for each piece.)
+    """
+
+    __slots__ = ("_ids", "_places")
+
+    def __init__(self) -> None:
+        self._ids: dict[int, str] = {}  # place -> the call's id
+        self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
+
+    def delta(self, call: CallPiece) -> ToolCallDelta:
+        function = call.function
+        name = None if function is None else function.name
+        arguments = None if function is None else function.arguments
+        place = self._places.get(call.index)
+        if place is None or name:
+            place = self._place(call.index, call.id, name)
+        return ToolCallDelta(place, call.id, name, arguments or "")
+
+    def _place(self, index: int | None, id: str | None, name: str | None) -> int:
+        place = self._places.get(index)
+        if place is None or (name and self._is_new(index, id, self._ids[place])):
+            place = index if index is not None and index not in self._ids else max(self._ids, default=-1) + 1
+            self._places[index] = place
+            self._ids[place] = id or ""
+        return place
+
+    @staticmethod
+    def _is_new(index: int | None, id: str | None, known: str) -> bool:
+        if not id:
+            return index is None
+        return id != known and (bool(known) or index is None)

@@ -1,0 +1,58 @@
+"""The ``x_autonomousai`` object at the end of an answer: how it came about, and what its text can be checked against."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import StreamError
+from ..events import Report
+
+KEY = "x_autonomousai"
+
+
+def make_provenance(report: Report, text: str) -> dict[str, Any]:
+    """The object for an answer of *text*: ``upstream``, ``attempts``, ``splices``, ``length`` (characters), ``sha256`` (of the
+    UTF-8, in hex)."""
+    return {
+        "upstream": report.upstream,
+        "attempts": report.attempts,
+        "splices": report.splices,
+        "length": len(text),
+        "sha256": _digest(text),
+    }
+
+
+def check_provenance(evidence: Mapping[str, Any], text: str) -> StreamError | None:
+    """The error that it is, where *text* is not what the server says it sent. What a server does not say is not checked."""
+    length, digest = evidence.get("length"), evidence.get("sha256")
+    if isinstance(digest, str) and digest != _digest(text):
+        said = f" of {length} characters" if isinstance(length, int) else ""
+        return StreamError(
+            f"the text that arrived ({len(text)} characters) is not the one{said} that the server says it sent; ask again",
+            status=200,
+            retryable=True,
+            code="checksum_mismatch",
+        )
+    return None
+
+
+class _Document(msgspec.Struct):
+    x_autonomousai: dict[str, Any] | None = None
+
+
+def provenance_of_document(body: bytes) -> dict[str, Any] | None:
+    """The object in a whole answer that was not streamed, or None."""
+    if KEY.encode() not in body:
+        return None
+    try:
+        return msgspec.json.decode(body, type=_Document).x_autonomousai
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

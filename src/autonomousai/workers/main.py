@@ -1,0 +1,101 @@
+"""The runner of `autonomousai serve`: the address, and then one process that serves, or a parent of several that do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import msgspec
+
+from ..config import Config, check_exposure
+from ..errors import ConfigError
+from ..server.app import create_app
+from ..server.upstreams import make_gateway
+from ..telemetry.access_log import LogFormat, open_log
+from .banner import banner
+from .parent import Workers
+from .server import Server, Shutdown, cannot_listen, loop_factory, say, signals_to
+
+
+def run(
+    config: Config,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int = 1,
+    log: LogFormat | None = None,
+) -> int:
+    """Serve until a signal comes, and return the exit code. ``host``, ``port`` and ``log`` go over the config's.
+
+    On stdout stands exactly one line, once the server takes requests: ``listening on http://HOST:PORT``. Raises `ConfigError`
+    for what cannot be listened on, and what a provider raises that cannot start.
+    """
+    host = (config.server.host if host is None else host).strip("[]")
+    port = config.server.port if port is None else port
+    server = msgspec.structs.replace(config.server, host=host, port=port, log=log or config.server.log)
+    check_exposure(server)
+    if workers > 1 and server.state == "memory:":
+        raise ConfigError(
+            f"--workers {workers}: server.state is 'memory:', so a stream could not be resumed at another worker; "
+            "set it to 'sqlite:PATH', or to 'redis://host[:port]' to share streams with other machines too"
+        )
+    config = msgspec.structs.replace(config, server=server)
+    with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        _check_routes(config)
+        return runner.run(_serve(config, listener, _where(host, listener.getsockname()[1]), workers))
+
+
+async def _serve(config: Config, listener: socket.socket, where: str, workers: int) -> int:
+    ending = Shutdown()
+    app = create_app(config, log=open_log(config.server.log)) if workers == 1 else None
+
+    def announce() -> None:
+        url = f"http://{where}"
+        say(banner(config, app.provider if app else make_gateway(config), url))
+        print(f"listening on {url}", flush=True)
+
+    def say_draining() -> None:
+        seconds = config.server.drain_s
+        say(f"draining for up to {seconds:g} s; a second signal ends it\n")
+
+    with signals_to(ending.on_signal):
+        if app is not None:
+            one = Server(app, config.server.drain_s, ending, on_listening=announce, on_draining=say_draining)
+            await one.serve(listener, where)
+        else:
+            several = Workers(config, workers, ending, on_listening=announce, on_draining=say_draining)
+            await several.serve(listener, where)
+    return ending.code
+
+
+def _check_routes(config: Config) -> None:
+    """An upstream that no model has a route to is the first mistake one makes. Mounted elsewhere, readyz tells of it."""
+    if not config.served():
+        first = next(iter(config.upstreams), "NAME")
+        raise ConfigError(
+            f'models: none has a route, so that nothing would be served; write [models.llama] and route = ["{first}"]'
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that is bound and does not listen yet. Port 0 is any free one."""
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"server.port: {port} is no port; choose one between 1 and 65535, or 0 for any free one")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"server.host: cannot find the address {host!r} ({error.strerror or error})") from None
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise cannot_listen(_where(host, port), error) from None
+    return listener
+
+
+def _where(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,169 @@
+"""What the parent of several workers and each of them say to each other: a line of JSON a word, over a pair of sockets.
+
+The pair is private: it has no name, and nobody else has an end of it. It breaks when one of the two dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from ..config import Config, Secret
+from ..engine.handle import EngineCondition
+from ..engine.ipc import EngineSettings
+
+T = TypeVar("T")
+
+#: The control tokens of a large vocabulary are on one line.
+_LINE: Final = 1 << 24
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+# The parent's
+
+
+class Begin(_Message, frozen=True):
+    """The first word: what to serve, and the engines that there are, by upstream."""
+
+    config: Config
+    engines: dict[str, EngineSettings]
+
+
+class EngineState(_Message, frozen=True):
+    """What became of an engine."""
+
+    engine: str
+    condition: EngineCondition
+
+
+class Granted(_Message, frozen=True):
+    """The slot that was asked for is yours."""
+
+    id: int
+
+
+class Refused(_Message, frozen=True):
+    """It is not: the server is busy. ``retry_after`` in seconds."""
+
+    id: int
+    message: str
+    retry_after: float | None
+
+
+class Count(_Message, frozen=True):
+    """Say what you counted."""
+
+
+class Gathered(_Message, frozen=True):
+    """What the others counted, and by engine how many stand in line for a slot."""
+
+    id: int
+    snapshots: list[bytes]
+    waiting: dict[str, int]
+
+
+class Drain(_Message, frozen=True):
+    """Take no more work, finish what was begun, end."""
+
+
+class Leave(_Message, frozen=True):
+    """End now. ``signal``: because of which."""
+
+    signal: int
+
+
+# A worker's
+
+
+class Listening(_Message, frozen=True):
+    """It takes requests."""
+
+
+class Failed(_Message, frozen=True):
+    """It cannot start. ``setup``: whether that is for the operator to mend."""
+
+    message: str
+    setup: bool
+
+
+class AcquireSlot(_Message, frozen=True):
+    """A slot of an engine is asked for, within ``patience`` seconds."""
+
+    id: int
+    engine: str
+    patience: float
+
+
+class ReleaseSlot(_Message, frozen=True):
+    """It is not needed any more, whether it was granted yet or not. ``asked``: its holder left in mid-answer."""
+
+    id: int
+    asked: bool = False
+
+
+class Completed(_Message, frozen=True):
+    """An answer of an engine came whole."""
+
+    engine: str
+
+
+class Counted(_Message, frozen=True):
+    """What it counted."""
+
+    snapshot: bytes
+
+
+class Gather(_Message, frozen=True):
+    """What the others counted is asked for."""
+
+    id: int
+
+
+ParentMessage: TypeAlias = Begin | EngineState | Granted | Refused | Count | Gathered | Drain | Leave
+WorkerMessage: TypeAlias = Listening | Failed | AcquireSlot | ReleaseSlot | Completed | Counted | Gather
+
+
+class Channel(Generic[T]):
+    """One end. ``T``: the words of the other side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: Any) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._encoder = msgspec.json.Encoder(enc_hook=str)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(words, dec_hook=_secret)
+
+    @classmethod
+    async def open(cls, end: socket.socket, words: Any) -> Channel[T]:
+        """``words``: the type of the other side's words."""
+        return cls(*await asyncio.open_unix_connection(sock=end, limit=_LINE), words)
+
+    def say(self, word: ParentMessage | WorkerMessage) -> None:
+        """They are few and small: nobody waits for the other to take them."""
+        self._writer.write(self._encoder.encode(word) + b"\n")
+
+    async def words(self) -> AsyncIterator[T]:
+        """What the other says, until it is gone."""
+        with contextlib.suppress(ConnectionError):
+            while line := await self._reader.readline():
+                yield self._decoder.decode(line)
+
+    async def aclose(self) -> None:
+        """After what was said has gone out."""
+        with contextlib.suppress(ConnectionError):
+            await self._writer.drain()
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+def _secret(type: Any, value: Any) -> Any:
+    assert type is Secret
+    return Secret(value)

@@ -1,0 +1,188 @@
+"""One application on one socket, from its start to its end: the drain, and what is said to those who are still there.
+
+Usual servers close the listener first and exit by the signal; here a signal means: take no more work, and keep saying so to
+whoever comes, finish what was begun within ``drain_s``, tell the rest, exit 0. A second signal means: now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import importlib.util
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ..errors import ConfigError
+from ..http.server.connections import Connections
+from ..http.server.listener import listen
+from ..server.app import App
+
+#: Seconds for the last words to those who were still being answered when the time to drain was over.
+FAREWELL_S: Final = 2.0
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop  # noqa: PLC0415  it does not exist on every system
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def cannot_listen(where: str, error: OSError) -> ConfigError:
+    key, advice = _LISTENING.get(error.errno or 0, _TAKEN)
+    return ConfigError(f"server.{key}: cannot listen on {where} ({error.strerror or error}); {advice}")
+
+
+#: Which key is at fault, and what to do about it.
+_TAKEN = ("port", "stop what listens there, or choose another with --port (0 takes any free one)")
+_LISTENING = {
+    errno.EADDRNOTAVAIL: ("host", "this machine has no such address: name one of its own, or 0.0.0.0 for all of them"),
+    errno.EACCES: ("port", "ports below 1024 are the system's: choose another with --port, or allow it to this program"),
+}
+
+
+def say(text: str) -> None:
+    """Tell the operator, on stderr. What we do goes on where nobody reads it any more."""
+    with contextlib.suppress(OSError):
+        print(text, end="", file=sys.stderr, flush=True)
+
+
+class Shutdown:
+    """Whether the end was asked for, and whether it is to come now. ``code``: what to exit with."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.forced = asyncio.Event()
+        self.number = 0
+
+    @property
+    def code(self) -> int:
+        return 128 + self.number if self.number else 0
+
+    def ask(self) -> None:
+        self.asked.set()
+
+    def force(self, number: int) -> None:
+        """Now, because of that signal."""
+        self.number = number
+        self.asked.set()
+        self.forced.set()
+
+    def on_signal(self, number: int) -> None:
+        """The first asks, the second forces, the third is the end."""
+        if self.forced.is_set():
+            os._exit(128 + number)
+        if self.asked.is_set():
+            self.force(number)
+        else:
+            self.ask()
+
+    async def first(self, work: asyncio.Future[Any], event: asyncio.Event, seconds: float | None = None) -> bool:
+        """Whether *work* was done before *event* and within *seconds*. It is not cancelled otherwise."""
+        waiting = asyncio.create_task(event.wait())
+        await asyncio.wait({work, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        return work.done()
+
+
+@contextlib.contextmanager
+def signals_to(hear: Callable[[int], None]) -> Iterator[None]:
+    """Let *hear* be told of the signals that ask for the end, within the block."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+#: Containers that may be added before the collector looks for cycles; usually it is after 700. No answer leaves any, and a look
+#: at the whole process, every few thousand requests, is a pause that all streams notice.
+_COLLECT_AFTER: Final = 10_000
+
+
+def _calm_collector() -> None:
+    """What is here now stays until the end, and need not be looked at again."""
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 2, 200)
+
+
+class Server:
+    """One application on one socket. ``on_listening`` and ``on_draining`` are called when it has come to that."""
+
+    def __init__(
+        self,
+        app: App,
+        drain_s: float,
+        ending: Shutdown,
+        *,
+        on_listening: Callable[[], None],
+        on_draining: Callable[[], None],
+    ) -> None:
+        self._app = app
+        self._drain_s = drain_s
+        self._ending = ending
+        self._on_listening = on_listening
+        self._on_draining = on_draining
+        self._connections = Connections()
+
+    async def serve(self, listener: socket.socket, where: str) -> None:
+        """Serve until the end. ``where``: what to call the socket's address."""
+        try:
+            if await self._start():
+                try:
+                    server = await listen(self._app, listener, self._connections)
+                except OSError as error:
+                    raise cannot_listen(where, error) from None
+                _calm_collector()
+                self._on_listening()
+                await self._ending.asked.wait()
+                await self._drain()
+                server.close()
+                await self._disconnect()
+        finally:
+            await self._app.aclose()
+
+    async def _start(self) -> bool:
+        """Start the providers. False when the end was asked for first."""
+        starting = asyncio.create_task(self._app.start())
+        if await self._ending.first(starting, self._ending.asked):
+            await starting  # raises what it raised
+            return True
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+
+    async def _drain(self) -> None:
+        """New requests get 503 from now on. Return when nobody is being answered any more, one way or the other."""
+        self._on_draining()
+        self._app.drain()
+        if not await self._ending.first(asyncio.create_task(self._app.empty()), self._ending.forced, self._drain_s):
+            self._app.cancel_all()
+            await self._ending.first(asyncio.create_task(self._app.empty()), self._ending.forced, FAREWELL_S)
+
+    async def _disconnect(self) -> None:
+        """Close all connections: after what is still to be sent, but not long after. Their tasks end with them."""
+        connections = self._connections
+        connections.is_closed = True
+        for connection in list(connections.connections):
+            connection.shutdown()
+        closed = asyncio.create_task(connections.none_left.wait())
+        await self._ending.first(closed, self._ending.forced, FAREWELL_S)
+        closed.cancel()
+        for connection in list(connections.connections):
+            connection.transport.abort()
+        if connections.tasks:
+            await asyncio.wait(list(connections.tasks), timeout=FAREWELL_S)

@@ -1,0 +1,204 @@
+"""One worker: an application on the parent's socket. Run by `workers.py` as ``python -m``, by nobody else.
+
+It gets its end of the channel and the listening socket as open descriptors, and everything else in the parent's first word:
+nothing secret stands in its arguments. It ends when its parent does, at once and however that ended: the engines are gone then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from ..engine.handle import BUSY, RemoteEngine
+from ..engine.parent_death import die_with_parent
+from ..errors import ConfigError, ProviderError, StatusError
+from ..server.app import App
+from ..server.upstreams import make_gateway
+from ..telemetry.access_log import open_log
+from ..telemetry.tracer import open_tracer
+from .messages import (
+    AcquireSlot,
+    Begin,
+    Channel,
+    Completed,
+    Count,
+    Counted,
+    Drain,
+    EngineState,
+    Failed,
+    Gather,
+    Gathered,
+    Granted,
+    Leave,
+    Listening,
+    ParentMessage,
+    Refused,
+    ReleaseSlot,
+)
+from .server import Server, Shutdown, loop_factory, signals_to
+
+T = TypeVar("T")
+
+#: The exit code of one whose parent is gone. Nobody is left to read it.
+ORPHANED: Final = 1
+
+
+def main() -> int:
+    """Serve until the parent says so, or SIGTERM does; the exit code."""
+    die_with_parent(signal.SIGKILL)
+    channel, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    for each in (channel, listener):
+        each.set_inheritable(False)
+    with listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_work(channel, listener, sys.argv[3]))
+
+
+async def _work(end: socket.socket, listener: socket.socket, where: str) -> int:
+    ending = Shutdown()
+    channel: Channel[ParentMessage] = await Channel.open(end, ParentMessage)
+    words = channel.words()
+    begin = await anext(words, None)
+    if not isinstance(begin, Begin):
+        return 1  # the parent is gone already
+    parent = Parent(channel, begin, ending)
+    hearing = asyncio.create_task(parent.hear(words))
+    tracer = open_tracer(begin.config.telemetry)
+    app = App(
+        begin.config,
+        make_gateway(begin.config, tracer, parent.deputies),
+        log=open_log(begin.config.server.log),
+        tracer=tracer,
+        gather=parent.gather,
+    )
+    parent.counted = app.counted
+    server = Server(
+        app,
+        begin.config.server.drain_s,
+        ending,
+        on_listening=partial(channel.say, Listening()),
+        on_draining=lambda: None,
+    )
+    try:
+        with signals_to(lambda number: ending.ask()):  # whether it is to be now, the parent says
+            await server.serve(listener, where)
+        channel.say(Counted(app.counted()))
+    except ProviderError as error:
+        channel.say(Failed(str(error), isinstance(error, ConfigError)))
+        return 1
+    finally:
+        hearing.cancel()
+        await asyncio.wait([hearing])
+        await channel.aclose()
+    return ending.code
+
+
+class Parent:
+    """The worker's side of the channel. ``deputies``: the engines, by upstream. ``counted``: says what was counted here."""
+
+    counted: Callable[[], bytes]
+
+    def __init__(self, channel: Channel[ParentMessage], begin: Begin, ending: Shutdown) -> None:
+        self._slots = {name: RemoteSlots(self, name) for name in begin.engines}
+        self.deputies = {
+            name: RemoteEngine(
+                settings,
+                self._slots[name],
+                completed=partial(channel.say, Completed(name)),
+                let_go=partial(self._slots[name].release, asked=True),
+            )
+            for name, settings in begin.engines.items()
+        }
+        self._channel = channel
+        self._ending = ending
+        self._ids = itertools.count()
+        self._asked: dict[int, asyncio.Future[Refused | None]] = {}
+        self._gathering: dict[int, asyncio.Future[list[bytes]]] = {}
+
+    async def hear(self, words: AsyncIterator[ParentMessage]) -> None:
+        """Do as the parent says, until it is gone; then this process is, too."""
+        async for word in words:
+            self._hear(word)
+        os._exit(ORPHANED)
+
+    def _hear(self, word: ParentMessage) -> None:
+        match word:
+            case EngineState():
+                self.deputies[word.engine].learn(word.condition)
+            case Granted():
+                _answer(self._asked.get(word.id), None)
+            case Refused():
+                _answer(self._asked.get(word.id), word)
+            case Count():
+                self._channel.say(Counted(self.counted()))
+            case Gathered():
+                for name, waiting in word.waiting.items():
+                    self._slots[name].waiting = waiting
+                _answer(self._gathering.get(word.id), word.snapshots)
+            case Drain():
+                self._ending.ask()
+            case Leave():
+                self._ending.force(word.signal)
+
+    async def take(self, engine: str, patience: float) -> int:
+        """A slot of that engine, by its number. Raises `StatusError` 503 where there is none in time."""
+        number = next(self._ids)
+        slot = self._asked[number] = asyncio.get_running_loop().create_future()
+        self._channel.say(AcquireSlot(number, engine, patience))
+        try:
+            refused = await slot
+        except asyncio.CancelledError:
+            self.release(number)
+            raise
+        finally:
+            del self._asked[number]
+        if refused is not None:
+            raise StatusError(refused.message, status=503, type="server_error", code=BUSY, retry_after=refused.retry_after)
+        return number
+
+    def release(self, number: int, *, asked: bool = False) -> None:
+        """Whether it was granted yet or not."""
+        self._channel.say(ReleaseSlot(number, asked))
+
+    async def gather(self) -> list[bytes]:
+        """What the other workers counted."""
+        number = next(self._ids)
+        gathering: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+        self._gathering[number] = gathering
+        self._channel.say(Gather(number))
+        try:
+            return await gathering
+        finally:
+            del self._gathering[number]
+
+
+class RemoteSlots:
+    """The slots of one engine, which the parent gives out. It matters to nobody which of them is given back."""
+
+    def __init__(self, parent: Parent, engine: str) -> None:
+        self.waiting = 0  # when somebody last looked
+        self._parent = parent
+        self._engine = engine
+        self._taken: list[int] = []
+
+    async def take(self, patience: float) -> None:
+        self._taken.append(await self._parent.take(self._engine, patience))
+
+    def release(self, *, asked: bool = False) -> None:
+        self._parent.release(self._taken.pop(), asked=asked)
+
+
+def _answer(asked: asyncio.Future[T] | None, answer: T) -> None:
+    """Unless nobody waits for it any more."""
+    if asked is not None and not asked.done():
+        asked.set_result(answer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Who come together are let in a few in each turn of the loop, not one, and begin to be answered a few in each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import uvloop
+
+from autonomousai.http.server.connections import STARTS, Connections
+from autonomousai.http.server.listener import listen
+from tests.support.sockets import PATIENCE, request
+
+CALLERS = 100
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    def run(main: Any) -> Any:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(asyncio.wait_for(main, PATIENCE))
+
+    return run
+
+
+async def nobody(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nothing was asked")
+
+
+async def empty(scope: Any, receive: Any, send: Any) -> None:
+    """An answer to everything."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+class Callers:
+    """As many as come before the loop looks once; each asks ``data``."""
+
+    def __init__(self, listener: socket.socket, data: bytes = b"") -> None:
+        self._stack = ExitStack()
+        self.sockets = [self._stack.enter_context(socket.socket()) for _ in range(CALLERS)]
+        for caller in self.sockets:
+            caller.connect(listener.getsockname())
+            caller.sendall(data)
+
+    def __enter__(self) -> Callers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener
+
+
+async def close(server: asyncio.Server, connections: Connections) -> None:
+    server.close()
+    connections.is_closed = True
+    for connection in list(connections.connections):
+        connection.transport.abort()
+    await connections.none_left.wait()
+
+
+def test_all_who_wait_are_let_in_soon(run, listener):
+    """A hundred who came together are inside after some turns of the loop, not after a hundred."""
+
+    async def main() -> int:
+        connections = Connections()
+        server = await listen(nobody, listener, connections)
+        with Callers(listener):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            inside = len(connections.connections)
+            await close(server, connections)
+        return inside
+
+    assert CALLERS == run(main())
+
+
+def test_few_begin_to_be_answered_at_once(run, listener):
+    """However many ask at once, in one turn of the loop only some begin; and all are answered."""
+    begun: list[int] = []
+
+    async def main() -> list[bytes]:
+        connections = Connections()
+        loop = asyncio.get_running_loop()
+        server = await listen(app, listener, connections)
+        with Callers(listener, request()) as callers:
+            counting = asyncio.create_task(count())
+            answers = []
+            for caller in callers.sockets:
+                caller.setblocking(False)
+                answers.append(await loop.sock_recv(caller, 100))
+            counting.cancel()
+            await close(server, connections)
+        return answers
+
+    turns = [0]
+
+    async def count() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(turns[0])
+        await empty(scope, receive, send)
+
+    answers = run(main())
+
+    assert {b"HTTP/1.1 200 OK"} == {answer.split(b"\r\n")[0] for answer in answers}
+    assert CALLERS == len(begun)
+    assert max(begun.count(turn) for turn in begun) <= STARTS
+    assert max(begun.count(turn) for turn in begun) > 1
+
+
+def test_a_closed_door_stays_closed(run, listener, caplog):
+    """Who comes while the server stops is not let in, and costs no word."""
+
+    async def main() -> int:
+        connections = Connections()
+        server = await listen(nobody, listener, connections)
+        with Callers(listener):
+            await asyncio.sleep(0)  # the loop takes one, and would look for more
+            await close(server, connections)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return len(connections.connections)
+
+    assert (0, []) == (run(main()), caplog.records)

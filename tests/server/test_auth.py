@@ -1,0 +1,372 @@
+"""Who may enter, and how much: hosts, keys, origins, bodies, places, and the door when it is closing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from autonomousai.testing import Pause, ScriptedProvider
+from tests.support.sockets import CHAT, HELLO, Connection, ask, request
+
+KEY = "sk-correct-horse"
+PATHS = ["/v1/models", "/healthz", "/", "/nothing"]
+AGENT = "/api/v1/ai/chat"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost:8000",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "127.9.9.9",
+        "[::1]",
+        "[::1]:8000",
+        "localhost.:1",
+        "my.example",
+    ],
+)
+async def test_this_machines_names_may_be_borne(serve, host):
+    """Loopback's names and addresses are right with any port, and so are the allowed ones."""
+    port = (await serve(allowed_hosts=("My.Example",))).port
+
+    assert 200 == (await ask(port, request("GET", "/v1/models", host=host))).status
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "128.0.0.1",
+        "0.0.0.0",
+        "[::]",
+        "2130706433",
+        "localhost:port",
+        "localhost@evil.example",
+        "localhost, evil.example",
+        "",
+        None,
+    ],
+)
+async def test_a_foreign_host_is_refused(port, path, host):
+    """A page that had its name point at this machine gets nothing, on any path."""
+    assert (403, "host_not_allowed") == (await ask(port, request("GET", path, host=host))).told
+
+
+async def test_two_hosts_are_refused(port):
+    """A request with two Host headers is refused, though one of them is right."""
+    data = request("GET", "/v1/models").replace(b"\r\n\r\n", b"\r\nhost: localhost\r\n\r\n")
+
+    assert (403, "host_not_allowed") == (await ask(port, data)).told
+
+
+async def test_a_foreign_host_starts_no_generation(port, provider):
+    """A chat request under a foreign name reaches no model."""
+    answer = await ask(port, request("POST", CHAT, HELLO, host="evil.example"))
+
+    assert (403, []) == (answer.status, provider.calls)
+
+
+async def test_a_public_server_takes_any_host(serve):
+    """Where every machine may come, with a key, the Host header proves nothing and is not looked at."""
+    port = (await serve(host="0.0.0.0", api_keys=[KEY])).port
+
+    answer = await ask(port, request("GET", "/v1/models", host="ai.example.org", authorization=f"Bearer {KEY}"))
+
+    assert 200 == answer.status
+
+
+@pytest.mark.parametrize("given", [f"Bearer {KEY}", f"bearer {KEY}", f"Bearer   {KEY} ", "Bearer sk-2"])
+async def test_each_of_the_keys_opens(serve, given):
+    """Any configured key will do; the scheme's case does not matter."""
+    port = (await serve(api_keys=[KEY, "sk-2"])).port
+
+    assert 200 == (await ask(port, request("GET", "/v1/models", authorization=given))).status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer sk-wrong"},
+        {"authorization": f"Bearer {KEY}x"},
+        {"authorization": f"Bearer {KEY[:-1]}"},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer"},
+        {"authorization": KEY},
+        {"authorization": f"Basic {KEY}"},
+        {"authorization": "Bearer schl\u00fcssel"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/nothing", CHAT, AGENT])
+async def test_without_a_right_key_nothing_is_told(serve, provider, path, headers):
+    """A missing or wrong key is a 401 in OpenAI's shape, on every path that needs one; the body is not even looked at."""
+    port = (await serve(api_keys=[KEY])).port
+    method = "POST" if path in (CHAT, AGENT) else "GET"
+
+    answer = await ask(port, request(method, path, **headers))
+
+    assert ((401, "invalid_api_key"), []) == (answer.told, provider.calls)
+    assert KEY not in answer.body.decode()
+
+
+async def test_two_keys_at_once_are_refused(serve):
+    """A request with two authorization headers is not guessed at."""
+    port = (await serve(api_keys=[KEY])).port
+    data = request("GET", "/v1/models", authorization=f"Bearer {KEY}")
+
+    assert 401 == (await ask(port, data.replace(b"\r\n\r\n", b"\r\nauthorization: Bearer x\r\n\r\n"))).status
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/page/main.js"])
+async def test_what_watches_us_needs_no_key(serve, path):
+    """The probes and the page are open."""
+    port = (await serve(api_keys=[KEY])).port
+
+    assert 200 == (await ask(port, request("GET", path))).status
+
+
+@pytest.mark.parametrize("path", [CHAT, AGENT])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonx"]
+)
+async def test_a_body_must_say_that_it_is_json(port, provider, path, kind):
+    """Whatever a foreign page could post without asking is a 415."""
+    answer = await ask(port, request("POST", path, b'{"model": "llama"}', content_type=kind))
+
+    assert ((415, "unsupported_media_type"), []) == (answer.told, provider.calls)
+
+
+async def test_a_body_without_a_type_is_refused(port):
+    """No content type at all is a 415 too."""
+    assert (415, "unsupported_media_type") == (await ask(port, request("POST", CHAT, b"{}"))).told
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"])
+async def test_parameters_and_case_of_the_type_do_not_matter(port, kind):
+    """JSON is JSON."""
+    assert 200 == (await ask(port, request("POST", CHAT, HELLO, content_type=kind))).status
+
+
+async def test_a_compressed_body_is_refused(port):
+    """What would have to be unpacked is a 415 that says so."""
+    assert (415, "unsupported_content_encoding") == (
+        await ask(port, request("POST", CHAT, HELLO, content_encoding="gzip"))
+    ).told
+
+
+async def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(serve):
+    """A content-length past the bound is a 413 at once."""
+    port = (await serve(max_body=1000)).port
+    head, _, _ = request("POST", CHAT, HELLO, content_length="1001").partition(b"\r\n\r\n")
+
+    assert (413, "body_too_large") == (await ask(port, head + b"\r\n\r\n")).told
+
+
+async def test_a_body_that_grows_too_large_is_refused(serve):
+    """A chunked body announces nothing, and is bounded all the same."""
+    port = (await serve(max_body=1000)).port
+    head, _, _ = request("POST", CHAT, transfer_encoding="chunked", content_type="application/json").partition(b"\r\n\r\n")
+
+    async with Connection(port) as connection:
+        await connection.send(head + b"\r\n\r\n")
+        for _ in range(3):
+            await connection.send(b"200\r\n" + b" " * 512 + b"\r\n")
+        answer = await connection.answer()
+
+    assert (413, "body_too_large") == answer.told
+
+
+async def test_a_body_of_exactly_the_bound_is_read(serve, provider):
+    """The bound itself is allowed, announced or chunked."""
+    data = request("POST", CHAT, HELLO)
+    body = data.partition(b"\r\n\r\n")[2]
+    port = (await serve(max_body=len(body))).port
+    chunked = request("POST", CHAT, transfer_encoding="chunked", content_type="application/json")
+
+    answers = [await ask(port, data), await ask(port, chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))]
+
+    assert [200, 200] == [answer.status for answer in answers]
+
+
+# Origins
+
+
+ORIGIN = "https://app.example.org"
+
+
+async def test_without_configuration_no_origin_is_let_in(port):
+    """A preflight gets no permission, and an answer no header that would let a foreign page read it."""
+    asked = {"origin": ORIGIN, "access_control_request_method": "POST", "access_control_request_headers": "content-type"}
+
+    preflight = await ask(port, request("OPTIONS", CHAT, **asked))
+    answer = await ask(port, request("POST", CHAT, HELLO, origin=ORIGIN))
+
+    names = {name for name, _ in [*preflight.headers, *answer.headers]}
+    assert set() == {name for name in names if name.startswith("access-control")}
+
+
+async def test_a_configured_origin_is_let_in(serve):
+    """A preflight from it is granted, and its answers, errors among them, can be read."""
+    port = (await serve(cors_origins=(ORIGIN,), api_keys=[KEY])).port
+    asked = {
+        "origin": ORIGIN,
+        "access_control_request_method": "POST",
+        "access_control_request_headers": "authorization,content-type",
+    }
+
+    preflight = await ask(port, request("OPTIONS", CHAT, **asked))
+    answer = await ask(port, request("POST", CHAT, HELLO, origin=ORIGIN, authorization=f"Bearer {KEY}"))
+    refused = await ask(port, request("POST", CHAT, HELLO, origin=ORIGIN))
+
+    assert (200, 200, 401) == (preflight.status, answer.status, refused.status)
+    assert [ORIGIN] * 3 == [each["access-control-allow-origin"] for each in (preflight, answer, refused)]
+    assert "authorization" in (preflight["access-control-allow-headers"] or "")
+
+
+async def test_another_origin_is_not_let_in_by_that(serve):
+    """Permission is for the configured origins alone."""
+    port = (await serve(cors_origins=(ORIGIN,))).port
+
+    answer = await ask(port, request("POST", CHAT, HELLO, origin="https://evil.example"))
+
+    assert None is answer["access-control-allow-origin"]
+
+
+# Places
+
+
+async def test_so_many_are_answered_at_once_and_the_next_one_waits(serve, provider):
+    """With one place, a second request is taken up when the first is over, and not before."""
+    pause = Pause()
+    provider.play([pause, "first", *ANSWER], ["second", *ANSWER])
+    port = (await serve(max_concurrency=1)).port
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(ask(port, request("POST", CHAT, HELLO)))
+        await pause.reached.wait()
+        second = group.create_task(ask(port, request("POST", CHAT, HELLO)))
+        async with Connection(port) as probe:
+            while b"in_flight 2" not in (await probe.ask(request("GET", "/metrics"))).body:
+                pass
+        asked = len(provider.calls)
+        pause.release()
+
+    assert (1, 2) == (asked, len(provider.calls))
+    assert [200, 200] == [first.result().status, second.result().status]
+
+
+async def test_who_waits_too_long_for_a_place_is_sent_away(serve, provider):
+    """Past queue_s it is a 503 that says when to come back; the model is not asked."""
+    pause = Pause()
+    provider.play([pause, *ANSWER])
+    port = (await serve(max_concurrency=1, queue_s=0.01)).port
+
+    async with Connection(port) as connection:
+        await connection.send(request("POST", CHAT, HELLO))
+        await pause.reached.wait()
+        refused = await ask(port, request("POST", CHAT, HELLO))
+        pause.release()
+        answered = await connection.answer()
+
+    assert ((503, "overloaded"), 200, 1) == (refused.told, answered.status, len(provider.calls))
+    assert int(refused["retry-after"] or 0) > 0
+
+
+async def test_the_queue_is_bounded(serve, provider):
+    """As many as there are places may wait; one more is sent away at once, before its body is read."""
+    pause = Pause()
+    provider.play([pause, *ANSWER])
+    port = (await serve(max_concurrency=1, queue_s=1000)).port
+
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(ask(port, request("POST", CHAT, HELLO))) for _ in range(2)]
+        async with Connection(port) as probe:
+            while b"in_flight 2" not in (await probe.ask(request("GET", "/metrics"))).body:
+                pass
+        refused = await ask(port, request("POST", CHAT, HELLO))
+        pause.release()
+
+    assert ((503, "overloaded"), [200, 200]) == (refused.told, [task.result().status for task in waiting])
+
+
+async def test_a_place_is_given_back_whatever_happened(serve, provider):
+    """After refusals, errors, bugs and leavers the one place is still there."""
+    pause = Pause()
+    provider.play(["Hel", RuntimeError("a bug")], [pause], [*ANSWER])
+    serving = await serve(max_concurrency=1, queue_s=0)
+
+    await ask(serving.port, request("POST", CHAT, HELLO))
+    await ask(serving.port, request("POST", CHAT, {"model": "llama"}))
+    async with Connection(serving.port) as connection:
+        await connection.send(request("POST", CHAT, HELLO))
+        await pause.reached.wait()
+    await provider.calls[1].over()
+    await serving.app.empty()
+    answer = await ask(serving.port, request("POST", CHAT, HELLO))
+
+    assert 200 == answer.status
+
+
+# Closing
+
+
+async def test_a_closing_server_takes_nothing_new_and_finishes_what_was_begun(serve, provider):
+    """While draining, new requests get 503 and a closed connection, the running one its whole answer; it is not ready."""
+    pause = Pause()
+    provider.play(["Hello", pause, *ANSWER])
+    serving = await serve()
+
+    async with Connection(serving.port) as connection:
+        await connection.send(request("POST", CHAT, {**HELLO, "stream": True}))
+        await connection.until(b"Hello")
+        serving.app.drain()
+        chat = await ask(serving.port, request("POST", CHAT, HELLO))
+        models = await ask(serving.port, request("GET", "/v1/models"))
+        alive, ready, metrics = [await ask(serving.port, request("GET", path)) for path in ("/healthz", "/readyz", "/metrics")]
+        pause.release()
+        rest = await connection.until(b"data: [DONE]\n\n")
+        await serving.app.empty()
+
+    assert [(503, "shutting_down")] * 2 == [chat.told, models.told]
+    assert ["close"] * 2 == [chat["connection"], models["connection"]]
+    assert int(chat["retry-after"] or 0) > 0
+    assert (200, 503, 200) == (alive.status, ready.status, metrics.status)
+    assert b" world" in rest
+
+
+async def test_who_is_still_there_at_the_end_is_told(serve, provider):
+    """When the time to drain is over, a stream ends in an error event, a whole answer and a waiting one in a 503; all stop."""
+    pause = Pause()
+    provider.play(["Hello", pause], [pause])
+    serving = await serve(max_concurrency=2)
+
+    async with Connection(serving.port) as stream, Connection(serving.port) as whole, Connection(serving.port) as queued:
+        await stream.send(request("POST", CHAT, {**HELLO, "stream": True}))
+        await stream.until(b"Hello")
+        await whole.send(request("POST", CHAT, HELLO))
+        await pause.reached.wait()
+        await queued.send(request("POST", CHAT, HELLO))
+        async with Connection(serving.port) as probe:
+            while b"in_flight 3" not in (await probe.ask(request("GET", "/metrics"))).body:
+                pass
+        serving.app.drain()
+        serving.app.cancel_all()
+        told = await stream.until(b"0\r\n\r\n")
+        answers = [await whole.answer(), await queued.answer()]
+        await serving.app.empty()
+
+    assert b'"code":"shutting_down"' in told
+    assert b"[DONE]" not in told
+    assert b'"finish_reason":"' not in told
+    assert [(503, "shutting_down")] * 2 == [answer.told for answer in answers]
+    assert ["cancelled", "cancelled"] == [call.left for call in provider.calls]
+
+
+ANSWER = ScriptedProvider()._scripts[0]

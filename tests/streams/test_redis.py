@@ -1,0 +1,113 @@
+"""What is particular to Redis: it may be away, and it forgets by itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from autonomousai.errors import ConfigError
+from autonomousai.streams.stores import StateError, open_state
+from autonomousai.streams.stores.redis import RedisStore
+from tests.support.redis import redis_server
+
+NOWHERE = "unix:///nowhere/redis.sock"
+
+
+async def test_a_server_that_is_not_there() -> None:
+    """At the start the operator is told; what the URL carries is not repeated."""
+    store = open_state("redis://:secret@127.0.0.1:1", keep_s=300, max_bytes=1)
+
+    with pytest.raises(ConfigError) as caught:
+        await store.open()
+    await store.aclose()
+
+    assert "server.state: Redis at 127.0.0.1 cannot be used" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_server_that_goes_away() -> None:
+    """While serving it is an error of the place, whatever is asked."""
+    with redis_server() as url:
+        store = RedisStore(url, keep_s=300)
+        await store.open()
+        lease = await store.create("s", b"owner", b"")
+
+    for work in (
+        lambda: store.create("t", b"owner", b""),
+        lambda: store.find("s"),
+        lambda: store.append("s", lease, 1, b"a"),
+        lambda: store.read("s", 0),
+        lambda: store.wait("s", 0, 1),
+        lambda: store.claim("s"),
+        lambda: store.release("s", lease),
+        lambda: store.drop("s"),
+        lambda: store.beat({"s": lease}, ["t"]),
+    ):
+        with pytest.raises(StateError):
+            await work()
+    await store.aclose()
+
+
+async def test_nothing_stays_for_ever(redis_url: str) -> None:
+    """Every key has its time, from the first moment on: a server that dies leaves nothing behind that does not go by itself."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        lease = await store.create("s", b"owner", b"question")
+        left = [[await redis.ttl(key) for key in await redis.keys("*")]]
+        await store.append("s", lease, 1, b"a", note=b"note")
+        await store.beat({"s": lease}, ["s"])
+        left.append([await redis.ttl(key) for key in await redis.keys("*")])
+        await store.drop("s")
+        left.append([await redis.ttl(key) for key in await redis.keys("*")])
+    await store.aclose()
+
+    assert [2, 4, 2] == [len(each) for each in left]
+    assert all(seconds > 0 for each in left for seconds in each)
+
+
+async def test_a_piece_that_is_sent_again(redis_url: str) -> None:
+    """Where the answer to an append was lost, redis-py sends it again: it is stored once, the last piece as well."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+    lease = await store.create("s", b"owner", b"")
+    for _ in range(2):
+        await store.append("s", lease, 1, b"a")
+    for _ in range(2):
+        await store.append("s", lease, 2, b"b", end=True)
+    page = await store.read("s", 0)
+    await store.aclose()
+
+    assert ([b"a", b"b"], True) == (page.pieces, page.ended)
+
+
+def test_a_url_that_is_none() -> None:
+    """A mistake of the config."""
+    with pytest.raises(ConfigError, match=r"server\.state: is not a URL of Redis"):
+        open_state("redis://host:port", keep_s=300, max_bytes=1)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-py is only needed where it is used; where it is missing, the error says how to get it."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "redis"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "autonomousai.streams.stores.redis", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_WithoutRedis(), *sys.meta_path])
+
+    open_state("memory:", keep_s=300, max_bytes=1)
+    open_state(f"sqlite:{Path('x')}", keep_s=300, max_bytes=1)
+    with pytest.raises(ConfigError, match=r"pip install 'autonomousai\[redis\]'"):
+        open_state(NOWHERE, keep_s=300, max_bytes=1)
+
+
+class _WithoutRedis:
+    """An environment in which redis-py is not installed."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name.split(".", maxsplit=1)[0] == "redis":
+            raise ModuleNotFoundError(f"No module named {name!r}", name="redis")

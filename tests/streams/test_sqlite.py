@@ -1,0 +1,133 @@
+"""What is particular to a file: it is its owner's, it outlives the process, and it may be of another kind."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from autonomousai.errors import ConfigError
+from autonomousai.streams.stores import Page, StateError
+from autonomousai.streams.stores.sqlite import SqliteStore
+
+#: Stores pieces for ever, and says of each that it is stored.
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from autonomousai.streams.stores.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]), keep_s=300)
+    await store.open()
+    lease = await store.create("s", b"owner", b"question")
+    for number in range(1, 1_000_000):
+        await store.append("s", lease, number, b"%d" % number)
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a state.db"
+
+
+async def test_killing_the_process_loses_nothing_that_was_stored(path: Path) -> None:
+    """Whatever a process said to be stored is there after SIGKILL, in order; at most one piece more, which it had no time to
+    speak of."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, path, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    for _ in range(500):
+        await process.stdout.readline()
+    process.kill()
+    said = 500 + len((await process.stdout.read()).decode().rpartition("\n")[0].split())
+    await process.wait()
+
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    pieces: list[bytes] = []
+    while (page := await store.read("s", len(pieces))).pieces:
+        pieces += page.pieces
+    await store.aclose()
+
+    assert [b"%d" % number for number in range(1, len(pieces) + 1)] == pieces
+    assert len(pieces) - said in (0, 1)
+
+
+async def test_the_file_is_its_owners_alone(path: Path) -> None:
+    """People's questions are in it, and in its companions."""
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    await store.create("s", b"owner", b"question")
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    await store.aclose()
+
+    assert {0o600} == modes
+
+
+async def test_what_was_let_go_is_not_in_the_file(path: Path) -> None:
+    """Neither the question nor the answer."""
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    lease = await store.create("s", b"owner", b"a secret question")
+    await store.append("s", lease, 1, b"a secret answer", note=b"a secret note")
+    await store.drop("s")
+    await store.aclose()
+
+    assert b"a secret" not in path.read_bytes()
+
+
+async def test_it_can_be_closed_and_opened_again(path: Path) -> None:
+    """Closing twice does no harm; what is asked of a closed one is an error."""
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    await store.open()
+    await store.create("s", b"owner", b"")
+    await store.aclose()
+    await store.aclose()
+    with pytest.raises(StateError):
+        await store.find("s")
+    await store.open()
+    page = await store.read("s", 0)
+    await store.aclose()
+
+    assert Page([], 0, False) == page
+
+
+@pytest.mark.parametrize("what", ["no database", "of another version", "a folder", "in no folder"])
+async def test_a_file_that_cannot_be_used(path: Path, what: str) -> None:
+    """The operator is told which, and it is not touched."""
+    if what == "no database":
+        path.write_bytes(b"something else " * 1000)
+    elif what == "of another version":
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path /= "state.db"
+
+    with pytest.raises(ConfigError) as caught:
+        await SqliteStore(path, keep_s=300).open()
+
+    assert f"server.state: {str(path)!r} cannot be used" in str(caught.value)
+
+
+async def test_a_file_that_goes_away(path: Path) -> None:
+    """An error of the file while serving is told as one of the place."""
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE pieces")
+    database.close()
+    lease = await store.create("s", b"owner", b"")
+
+    with pytest.raises(StateError):
+        await store.append("s", lease, 1, b"a")
+    await store.aclose()

@@ -1,0 +1,298 @@
+"""What every place for streams promises, whichever it is."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from autonomousai.streams.stores import Claim, Found, GoneError, LostError, Page
+from autonomousai.streams.stores.store import LEASE_S, PAGE, REMEMBERED_S
+
+from .conftest import KEEP_S, Place, soon
+
+OWNER = bytes(range(32))
+QUESTION = b'{"messages": "\xc3\xa9"}'
+BINARY = bytes(range(256))
+
+
+async def begun(place: Place, *ends: int, id: str = "s") -> int:
+    """A stream with pieces that end with these events. Returns its lease."""
+    lease = await place.store.create(id, OWNER, QUESTION)
+    for end in ends:
+        await place.store.append(id, lease, end, b"up to %d" % end)
+    return lease
+
+
+async def test_an_unknown_stream(place: Place) -> None:
+    """It is not found, cannot be had and has no events; to let it go does no harm."""
+    await place.store.drop("s")
+
+    assert (None, None) == (await place.store.find("s"), await place.store.claim("s"))
+    with pytest.raises(GoneError):
+        await place.store.read("s", 0)
+    with pytest.raises(LostError):
+        await place.store.append("s", 1, 1, b"a")
+
+
+async def test_a_new_stream(place: Place) -> None:
+    """It is running and has no events yet."""
+    await begun(place)
+
+    assert Found(OWNER, "running", 0) == await place.other.find("s")
+    assert Page([], 0, False) == await place.other.read("s", 0)
+
+
+async def test_pieces_come_as_they_went(place: Place) -> None:
+    """Bytes of any kind, in order, and the number of the last event with them."""
+    lease = await begun(place)
+    await place.store.append("s", lease, 1, BINARY)
+    await place.store.append("s", lease, 12, b"x" * 100_000)
+
+    assert Page([BINARY, b"x" * 100_000], 12, False) == await place.other.read("s", 0)
+    assert Found(OWNER, "running", 12) == await place.other.find("s")
+
+
+@pytest.mark.parametrize(
+    ("after", "pieces"), [(0, [2, 5, 6]), (1, [2, 5, 6]), (2, [5, 6]), (3, [5, 6]), (4, [5, 6]), (5, [6]), (6, [])]
+)
+async def test_reading_after_an_event(place: Place, after: int, pieces: list[int]) -> None:
+    """Every piece that holds a later event, whole."""
+    await begun(place, 2, 5, 6)
+
+    assert Page([b"up to %d" % end for end in pieces], 6, False) == await place.other.read("s", after)
+
+
+async def test_the_end(place: Place) -> None:
+    """It is stored with the last piece; nothing can be written after it, and nobody takes the stream over."""
+    lease = await begun(place, 1)
+    await place.store.append("s", lease, 3, b"end", end=True)
+    await place.pass_time(2 * LEASE_S)
+
+    assert Page([b"up to 1", b"end"], 3, True) == await place.other.read("s", 0)
+    assert Page([], 3, True) == await place.other.read("s", 3)
+    assert (Found(OWNER, "ended", 3), None) == (await place.other.find("s"), await place.other.claim("s"))
+    with pytest.raises(LostError):
+        await place.store.append("s", lease, 4, b"more")
+
+
+async def test_a_long_stream_is_read_in_pages(place: Place) -> None:
+    """One after the other they bring every piece once, and only the last of them is the end."""
+    lease = await begun(place)
+    count = 2 * PAGE + 5
+    for number in range(1, count + 1):
+        await place.store.append("s", lease, number, b"%d" % number, end=number == count)
+
+    pages = [await place.other.read("s", 0)]
+    while not pages[-1].ended:
+        pages.append(await place.other.read("s", pages[-1].last))
+
+    assert [b"%d" % number for number in range(1, count + 1)] == [piece for page in pages for piece in page.pieces]
+    assert [PAGE, 2 * PAGE, count] == [page.last for page in pages]
+
+
+async def test_streams_are_apart(place: Place) -> None:
+    """What happens to one does not happen to another."""
+    await begun(place, 1, 2, id="one")
+    lease = await begun(place, 7, id="two")
+    await place.store.drop("one")
+    await place.store.append("two", lease, 8, b"end", end=True)
+
+    assert Page([b"up to 7", b"end"], 8, True) == await place.other.read("two", 0)
+
+
+async def test_many_at_once(place: Place) -> None:
+    """However many streams are written at the same moment, none is refused."""
+    names = [str(number) for number in range(300)]
+    leases = await asyncio.gather(*(place.store.create(name, OWNER, QUESTION) for name in names))
+    for number in range(1, 4):
+        await asyncio.gather(
+            *(place.store.append(name, lease, number, b"x") for name, lease in zip(names, leases, strict=True))
+        )
+    pages = await asyncio.gather(*(place.other.read(name, 0) for name in names))
+
+    assert [Page([b"x"] * 3, 3, False)] * 300 == pages
+
+
+# ---- leases
+
+
+async def test_a_living_writer_is_not_replaced(place: Place) -> None:
+    """While its lease has not lapsed, nobody gets it."""
+    await begun(place, 1)
+    await place.pass_time(LEASE_S * 0.9)
+
+    assert None is await place.other.claim("s")
+
+
+async def test_a_dead_writer_is_replaced(place: Place) -> None:
+    """Who takes over gets the question, and the last note with the number of the last event."""
+    lease = await place.store.create("s", OWNER, QUESTION)
+    await place.store.append("s", lease, 1, b"a", note=b"first")
+    await place.store.append("s", lease, 2, b"b", note=BINARY)
+    await place.store.append("s", lease, 3, b"c")
+    await place.pass_time(LEASE_S * 1.1)
+
+    assert Claim(lease + 1, 3, QUESTION, BINARY) == await place.other.claim("s")
+    assert None is await place.other.claim("s")
+
+
+async def test_a_writer_that_is_not_dead_after_all_is_refused(place: Place) -> None:
+    """Once taken over, the stream takes nothing from the writer before, whatever the number: there is one writer at a time."""
+    lease = await begun(place, 1)
+    await place.pass_time(LEASE_S * 1.1)
+    claim = await place.other.claim("s")
+    assert claim is not None
+    await place.other.append("s", claim.lease, 2, b"new")
+
+    for number in (2, 3):
+        with pytest.raises(LostError):
+            await place.store.append("s", lease, number, b"old")
+    assert Page([b"up to 1", b"new"], 2, False) == await place.store.read("s", 0)
+    assert {"s"} == (await place.store.beat({"s": lease}, ())).lost
+
+
+async def test_a_late_writer_that_nobody_replaced_goes_on(place: Place) -> None:
+    """A lapsed lease alone costs nothing: the next sign of life renews it."""
+    lease = await begun(place, 1)
+    await place.pass_time(LEASE_S * 1.1)
+    await place.store.append("s", lease, 2, b"b")
+    beat = await place.store.beat({"s": lease}, ())
+
+    assert (set(), None) == (beat.lost, await place.other.claim("s"))
+
+
+async def test_one_alone_takes_over(place: Place) -> None:
+    """Of many who try at once, one succeeds."""
+    await begun(place, 1)
+    await place.pass_time(LEASE_S * 1.1)
+    claims = await asyncio.gather(*(store.claim("s") for store in (place.store, place.other) for _ in range(10)))
+
+    assert [2] == [claim.lease for claim in claims if claim]
+
+
+async def test_signs_of_life(place: Place) -> None:
+    """They keep a lease for as long as they come."""
+    lease = await begun(place, 1)
+    for _ in range(5):
+        await place.pass_time(LEASE_S * 0.9)
+        beat = await place.store.beat({"s": lease}, ())
+        assert (set(), set()) == beat
+
+    assert None is await place.other.claim("s")
+
+
+async def test_a_stream_that_has_ended_is_not_lost(place: Place) -> None:
+    """A sign of life that crosses the end does no harm, and the time that it is kept for runs from the end on."""
+    lease = await begun(place, 1)
+    await place.store.append("s", lease, 2, b"end", end=True)
+    await place.pass_time(KEEP_S * 0.6)
+    beat = await place.store.beat({"s": lease}, ())
+    await place.pass_time(KEEP_S * 0.6)
+    await place.store.beat({}, ())
+    found = await place.store.find("s")
+
+    assert (set(), set()) == beat
+    assert found is not None
+    assert "gone" == found.state
+
+
+async def test_a_lease_that_is_given_back(place: Place) -> None:
+    """The stream can be taken over at once; who lost it before cannot give back another's."""
+    lease = await begun(place, 1)
+    await place.store.release("s", lease)
+    claim = await place.other.claim("s")
+    assert claim is not None
+    await place.store.release("s", lease)
+
+    assert None is await place.store.claim("s")
+
+
+async def test_a_reader_elsewhere_is_noticed(place: Place) -> None:
+    """A writer learns that its stream is read at another server, for as long as that one says so."""
+    lease = await begun(place, 1)
+    await place.other.beat({}, ["s", "of somebody else"])
+    noticed = await place.store.beat({"s": lease}, ())
+    await place.pass_time(LEASE_S * 1.1)
+    later = await place.store.beat({"s": lease}, ())
+
+    assert ({"s"}, set()) == (noticed.watched, later.watched)
+
+
+# ---- waiting
+
+
+async def test_waiting_ends_when_something_comes(place: Place) -> None:
+    """Whoever waits is told of a new piece, from whichever server it comes; what is there already needs no waiting."""
+    lease = await begun(place, 1)
+
+    async def follow() -> list[int]:
+        ends = [0]
+        while ends[-1] < 6:
+            await place.other.wait("s", ends[-1], 60)
+            ends.append((await place.other.read("s", ends[-1])).last)
+        return ends
+
+    following = asyncio.create_task(follow())
+    for number in range(2, 7):
+        await asyncio.wait_for(place.store.append("s", lease, number, b"x"), 60)
+    await soon(following)
+
+    assert 6 == following.result()[-1]
+
+
+async def test_waiting_ends_when_nothing_comes(place: Place) -> None:
+    """After that many seconds."""
+    await begun(place, 1)
+
+    await soon(place.other.wait("s", 1, 0.001))
+
+    assert Page([], 1, False) == await place.other.read("s", 1)
+
+
+# ---- letting go
+
+
+async def test_a_stream_that_was_let_go(place: Place) -> None:
+    """Its events and its writer are gone; for a while it is remembered, with its owner."""
+    lease = await begun(place, 1, 2)
+    await place.other.drop("s")
+
+    assert Found(OWNER, "gone", 0) == (await place.store.find("s"))._replace(last=0)  # type: ignore[union-attr]
+    with pytest.raises(GoneError):
+        await place.store.read("s", 0)
+    with pytest.raises(LostError):
+        await place.store.append("s", lease, 3, b"more")
+    assert ({"s"}, None) == ((await place.store.beat({"s": lease}, ())).lost, await place.store.claim("s"))
+
+    await place.pass_time(REMEMBERED_S * 1.1)
+    await place.store.beat({}, ())
+
+    assert None is await place.store.find("s")
+
+
+async def test_an_ended_stream_is_kept_for_its_time(place: Place) -> None:
+    """Until then it is whole; after that it is let go."""
+    lease = await begun(place, 1)
+    await place.store.append("s", lease, 2, b"end", end=True)
+    await place.pass_time(KEEP_S * 0.9)
+    page = await place.store.read("s", 0)
+    await place.pass_time(KEEP_S * 0.2)
+    await place.store.beat({}, ())
+    found = await place.store.find("s")
+
+    assert (Page([b"up to 1", b"end"], 2, True), "gone") == (page, found and found.state)
+    with pytest.raises(GoneError):
+        await place.store.read("s", 0)
+
+
+async def test_a_running_stream_stays_while_its_writer_lives(place: Place) -> None:
+    """However long it takes, and however long ago the last event was."""
+    lease = await begun(place, 1)
+    for _ in pairwise(range(4)):
+        await place.pass_time(KEEP_S * 0.9)
+        await place.store.beat({"s": lease}, ())
+    await place.store.append("s", lease, 2, b"b")
+
+    assert Page([b"up to 1", b"b"], 2, False) == await place.other.read("s", 0)

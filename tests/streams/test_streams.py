@@ -1,0 +1,664 @@
+"""Streams that can be resumed, on each place in turn: who writes, who reads, and when they are let go."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from autonomousai.config import ResumeConfig
+from autonomousai.errors import StatusError
+from autonomousai.events import Batch, Usage
+from autonomousai.gateway import Gateway, Upstream
+from autonomousai.limiter import RequestLimiter
+from autonomousai.provider import AsyncGeneratorProvider
+from autonomousai.streams.broker import StreamBroker
+from autonomousai.streams.log import StreamLog
+from autonomousai.streams.stores import Beat, StateError, Store
+from autonomousai.streams.stores.memory import MemoryStore
+from autonomousai.streams.stores.store import LEASE_S
+from autonomousai.testing import Pause, ScriptedProvider, answer
+from autonomousai.wires.fields import ChatRequest
+from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from autonomousai.wires.provenance import check_provenance
+
+from .conftest import Place, soon
+
+ASKED = ChatRequest("llama", [{"role": "user", "content": "Hello é"}], True, True, {"temperature": 0.5})
+WORDS = ["Hel", "lo", " wor", "ld", ", \n\nid: 3\n", "é", "🦙", " and", " on"]
+TEXT = "".join(WORDS)
+KEY = b"key"
+
+Hub = Callable[..., Awaitable[StreamBroker]]
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    """A server's streams, on a store, around a provider."""
+    async with AsyncExitStack() as stack:
+
+        async def make(store: Store, provider: AsyncGeneratorProvider, beat_s: float = 10_000, **config: Any) -> StreamBroker:
+            streams = StreamBroker(
+                store,
+                provider,
+                ready=provider.start,
+                resolve=str,
+                places=RequestLimiter(100, 60),
+                config=ResumeConfig(**{"grace_s": 10_000, **config}),
+                beat_s=beat_s,
+            )
+            stack.push_async_callback(streams.aclose)
+            return streams
+
+        yield make
+
+
+async def begin(streams: StreamBroker, key: bytes = KEY) -> StreamLog:
+    stream = await streams.begin(ASKED, key, "req_1", finish_reason_at_top=False)
+    assert stream is not None
+    return stream
+
+
+async def find(streams: StreamBroker, id: str, last: int = 0, key: bytes = KEY) -> StreamLog:
+    """The stream, for somebody who has its events up to that number."""
+    return streams.attach(id, await streams.find(id, key), last, "req_2")
+
+
+async def rest(streams: StreamBroker, stream: StreamLog, last: int = 0) -> bytes:
+    """All that a reader gets after event number *last*, until nothing more comes."""
+    parts = []
+    with streams.reader(stream, last) as reader:
+        while (data := await asyncio.wait_for(reader.read(), 60)) is not None:
+            parts.append(data)
+    return b"".join(parts)
+
+
+async def up_to(streams: StreamBroker, stream: StreamLog, number: int) -> bytes:
+    """What a reader gets who leaves as soon as it has that event."""
+    parts = []
+    with streams.reader(stream, 0) as reader:
+        while reader.last < number:
+            data = await asyncio.wait_for(reader.read(), 60)
+            assert data is not None
+            parts.append(data)
+    return b"".join(parts)
+
+
+def text_of(data: bytes) -> str:
+    """The text of a whole stream. Its end must be proven, its ids without a gap, and its checksum right."""
+    stream = ChatStreamDecoder()
+    texts = [event for event in stream.feed(data) if type(event) is str]
+    stream.finish()
+    ids = [line for line in data.split(b"\n") if line.startswith(b"id: ")]
+    assert [b"id: %d" % number for number in range(1, len(ids) + 1)] == ids
+    assert stream.extension is not None
+    assert None is check_provenance(stream.extension, "".join(texts))
+    return "".join(texts)
+
+
+def paused(*words: str) -> tuple[list[Any], list[Pause]]:
+    """A script that waits after each word; and its pauses."""
+    pauses = [Pause() for _ in words]
+    steps = [step for pair in zip(words, pauses, strict=True) for step in pair]
+    return [*steps, *answer(usage=Usage(1, len(words), 1 + len(words)))], pauses
+
+
+def until(words: int) -> list[Any]:
+    """A script that says so many words, and then nothing more."""
+    return [*WORDS[:words], Pause()]
+
+
+class Repeating(ScriptedProvider):
+    """Answers the same to the same question."""
+
+    repeats = True
+
+
+def gateway(*scripts: Any) -> tuple[Gateway, ScriptedProvider]:
+    """A gateway around one upstream that repeats itself."""
+    provider = Repeating(*scripts)
+    return Gateway([Upstream("one", provider)], {"llama": ["one"]}), provider
+
+
+# ---- reading
+
+
+async def test_a_reader_gets_the_answer(place: Place, hub: Hub) -> None:
+    """All of it, each event with its number."""
+    provider = ScriptedProvider(answer(*WORDS))
+    streams = await hub(place.store, provider)
+
+    assert TEXT == text_of(await rest(streams, await begin(streams)))
+
+
+async def test_from_every_event_on(place: Place, hub: Hub) -> None:
+    """After the end: whoever has the events up to any number gets those after it, byte for byte."""
+    provider = ScriptedProvider([WORDS[:1], WORDS[1:5], WORDS[5:], *answer()])
+    streams = await hub(place.store, provider)
+    stream = await begin(streams)
+    whole = await rest(streams, stream)
+    events = [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
+    found = [await find(streams, stream.id, number) for number in range(len(events) + 1)]
+
+    assert len(WORDS) + 3 == len(events)
+    assert [b"".join(events[number:]) for number in range(len(events) + 1)] == [
+        await rest(streams, each, number) for number, each in enumerate(found)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_readers_come_and_go_as_they_like(place: Place, hub: Hub, seed: int) -> None:
+    """Many at once, each leaving and coming back where it was: nobody misses an event or gets one twice."""
+    dice = random.Random(seed)
+    script, pauses = paused(*WORDS)
+    streams = await hub(place.store, ScriptedProvider(script))
+    stream = await begin(streams)
+
+    async def wander(steps: random.Random) -> bytes:
+        parts: list[bytes] = []
+        last = 0
+        ended = False
+        while not ended:
+            found = await find(streams, stream.id, last)
+            with streams.reader(found, last) as reader:
+                for _ in range(steps.randrange(3)):
+                    data = await reader.read()
+                    if data is None:
+                        break
+                    parts.append(data)
+                last, ended = reader.last, reader.ended
+            await asyncio.sleep(0)
+        return b"".join(parts)
+
+    wanderers = [asyncio.create_task(wander(random.Random(dice.random()))) for _ in range(6)]
+    for pause in pauses:
+        await pause.reached.wait()
+        for _ in range(dice.randrange(30)):
+            await asyncio.sleep(0)
+        pause.release()
+    got = await asyncio.wait_for(asyncio.gather(*wanderers), 60)
+
+    assert {TEXT} == {text_of(each) for each in got}
+    assert 1 == len(set(got))
+
+
+async def test_a_slow_reader(place: Place, hub: Hub) -> None:
+    """Who reads nothing until the end gets all of it then, however much it is, and has held up nobody."""
+    words = [f"{number} " * 1000 for number in range(100)]
+    streams = await hub(place.store, ScriptedProvider(answer(*words)))
+    stream = await begin(streams)
+    with streams.reader(stream, 0) as slow:
+        quick = await rest(streams, stream)
+        parts = []
+        while (data := await slow.read()) is not None:
+            parts.append(data)
+
+    assert ("".join(words), quick) == (text_of(quick), b"".join(parts))
+
+
+# ---- leaving
+
+
+async def test_without_a_reader_it_goes_on_for_the_grace_period(place: Place, hub: Hub) -> None:
+    """Who comes back in time finds it, and it was generated once."""
+    script, pauses = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    streams = await hub(place.store, provider)
+    stream = await begin(streams)
+    begun = await up_to(streams, stream, 2)
+    for pause in pauses:
+        pause.release()
+    await provider.calls[0].over()
+    again = await find(streams, stream.id, 2)
+
+    assert ("Hello world", 1) == (text_of(begun + await rest(streams, again, 2)), len(provider.calls))
+
+
+async def test_after_the_grace_period_it_is_let_go(place: Place, hub: Hub) -> None:
+    """The generation stops, and who comes then is told that it was."""
+    script, _ = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    streams = await hub(place.store, provider, grace_s=0)
+    stream = await begin(streams)
+    await up_to(streams, stream, 2)
+    left = await asyncio.wait_for(provider.calls[0].over(), 60)
+    await soon(streams.idle.wait())
+
+    with pytest.raises(StatusError) as caught:
+        await find(streams, stream.id, 2)
+    assert ("cancelled", 410) == (left, caught.value.status)
+
+
+async def test_what_has_ended_is_kept(place: Place, hub: Hub) -> None:
+    """Who leaves after the end leaves nothing undone: no grace period runs, and the stream can be read again. Even while the
+    provider is still cleaning up."""
+    cleaning = Pause()
+
+    class Reluctant(ScriptedProvider):
+        async def _play(self, *play: Any) -> AsyncGenerator[Batch]:
+            async for batch in super()._play(*play):
+                yield batch
+            await cleaning.wait()
+
+    streams = await hub(place.store, Reluctant(), grace_s=0)
+    stream = await begin(streams)
+    await up_to(streams, stream, 5)
+    await cleaning.reached.wait()
+    await rest(streams, stream, 4)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await streams.beat()
+    cleaning.release()
+    await soon(streams.idle.wait())
+
+    assert "Hello world" == text_of(await rest(streams, await find(streams, stream.id)))
+
+
+async def test_the_last_stream_is_let_go_in_its_time(hub: Hub) -> None:
+    """The place is looked after even when nothing is written any more: after the time that a stream is kept for."""
+    swept = asyncio.Event()
+
+    class Looking(MemoryStore):
+        async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
+            beat = await super().beat(written, read)
+            if not self._ended and self._gone:
+                swept.set()
+            return beat
+
+    streams = await hub(Looking(keep_s=0, max_bytes=10**6), ScriptedProvider(), beat_s=0.001, keep_s=0)
+    await rest(streams, await begin(streams))
+
+    await soon(swept.wait())
+
+
+async def test_while_somebody_reads_there_is_no_grace(place: Place, hub: Hub) -> None:
+    """One reader of several leaves: nothing stops."""
+    script, pauses = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    streams = await hub(place.store, provider, grace_s=0)
+    stream = await begin(streams)
+    with streams.reader(stream, 0):
+        await up_to(streams, stream, 2)
+        for pause in pauses:
+            pause.release()
+        whole = await rest(streams, stream)
+
+    assert ("Hello world", "finished") == (text_of(whole), provider.calls[0].left)
+
+
+async def test_dropping(place: Place, hub: Hub) -> None:
+    """The generation stops, readers hear no more, and nobody finds it again."""
+    script, pauses = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    streams = await hub(place.store, provider)
+    stream = await begin(streams)
+    reading = asyncio.create_task(rest(streams, stream))
+    await pauses[0].reached.wait()
+    await streams.drop(stream.id)
+    left = await asyncio.wait_for(provider.calls[0].over(), 60)
+    got = await reading
+
+    assert ("cancelled", b"[DONE]" in got) == (left, False)
+    with pytest.raises(StatusError) as caught:
+        await find(streams, stream.id, 0)
+    assert 410 == caught.value.status
+
+
+async def test_a_stream_that_is_stopped_before_it_began(place: Place, hub: Hub) -> None:
+    """Between the asking and the first step of its writer."""
+    provider = ScriptedProvider()
+    streams = await hub(place.store, provider)
+    stream = await begin(streams)
+    streams.forget(stream)
+    stream.stop()
+    await soon(streams.idle.wait())
+
+    assert ([], b"") == (provider.calls, await rest(streams, stream))
+
+
+# ---- whose it is
+
+
+@pytest.mark.parametrize("which", ["another key", "unknown", "no id at all", "longer"])
+async def test_what_is_not_yours_does_not_exist(place: Place, hub: Hub, which: str) -> None:
+    """Somebody else's stream is answered as one that never was."""
+    streams = await hub(place.store, ScriptedProvider())
+    stream = await begin(streams)
+    names = {"another key": stream.id, "unknown": "x" * 32, "no id at all": "{*}", "longer": stream.id + "a"}
+
+    with pytest.raises(StatusError) as caught:
+        await find(streams, names[which], 0, b"other" if which == "another key" else KEY)
+
+    assert (404, "stream_not_found") == (caught.value.status, caught.value.code)
+
+
+async def test_ids_cannot_be_guessed(place: Place, hub: Hub) -> None:
+    """They are long, different each time, and the key is not to be found in the place."""
+    streams = await hub(place.store, ScriptedProvider())
+    names = {(await begin(streams)).id for _ in range(20)}
+    found = await place.store.find(min(names))
+
+    assert (20, {32}) == (len(names), {len(name) for name in names})
+    assert found is not None
+    assert KEY not in found.owner
+
+
+async def test_events_that_do_not_exist_yet(place: Place, hub: Hub) -> None:
+    """Nobody can have seen them: whoever says so has another stream in mind."""
+    streams = await hub(place.store, ScriptedProvider(answer("a")))
+    stream = await begin(streams)
+    await rest(streams, stream)
+
+    with pytest.raises(StatusError) as caught:
+        await find(streams, stream.id, 100)
+
+    assert 410 == caught.value.status
+
+
+# ---- several servers
+
+
+#: Only what outlives a process can be taken over from it.
+SHARED = pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
+
+
+async def test_a_stream_is_read_at_another_server(place: Place, hub: Hub) -> None:
+    """As it comes, from any event on, and to its end."""
+    script, pauses = paused(*WORDS)
+    here = await hub(place.store, ScriptedProvider(script), grace_s=0)
+    elsewhere = await hub(place.other, ScriptedProvider())
+    stream = await begin(here)
+    with here.reader(stream, 0):
+        await pauses[0].reached.wait()
+        reading = [asyncio.create_task(rest(elsewhere, await find(elsewhere, stream.id, last), last)) for last in (0, 1, 2)]
+        for pause in pauses:
+            await pause.reached.wait()
+            pause.release()
+        whole, *parts = await asyncio.gather(*reading)
+
+    assert TEXT == text_of(whole)
+    assert [True, True] == [
+        whole.endswith(part) and part.startswith(b"id: %d\n" % n) for n, part in zip((2, 3), parts, strict=True)
+    ]
+
+
+async def test_a_reader_elsewhere_keeps_the_writer_going(place: Place, hub: Hub) -> None:
+    """The grace period is over here, but somebody reads there: nothing is stopped until they leave as well."""
+    script, pauses = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    here = await hub(place.store, provider, grace_s=0)
+    elsewhere = await hub(place.other, ScriptedProvider())
+    stream = await begin(here)
+    with here.reader(stream, 0):
+        await pauses[0].reached.wait()
+        reader = elsewhere.reader(await find(elsewhere, stream.id, 0), 0)
+        reader.__enter__()
+        await elsewhere.beat()
+        await here.beat()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await here.beat()
+    left_meanwhile = provider.calls[0].left
+    reader.__exit__(None, None, None)
+    await soon(elsewhere.idle.wait())
+    await place.pass_time(LEASE_S * 1.1)
+    await here.beat()
+    left = await asyncio.wait_for(provider.calls[0].over(), 60)
+
+    assert (None, "cancelled") == (left_meanwhile, left)
+
+
+async def test_dropping_at_another_server_stops_the_writer(place: Place, hub: Hub) -> None:
+    """At its next sign of life, if nothing is said before."""
+    script, pauses = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    here = await hub(place.store, provider)
+    elsewhere = await hub(place.other, ScriptedProvider())
+    stream = await begin(here)
+    await pauses[0].reached.wait()
+    await elsewhere.drop(stream.id)
+    await here.beat()
+
+    assert "cancelled" == await asyncio.wait_for(provider.calls[0].over(), 60)
+
+
+@SHARED
+@pytest.mark.parametrize("said", range(len(WORDS)))
+async def test_a_server_that_dies_is_taken_over_from(place: Place, hub: Hub, said: int) -> None:
+    """Wherever it stopped: a reader elsewhere gets the rest as if nothing had been, and the whole is what it would have been.
+    The dead one, should it come back, adds nothing."""
+    script, pauses = paused(*WORDS)
+    dying, first = gateway(script)
+    here = await hub(place.store, dying)
+    saving, second = gateway(answer(*WORDS, usage=Usage(1, 9, 10)))
+    elsewhere = await hub(place.other, saving)
+    stream = await begin(here)
+    for pause in pauses[:said]:
+        pause.release()
+    await pauses[said].reached.wait()
+    begun = await up_to(here, stream, said + 2)
+    await place.pass_time(LEASE_S * 1.1)
+    found = await find(elsewhere, stream.id, said + 2)
+    whole = begun + await rest(elsewhere, found, said + 2)
+    for pause in pauses:
+        pause.release()
+    await first.calls[0].over()
+    again = await rest(elsewhere, await find(elsewhere, stream.id, 0))
+
+    assert (TEXT, whole, 1) == (text_of(whole), again, whole.count(b'"role"'))
+    assert [call.kwargs["seed"] for call in first.calls] == [call.kwargs["seed"] for call in second.calls]
+
+
+@SHARED
+async def test_one_server_dies_after_another(place: Place, hub: Hub) -> None:
+    """The account tells of each of them, and of every place where the answer went on elsewhere."""
+    servers = [
+        await hub(store, gateway(script)[0])
+        for store, script in zip((place.store, place.other, place.store), (until(1), until(2), answer(*WORDS)), strict=True)
+    ]
+    stream = await begin(servers[0])
+    said = await up_to(servers[0], stream, 2)
+    await place.pass_time(LEASE_S * 1.1)
+    said = await up_to(servers[1], await find(servers[1], stream.id), 3)
+    await place.pass_time(LEASE_S * 1.1)
+    data = said + await rest(servers[2], await find(servers[2], stream.id, 3), 3)
+    answered = ChatStreamDecoder()
+    answered.feed(data)
+    account = answered.extension
+    assert account is not None
+
+    assert TEXT == text_of(data)
+    assert [(3, "one", "one"), (5, "one", "one")] == [(each["offset"], each["from"], each["to"]) for each in account["splices"]]
+    assert ["server_lost", "server_lost", "ok"] == [each["outcome"] for each in account["attempts"]]
+
+
+@SHARED
+async def test_what_dead_servers_generated_is_counted(place: Place, hub: Hub) -> None:
+    """One piece, then that piece again and another, then the whole: all of them were generated, and so they are used."""
+    scripts = (until(1), until(2), answer(*WORDS, usage=Usage(1, len(WORDS), 1 + len(WORDS))))
+    servers = [
+        await hub(store, gateway(script)[0])
+        for store, script in zip((place.store, place.other, place.store), scripts, strict=True)
+    ]
+    stream = await begin(servers[0])
+    await up_to(servers[0], stream, 2)
+    await place.pass_time(LEASE_S * 1.1)
+    await up_to(servers[1], await find(servers[1], stream.id), 3)
+    await place.pass_time(LEASE_S * 1.1)
+    answered = ChatStreamDecoder()
+    answered.feed(await rest(servers[2], await find(servers[2], stream.id)))
+
+    generated = 1 + 2 + len(WORDS)
+    assert Usage(1, generated, 1 + generated) == answered.finish().usage
+
+
+async def test_a_closing_server_takes_over_nothing(place: Place, hub: Hub) -> None:
+    """Somebody else may; what it writes itself can be read to its end."""
+    script, pauses = paused("Hello", " world")
+    here = await hub(place.store, ScriptedProvider(script))
+    elsewhere = await hub(place.other, ScriptedProvider())
+    stream = await begin(here)
+    await pauses[0].reached.wait()
+    here.draining = elsewhere.draining = True
+
+    assert stream is await find(here, stream.id)
+    with pytest.raises(StatusError) as caught:
+        await find(elsewhere, stream.id)
+    assert (503, "shutting_down") == (caught.value.status, caught.value.code)
+
+
+@SHARED
+@pytest.mark.parametrize("can", ["nobody", "somebody who says something else"])
+async def test_what_nobody_can_go_on_with(place: Place, hub: Hub, can: str) -> None:
+    """It ends in an error, and never in a blend: what was delivered is all there is."""
+    script, _ = paused("Hello", " world")
+    here = await hub(place.store, gateway(script)[0])
+    provider = ScriptedProvider() if can == "nobody" else gateway(answer("Hullo", " world"))[0]
+    elsewhere = await hub(place.other, provider)
+    stream = await begin(here)
+    begun = await up_to(here, stream, 2)
+    await place.pass_time(LEASE_S * 1.1)
+    said = begun + await rest(elsewhere, await find(elsewhere, stream.id, 2), 2)
+
+    assert ["Hello"] == [event for event in ChatStreamDecoder().feed(said) if type(event) is str]
+    assert (True, False) == (b'id: 3\ndata: {"error":' in said, b"data: [DONE]" in said)
+    assert said == await rest(elsewhere, await find(elsewhere, stream.id))
+
+
+@SHARED
+async def test_a_server_that_dies_before_it_said_anything(place: Place, hub: Hub) -> None:
+    """The question is asked anew: nobody has heard anything of the first answer."""
+    pause = Pause()
+    here = await hub(place.store, ScriptedProvider([pause, *answer()]))
+    provider = ScriptedProvider(answer("Hello"))
+    elsewhere = await hub(place.other, provider)
+    stream = await begin(here)
+    await pause.reached.wait()
+    await place.pass_time(LEASE_S * 1.1)
+    said = await rest(elsewhere, await find(elsewhere, stream.id))
+
+    assert "Hello" == text_of(said)
+    assert [(ASKED.model, ASKED.messages, {"temperature": 0.5})] == [
+        (call.model, call.messages, call.kwargs) for call in provider.calls
+    ]
+
+
+async def test_a_closing_server_hands_over_at_once(place: Place, hub: Hub) -> None:
+    """Its lease is given back: whoever is asked next need not wait for it to lapse."""
+    script, _ = paused("Hello", " world")
+    provider = ScriptedProvider(script)
+    here = await hub(place.store, provider)
+    stream = await begin(here)
+    begun = await up_to(here, stream, 2)
+    here.cancel_all()
+    left = await asyncio.wait_for(provider.calls[0].over(), 60)
+    await soon(here.idle.wait())
+
+    assert ("cancelled", True) == (left, b"Hello" in begun)
+    assert None is not await place.other.claim(stream.id)
+
+
+async def test_who_needs_what_was_let_go_is_sent_away(hub: Hub) -> None:
+    """A reader that is too far behind a stream that was too large for its place hears no more, and learns why when it asks."""
+    pause = Pause()
+    provider = ScriptedProvider(["Hello", pause, *answer(*["x" * 1000] * 400)])
+    streams = await hub(MemoryStore(keep_s=300, max_bytes=50_000), provider)
+    stream = await begin(streams)
+    with streams.reader(stream, 0) as slow:
+        while slow.last < 2:
+            await slow.read()
+        pause.release()
+        await provider.calls[0].over()
+
+        assert (None, False) == (await slow.read(), slow.ended)
+    with pytest.raises(StatusError) as caught:
+        await find(streams, stream.id, 2)
+    assert 410 == caught.value.status
+
+
+# ---- errors
+
+
+async def test_an_error_before_anything_was_said(place: Place, hub: Hub) -> None:
+    """Whoever reads first is handed the error itself; it is also what the stream says, to whoever comes later."""
+    error = StatusError("no", status=429, retry_after=7)
+    streams = await hub(place.store, ScriptedProvider([error]))
+    stream = await begin(streams)
+    said = await rest(streams, stream)
+
+    assert (error, True) == (stream.error, said.startswith(b'id: 1\ndata: {"error":'))
+    assert said == await rest(streams, await find(streams, stream.id, 0))
+
+
+async def test_an_error_in_the_midst(place: Place, hub: Hub) -> None:
+    """It is the last event, with a number like any other, and neither a finish reason nor [DONE] follows."""
+    streams = await hub(place.store, ScriptedProvider(["Hello", StatusError("no", status=500)]))
+    stream = await begin(streams)
+    said = await rest(streams, stream)
+
+    assert (True, False, False) == (b'id: 3\ndata: {"error":' in said, b"[DONE]" in said, b'"finish_reason":"' in said)
+    assert said == await rest(streams, await find(streams, stream.id, 0))
+
+
+async def test_a_bug_costs_its_own_stream_alone(place: Place, hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged under the request's name, and told as an error of ours."""
+    streams = await hub(place.store, ScriptedProvider(["Hello", ZeroDivisionError()]))
+    said = await rest(streams, await begin(streams))
+
+    assert (True, True) == (b'"internal_error"' in said, "req_1: a bug" in caplog.text)
+
+
+class Failing:
+    """A store whose place is gone, from when it is told so."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.shared = store.shared
+        self.gone = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.gone and name != "aclose":
+            raise StateError("the place is gone")
+        return getattr(self.store, name)
+
+
+async def test_a_store_that_fails_does_not_end_an_answer(place: Place, hub: Hub) -> None:
+    """The answer goes on to whoever reads it; but under ids that nobody can resume after, for it is not stored."""
+    script, pauses = paused("Hello", " world")
+    store = Failing(place.store)
+    streams = await hub(store, ScriptedProvider(script))
+    stream = await begin(streams)
+    with streams.reader(stream, 0) as reader:
+        begun = b""
+        while reader.last < 2:
+            begun += await reader.read() or b""
+        store.gone = True
+        for pause in pauses:
+            pause.release()
+        await streams.beat()
+        while (data := await reader.read()) is not None:
+            begun += data
+    numbers = [line[4:] for line in begun.split(b"\n") if line.startswith(b"id: ")]
+    found = await place.store.find(stream.id)
+
+    assert "Hello world" in "".join(event for event in ChatStreamDecoder().feed(begun) if type(event) is str)
+    assert [b"1", b"2", b"-", b"-", b"-", b"-"] == numbers
+    assert found is not None
+    assert ("running", 2) == (found.state, found.last)
+
+
+async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> None:
+    """A stream that cannot be kept is not begun, and one that cannot be looked up may be there."""
+    store = Failing(place.store)
+    provider = ScriptedProvider()
+    streams = await hub(store, provider)
+    store.gone = True
+
+    assert (None, []) == (await streams.begin(ASKED, KEY, "", finish_reason_at_top=False), provider.calls)
+    with pytest.raises(StatusError) as caught:
+        await find(streams, "x" * 32, 0)
+    assert (503, 1) == (caught.value.status, caught.value.retry_after)

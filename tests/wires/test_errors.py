@@ -1,0 +1,533 @@
+"""Error objects: what strangers send becomes one bounded, harmless line; what we send has OpenAI's shape and no secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.errors import (
+    ConfigError,
+    ConnectError,
+    HTTPError,
+    IncompleteStreamError,
+    InvalidMessagesError,
+    ModelNotFoundError,
+    ProviderError,
+    StatusError,
+    StreamError,
+)
+from autonomousai.errors import TimeoutError as ClockError
+from autonomousai.wires.errors import as_gateway_error, error_event, for_callers, write_error
+from autonomousai.wires.foreign_errors import error_in_event, read_error
+from autonomousai.wires.redaction import redact
+
+OPENAI = {"error": {"message": "No such model", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
+
+#: body -> message, type, code, param
+SHAPES: list[tuple[str, Any, tuple[str, str | None, str | None, str | None]]] = [
+    ("openai", OPENAI, ("No such model", "invalid_request_error", "model_not_found", "model")),
+    ("message alone", {"error": {"message": "Missing or invalid API key."}}, ("Missing or invalid API key.", None, None, None)),
+    ("error as text", {"error": "model is loading"}, ("model is loading", None, None, None)),
+    ("tgi", {"error": "too many tokens", "error_type": "validation"}, ("too many tokens", "validation", None, None)),
+    ("oauth", {"error": "invalid_token", "error_description": "It expired"}, ("It expired", None, None, None)),
+    ("spring", {"status": 500, "error": "Internal Server Error", "message": "No handler"}, ("No handler", None, None, None)),
+    ("bare message", {"message": "forbidden", "code": 7}, ("forbidden", None, "7", None)),
+    ("fastapi text", {"detail": "Not Found"}, ("Not Found", None, None, None)),
+    (
+        "fastapi list",
+        {"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Field required", "type": "missing"}]},
+        ("Field required", "missing", None, "messages.0.role"),
+    ),
+    (
+        "mistral",
+        {
+            "object": "error",
+            "message": {"detail": [{"loc": ["body", "n"], "msg": "too large"}]},
+            "type": "invalid",
+            "code": None,
+        },
+        ("too large", "invalid", None, "n"),
+    ),
+    (
+        "vllm",
+        {"object": "error", "message": "bad n", "type": "BadRequestError", "param": None, "code": 400},
+        ("bad n", "BadRequestError", "400", None),
+    ),
+    (
+        "anthropic",
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+        ("Overloaded", "overloaded_error", None, None),
+    ),
+    (
+        "google list",
+        [{"error": {"code": 429, "message": "Quota", "status": "RESOURCE_EXHAUSTED"}}],
+        ("Quota", "RESOURCE_EXHAUSTED", "429", None),
+    ),
+    (
+        "cloudflare",
+        {"success": False, "errors": [{"code": 10000, "message": "Authentication error"}]},
+        ("Authentication error", None, "10000", None),
+    ),
+    ("errors as texts", {"errors": ["first", "second"]}, ("first", None, None, None)),
+    ("problem", {"title": "Bad", "detail": "n is wrong", "status": 400}, ("n is wrong", None, None, None)),
+    (
+        "llama-server names its reason in type",
+        {"error": {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_ctx": 64}},
+        ("too long", "exceed_context_size_error", "exceed_context_size_error", None),
+    ),
+    (
+        "vllm says only in words that the prompt is too long",
+        {"message": "This model's maximum context length is 4096 tokens.", "code": 400},
+        ("This model's maximum context length is 4096 tokens.", None, "context_length_exceeded", None),
+    ),
+    ("json text", "nothing here", ("nothing here", None, None, None)),
+    ("unknown object", {"a": [1]}, ('{"a": [1]}', None, None, None)),
+    ("booleans and lists say nothing", {"error": {"message": "m", "code": True, "type": []}}, ("m", None, None, None)),
+]
+
+
+@pytest.mark.parametrize(("document", "expected"), [row[1:] for row in SHAPES], ids=[row[0] for row in SHAPES])
+def test_reads_every_common_shape(document: Any, expected: tuple[str, ...]) -> None:
+    """Message, type, code and param are found wherever a server puts them."""
+    error = read_error(418, json.dumps(document).encode(), {})
+
+    assert (f"the server answered 418 I'm a Teapot: {expected[0]}", *expected[1:]) == (
+        error.message,
+        error.type,
+        error.code,
+        error.param,
+    )
+
+
+TEXTS = [
+    (b"", "502 Bad Gateway"),
+    (b"  \r\n ", "502 Bad Gateway"),
+    (b"{}", "502 Bad Gateway"),
+    (b"null", "502 Bad Gateway"),
+    (b"Bad Gateway", "502 Bad Gateway"),
+    (b"upstream\r\n  connect\terror", "502 Bad Gateway: upstream connect error"),
+    (b"\x1b[31mred\x07", "502 Bad Gateway: [31mred"),
+    (b"\xff\xfe", "502 Bad Gateway: \ufffd\ufffd"),
+    (b"{broken", "502 Bad Gateway: {broken"),
+    (b"[" * 30_000, "502 Bad Gateway: " + "[" * 499 + "…"),
+    (b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>", "502 Bad Gateway"),
+    (b"<!DOCTYPE html><TITLE lang=en>Down &amp; out</TITLE><p>more", "502 Bad Gateway: Down & out"),
+    (b"<html><title></title><script>var a=1</script><h1>Sorry</h1> <b>later</b>", "502 Bad Gateway: Sorry later"),
+    (b"<html><style>b{}</style>Sorry<script>if (a<b) never closed", "502 Bad Gateway: Sorry"),
+    (b"a < b", "502 Bad Gateway: a < b"),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), TEXTS)
+def test_reads_what_is_no_json(body: bytes, expected: str) -> None:
+    """Plain text, HTML (the title, or else its words) and nothing at all become one printable line."""
+    error = read_error(502, body, {})
+
+    assert f"the server answered {expected}; the fault is the server's: ask again later" == error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (400, ""),
+        (401, "; check the API key"),
+        (403, "; check what the API key may do"),
+        (404, "; check base_url and the model's name"),
+        (429, "; wait before asking again"),
+        (500, "; the fault is the server's: ask again later"),
+        (529, "; the fault is the server's: ask again later"),
+        (501, "; it does not take such requests: check the address, and what is asked for"),
+    ],
+)
+def test_says_what_to_do(status: int, hint: str) -> None:
+    """By status; a status without a standard phrase is no trouble."""
+    message = read_error(status, b'"no"', {}).message
+
+    assert message.startswith(f"the server answered {status}")
+    assert message.endswith(f": no{hint}")
+
+
+NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "3"}, 3.0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"Retry-After": "Sun, 09 Sep 2001 01:47:00 GMT"}, 20.0),
+        ({"Retry-After": "Sun, 09 Sep 2001 01:47:00 -0000"}, 20.0),
+        ({"Retry-After": "Sun, 09 Sep 2001 01:00:00 GMT"}, 0.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e3"}, None),
+        ({"retry-after": "٣"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "Sun, 99 Sep 2001 01:47:00 GMT"}, None),
+        ({"retry-after-ms": "x", "retry-after": "2"}, 2.0),
+    ],
+)
+def test_reads_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, milliseconds or a date; what is negative or garbage is not there."""
+    error = read_error(429, b"", headers, now=lambda: NOW)
+
+    assert seconds == error.retry_after
+
+
+def test_the_hint_says_how_long_to_wait() -> None:
+    """Where the server said it."""
+    error = read_error(503, b"busy", {"Retry-After": "2.5"})
+
+    assert "the server answered 503 Service Unavailable: busy; ask again in 2.5 s" == error.message
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "X-Request-ID", "request-id"])
+def test_keeps_the_request_id(name: str) -> None:
+    """Under either name, in any case."""
+    error = read_error(500, b"", {name: "req_1"})
+
+    assert "req_1" == error.request_id
+
+
+def test_bounds_what_it_keeps() -> None:
+    """64 KiB of the body, 500 characters of the message, 200 of a name."""
+    error = read_error(400, b"x" * 100_000, {})
+    named = read_error(400, json.dumps({"error": {"message": "m" * 9_000, "type": "t" * 9_000}}).encode(), {})
+
+    assert 65_536 == len(error.body)
+    assert len("the server answered 400 Bad Request: ") + 500 == len(error.message) == len(named.message)
+    assert "t" * 199 + "…" == named.type
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Incorrect API key provided: sk-abc123XYZ_-*99.", "Incorrect API key provided: ***"),
+        ("got Authorization: Bearer abc.def-123 here", "got Authorization: Bearer *** here"),
+        ('{"authorization":"bearer  hunter2"}', '{"authorization":"bearer ***"}'),
+        ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic ***"),
+        ("see https://x.example/v1?key=AbC&n=1", "see https://x.example/v1?key=***&n=1"),
+        ("proxy http://me:secret@10.0.0.1:3128/ refused", "proxy http://***@10.0.0.1:3128/ refused"),
+        ("key AIzaSyA1234567890abcdefghijk is bad", "key *** is bad"),
+        ("Missing bearer or basic authentication in header", "Missing bearer or basic authentication in header"),
+        ("use Bearer auth, or a bearer token", "use Bearer auth, or a bearer token"),
+        ("the task-force at a basic level", "the task-force at a basic level"),
+    ],
+)
+def test_removes_what_looks_like_a_key(text: str, expected: str) -> None:
+    """And leaves plain sentences alone."""
+    assert expected == redact(text)
+
+
+def test_a_key_never_comes_back() -> None:
+    """An upstream that quotes the key, in a shape that nothing gives away, quotes it in vain: the caller of this names it."""
+    body = json.dumps({"error": {"message": "key tulip-42 is wrong", "type": "tulip-42", "code": "sk-tulip42"}}).encode()
+
+    error = read_error(401, body, {}, secrets=["tulip-42", ""])
+
+    assert "tulip" not in repr((error.message, error.type, error.code, error.param, error.body))
+
+
+def test_a_key_is_removed_before_the_message_is_cut() -> None:
+    """Or its beginning would stay."""
+    error = read_error(400, b"m" * 495 + b" sk-abcdefghijk", {})
+
+    assert "sk-" not in error.message
+
+
+@given(
+    st.integers(400, 599),
+    st.binary(max_size=300),
+    st.dictionaries(st.sampled_from(["x-request-id", "retry-after", "X"]), st.text()),
+)
+def test_reads_any_bytes(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """Never another exception, always one line of text that UTF-8 can carry."""
+    error = read_error(status, body, headers)
+
+    shown = error.message + (error.request_id or "")
+    assert [] == [char for char in shown if char < " " or "\x7f" <= char <= "\x9f"]
+    assert shown == shown.encode().decode()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "errors", "detail", "message", "type", "object", "code", "param", "loc", "msg", "status"])
+            | st.text(max_size=5),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_reads_any_document(document: Any) -> None:
+    """Fields are text or absent, whatever stands in their places."""
+    error = read_error(400, json.dumps(document).encode(), {})
+
+    assert all(field is None or isinstance(field, str) for field in (error.type, error.code, error.param))
+
+
+@given(st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.sampled_from(["message", "error", "ping"]))
+def test_looks_at_any_event(event: dict[str, Any], name: str) -> None:
+    """An event is an error or it is not; it never raises, and an error is always named."""
+    error = error_in_event(event, event=name)
+
+    assert error is None or str(error).startswith("the server sent an error inside the stream: ")
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (OPENAI, ("No such model", "invalid_request_error", "model_not_found", False)),
+        ({"error": "boom"}, ("boom", None, None, True)),
+        ({"error": {"code": 502, "message": "m"}, "choices": []}, ("m", None, "502", True)),
+        ({"error": {"code": 400, "message": "m"}}, ("m", None, "400", False)),
+        ({"error": {"code": "content_filter", "message": "m"}}, ("m", None, "content_filter", False)),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}, ("m", "overloaded_error", None, True)),
+        ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, ("m", "BadRequestError", "400", False)),
+        ({"detail": "gone"}, ("gone", None, None, True)),
+        ({"code": 500, "message": "m"}, ("m", None, "500", True)),
+        ({"error": {"x": 1}}, ("it does not say which", None, None, True)),
+        ({"error": True}, ("it does not say which", None, None, True)),
+        ({"error": {"message": "key sk-abcdef99"}}, ("key ***", None, None, True)),
+    ],
+)
+def test_finds_an_error_inside_a_stream(event: dict[str, Any], expected: tuple[str, str | None, str | None, bool]) -> None:
+    """In every common shape, with whether asking again can help."""
+    error = error_in_event(event)
+
+    assert error is not None
+    assert (f"the server sent an error inside the stream: {expected[0]}", *expected[1:], 200) == (
+        error.message,
+        error.type,
+        error.code,
+        error.retryable,
+        error.status,
+    )
+
+
+def test_an_event_of_the_type_error_is_one() -> None:
+    """Whatever its object looks like."""
+    error = error_in_event({"message": "lost"}, event="error")
+
+    assert error is not None
+    assert "the server sent an error inside the stream: lost" == str(error)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"choices": []},
+        {"choices": [{"delta": {"content": "an error"}}], "error": None},
+        {"choices": [], "error": ""},
+        {"choices": [], "detail": "kept", "message": "m", "code": 500},
+        {"type": "ping"},
+        {"type": "message_start", "message": {"id": "1"}},
+        {"message": "still working"},
+        {"object": "chat.completion.chunk", "error": {}},
+    ],
+)
+def test_other_events_are_no_errors(event: dict[str, Any]) -> None:
+    """A null error beside choices is common."""
+    assert error_in_event(event) is None
+
+
+def request_error(**fields: Any) -> StatusError:
+    return StatusError("m", **{"status": 400, **fields})
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ModelNotFoundError("x", ["llama"]), (404, "invalid_request_error", "model", "model_not_found")),
+        (
+            InvalidMessagesError("is null", index=2, field="content"),
+            (400, "invalid_request_error", "messages[2].content", "invalid_value"),
+        ),
+        (ConfigError("no weights"), (500, "server_error", None, "config_error")),
+        (ConnectError("refused"), (502, "server_error", None, "upstream_unreachable")),
+        (ClockError("first_token", 20), (504, "timeout", None, "first_token_timeout")),
+        (ClockError("total", 20), (504, "timeout", None, "total_timeout")),
+        (StreamError("m", status=200), (502, "server_error", None, "upstream_error")),
+        (StreamError("m", status=200, code="event_too_large"), (502, "server_error", None, "event_too_large")),
+        (IncompleteStreamError(), (502, "server_error", None, "upstream_incomplete")),
+        (HTTPError("m"), (502, "server_error", None, None)),
+        (HTTPError("m", status=200), (502, "server_error", None, None)),
+        (HTTPError("m", status=503), (503, "server_error", None, None)),
+        (ProviderError("m"), (500, "server_error", None, "provider_error")),
+        (request_error(type="t", param="n", code="c"), (400, "t", "n", "c")),
+        (request_error(), (400, "invalid_request_error", None, None)),
+        (request_error(status=401), (401, "authentication_error", None, None)),
+        (request_error(status=403), (403, "permission_error", None, None)),
+        (request_error(status=404), (404, "not_found_error", None, None)),
+        (request_error(status=429), (429, "rate_limit_error", None, None)),
+        (request_error(status=503), (503, "server_error", None, None)),
+        (request_error(status=504), (504, "timeout", None, None)),
+        (request_error(status=999), (502, "server_error", None, None)),
+    ],
+    ids=repr,
+)
+def test_answers_each_error_with_its_status(error: ProviderError, expected: tuple[Any, ...]) -> None:
+    """By a table; the body has OpenAI's shape and holds the error's message, as callers may read it."""
+    status, headers, body = write_error(error)
+
+    told = json.loads(body)["error"]
+    assert expected == (status, told["type"], told["param"], told["code"])
+    assert {"message", "type", "param", "code"} == told.keys()
+    assert for_callers(error) == told["message"]
+    assert {} == headers
+
+
+def test_a_subclass_is_answered_as_its_class() -> None:
+    """Somebody's own provider may raise finer errors."""
+
+    class NoRouteError(ConnectError):
+        pass
+
+    assert 502 == write_error(NoRouteError("m"))[0]
+
+
+@pytest.mark.parametrize("error", [KeyError("sk-secret in a path"), OSError(2, "No such file", "/etc/x"), RuntimeError("boom")])
+def test_tells_nothing_of_errors_that_are_not_ours(error: Exception) -> None:
+    """They may hold anything."""
+    status, headers, body = write_error(error)
+
+    told = {"message": "internal error; the server's log says more", "type": "server_error", "param": None}
+    assert (500, {}, {"error": {**told, "code": "internal_error"}}) == (status, headers, json.loads(body))
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0, "0"), (0.2, "1"), (3, "3"), (-5, "0"), (float("inf"), "1000000000")])
+def test_says_when_to_come_back(seconds: float, header: str) -> None:
+    """In whole seconds, never sooner than was asked."""
+    _, headers, _ = write_error(request_error(status=429, retry_after=seconds))
+
+    assert {"retry-after": header} == headers
+
+
+def test_a_written_error_holds_no_key() -> None:
+    """Whoever put it into the message."""
+    _, _, body = write_error(ConnectError("proxy http://me:secret@proxy:1 refused Bearer abc123"))
+
+    assert b"secret" not in body
+    assert b"abc123" not in body
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectError("cannot connect to http://10.0.0.5:8000/v1/chat/completions: refused", advice="check that it runs there"),
+        ConnectError("TLS with https://inner.example failed: Cannot connect to host inner.example:443 ssl:True; check it"),
+        HTTPError("the server at http://10.0.0.5:8000/v1 closed the connection before it answered; try again"),
+        ConfigError("'http://10.0.0.5:x/' is not a URL that a request can be sent to"),
+    ],
+)
+def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> None:
+    """What we say of a connection names no address to callers; the rest of the message stays."""
+    body = write_error(error)[2].decode()
+
+    assert not {"10.0.0.5", "inner.example"} & set(re.findall(r"[\w.]*\w", body))
+    assert "upstream" in body
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ConnectError(
+                "cannot connect to http://10.0.0.5:8000/v1: Connection refused", advice="check that the server runs there"
+            ),
+            "cannot connect to the upstream: Connection refused; ask again later, or tell this server's operator",
+        ),
+        (
+            read_error(502, b"<html><title>502 Bad Gateway</title></html>", {}),
+            "the upstream answered 502 Bad Gateway; the fault is the upstream's: ask again later",
+        ),
+        (
+            ClockError("first_token", 4),
+            "no first token within 4 s (clock 'first_token'); ask again, or have this server's operator raise it",
+        ),
+        (IncompleteStreamError(), "the stream ended without a finish reason or [DONE]: the answer may be cut; ask again"),
+    ],
+)
+def test_callers_are_told_in_words_for_them(error: ProviderError, told: str) -> None:
+    """Who asks this server knows it alone as the server, and has neither our clocks nor our exceptions."""
+    assert told == json.loads(write_error(error)[2])["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "advice", ["resting; try again in 4 s", "broken: ask again later", "only this server's operator can mend that"]
+)
+def test_advice_is_given_once(advice: str) -> None:
+    """Where the server says what helps, nothing is added that says it again, or otherwise."""
+    error = read_error(503, json.dumps({"error": {"message": advice}}).encode(), {"Retry-After": "4"})
+
+    assert f"the server answered 503 Service Unavailable: {advice}" == error.message
+    assert 4 == error.retry_after
+
+
+def test_what_an_upstream_says_keeps_its_addresses() -> None:
+    """A link in an upstream's own answer is for the caller."""
+    error = read_error(400, b'{"error": {"message": "see https://docs.example/limits"}}', {})
+
+    assert b"https://docs.example/limits" in write_error(error)[2]
+
+
+def test_an_error_event_holds_the_same_object() -> None:
+    """As one event of the default type, which every reader of the stream looks at."""
+    error = StreamError("line\nbreak", status=200, code="c")
+
+    event = error_event(error)
+
+    assert b"data: " + write_error(error)[2] + b"\n\n" == event
+    assert 2 == event.count(b"\n")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), st.sampled_from([400, 401, 404, 429, 500, 503]))
+def test_what_is_written_is_read_again(message: str, status: int) -> None:
+    """The type, param and code of a server of ours reach a client of ours."""
+    error = StatusError(message, status=status, type="some_type", param="some.param", code="some_code", retry_after=7)
+
+    status, headers, body = write_error(error)
+    read = read_error(status, body, headers)
+
+    expected = (status, "some_type", "some.param", "some_code", 7)
+    assert expected == (read.status, read.type, read.param, read.code, read.retry_after)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405, 407])
+def test_what_the_operator_got_wrong_is_not_the_callers_fault(status: int) -> None:
+    """A caller whose own key is right must not read that a key is wrong."""
+    error = StatusError("Incorrect API key 12345", status=status, type="authentication_error", body="b", request_id="r")
+
+    shown = as_gateway_error(error)
+
+    assert (502, "server_error", f"upstream_{status}", False) == (shown.status, shown.type, shown.code, shown.retryable)
+    assert ("b", "r", error) == (shown.body, shown.request_id, shown.__cause__)
+    assert "12345" not in shown.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [request_error(), request_error(status=429), request_error(status=500), request_error(status=403, code="content_filter")],
+    ids=repr,
+)
+def test_other_answers_of_upstreams_stay_as_they_are(error: StatusError) -> None:
+    """They concern the caller, or tell the truth."""
+    assert error is as_gateway_error(error)

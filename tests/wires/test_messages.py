@@ -1,0 +1,260 @@
+"""The check of messages: what may be sent passes unchanged, anything else is an error that names the message and the field."""
+
+from __future__ import annotations
+
+import copy
+import enum
+import json
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.errors import InvalidMessagesError
+from autonomousai.wires.json import MAX_DEPTH
+from autonomousai.wires.messages import check_messages, find_part, has_images
+
+HELLO = {"role": "user", "content": "Hello"}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+ACCEPTED: list[dict[str, Any]] = [
+    *({"role": role, "content": "text"} for role in ("system", "developer", "user", "assistant")),
+    {"role": "user", "content": ""},
+    {"role": "user", "content": "日本語 العربية 😀 \u0000 \u2028 lone \" quotes '"},
+    {"role": "user", "content": [{"type": "text", "text": "a"}, IMAGE]},
+    {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}]},
+    {"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]},
+    {"role": "user", "content": "a", "name": "ann", "x_unknown": {"kept": [1, 2.5, True, None]}},
+    {"role": "assistant", "content": "a", "reasoning_content": "b", "refusal": None, "tool_calls": None},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "assistant", "tool_calls": [CALL, {**CALL, "id": "c2"}]},
+    {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": ""}}]},
+    {"role": "assistant", "content": "a", "tool_calls": []},
+    {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+    {"role": "assistant", "content": None, "refusal": "no"},
+    {"role": "tool", "tool_call_id": "c1", "content": "result"},
+    {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "result"}]},
+    {"role": "function", "name": "f", "content": "result"},
+    {"role": "user", "content": "a", "deep": nested(MAX_DEPTH)},
+]
+
+
+@pytest.mark.parametrize("message", ACCEPTED, ids=lambda message: json.dumps(message)[:60])
+def test_passes_what_may_be_sent(message: dict[str, Any]) -> None:
+    """Equal, in a new dict, with all its keys; the caller's own is untouched."""
+    before = copy.deepcopy(message)
+
+    checked = check_messages([HELLO, message])
+
+    assert [HELLO, before] == checked
+    assert before == message
+    assert checked[1] is not message
+
+
+def test_keeps_history_in_order() -> None:
+    """System, questions and answers."""
+    history = [{"role": "system", "content": "s"}, *({"role": "user", "content": str(n)} for n in range(200))]
+
+    assert history == check_messages(tuple(history))
+
+
+def test_takes_mappings_and_tuples() -> None:
+    """They become dicts."""
+    checked = check_messages((MappingProxyType(HELLO), {"role": "user", "content": (IMAGE,)}))
+
+    assert [HELLO, {"role": "user", "content": (IMAGE,)}] == checked
+    assert [dict, dict] == [type(message) for message in checked]
+
+
+def test_takes_roles_from_an_enum() -> None:
+    """A string enum's members are strings."""
+
+    class Role(enum.StrEnum):
+        USER = "user"
+
+    assert [HELLO] == check_messages([{"role": Role.USER, "content": "Hello"}])
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (None, "messages: must be a list, not null"),
+        ("Hello", "messages: must be a list, not text"),
+        (HELLO, "messages: must be a list, not an object"),
+        (iter([HELLO]), "messages: must be a list, not list_iterator"),
+        ([], "messages: the list is empty"),
+        ((), "messages: the list is empty"),
+    ],
+)
+def test_refuses_what_is_no_list(messages: Any, said: str) -> None:
+    """And shows what one looks like."""
+    with pytest.raises(InvalidMessagesError) as caught:
+        check_messages(messages)
+
+    assert f'{said}; pass a list such as [{{"role": "user", "content": "Hello"}}]' == str(caught.value)
+    assert (None, None, "messages") == (caught.value.index, caught.value.field, caught.value.param)
+
+
+ITSELF: dict[str, Any] = {"role": "user", "content": "a"}
+ITSELF["x"] = [ITSELF, ITSELF]
+
+
+def content(*parts: Any) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
+
+
+def calls(*tool_calls: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": list(tool_calls)}
+
+
+REFUSED: list[tuple[Any, str | None, str]] = [
+    ("Hello", None, 'must be an object such as {"role": "user", "content": "Hello"}, not text'),
+    (None, None, "not null"),
+    ([HELLO], None, "not a list"),
+    ({}, "role", "is missing; use one of system, developer, user, assistant, tool, function"),
+    ({"role": None, "content": "a"}, "role", "is null"),
+    ({"role": 1, "content": "a"}, "role", "is a number"),
+    ({"role": ["user"], "content": "a"}, "role", "is a list"),
+    ({"role": "robot", "content": "a"}, "role", "is 'robot'"),
+    ({"role": "User", "content": "a"}, "role", "is 'User'"),
+    ({"role": "r" * 9_000, "content": "a"}, "role", "is '" + "r" * 50 + "'"),
+    ({"role": "user"}, "content", "is missing"),
+    ({"role": "user", "content": None}, "content", "is null"),
+    ({"role": "user", "content": None, "tool_calls": [CALL]}, "content", "is null"),
+    ({"role": "assistant", "content": None}, "content", "only an assistant's message with tool_calls"),
+    ({"role": "assistant", "content": None, "tool_calls": []}, "content", "is null"),
+    ({"role": "tool", "tool_call_id": "c", "content": None}, "content", "is null"),
+    ({"role": "user", "content": 5}, "content", "must be text or a list of parts, not a number"),
+    ({"role": "user", "content": True}, "content", "not a boolean"),
+    ({"role": "user", "content": {"text": "a"}}, "content", "not an object"),
+    ({"role": "user", "content": b"a"}, "content", "not bytes"),
+    (content(), "content", "the list of parts is empty"),
+    (content("a"), "content[0]", "not text"),
+    (content({"text": "a"}), "content[0].type", "is missing; the types of parts are text, image_url"),
+    (content({"type": "text", "text": "a"}, {"type": "video"}), "content[1].type", "is 'video'"),
+    (content({"type": 3}), "content[0].type", "is a number"),
+    (content({"type": "text"}), "content[0].text", "must be text, not null"),
+    (content({"type": "text", "text": 5}), "content[0].text", "must be text, not a number"),
+    (content({"type": "image_url"}), "content[0].image_url", "must be an object, not null"),
+    (content({"type": "image_url", "image_url": "http://x"}), "content[0].image_url", "must be an object, not text"),
+    (content({"type": "image_url", "image_url": {}}), "content[0].image_url.url", "must be the image's address"),
+    (content({"type": "image_url", "image_url": {"url": ""}}), "content[0].image_url.url", "must be the image's address"),
+    (content({"type": "image_url", "image_url": {"url": 1}}), "content[0].image_url.url", "must be the image's address"),
+    (content({"type": "input_audio", "input_audio": "AA"}), "content[0].input_audio", "must be an object, not text"),
+    (content({"type": "file"}), "content[0].file", "must be an object, not null"),
+    ({"role": "tool", "content": "a"}, "tool_call_id", "must be text that is not empty, not null"),
+    ({"role": "tool", "content": "a", "tool_call_id": ""}, "tool_call_id", "not empty, not empty"),
+    ({"role": "tool", "content": "a", "tool_call_id": 7}, "tool_call_id", "not a number"),
+    ({"role": "function", "content": "a"}, "name", "must be text that is not empty"),
+    ({"role": "assistant", "content": None, "refusal": {"no": 1}}, "refusal", "must be text, not an object"),
+    ({"role": "assistant", "content": "a", "tool_calls": "f"}, "tool_calls", "must be a list, not text"),
+    ({"role": "assistant", "content": "a", "tool_calls": ""}, "tool_calls", "must be a list, not text"),
+    (calls("f"), "tool_calls[0]", "must be an object"),
+    (calls(CALL, {**CALL, "type": "magic"}), "tool_calls[1].type", 'must be "function"'),
+    (calls({**CALL, "id": None}), "tool_calls[0].id", "must be text"),
+    (calls({"id": "c"}), "tool_calls[0].function", "must be an object with name and arguments, not null"),
+    (calls({**CALL, "function": {"arguments": ""}}), "tool_calls[0].function.name", "must be text"),
+    (calls({**CALL, "function": {"name": "f"}}), "tool_calls[0].function.arguments", "as JSON text, not null"),
+    (calls({**CALL, "function": {"name": "f", "arguments": {}}}), "tool_calls[0].function.arguments", "not an object"),
+    ({"role": "assistant", "content": "a", "function_call": "f"}, "function_call", "must be an object"),
+    ({"role": "assistant", "content": "a", "function_call": {"name": "f"}}, "function_call.arguments", "as JSON text"),
+    ({"role": "user", "content": "a\ud83d"}, "content", "half a character (a lone surrogate)"),
+    (content({"type": "text", "text": "a\ud83d"}), "content", "clean it with text.encode('utf-8', 'replace').decode()"),
+    ({"role": "user", "content": "a", "x": {"\udc00": 1}}, "x", "half a character"),
+    ({"role": "user", "content": "a", "\udc00": 1}, "?", "half a character"),
+    ({"role": "user", "content": "a", 5: 1}, None, "its keys must be text; one is a number"),
+    ({"role": "user", "content": "a", "x": nested(MAX_DEPTH + 1)}, "x", "is nested deeper than 64 levels"),
+    ({"role": "user", "content": "a", "x": nested(50_000)}, "x", "is nested deeper than 64 levels"),
+    (ITSELF, "x", "is nested deeper than 64 levels, or holds itself"),
+    ({"role": "user", "content": "a", "x": object()}, "x", "cannot be written as JSON"),
+    ({"role": "user", "content": [MappingProxyType({})]}, "content", "cannot be written as JSON"),
+]
+
+
+@pytest.mark.parametrize(("message", "field", "said"), REFUSED, ids=[f"{n}-{row[1]}" for n, row in enumerate(REFUSED)])
+def test_refuses_what_cannot_be_sent(message: Any, field: str | None, said: str) -> None:
+    """Naming the message's index and the field, and what would do instead."""
+    with pytest.raises(InvalidMessagesError) as caught:
+        check_messages([HELLO, message])
+
+    assert (1, field) == (caught.value.index, caught.value.field)
+    assert said in str(caught.value)
+    assert len(str(caught.value).encode()) < 300
+
+
+def test_a_long_text_passes() -> None:
+    """1 MB in any script."""
+    text = "日本語 😀 " * 130_000
+
+    assert text == check_messages([{"role": "user", "content": text}])[0]["content"]
+
+
+def test_an_error_never_holds_the_prompt() -> None:
+    """Neither a good nor a bad one."""
+    with pytest.raises(InvalidMessagesError) as caught:
+        check_messages([{"role": "user", "content": {"secret prompt": 1}}])
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("messages", "index"),
+    [
+        ([HELLO], None),
+        ([HELLO, content({"type": "text", "text": "data:image/png"})], None),
+        ([HELLO, content({"type": "text", "text": "a"}, IMAGE), content(IMAGE)], 1),
+        ([calls(CALL), content(IMAGE)], 1),
+    ],
+)
+def test_finds_the_first_image(messages: list[Any], index: int | None) -> None:
+    """By its index."""
+    assert index == has_images(check_messages(messages))
+
+
+def test_finds_parts_of_any_type() -> None:
+    """For an upstream that takes text alone."""
+    messages = check_messages([HELLO, content({"type": "file", "file": {}})])
+
+    assert [1, None] == [find_part(messages, {"file", "input_audio"}), find_part(messages, {"text"})]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.characters(), max_size=6) | st.binary(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "text", "image_url", "url", "tool_calls", "function", "name"])
+            | st.text(max_size=3)
+            | st.integers(0, 2),
+            inner | st.sampled_from(["user", "assistant", "tool", "text", "image_url", "function"]),
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.lists(ANYTHING, max_size=3) | ANYTHING)
+def test_any_value_passes_or_is_refused(messages: Any) -> None:
+    """Never another exception; what passes can be written as UTF-8 JSON and is what was given."""
+    before = copy.deepcopy(messages)
+    try:
+        checked = check_messages(messages)
+    except InvalidMessagesError as error:
+        str(error).encode()
+    else:
+        assert before == checked
+
+    assert before == messages

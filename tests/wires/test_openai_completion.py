@@ -1,0 +1,237 @@
+"""Whole answers: read in every shape that servers send, written in one, and an answer that says nothing is no answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.errors import StreamError
+from autonomousai.events import Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.wires.openai_chat.decoder import decode_completion
+from autonomousai.wires.openai_chat.encoder import encode_completion
+from tests.wires.answers import USAGE, Json
+
+COUNTED = Usage(3, 2, 5)
+STOP = FinishReason("stop", "finish_reason", COUNTED, "m")
+
+
+def completion(message: Any = None, reason: Any = "stop", **more: Any) -> Json:
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    return {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": USAGE} | more
+
+
+def says(content: Any, reason: Any = "stop", **more: Any) -> Json:
+    return completion({"role": "assistant", "content": content}, reason, **more)
+
+
+CALL = {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+#: what it shows, document, events after `Started`
+CASES: list[tuple[str, Json, Batch]] = [
+    ("a text", says("hello"), ["hello", STOP]),
+    ("no text", says(""), [STOP]),
+    ("null and a tool call", completion({"content": None, "tool_calls": [CALL]}), [ToolCallDelta(0, "x", "f", "{}"), STOP]),
+    (
+        "several tool calls",
+        completion({"content": "a", "tool_calls": [CALL, CALL | {"id": "y"}, {"function": {"name": "g"}}]}),
+        ["a", ToolCallDelta(0, "x", "f", "{}"), ToolCallDelta(1, "y", "f", "{}"), ToolCallDelta(2, None, "g", ""), STOP],
+    ),
+    (
+        "a function call of old",
+        completion({"function_call": {"name": "f", "arguments": "{}"}}),
+        [ToolCallDelta(0, None, "f", "{}"), STOP],
+    ),
+    ("reasoning", completion({"reasoning_content": "hm", "content": "a"}), [Reasoning("hm"), "a", STOP]),
+    ("a refusal", completion({"content": None, "refusal": "no"}), ["no", STOP]),
+    ("content in parts", says([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), ["ab", STOP]),
+    ("an older completion", completion(choices=[{"text": "a", "finish_reason": "stop"}]), ["a", STOP]),
+    ("reason at the top level", says("a", None, finish_reason="stop"), ["a", STOP]),
+    ("no reason", says("a", None), ["a", FinishReason(None, "body", COUNTED, "m")]),
+    (
+        "a reason alone",
+        completion(choices=[{"finish_reason": "content_filter"}]),
+        [FinishReason("content_filter", "finish_reason", COUNTED, "m")],
+    ),
+    ("no usage", says("a", usage=None), ["a", FinishReason("stop", "finish_reason", None, "m")]),
+    ("no model", says("a", model=None), ["a", FinishReason("stop", "finish_reason", COUNTED, None)]),
+    (
+        "the first choice",
+        completion(
+            choices=[
+                {"index": 1, "message": {"content": "b"}},
+                {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"},
+            ]
+        ),
+        ["a", STOP],
+    ),
+    ("two firsts", completion(choices=[{"message": {"content": c}, "finish_reason": "stop"} for c in "ab"]), ["a", STOP]),
+    ("halves of characters", says("a\ud83d\ude00\ud83d"), ["a😀", "\ufffd", STOP]),
+]
+
+
+@pytest.mark.parametrize(("document", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    "around", [b"%b", b"\n\n \r\n%b\n", b"\xef\xbb\xbf%b"], ids=["bare", "with keep-alive lines", "with a BOM"]
+)
+def test_read(document: Json, expected: Batch, around: bytes) -> None:
+    """A document brings `Started`, what its first choice says, and the end that the document proves."""
+    events = decode_completion(around % json.dumps(document).encode())
+
+    assert [Started(document["model"]), *expected] == events
+
+
+@pytest.mark.parametrize("reason", ["stop", None])
+def test_an_empty_name_is_none(reason: str | None) -> None:
+    """Who answers without a name is not called by the empty one, whichever road the document takes."""
+    events = decode_completion(json.dumps(says("a", reason, model="")).encode())
+
+    assert (Started(None), "a", None) == (*events[:2], events[-1].model)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        (b"", "could not be read", "unreadable_event"),
+        (b"<html>", "could not be read", "unreadable_event"),
+        (b"[]", "could not be read", "unreadable_event"),
+        (b'{"choices": [{"message": {"content": "\xff"}}]}', "could not be read", "unreadable_event"),
+        (b"[" * 100_000, "could not be read", "unreadable_event"),
+        (json.dumps(says("a")).encode()[:-1], "could not be read", "unreadable_event"),
+        (b"{}", "holds no message", "unreadable_event"),
+        (b'{"choices": []}', "holds no message", "unreadable_event"),
+        (b'{"choices": [{"index": 0}]}', "holds no message", "unreadable_event"),
+        (b'{"choices": [{"index": 1, "message": {"content": "a"}}]}', "holds no message", "unreadable_event"),
+        (b'{"error": {"message": "boom", "code": "c"}}', "boom", "c"),
+        (b'{"object": "error", "message": "boom", "code": 500}', "boom", "500"),
+        (json.dumps(says("a", error={"message": "boom", "code": "c"})).encode(), "boom", "c"),
+        (b'{"choices": [{"message": {"content": "a"}, "error": {"message": "boom", "code": "c"}}]}', "boom", "c"),
+    ],
+)
+def test_what_is_no_answer(body: bytes, message: str, code: str) -> None:
+    """What cannot be read, says nothing, or is an error in spite of its status, is an error."""
+    with pytest.raises(StreamError, match=message) as caught:
+        decode_completion(body)
+
+    assert code == caught.value.code
+    assert len(str(caught.value)) < 300
+
+
+def write(events: Batch, **more: Any) -> Json:
+    document: Json = json.loads(encode_completion(events, id="c-1", created=1, model="m", **more))
+    return document
+
+
+class TestWritten:
+    def test_a_text(self) -> None:
+        """Text is joined, and everything stands where OpenAI's clients look for it."""
+        document = write([Started("n"), "hel", "lo", STOP])
+
+        assert {
+            "id": "c-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+            "usage": USAGE,
+        } == document
+
+    def test_tool_calls(self) -> None:
+        """Tool calls are put together; without a text beside them the content is null."""
+        deltas = [ToolCallDelta(0, "x", "f", "{"), ToolCallDelta(1, None, "g"), ToolCallDelta(0, None, None, "}")]
+
+        message = write([*deltas, STOP])["choices"][0]["message"]
+
+        assert {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "call_1", "type": "function", "function": {"name": "g", "arguments": ""}},
+            ],
+        } == message
+
+    def test_reasoning(self) -> None:
+        """Reasoning is there only if there was some; an empty answer is an empty text."""
+        message = write([Reasoning("h"), Reasoning("m"), STOP])["choices"][0]["message"]
+
+        assert {"role": "assistant", "content": "", "reasoning_content": "hm"} == message
+
+    def test_both_places(self) -> None:
+        """On the AutonomousAI wire the finish reason stands beside the choices too."""
+        document = write([STOP], finish_reason_at_top=True)
+
+        assert ("stop", "stop") == (document["choices"][0]["finish_reason"], document["finish_reason"])
+
+    def test_a_reason_that_nobody_named(self) -> None:
+        """It is null, at both places: none is made up."""
+        document = write([FinishReason(None, "done")], finish_reason_at_top=True)
+
+        assert (None, None) == (document["choices"][0]["finish_reason"], document["finish_reason"])
+
+    def test_usage(self) -> None:
+        """Details are written where they are known; a usage that is not known is left out, for zeros would be a lie."""
+        known = write([FinishReason("stop", "finish_reason", Usage(3, 2, 5, 1, 0))])["usage"]
+        unknown = write([FinishReason("stop", "finish_reason")])
+
+        details = {"prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 0}}
+        assert USAGE | details == known
+        assert "usage" not in unknown
+
+    def test_extension(self) -> None:
+        """The extension is a field of the document."""
+        assert {"length": 1} == write([STOP], extension={"length": 1})["x_autonomousai"]
+
+    def test_no_end(self) -> None:
+        """Without a finish reason there is no whole answer to write."""
+        with pytest.raises(ValueError, match="FinishReason"):
+            write(["a"])
+
+
+texts = st.text(max_size=5)
+calls = st.builds(
+    lambda index, name, arguments: ToolCallDelta(index, f"id{index}", name, arguments),
+    st.integers(0, 2),
+    texts,
+    texts,
+)
+usages = st.none() | st.builds(Usage, *[st.integers(0, 2**31)] * 3, *[st.none() | st.integers(0, 9)] * 2)
+
+
+@given(
+    texts,
+    texts,
+    st.lists(calls, max_size=3, unique_by=lambda call: call.index),
+    st.none() | st.just("stop"),
+    usages,
+    st.booleans(),
+)
+def test_round_trip(
+    thoughts: str,
+    content: str,
+    deltas: list[ToolCallDelta],
+    reason: str | None,
+    usage: Usage | None,
+    finish_reason_at_top: bool,
+) -> None:
+    """What was written is read again: the same text, reasoning, tool calls in order, and end."""
+    finish = FinishReason(reason, "finish_reason" if reason else "body", usage, "m")
+    body = encode_completion(
+        [Reasoning(thoughts), content, *deltas, finish],
+        id="c-1",
+        created=1,
+        model="m",
+        finish_reason_at_top=finish_reason_at_top,
+    )
+
+    events = decode_completion(body)
+
+    ordered = [
+        ToolCallDelta(place, delta.id, delta.name, delta.arguments)
+        for place, delta in enumerate(sorted(deltas, key=lambda delta: delta.index))
+    ]
+    said: Batch = [*[Reasoning(thoughts)] * bool(thoughts), *[content] * bool(content), *ordered]
+    assert [Started("m"), *said, finish] == events

@@ -1,0 +1,643 @@
+"""Streamed answers: what real servers send becomes the same events however it is cut, and no end is believed without proof."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai.errors import IncompleteStreamError, StreamError
+from autonomousai.events import Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, sse, text, usage
+from tests.wires.cutting import every_byte
+
+COUNTED = Usage(3, 2, 5)
+STOP = FinishReason("stop", "finish_reason", None, "m")
+STOP_COUNTED = FinishReason("stop", "finish_reason", COUNTED, "m")
+BY_DONE = FinishReason(None, "done", None, "m")
+BY_USAGE = FinishReason(None, "usage", COUNTED, "m")
+CUT = IncompleteStreamError
+
+Delta = ToolCallDelta
+
+
+def end(reason: str, usage: Usage | None = None, model: str | None = "m") -> FinishReason:
+    return FinishReason(reason, "finish_reason", usage, model)
+
+
+#: what it shows, stream, events, end
+CASES: list[tuple[str, bytes, Batch, Any]] = [
+    ("a plain answer", sse(ROLE, text("Hel"), text("lo"), FINISH, DONE), ["Hel", "lo"], STOP),
+    ("no space, CRLF", sse(text("a"), FINISH).replace(b"data: ", b"data:").replace(b"\n", b"\r\n"), ["a"], STOP),
+    ("events with ids", sse(b"id: 1\n", text("a"), b"id: 2\n", text("b"), b"id: 3\n", FINISH), ["a", "b"], STOP),
+    ("content absent, null, empty", sse(text("a"), chunk(), text(None), text(""), text("b"), FINISH), ["a", "b"], STOP),
+    (
+        "delta null or absent",
+        sse(chunk(choices=[{"delta": None}]), chunk(choices=[{"index": 0}]), text("a"), FINISH),
+        ["a"],
+        STOP,
+    ),
+    ("the text 'data: '", sse(text("data: x"), text("\ndata: y\n\n"), FINISH), ["data: x", "\ndata: y\n\n"], STOP),
+    (
+        "any script",
+        sse(text("ä€😀"), '{"model":"m","choices":[{"delta":{"content":"ä€😀\u2028"}}]}', FINISH),
+        ["ä€😀", "ä€😀\u2028"],
+        STOP,
+    ),
+    ("quotes and escapes", sse(text('"'), text("\\"), text('\\"\n\0'), FINISH), ['"', "\\", '\\"\n\0'], STOP),
+    # -- where the end is named, and what proves it
+    ("reason at the top level", sse(text("a"), chunk(finish_reason="stop")), ["a"], STOP),
+    ("reason at both places", sse(text("a"), chunk(reason="stop", finish_reason="stop")), ["a"], STOP),
+    ("reason without choices", sse(text("a"), chunk(choices=[], finish_reason="stop")), ["a"], STOP),
+    ("reason alone", sse({"finish_reason": "length"}), [], end("length", model=None)),
+    ("reason with the last text", sse(chunk({"content": "a"}, "length")), ["a"], end("length")),
+    ("reason empty", sse(chunk({"content": "a"}, ""), chunk({"content": "b"}, "", finish_reason="")), ["a", "b"], CUT),
+    ("reason of an odd type", sse(chunk({"content": "a"}, 0, finish_reason=[]), DONE), ["a"], BY_DONE),
+    ("[DONE] alone", sse(text("a"), DONE), ["a"], BY_DONE),
+    ("[DONE] with spaces", sse(text("a"), " [DONE] "), ["a"], BY_DONE),
+    ("[DONE] and nothing else", sse(DONE), [], FinishReason(None, "done")),
+    ("[DONE] and more", sse(text("a"), DONE, text("b"), "nonsense"), ["a"], BY_DONE),
+    ("no end", sse(text("a"), text("b")), ["a", "b"], CUT),
+    ("nothing at all", b"", [], CUT),
+    ("comments alone", b": ping\n\n" * 3, [], CUT),
+    ("an end without its blank line", sse(text("a"), FINISH)[:-1], ["a"], CUT),
+    # -- usage
+    ("usage in a chunk of its own", sse(text("a"), FINISH, usage(), DONE), ["a"], STOP_COUNTED),
+    ("usage with the reason", sse(text("a"), chunk(reason="stop", usage=USAGE), DONE), ["a"], STOP_COUNTED),
+    ("usage as evidence", sse(text("a"), usage()), ["a"], BY_USAGE),
+    ("choices null", sse(text("a"), chunk(choices=None, usage=USAGE)), ["a"], BY_USAGE),
+    ("choices absent", sse(text("a"), {"usage": USAGE}), ["a"], BY_USAGE),
+    ("usage before the text", sse(usage(), text("a")), ["a"], CUT),
+    ("usage before anything", sse(usage()), [], CUT),
+    ("usage in the middle", sse(text("a"), usage(), text("b"), text("c")), ["a", "b", "c"], CUT),
+    ("usage, then a sign of life", sse(text("a"), usage(), b": ping\n\n", {}), ["a"], BY_USAGE),
+    (
+        "usage and a reason on every chunk",
+        sse(*[chunk({"content": content}, "stop", usage=USAGE) for content in "abc"]),
+        ["a", "b", "c"],
+        CUT,
+    ),
+    ("usage on every chunk", sse(text("a", usage={"prompt_tokens": 3}), text("b", usage=USAGE)), ["a", "b"], CUT),
+    (
+        "usage on every chunk, and an empty one",
+        sse(text("a"), text("b", usage=USAGE), text("c", usage={}), DONE),
+        ["a", "b", "c"],
+        FinishReason(None, "done", COUNTED, "m"),
+    ),
+    (
+        "usage on every chunk, the last counts",
+        sse(text("a", usage={"prompt_tokens": 3}), chunk(reason="stop", usage=USAGE)),
+        ["a"],
+        STOP_COUNTED,
+    ),
+    ("usage null", sse(text("a", usage=None), chunk(reason="stop", usage=None), usage(), DONE), ["a"], STOP_COUNTED),
+    (
+        "usage without a total",
+        sse(text("a"), FINISH, chunk(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 2.0})),
+        ["a"],
+        end("stop", Usage(1, 2, 3)),
+    ),
+    (
+        "usage in detail",
+        sse(FINISH, usage(prompt_tokens_details={"cached_tokens": 1}, completion_tokens_details={"reasoning_tokens": 0})),
+        [],
+        end("stop", Usage(3, 2, 5, 1, 0)),
+    ),
+    (
+        "usage of odd types",
+        sse(FINISH, usage(total_tokens="5", completion_tokens=True, prompt_tokens_details=7)),
+        [],
+        end("stop", Usage(3, 0, 3)),
+    ),
+    (
+        "usage that counts nothing",
+        sse(text("a"), chunk(choices=[], usage={"cost": 1}), chunk(choices=[], usage=[])),
+        ["a"],
+        CUT,
+    ),
+    # -- who answers
+    ("the model's name comes late", sse(chunk(model="", choices=[], prompt_filter_results=[]), text("a"), FINISH), ["a"], STOP),
+    (
+        "no model",
+        sse({"choices": [{"delta": {"content": "a"}}]}, {"choices": [{"finish_reason": "stop"}]}),
+        ["a"],
+        end("stop", model=None),
+    ),
+    ("a model of an odd type", sse(text("a", model=None), text("b", model=7), FINISH), ["a", "b"], STOP),
+    (
+        "another model ends it",
+        sse(text("a"), text("b"), chunk(reason="stop", model="n")),
+        ["a", "b"],
+        FinishReason("stop", "finish_reason", None, "n"),
+    ),
+    (
+        "another model in between",
+        sse(text("a"), text("b"), text("c", model="n"), DONE),
+        ["a", "b", "c"],
+        BY_DONE,
+    ),
+    (
+        "another model counts the tokens",
+        sse(text("a"), usage() | {"model": "n"}),
+        ["a"],
+        FinishReason(None, "usage", COUNTED, "n"),
+    ),
+    # -- what else may be said
+    (
+        "reasoning",
+        sse(chunk({"reasoning_content": "hm"}), chunk({"reasoning": "so"}), text("a"), FINISH),
+        [Reasoning("hm"), Reasoning("so"), "a"],
+        STOP,
+    ),
+    (
+        "reasoning at both places",
+        sse(chunk({"reasoning_content": "hm", "reasoning": "hm", "content": "a"}), FINISH),
+        [Reasoning("hm"), "a"],
+        STOP,
+    ),
+    (
+        "reasoning empty beside text",
+        sse(chunk({"reasoning_content": "", "content": "a"}), chunk({"reasoning": None, "content": "b"}), FINISH),
+        ["a", "b"],
+        STOP,
+    ),
+    (
+        "reasoning in parts",
+        sse(text([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}]), FINISH),
+        [Reasoning("hm"), "a"],
+        STOP,
+    ),
+    ("a refusal", sse(chunk({"refusal": "I"}), chunk({"content": None, "refusal": " won't"}), FINISH), ["I", " won't"], STOP),
+    (
+        "an older completion",
+        sse({"model": "m", "choices": [{"text": "a", "index": 0}]}, {"choices": [{"text": "", "finish_reason": "stop"}]}),
+        ["a"],
+        STOP,
+    ),
+    (
+        "several choices",
+        sse(
+            chunk(
+                choices=[
+                    {"index": 1, "delta": {"content": "x"}, "finish_reason": "length"},
+                    {"index": 0, "delta": {"content": "a"}},
+                ]
+            ),
+            FINISH,
+        ),
+        ["a"],
+        STOP,
+    ),
+    (
+        "another choice's chunk",
+        sse(text("a"), chunk(choices=[{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]), text("b")),
+        ["a", "b"],
+        CUT,
+    ),
+    (
+        "another choice's text",
+        sse(text("a"), text("b"), chunk(choices=[{"index": 1, "delta": {"content": "x"}}]), text("c"), FINISH),
+        ["a", "b", "c"],
+        STOP,
+    ),
+    (
+        "more than text, after texts",
+        sse(
+            *[text("a"), text("b"), chunk({"content": "c", "reasoning": "hm"})],
+            *[text("a"), text("b"), chunk({"content": "c", "reasoning_content": "hm"})],
+            *[text("a"), text("b"), chunk({"content": "c", "refusal": "no"})],
+            *[text("a"), text("b"), chunk({"content": "c", "tool_calls": [call(0, "1")]})],
+            *[text("a"), text("b"), chunk({"content": "c", "function_call": {"arguments": "1"}})],
+            *[text("a"), text("b"), text("c", usage=USAGE), DONE],
+        ),
+        [
+            *["a", "b", Reasoning("hm"), "c"] * 2,
+            *["a", "b", "c", "no"],
+            *["a", "b", "c", Delta(0, None, None, "1")] * 2,
+            *["a", "b", "c"],
+        ],
+        FinishReason(None, "done", COUNTED, "m"),
+    ),
+    # -- tool calls
+    (
+        "a tool call",
+        sse(
+            calls(call(0, "", id="x", name="f", type="function")),
+            calls(call(0, '{"a"')),
+            calls(call(0, ":1}")),
+            chunk(reason="tool_calls"),
+        ),
+        [Delta(0, "x", "f"), Delta(0, None, None, '{"a"'), Delta(0, None, None, ":1}")],
+        end("tool_calls"),
+    ),
+    (
+        "two tool calls",
+        sse(calls(call(0, "1", id="x", name="f"), call(1, "2", id="y", name="g")), calls(call(0, "3"), call(1, "4")), FINISH),
+        [Delta(0, "x", "f", "1"), Delta(1, "y", "g", "2"), Delta(0, None, None, "3"), Delta(1, None, None, "4")],
+        STOP,
+    ),
+    (
+        "text and a tool call",
+        sse(chunk({"content": "a", "tool_calls": [call(0, "1", id="x", name="f")]}), FINISH),
+        ["a", Delta(0, "x", "f", "1")],
+        STOP,
+    ),
+    (
+        "tool calls null or empty",
+        sse(chunk({"content": "a", "tool_calls": None}), chunk({"content": "b", "tool_calls": []}), FINISH),
+        ["a", "b"],
+        STOP,
+    ),
+    (
+        "without an index",
+        sse(calls(call(None, "1", id="x", name="f")), calls(call(None, "2")), calls(call(None, "3", id="y", name="g")), FINISH),
+        [Delta(0, "x", "f", "1"), Delta(0, None, None, "2"), Delta(1, "y", "g", "3")],
+        STOP,
+    ),
+    (
+        "without an index or an id",
+        sse(calls(call(None, "1", name="f"), call(None, "2", name="f")), FINISH),
+        [Delta(0, None, "f", "1"), Delta(1, None, "f", "2")],
+        STOP,
+    ),
+    (
+        "all with the index 0",
+        sse(calls(call(0, "1", id="x", name="f")), calls(call(0, "2", id="y", name="f")), calls(call(0, "3")), FINISH),
+        [Delta(0, "x", "f", "1"), Delta(1, "y", "f", "2"), Delta(1, None, None, "3")],
+        STOP,
+    ),
+    (
+        "a new id for every piece",
+        sse(calls(call(0, "1", id="x", name="f")), calls(call(0, "2", id="y")), FINISH),
+        [Delta(0, "x", "f", "1"), Delta(0, "y", None, "2")],
+        STOP,
+    ),
+    (
+        "the id comes late",
+        sse(calls(call(0, "", name="f")), calls(call(0, "1", id="x", name="f")), FINISH),
+        [Delta(0, None, "f"), Delta(0, "x", "f", "1")],
+        STOP,
+    ),
+    ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], STOP),  # type: ignore[arg-type]
+    ("a call without a function", sse(calls({"index": 0, "id": "x"}), FINISH), [Delta(0, "x")], STOP),
+    (
+        "a function call of old",
+        sse(
+            chunk({"function_call": {"name": "f", "arguments": ""}}),
+            chunk({"content": "", "function_call": {"arguments": "{}"}}),
+            chunk(reason="function_call"),
+        ),
+        [Delta(0, None, "f"), Delta(0, None, None, "{}")],
+        end("function_call"),
+    ),
+    # -- odd shapes
+    (
+        "content in parts",
+        sse(text([{"type": "text", "text": "a"}, "b", {"type": "image"}, None]), text([]), FINISH),
+        ["ab"],
+        STOP,
+    ),
+    ("content as a part, a number", sse(text({"type": "text", "text": "a"}), text(42), text(True), FINISH), ["a", "42"], STOP),
+    (
+        "an index of any type",
+        sse(*[chunk(choices=[{"index": i, "delta": {"content": str(i)}}]) for i in (None, "0", 0.0, [], "1", 1.0)], FINISH),
+        ["None", "0", "0.0", "[]"],
+        STOP,
+    ),
+    ("an id of any type", sse(text("a", id=7), text("b", id=None), text("c", created="x"), FINISH), ["a", "b", "c"], STOP),
+    ("choices of odd types", sse(text("a"), chunk(choices={}), chunk(choices=[None, 7]), text("b"), FINISH), ["a", "b"], STOP),
+    ("NaN", sse(text("a", logprobs=float("nan")), text("b"), FINISH), ["a", "b"], STOP),
+    ("a number of a thousand digits", sse(text("a", created=10**1000), FINISH), ["a"], STOP),
+    ("half a character in each chunk", sse(text("a\ud83d"), text("\ude00b"), text("c"), FINISH), ["a", "😀b", "c"], STOP),
+    (
+        "half a character, alone",
+        sse(text("a\ud83d"), text("b"), text("\ude00\ud83d"), FINISH),
+        ["a", "\ufffdb", "\ufffd", "\ufffd"],
+        STOP,
+    ),
+    ("half a character at [DONE]", sse(text("\ud83d"), DONE), ["\ufffd"], BY_DONE),
+    ("half a character elsewhere", sse(chunk({"reasoning": "\ud83d"}, model="\ud83d")), [Reasoning("\ufffd")], CUT),
+    ("blank data", sse(text("a"), "", " ", text("b"), FINISH), ["a", "b"], STOP),
+    (
+        "signs of life",
+        sse(
+            text("a"),
+            {},
+            chunk(choices=[]),
+            b"event: ping\ndata: now\n\n",
+            b'event: ping\ndata: {"type": "ping"}\n\n',
+            text("b"),
+            FINISH,
+        ),
+        ["a", "b"],
+        STOP,
+    ),
+    (
+        "chunks of a type of their own",
+        sse(b"event: chunk\n", text("a"), b"event: chunk\n", text("b"), b"event: end\n", DONE),
+        ["a", "b"],
+        BY_DONE,
+    ),
+    # -- errors
+    (
+        "an error object",
+        sse(text("a"), {"error": {"message": "boom", "type": "t", "code": "c"}}, text("b"), FINISH),
+        ["a"],
+        "c",
+    ),
+    ("an error as text", sse(text("a"), {"error": "boom"}), ["a"], StreamError),
+    ("an error by type", sse({"type": "error", "error": {"message": "boom", "code": "c"}}), [], "c"),
+    ("an error by object", sse({"object": "error", "message": "boom", "code": 500}), [], "500"),
+    ("an error event", sse(text("a"), b'event: error\ndata: {"message": "boom", "code": "c"}\n\n', text("b")), ["a"], "c"),
+    ("an error event in words", sse(text("a"), b"event: error\ndata: out of memory\n\n", DONE), ["a"], StreamError),
+    ("an error event in quotes", sse(text("a"), b'event: error\ndata: "out of memory"\n\n', DONE), ["a"], StreamError),
+    ("an error event that says nothing", sse(text("a"), b"event: error\ndata:\n\n", DONE), ["a"], StreamError),
+    (
+        "an error beside a choice",
+        sse(text("a"), text("b", error={"message": "boom", "code": "c"}, usage=USAGE, finish_reason="error")),
+        ["a", "b"],
+        "c",
+    ),
+    (
+        "an error inside a choice",
+        sse(
+            text("a"),
+            chunk(
+                choices=[{"delta": {"content": "b"}, "finish_reason": "error", "error": {"message": "boom", "code": "c"}}],
+                usage=USAGE,
+            ),
+        ),
+        ["a", "b"],
+        "c",
+    ),
+    ("an error beside a text", sse(text("a"), text("b"), text("c", error={"code": "c"}), DONE), ["a", "b", "c"], "c"),
+    (
+        "an error inside a choice with a text",
+        sse(text("a"), text("b"), chunk(choices=[{"delta": {"content": "c"}, "error": {"code": "c"}}]), DONE),
+        ["a", "b", "c"],
+        "c",
+    ),
+    ("an error after the reason", sse(text("a"), FINISH, {"error": {"code": "c"}}), ["a"], "c"),
+    ("no error", sse(text("a", error=None), text("b", error=False), text("c", error={}), FINISH), ["a", "b", "c"], STOP),
+    # -- what cannot be read
+    ("not JSON", sse(text("a"), "{nonsense", text("b"), FINISH, DONE), ["a"], "unreadable_event"),
+    ("cut JSON", sse(text("a"), json.dumps(text("b"))[:-1], DONE), ["a"], "unreadable_event"),
+    ("two documents", sse(json.dumps(text("a")) * 2, DONE), [], "unreadable_event"),
+    ("no object", sse(text("a"), "[]"), ["a"], "unreadable_event"),
+    ("null", sse(text("a"), "null"), ["a"], "unreadable_event"),
+    ("text", sse(text("a"), '"b"'), ["a"], "unreadable_event"),
+    ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a"], "unreadable_event"),
+    (
+        "half a surrogate in UTF-8",
+        sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xed\xa0\x80"}}]}\n\n', FINISH),
+        ["a"],
+        "unreadable_event",
+    ),
+    ("nested without end", sse(text("a"), "[" * 100_000), ["a"], "unreadable_event"),
+    ("a chunk nested without end", sse(text("a"), '{"choices":' + "[" * 3_000), ["a"], "unreadable_event"),
+    (
+        "a content nested deeply",
+        sse(text("a"), '{"choices":[{"delta":{"content":' + "[" * 900 + "]" * 900 + "}}]}", FINISH),
+        ["a"],
+        "unreadable_event",
+    ),
+    (
+        "an unreadable chunk of a foreign type",
+        sse(text("a"), b"event: chunk\ndata: {nonsense\n\n", DONE),
+        ["a"],
+        "unreadable_event",
+    ),
+]
+
+#: The long ones are cut at fewer places.
+LONG = 5_000
+
+
+@pytest.mark.parametrize(("stream", "said", "end"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+class TestTable:
+    def test_whole(self, stream: bytes, said: Batch, end: Any) -> None:
+        """The stream in one read brings the events and the end of the table."""
+        outcome = Outcome(stream)
+
+        assert said == [event for event in outcome.events if type(event) is not Started]
+        assert end == outcome.end
+
+    def test_cut_anywhere(self, stream: bytes, said: Batch, end: Any) -> None:
+        """Cut in two at any byte it brings the same, and byte by byte too."""
+        whole = Outcome(stream)
+        places = range(0, len(stream) + 1, 1 if len(stream) < LONG else len(stream) // 50)
+
+        different = [cut for cut in places if Outcome(stream[:cut], stream[cut:]) != whole]
+
+        assert [] == different
+        assert whole == Outcome(*every_byte(stream))
+
+    def test_started_first(self, stream: bytes, said: Batch, end: Any) -> None:
+        """The first batch that is not empty begins with `Started`, and there is only one; before an error there may be none."""
+        outcome = Outcome(*[stream[at : at + 7] for at in range(0, len(stream), 7)])
+
+        started = [index for index, event in enumerate(outcome.events) if type(event) is Started]
+
+        assert started == [0][: len(outcome.events)]
+        assert started or outcome.finish is None
+
+    def test_in_any_width(self, stream: bytes, said: Batch, end: Any) -> None:
+        """The quick ways of decoding read what the lenient one reads."""
+        assert Outcome(stream) == leniently(stream)
+
+
+class TestState:
+    def test_who_answers(self) -> None:
+        """`Started` names the model as the server does, and waits for a first chunk that does not name it to be followed."""
+        stream = ChatStreamDecoder()
+
+        batches = [stream.feed(sse(chunk(model="", choices=[]))), stream.feed(sse(ROLE)), stream.feed(sse(text("a")))]
+
+        assert [[], [Started("m")], ["a"]] == batches
+
+    def test_the_last_usage_counts(self) -> None:
+        """Chunks that are alike, their usage too, count tokens as others do, whatever came between."""
+        alike = [text(content, usage=USAGE) for content in "abcd"]
+        other = text("x", usage={"prompt_tokens": 9})
+
+        outcome = Outcome(sse(ROLE, *alike), sse(other), sse(*alike, DONE))
+
+        assert FinishReason(None, "done", COUNTED, "m") == outcome.finish
+
+    def test_the_models_own_tokens(self) -> None:
+        """Texts are not merged: each chunk's is an event of its own, whether read by template or not."""
+        outcome = Outcome(sse(*[text(content) for content in ["a", "b", "", "c", "d", "e"]]))
+
+        assert [[Started("m"), "a", "b", "c", "d", "e"]] == outcome.batches
+
+    @pytest.mark.parametrize(
+        ("events", "complete", "ending"),
+        [
+            ([text("a")], False, False),
+            ([text("a"), usage()], False, False),
+            ([text("a"), FINISH], False, True),
+            ([text("a"), FINISH, usage()], True, True),
+            ([text("a"), chunk(reason="stop", usage=USAGE)], True, True),
+            ([text("a"), FINISH, chunk(usage=USAGE)], True, True),
+            ([text("a", usage=USAGE), FINISH], False, True),
+            ([chunk({"content": "a"}, "stop", usage=USAGE)], False, False),
+            ([text("a"), DONE], True, False),
+            ([text("a"), {"error": "boom"}], False, False),
+            ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, True),
+        ],
+    )
+    def test_when_to_stop_reading(self, events: list[Json | str], complete: bool, ending: bool) -> None:
+        """`ending` comes with a finish reason; `complete` with [DONE], or with usage at or after the reason, in a chunk that
+        says nothing."""
+        stream = Outcome(sse(*events)).stream
+
+        assert (complete, ending) == (stream.complete, stream.ending)
+
+    @pytest.mark.parametrize("last", [DONE, {"error": "boom"}, "nonsense"])
+    def test_after_the_end(self, last: Json | str) -> None:
+        """After the end, or a failure, nothing is read any more."""
+        stream = ChatStreamDecoder()
+        stream.feed(sse(text("a"), last))
+        failure = stream.failure
+
+        assert [] == stream.feed(sse(text("b"), {"error": "another"}))
+        assert failure is stream.failure
+
+    def test_what_came_before_a_failure(self) -> None:
+        """A batch holds what came before the failure, and `finish` raises it."""
+        stream = ChatStreamDecoder()
+
+        batch = stream.feed(sse(text("a"), text("b"), {"error": {"message": "boom"}}, text("c")))
+
+        assert [Started("m"), "a", "b"] == batch
+        with pytest.raises(StreamError, match="boom") as caught:
+            stream.finish()
+        assert caught.value is stream.failure
+
+    def test_an_error_first(self) -> None:
+        """An answer that is an error has not started."""
+        outcome = Outcome(sse({"error": {"message": "boom"}}))
+
+        assert [[]] == outcome.batches
+
+    def test_reopened(self) -> None:
+        """On another connection the answer goes on where its last whole event ended."""
+        stream = ChatStreamDecoder()
+
+        first = stream.feed(sse(b"id: 1\n", text("a"), b"id: 2\n", text("b"))[:-3])
+        stream.reopen()
+        second = stream.feed(sse(b"id: 2\n", text("b"), b"id: 3\n", FINISH))
+
+        assert ([Started("m"), "a"], ["b"], STOP) == (first, second, stream.finish())
+
+    @pytest.mark.parametrize(
+        ("events", "expected"),
+        [
+            ([], False),
+            ([text("a")], False),
+            ([FINISH], True),
+            ([DONE], True),
+            ([text("a"), usage()], True),
+            ([DONE[1:]], False),
+        ],
+    )
+    def test_proven(self, events: list[Json | str], expected: bool) -> None:
+        """An end is proven exactly where `finish` succeeds."""
+        outcome = Outcome(sse(*events))
+
+        assert (expected, expected) == (outcome.stream.is_proven, outcome.finish is not None)
+
+    def test_an_event_too_large(self) -> None:
+        """The decoder's bound is a failure like any other, with what came before it."""
+        stream = ChatStreamDecoder(max_event=1000)
+
+        batch = stream.feed(sse(text("a"), text("x" * 1000)))
+
+        assert [Started("m"), "a"] == batch
+        assert stream.failure is not None
+        assert "event_too_large" == stream.failure.code
+
+    def test_an_event_too_large_alone(self) -> None:
+        """Neither does it escape where nothing came before it."""
+        stream = ChatStreamDecoder(max_event=10)
+
+        assert [] == stream.feed(b"data: " + b"x" * 10)
+        assert isinstance(stream.failure, StreamError)
+
+    def test_the_last_event_id(self) -> None:
+        """The last event's id is known, to resume after it."""
+        stream = ChatStreamDecoder()
+
+        ids = []
+        for number in range(3):
+            stream.feed(sse(b"id: %d\n" % number, text("a")))
+            ids.append(stream.last_event_id)
+
+        assert ["0", "1", "2"] == ids
+
+    @pytest.mark.parametrize(
+        "events",
+        [
+            [text("a"), chunk(reason="stop", x_autonomousai={"length": 1}), DONE],
+            [text("a"), FINISH, usage() | {"x_autonomousai": {"length": 1}}, DONE],
+            [text("a"), text("b"), text("c"), text("d", x_autonomousai={"length": 1}), text("e"), DONE],
+        ],
+    )
+    def test_our_servers_extension(self, events: list[Json | str]) -> None:
+        """The extension is kept, wherever it came."""
+        assert {"length": 1} == Outcome(sse(*events)).stream.extension
+
+
+class TestUnreadable:
+    SECRET = "tell nobody that " * 100
+
+    @pytest.mark.parametrize("data", [SECRET, "{" + SECRET, "\0" * 1000, "ä" * 1000, '"' + "\ud83d\ude00" * 1000])
+    def test_shows_little(self, data: str) -> None:
+        """The error shows the beginning of what could not be read, and never more than 200 characters of it."""
+        event = data.encode("utf-8", "surrogatepass").replace(b"\n", b"")
+
+        outcome = Outcome(b"data: %b\n\n" % event)
+
+        assert outcome.error is not None
+        message = str(outcome.error)
+        assert len(message) < 200 + 100
+        assert 0 <= message.count("tell nobody that ") <= 200 // len("tell nobody that ")
+        assert (True, 200) == (outcome.error.retryable, outcome.error.status)
+
+    def test_hides_keys(self) -> None:
+        """A key in it is not shown."""
+        outcome = Outcome(sse("{ bearer sk-abcdefghijklmnop"))
+
+        assert "abcdefgh" not in str(outcome.error)
+
+    def test_error_events_show_little(self) -> None:
+        """Neither does the error made of an error event that is no JSON."""
+        outcome = Outcome(b"event: error\ndata: %b\n\n" % self.SECRET.encode())
+
+        assert 1 <= str(outcome.error).count("tell nobody that ") <= 200 // len("tell nobody that ")
+
+
+class TestReasonOnEveryChunk:
+    """Some servers name a finish reason in every chunk: it proves nothing there."""
+
+    def test_a_cut_among_such_chunks_is_a_cut(self) -> None:
+        """Text came after a reason: the next reason beside text ends nothing."""
+        stream = Outcome(sse(text("The "), chunk({"content": "whole "}, "stop"), chunk({"content": "ans"}, "stop")))
+
+        assert stream.error is not None
+        assert not stream.stream.ending
+
+    def test_such_an_answer_ends_with_done(self) -> None:
+        """[DONE] proves it, and the reason is told."""
+        stream = Outcome(sse(chunk({"content": "a"}, "stop"), chunk({"content": "b"}, "stop"), DONE))
+
+        assert stream.finish is not None
+        assert (stream.finish.reason, stream.finish.evidence) == ("stop", "done")
+
+    def test_nobody_hurries_after_a_reason_beside_text(self) -> None:
+        """The short grace is for a reason that came alone; beside text more may follow at its own pace."""
+        stream = Outcome(sse(chunk({"content": "a"}, "stop")))
+
+        assert (stream.stream.ending, stream.stream.is_proven) == (False, True)
