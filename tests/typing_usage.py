@@ -16,11 +16,10 @@ from autonomousai import (
     Messages,
     OpenAICompatible,
     ProviderModelMixin,
-    Reasoning,
     StatusError,
     TimeoutError,  # noqa: A004  the contract's own name
-    ToolCalls,
 )
+from autonomousai.events import Chunk
 from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
 
 messages: Messages = [{"role": "user", "content": "Hello"}]
@@ -33,7 +32,7 @@ async def on_the_class() -> None:
     assert_type(AutonomousAI.get_model("llama-3.3-70b"), str)
     async with AutonomousAI.create_async_generator(model="llama", messages=messages) as result:
         async for chunk in result:
-            assert_type(chunk, str | Reasoning | ToolCalls | FinishReason)
+            assert_type(chunk, Chunk)
 
 
 async def on_an_instance() -> None:

@@ -24,7 +24,8 @@ from .errors import (
     TimeoutError,  # noqa: A004  the contract's own name, and it is one
 )
 from .events import FinishReason, Messages, Reasoning, ToolCall, ToolCalls, Usage
-from .provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
+from .provider import AsyncGeneratorProvider, ProviderModelMixin
+from .result import AsyncResult
 from .timeouts import Clocks
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""What an answer is made of, between all layers. Imports nothing of ours.
+"""Events: what an answer is made of, between all layers. Imports nothing of the package.
 
-A *batch* is the list of all events that one network read brought. Text is plain `str`; everything else is a small frozen
-struct that is falsy and whose `str()` is `""`, so that `"".join(map(str, chunks))` is the answer.
+A *batch* is the list of all events that one network read brought. The text of the first choice is plain `str`; everything else
+is a small frozen struct that is falsy and whose `str()` is `""`, so that `"".join(map(str, chunks))` is the answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Evidence = Literal["finish_reason", "done", "usage", "body"]
 
 
 class _Silent(msgspec.Struct, frozen=True, gc=False):
-    """Falsy, and empty as text: what is not part of the answer's words."""
+    """The base of events that are no text: falsy, and empty as text."""
 
     def __str__(self) -> str:
         return ""
@@ -24,21 +24,27 @@ class _Silent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens, as the upstream counted them. ``total_tokens`` is the sum where the upstream gave none."""
+    """Tokens, as the upstream counted them. ``total_tokens`` is the sum where the upstream gave none. ``extra``: members of the
+    upstream's object that have no field here (``cost``, further details), in its own nesting."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    extra: dict[str, Any] | None = None
 
 
 class Started(_Silent, frozen=True, gc=False):
-    """The upstream has begun to answer. Only in batches, and first there; never a public chunk. ``model``: who answers, as it
-    names itself, or None. ``upstream``: the upstream's name in the config, set by the gateway."""
+    """The upstream has begun to answer. Only in batches, and first there; never a public chunk.
+
+    ``model``: the model as the upstream names it, or None. ``upstream``: the upstream's name in the config, set by the gateway.
+    ``extra``: members of the first chunk that every chunk repeats (``system_fingerprint``, ``service_tier``, unknown ones).
+    """
 
     model: str | None = None
     upstream: str | None = None
+    extra: dict[str, Any] | None = None
 
 
 class Reasoning(_Silent, frozen=True, gc=False):
@@ -47,56 +53,133 @@ class Reasoning(_Silent, frozen=True, gc=False):
     text: str
 
 
+class Refusal(_Silent, frozen=True, gc=False):
+    """A piece of a refusal, which is not part of the answer's text."""
+
+    text: str
+
+
 class ToolCallDelta(_Silent, frozen=True, gc=False):
-    """A piece of a tool call, as it streams. Only in batches; the public iterator puts them together into `ToolCalls`."""
+    """A piece of a tool call, as it streams. Only in batches; the public iterator joins them into `ToolCalls`. ``extra``:
+    members of the call that have no field here (``extra_content``), in the upstream's own nesting."""
 
     index: int
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    extra: dict[str, Any] | None = None
 
 
 class ToolCall(msgspec.Struct, frozen=True, gc=False):
-    """One call that the model asks for. ``arguments`` is the JSON text that the model wrote; it may be invalid JSON."""
+    """One call that the model asks for. ``arguments`` is the JSON text that the model wrote; it may be invalid JSON. ``extra``:
+    see `ToolCallDelta`; some servers want it back with the call (thought signatures)."""
 
     id: str
     name: str
     arguments: str
     index: int = 0
+    extra: dict[str, Any] | None = None
 
 
 class ToolCalls(_Silent, frozen=True, gc=False):
-    """All tool calls of an answer, whole; the chunk before the `FinishReason`."""
+    """All tool calls of an answer, complete; the chunk before the `FinishReason`."""
 
     calls: tuple[ToolCall, ...]
+
+
+class LogProbs(_Silent, frozen=True, gc=False):
+    """Log probabilities of tokens, in the upstream's own objects. ``content``: of the text's tokens; ``refusal``: of a
+    refusal's."""
+
+    content: list[Any] | None = None
+    refusal: list[Any] | None = None
+
+
+class Annotations(_Silent, frozen=True, gc=False):
+    """Annotations of the text, such as citations of web pages, in the upstream's own objects."""
+
+    items: list[Any]
+
+
+class Images(_Silent, frozen=True, gc=False):
+    """Images that the model made, as content parts in the upstream's own objects."""
+
+    items: list[Any]
+
+
+class Extra(_Silent, frozen=True, gc=False):
+    """Members of one chunk, or of one whole document, that have no event of their own. Only in batches.
+
+    ``members``: in the nesting of the wire that they came over; ``wire``: that wire's name. ``covers``: how many of the events
+    that follow came in the same chunk, so that the encoder of the same wire writes them as one chunk again.
+    """
+
+    members: dict[str, Any]
+    covers: int
+    wire: str
+
+
+class ForeignEvent(_Silent, frozen=True, gc=False):
+    """A server-sent event that is no part of an answer as far as the wire knows. Only in batches, and passed on by the encoder
+    of the same wire. ``event``: its type; ``data``: its data as it came; ``wire``: the wire's name."""
+
+    event: str
+    data: bytes
+    wire: str
 
 
 class FinishReason(_Silent, frozen=True, gc=False):
     """The last chunk of every answer, exactly one.
 
     ``reason``: as the upstream named it (``"stop"``, ``"length"``, ``"tool_calls"``, …), None where the end is proven but no
-    reason was named. ``evidence``: what proved the end. ``usage``: tokens, where the upstream said so. ``model``: who answered.
+    reason was named. ``evidence``: what proved the end. ``usage``: tokens, where the upstream counted them. ``model``: the
+    model that answered. ``extra``: unknown members of the chunk that named the reason, in the nesting of the wire.
     """
 
     reason: str | None
     evidence: Evidence
     usage: Usage | None = None
     model: str | None = None
+    extra: dict[str, Any] | None = None
 
 
-Event: TypeAlias = str | Started | Reasoning | ToolCallDelta | FinishReason
+class ChoiceEvent(_Silent, frozen=True, gc=False):
+    """An event of a choice other than the first (``n`` above 1). ``index``: the choice's, from 1 on. ``event``: what the same
+    event would be in the first choice."""
+
+    index: int
+    event: Any
+
+
+Event: TypeAlias = (
+    str
+    | Started
+    | Reasoning
+    | Refusal
+    | ToolCallDelta
+    | LogProbs
+    | Annotations
+    | Images
+    | ChoiceEvent
+    | Extra
+    | ForeignEvent
+    | FinishReason
+)
 Batch: TypeAlias = list[Event]
-Chunk: TypeAlias = str | Reasoning | ToolCalls | FinishReason
+Chunk: TypeAlias = str | Reasoning | Refusal | ToolCalls | LogProbs | Annotations | Images | ChoiceEvent | FinishReason
 Message: TypeAlias = dict[str, Any]
 Messages: TypeAlias = list[Message]
 
 
 def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
-    """Put streamed pieces together by index: the first id and name count, arguments are joined in order of arrival."""
+    """Join streamed pieces by index: the first id and name count, arguments are joined in the order of arrival."""
     ids: dict[int, str] = {}
     names: dict[int, str] = {}
+    extras: dict[int, dict[str, Any]] = {}
     arguments: dict[int, list[str]] = {}
     for delta in deltas:
+        if delta.extra:
+            extras[delta.index] = {**extras.get(delta.index, {}), **delta.extra}
         pieces = arguments.setdefault(delta.index, [])
         pieces.append(delta.arguments)
         if delta.id and delta.index not in ids:
@@ -106,7 +189,11 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
     return ToolCalls(
         tuple(
             ToolCall(
-                id=ids.get(index, f"call_{index}"), name=names.get(index, ""), arguments="".join(arguments[index]), index=index
+                id=ids.get(index, f"call_{index}"),
+                name=names.get(index, ""),
+                arguments="".join(arguments[index]),
+                index=index,
+                extra=extras.get(index),
             )
             for index in sorted(arguments)
         )
@@ -139,6 +226,7 @@ class Report(msgspec.Struct, gc=False):
     first to deliver something, -1 where another server did; None before. ``ways``: of each splice that was made here, what kind
     of rescue it was: again, continue or anew. ``steps``: grows while a broken answer is brought on, with each batch that brings
     again what was delivered, and with each try that ends.
+    ``author``: the upstream that began the answer, which can generate it again if it is deterministic.
     """
 
     upstream: str | None = None
@@ -149,3 +237,4 @@ class Report(msgspec.Struct, gc=False):
     begun: int | None = None
     ways: list[str] = []
     steps: int = 0
+    author: str | None = None

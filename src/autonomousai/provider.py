@@ -1,22 +1,29 @@
-"""The one contract: a provider makes an `AsyncResult`. Knows events and errors, no wire, no network, no concrete provider."""
+"""The provider contract: what every client, engine, gateway and test double does.
+
+Knows no wire, no network and no concrete provider.
+
+`autonomousai.testing.contract` is the suite that any provider can be run against.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from abc import ABC
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
 import msgspec
 
+from .answer import Answer
 from .blocking import BackgroundLoop, ClosedError
-from .errors import HTTPError, IncompleteStreamError, ModelNotFoundError
-from .events import Batch, Chunk, FinishReason, Messages, Reasoning, Report, Started, ToolCallDelta, join_tool_calls
-from .pieces import MANY, fold
+from .errors import IncompleteStreamError, ModelNotFoundError
+from .events import Batch, Chunk, Messages
+from .request import CALL_OPTIONS, DEFAULT_OPTIONS, CallOptions, ChatRequest
+from .result import AsyncResult, BatchStream, ChunkIterator
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,240 +40,49 @@ class class_or_instance(Generic[P, R]):
         return MethodType(self.__wrapped__, owner if instance is None else instance)
 
 
-CLOSED = "the answer was closed before it was complete"
-_READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a provider, or one of its models, can do. None: not known.
 
-
-class _AnswerState(msgspec.Struct):
-    """What is known of an answer so far; shared by an `AsyncResult` and its iterator, which must not hold each other: only so
-    does a forgotten iterator close its response as soon as the last reference goes."""
-
-    finish: FinishReason | None = None
-    model: str | None = None
-    upstream: str | None = None
-    parts: list[str] = []
-
-
-#: Takes a batch, at once. False: the reader wants its turn before the next one comes.
-Sink: TypeAlias = Callable[[Batch], bool]
-
-
-class BatchStream(Protocol):
-    """Batches as they come, and a way to stop them: an async generator is one. Whoever holds it closes it."""
-
-    def __aiter__(self) -> AsyncIterator[Batch]: ...
-    def __anext__(self) -> Awaitable[Batch]: ...
-    async def aclose(self) -> None: ...
-
-
-def pipe_to(stream: BatchStream | None, sink: Sink) -> Awaitable[bool]:
-    """Have the usual batches in the midst of *stream* handed to *sink* as they come, without a turn of the reader's task, until
-    something is for the reader: the end, an error, an odd batch, or because *sink* wants it so. None of that is raised here;
-    the next `__anext__` brings it. A stream that can do so has a method ``pipe_to(sink)``. False: do not ask again."""
-    method: Callable[[Sink], Awaitable[bool]] | None = getattr(stream, "pour", None)
-    return cannot_pipe() if method is None else method(sink)
-
-
-async def cannot_pipe() -> bool:
-    """What a stream answers that has nothing to pipe_to, now or ever."""
-    return False
-
-
-class _NotedBatches:
-    """The source's batches, with a note of who answers, of the text, and of the end. Raises where a source just stops.
-
-    It can be closed while another task reads; whatever that one gets after it is an error, and closed with it.
-    No generator: an event loop keeps a list of those, and each batch passes here more than once.
+    ``vision``: takes images. ``tools``: calls tools. ``schema``: answers by a JSON schema. ``reasoning``: tells its reasoning
+    apart. ``continues``: continues a last message of the assistant; where it is None, ``await provider.continues()`` finds out.
+    ``deterministic``: the same request with the same ``seed`` is answered with the same bytes, so that a broken answer can be
+    generated again. ``embeddings``: makes embeddings. ``context``: tokens of prompt and answer together.
     """
 
-    __slots__ = ("_answer", "_closed", "_source", "_stream")
-
-    def __init__(self, source: Callable[[], BatchStream], answer: _AnswerState) -> None:
-        self._source = source
-        self._answer = answer
-        self._stream: BatchStream | None = None
-        self._closed = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Batch:
-        if self._closed:
-            raise StopAsyncIteration
-        answer = self._answer
-        try:
-            if self._stream is None:
-                self._stream = self._source()
-            batch = await self._stream.__anext__()
-            if self._closed:
-                raise IncompleteStreamError(CLOSED)
-        except BaseException as error:
-            await self.aclose()
-            if isinstance(error, StopAsyncIteration) and answer.finish is None:
-                raise IncompleteStreamError(partial="".join(answer.parts)) from None
-            if isinstance(error, HTTPError):
-                error.partial = "".join(answer.parts) or error.partial
-            raise
-        first, last = batch[0], batch[-1]
-        if type(first) is Started:
-            answer.model, answer.upstream = first.model, first.upstream
-        if type(last) is FinishReason:
-            answer.finish = last
-        if type(first) is str and len(batch) == 1:  # as usual
-            answer.parts.append(first)
-        else:
-            answer.parts += [event for event in batch if type(event) is str]
-        if len(answer.parts) > MANY:
-            fold(answer.parts)
-        return batch
-
-    async def pipe_to(self, sink: Sink) -> bool:
-        """See `provider.pour`."""
-        parts = self._answer.parts
-
-        def note(batch: Batch) -> bool:
-            if type(text := batch[0]) is str and len(batch) == 1:  # as usual
-                parts.append(text)
-            else:
-                parts.extend([event for event in batch if type(event) is str])
-            if len(parts) > MANY:
-                fold(parts)
-            return sink(batch)
-
-        try:
-            again = await pipe_to(self._stream, note)
-            if self._closed:
-                raise IncompleteStreamError(CLOSED)
-        except BaseException:
-            await self.aclose()
-            raise
-        return again
-
-    async def aclose(self) -> None:
-        self._closed = True
-        if self._stream is not None and not getattr(self._stream, "ag_running", False):  # one that runs cannot be closed
-            await self._stream.aclose()
+    vision: bool = False
+    tools: bool | None = None
+    schema: bool | None = None
+    reasoning: bool | None = None
+    continues: bool | None = False
+    deterministic: bool = False
+    embeddings: bool = False
+    context: int | None = None
 
 
-class _Flattener:
-    """Batches become what a caller iterates: text and reasoning as they come, tool calls whole, the finish reason last."""
+class ProviderStatus(msgspec.Struct, frozen=True):
+    """How a provider is. ``state``: whether it takes requests. ``reason``: why it does not. ``orphans``: answers that a server
+    continues although their callers left, as it could not be stopped."""
 
-    __slots__ = ("deltas",)
-
-    def __init__(self) -> None:
-        self.deltas: list[ToolCallDelta] = []
-
-    def chunks(self, batch: Batch) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        for event in batch:
-            if type(event) is str or type(event) is Reasoning:
-                chunks.append(event)
-            elif type(event) is ToolCallDelta:
-                self.deltas.append(event)
-            elif type(event) is FinishReason:
-                if self.deltas:
-                    chunks.append(join_tool_calls(self.deltas))
-                chunks.append(event)
-        return chunks
+    state: Literal["ready", "starting", "stopped", "failed"] = "ready"
+    reason: str = ""
+    orphans: int = 0
 
 
-async def _chunks(batches: BatchStream) -> AsyncGenerator[Chunk]:
-    flattener = _Flattener()
-    try:
-        async for batch in batches:
-            for chunk in flattener.chunks(batch):
-                yield chunk
-    finally:
-        await batches.aclose()
+class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be overridden
+    """Anything that answers: a client, the embedded engine, a gateway, a test double. A server can serve any of them.
 
+    A provider implements `stream`; `create_async_generator` is the public front of it. One written for the front alone, by
+    overriding `create_async_generator`, works as well.
 
-class AsyncResult:
-    """One answer: an async iterator, an async context manager, and something to close.
+    Example::
 
-    Making it does no I/O, and dropping it unread warns nobody. Iterating yields `str` (text), `Reasoning`, `ToolCalls`, and
-    last exactly one `FinishReason`; or an exception is raised: it never just stops. Leaving the ``async with``, ``aclose()``
-    and cancelling the task close the HTTP response at once. It can be read once, in one way: by chunks, or by ``batches()``.
+        class Echo(AsyncGeneratorProvider):
+            def stream(self, request, options=DEFAULT_OPTIONS):
+                async def batches():
+                    yield [request.messages[-1]["content"], FinishReason("stop", "finish_reason")]
+
+                return GeneratedBatches(batches)
     """
-
-    def __init__(self, source: Callable[[], BatchStream], *, report: Report | None = None) -> None:
-        #: How the answer came about, where a gateway made it: filled while it answers.
-        self.report = report
-        self._source = source
-        self._answer = _AnswerState()
-        self._stream: BatchStream | None = None
-        self._chunks: AsyncGenerator[Chunk] | None = None
-        self._closed = False
-
-    @property
-    def finish(self) -> FinishReason | None:
-        """The `FinishReason`, once it has come."""
-        return self._answer.finish
-
-    @property
-    def model(self) -> str | None:
-        """Who answers, as the upstream names it; None before the first event, or where it did not say."""
-        return self._answer.model
-
-    @property
-    def upstream(self) -> str | None:
-        """Which upstream of a gateway answers; None elsewhere."""
-        return self._answer.upstream
-
-    def batches(self) -> BatchStream:
-        """The inner road: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
-        if self._stream is not None or self._closed:
-            raise RuntimeError(_READ_ALREADY)
-        self._stream = batches = _NotedBatches(self._source, self._answer)
-        return batches
-
-    def source(self) -> BatchStream:
-        """The same road without the notes, for a provider made of others, which keeps its own: ``finish`` and ``model`` stay
-        None, errors have no ``.partial``, and a source that just stops is for the reader to notice."""
-        if self._stream is not None or self._closed:
-            raise RuntimeError(_READ_ALREADY)
-        self._stream = stream = self._source()
-        return stream
-
-    def _iterator(self) -> AsyncGenerator[Chunk]:
-        if self._chunks is None:
-            self._chunks = _chunks(self.batches())
-        return self._chunks
-
-    def __aiter__(self) -> AsyncGenerator[Chunk]:
-        return self._iterator()
-
-    def __anext__(self) -> Any:
-        return self._iterator().__anext__()
-
-    async def text(self) -> str:
-        """Read to the end and return the whole text. Errors are those of iterating, with the text so far in ``.partial``."""
-        return "".join([str(chunk) async for chunk in self])
-
-    @property
-    def text_so_far(self) -> str:
-        """The text that has come until now; it asks for nothing."""
-        return "".join(self._answer.parts)
-
-    async def aclose(self) -> None:
-        """Close the response now. Safe to call again, before anything was read, and while another task reads: that one gets an
-        `IncompleteStreamError`, at once from a client, with the next batch from a provider that cannot be woken."""
-        self._closed = True
-        if self._stream is not None:
-            await self._stream.aclose()
-        if self._chunks is not None and not getattr(self._chunks, "ag_running", False):
-            await self._chunks.aclose()
-
-    async def __aenter__(self) -> AsyncResult:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-class AsyncGeneratorProvider(ABC):
-    """Anything that answers: a client, the embedded engine, a gateway, a test double. A server can serve any of them."""
 
     #: Where the service lives, for people; and its name for them, where the class's own is not it.
     url: str = ""
@@ -277,10 +93,10 @@ class AsyncGeneratorProvider(ABC):
     supports_system_message: bool = True
     supports_message_history: bool = True
 
-    #: Whether the same request with the same ``seed`` is answered with the same bytes: then a broken answer can be had again.
-    repeats: bool = False
+    #: What the provider can do, whichever model is asked; see `capabilities_of`.
+    capabilities: Capabilities = Capabilities()
 
-    #: gpt4free's callers read these four of a provider, and `get_dict`: with them ours can be handed to its client.
+    #: gpt4free's callers read these four of a provider, and `get_dict`: with them this one can be handed to its client.
     needs_auth: bool = False
     use_stream_timeout: bool = True
     live: int = 0
@@ -294,43 +110,78 @@ class AsyncGeneratorProvider(ABC):
 
     @class_or_instance
     def get_dict(self) -> dict[str, str | None]:
-        """What a listing says of this provider: its ``name``, ``url`` and ``label``. On the class or on an instance."""
+        """Return what a listing shows of this provider: its ``name``, ``url`` and ``label``. On the class or on an instance."""
         return {"name": self.__name__, "url": self.url, "label": self.label}
 
-    @abstractmethod
-    def create_async_generator(
-        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
-    ) -> AsyncResult:
-        """Make an answer. Raises `ModelNotFoundError` and `InvalidMessagesError` at the call, the rest while it is read.
+    # ---- answering
 
-        ``kwargs``: request fields of chat completions (``temperature``, ``max_tokens``, …).
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """Return the batches of the answer to *request*. Does no I/O before the first of them is asked for.
+
+        Raises `ModelNotFoundError` and `InvalidMessagesError` at the call; the rest while it is read. Without
+        ``request.stream`` the answer comes as one batch.
         """
+        if type(self).create_async_generator is AsyncGeneratorProvider.create_async_generator:
+            raise NotImplementedError(f"{type(self).__name__} implements neither stream nor create_async_generator")
+        given = {name: value for name in CALL_OPTIONS - {"proxy"} if (value := getattr(options, name)) is not None}
+        if options.deadline is not None:
+            given["timeout"] = {"total": max(options.deadline - asyncio.get_running_loop().time(), 0.001)}
+        return self.create_async_generator(
+            request.model, request.messages, proxy=options.proxy, stream=request.stream, **{**request.fields, **given}
+        ).batches()
+
+    def create_async_generator(
+        self, /, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        """Return the answer of *model* to *messages*. Raises `ModelNotFoundError` and `InvalidMessagesError` at the call,
+        the rest while it is read.
+
+        ``kwargs``: the options ``timeout``, ``headers``, ``api_key`` and ``retries``, and request fields of chat completions
+        (``temperature``, ``max_tokens``, …).
+        """
+        return ask(self, model, messages, proxy, stream, kwargs)
 
     def create_completion(
-        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+        self, /, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
     ) -> Iterator[Chunk]:
-        """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
+        """Return the same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
     def close(self) -> None:
-        """For blocking callers: end what `create_completion` keeps from call to call, its connections and its engine, and wait
-        until it is gone. Dropping the provider, and the interpreter's end, do the same. The next call would begin anew."""
+        """End what `create_completion` keeps from call to call, its connections and its engine, and wait until it is gone.
+
+        Dropping the provider, and the interpreter's end, do the same. The next call begins anew."""
         background, self._background = self._background, None
         if background is not None:
             background.close()
 
-    async def continues(self) -> bool:
-        """Whether `create_continuation` can be used."""
-        return False
+    # ---- what a gateway needs beyond an answer
 
-    def create_continuation(
-        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
-    ) -> AsyncResult:
-        """The rest of an answer that begins with *text*: streamed, and without *text* itself."""
+    def capabilities_of(self, model: str) -> Capabilities:
+        """Return what *model* can do here."""
+        return self.capabilities
+
+    def status(self) -> ProviderStatus:
+        """Return how the provider is, without I/O."""
+        return ProviderStatus()
+
+    async def continues(self) -> bool:
+        """Return whether `stream_continuation` can be used; finds out where ``capabilities.continues`` is None."""
+        return bool(self.capabilities.continues)
+
+    def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """Return the rest of an answer that begins with *text*: streamed, and without *text* itself."""
         raise NotImplementedError(f"{type(self).__name__} cannot continue an answer")
 
+    def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
+        """Return the rest of an answer that broke at another server. ``options.answer``: what was delivered of it, and the
+        report of how it came about. Raises `IncompleteStreamError` where the provider cannot, which is the default."""
+        raise IncompleteStreamError("the server that was answering is gone, and this one cannot continue its answer")
+
+    # ---- its life
+
     async def start(self) -> None:  # noqa: B027  nothing to do is the usual case
-        """Make ready what can be made ready before the first request. A provider that needs nothing does nothing."""
+        """Make ready what can be made ready before the first request."""
 
     async def aclose(self) -> None:  # noqa: B027  nothing to do is a case
         """Close connections and children. Safe to call twice."""
@@ -343,6 +194,19 @@ class AsyncGeneratorProvider(ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def ask(
+    provider: AsyncGeneratorProvider, model: str, messages: Messages, proxy: str | None, stream: bool, kwargs: dict[str, Any]
+) -> AsyncResult:
+    """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.create_async_generator` ask.
+
+    This is the one place where options and request fields share a namespace, and are told apart.
+    """
+    given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+    answer = Answer()
+    request = ChatRequest(model, messages, stream, fields=kwargs)
+    return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
 
 
 #: Seconds within which a response that a blocking caller leaves is closed.
@@ -365,7 +229,7 @@ def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Iterator[
     the iterator, or dropping it, closes the response."""
     background = _background_of(provider)
     batches = result.batches()
-    flattener = _Flattener()
+    iterator = ChunkIterator()
     left = asyncio.Event()
     reading: asyncio.Task[Any] | None = None
 
@@ -392,7 +256,7 @@ def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Iterator[
     holding = background.submit(hold())
     try:
         while (batch := background.submit(next_batch()).result()) is not None:
-            yield from flattener.chunks(batch)
+            yield from iterator.chunks(batch)
     except (CancelledError, ClosedError):
         problem = "the provider was closed before the answer was complete"
         raise IncompleteStreamError(problem, partial=result.text_so_far) from None

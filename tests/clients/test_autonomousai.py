@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI, ConfigError, ConnectError, FinishReason, HTTPError, InvalidMessagesError, StatusError
-from autonomousai.provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
+from autonomousai.provider import AsyncGeneratorProvider, ProviderModelMixin
+from autonomousai.result import AsyncResult
 from autonomousai.testing import Script, ScriptedServer, chunks
 
 HELLO = [{"role": "user", "content": "Hello, how are you?"}]

@@ -9,6 +9,8 @@ import pytest
 
 from autonomousai import ConfigError, ModelNotFoundError, OpenAICompatible, StatusError
 from autonomousai.events import Reasoning, ToolCalls
+from autonomousai.request import ChatRequest
+from autonomousai.result import AsyncResult
 from autonomousai.testing import Script, ScriptedServer
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -127,7 +129,7 @@ async def test_vllm_is_told_to_continue() -> None:
     async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
         server.play(listing("vllm"), path="/models")
         await provider.continues()
-        await provider.create_continuation("m", HELLO, "The sky is").text()
+        await AsyncResult(provider.stream_continuation(ChatRequest("m", HELLO), "The sky is")).text()
         sent = server.requests[-1].json()
 
     assert sent["messages"] == [*HELLO, {"role": "assistant", "content": "The sky is"}]

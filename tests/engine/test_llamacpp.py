@@ -15,6 +15,8 @@ from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import FinishReason, Messages, Started
 from autonomousai.models import MODELS
+from autonomousai.request import ChatRequest
+from autonomousai.result import AsyncResult
 from tests.support.engine import apply_template, eventually, tokenize
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,7 +77,9 @@ async def test_a_begun_answer_is_continued_and_not_repeated(engine: LlamaCpp) ->
     options = {"temperature": 0, "max_tokens": 8}
 
     whole = await engine.create_async_generator("llama", begun, **options).text()
-    continued = await engine.create_continuation("llama", begun[:1], "The capital of France is", **options).text()
+    continued = await AsyncResult(
+        engine.stream_continuation(ChatRequest("llama", begun[:1], fields=options), "The capital of France is")
+    ).text()
 
     assert whole == await ask(engine, begun, **options) == continued
     assert whole.startswith(" Paris")

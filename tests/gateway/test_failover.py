@@ -268,7 +268,8 @@ async def test_upstreams_are_asked_for_a_stream_with_the_time_that_is_left() -> 
     await gateway(provider).create_async_generator("llama", HELLO, stream=False, temperature=0).text()
 
     assert provider.calls[0].stream is True
-    assert set(provider.calls[0].kwargs) == {"temperature", "timeout"}
+    assert set(provider.calls[0].kwargs) == {"temperature"}
+    assert provider.calls[0].options.deadline is not None
 
 
 def test_an_unknown_model_is_named_at_the_call() -> None:

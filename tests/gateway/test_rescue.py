@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from autonomousai.answer import Answer
 from autonomousai.config import BreakerConfig, RescueConfig, RetryConfig
 from autonomousai.errors import (
     HTTPError,
@@ -16,9 +17,11 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from autonomousai.events import FinishReason, Messages, Splice, Started, ToolCallDelta, ToolCalls, Usage
+from autonomousai.events import FinishReason, Report, Splice, Started, ToolCallDelta, ToolCalls, Usage
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import AsyncResult
+from autonomousai.provider import Capabilities
+from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from autonomousai.result import AsyncResult, BatchStream
 from autonomousai.testing import ScriptedProvider, answer
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -30,24 +33,21 @@ CUT = (Started("m"), *WHOLE[:3], IncompleteStreamError())
 class Repeating(ScriptedProvider):
     """One that gives the same bytes again, as its script says."""
 
-    repeats = True
+    capabilities = Capabilities(deterministic=True)
 
 
 class Continuing(ScriptedProvider):
     """One that can continue: a continuation plays the next script, and notes from where."""
 
+    capabilities = Capabilities(continues=True)
+
     def __init__(self, *scripts: Sequence[Any], **options: Any) -> None:
         super().__init__(*scripts, **options)
         self.continued: list[str] = []
 
-    async def continues(self) -> bool:
-        return True
-
-    def create_continuation(
-        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
-    ) -> AsyncResult:
+    def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         self.continued.append(text)
-        return self.create_async_generator(model, messages, proxy=proxy, stream=True, **kwargs)
+        return self.stream(request, options)
 
 
 def gateway(
@@ -174,7 +174,7 @@ async def test_a_long_answer_is_continued_rather_than_repeated() -> None:
     """Past the configured number of pieces the quicker way comes first."""
 
     class Both(Continuing):
-        repeats = True
+        capabilities = Capabilities(continues=True, deterministic=True)
 
     short, long = Both(CUT, answer(*WHOLE)), Both(CUT, answer(" is", " blue", "."))
     await read(gateway(short, exact_tokens=3))
@@ -242,7 +242,7 @@ async def test_an_exact_rescue_is_tried_as_long_as_there_is_time() -> None:
     """However often its upstream dies over it, nothing else takes its place: what comes is what would have come."""
 
     class Both(Continuing):
-        repeats = True
+        capabilities = Capabilities(continues=True, deterministic=True)
 
     killed = [*WHOLE[:2], IncompleteStreamError()]
     engine = Both(CUT, *[killed] * 8, answer(*WHOLE))
@@ -256,7 +256,7 @@ async def test_an_exact_rescue_waits_for_its_upstreams_breaker() -> None:
     """The breaker opens again and again while it is tried: that is waited for too, and not given up, or continued."""
 
     class Both(Continuing):
-        repeats = True
+        capabilities = Capabilities(continues=True, deterministic=True)
 
     down = (HTTPError("still down", retryable=True),)
     engine = Both(CUT, *[down] * 4, answer(*WHOLE))
@@ -271,7 +271,7 @@ async def test_an_engine_that_has_given_itself_up_is_left() -> None:
     """It says that trying again is useless: the next way is taken, and its own continuation is none."""
 
     class Both(Continuing):
-        repeats = True
+        capabilities = Capabilities(continues=True, deterministic=True)
 
     engine = Both(CUT, (HTTPError("crashed too often", retryable=False),), answer("never"))
 
@@ -294,7 +294,7 @@ async def test_what_was_continued_is_not_asked_for_again() -> None:
     """Nobody would repeat it: after a second break it is continued once more, without another try."""
 
     class Both(Continuing):
-        repeats = True
+        capabilities = Capabilities(continues=True, deterministic=True)
 
     continued = (Started("m"), " is", " bl", IncompleteStreamError())
     engine = Both(CUT, answer("A sky"), continued, answer(" blue", "."))
@@ -348,12 +348,15 @@ async def test_an_answer_that_broke_elsewhere_can_be_taken_over() -> None:
     engine = Repeating(answer(*WHOLE))
     made = gateway(ScriptedProvider(answer("other")), engine)
 
-    result = made.resume("llama", HELLO, ["The sky", " is"], author="u1", seed=7)
-    text = await result.text()
+    delivered = Answer(Report(upstream="u1", author="u1", seed=7))
+    delivered.add(["The sky", " is"])
+
+    stream = made.resume(ChatRequest("llama", HELLO, stream=True), CallOptions(answer=delivered))
+    text = "".join([str(event) async for batch in stream for event in batch])
 
     assert (text, engine.calls[0].kwargs["seed"]) == (" blue.", 7)
-    assert result.report is not None
-    assert [Splice(10, "u1", "u1")] == result.report.splices
+    assert delivered.report is not None
+    assert [Splice(10, "u1", "u1")] == delivered.report.splices
 
 
 async def test_the_seed_that_was_drawn_is_told() -> None:

@@ -16,7 +16,7 @@ from autonomousai.events import Batch, Event
 from autonomousai.http.connection import ClientConnection
 from autonomousai.http.request_head import Origin
 from autonomousai.http.response import AT_ONCE, FairDispatcher, HttptoolsResponse
-from autonomousai.provider import pipe_to
+from autonomousai.result import GeneratedBatches
 from autonomousai.testing import chunks
 from autonomousai.timeouts import Clocks
 
@@ -192,4 +192,4 @@ async def test_a_stream_that_cannot_pour_is_not_asked_again() -> None:
     async def batches():
         yield ["text"]
 
-    assert await pipe_to(batches(), lambda batch: True) is False
+    assert await GeneratedBatches(batches).pipe_to(lambda batch: True) is False

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from autonomousai.events import Batch, FinishReason
-from autonomousai.provider import AsyncGeneratorProvider, AsyncResult
+from autonomousai.provider import AsyncGeneratorProvider
+from autonomousai.result import AsyncResult
 from autonomousai.testing import Pause, answer
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, request
 

@@ -10,7 +10,8 @@ import pytest
 from autonomousai.errors import ConnectError, IncompleteStreamError, StatusError, StreamError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import Attempt, FinishReason, Reasoning, Report, Splice, ToolCallDelta, Usage
-from autonomousai.provider import AsyncGeneratorProvider, AsyncResult
+from autonomousai.provider import AsyncGeneratorProvider
+from autonomousai.result import AsyncResult
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 
@@ -91,10 +92,9 @@ async def test_an_answer_tells_how_it_came_about(serve):
     report = Report("b", [Attempt("a", "reset", None, 3), Attempt("b", "ok", 200, 5)], [Splice(2, "a", "b")])
 
     class Reporting(ScriptedProvider):
-        def create_async_generator(self, *args, **kwargs):
-            result = super().create_async_generator(*args, **kwargs)
-            result.report = report
-            return result
+        def stream(self, request, options):
+            options.answer.report = report
+            return super().stream(request, options)
 
     got = await ask((await serve(Reporting())).port, request("POST", CHAT, HELLO))
 

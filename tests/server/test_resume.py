@@ -16,7 +16,7 @@ from autonomousai.config import Config, RescueConfig, ResumeConfig, Secret, Serv
 from autonomousai.errors import IncompleteStreamError, StatusError
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import AsyncGeneratorProvider
+from autonomousai.provider import AsyncGeneratorProvider, Capabilities
 from autonomousai.server import create_app
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.chaos import ChaosProxy
@@ -187,7 +187,7 @@ async def test_the_name_comes_with_the_first_comment(serve, provider):
 class Repeating(ScriptedProvider):
     """One that gives the same bytes again, as its script says."""
 
-    repeats = True
+    capabilities = Capabilities(deterministic=True)
 
 
 @WIRES

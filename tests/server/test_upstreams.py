@@ -67,7 +67,7 @@ def test_only_a_route_with_eyes_sees():
     models = {"llama": ModelConfig(route=("embedded", "far"))}
     gateway = make_gateway(Config(upstreams={"embedded": LlamaCppConfig(), "far": FAR}, models=models))
 
-    assert (True, False) == (gateway.sees("llama"), gateway.sees("vision"))
+    assert (True, False) == tuple(gateway.capabilities_of(model).vision for model in ("llama", "vision"))
 
 
 def test_the_default_model_is_the_first_where_llama_is_not_served():

@@ -15,14 +15,14 @@ from autonomousai.errors import StatusError
 from autonomousai.events import Batch, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.limiter import RequestLimiter
-from autonomousai.provider import AsyncGeneratorProvider
+from autonomousai.provider import AsyncGeneratorProvider, Capabilities
+from autonomousai.request import ChatRequest
 from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog
 from autonomousai.streams.stores import Beat, StateError, Store
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.streams.stores.store import LEASE_S
 from autonomousai.testing import Pause, ScriptedProvider, answer
-from autonomousai.wires.fields import ChatRequest
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
 
@@ -115,7 +115,7 @@ def until(words: int) -> list[Any]:
 class Repeating(ScriptedProvider):
     """Answers the same to the same question."""
 
-    repeats = True
+    capabilities = Capabilities(deterministic=True)
 
 
 def gateway(*scripts: Any) -> tuple[Gateway, ScriptedProvider]:

@@ -15,7 +15,8 @@ from autonomousai.config import BreakerConfig, Config, ResumeConfig, RetryConfig
 from autonomousai.errors import StatusError
 from autonomousai.events import Attempt, Batch, FinishReason, Report, Usage
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import AsyncGeneratorProvider, AsyncResult
+from autonomousai.provider import AsyncGeneratorProvider, Capabilities
+from autonomousai.result import AsyncResult
 from autonomousai.server import create_app
 from autonomousai.telemetry.exposition import render
 from autonomousai.telemetry.families import ENGINE_FAMILIES, FAMILIES, INFO_FAMILIES, PREFIX
@@ -207,7 +208,7 @@ async def test_a_rescue_by_continuing_is_counted_as_one():
 class Repeating(ScriptedProvider):
     """One that gives the same bytes again."""
 
-    repeats = True
+    capabilities = Capabilities(deterministic=True)
 
 
 async def test_a_rescue_by_the_same_again_is_counted_as_one(serve):

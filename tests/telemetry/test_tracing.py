@@ -23,6 +23,7 @@ from autonomousai.config import Config, RetryConfig, Secret, ServerConfig, Telem
 from autonomousai.errors import ConfigError
 from autonomousai.events import Usage
 from autonomousai.gateway import Gateway, Upstream
+from autonomousai.provider import Capabilities
 from autonomousai.server import App, create_app
 from autonomousai.telemetry.access_log import AccessLog
 from autonomousai.telemetry.tracing import OpenTelemetry
@@ -192,7 +193,7 @@ async def test_content_is_told_where_an_operator_says_so():
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     asked = [{"role": "user", "content": [{"type": "text", "text": "What?"}, image]}]
     async with ScriptedServer(Script.stream("Hello", " world")) as upstream, traced(upstream.url, content=True) as server:
-        server.place.app.provider.upstreams["u0"].provider.vision = True
+        server.place.app.provider.upstreams["u0"].provider.capabilities = Capabilities(vision=True)
         await ask(server.port, request("POST", CHAT, {"model": "llama", "messages": asked}))
         (inner,) = server.of(SpanKind.CLIENT)
 

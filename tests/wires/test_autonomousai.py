@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.errors import InvalidMessagesError, StatusError
+from autonomousai.request import CALL_OPTIONS, ChatRequest
 from autonomousai.wires.autonomousai import read_request, write_request
-from autonomousai.wires.fields import CLIENT_OPTIONS, ChatRequest
 
 HELLO = [{"role": "system", "content": "kurz"}, {"role": "user", "content": "Grüße, 世界 😀?>"}]
 
@@ -60,7 +60,7 @@ def test_fields_stand_beside_the_wires_own() -> None:
 
 def test_client_options_are_never_sent() -> None:
     """A key in a body would end in somebody's log."""
-    written = write_request("llama", HELLO, stream=False, fields=dict.fromkeys(CLIENT_OPTIONS, "sk-1"))
+    written = write_request("llama", HELLO, stream=False, fields=dict.fromkeys(CALL_OPTIONS, "sk-1"))
 
     assert {"messages", "threadId", "stream", "aiAgent"} == json.loads(written).keys()
 

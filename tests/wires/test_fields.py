@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.errors import InvalidMessagesError, StatusError
+from autonomousai.request import CALL_OPTIONS, ChatRequest
 from autonomousai.wires.fields import (
-    CLIENT_OPTIONS,
     MAX_SCHEMA,
-    ChatRequest,
     check_fields,
     check_schema,
     read_chat_request,
@@ -311,7 +310,7 @@ REFUSED: list[tuple[str, Any, str, str]] = [
     ("user", 5, "user", "invalid_type"),
     ("metadata", "x", "metadata", "invalid_type"),
     ("store", "yes", "store", "invalid_type"),
-    *((name, "x", name, "unsupported") for name in (*sorted(CLIENT_OPTIONS), "base_url", "self")),
+    *((name, "x", name, "unsupported") for name in (*sorted(CALL_OPTIONS), "base_url", "self")),
 ]
 
 
@@ -432,7 +431,7 @@ def test_stream_options_go_with_streams_alone() -> None:
 
 def test_client_options_are_never_sent() -> None:
     """A key in a body would end in somebody's log."""
-    fields: dict[str, Any] = dict.fromkeys(CLIENT_OPTIONS, "sk-1")
+    fields: dict[str, Any] = dict.fromkeys(CALL_OPTIONS, "sk-1")
 
     written = write_chat_request("llama", HELLO, stream=False, fields=fields)
 

@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 
 from ..errors import ConfigError
-from ..wires.fields import CLIENT_OPTIONS
+from ..request import CALL_OPTIONS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 #: Not for a template to say: what goes on beside the question, and what is said elsewhere.
-_NO_FIELDS = CLIENT_OPTIONS | {"model", "messages", "stream"}
+_NO_FIELDS = CALL_OPTIONS | {"model", "messages", "stream"}
 
 SKELETON = """\
 # A template of `autonomousai chat --template {name}`. $input is what is asked: the

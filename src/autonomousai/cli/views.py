@@ -139,7 +139,7 @@ class JsonView:
             self._line({"type": "reasoning", "text": chunk.text})
         elif isinstance(chunk, ToolCalls):
             self._line({"type": "tool_calls", "tool_calls": list(chunk.calls)})
-        else:
+        elif isinstance(chunk, FinishReason):
             self._line(finish_event(chunk))
 
     @property

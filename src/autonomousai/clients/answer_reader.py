@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from typing import Any
 
+from ..answer import MANY, fold
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, Event, FinishReason, Reasoning, Started, ToolCallDelta
-from ..pieces import MANY, fold
-from ..provider import Sink
+from ..result import Sink
 from ..wires.openai_chat.decoder import ChatStreamDecoder, decode_completion
 from ..wires.provenance import check_provenance, provenance_of_document
 from .reconnecting import ReconnectingResponse

@@ -12,7 +12,17 @@ from ..events import Batch, Chunk, Messages
 from ..http.pool import HttpPool
 from ..http.urls import Proxy, check_base_url
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
-from ..provider import AsyncGeneratorProvider, AsyncResult, BatchStream, ProviderModelMixin, blocking, class_or_instance
+from ..provider import (
+    AsyncGeneratorProvider,
+    Capabilities,
+    ProviderModelMixin,
+    ProviderStatus,
+    ask,
+    blocking,
+    class_or_instance,
+)
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.autonomousai import write_request
 from ..wires.messages import check_messages
@@ -72,8 +82,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     models = list(MODELS)
     model_aliases = dict(MODEL_ALIASES)
 
-    #: Whether images may be sent; which of the models can see is the server's to say.
-    vision = True
+    #: Images may be sent: which of the models can see is the server's to say.
+    capabilities = Capabilities(vision=True)
 
     _defaults: ClassVar[dict[tuple[str | None, str | None], AutonomousAI]] = {}
 
@@ -128,24 +138,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         `HTTPError` and its kin while the answer is read.
         """
         self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
-        name = self.get_model(model)
-        clocks = self._options.clocks_of(kwargs)
-        options = self._options.merged(proxy, kwargs)
-        headers = {**_HEADERS, **options.headers}
-        if options.api_key:
-            headers["Authorization"] = f"Bearer {options.api_key}"
-        exchange = PreparedRequest(
-            url=self.api_endpoints[name],
-            headers=headers,
-            body=write_request(name, check_messages(messages), stream=stream, fields=kwargs),
-            clocks=clocks,
-            stream=stream,
-            proxy=options.proxy,
-            retries=options.retries,
-            api_key=options.api_key,
-            streams_url=f"{self.base_url}/v1/streams",
-        )
-        return AsyncResult(partial(self._ask, exchange))
+        return ask(self, model, messages, proxy, stream, kwargs)
 
     @class_or_instance
     def create_completion(
@@ -161,14 +154,31 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
-    def _ask(self, exchange: PreparedRequest) -> BatchStream:
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
+        name = self.get_model(request.model)
+        merged = self._options.merged(options)
+        headers = {**_HEADERS, **merged.headers}
+        if merged.api_key:
+            headers["Authorization"] = f"Bearer {merged.api_key}"
+        exchange = PreparedRequest(
+            url=self.api_endpoints[name],
+            headers=headers,
+            body=write_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
+            clocks=read_timeout(options.timeout, self._options.clocks),
+            stream=request.stream,
+            proxy=merged.proxy,
+            retries=merged.retries,
+            api_key=merged.api_key,
+            streams_url=f"{self.base_url}/v1/streams",
+            deadline=options.deadline,
+        )
         answer = ResponseStream(self._pool, exchange)
-        return _with_hint(answer) if self.base_url == HOSTED else answer
+        return GeneratedBatches(partial(_with_hint, answer)) if self.base_url == HOSTED else answer
 
-    @property
-    def orphans(self) -> int:
-        """Answers that the server goes on with for nobody: their callers left, and it could not be told."""
-        return self._pool.orphans
+    def status(self) -> ProviderStatus:
+        """See `AsyncGeneratorProvider.status`."""
+        return ProviderStatus(orphans=self._pool.orphans)
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -14,7 +13,9 @@ from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.transport import read_body
 from ..http.urls import Proxy, check_base_url
-from ..provider import AsyncGeneratorProvider, AsyncResult, BatchStream, ProviderModelMixin, class_or_instance
+from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
@@ -66,7 +67,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.url = self.base_url
-        self.vision = vision
+        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill))
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
@@ -92,25 +93,23 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             return super().get_model(model)
         return model
 
-    def create_async_generator(
-        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
-    ) -> AsyncResult:
-        """Ask *model*; see `AutonomousAI.create_async_generator`, whose arguments and errors are the same."""
-        name = self._model or self.get_model(model)
-        clocks = self._options.clocks_of(kwargs)
-        options = self._options.merged(proxy, kwargs)
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
+        name = self._model or self.get_model(request.model)
+        merged = self._options.merged(options)
         exchange = PreparedRequest(
             url=f"{self.base_url}/chat/completions",
-            headers=self._usual_headers if options is self._options else self._headers(options),
-            body=write_chat_request(name, check_messages(messages), stream=stream, fields=kwargs),
-            clocks=clocks,
-            stream=stream,
-            proxy=options.proxy,
-            retries=options.retries,
-            api_key=options.api_key,
+            headers=self._usual_headers if merged is self._options else self._headers(merged),
+            body=write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
+            clocks=read_timeout(options.timeout, self._options.clocks),
+            stream=request.stream,
+            proxy=merged.proxy,
+            retries=merged.retries,
+            api_key=merged.api_key,
             streams_url=f"{self.base_url}/streams",
+            deadline=options.deadline,
         )
-        return AsyncResult(partial(self._ask, exchange))
+        return ResponseStream(self._pool, exchange)
 
     async def continues(self) -> bool:
         """Whether the server continues an answer from its beginning: as configured, as it says of itself, or as it does when it
@@ -132,9 +131,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
                 return
         self._continuing = {}
         try:
-            text = await self.create_continuation(
-                self.default_model, _PROBE, _PROBE_BEGUN, temperature=0, max_tokens=8, timeout={"total": _PROBE_SECONDS}
-            ).text()
+            request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
+            options = CallOptions(timeout={"total": _PROBE_SECONDS})
+            text = await AsyncResult(self.stream_continuation(request, _PROBE_BEGUN, options)).text()
         except HTTPError as error:
             self._continuing = None
             if isinstance(error, StatusError) and not error.retryable:
@@ -143,12 +142,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         if not text.strip().lower().startswith(_PROBE_NEXT):
             self._continuing, self._prefill = None, "no"
 
-    def create_continuation(
-        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
-    ) -> AsyncResult:
-        """The rest of an answer that begins with *text*; only where `continues`."""
-        begun = [*messages, {"role": "assistant", "content": text}]
-        return self.create_async_generator(model, begun, proxy=proxy, stream=True, **(self._continuing or {}), **kwargs)
+    def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream_continuation`; only where `continues`."""
+        return self.stream(request.continued(text).with_fields(**(self._continuing or {})), options)
 
     def _headers(self, options: ClientOptions) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}
@@ -156,13 +152,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             headers["Authorization"] = f"Bearer {options.api_key}"
         return headers
 
-    def _ask(self, exchange: PreparedRequest) -> BatchStream:
-        return ResponseStream(self._pool, exchange)
-
-    @property
-    def orphans(self) -> int:
-        """Answers that the server goes on with for nobody: their callers left, and it could not be told."""
-        return self._pool.orphans
+    def status(self) -> ProviderStatus:
+        """See `AsyncGeneratorProvider.status`."""
+        return ProviderStatus(orphans=self._pool.orphans)
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from ..errors import ConfigError
 from ..http.urls import Proxy
+from ..request import CallOptions
 from ..timeouts import Clocks
 
 #: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
@@ -16,10 +16,6 @@ CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
 
 #: Seconds that a clock may be set to.
 _LONGEST = 10_000_000
-
-
-#: The options that a call may have of its own, beside its clocks.
-_OF_A_CALL = frozenset({"headers", "api_key", "retries"})
 
 
 class ClientOptions(msgspec.Struct, frozen=True):
@@ -38,23 +34,16 @@ class ClientOptions(msgspec.Struct, frozen=True):
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigError(f"headers: the value of {name!r} must be text of one line")
 
-    def clocks_of(self, kwargs: dict[str, Any]) -> Clocks:
-        """The clocks of one call, which are taken out of *kwargs*."""
-        return read_timeout(kwargs.pop("timeout", None), self.clocks)
-
-    def merged(self, proxy: str | None, kwargs: dict[str, Any]) -> ClientOptions:
-        """These options with the others of one call, which are taken out of *kwargs*: what stays there are request fields."""
-        if not proxy and _OF_A_CALL.isdisjoint(kwargs):
+    def merged(self, call: CallOptions) -> ClientOptions:
+        """Return these options with those of one *call* over them; its clocks are read by `read_timeout`."""
+        if not call.proxy and call.headers is None and call.api_key is None and call.retries is None:
             return self
-        headers = kwargs.pop("headers", None)
-        api_key = kwargs.pop("api_key", None)
-        retries = kwargs.pop("retries", None)
         return ClientOptions(
             clocks=self.clocks,
-            headers={**self.headers, **headers} if headers else self.headers,
-            api_key=self.api_key if api_key is None else api_key,
-            proxy=Proxy(proxy) if proxy else self.proxy,
-            retries=self.retries if retries is None else retries,
+            headers={**self.headers, **call.headers} if call.headers else self.headers,
+            api_key=self.api_key if call.api_key is None else call.api_key,
+            proxy=Proxy(call.proxy) if call.proxy else self.proxy,
+            retries=self.retries if call.retries is None else call.retries,
         )
 
 
@@ -67,9 +56,6 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
         return default
     if isinstance(timeout, Clocks):
         return timeout
-    total = timeout.get("total") if type(timeout) is dict and len(timeout) == 1 else None
-    if type(total) is float and 0 < total <= _LONGEST:  # what a gateway asks for, with each request
-        return Clocks(default.connect, default.first_token, default.idle, total)
     named = dict(timeout) if isinstance(timeout, Mapping) else {"total": timeout}
     for name, seconds in named.items():
         if name not in Clocks.__struct_fields__:

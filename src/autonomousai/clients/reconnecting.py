@@ -15,7 +15,7 @@ from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, Stream
 from ..http.pool import HttpPool
 from ..http.transport import Response
 from ..http.urls import Proxy
-from ..provider import cannot_pipe
+from ..result import cannot_pipe
 from ..retry import backoff
 from ..timeouts import Clocks
 

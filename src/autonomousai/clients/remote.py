@@ -16,7 +16,7 @@ from ..events import Batch
 from ..http.pool import HttpPool
 from ..http.transport import Response, read_body
 from ..http.urls import Proxy
-from ..provider import CLOSED, Sink
+from ..result import CLOSED, Sink
 from ..retry import backoff
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
@@ -33,7 +33,8 @@ _CONNECT_BACKOFF = 0.1
 
 class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
-    ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can."""
+    ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can.
+    ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``."""
 
     url: str
     headers: Mapping[str, str]
@@ -44,6 +45,7 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     retries: int | None = None
     api_key: str | None = None
     streams_url: str | None = None
+    deadline: float | None = None
 
 
 async def _no_more() -> Batch:
@@ -100,7 +102,7 @@ class ResponseStream:
         loop = asyncio.get_running_loop()
         exchange = self._exchange
         began = loop.time()
-        deadline = began + exchange.clocks.total
+        deadline = began + exchange.clocks.total if exchange.deadline is None else exchange.deadline
         failures = 0
         self._asker = asyncio.current_task(loop)
         try:

@@ -23,9 +23,11 @@ from ..errors import TimeoutError as ClockError
 from ..events import Batch, FinishReason, Messages, Started
 from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
-from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin, class_or_instance
+from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..result import BatchStream, GeneratedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
-from ..wires.fields import CLIENT_OPTIONS, refusal
+from ..wires.fields import refusal
 from ..wires.messages import check_messages
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
@@ -42,6 +44,7 @@ class _EngineQuestion(NamedTuple):
     system: str | None
     fields: dict[str, Any]
     clocks: Clocks
+    deadline: float | None
 
 
 class _Engine(NamedTuple):
@@ -88,8 +91,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     models = list(MODELS)
     default_model = DEFAULT_MODEL
     model_aliases = dict(MODEL_ALIASES)
-    vision = False
-    repeats = True
+    capabilities = Capabilities(continues=True, deterministic=True, schema=True)
 
     def __init__(
         self,
@@ -148,28 +150,20 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
     # ---- asking
 
-    def create_async_generator(
-        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
-    ) -> AsyncResult:
-        """Ask the engine. Raises `InvalidMessagesError` at the call; `ConfigError` where the engine cannot be started, and
-        `HTTPError` and its kin, while it is read. ``timeout`` is honoured; a proxy, a key and headers have no meaning here."""
-        row = MODELS.get(self.get_model(model))
-        clocks = read_timeout(kwargs.get("timeout"), self._clocks)
-        fields = {name: value for name, value in kwargs.items() if name not in CLIENT_OPTIONS}
-        question = _EngineQuestion(check_messages(messages), row.system if row else None, fields, clocks)
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream`. Raises `ConfigError` where the engine cannot be started, while it is read.
+
+        ``timeout`` and ``deadline`` are honoured; a proxy, a key and headers have no meaning here."""
+        row = MODELS.get(self.get_model(request.model))
+        clocks = read_timeout(options.timeout, self._clocks)
+        system = row.system if row else None
+        question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline)
         answer = partial(self._answer, question)
-        return AsyncResult(answer if stream else partial(_joined, answer))
+        return GeneratedBatches(answer if request.stream else partial(_joined, answer))
 
-    async def continues(self) -> bool:
-        """It does: a last message of the assistant is the beginning of the answer."""
-        return True
-
-    def create_continuation(
-        self, model: str, messages: Messages, text: str, proxy: str | None = None, **kwargs: Any
-    ) -> AsyncResult:
-        """The rest of an answer that begins with *text*."""
-        begun = [*messages, {"role": "assistant", "content": text}]
-        return self.create_async_generator(model, begun, proxy=proxy, stream=True, **kwargs)
+    def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream_continuation`: a last message of the assistant is the beginning of the answer."""
+        return self.stream(request.continued(text), options)
 
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
@@ -180,7 +174,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 "response_format", "does not go with a last message of the assistant, which is continued", UNSUPPORTED
             )
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + question.clocks.total
+        deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
         async with _slot(engine, deadline, question.clocks, self._queue) as slot:
             while True:
@@ -305,8 +299,8 @@ async def _ask(
     there is something to say, since nothing is lost until then."""
     started: Batch = []
     defused, restorer = control_tokens(engine.supervisor.condition.control).defuse(messages)
-    left = msgspec.structs.replace(clocks, total=max(deadline - asyncio.get_running_loop().time(), 0.001))
-    batches = engine.client.create_async_generator("", defused, stream=True, timeout=left, **fields).batches()
+    request = ChatRequest("", defused, stream=True, fields=fields)
+    batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))
     slot.asked = True
     engine.supervisor.asking += 1
     try:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Attempt as AttemptNote
 from ..events import Batch, FinishReason, Report, Started, Usage
-from ..provider import AsyncResult, BatchStream, Sink, cannot_pipe, pipe_to
+from ..request import CallOptions
+from ..result import BatchStream, Sink, cannot_pipe
 from .observer import AttemptObserver
 from .rescue import Delivered, DivergedError, ReplayFilter
 from .retry_policy import describe, is_upstreams_fault
 from .upstream import Upstream
 
-#: Asks an upstream, with client options such as ``timeout``.
-Ask: TypeAlias = Callable[[Upstream, Mapping[str, Any]], AsyncResult]
+#: Asks an upstream, with these options of the call.
+Ask: TypeAlias = Callable[[Upstream, CallOptions], BatchStream]
 
 
 class AttemptStream:
@@ -48,7 +49,7 @@ class AttemptStream:
         self,
         upstream: Upstream,
         ask: Ask,
-        options: Mapping[str, Any],
+        options: CallOptions,
         report: Report,
         delivered: Delivered,
         repetition: ReplayFilter | None = None,
@@ -75,7 +76,7 @@ class AttemptStream:
     async def __anext__(self) -> Batch:
         try:
             if self._batches is None:
-                self._batches = self._ask(self._upstream, self._options).source()
+                self._batches = self._ask(self._upstream, self._options)
             while True:
                 if batch := self._take(await self._batches.__anext__()):
                     return batch
@@ -97,7 +98,7 @@ class AttemptStream:
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `provider.pour`. What repeats something is looked at more closely."""
-        if self._repetition is not None or not self._opened:
+        if self._repetition is not None or self._batches is None or not self._opened:
             return cannot_pipe()
         deliver = self._delivered.append
 
@@ -108,7 +109,7 @@ class AttemptStream:
             deliver(text)
             return sink(batch)
 
-        return pipe_to(self._batches, take)
+        return self._batches.pipe_to(take)
 
     def _take(self, batch: Batch) -> Batch:
         """What of *batch* is to be delivered."""

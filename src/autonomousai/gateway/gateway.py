@@ -6,14 +6,17 @@ Knows providers by their contract alone: no HTTP, no wire, no concrete provider.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from ..config import RescueConfig, RetryConfig
-from ..events import Batch, Messages, Report
-from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
+from ..events import Report
+from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..result import BatchStream
 from .observer import Observer
-from .routing import GatewaySettings, Question, RouteRunner
+from .routing import GatewaySettings, RouteRunner
 from .upstream import Upstream
 
 
@@ -43,29 +46,43 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self.default_model = default_model or (self.models[0] if self.models else "")
         self._settings = GatewaySettings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
 
-    def sees(self, model: str) -> bool:
-        """Whether an upstream of *model* takes images."""
-        return any(getattr(upstream.provider, "vision", False) for upstream in self.routes[self.get_model(model)])
+    def capabilities_of(self, model: str) -> Capabilities:
+        """Return what *model* can do: what any upstream of its route can."""
+        upstreams = self.routes[self.get_model(model)]
+        return Capabilities(
+            vision=any(upstream.provider.capabilities.vision for upstream in upstreams),
+            tools=_any(upstream.provider.capabilities.tools for upstream in upstreams),
+            schema=_any(upstream.provider.capabilities.schema for upstream in upstreams),
+            reasoning=_any(upstream.provider.capabilities.reasoning for upstream in upstreams),
+            embeddings=any(upstream.provider.capabilities.embeddings for upstream in upstreams),
+            context=max((upstream.context for upstream in upstreams if upstream.context is not None), default=None),
+        )
 
-    def create_async_generator(
-        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
-    ) -> AsyncResult:
-        """Answer from the route of *model*. The result's ``report`` says which upstream it was, and what was tried."""
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """Return the answer from the route of the request's model. The report of ``options.answer`` says which upstream
+        answered, and what was tried."""
+        return self._runner(request, options)
+
+    def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
+        """Return the rest of an answer that broke elsewhere, by the plans of a rescue; see `AsyncGeneratorProvider.resume`.
+
+        The report's ``author`` is the upstream that generated all of what was delivered, with the report's ``seed``."""
+        runner = self._runner(request, options)
+        assert options.answer is not None
+        assert options.answer.report is not None
+        runner.take_over(options.answer, self.upstreams.get(options.answer.report.author or ""))
+        return runner
+
+    def _runner(self, request: ChatRequest, options: CallOptions) -> RouteRunner:
+        model = request.model
         name = model if model in self.routes and model not in self.model_aliases else self.get_model(model)
-        report = Report()
-        walk = RouteRunner(Question(name, messages, proxy, kwargs), self.routes[name], report, self._settings)
-        return AsyncResult(walk.__aiter__, report=report)
-
-    def resume(
-        self, model: str, messages: Messages, delivered: Batch, *, author: str | None = None, **kwargs: Any
-    ) -> AsyncResult:
-        """The rest of an answer that broke elsewhere, after *delivered*, by the ways of a rescue. ``author``: the upstream that
-        had generated all of it, so that it can be asked for the same again, with the same ``seed`` in *kwargs*."""
-        name = self.get_model(model)
-        report = Report(upstream=author)
-        walk = RouteRunner(Question(name, messages, None, kwargs), self.routes[name], report, self._settings)
-        walk.take_over(delivered, self.upstreams.get(author or ""))
-        return AsyncResult(lambda: walk, report=report)
+        report = options.answer.report if options.answer is not None else None
+        if report is None:
+            report = Report()
+            if options.answer is not None:
+                options.answer.report = report
+        request = msgspec.structs.replace(request, model=name, stream=True)
+        return RouteRunner(request, self.routes[name], report, options, self._settings)
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""
@@ -79,3 +96,9 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         for error in closed:
             if isinstance(error, BaseException):
                 raise error
+
+
+def _any(known: Iterable[bool | None]) -> bool | None:
+    """Return True where any is, None where none is and any is not known."""
+    values = set(known)
+    return True if True in values else None if None in values else False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..events import Batch, Messages
+from ..events import Batch
+from ..request import ChatRequest
 from .upstream import Upstream
 
 
@@ -26,4 +27,4 @@ class AttemptObserver(Protocol):
 class Observer(Protocol):
     """Is told of each attempt as it begins."""
 
-    def attempt(self, upstream: Upstream, model: str, messages: Messages, fields: Mapping[str, Any], /) -> AttemptObserver: ...
+    def attempt(self, upstream: Upstream, request: ChatRequest, /) -> AttemptObserver: ...

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ..answer import MANY, RECENT, fold
 from ..events import Batch, Event, Reasoning, ToolCallDelta
-from ..pieces import MANY, RECENT, fold
 
 #: Characters at the end of a text in which the last whole word is looked for.
 _WORD = 64

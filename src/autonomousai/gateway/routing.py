@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
-import msgspec
-
+from ..answer import Answer
 from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
-from ..events import Batch, Messages, Report, Splice
-from ..provider import AsyncResult, Sink, cannot_pipe, pipe_to
+from ..events import Batch, Report, Splice
+from ..request import CallOptions, ChatRequest
+from ..result import BatchStream, Sink, cannot_pipe
 from ..retry import backoff
 from .attempt import Ask, AttemptStream
 from .observer import AttemptObserver, Observer
@@ -31,33 +31,16 @@ _LOOK_AGAIN = 0.1
 _MOST_RESCUES = 20
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What is asked, whoever answers."""
+def _ask(request: ChatRequest) -> Ask:
+    """Return how to ask an upstream for the complete answer to *request*."""
+    return lambda upstream, options: upstream.provider.stream(request, options)
 
-    model: str
-    messages: Messages
-    proxy: str | None
-    fields: Mapping[str, Any]
 
-    def ask(self, upstream: Upstream, options: Mapping[str, Any]) -> AsyncResult:
-        """The whole answer from *upstream*, with these client options."""
-        return upstream.provider.create_async_generator(
-            self.model, self.messages, proxy=self.proxy, stream=True, **self.fields, **options
-        )
-
-    def seeded(self) -> Question:
-        """The same with a seed, so that an engine that repeats itself can be asked for the same answer again."""
-        return self if self.fields.get("seed") is not None else self.with_fields(seed=random.getrandbits(31))
-
-    def with_fields(self, **fields: Any) -> Question:
-        return msgspec.structs.replace(self, fields={**self.fields, **fields})
-
-    @property
-    def is_prose(self) -> bool:
-        """Whether a continuation makes sense: not in the middle of a tool call or of constrained JSON."""
-        response_format = self.fields.get("response_format")
-        constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
-        return not constrained and not self.fields.get("tools")
+def _is_prose(request: ChatRequest) -> bool:
+    """Return whether a continuation makes sense: not in the middle of a tool call or of constrained JSON."""
+    response_format = request.fields.get("response_format")
+    constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
+    return not constrained and not request.fields.get("tools")
 
 
 class _RestingError(Exception):
@@ -87,15 +70,17 @@ class GatewaySettings(NamedTuple):
 class RouteRunner:
     """One request's way along its route."""
 
-    def __init__(self, question: Question, route: Sequence[Upstream], report: Report, settings: GatewaySettings) -> None:
-        self._question = self._seeded = question
-        for upstream in route:
-            if upstream.provider.repeats:
-                self._seeded = question.seeded()
-                break
+    def __init__(
+        self, request: ChatRequest, route: Sequence[Upstream], report: Report, options: CallOptions, settings: GatewaySettings
+    ) -> None:
+        self._request = self._seeded = request
+        if request.fields.get("seed") is None and any(upstream.provider.capabilities.deterministic for upstream in route):
+            # With a seed, an engine that repeats itself can be asked for the same answer again.
+            self._seeded = request.with_fields(seed=random.getrandbits(31) if report.seed is None else report.seed)
         report.seed = self._seeded.fields.get("seed")
         self._route = route
         self._report = report
+        self._options = options
         self._settings = settings
         self._time: Callable[[], float]  # the event loop's
         self._deadline = 0.0
@@ -108,9 +93,10 @@ class RouteRunner:
         self._closed = False
         self._rest: AsyncGenerator[Batch] | None = None
 
-    def take_over(self, delivered: Batch, author: Upstream | None) -> None:
-        """Begin after what another walk had delivered."""
-        self._delivered.add(delivered)
+    def take_over(self, answer: Answer, author: Upstream | None) -> None:
+        """Begin after what *answer* has of an answer that broke at another server."""
+        self._delivered.add(answer.joined())
+        self._delivered.deltas = answer.deltas
         self._author = author
         self._report.begun = -1
 
@@ -128,6 +114,8 @@ class RouteRunner:
             return self._go_on(self._first)
         self._time = asyncio.get_running_loop().time
         self._deadline = self._time() + self._settings.total
+        if self._options.deadline is not None:
+            self._deadline = min(self._deadline, self._options.deadline)
         if not self._delivered:
             return self._first_to_answer()
         self._delivered.spent = self._delivered.deltas + self._report.repeated
@@ -148,12 +136,14 @@ class RouteRunner:
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `provider.pour`: of the first to answer, as long as it does."""
-        return pipe_to(self._first, sink) if self._rest is None else cannot_pipe()
+        if self._rest is not None or self._first is None:
+            return cannot_pipe()
+        return self._first.pipe_to(sink)
 
     async def aclose(self) -> None:
         """Stop, if it has not ended."""
         self._closed = True
-        if self._rest is not None and not getattr(self._rest, "ag_running", False):  # else whoever reads closes it
+        if self._rest is not None and not self._rest.ag_running:  # type: ignore[attr-defined]  # else whoever reads closes it
             await self._rest.aclose()
         if self._first is not None:
             await self._first.aclose()
@@ -176,13 +166,11 @@ class RouteRunner:
 
     def _attempt(self, upstream: Upstream, ask: Ask, repetition: ReplayFilter | None = None) -> AttemptStream:
         """A try within the time that is left."""
-        left = max(self._deadline - self._time(), 0.001)
-        options: dict[str, Any] = {"timeout": {"total": left}}
         observer: AttemptObserver | None = None
         if self._settings.observer is not None:
-            question = self._question
-            observer = self._settings.observer.attempt(upstream, question.model, question.messages, question.fields)
-            options["headers"] = observer.headers
+            observer = self._settings.observer.attempt(upstream, self._request)
+        headers = None if observer is None else observer.headers
+        options = CallOptions(deadline=self._deadline, headers=headers, proxy=self._options.proxy)
         return AttemptStream(upstream, ask, options, self._report, self._delivered, repetition, observer)
 
     # ---- before anything was delivered
@@ -191,12 +179,12 @@ class RouteRunner:
         """What the first try brings that brings anything. Raises where none does."""
         for upstream in self._route:
             upstream.budget.request()
-            question = self._seeded if upstream.provider.repeats else self._question
+            request = self._seeded if upstream.provider.capabilities.deterministic else self._request
             delay: float | None = 0.0
             tries = 0
             while delay is not None and self._fits(upstream) and upstream.breaker.admit():
                 tries += 1
-                attempt = self._attempt(upstream, question.ask)
+                attempt = self._attempt(upstream, _ask(request))
                 try:
                     batch = await attempt.__anext__()
                 except ProviderError as error:
@@ -212,7 +200,7 @@ class RouteRunner:
                     self._first = attempt
                     return batch
         waits = min((upstream.breaker.wait() for upstream in self._route), default=0.0)
-        raise unanswered(self._question.model, self._errors, self._report.attempts, waits)
+        raise unanswered(self._request.model, self._errors, self._report.attempts, waits)
 
     def _fits(self, upstream: Upstream) -> bool:
         """A prompt that was too long elsewhere goes on only where more fits, or where nobody knows."""
@@ -325,18 +313,19 @@ class RouteRunner:
         silent = self._report.upstream if classify(cause) is RetryDecision.SILENT else None
         heard = [upstream for upstream in self._route if upstream.name != silent]
         again: list[RescuePlan] = []
-        if author is not None and author.provider.repeats:
-            again = [RescuePlan(author, self._seeded.ask, ReplayFilter(delivered), exact=True, name="again")]
+        if author is not None and author.provider.capabilities.deterministic:
+            again = [RescuePlan(author, _ask(self._seeded), ReplayFilter(delivered), exact=True, name="again")]
         ways = list(again) if delivered.deltas <= self._settings.rescue.exact_tokens else []
-        if self._question.is_prose and not delivered.calls and delivered.text:
+        if _is_prose(self._request) and not delivered.calls and delivered.text:
             for upstream in heard or self._route:
                 if await upstream.provider.continues():
                     ways += self._continuations(upstream)
         ways += [way for way in again if way not in ways]
         for upstream in sorted(self._route, key=lambda upstream: upstream.name == silent):
-            if upstream is not author or not upstream.provider.repeats:
-                question = self._seeded if upstream.provider.repeats else self._question
-                ways.append(RescuePlan(upstream, question.ask, ReplayFilter(delivered)))
+            deterministic = upstream.provider.capabilities.deterministic
+            if upstream is not author or not deterministic:
+                request = self._seeded if deterministic else self._request
+                ways.append(RescuePlan(upstream, _ask(request), ReplayFilter(delivered)))
         return ways
 
     def _continuations(self, upstream: Upstream) -> list[RescuePlan]:
@@ -349,17 +338,15 @@ class RouteRunner:
         return ways
 
     def _continuation(self, upstream: Upstream, kept: str, rest: str) -> RescuePlan:
-        question = self._question
-        limit = question.fields.get("max_tokens")
+        request = self._request
+        limit = request.fields.get("max_tokens")
         if isinstance(limit, int):
             # The rest of the last word is generated once more, and swallowed.
             again = self._delivered.deltas_after(len(kept)) if rest else 0
-            question = question.with_fields(max_tokens=max(1, limit - self._delivered.deltas + again))
+            request = request.with_fields(max_tokens=max(1, limit - self._delivered.deltas + again))
 
-        def ask(upstream: Upstream, options: Mapping[str, Any]) -> AsyncResult:
-            return upstream.provider.create_continuation(
-                question.model, question.messages, kept, proxy=question.proxy, **question.fields, **options
-            )
+        def ask(upstream: Upstream, options: CallOptions) -> BatchStream:
+            return upstream.provider.stream_continuation(request, kept, options)
 
         return RescuePlan(upstream, ask, ReplayFilter(self._delivered, text=rest), name="continue")
 

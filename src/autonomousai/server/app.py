@@ -112,7 +112,6 @@ class App:
             provider=provider,
             ready=self.start,
             resolve=resolve,
-            sees=getattr(provider, "sees", lambda model: getattr(provider, "vision", False)),
             places=self._places,
             orphans=self.orphans,
             metrics=self._metrics,
@@ -127,7 +126,7 @@ class App:
             routes=[
                 *(Route(path, route, methods=["POST"]) for path, route in self._hot.items()),  # for other methods than POST
                 Route(STREAMS_PATH + "{id}", self._stream_route, methods=["GET", "DELETE"]),  # likewise for other methods
-                *openai.model_routes(provider, service.sees),
+                *openai.model_routes(provider),
                 Route("/healthz", self._healthz, methods=["GET"]),
                 Route("/readyz", self._readyz, methods=["GET"]),
                 Route("/metrics", self._write_metrics, methods=["GET"]),
@@ -316,14 +315,13 @@ class App:
             for state in get_args(BreakerState):
                 yield "breaker_state", (name, state), [int(upstream.breaker.state == state)]
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
-        untold = sum(getattr(provider, "orphans", 0) for provider in providers)
+        untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]
 
     def _sees(self) -> bool:
         """Whether any model takes images."""
         models = self.provider.get_models() if isinstance(self.provider, ProviderModelMixin) else []
-        sees = getattr(self.provider, "sees", lambda model: False)
-        return getattr(self.provider, "vision", False) or any(map(sees, models))
+        return self.provider.capabilities.vision or any(self.provider.capabilities_of(model).vision for model in models)
 
     def _engines(self) -> dict[str, _EngineProvider]:
         providers = {name: upstream.provider for name, upstream in self._upstreams.items()} or {"provider": self.provider}

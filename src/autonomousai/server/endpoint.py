@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ..answer import Answer
 from ..errors import ProviderError, StatusError
 from ..events import Batch, FinishReason, Report
 from ..http.server.asgi import (
@@ -33,14 +34,15 @@ from ..http.server.asgi import (
     respond,
 )
 from ..limiter import SHUTTING_DOWN, RequestLimiter
-from ..provider import AsyncGeneratorProvider, AsyncResult, pipe_to
+from ..provider import AsyncGeneratorProvider
+from ..request import CallOptions, ChatRequest
+from ..result import AsyncResult
 from ..streams.broker import StreamBroker
 from ..streams.log import StreamReader
 from ..streams.orphans import Orphans
 from ..streams.recorder import RescueProgress
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.errors import error_event
-from ..wires.fields import ChatRequest
 from ..wires.messages import has_images
 from ..wires.openai_chat.encoder import ChatStreamEncoder, encode_completion
 from ..wires.provenance import make_provenance
@@ -56,13 +58,12 @@ Read: TypeAlias = Callable[[bytes], ChatRequest]
 
 
 class EndpointContext(msgspec.Struct, frozen=True):
-    """What the hot routes need: the provider, how it is made ready, whether a model of it can see, the places, what is counted,
+    """What the hot routes need: the provider, how it is made ready, the places, what is counted,
     the streams that can be resumed and whose they are, the bounds."""
 
     provider: AsyncGeneratorProvider
     ready: Callable[[], Awaitable[None]]
     resolve: Callable[[str], str]
-    sees: Callable[[str], bool]
     places: RequestLimiter
     orphans: Orphans
     metrics: Metrics
@@ -108,7 +109,7 @@ class Endpoint:
     ) -> None:
         service = self._service
         model = service.resolve(request.model)
-        if (index := has_images(request.messages)) is not None and not service.sees(model):
+        if (index := has_images(request.messages)) is not None and not service.provider.capabilities_of(model).vision:
             raise _blind(request, index)
         if stream is not None and head_of(scope).get(b"x-stream-resumable") == b"1":
             await service.ready()
@@ -118,9 +119,8 @@ class Endpoint:
             await service.places.take()
         try:
             await service.ready()
-            result = service.provider.create_async_generator(
-                request.model, request.messages, stream=request.stream, **request.fields
-            )
+            answer = Answer()
+            result = AsyncResult(service.provider.stream(request, CallOptions(answer=answer)), answer=answer)
             try:
                 with service.metrics.answer(model, result, scope["began"]) as watch:
                     scope["watch"] = watch
@@ -144,7 +144,7 @@ class Endpoint:
         include_usage: bool,
     ) -> None:
         writer: ChatStreamEncoder | None = None
-        pours = stream.put_now is not None
+        pipes = stream.put_now is not None
         batches = result.batches()
         async for batch in batches:
             watch.batch()
@@ -166,8 +166,8 @@ class Endpoint:
                 return  # closing the answer does the rest
             if data:
                 await stream.write(data)
-            if pours and stream.started:
-                pours = await pipe_to(batches, partial(_pass_on, watch, writer, stream))
+            if pipes and stream.started:
+                pipes = await batches.pipe_to(partial(_pass_on, watch, writer, stream))
 
     async def _send_resumable(self, request: ChatRequest, caller: DisconnectScope, stream: SSEResponse, scope: Scope) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ def chat_routes(service: EndpointContext) -> dict[str, Endpoint]:
     return {CHAT_PATH: Endpoint(service, read_chat_request, finish_reason_at_top=False)}
 
 
-def model_routes(provider: AsyncGeneratorProvider, sees: Callable[[str], bool]) -> list[Route]:
+def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:
     """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, their aliases, and whether they see images."""
     created = int(time.time())
 
@@ -35,7 +35,7 @@ def model_routes(provider: AsyncGeneratorProvider, sees: Callable[[str], bool]) 
             "created": created,
             "owned_by": "autonomousai",
             "aliases": aliases,
-            "vision": sees(name),
+            "vision": provider.capabilities_of(name).vision,
         }
 
     async def listing(request: Request) -> Response:

@@ -30,8 +30,8 @@ from ..errors import ProviderError, StatusError
 from ..http.server.asgi import internal_error, log_bug
 from ..limiter import RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
+from ..request import ChatRequest
 from ..telemetry.metrics import Metrics
-from ..wires.fields import ChatRequest
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
 from .recorder import Begun, RecordedRequest, ask, begun, last_words, pieces

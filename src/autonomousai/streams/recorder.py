@@ -8,15 +8,17 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import msgspec
 
-from ..errors import IncompleteStreamError, ProviderError
-from ..events import Attempt, Batch, FinishReason, Messages, Report, Splice, Started
-from ..provider import AsyncGeneratorProvider, AsyncResult
+from ..answer import Answer
+from ..errors import ProviderError
+from ..events import Attempt, Batch, FinishReason, Report, Splice, Started
+from ..provider import AsyncGeneratorProvider
+from ..request import CallOptions, ChatRequest
+from ..result import AsyncResult
 from ..wires.errors import error_event
-from ..wires.fields import ChatRequest
 from ..wires.openai_chat.decoder import ChatStreamDecoder
 from ..wires.openai_chat.encoder import ChatStreamEncoder
 from ..wires.provenance import make_provenance
@@ -77,34 +79,28 @@ class RescueProgress(NamedTuple):
     writer: ChatStreamEncoder
 
 
-@runtime_checkable
-class Rescuer(Protocol):
-    """A provider that can bring the rest of an answer which broke elsewhere, as a gateway does."""
-
-    def resume(
-        self, model: str, messages: Messages, delivered: Batch, *, author: str | None = None, **kwargs: Any
-    ) -> AsyncResult: ...
-
-
 def begun(last: int, data: bytes, note: bytes) -> Begun:
     """What the pieces *data* say, for somebody who goes on after them."""
     return Begun(last, ChatStreamDecoder().feed(data), msgspec.json.decode(note, type=RecorderNote) if note else None)
 
 
 def ask(provider: AsyncGeneratorProvider, request: ChatRequest, before: Begun) -> AsyncResult:
-    """The answer to *request*, or its rest after what there is of it. Its report goes on as well."""
+    """Return the answer to *request*, or its rest after what there is of it. Its report is continued as well."""
     if not before.says_something:
-        result = provider.create_async_generator(request.model, request.messages, stream=True, **request.fields)
-    elif isinstance(provider, Rescuer):
-        note = before.note
-        author, seed = (note.author, note.seed) if note else (None, None)
-        fields = request.fields if seed is None else {**request.fields, "seed": seed}
-        result = provider.resume(request.model, request.messages, before.delivered, author=author, **fields)
-    else:
-        raise IncompleteStreamError("the server that was answering is gone, and nobody here can go on")
-    if before.note is not None and result.report is not None:
-        _go_on(result.report, before.note)
-    return result
+        answer = Answer()
+        stream = provider.stream(request, CallOptions(answer=answer))
+        if before.note is not None and answer.report is not None:
+            _go_on(answer.report, before.note)
+        return AsyncResult(stream, answer=answer)
+    report = Report()
+    if (note := before.note) is not None:
+        report.author, report.seed = note.author, note.seed
+        report.upstream = note.author
+        _go_on(report, note)
+    delivered = Answer(report)
+    delivered.add(before.delivered)
+    stream = provider.resume(request, CallOptions(answer=delivered))
+    return AsyncResult(stream, answer=delivered)
 
 
 def _go_on(report: Report, note: RecorderNote) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from ..errors import ProviderError
 from ..events import Report
 from ..gateway.retry_policy import describe
-from ..provider import AsyncResult
+from ..result import AsyncResult
 from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
 
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.

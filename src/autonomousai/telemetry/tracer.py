@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..config import TelemetryConfig
 from ..errors import ConfigError
-from ..events import Messages
 from ..gateway import Upstream
 from ..gateway.observer import AttemptObserver
 from ..http.server.asgi import ASGIApp
+from ..request import ChatRequest
 
 
 class Tracer(Protocol):
@@ -19,7 +18,7 @@ class Tracer(Protocol):
     def around(self, app: ASGIApp, untraced: frozenset[str], /) -> ASGIApp:
         """*app*, with a span around each request, except of the paths in *untraced*."""
 
-    def attempt(self, upstream: Upstream, model: str, messages: Messages, fields: Mapping[str, Any], /) -> AttemptObserver:
+    def attempt(self, upstream: Upstream, request: ChatRequest, /) -> AttemptObserver:
         """A span around an attempt; see `gateway.observer`."""
 
     async def aclose(self) -> None:

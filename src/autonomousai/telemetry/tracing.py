@@ -27,10 +27,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from .._version import __version__
 from ..errors import ConfigError
-from ..events import Batch, FinishReason, Messages, Started
+from ..events import Batch, FinishReason, Started
 from ..gateway import Upstream
 from ..http.server.asgi import CLIENT_LEFT, ASGIApp, Receive, Scope, Send, path_of
 from ..provider import AsyncGeneratorProvider
+from ..request import ChatRequest
 from .metrics import AnswerMeter
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -92,21 +93,21 @@ class OpenTelemetry:
 
         return traced
 
-    def attempt(self, upstream: Upstream, model: str, messages: Messages, fields: Mapping[str, Any], /) -> _AttemptSpan:
+    def attempt(self, upstream: Upstream, request: ChatRequest, /) -> _AttemptSpan:
         """A span around an attempt; see `gateway.observer`."""
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": _provider_name(upstream.provider),
-            "gen_ai.request.model": model,
+            "gen_ai.request.model": request.model,
             "autonomousai.upstream": upstream.name,
             **_address(upstream.provider),
         }
         for field, name in _FIELDS.items():
-            if type(value := fields.get(field)) in (int, float):
+            if type(value := request.fields.get(field)) in (int, float):
                 attributes[name] = value
         if self._content:
-            attributes["gen_ai.input.messages"] = _json([_message(message) for message in messages])
-        span = self._tracer.start_span(f"chat {model}", kind=SpanKind.CLIENT, attributes=attributes)
+            attributes["gen_ai.input.messages"] = _json([_message(message) for message in request.messages])
+        span = self._tracer.start_span(f"chat {request.model}", kind=SpanKind.CLIENT, attributes=attributes)
         return _AttemptSpan(span, [] if self._content else None)
 
     async def aclose(self) -> None:

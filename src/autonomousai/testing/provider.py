@@ -7,9 +7,13 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 from ..events import Batch, Event, FinishReason, Messages, Started, Usage
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
-from ..provider import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..result import BatchStream, GeneratedBatches
 from .scripts import Pause
 
 Left = Literal["finished", "closed", "cancelled", "failed"]
@@ -37,6 +41,7 @@ class Call:
     stream: bool
     proxy: str | None
     kwargs: dict[str, Any]
+    options: CallOptions = DEFAULT_OPTIONS
     read: bool = False
     left: Left | None = None
     _over: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
@@ -74,7 +79,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self.model_aliases = {alias: model for alias, model in self.model_aliases.items() if model in self.models}
         fallback = DEFAULT_MODEL if DEFAULT_MODEL in self.models else (self.models or [""])[0]
         self.default_model = fallback if default_model is None else default_model
-        self.vision = vision
+        self.capabilities = msgspec.structs.replace(type(self).capabilities, vision=vision)
         self.name = name
         self.calls: list[Call] = []
         self.closed = False
@@ -86,15 +91,14 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self._scripts = [list(script) for script in scripts]
         self._taken = 0
 
-    def create_async_generator(
-        self, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
-    ) -> AsyncResult:
-        self.get_model(model)
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream`."""
+        self.get_model(request.model)
         script = self._scripts[min(self._taken, len(self._scripts) - 1)]
         self._taken += 1
-        call = Call(model, messages, stream, proxy, kwargs)
+        call = Call(request.model, request.messages, request.stream, options.proxy, dict(request.fields), options)
         self.calls.append(call)
-        return AsyncResult(lambda: self._play(call, script))
+        return GeneratedBatches(lambda: self._play(call, script))
 
     async def aclose(self) -> None:
         self.closed = True

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from ..events import Messages
+from ..request import ChatRequest
 from .fields import (
-    ChatRequest,
     chat_request,
     decode_object,
     encode_request,

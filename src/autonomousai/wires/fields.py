@@ -14,6 +14,7 @@ import msgspec
 
 from ..errors import StatusError
 from ..events import Messages
+from ..request import CALL_OPTIONS, ChatRequest
 from .json import MAX_DEPTH, decode, too_deep
 from .messages import check_messages, kind, problem_of
 
@@ -22,20 +23,9 @@ T = TypeVar("T")
 MAX_SCHEMA = 64 * 1024  # bytes of a JSON schema
 MAX_TOOLS = 128
 
-#: Keyword arguments of providers that are no request fields. A caller over the network must not reach them, and they are
-#: never sent.
-CLIENT_OPTIONS = frozenset({"api_key", "headers", "proxy", "retries", "timeout"})
-_RESERVED = CLIENT_OPTIONS | {"base_url", "self", "model", "messages", "stream"}
-
-
-class ChatRequest(msgspec.Struct):
-    """What a caller asks. ``model`` is as the caller wrote it, ``""`` for the default; ``fields`` go to a provider's kwargs."""
-
-    model: str
-    messages: Messages
-    stream: bool
-    include_usage: bool
-    fields: dict[str, Any]
+#: Names that a request field cannot bear: the options of a call, which a caller over the network must not think to reach, and
+#: the members of a request that have their own place.
+_RESERVED = CALL_OPTIONS | {"base_url", "self", "model", "messages", "stream"}
 
 
 def read_chat_request(body: bytes) -> ChatRequest:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...wires.fields import CLIENT_OPTIONS, MAX_TOOLS
+from ...request import CALL_OPTIONS
+from ...wires.fields import MAX_TOOLS
 from ...wires.messages import PARTS
 
 Schema = dict[str, Any]
@@ -97,7 +98,7 @@ FIELDS: Final[dict[str, tuple[Schema, str]]] = {
 }
 
 #: Options of clients, which no request may carry.
-REFUSED: Final = sorted(CLIENT_OPTIONS | {"base_url", "self"})
+REFUSED: Final = sorted(CALL_OPTIONS | {"base_url", "self"})
 
 _OTHERS: Final = (
     "Fields that stand in no list here are passed on to an OpenAI-compatible upstream, which may know them (`top_k`, "

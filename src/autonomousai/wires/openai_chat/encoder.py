@@ -28,10 +28,10 @@ _ROLE: Final = b'{"role":"assistant","content":""}'
 class ChatStreamEncoder:
     """Events become the bytes of one streamed answer. A batch becomes one bytes object, to be sent in one write.
 
-    *id*, *created* (seconds since the epoch) and *model* stand in every chunk. *finish_reason_at_top*: the AutonomousAI wire names
-    the finish reason inside the choice and beside it, and tells the usage there unasked. *include_usage*: the last chunk counts
-    the tokens, as the caller asked. *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: the
-    answer's beginning was written before, by somebody else.
+    *id*, *created* (seconds since the epoch) and *model* stand in every chunk. *finish_reason_at_top*: the AutonomousAI wire
+    names the finish reason inside the choice and beside it, and tells the usage there unasked. *include_usage*: the last chunk
+    counts the tokens, as the caller asked. *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*:
+    the answer's beginning was written before, by somebody else.
     """
 
     __slots__ = ("_after", "_before", "_begun", "_both_places", "_ids", "_include_usage", "_opening")

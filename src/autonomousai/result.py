@@ -1,0 +1,254 @@
+"""`AsyncResult`: one answer as its caller reads it, and `BatchStream`, the inner stream that it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+from .answer import Answer
+from .errors import HTTPError, IncompleteStreamError
+from .events import Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
+
+CLOSED = "the answer was closed before it was complete"
+_READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
+
+#: Takes a batch at once. Returns False when the reader wants its turn before the next one comes.
+Sink: TypeAlias = Callable[[Batch], bool]
+
+
+class BatchStream(Protocol):
+    """Batches as they come, `Started` first and `FinishReason` last, and a way to stop them. Its holder closes it.
+
+    Making one does no I/O; the first batch is asked for with the first ``anext``.
+    """
+
+    def __aiter__(self) -> AsyncIterator[Batch]: ...
+    def __anext__(self) -> Awaitable[Batch]: ...
+
+    def pipe_to(self, sink: Sink) -> Awaitable[bool]:
+        """Hand the batches by which the answer only continues to *sink* as they come, without a task switch.
+
+        It returns when something is left for ``anext``: the end, an error, a batch that is not usual, or because *sink* wants
+        it so. Errors are never raised here. False: the stream cannot do so, do not call it again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Stop the answer now. Safe to call twice, and while another task waits for a batch."""
+
+
+async def cannot_pipe() -> bool:
+    """Return what `BatchStream.pipe_to` returns for a stream that cannot hand on batches without a task switch."""
+    return False
+
+
+class GeneratedBatches:
+    """A `BatchStream` over an async generator, which is made when the first batch is asked for.
+
+    Example::
+
+        async def batches():
+            yield ["Hello", FinishReason("stop", "finish_reason")]
+
+        stream = GeneratedBatches(batches)
+    """
+
+    __slots__ = ("_closed", "_generator", "_source")
+
+    def __init__(self, source: Callable[[], AsyncGenerator[Batch]]) -> None:
+        self._source = source
+        self._generator: AsyncGenerator[Batch] | None = None
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._generator is None:
+            self._generator = self._source()
+        return await self._generator.__anext__()
+
+    def pipe_to(self, sink: Sink) -> Awaitable[bool]:
+        """See `BatchStream.pipe_to`; a generator cannot."""
+        return cannot_pipe()
+
+    async def aclose(self) -> None:
+        """See `BatchStream.aclose`. A generator that runs cannot be closed: its reader gets one batch more."""
+        self._closed = True
+        if self._generator is not None and not self._generator.ag_running:  # type: ignore[attr-defined]
+            await self._generator.aclose()
+
+
+class AnswerBatches:
+    """A stream's batches, each added to the `Answer` before it is handed out. Raises where the stream ends without a
+    `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch."""
+
+    __slots__ = ("_answer", "_closed", "_stream")
+
+    def __init__(self, stream: BatchStream, answer: Answer) -> None:
+        self._stream = stream
+        self._answer = answer
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._closed:
+            raise StopAsyncIteration
+        answer = self._answer
+        try:
+            batch = await self._stream.__anext__()
+            if self._closed:
+                raise IncompleteStreamError(CLOSED)
+        except BaseException as error:
+            await self.aclose()
+            if isinstance(error, StopAsyncIteration) and answer.finish is None:
+                raise IncompleteStreamError(partial=answer.text) from None
+            if isinstance(error, HTTPError):
+                error.partial = answer.text or error.partial
+            raise
+        answer.add(batch)
+        return batch
+
+    async def pipe_to(self, sink: Sink) -> bool:
+        """See `BatchStream.pipe_to`."""
+        add = self._answer.add
+
+        def take(batch: Batch) -> bool:
+            add(batch)
+            return sink(batch)
+
+        try:
+            return await self._stream.pipe_to(take)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._stream.aclose()
+
+
+class ChunkIterator:
+    """Turns batches into what a caller iterates: text and reasoning as they come, tool calls joined, the finish reason last."""
+
+    __slots__ = ("_deltas",)
+
+    def __init__(self) -> None:
+        self._deltas: list[ToolCallDelta] = []
+
+    def chunks(self, batch: Batch) -> list[Chunk]:
+        """Return the public chunks of *batch*."""
+        chunks: list[Chunk] = []
+        for event in batch:
+            if isinstance(event, ToolCallDelta):
+                self._deltas.append(event)
+            elif isinstance(event, FinishReason):
+                if self._deltas:
+                    chunks.append(join_tool_calls(self._deltas))
+                chunks.append(event)
+            elif not isinstance(event, Started | Extra | ForeignEvent):
+                chunks.append(event)
+        return chunks
+
+
+async def _chunks(batches: BatchStream) -> AsyncGenerator[Chunk]:
+    iterator = ChunkIterator()
+    try:
+        async for batch in batches:
+            for chunk in iterator.chunks(batch):
+                yield chunk
+    finally:
+        await batches.aclose()
+
+
+class AsyncResult:
+    """One answer: an async iterator, an async context manager, and something to close.
+
+    Making it does no I/O, and dropping it unread is no error. Iterating yields `str` (text), `Reasoning`, `ToolCalls`, and
+    last exactly one `FinishReason`; otherwise an exception is raised: it never just stops. Leaving the ``async with``,
+    ``aclose()`` and cancelling the task close the HTTP response at once. It can be read once, in one way: by chunks, or by
+    ``batches()``.
+
+    ``source``: a `BatchStream`, or a function that returns one or an async generator of batches.
+    """
+
+    def __init__(
+        self,
+        source: BatchStream | Callable[[], BatchStream | AsyncGenerator[Batch]],
+        *,
+        report: Report | None = None,
+        answer: Answer | None = None,
+    ) -> None:
+        self._answer = answer or Answer(report)
+        self._source: BatchStream = GeneratedBatches(source) if callable(source) else source  # type: ignore[arg-type]
+        self._stream: AnswerBatches | None = None
+        self._chunks: AsyncGenerator[Chunk] | None = None
+        self._closed = False
+
+    @property
+    def report(self) -> Report | None:
+        """Return how the answer came about, where a gateway made it: filled while it answers."""
+        return self._answer.report
+
+    @property
+    def finish(self) -> FinishReason | None:
+        """Return the `FinishReason`, once it has come."""
+        return self._answer.finish
+
+    @property
+    def model(self) -> str | None:
+        """Return the model that answers, as the upstream names it; None before the first event, or where it named none."""
+        return self._answer.model
+
+    @property
+    def upstream(self) -> str | None:
+        """Return which upstream of a gateway answers; None elsewhere."""
+        return self._answer.upstream
+
+    def batches(self) -> BatchStream:
+        """Return the inner stream: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
+        if self._stream is not None or self._closed:
+            raise RuntimeError(_READ_ALREADY)
+        self._stream = batches = AnswerBatches(self._source, self._answer)
+        return batches
+
+    def _iterator(self) -> AsyncGenerator[Chunk]:
+        if self._chunks is None:
+            self._chunks = _chunks(self.batches())
+        return self._chunks
+
+    def __aiter__(self) -> AsyncGenerator[Chunk]:
+        return self._iterator()
+
+    def __anext__(self) -> Any:
+        return self._iterator().__anext__()
+
+    async def text(self) -> str:
+        """Read to the end and return the text. Errors are those of iterating, with the text so far in ``.partial``."""
+        return "".join([str(chunk) async for chunk in self])
+
+    @property
+    def text_so_far(self) -> str:
+        """Return the text that has come until now, without waiting for more."""
+        return self._answer.text
+
+    async def aclose(self) -> None:
+        """Close the response now. Safe to call again, before anything was read, and while another task reads: that one gets an
+        `IncompleteStreamError`, at once from a client, with the next batch from a provider that cannot be woken."""
+        self._closed = True
+        await (self._stream or self._source).aclose()
+        if self._chunks is not None and not self._chunks.ag_running:  # type: ignore[attr-defined]
+            await self._chunks.aclose()
+
+    async def __aenter__(self) -> AsyncResult:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
