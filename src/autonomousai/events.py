@@ -227,6 +227,7 @@ class Report(msgspec.Struct, gc=False):
     of rescue it was: again, continue or anew. ``steps``: grows while a broken answer is brought on, with each batch that brings
     again what was delivered, and with each try that ends.
     ``author``: the upstream that began the answer, which can generate it again if it is deterministic.
+    ``spent``: pieces that attempts which have ended had generated: they are not in the last upstream's own count.
     """
 
     upstream: str | None = None
@@ -238,3 +239,4 @@ class Report(msgspec.Struct, gc=False):
     ways: list[str] = []
     steps: int = 0
     author: str | None = None
+    spent: int = 0

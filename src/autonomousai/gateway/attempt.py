@@ -1,45 +1,48 @@
-"""One try at one upstream: its batches, less what was delivered before, and how it ended told to all who must know."""
+"""One attempt at one upstream: its batches, less what was delivered before, and its outcome for the report and the breaker."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Self, TypeAlias
+from typing import Self
 
+import msgspec
+
+from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Attempt as AttemptNote
-from ..events import Batch, FinishReason, Report, Started, Usage
-from ..request import CallOptions
+from ..events import Attempt, Batch, FinishReason, Report, Started
+from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, Sink, cannot_pipe
 from .observer import AttemptObserver
-from .rescue import Delivered, DivergedError, ReplayFilter
+from .replay_filter import DivergedError, ReplayFilter
 from .retry_policy import describe, is_upstreams_fault
 from .upstream import Upstream
 
-#: Asks an upstream, with these options of the call.
-Ask: TypeAlias = Callable[[Upstream, CallOptions], BatchStream]
-
 
 class AttemptStream:
-    """One try. `Started` is held back until there is something to deliver: until then another upstream may still answer.
+    """The batches of one attempt. Iterate it, and close it.
 
-    Iterate it, and close it. However it ends is noted in the report, and told to the upstream's breaker: once, and what is
-    said first counts. It is no generator: every batch of every answer passes here.
+    `Started` is held back until there is something to deliver: until then another upstream may still answer. However the
+    attempt ends, its outcome goes into *report* and to the upstream's breaker, once; the first outcome counts. ``continued``:
+    the text that the upstream is to continue, None for a complete answer. ``replay``: what of the answer comes again and is
+    dropped.
     """
 
     __slots__ = (
-        "_ask",
+        "_answer",
         "_batches",
         "_began",
-        "_delivered",
+        "_continued",
         "_generated",
+        "_had",
         "_observer",
         "_opened",
         "_options",
         "_probe",
-        "_repetition",
+        "_replay",
         "_report",
+        "_request",
         "_settled",
         "_started",
         "_upstream",
@@ -48,26 +51,30 @@ class AttemptStream:
     def __init__(
         self,
         upstream: Upstream,
-        ask: Ask,
+        request: ChatRequest,
         options: CallOptions,
+        answer: Answer,
         report: Report,
-        delivered: Delivered,
-        repetition: ReplayFilter | None = None,
+        *,
+        continued: str | None = None,
+        replay: ReplayFilter | None = None,
         observer: AttemptObserver | None = None,
     ) -> None:
         self._upstream = upstream
-        self._ask = ask
+        self._request = request
         self._options = options
+        self._answer = answer
         self._report = report
-        self._delivered = delivered
-        self._repetition = repetition
+        self._continued = continued
+        self._replay = replay
         self._observer = observer
         self._probe = upstream.breaker.state == "probing"
         self._began = time.monotonic()
+        self._had = answer.deltas
+        self._generated = 0  # deltas of this attempt that were dropped as a replay, or are about to be delivered
         self._batches: BatchStream | None = None
         self._started: Started | None = None
         self._opened = False
-        self._generated = 0
         self._settled = False
 
     def __aiter__(self) -> Self:
@@ -76,7 +83,7 @@ class AttemptStream:
     async def __anext__(self) -> Batch:
         try:
             if self._batches is None:
-                self._batches = self._ask(self._upstream, self._options)
+                self._batches = self._ask()
             while True:
                 if batch := self._take(await self._batches.__anext__()):
                     return batch
@@ -97,95 +104,96 @@ class AttemptStream:
             raise
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
-        """See `provider.pour`. What repeats something is looked at more closely."""
-        if self._repetition is not None or self._batches is None or not self._opened:
+        """See `BatchStream.pipe_to`. A replay needs a closer look at each batch, and cannot be piped."""
+        if self._replay is not None or self._batches is None or not self._opened:
             return cannot_pipe()
-        deliver = self._delivered.append
+        if (observer := self._observer) is None:
+            return self._batches.pipe_to(sink)
 
-        def take(batch: Batch) -> bool:
-            if self._observer is not None or len(batch) > 1 or type(text := batch[0]) is not str:
-                return sink(self._take(batch))
-            self._generated += 1  # as usual, and in one call: what `_take` would do
-            deliver(text)
+        def observed(batch: Batch) -> bool:
+            observer.heard(batch)
             return sink(batch)
 
-        return self._batches.pipe_to(take)
+        return self._batches.pipe_to(observed)
+
+    def _ask(self) -> BatchStream:
+        provider = self._upstream.provider
+        if self._continued is None:
+            return provider.stream(self._request, self._options)
+        return provider.stream_continuation(self._request, self._continued, self._options)
 
     def _take(self, batch: Batch) -> Batch:
-        """What of *batch* is to be delivered."""
+        """Return what of *batch* is to be delivered."""
         if self._observer is not None:
             self._observer.heard(batch)
         if type(first := batch[0]) is Started:
             self._started = first
             batch = batch[1:]
-        self._generated += len(batch)
-        if self._repetition is not None:
-            batch = self._repetition.feed(batch)
+        if self._replay is not None:
+            self._generated += len(batch)
+            batch = self._replay.feed(batch)
             self._report.steps += not batch
         if not batch:
             return batch
         if type(finish := batch[-1]) is FinishReason:
             self._settle("ok", 200, self._upstream.breaker.success)
-            batch[-1] = _with_usage_of(finish, self._delivered.spent)
-        self._delivered.add(batch)
+            if self._report.spent:
+                batch = [*batch[:-1], _with_spent(finish, self._report.spent)]
         return batch if self._opened else self._open(batch)
 
     def _open(self, batch: Batch) -> Batch:
-        """The first of what is delivered names who answers; where it goes on with an answer, somebody was named before."""
+        """Note that this attempt delivers. The first batch of an answer names the upstream; a rescue's does not name
+        another."""
         self._opened = True
-        self._report.upstream = self._upstream.name
-        if self._repetition is not None:
-            self._report.repeated = self._delivered.spent + self._generated - self._delivered.deltas
+        report = self._report
+        report.upstream = self._upstream.name
+        if self._replay is not None:
+            report.repeated = report.spent + self._generated - self._had
             return batch
-        self._report.begun = len(self._report.attempts) - self._settled
-        return [Started(None if self._started is None else self._started.model, self._upstream.name), *batch]
+        report.begun = len(report.attempts) - self._settled
+        started = Started() if self._started is None else self._started
+        return [Started(started.model, self._upstream.name, started.extra), *batch]
 
     async def _fail(self, error: ProviderError) -> None:
         breaker = self._upstream.breaker
-        failure = partial(breaker.failure, halfway=self._generated > 0, probe=self._probe)
+        halfway = self._generated > 0 or self._answer.deltas > self._had
+        failure = partial(breaker.failure, halfway=halfway, probe=self._probe)
         await self._end(*describe(error), failure if is_upstreams_fault(error) else breaker.success)
 
     async def aclose(self) -> None:
-        """Stop, if it has not ended."""
+        """Stop the attempt, unless it has ended."""
         if not self._settled:
             await self._end("left", None, partial(self._upstream.breaker.abandon, probe=self._probe))
         elif self._batches is not None:
             await self._batches.aclose()
 
-    async def _end(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
-        self._delivered.spent += self._generated
-        self._generated = 0
+    async def _end(self, outcome: str, status: int | None, tell_breaker: Callable[[], None]) -> None:
+        generated = self._generated if self._replay is not None else self._answer.deltas - self._had
+        self._report.spent += generated
+        self._generated, self._had = 0, self._answer.deltas
         try:
             if self._batches is not None:
                 await self._batches.aclose()
         finally:
-            self._settle(outcome, status, tell)
+            self._settle(outcome, status, tell_breaker)
 
-    def _settle(self, outcome: str, status: int | None, tell: Callable[[], None]) -> None:
-        if not self._settled:
-            self._settled = True
-            self._report.steps += self._delivered.deltas > 0
-            milliseconds = int((time.monotonic() - self._began) * 1000)
-            self._report.attempts.append(AttemptNote(self._upstream.name, outcome, status, milliseconds))
-            tell()
-            if self._observer is not None:
-                self._observer.ended(outcome, status)
+    def _settle(self, outcome: str, status: int | None, tell_breaker: Callable[[], None]) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        self._report.steps += self._answer.deltas > 0
+        milliseconds = int((time.monotonic() - self._began) * 1000)
+        self._report.attempts.append(Attempt(self._upstream.name, outcome, status, milliseconds))
+        tell_breaker()
+        if self._observer is not None:
+            self._observer.ended(outcome, status)
 
 
-def _with_usage_of(finish: FinishReason, spent: int) -> FinishReason:
-    """The finish reason with the tokens of the tries before it added: what was generated was generated."""
-    if not spent or finish.usage is None:
+def _with_spent(finish: FinishReason, spent: int) -> FinishReason:
+    """Return *finish* with the tokens that earlier attempts generated added to its usage."""
+    if (usage := finish.usage) is None:
         return finish
-    usage = finish.usage
-    return FinishReason(
-        finish.reason,
-        finish.evidence,
-        Usage(
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens + spent,
-            total_tokens=usage.total_tokens + spent,
-            cached_tokens=usage.cached_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-        ),
-        finish.model,
+    counted = msgspec.structs.replace(
+        usage, completion_tokens=usage.completion_tokens + spent, total_tokens=usage.total_tokens + spent
     )
+    return msgspec.structs.replace(finish, usage=counted)
