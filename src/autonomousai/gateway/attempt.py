@@ -148,7 +148,7 @@ class AttemptStream:
         report = self._report
         report.upstream = self._upstream.name
         if self._replay is not None:
-            report.repeated = report.spent + self._generated - self._had
+            report.repeated = report.spent + self._generated - self._had - len(batch)
             return batch
         report.begun = len(report.attempts) - self._settled
         started = Started() if self._started is None else self._started
