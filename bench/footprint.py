@@ -96,7 +96,7 @@ def footprint(functions: Iterable[Function]) -> Footprint:
 
 
 class Recorder:
-    """Records which functions of the package in *folder* are entered while it is on: in its thread, and in those begun later."""
+    """Records which functions of the package in *folder* are entered while it is on: by its thread, and by later ones."""
 
     def __init__(self, folder: Path) -> None:
         self._root = f"{folder}{os.sep}"
