@@ -8,14 +8,14 @@ import asyncio
 import contextlib
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..clients.answer_reader import joined
+from ..answer import Answer
 from ..clients.openai import OpenAICompatible
 from ..clients.options import read_timeout
 from ..errors import ConfigError, HTTPError, StatusError
@@ -352,5 +352,16 @@ async def _ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> N
         raise ClockError("total", clocks.total) from None
 
 
-def _joined(answer: Any) -> AsyncGenerator[Batch]:
-    return joined(answer())
+async def _joined(answer: Callable[[], AsyncGenerator[Batch]]) -> AsyncGenerator[Batch]:
+    """Yield all of an answer as one batch."""
+    whole = Answer()
+    batches = answer()
+    try:
+        async for batch in batches:
+            whole.add(batch)
+    except HTTPError as error:
+        error.partial = whole.text
+        raise
+    finally:
+        await batches.aclose()
+    yield whole.joined()
