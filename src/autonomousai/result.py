@@ -191,6 +191,11 @@ class AsyncResult:
         self._closed = False
 
     @property
+    def answer(self) -> Answer:
+        """Return the answer as far as it has come."""
+        return self._answer
+
+    @property
     def report(self) -> Report | None:
         """Return how the answer came about, where a gateway made it: filled while it answers."""
         return self._answer.report

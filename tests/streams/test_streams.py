@@ -25,6 +25,7 @@ from autonomousai.streams.stores.store import LEASE_S
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
+from autonomousai.wires.registry import OPENAI_CHAT
 
 from .conftest import Place, soon
 
@@ -58,7 +59,7 @@ async def hub() -> AsyncIterator[Hub]:
 
 
 async def begin(streams: StreamBroker, key: bytes = KEY) -> StreamLog:
-    stream = await streams.begin(ASKED, key, "req_1", finish_reason_at_top=False)
+    stream = await streams.begin(ASKED, key, "req_1", wire=OPENAI_CHAT)
     assert stream is not None
     return stream
 
@@ -658,7 +659,7 @@ async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> No
     streams = await hub(store, provider)
     store.gone = True
 
-    assert (None, []) == (await streams.begin(ASKED, KEY, "", finish_reason_at_top=False), provider.calls)
+    assert (None, []) == (await streams.begin(ASKED, KEY, "", wire=OPENAI_CHAT), provider.calls)
     with pytest.raises(StatusError) as caught:
         await find(streams, "x" * 32, 0)
     assert (503, 1) == (caught.value.status, caught.value.retry_after)

@@ -336,7 +336,7 @@ async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) 
     async with contextlib.AsyncExitStack() as held:
         try:
             async with asyncio.timeout_at(deadline):
-                await supervisor.slots.take(queue)
+                await supervisor.slots.acquire(queue)
         except TimeoutError:
             raise ClockError("total", clocks.total) from None
         held.callback(slot.release)

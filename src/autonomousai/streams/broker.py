@@ -27,11 +27,12 @@ import msgspec
 
 from ..config import ResumeConfig
 from ..errors import ProviderError, StatusError
-from ..http.server.asgi import internal_error, log_bug
+from ..http.server.exchange import internal_error, log_bug
 from ..limiter import RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from ..telemetry.metrics import Metrics
+from ..wires.base import Wire
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
 from .recorder import Begun, RecordedRequest, ask, begun, last_words, pieces
@@ -93,11 +94,11 @@ class StreamBroker:
         written = sum(stream.lease is not None for stream in self._live.values())
         return written, len(self._live) - written
 
-    async def begin(self, request: ChatRequest, key: bytes, name: str, *, finish_reason_at_top: bool) -> StreamLog | None:
+    async def begin(self, request: ChatRequest, key: bytes, name: str, wire: Wire) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*. *name*: the request's, for our
         log. None where the stream could not be kept: then nothing has begun."""
         stream_id = secrets.token_urlsafe(24)
-        question = RecordedRequest(request, finish_reason_at_top)
+        question = RecordedRequest(request, wire.name)
         asked = msgspec.json.encode(question) if self._store.shared else b""
         try:
             lease = await self._store.create(stream_id, _owner(stream_id, key), asked)
@@ -215,15 +216,15 @@ class StreamBroker:
         """Generate, from the beginning or from where another writer left off. Raises `LostError`."""
         came = monotonic()
         try:
-            await self._places.take()
+            await self._places.acquire()
             try:
                 await self._ready()
                 async with ask(self._provider, question.request, before) as result:
                     model = self._resolve(question.request.model)
-                    with self._metrics.answer(model, result, came) as stream.watch:
+                    with self._metrics.answer(model, result.answer, came) as stream.meter:
                         async with contextlib.aclosing(pieces(result, question, model, before, stream.tell)) as written:
                             async for piece in written:
-                                stream.watch.batch()
+                                stream.meter.batch()
                                 await stream.append(piece)
             finally:
                 self._places.release()
@@ -232,7 +233,7 @@ class StreamBroker:
         except LostError:
             raise
         except Exception as error:  # a bug must cost its own stream alone
-            log_bug({"request_id": stream.name}, error)
+            log_bug(stream.name, error)
             await self._fail(stream, internal_error())
 
     async def _fail(self, stream: StreamLog, error: ProviderError) -> None:
@@ -327,7 +328,7 @@ class StreamBroker:
             if isinstance(error, StateError):
                 _log.warning("a stream was left to itself: %s", error)
             elif not isinstance(error, LostError | GoneError | StatusError):
-                log_bug({}, error)
+                log_bug(None, error)
 
     def _arm(self, seconds: float) -> None:
         """Beat in that many seconds, if not before."""

@@ -43,8 +43,8 @@ class StreamLog:
         self.closed = False
         self.error: ProviderError | None = None
         #: What is known of its generation, where it is written here.
-        self.watch: AnswerMeter | None = None
-        self.progress: RescueProgress | None = None
+        self.meter: AnswerMeter | None = None
+        self.repair: RescueProgress | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
         #: Whether somebody reads it at another server.
@@ -91,7 +91,7 @@ class StreamLog:
 
     def tell(self, progress: RescueProgress) -> None:
         """Here it can be seen how its writing gets on."""
-        self.progress = progress
+        self.repair = progress
 
     def stop(self) -> None:
         """Bring no more events."""

@@ -18,10 +18,11 @@ from ..events import Attempt, Batch, FinishReason, Report, Splice, Started
 from ..provider import AsyncGeneratorProvider
 from ..request import CallOptions, ChatRequest
 from ..result import AsyncResult
+from ..wires.base import StreamEncoder
 from ..wires.errors import error_event
 from ..wires.openai_chat.decoder import ChatStreamDecoder
-from ..wires.openai_chat.encoder import ChatStreamEncoder
 from ..wires.provenance import make_provenance
+from ..wires.registry import WIRES
 
 #: What an attempt is called whose server died over it.
 LOST_OUTCOME = "server_lost"
@@ -33,7 +34,7 @@ class RecordedRequest(msgspec.Struct, frozen=True):
     """What a stream answers: all that another server needs to go on with it."""
 
     request: ChatRequest
-    finish_reason_at_top: bool
+    wire: str
 
 
 class RecorderNote(msgspec.Struct):
@@ -76,7 +77,7 @@ class RescueProgress(NamedTuple):
     """How far an answer has come that broke and is being brought on, and who writes it."""
 
     report: Report
-    writer: ChatStreamEncoder
+    encoder: StreamEncoder
 
 
 def begun(last: int, data: bytes, note: bytes) -> Begun:
@@ -121,7 +122,7 @@ async def pieces(
     note = before.note
     noted = -1  # splices that a note tells of
     report = result.report or Report()
-    writer: ChatStreamEncoder | None = None
+    writer: StreamEncoder | None = None
     if note is not None:
         writer = _chunk_writer(note, question, numbers, begun=True)
         tell(RescueProgress(report, writer))
@@ -184,12 +185,11 @@ class _Numbers:
         return str(self.last)
 
 
-def _chunk_writer(note: RecorderNote, question: RecordedRequest, numbers: _Numbers, *, begun: bool) -> ChatStreamEncoder:
-    return ChatStreamEncoder(
+def _chunk_writer(note: RecorderNote, question: RecordedRequest, numbers: _Numbers, *, begun: bool) -> StreamEncoder:
+    return WIRES[question.wire].encoder(
         id=note.id,
         created=note.created,
         model=note.model,
-        finish_reason_at_top=question.finish_reason_at_top,
         include_usage=question.request.include_usage,
         ids=numbers,
         begun=begun,

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
 
 from ..config import TelemetryConfig
 from ..errors import ConfigError
 from ..gateway import Upstream
 from ..gateway.observer import AttemptObserver
-from ..http.server.asgi import ASGIApp
+from ..http.server.exchange import Exchange
 from ..request import ChatRequest
+
+#: Answers one request.
+Handle: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class Tracer(Protocol):
     """Traces requests, and the attempts of a gateway."""
 
-    def around(self, app: ASGIApp, untraced: frozenset[str], /) -> ASGIApp:
-        """*app*, with a span around each request, except of the paths in *untraced*."""
+    def around(self, handle: Handle, untraced: frozenset[str], /) -> Handle:
+        """Return *handle* with a span around each request, except of the paths in *untraced*."""
 
     def attempt(self, upstream: Upstream, request: ChatRequest, /) -> AttemptObserver:
         """A span around an attempt; see `gateway.observer`."""
