@@ -145,7 +145,9 @@ class ChunkIterator:
         """Return the public chunks of *batch*."""
         chunks: list[Chunk] = []
         for event in batch:
-            if isinstance(event, ToolCallDelta):
+            if type(event) is str:
+                chunks.append(event)
+            elif isinstance(event, ToolCallDelta):
                 self._deltas.append(event)
             elif isinstance(event, FinishReason):
                 if self._deltas:

@@ -45,6 +45,7 @@ class OneResponse:
         self._connection = connection
 
     async def post(self, *args: Any, **options: Any) -> ClientConnection:
+        await self._connection.head()
         return self._connection
 
 
@@ -58,7 +59,6 @@ async def begin(limit: int = AT_ONCE) -> tuple[ClientConnection, ResponseStream]
     now = loop.time()
     connection.send(b"", b"", ends=True, clocks=Clocks(), streaming=False, total_at=now + 600, now=now)
     connection.data_received(HEAD)
-    await connection.head()
     request = PreparedRequest(url="https://localhost/", headers={}, body=b"", clocks=Clocks(), stream=True)
     return connection, ResponseStream(OneResponse(connection), request)  # type: ignore[arg-type]
 

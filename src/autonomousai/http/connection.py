@@ -80,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
         "_transport",
         "_unpacked",
         "_waiter",
+        "_wants_head",
         "_winds",
         "deadline",
         "dispatcher",
@@ -130,6 +131,7 @@ class ClientConnection(asyncio.Protocol):
         self._take: Callable[[bytes], bool] | None = None
         self._fault: BaseException | None = None  # raised by what takes the body
         self._error: Exception | None = None
+        self._wants_head = False
         self._clocks: Clocks
         self._winds = False  # events wind up the idle clock
         self._clock: Clock = "total"
@@ -185,12 +187,16 @@ class ClientConnection(asyncio.Protocol):
 
     # ---- for the reader of the response: see `transport.Response`
 
-    async def head(self) -> None:
-        """Wait for the response's head. Raises `HttpParserError`, `OSError`, `TimeoutError`."""
-        while not self.status:
-            if self._error is not None:
-                raise self._error
+    async def head(self, *, alone: bool = True) -> None:
+        """Wait for the response's head, or, unless *alone*, for the first of its body as well: one wait instead of two.
+
+        Raises `HttpParserError`, `OSError`, `TimeoutError` before the head.
+        """
+        self._wants_head = alone
+        while not (self.parts or self._is_complete or self._error is not None or (alone and self.status)):
             await self._news()
+        if not self.status and self._error is not None:
+            raise self._error
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
@@ -459,7 +465,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.headers = Headers(fields)
         self.status = status
-        if self._take is None:
+        if self._wants_head:
             self._wake()
 
     def on_message_complete(self) -> None:

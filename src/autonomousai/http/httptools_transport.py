@@ -81,7 +81,7 @@ class HttptoolsTransport:
                 total_at=deadline,
                 now=self._loop.time(),
             )
-            await connection.head()
+            await connection.head(alone=method != "POST")
         except (OSError, httptools.HttpParserError) as error:
             if isinstance(error, HTTPError):
                 raise  # a clock ran out

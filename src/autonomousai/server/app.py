@@ -165,9 +165,9 @@ class App:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
 
-    async def handle(self, exchange: Exchange) -> None:
+    def handle(self, exchange: Exchange) -> Awaitable[None]:
         """Serve a request of the package's own HTTP server; see `Application`."""
-        await self._entry(exchange)
+        return self._entry(exchange)
 
     def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
         """See `Application.encode_error`."""

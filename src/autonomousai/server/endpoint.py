@@ -103,6 +103,8 @@ class Endpoint:
                         await self._send_document(batches, answer, meter, exchange, scope)
                     else:
                         await self._send_stream(batches, answer, meter, exchange, response, scope, request)
+            except StopAsyncIteration:
+                raise IncompleteStreamError from None
             finally:
                 await batches.aclose()
         finally:
@@ -118,7 +120,7 @@ class Endpoint:
         scope: DisconnectScope,
         request: ChatRequest,
     ) -> None:
-        batch = await _next(batches)
+        batch = await batches.__anext__()
         answer.add(batch)
         encoder = self._wire.encoder(
             id=self._wire.answer_id(exchange.request_id),
@@ -141,7 +143,7 @@ class Endpoint:
             if pipes and response.started:
                 pipes = await batches.pipe_to(response.take)
                 await response.drain()
-            batch = await _next(batches)
+            batch = await batches.__anext__()
             answer.add(batch)
 
     async def _send_resumable(self, request: ChatRequest, exchange: Exchange, response: SSEResponse) -> bool:
@@ -165,7 +167,7 @@ class Endpoint:
     ) -> None:
         events: Batch = []
         while answer.finish is None:
-            batch = await _next(batches)
+            batch = await batches.__anext__()
             meter.batch()
             answer.add(batch)
             events += batch
@@ -179,14 +181,6 @@ class Endpoint:
         scope.release()
         exchange.respond(200, body)
         await exchange.drain()
-
-
-async def _next(batches: BatchStream) -> Batch:
-    """Return the next batch; a stream that just stops is incomplete."""
-    try:
-        return await batches.__anext__()
-    except StopAsyncIteration:
-        raise IncompleteStreamError from None
 
 
 def _provenance(answer: Answer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from ...errors import ProviderError, StatusError
@@ -89,7 +89,7 @@ class Exchange(Protocol):
 class Application(Protocol):
     """What a server calls with each request."""
 
-    async def handle(self, exchange: Exchange) -> None:
+    def handle(self, exchange: Exchange) -> Awaitable[None]:
         """Answer one request."""
 
     def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
