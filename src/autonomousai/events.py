@@ -48,9 +48,11 @@ class Started(_Silent, frozen=True, gc=False):
 
 
 class Reasoning(_Silent, frozen=True, gc=False):
-    """A piece of the model's reasoning, which is not part of its answer."""
+    """A piece of the model's reasoning, which is not part of its answer. ``key``: what the upstream calls it, where that is not
+    ``reasoning_content``."""
 
     text: str
+    key: str | None = None
 
 
 class Refusal(_Silent, frozen=True, gc=False):

@@ -14,7 +14,7 @@ import msgspec
 from ..answer import Answer
 from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
-from ..events import Batch, Started
+from ..events import Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.transport import Response, read_body
 from ..http.urls import Proxy
@@ -227,7 +227,8 @@ class ResponseStream:
             return False
         if self._own is not None:
             self._own.add(batch)
-        self._note_progress()
+        if type(batch[-1]) is not ForeignEvent:
+            self._note_progress()
         return self._sink(batch)
 
     def _note_progress(self) -> None:
@@ -286,7 +287,7 @@ class ResponseStream:
             if decoder.complete:
                 return self._finish(batch)
             if batch:
-                if len(batch) > 1 or type(batch[0]) is not Started:
+                if any(type(event) not in _SAYING_NOTHING for event in batch):
                     self._has_spoken = True
                     self._note_progress()
                 if self._own is not None and self._request.stream:
@@ -349,6 +350,10 @@ class ResponseStream:
             _check(provenance, self._answer.text + "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
         return [*batch, finish]
+
+
+#: Events that wind no clock: an upstream that only shows signs of life has said nothing.
+_SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})
 
 
 async def _not_now() -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Attempt, Batch, FinishReason, Report, Started
+from ..events import Attempt, Batch, FinishReason, ForeignEvent, Report, Started
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, Sink, cannot_pipe
 from .observer import AttemptObserver
@@ -34,6 +34,7 @@ class AttemptStream:
         "_batches",
         "_began",
         "_continued",
+        "_foreign",
         "_generated",
         "_had",
         "_observer",
@@ -74,6 +75,7 @@ class AttemptStream:
         self._generated = 0  # deltas of this attempt that were dropped as a replay, or are about to be delivered
         self._batches: BatchStream | None = None
         self._started: Started | None = None
+        self._foreign: Batch = []  # events that came before anything was said
         self._opened = False
         self._settled = False
 
@@ -133,6 +135,9 @@ class AttemptStream:
             self._generated += len(batch)
             batch = self._replay.feed(batch)
             self._report.steps += not batch
+        if not self._opened and all(isinstance(event, ForeignEvent) for event in batch):
+            self._foreign += batch  # no answer yet: another upstream may still be asked
+            return []
         if not batch:
             return batch
         if type(finish := batch[-1]) is FinishReason:
@@ -152,7 +157,7 @@ class AttemptStream:
             return batch
         report.begun = len(report.attempts) - self._settled
         started = Started() if self._started is None else self._started
-        return [Started(started.model, self._upstream.name, started.extra), *batch]
+        return [Started(started.model, self._upstream.name, started.extra), *self._foreign, *batch]
 
     async def _fail(self, error: ProviderError) -> None:
         breaker = self._upstream.breaker
