@@ -130,7 +130,7 @@ def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise refusal(name, "is an option of clients, not a field of a request; leave it out", "unsupported")
         if value is None:
             continue
-        check = _FIELDS.get(name)
+        check = FIELDS.get(name)
         passed = value if check is None else check(name, value)
         if passed is not None:
             checked[name] = passed
@@ -272,7 +272,7 @@ def _function(where: str, value: Any) -> None:
 
 _TOKENS = _range(int, 1, 2**31 - 1)
 
-_FIELDS: dict[str, Check] = {
+FIELDS: dict[str, Check] = {
     # honoured
     "temperature": _range(float, 0, 2),
     "top_p": _range(float, 0, 1),
