@@ -6,9 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
-from .answer import Answer
 from .errors import HTTPError, IncompleteStreamError
-from .events import Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
+from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
 
 CLOSED = "the answer was closed before it was complete"
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"

@@ -11,10 +11,9 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..answer import Answer
 from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
-from ..events import Batch, ForeignEvent, Started
+from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.transport import Response, read_body
 from ..http.urls import Proxy

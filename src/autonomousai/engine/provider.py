@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..answer import Answer
 from ..clients.openai import OpenAICompatible
 from ..clients.options import read_timeout
 from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
-from ..events import Batch, FinishReason, Messages, Started
+from ..events import Answer, Batch, FinishReason, Messages, Started
 from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance

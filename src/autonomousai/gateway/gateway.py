@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..answer import Answer
 from ..config import RescueConfig, RetryConfig
-from ..events import Report
+from ..events import Answer, Report
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream
-from .observer import Observer
+from .attempt import GatewaySettings
 from .routing import RouteRunner
-from .state import GatewaySettings
-from .upstream import Upstream
+from .upstream import Observer, Upstream
 
 
 class Gateway(AsyncGeneratorProvider, ProviderModelMixin):

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 from ..errors import ProviderError
 from ..events import Batch, Splice
 from ..request import ChatRequest
+from .attempt import RouteState
 from .replay_filter import DivergedError, ReplayFilter, to_last_whole_word
 from .retry_policy import RetryDecision, classify, is_prose, is_rescuable
-from .state import RouteState
 from .upstream import Upstream
 
 #: Seconds that a broken answer waits for an upstream's breaker, and between two looks while another request probes it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
-from ..answer import Answer
 from ..errors import (
     ConnectError,
     HTTPError,
@@ -17,7 +16,7 @@ from ..errors import (
     StreamError,
 )
 from ..errors import TimeoutError as ClockError
-from ..events import Attempt
+from ..events import Answer, Attempt
 from ..request import ChatRequest
 from ..wires.errors import as_gateway_error, for_callers
 

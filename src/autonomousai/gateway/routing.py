@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Self
 
-from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Batch, Report
+from ..events import Answer, Batch, Report
 from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe
-from .attempt import AttemptStream
+from .attempt import AttemptStream, GatewaySettings, RouteState
 from .rescue import rescued
 from .retry_policy import RetryDecision, classify, is_rescuable, unanswered
-from .state import GatewaySettings, RouteState
 from .upstream import Upstream
 
 

@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
 from ..http.server.asgi import OUTER, ASGIApp, ASGIExchange, Receive, Scope, Send, run_asgi
-from ..http.server.exchange import Exchange, internal_error, log_bug
+from ..http.server.exchange import Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -30,7 +30,7 @@ from ..streams.stores import open_state
 from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
-from ..telemetry.tracer import Handle, Tracer, open_tracer
+from ..telemetry.tracer import Tracer, open_tracer
 from ..wires.errors import encode_error
 from ..wires.registry import OPENAI_CHAT, SERVED
 from .auth import PAGE_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl

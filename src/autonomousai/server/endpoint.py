@@ -12,9 +12,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError, StatusError
-from ..events import Batch, FinishReason, Report
+from ..events import Answer, Batch, FinishReason, Report
 from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange, internal_error, log_bug
 from ..http.sweep import Sweep
 from ..limiter import RequestLimiter

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple, Protocol
 
-from ..answer import Answer
 from ..errors import ProviderError, StatusError
-from ..events import Batch, Report
+from ..events import Answer, Batch, Report
 from ..http.server.exchange import Exchange
 from ..http.sweep import Sweep
 from ..limiter import SHUTTING_DOWN

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..answer import Answer
 from ..errors import ProviderError
-from ..events import Attempt, Batch, FinishReason, Report, Splice, Started
+from ..events import Answer, Attempt, Batch, FinishReason, Report, Splice, Started
 from ..provider import AsyncGeneratorProvider
 from ..request import CallOptions, ChatRequest
 from ..result import AsyncResult

@@ -15,9 +15,8 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
-from ..answer import Answer
 from ..errors import ProviderError
-from ..events import Report
+from ..events import Answer, Report
 from ..gateway.retry_policy import describe
 from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from ..config import TelemetryConfig
 from ..errors import ConfigError
-from ..gateway import Upstream
-from ..gateway.observer import AttemptObserver
-from ..http.server.exchange import Exchange
+from ..gateway.upstream import AttemptObserver, Upstream
+from ..http.server.exchange import Handle
 from ..request import ChatRequest
-
-#: Answers one request.
-Handle: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class Tracer(Protocol):

@@ -28,12 +28,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from .._version import __version__
 from ..errors import ConfigError
 from ..events import Batch, FinishReason, Started
-from ..gateway import Upstream
-from ..http.server.exchange import CLIENT_LEFT, Exchange
+from ..gateway.upstream import Upstream
+from ..http.server.exchange import CLIENT_LEFT, Exchange, Handle
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from .metrics import AnswerMeter
-from .tracer import Handle
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _CARRIED: Final = frozenset({b"traceparent", b"tracestate"})

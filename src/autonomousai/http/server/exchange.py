@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import traceback
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from ...errors import ProviderError, StatusError
@@ -84,6 +84,10 @@ class Exchange(Protocol):
 
     def unwatch(self) -> None:
         """Call no listener any more."""
+
+
+#: Answers one request.
+Handle: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class Application(Protocol):
