@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import BatchStream, GeneratedBatches
+from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.fields import refusal
 from ..wires.messages import check_messages
@@ -158,7 +158,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         system = row.system if row else None
         question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline)
         answer = partial(self._answer, question)
-        return GeneratedBatches(answer if request.stream else partial(_joined, answer))
+        stream = GeneratedBatches(answer)
+        return stream if request.stream else JoinedBatches(stream, Answer())
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream_continuation`: a last message of the assistant is the beginning of the answer."""
@@ -349,18 +350,3 @@ async def _ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> N
             await supervisor.ready()
     except TimeoutError:
         raise ClockError("total", clocks.total) from None
-
-
-async def _joined(answer: Callable[[], AsyncGenerator[Batch]]) -> AsyncGenerator[Batch]:
-    """Yield all of an answer as one batch."""
-    whole = Answer()
-    batches = answer()
-    try:
-        async for batch in batches:
-            whole.add(batch)
-    except HTTPError as error:
-        error.partial = whole.text
-        raise
-    finally:
-        await batches.aclose()
-    yield whole.joined()

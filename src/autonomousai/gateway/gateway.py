@@ -12,7 +12,7 @@ from ..config import RescueConfig, RetryConfig
 from ..events import Answer, Report
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import AnswerBatches, BatchStream
+from ..result import AnswerBatches, BatchStream, JoinedBatches
 from .attempt import GatewaySettings
 from .routing import RouteRunner
 from .upstream import Observer, Upstream
@@ -59,11 +59,14 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """Return the answer from the route of the request's model. The report of ``options.answer`` says which upstream
         answered, and what was tried."""
-        answer = options.answer
-        if answer is None:
-            answer = Answer()
-            return AnswerBatches(self._runner(request, answer, options), answer)
-        return self._runner(request, answer, options)
+        answer = Answer() if options.answer is None else options.answer
+        if request.stream:
+            runner = self._runner(request, answer, options)
+            return runner if options.answer is not None else AnswerBatches(runner, answer)
+        if answer.report is None:
+            answer.report = Report()
+        delivered = Answer(answer.report)
+        return JoinedBatches(self._runner(request, delivered, options), delivered)
 
     def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
         """Return the rest of an answer that broke elsewhere, by the plans of a rescue; see `AsyncGeneratorProvider.resume`.
