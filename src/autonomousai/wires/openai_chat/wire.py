@@ -9,6 +9,7 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import Wire
 from ..fields import read_chat_request, write_chat_request
+from ..usual_request import read_usual_request
 from .decoder import ChatStreamDecoder, decode_completion
 from .encoder import ChatStreamEncoder, encode_completion
 
@@ -24,7 +25,8 @@ class OpenAIChatWire(Wire):
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
-        return read_chat_request(body)
+        usual = read_usual_request(body)
+        return read_chat_request(body) if usual is None else usual
 
     def encode_request(self, request: ChatRequest, model: str) -> bytes:
         """See `Wire.encode_request`."""
