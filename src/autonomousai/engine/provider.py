@@ -19,7 +19,7 @@ from ..clients.openai import OpenAICompatible
 from ..clients.options import read_timeout
 from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
-from ..events import Answer, Batch, FinishReason, Messages, Started
+from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Messages, Started
 from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
@@ -304,7 +304,9 @@ async def _ask(
     slot.asked = True
     engine.supervisor.asking += 1
     try:
-        async for batch in batches:
+        async for brought in batches:
+            if not (batch := _without_internals(brought)):
+                continue
             if type(batch[-1]) is Started:
                 started = batch
                 continue
@@ -326,6 +328,17 @@ async def _ask(
     finally:
         engine.supervisor.asking -= 1
         await batches.aclose()
+
+
+def _without_internals(batch: Batch) -> Batch:
+    """Return *batch* without the members that llama.cpp adds for its own caller: its progress with a prompt, its timings."""
+    kept: Batch = []
+    for event in batch:
+        if isinstance(event, Started | FinishReason) and event.extra:
+            kept.append(msgspec.structs.replace(event, extra=None))
+        elif not isinstance(event, Extra | ForeignEvent):
+            kept.append(event)
+    return kept
 
 
 @contextlib.asynccontextmanager

@@ -95,6 +95,7 @@ class UsualDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: str | None = None
     role: str | None = None
     reasoning_content: str | None = None
+    reasoning: _Silent = None
     tool_calls: list[UsualCall] | None = None
     refusal: _Silent = None
     function_call: None = None
@@ -123,6 +124,19 @@ class UsualChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 #: Raises one of `UNREADABLE` for anything but a `UsualChunk`: that it can be decoded proves that nothing in it is unknown.
 decode_usual = msgspec.json.Decoder(UsualChunk).decode
+
+
+def sole_text(data: bytes) -> str | None:
+    """Return the text of a usual chunk that holds nothing besides; None for any other."""
+    try:
+        chunk = decode_usual(data)
+    except UNREADABLE:
+        return None
+    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
+        return None
+    choice = chunk.choices[0]
+    delta = choice.delta
+    return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
 
 
 def widened(chunk: UsualChunk) -> Chunk:

@@ -42,6 +42,7 @@ from .chunks import (
     decode_usual,
     load,
     mend,
+    sole_text,
     split_half,
     unknown_members,
     usage_of,
@@ -244,6 +245,8 @@ class ChatStreamDecoder:
 
     def _sole_text(self, data: bytes) -> str | None:
         """Return the text of a chunk that holds nothing besides but what every chunk repeats; None for any other."""
+        if not self._constant:
+            return sole_text(data)
         try:
             obj = load(data)
             chunk = as_chunk(obj)
