@@ -345,6 +345,15 @@ async def test_headers_are_case_insensitive() -> None:
     assert (None, False, 3) == (response.headers.get("no"), "no" in response.headers, len(response.headers))
 
 
+async def test_a_connection_just_opened_is_not_closed_by_a_look_at_its_clocks() -> None:
+    """Between its opening and its first request a sweep may come."""
+    connection, wire = await connected()
+
+    connection.look(asyncio.get_running_loop().time() + 3600)
+
+    assert not wire.closed
+
+
 # ---- anything at all --------------------------------------------------------------------------------------------------
 
 #: Words of the protocol, divided by a bar.

@@ -11,6 +11,7 @@ import select
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, Final, cast
 
 import httptools
@@ -109,7 +110,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_due = False  # to be delivered in a later turn of the loop
         self.status = 0
         self.headers: Headers
-        self.deadline = 0.0
+        self.deadline = inf  # until the first request, for which it was opened, has been sent
         self._loop = loop
         self._sweep = sweep
         self._on_idle = on_idle
