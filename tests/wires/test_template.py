@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.wires.openai_chat import decoder as decoder_module
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.template import ChunkTemplate
 from tests.wires.answers import USAGE, Json, chunk
@@ -143,3 +144,23 @@ class TestTexts:
         texts = self.TEMPLATE.texts(around(*slices))
 
         assert (None if None in alone else alone) == texts
+
+
+@pytest.mark.parametrize("member", ['"system_fingerprint":"fp_1"', '"service_tier":"default"', '"timings":{"n":1}'])
+def test_a_member_that_every_chunk_repeats_does_not_slow_the_stream(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks that come one by one with it are soon read by template: few of them are decoded at length."""
+    decoded: list[bytes] = []
+    load = decoder_module.load
+
+    def counted(data: bytes) -> object:
+        decoded.append(data)
+        return load(data)
+
+    monkeypatch.setattr(decoder_module, "load", counted)
+    decoder = ChatStreamDecoder()
+    body = '{"object":"chat.completion.chunk","model":"m",%s,"choices":[{"index":0,"delta":{"content":"%s"}}]}'
+
+    events = [event for word in range(200) for event in decoder.feed(f"data: {body % (member, word)}\n\n".encode())]
+
+    assert [str(word) for word in range(200)] == [event for event in events if isinstance(event, str)]
+    assert len(decoded) < 10

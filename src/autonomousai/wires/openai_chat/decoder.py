@@ -351,7 +351,10 @@ class ChatStreamDecoder:
             self._pass_on(ForeignEvent(event, data, WIRE), batch)
             return
         if chunk.choices or error is None:
+            before = len(batch)
             self._take(chunk, batch, unknown_members(obj))
+            if self._constant and self._usual and len(batch) == before + 1 and type(text := batch[before]) is str:
+                self._learn_single(data, text)
         if error is not None:
             self._fail(error)
 
