@@ -215,3 +215,35 @@ def test_several_choices_are_told_apart() -> None:
     texts = {index: "".join(each["delta"].get("content", "") for each in said if each["index"] == index) for index in (0, 1)}
     assert {0: "ab", 1: "xy"} == texts
     assert ["length"] == [each["finish_reason"] for each in said if each["index"] == 1 and each["finish_reason"]]
+
+
+def with_halves(half: str) -> list[Json]:
+    """Choices that hold half a surrogate pair, each in another place."""
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}", "x": half}, "x": [half]}
+    token = {"token": half, "logprob": -1, "top_logprobs": [{"token": half, "logprob": -1}]}
+    return [
+        {"delta": {"content": half}},
+        {"delta": {"content": [{"type": "text", "text": half}]}},
+        {"delta": {"content": "a", "x": {half: half}}},
+        {"delta": {"content": "a", "reasoning": half}},
+        {"delta": {"content": "a", "annotations": [{"title": half}]}},
+        {"delta": {"content": "a", "images": [{"url": half}]}},
+        {"delta": {"content": "a", "tool_calls": [call]}},
+        {"delta": {"content": "a"}, "logprobs": {"content": [token]}},
+        {"delta": {"content": "a"}, "x": half},
+    ]
+
+
+@pytest.mark.parametrize("choice", with_halves("a\ud83d") + with_halves("\udc00b"), ids=str)
+def test_half_a_character_anywhere_breaks_no_answer(choice: Json) -> None:
+    """A token may be half an emoji: in a log probability, or in what the wire does not know, it is replaced, as in text."""
+    stream = again(sent([{"choices": [{"index": 0, **choice}], "x": 1}, {"choices": [{**STOP, "x": HALF}], "x": HALF}]), [])
+    message = {**choice, "message": choice["delta"], **STOP, "x": HALF}
+    document = json.dumps({"choices": [message], "usage": {"prompt_tokens": 1, "x": HALF}}).encode()
+
+    assert "\ufffd" in str(stream)
+    assert "\ufffd" in encode_completion(decode_completion(document), id="c", created=0, model="m").decode()
+
+
+HALF = "\ud800"
+STOP: Json = {"index": 0, "delta": {}, "finish_reason": "stop"}

@@ -278,9 +278,30 @@ def log_probs_of(logprobs: Any) -> LogProbs | None:
 # ---- a chunk as it may be ---------------------------------------------------------------------------------------------
 
 
+_ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 def load(document: bytes) -> Any:
-    """Any JSON, read as leniently as Python does: NaN and halves of surrogate pairs are taken. Raises one of `UNREADABLE`."""
-    return json.loads(document.decode("utf-8"))
+    """Any JSON, read as leniently as Python does: NaN and halves of surrogate pairs are taken. Raises one of `UNREADABLE`.
+
+    Halves stay in the text of an answer alone, where the next chunk may bring the other half.
+    """
+    obj = json.loads(document.decode("utf-8"))
+    if _ESCAPED_HALF.search(document) is None:
+        return obj
+    mended = mend_all(obj)
+    if isinstance(obj, dict) and isinstance(choices := obj.get("choices"), list):
+        for choice, mended_choice in zip(choices, mended["choices"], strict=True):
+            _keep_halves(choice, mended_choice, ("text",))
+            if isinstance(choice, dict):
+                for said in ("delta", "message"):
+                    _keep_halves(choice.get(said), mended_choice.get(said), ("content",))
+    return mended
+
+
+def _keep_halves(said: Any, mended: Any, names: tuple[str, ...]) -> None:
+    if isinstance(said, dict):
+        mended.update({name: said[name] for name in names if name in said})
 
 
 def as_chunk(obj: Json) -> Chunk:
@@ -429,6 +450,17 @@ def mend(text: str) -> str:
     if not _HALVES.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def mend_all(value: Any) -> Any:
+    """*value*, any JSON, with all its text mended, the names of members too."""
+    if isinstance(value, str):
+        return mend(value)
+    if isinstance(value, list):
+        return [mend_all(item) for item in value]
+    if isinstance(value, dict):
+        return {mend(name): mend_all(item) for name, item in value.items()}
+    return value
 
 
 def split_half(text: str) -> tuple[str, str]:
