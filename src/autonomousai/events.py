@@ -3,8 +3,8 @@
 A *batch* is the list of all events that one network read brought. The text of the first choice is plain `str`; everything else
 is a small frozen struct that is falsy and whose `str()` is `""`, so that `"".join(map(str, chunks))` is the answer.
 
-Each struct has a tag: `msgspec` writes it as the member ``type`` and tells the kinds of a `Batch` apart by it. Logs of streams are
-kept in this form, so a tag never changes its meaning.
+Each struct has a tag: `msgspec` writes it as the member ``type``, and tells the kinds of a `Batch` apart by it. The logs of
+streams are kept in this form, so a tag never changes its meaning.
 """
 
 from __future__ import annotations

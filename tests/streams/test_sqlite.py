@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from autonomousai.errors import ConfigError
-from autonomousai.streams.stores import Page, StateError
+from autonomousai.streams.stores import Page, StoreError
 from autonomousai.streams.stores.sqlite import SqliteStore
 
-#: Stores pieces for ever, and says of each that it is stored.
+#: Stores records for ever, and says of each that it is stored.
 WRITER = """
 import asyncio, sys
 from pathlib import Path
@@ -23,7 +23,7 @@ from autonomousai.streams.stores.sqlite import SqliteStore
 async def main():
     store = SqliteStore(Path(sys.argv[1]), keep_s=300)
     await store.open()
-    lease = await store.create("s", b"owner", b"question")
+    lease = await store.create("s", b"owner", b"request")
     for number in range(1, 1_000_000):
         await store.append("s", lease, number, b"%d" % number)
         print(number, flush=True)
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_killing_the_process_loses_nothing_that_was_stored(path: Path) -> None:
-    """Whatever a process said to be stored is there after SIGKILL, in order; at most one piece more, which it had no time to
+    """Whatever a process said to be stored is there after SIGKILL, in order; at most one record more, which it had no time to
     speak of."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, path, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
@@ -50,20 +50,20 @@ async def test_killing_the_process_loses_nothing_that_was_stored(path: Path) -> 
 
     store = SqliteStore(path, keep_s=300)
     await store.open()
-    pieces: list[bytes] = []
-    while (page := await store.read("s", len(pieces))).pieces:
-        pieces += page.pieces
+    records: list[bytes] = []
+    while (page := await store.read("s", len(records))).records:
+        records += page.records
     await store.aclose()
 
-    assert [b"%d" % number for number in range(1, len(pieces) + 1)] == pieces
-    assert len(pieces) - said in (0, 1)
+    assert [b"%d" % number for number in range(1, len(records) + 1)] == records
+    assert len(records) - said in (0, 1)
 
 
 async def test_the_file_is_its_owners_alone(path: Path) -> None:
     """People's questions are in it, and in its companions."""
     store = SqliteStore(path, keep_s=300)
     await store.open()
-    await store.create("s", b"owner", b"question")
+    await store.create("s", b"owner", b"request")
     modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     await store.aclose()
 
@@ -71,11 +71,11 @@ async def test_the_file_is_its_owners_alone(path: Path) -> None:
 
 
 async def test_what_was_let_go_is_not_in_the_file(path: Path) -> None:
-    """Neither the question nor the answer."""
+    """Neither the request nor the answer."""
     store = SqliteStore(path, keep_s=300)
     await store.open()
-    lease = await store.create("s", b"owner", b"a secret question")
-    await store.append("s", lease, 1, b"a secret answer", note=b"a secret note")
+    lease = await store.create("s", b"owner", b"a secret request")
+    await store.append("s", lease, 1, b"a secret answer")
     await store.drop("s")
     await store.aclose()
 
@@ -90,7 +90,7 @@ async def test_it_can_be_closed_and_opened_again(path: Path) -> None:
     await store.create("s", b"owner", b"")
     await store.aclose()
     await store.aclose()
-    with pytest.raises(StateError):
+    with pytest.raises(StoreError):
         await store.find("s")
     await store.open()
     page = await store.read("s", 0)
@@ -124,10 +124,10 @@ async def test_a_file_that_goes_away(path: Path) -> None:
     store = SqliteStore(path, keep_s=300)
     await store.open()
     with sqlite3.connect(path) as database:
-        database.execute("DROP TABLE pieces")
+        database.execute("DROP TABLE records")
     database.close()
     lease = await store.create("s", b"owner", b"")
 
-    with pytest.raises(StateError):
+    with pytest.raises(StoreError):
         await store.append("s", lease, 1, b"a")
     await store.aclose()

@@ -19,9 +19,10 @@ from autonomousai.provider import AsyncGeneratorProvider, Capabilities
 from autonomousai.request import ChatRequest
 from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog
-from autonomousai.streams.stores import Beat, StateError, Store
+from autonomousai.streams.stores import Heartbeat, Store, StoreError
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.streams.stores.store import LEASE_S
+from autonomousai.streams.wires import CHAT, StreamWire
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
@@ -41,7 +42,9 @@ async def hub() -> AsyncIterator[Hub]:
     """A server's streams, on a store, around a provider."""
     async with AsyncExitStack() as stack:
 
-        async def make(store: Store, provider: AsyncGeneratorProvider, beat_s: float = 10_000, **config: Any) -> StreamBroker:
+        async def make(
+            store: Store, provider: AsyncGeneratorProvider, heartbeat_s: float = 10_000, **config: Any
+        ) -> StreamBroker:
             streams = StreamBroker(
                 store,
                 provider,
@@ -49,7 +52,7 @@ async def hub() -> AsyncIterator[Hub]:
                 resolve=str,
                 places=RequestLimiter(100, 60),
                 config=ResumeConfig(**{"grace_s": 10_000, **config}),
-                beat_s=beat_s,
+                heartbeat_s=heartbeat_s,
             )
             stack.push_async_callback(streams.aclose)
             return streams
@@ -58,20 +61,20 @@ async def hub() -> AsyncIterator[Hub]:
 
 
 async def begin(streams: StreamBroker, key: bytes = KEY) -> StreamLog:
-    stream = await streams.begin(ASKED, key, "req_1", finish_reason_at_top=False)
+    stream = await streams.begin(ASKED, key, "req_1", CHAT)
     assert stream is not None
     return stream
 
 
-async def find(streams: StreamBroker, id: str, last: int = 0, key: bytes = KEY) -> StreamLog:
-    """The stream, for somebody who has its events up to that number."""
-    return streams.attach(id, await streams.find(id, key), last, "req_2")
+async def find(streams: StreamBroker, id: str, key: bytes = KEY) -> StreamLog:
+    return streams.attach(id, await streams.find(id, key), "req_2")
 
 
-async def rest(streams: StreamBroker, stream: StreamLog, last: int = 0) -> bytes:
-    """All that a reader gets after event number *last*, until nothing more comes."""
+async def rest(streams: StreamBroker, stream: StreamLog, last: int = 0, wire: StreamWire | None = None) -> bytes:
+    """Return all that a reader gets after event number *last*, until no more comes."""
     parts = []
-    with streams.reader(stream, last) as reader:
+    with streams.reader(stream, last, wire) as reader:
+        await reader.seek()
         while (data := await asyncio.wait_for(reader.read(), 60)) is not None:
             parts.append(data)
     return b"".join(parts)
@@ -142,7 +145,7 @@ async def test_from_every_event_on(place: Place, hub: Hub) -> None:
     stream = await begin(streams)
     whole = await rest(streams, stream)
     events = [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
-    found = [await find(streams, stream.id, number) for number in range(len(events) + 1)]
+    found = [await find(streams, stream.id) for number in range(len(events) + 1)]
 
     assert len(WORDS) + 3 == len(events)
     assert [b"".join(events[number:]) for number in range(len(events) + 1)] == [
@@ -163,8 +166,9 @@ async def test_readers_come_and_go_as_they_like(place: Place, hub: Hub, seed: in
         last = 0
         ended = False
         while not ended:
-            found = await find(streams, stream.id, last)
+            found = await find(streams, stream.id)
             with streams.reader(found, last) as reader:
+                await reader.seek()
                 for _ in range(steps.randrange(3)):
                     data = await reader.read()
                     if data is None:
@@ -213,7 +217,7 @@ async def test_without_a_reader_it_goes_on_for_the_grace_period(place: Place, hu
     for pause in pauses:
         pause.release()
     await provider.calls[0].over()
-    again = await find(streams, stream.id, 2)
+    again = await find(streams, stream.id)
 
     assert ("Hello world", 1) == (text_of(begun + await rest(streams, again, 2)), len(provider.calls))
 
@@ -229,7 +233,7 @@ async def test_after_the_grace_period_it_is_let_go(place: Place, hub: Hub) -> No
     await soon(streams.idle.wait())
 
     with pytest.raises(StatusError) as caught:
-        await find(streams, stream.id, 2)
+        await find(streams, stream.id)
     assert ("cancelled", 410) == (left, caught.value.status)
 
 
@@ -251,7 +255,7 @@ async def test_what_has_ended_is_kept(place: Place, hub: Hub) -> None:
     await rest(streams, stream, 4)
     for _ in range(10):
         await asyncio.sleep(0)
-    await streams.beat()
+    await streams.heartbeat()
     cleaning.release()
     await soon(streams.idle.wait())
 
@@ -263,13 +267,13 @@ async def test_the_last_stream_is_let_go_in_its_time(hub: Hub) -> None:
     swept = asyncio.Event()
 
     class Looking(MemoryStore):
-        async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
-            beat = await super().beat(written, read)
+        async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
+            heartbeat = await super().heartbeat(written, read)
             if not self._ended and self._gone:
                 swept.set()
-            return beat
+            return heartbeat
 
-    streams = await hub(Looking(keep_s=0, max_bytes=10**6), ScriptedProvider(), beat_s=0.001, keep_s=0)
+    streams = await hub(Looking(keep_s=0, max_bytes=10**6), ScriptedProvider(), heartbeat_s=0.001, keep_s=0)
     await rest(streams, await begin(streams))
 
     await soon(swept.wait())
@@ -304,7 +308,7 @@ async def test_dropping(place: Place, hub: Hub) -> None:
 
     assert ("cancelled", b"[DONE]" in got) == (left, False)
     with pytest.raises(StatusError) as caught:
-        await find(streams, stream.id, 0)
+        await find(streams, stream.id)
     assert 410 == caught.value.status
 
 
@@ -331,7 +335,7 @@ async def test_what_is_not_yours_does_not_exist(place: Place, hub: Hub, which: s
     names = {"another key": stream.id, "unknown": "x" * 32, "no id at all": "{*}", "longer": stream.id + "a"}
 
     with pytest.raises(StatusError) as caught:
-        await find(streams, names[which], 0, b"other" if which == "another key" else KEY)
+        await find(streams, names[which], b"other" if which == "another key" else KEY)
 
     assert (404, "stream_not_found") == (caught.value.status, caught.value.code)
 
@@ -354,7 +358,7 @@ async def test_events_that_do_not_exist_yet(place: Place, hub: Hub) -> None:
     await rest(streams, stream)
 
     with pytest.raises(StatusError) as caught:
-        await find(streams, stream.id, 100)
+        await rest(streams, await find(streams, stream.id), 100)
 
     assert 410 == caught.value.status
 
@@ -374,7 +378,7 @@ async def test_a_stream_is_read_at_another_server(place: Place, hub: Hub) -> Non
     stream = await begin(here)
     with here.reader(stream, 0):
         await pauses[0].reached.wait()
-        reading = [asyncio.create_task(rest(elsewhere, await find(elsewhere, stream.id, last), last)) for last in (0, 1, 2)]
+        reading = [asyncio.create_task(rest(elsewhere, await find(elsewhere, stream.id), last)) for last in (0, 1, 2)]
         for pause in pauses:
             await pause.reached.wait()
             pause.release()
@@ -395,18 +399,18 @@ async def test_a_reader_elsewhere_keeps_the_writer_going(place: Place, hub: Hub)
     stream = await begin(here)
     with here.reader(stream, 0):
         await pauses[0].reached.wait()
-        reader = elsewhere.reader(await find(elsewhere, stream.id, 0), 0)
+        reader = elsewhere.reader(await find(elsewhere, stream.id), 0)
         reader.__enter__()
-        await elsewhere.beat()
-        await here.beat()
+        await elsewhere.heartbeat()
+        await here.heartbeat()
     for _ in range(10):
         await asyncio.sleep(0)
-    await here.beat()
+    await here.heartbeat()
     left_meanwhile = provider.calls[0].left
     reader.__exit__(None, None, None)
     await soon(elsewhere.idle.wait())
     await place.pass_time(LEASE_S * 1.1)
-    await here.beat()
+    await here.heartbeat()
     left = await asyncio.wait_for(provider.calls[0].over(), 60)
 
     assert (None, "cancelled") == (left_meanwhile, left)
@@ -421,7 +425,7 @@ async def test_dropping_at_another_server_stops_the_writer(place: Place, hub: Hu
     stream = await begin(here)
     await pauses[0].reached.wait()
     await elsewhere.drop(stream.id)
-    await here.beat()
+    await here.heartbeat()
 
     assert "cancelled" == await asyncio.wait_for(provider.calls[0].over(), 60)
 
@@ -442,12 +446,12 @@ async def test_a_server_that_dies_is_taken_over_from(place: Place, hub: Hub, sai
     await pauses[said].reached.wait()
     begun = await up_to(here, stream, said + 2)
     await place.pass_time(LEASE_S * 1.1)
-    found = await find(elsewhere, stream.id, said + 2)
+    found = await find(elsewhere, stream.id)
     whole = begun + await rest(elsewhere, found, said + 2)
     for pause in pauses:
         pause.release()
     await first.calls[0].over()
-    again = await rest(elsewhere, await find(elsewhere, stream.id, 0))
+    again = await rest(elsewhere, await find(elsewhere, stream.id))
 
     assert (TEXT, whole, 1) == (text_of(whole), again, whole.count(b'"role"'))
     assert [call.kwargs["seed"] for call in first.calls] == [call.kwargs["seed"] for call in second.calls]
@@ -465,7 +469,7 @@ async def test_one_server_dies_after_another(place: Place, hub: Hub) -> None:
     await place.pass_time(LEASE_S * 1.1)
     said = await up_to(servers[1], await find(servers[1], stream.id), 3)
     await place.pass_time(LEASE_S * 1.1)
-    data = said + await rest(servers[2], await find(servers[2], stream.id, 3), 3)
+    data = said + await rest(servers[2], await find(servers[2], stream.id), 3)
     answered = ChatStreamDecoder()
     answered.feed(data)
     account = answered.extension
@@ -522,7 +526,7 @@ async def test_what_nobody_can_go_on_with(place: Place, hub: Hub, can: str) -> N
     stream = await begin(here)
     begun = await up_to(here, stream, 2)
     await place.pass_time(LEASE_S * 1.1)
-    said = begun + await rest(elsewhere, await find(elsewhere, stream.id, 2), 2)
+    said = begun + await rest(elsewhere, await find(elsewhere, stream.id), 2)
 
     assert ["Hello"] == [event for event in ChatStreamDecoder().feed(said) if type(event) is str]
     assert (True, False) == (b'id: 3\ndata: {"error":' in said, b"data: [DONE]" in said)
@@ -576,7 +580,7 @@ async def test_who_needs_what_was_let_go_is_sent_away(hub: Hub) -> None:
 
         assert (None, False) == (await slow.read(), slow.ended)
     with pytest.raises(StatusError) as caught:
-        await find(streams, stream.id, 2)
+        await rest(streams, await find(streams, stream.id), 2)
     assert 410 == caught.value.status
 
 
@@ -591,7 +595,7 @@ async def test_an_error_before_anything_was_said(place: Place, hub: Hub) -> None
     said = await rest(streams, stream)
 
     assert (error, True) == (stream.error, said.startswith(b'id: 1\ndata: {"error":'))
-    assert said == await rest(streams, await find(streams, stream.id, 0))
+    assert said == await rest(streams, await find(streams, stream.id))
 
 
 async def test_an_error_in_the_midst(place: Place, hub: Hub) -> None:
@@ -601,7 +605,7 @@ async def test_an_error_in_the_midst(place: Place, hub: Hub) -> None:
     said = await rest(streams, stream)
 
     assert (True, False, False) == (b'id: 3\ndata: {"error":' in said, b"[DONE]" in said, b'"finish_reason":"' in said)
-    assert said == await rest(streams, await find(streams, stream.id, 0))
+    assert said == await rest(streams, await find(streams, stream.id))
 
 
 async def test_a_bug_costs_its_own_stream_alone(place: Place, hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
@@ -621,8 +625,10 @@ class Failing:
         self.gone = False
 
     def __getattr__(self, name: str) -> Any:
+        if self.gone and name == "append_now":
+            return lambda *arguments, **more: False
         if self.gone and name != "aclose":
-            raise StateError("the place is gone")
+            raise StoreError("the place is gone")
         return getattr(self.store, name)
 
 
@@ -639,7 +645,7 @@ async def test_a_store_that_fails_does_not_end_an_answer(place: Place, hub: Hub)
         store.gone = True
         for pause in pauses:
             pause.release()
-        await streams.beat()
+        await streams.heartbeat()
         while (data := await reader.read()) is not None:
             begun += data
     numbers = [line[4:] for line in begun.split(b"\n") if line.startswith(b"id: ")]
@@ -648,7 +654,7 @@ async def test_a_store_that_fails_does_not_end_an_answer(place: Place, hub: Hub)
     assert "Hello world" in "".join(event for event in ChatStreamDecoder().feed(begun) if type(event) is str)
     assert [b"1", b"2", b"-", b"-", b"-", b"-"] == numbers
     assert found is not None
-    assert ("running", 2) == (found.state, found.last)
+    assert ("running", 1) == (found.state, found.last)
 
 
 async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> None:
@@ -658,7 +664,7 @@ async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> No
     streams = await hub(store, provider)
     store.gone = True
 
-    assert (None, []) == (await streams.begin(ASKED, KEY, "", finish_reason_at_top=False), provider.calls)
+    assert (None, []) == (await streams.begin(ASKED, KEY, "", CHAT), provider.calls)
     with pytest.raises(StatusError) as caught:
-        await find(streams, "x" * 32, 0)
+        await find(streams, "x" * 32)
     assert (503, 1) == (caught.value.status, caught.value.retry_after)

@@ -38,9 +38,9 @@ from ..provider import AsyncGeneratorProvider
 from ..request import CallOptions, ChatRequest
 from ..result import AsyncResult
 from ..streams.broker import StreamBroker
-from ..streams.log import StreamReader
+from ..streams.log import RescueProgress, StreamReader
 from ..streams.orphans import Orphans
-from ..streams.recorder import RescueProgress
+from ..streams.wires import AUTONOMOUSAI, CHAT
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.errors import error_event
 from ..wires.messages import has_images
@@ -172,14 +172,13 @@ class Endpoint:
     async def _send_resumable(self, request: ChatRequest, caller: DisconnectScope, stream: SSEResponse, scope: Scope) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
         streams = self._service.streams
-        kept = await streams.begin(
-            request, self._service.key_of(scope), scope["request_id"], finish_reason_at_top=self._both_places
-        )
+        wire = AUTONOMOUSAI if self._both_places else CHAT
+        kept = await streams.begin(request, self._service.key_of(scope), scope["request_id"], wire)
         if kept is None:
             return False
         stream.name(kept.id, goes_on=streams.outlive_us)
         try:
-            with streams.reader(kept, 0) as reader:
+            with streams.reader(kept, 0, wire) as reader:
                 await stream.relay(reader, caller)
         finally:
             scope["watch"] = kept.watch
@@ -270,6 +269,8 @@ class SSEResponse:
             if reader.ended:
                 caller.release()
             await self.write(data, last=reader.ended)
+            if self.put_now is not None:
+                await reader.pipe_to(self.put)
         if not self.ended:
             await self.write(_COME_AGAIN, last=True)
 
@@ -332,7 +333,7 @@ class SSEResponse:
             self._comment = self._loop.create_task(self._put(self._sign_of_life()))
 
     def _sign_of_life(self) -> bytes:
-        progress = self.progress if self._reader is None else self._reader.stream.progress
+        progress = self.progress if self._reader is None else self._reader.progress
         if not self.started or progress is None or progress.report.steps <= self._progress:
             return _KEEP_ALIVE
         self._progress = progress.report.steps

@@ -1,11 +1,13 @@
 """``/v1/streams/{id}``: a stream that was begun is read on, or stopped. Plain ASGI.
 
-Knows the requests alone; what a stream is, who may read it and what becomes of it is for `streams` to know.
+The ``Last-Event-ID`` header is that of server-sent events (WHATWG HTML, 9.2.4). Knows the requests alone; what a stream is, who
+may read it and how long it is kept is in `streams`.
 """
 
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import parse_qs
 
 from ..errors import ProviderError, StatusError
 from ..http.server.asgi import (
@@ -20,23 +22,25 @@ from ..http.server.asgi import (
     log_bug,
     path_of,
 )
+from ..streams.wires import STREAM_WIRES, StreamWire
 from .auth import STREAMS_PATH
 from .disconnect import DisconnectScope
 from .endpoint import EndpointContext, SSEResponse, fail
 
 #: Digits of an event's number.
-_LONGEST_NUMBER: Final = 15
+_MAX_DIGITS: Final = 15
 
 
 class StreamRoute:
     """``GET`` reads on after ``Last-Event-ID``, from the beginning where there is none; ``HEAD`` tells whether it would;
-    ``DELETE`` stops the stream and lets it go."""
+    ``DELETE`` stops the stream and drops it. ``?wire=NAME``: the wire to read it over, by default the one that it was begun
+    over; each numbers the events in its own way."""
 
     def __init__(self, service: EndpointContext) -> None:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises `StatusError` where nobody more may come inside; every other error is told to the caller here."""
+        """Answer a request. Raises `StatusError` where the server takes no more; all other errors are answered here."""
         service = self._service
         stream = None if scope["method"] == "DELETE" else SSEResponse(scope, send, service.keepalive_s)
         service.places.enter()
@@ -62,21 +66,24 @@ class StreamRoute:
         streams = service.streams
         stream_id = _id_of(scope)
         last = _last_event_id(scope)
+        wire = _wire_of(scope)
         await service.ready()
         found = await streams.find(stream_id, service.key_of(scope))
-        if found.state == "ended" and last == found.last:
-            await _no_content(scope, send)  # which tells a browser to stop asking
-            return
         stream.name(stream_id, goes_on=streams.outlive_us)
-        if scope["method"] == "HEAD":
+        if scope["method"] == "HEAD" and found.state != "ended":
             await stream.write(b"", last=True)
             return
         with (
             DisconnectScope(scope.get(LEAVING), receive, service.places.callers, service.orphans) as caller,
-            streams.reader(streams.attach(stream_id, found, last, scope["request_id"]), last) as reader,
+            streams.reader(streams.attach(stream_id, found, scope["request_id"]), last, wire) as reader,
         ):
-            await stream.open()
-            await stream.relay(reader, caller)
+            if not await reader.seek():
+                await _no_content(scope, send)  # which tells a browser to stop asking
+            elif scope["method"] == "HEAD":
+                await stream.write(b"", last=True)
+            else:
+                await stream.open()
+                await stream.relay(reader, caller)
 
     async def _drop(self, scope: Scope, send: Send) -> None:
         service = self._service
@@ -101,12 +108,20 @@ def _last_event_id(scope: Scope) -> int:
     value = head_of(scope).get(b"last-event-id", b"")
     if not value:
         return 0
-    if not value.isdigit() or len(value) > _LONGEST_NUMBER:
-        raise StatusError(
-            "the header Last-Event-ID must be the id of an event of this stream, a number",
-            status=400,
-            type="invalid_request_error",
-            param="Last-Event-ID",
-            code="invalid_value",
-        )
+    if not value.isdigit() or len(value) > _MAX_DIGITS:
+        raise _invalid("Last-Event-ID", "the header Last-Event-ID must be the id of an event of this stream, a number")
     return int(value)
+
+
+def _wire_of(scope: Scope) -> StreamWire | None:
+    names = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("wire")
+    if names is None:
+        return None
+    wire = STREAM_WIRES.get(names[-1])
+    if wire is None:
+        raise _invalid("wire", f"there is no wire of that name; there are: {', '.join(STREAM_WIRES)}")
+    return wire
+
+
+def _invalid(param: str, problem: str) -> StatusError:
+    return StatusError(problem, status=400, type="invalid_request_error", param=param, code="invalid_value")
