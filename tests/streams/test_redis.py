@@ -85,6 +85,21 @@ async def test_a_record_that_is_sent_again(redis_url: str) -> None:
     assert ([b"a", b"b"], True) == (page.records, page.ended)
 
 
+async def test_what_servers_of_the_former_layout_left(redis_url: str) -> None:
+    """It has other keys: it is neither found nor taken over."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        await redis.hset(
+            "autonomousai:stream:{s}", mapping={"owner": b"o", "question": b"{}", "state": "running", "last": 1, "lease": 1}
+        )
+        await redis.xadd("autonomousai:stream:{s}:pieces", {"d": b"id: 1"}, id="1-0")
+    found, claim = await store.find("s"), await store.claim("s")
+    await store.aclose()
+
+    assert (None, None) == (found, claim)
+
+
 def test_a_url_that_is_none() -> None:
     """A mistake of the config."""
     with pytest.raises(ConfigError, match=r"server\.state: is not a URL of Redis"):

@@ -99,6 +99,54 @@ async def test_it_can_be_closed_and_opened_again(path: Path) -> None:
     assert Page([], 0, False) == page
 
 
+#: The tables of the layout before records were events, and a stream in them.
+FORMER = """
+CREATE TABLE streams (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner BLOB NOT NULL, state TEXT NOT NULL, last INTEGER NOT NULL,
+    lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, touched REAL NOT NULL,
+    note BLOB NOT NULL, question BLOB NOT NULL
+);
+CREATE TABLE pieces (
+    stream INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, last)
+) WITHOUT ROWID;
+INSERT INTO streams VALUES (1, 's', x'00', 'running', 1, 1, 0, 0, 1e12, x'', x'7b7d');
+INSERT INTO pieces VALUES (1, 1, x'69643a2031');
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_file_of_the_former_layout(path: Path) -> None:
+    """Its streams are gone, and cannot be taken for ones of today; the file is used."""
+    with sqlite3.connect(path) as database:
+        database.executescript(FORMER)
+    database.close()
+    stores = [SqliteStore(path, keep_s=300) for _ in range(2)]
+    await asyncio.gather(*(store.open() for store in stores))
+    found, claim = await stores[0].find("s"), await stores[0].claim("s")
+    lease = await stores[0].create("s", b"owner", b"")
+    await stores[0].append("s", lease, 1, b"a")
+    page = await stores[1].read("s", 0)
+    for store in stores:
+        await store.aclose()
+
+    assert (None, None, Page([b"a"], 1, False)) == (found, claim, page)
+
+
+async def test_a_database_of_another_program_loses_nothing(path: Path) -> None:
+    """Even where its version is that of our former layout."""
+    with sqlite3.connect(path) as database:
+        database.executescript("CREATE TABLE pieces (name TEXT); INSERT INTO pieces VALUES ('rook'); PRAGMA user_version = 1;")
+    database.close()
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    await store.aclose()
+    with sqlite3.connect(path) as database:
+        names = database.execute("SELECT name FROM pieces").fetchall()
+    database.close()
+
+    assert [("rook",)] == names
+
+
 @pytest.mark.parametrize("what", ["no database", "of another version", "a folder", "in no folder"])
 async def test_a_file_that_cannot_be_used(path: Path, what: str) -> None:
     """The operator is told which, and it is not touched."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -12,17 +13,28 @@ import pytest
 
 from autonomousai.config import ResumeConfig
 from autonomousai.errors import StatusError
-from autonomousai.events import Batch, Usage
+from autonomousai.events import (
+    Annotations,
+    Batch,
+    ChoiceEvent,
+    FinishReason,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCallDelta,
+    Usage,
+)
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.limiter import RequestLimiter
 from autonomousai.provider import AsyncGeneratorProvider, Capabilities
-from autonomousai.request import ChatRequest
+from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from autonomousai.result import BatchStream, Sink
 from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog
 from autonomousai.streams.stores import Heartbeat, Store, StoreError
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.streams.stores.store import LEASE_S
-from autonomousai.streams.wires import CHAT, StreamWire
+from autonomousai.streams.wires import AUTONOMOUSAI, CHAT, StreamWire
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
@@ -60,8 +72,8 @@ async def hub() -> AsyncIterator[Hub]:
         yield make
 
 
-async def begin(streams: StreamBroker, key: bytes = KEY) -> StreamLog:
-    stream = await streams.begin(ASKED, key, "req_1", CHAT)
+async def begin(streams: StreamBroker, key: bytes = KEY, wire: StreamWire = CHAT) -> StreamLog:
+    stream = await streams.begin(ASKED, key, "req_1", wire)
     assert stream is not None
     return stream
 
@@ -101,6 +113,11 @@ def text_of(data: bytes) -> str:
     assert stream.extension is not None
     assert None is check_provenance(stream.extension, "".join(texts))
     return "".join(texts)
+
+
+def timeless(data: bytes) -> bytes:
+    """Return *data* without the time at which its stream was begun."""
+    return re.sub(rb'"created":[0-9]+', b'"created":0', data)
 
 
 def paused(*words: str) -> tuple[list[Any], list[Pause]]:
@@ -151,6 +168,41 @@ async def test_from_every_event_on(place: Place, hub: Hub) -> None:
     assert [b"".join(events[number:]) for number in range(len(events) + 1)] == [
         await rest(streams, each, number) for number, each in enumerate(found)
     ]
+
+
+@pytest.mark.parametrize(("begun", "read"), [(CHAT, AUTONOMOUSAI), (AUTONOMOUSAI, CHAT)], ids=["read as ours", "as chat"])
+async def test_a_stream_is_read_over_another_wire(place: Place, hub: Hub, begun: StreamWire, read: StreamWire) -> None:
+    """At any server, from any event on in that wire's own numbering, byte for byte as if it had been begun over it."""
+    script = [WORDS[:1], [Reasoning("hm"), *WORDS[1:5]], [ToolCallDelta(0, "1", "f", "{}")], WORDS[5:], *answer()]
+    streams = [await hub(store, ScriptedProvider(script)) for store in (place.store, place.other)]
+    stream = await begin(streams[0], wire=begun)
+    own = await rest(streams[0], stream)
+    other = await begin(streams[0], wire=read)
+    wanted = timeless(await rest(streams[0], other))
+    events = [event + b"\n\n" for event in wanted.split(b"\n\n")[:-1]]
+    found = await find(streams[1], stream.id)
+
+    assert own == await rest(streams[1], found)
+    assert [b"".join(events[number:]) for number in range(len(events) + 1)] == [
+        timeless(await rest(streams[1], found, number, read)) for number in range(len(events) + 1)
+    ]
+    assert own != wanted
+    assert TEXT == text_of(wanted)
+
+
+async def test_a_stream_is_read_over_two_wires_at_once(place: Place, hub: Hub) -> None:
+    """While it is written, each reader in its own."""
+    script, pauses = paused(*WORDS)
+    streams = await hub(place.store, ScriptedProvider(script))
+    stream = await begin(streams)
+    reading = [asyncio.create_task(rest(streams, stream, wire=wire)) for wire in (CHAT, AUTONOMOUSAI)]
+    for pause in pauses:
+        await pause.reached.wait()
+        pause.release()
+    chat, ours = await asyncio.wait_for(asyncio.gather(*reading), 60)
+
+    assert [TEXT, TEXT] == [text_of(chat), text_of(ours)]
+    assert [False, True] == [b'}],"finish_reason":"stop"' in data for data in (chat, ours)]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -363,6 +415,87 @@ async def test_events_that_do_not_exist_yet(place: Place, hub: Hub) -> None:
     assert 410 == caught.value.status
 
 
+class Handing:
+    """Batches that a test hands on as `pipe_to` does; the first and the last are asked for."""
+
+    def __init__(self) -> None:
+        self.sink: Sink | None = None
+        self.piping = asyncio.Event()
+        self.over = asyncio.Event()
+        self._first = True
+
+    def __aiter__(self) -> Handing:
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._first:
+            self._first = False
+            return [Started("m"), "Hel"]
+        if self.over.is_set():
+            raise StopAsyncIteration
+        await self.piping.wait()
+        self.over.set()
+        return [FinishReason("stop", "finish_reason")]
+
+    async def pipe_to(self, sink: Sink) -> bool:
+        self.sink = sink
+        self.piping.set()
+        await self.over.wait()
+        self.over.clear()
+        return True
+
+    async def aclose(self) -> None:
+        self.over.set()
+
+
+class Piping(ScriptedProvider):
+    """A provider of such batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = Handing()
+
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        return self.batches
+
+
+async def test_in_memory_nothing_waits_for_a_task(hub: Hub) -> None:
+    """What is handed on is stored, and with the readers, when it returns; and counts for the checksum."""
+    provider = Piping()
+    streams = await hub(MemoryStore(keep_s=300, max_bytes=10**9), provider)
+    stream = await begin(streams)
+    got: list[bytes] = []
+    with streams.reader(stream, 0) as reader:
+        begun = await reader.read() or b""
+        reading = asyncio.create_task(reader.pipe_to(lambda data: not got.append(data)))  # type: ignore[func-returns-value]
+        await soon(provider.batches.piping.wait())
+        assert provider.batches.sink is not None
+        took = provider.batches.sink(["lo"])
+        at_once = (took, len(got), stream.last)
+        provider.batches.over.set()
+        await reading
+        end = await reader.read() or b""
+
+    assert (True, 1, 2) == at_once
+    assert "Hello" == text_of(begun + got[0] + end)
+
+
+async def test_what_is_handed_on_to_a_stream_that_was_dropped(hub: Hub) -> None:
+    """It is refused, without an error where it comes from; the writer stops."""
+    provider = Piping()
+    store = MemoryStore(keep_s=300, max_bytes=10**9)
+    streams = await hub(store, provider)
+    stream = await begin(streams)
+    await soon(provider.batches.piping.wait())
+    await store.drop(stream.id)
+    assert provider.batches.sink is not None
+    took = provider.batches.sink(["lo"])
+    provider.batches.over.set()
+    await soon(streams.idle.wait())
+
+    assert (False, True, False) == (took, stream.closed, stream.ended)
+
+
 # ---- several servers
 
 
@@ -388,6 +521,26 @@ async def test_a_stream_is_read_at_another_server(place: Place, hub: Hub) -> Non
     assert [True, True] == [
         whole.endswith(part) and part.startswith(b"id: %d\n" % n) for n, part in zip((2, 3), parts, strict=True)
     ]
+
+
+async def test_a_stream_that_grows_while_it_is_looked_for(place: Place, hub: Hub) -> None:
+    """What comes between the finding and the reading is neither missed nor read twice."""
+    script, pauses = paused("Hello", " world")
+    here = await hub(place.store, ScriptedProvider(script))
+    elsewhere = await hub(place.other, ScriptedProvider())
+    stream = await begin(here)
+    await pauses[0].reached.wait()
+    found = await elsewhere.find(stream.id, KEY)
+    pauses[0].release()
+    await pauses[1].reached.wait()
+    followed = elsewhere.attach(stream.id, found, "req_2")
+    with elsewhere.reader(followed, 0) as reader:
+        begun = await reader.read() or b""
+        pauses[1].release()
+        while (data := await asyncio.wait_for(reader.read(), 60)) is not None:
+            begun += data
+
+    assert "Hello world" == text_of(begun)
 
 
 async def test_a_reader_elsewhere_keeps_the_writer_going(place: Place, hub: Hub) -> None:
@@ -531,6 +684,50 @@ async def test_what_nobody_can_go_on_with(place: Place, hub: Hub, can: str) -> N
     assert ["Hello"] == [event for event in ChatStreamDecoder().feed(said) if type(event) is str]
     assert (True, False) == (b'id: 3\ndata: {"error":' in said, b"data: [DONE]" in said)
     assert said == await rest(elsewhere, await find(elsewhere, stream.id))
+
+
+class Resuming(ScriptedProvider):
+    """Plays its next script as the rest of an answer, and notes what it was handed of it."""
+
+    def __init__(self, *scripts: Any) -> None:
+        super().__init__(*scripts)
+        self.handed: list[Batch] = []
+
+    def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
+        assert options.answer is not None
+        self.handed.append(options.answer.joined())
+        return self.stream(request, options)
+
+
+@SHARED
+async def test_all_that_was_delivered_is_handed_to_the_provider(place: Place, hub: Hub) -> None:
+    """Thoughts, text, tool calls and what else there is, from the log alone; and the checksum is over all of the text."""
+    delivered: Batch = [
+        Started("m", extra={"service_tier": "default"}),
+        Reasoning("hm"),
+        "Hello",
+        Refusal("no"),
+        ToolCallDelta(0, "call_1", "f", '{"a', extra={"signature": "x"}),
+        Annotations([{"type": "url_citation", "score": 0.5}]),
+        ChoiceEvent(1, "Hi"),
+    ]
+    here = await hub(place.store, ScriptedProvider([delivered, Pause()]))
+    provider = Resuming(answer(" world"))
+    elsewhere = await hub(place.other, provider)
+    stream = await begin(here)
+    begun = await up_to(here, stream, 4)
+    await place.pass_time(LEASE_S * 1.1)
+    found = await find(elsewhere, stream.id)
+    with elsewhere.reader(found, 0) as reader:
+        whole = await reader.read() or b""
+        while (data := await asyncio.wait_for(reader.read(), 60)) is not None:
+            whole += data
+    answered = ChatStreamDecoder()
+    answered.feed(whole)
+    assert answered.extension is not None
+
+    assert [delivered] == provider.handed
+    assert (True, 11) == (whole.startswith(begun), answered.extension["length"])
 
 
 @SHARED

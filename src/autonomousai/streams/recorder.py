@@ -99,14 +99,14 @@ class Recorder:
     def record(self, batch: Batch) -> Record:
         """Return the record of the next batch, which has been added to the result's answer already."""
         if len(self._report.splices) == self._splices and type(batch[-1]) is not FinishReason:
-            return Record(batch)
+            return Record(batch.copy())  # the provider may use the list again
         report = self._report
         if self._result.report is None:
             report.upstream = self._result.upstream
         finish = batch[-1]
         ends = type(finish) is FinishReason
         return Record(
-            batch,
+            batch.copy(),
             end=ends,
             header=self._header(),
             state=self._new_state(),

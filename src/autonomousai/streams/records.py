@@ -16,8 +16,8 @@ from ..errors import ProviderError, StatusError
 from ..events import Attempt, Batch, Report, Splice
 from ..wires.errors import write_error
 
-#: Bytes that a record takes in memory beside its events, about: the object, the list, and a place in two queues.
-_RECORD_SIZE: Final = 250
+#: Bytes that a record takes in memory beside its events, about: the object and the list.
+_RECORD_SIZE: Final = 150
 
 #: The kinds of events in a usual record.
 _TEXT_ALONE: Final = {str}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .store import LEASE_S, PAGE, REMEMBERED_S, Claim, GoneError, Heartbeat, LeaseLostError, Page, StreamInfo
 
-#: Bytes that a stream and a record take beside what they hold, about.
+#: Bytes that a stream and a record take beside what they hold, about: entries in tables and queues.
 _STREAM: Final = 1000
 _RECORD: Final = 100
 
