@@ -196,6 +196,22 @@ async def test_a_reader_that_left_is_handed_nothing(made: Logged, waits: str) ->
     assert ([], True) == (got, waiting.cancelled())
 
 
+async def test_a_reader_that_waits_again_is_handed_all_once(made: Logged) -> None:
+    """After a wait that was cut short, by a timeout for example."""
+    reader = made.reader()
+    await reader.read()
+    for _ in range(3):
+        waiting = asyncio.ensure_future(reader.read())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    piped = Piped(reader)
+    await asyncio.sleep(0)
+    made.write(text("Hello"))
+
+    assert encoded(FIRST, text("Hello"))[1:] == piped.got
+
+
 async def test_a_writer_without_a_lease_writes_nothing(made: Logged) -> None:
     """Nor do readers hear of it."""
     made.log.lease = 7

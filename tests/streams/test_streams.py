@@ -480,6 +480,23 @@ async def test_in_memory_nothing_waits_for_a_task(hub: Hub) -> None:
     assert "Hello" == text_of(begun + got[0] + end)
 
 
+async def test_a_provider_may_use_its_list_again(hub: Hub) -> None:
+    """What was recorded stays what it was."""
+
+    class Thrifty(ScriptedProvider):
+        async def _play(self, *play: Any) -> AsyncGenerator[Batch]:
+            one: Batch = []
+            async for batch in super()._play(*play):
+                one[:] = batch
+                yield one
+
+    streams = await hub(MemoryStore(keep_s=300, max_bytes=10**9), Thrifty(answer(*WORDS)))
+    stream = await begin(streams)
+    await soon(streams.idle.wait())
+
+    assert TEXT == text_of(await rest(streams, await find(streams, stream.id)))
+
+
 async def test_what_is_handed_on_to_a_stream_that_was_dropped(hub: Hub) -> None:
     """It is refused, without an error where it comes from; the writer stops."""
     provider = Piping()

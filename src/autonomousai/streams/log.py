@@ -111,7 +111,7 @@ class StreamLog:
         self.ended = ended
         self._recent.extend(records)
         if self._waiting:
-            self._wake(records)
+            self._notify(records)
 
     def stop(self) -> None:
         """Stop the task that brings records."""
@@ -123,7 +123,7 @@ class StreamLog:
         self.closed = True
         if self.grace is not None:
             self.grace.cancel()
-        self._wake(())
+        self._notify(())
 
     async def read(self, after: int) -> list[Record]:
         """Return the records after number *after*, of which there are some; where they are many, the first of them.
@@ -138,9 +138,14 @@ class StreamLog:
             raise GoneError  # they were here, and are nowhere else
         return [decode_record(data) for data in records] if self._store.shared else records
 
-    def wake(self, reader: StreamReader) -> None:
-        """Tell *reader* of each growth from now on, and of the end, until it wants to hear no more."""
+    def subscribe(self, reader: StreamReader) -> None:
+        """Call *reader*'s `on_growth` when records come, and when none will come any more, until it returns False."""
         self._waiting.append(reader)
+
+    def unsubscribe(self, reader: StreamReader) -> None:
+        """Do not call *reader* any more."""
+        if reader in self._waiting:
+            self._waiting.remove(reader)
 
     def remember(self, encoder: RecordEncoder) -> None:
         """Keep a copy of *encoder*, unless one of its wire has come as far: a reader that comes back starts from there."""
@@ -157,7 +162,7 @@ class StreamLog:
                     return remembered.copy()
         return encoder
 
-    def _wake(self, records: Sequence[Record]) -> None:
+    def _notify(self, records: Sequence[Record]) -> None:
         self._waiting = [reader for reader in self._waiting if reader.on_growth(records)]
 
 
@@ -253,19 +258,20 @@ class StreamReader:
     async def _wait(self) -> None:
         """Wait for the stream to grow, or as `pipe_to` says."""
         self._growth = asyncio.get_running_loop().create_future()
-        self.stream.wake(self)
+        self.stream.subscribe(self)
         try:
             await self._growth
         finally:
+            self.stream.unsubscribe(self)  # it is still there where this task was cancelled
             self._growth = None
 
     def on_growth(self, records: Sequence[Record]) -> bool:
         """Hand on *records*, which have come, if that can be. Returns whether to call again; else the waiting task is woken."""
-        growth, stream = self._growth, self.stream
+        growth = self._growth
         if growth is None or growth.done():  # cancelled
             return False
         try:
-            if self._put is not None and records and not stream.ended:
+            if self._put is not None and records and not self.stream.ended:
                 data = self._encode(records)
                 self.last = self._encoder.last
                 if not data or self._put(data):
