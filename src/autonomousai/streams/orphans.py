@@ -1,8 +1,8 @@
 """Orphans: generations that continue although they were stopped, counted.
 
 When a caller leaves, or a stream is dropped, its generation is stopped. A *suspicion* begins with that, and is cleared by the
-end of the generation. Where it is not cleared in time, an upstream still works for no caller. (An upstream server that could not
-be asked to stop is counted by its client: see ``orphans`` of `ProviderStatus`.)
+end of the generation. Where it is not cleared in time, an upstream still works for no caller. (An upstream server that could
+not be asked to stop is counted by its client: see ``orphans`` of `ProviderStatus`.)
 """
 
 from __future__ import annotations
