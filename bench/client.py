@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from measure import BENCH, SUBJECT_CORE, Figures, Goal, Plan, finish, log_file, note, plan, progress, start, stop
@@ -53,12 +54,13 @@ PACED_STREAMS, PACED_EVENTS, PACED_MS = 200, 80, 20
 class Kind(NamedTuple):
     """``python``: of which environment; ``words``: the caller's file and what follows; ``slowness``: how many times fewer
     requests it gets, so that its rounds end; ``pause``: how many times longer the pauses of its paced streams are, so that it
-    can follow."""
+    can follow; ``source``: where its package is imported from, if not from where it is installed."""
 
     python: str
     words: tuple[str, ...]
     slowness: int = 1
     pause: int = 1
+    source: Path | None = None
 
 
 CALLERS = {
@@ -81,6 +83,9 @@ class Caller:
         self.kind = kind
         self._upstream = upstream
         file, *more = kind.words
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # or it looks for it on the web
+        if kind.source is not None:
+            environment["PYTHONPATH"] = str(kind.source)
         with log_file(name) as log:
             self._process = start(
                 [kind.python, BENCH / "callers" / file, upstream.url, *more],
@@ -88,7 +93,7 @@ class Caller:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},  # or it looks for it on the web
+                env=environment,
             )
         if not self._line().startswith("ready"):
             self.close()
@@ -167,7 +172,7 @@ def start_callers(plan: Plan, upstream: Upstream, stack: ExitStack) -> list[Call
     return callers
 
 
-def measure(bench: Bench, callers: list[Caller]) -> None:
+def measure(bench: Bench, callers: list[Caller], rounds: int) -> None:
     """The rounds: in each, every scenario for every caller in turn."""
     steps: list[tuple[str, int, int, Callable[[Caller], None]]] = [
         ("small", 1, 0, bench.small),
@@ -176,14 +181,14 @@ def measure(bench: Bench, callers: list[Caller]) -> None:
         ("paced", PACED_EVENTS, PACED_MS, bench.paced),
     ]
     needed = {"burst", "paced"} & bench.plan.only
-    for number in range(bench.plan.rounds):
+    for number in range(rounds):
         for name, events, interval_ms, step in steps:
             if not bench.plan.has(name) and not (name == "one" and needed):
                 continue
             for caller in callers:
                 count = paced_events(caller.kind.pause) if name == "paced" else events
                 bench.upstream.answers(count, interval_ms=interval_ms * caller.kind.pause)
-                progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {caller.name}")
+                progress(f"round {number + 1} of {rounds}: {name}: {caller.name}")
                 step(caller)
 
 
@@ -193,7 +198,7 @@ def main() -> int:
         upstream = Upstream()
         stack.callback(upstream.close)
         bench = Bench(options, upstream)
-        measure(bench, start_callers(options, upstream, stack))
+        measure(bench, start_callers(options, upstream, stack), options.rounds)
         return finish("client", bench.figures, UNITS, GOALS, options, path)
 
 

@@ -301,6 +301,12 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[server]\nport = 'x'", "server.port", "expected a whole number, not text"),
         ("[server]\nport = 65536", "server.port", "a whole number of at most 65535"),
         ("[server]\nport = true", "server.port", "expected a whole number, not true or false"),
+        ("[server]\nport = 80.0", "server.port", "expected a whole number, not one with a point"),
+        ("[server]\nport = 1979-05-27", "server.port", "expected a whole number, not a date"),
+        ("[server]\nport = {}", "server.port", "expected a whole number, not a table"),
+        ("[server]\nhost = 1", "server.host", "expected text in quotes, not a whole number"),
+        ("[server]\nallowed_hosts = ['a', 1]", "server.allowed_hosts[1]", "expected text in quotes, not a whole number"),
+        ("[telemetry]\notel = 1", "telemetry.otel", "expected true or false, not a whole number"),
         ("[server]\nmax_concurrency = 0", "server.max_concurrency", "of at least 1"),
         ("[server]\nhost = ''", "server.host", "write 127.0.0.1"),
         ("[server]\nstate = 'postgres://user:sk-never-to-be-seen@x'", "server.state", "'memory:'"),
@@ -340,6 +346,7 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[upstreams.hosted]\nkind = 'autonomousai'\nbase_url = 'x'", "upstreams.hosted.base_url", "write http://host"),
         (FAR + "prefill = 'maybe'", "upstreams.far.prefill", "one of 'yes', 'no', 'auto'"),
         ("[server]\nlog = 'xml'", "server.log", "one of 'text', 'json', 'off'"),
+        ("[server]\nlog = ['text']", "server.log", "['text'] is unknown; it is one of 'text'"),
         ("[telemetry]\nspans = true", "telemetry.spans", "known here: otel, content"),
         (FAR + "model = ''", "upstreams.far.model", "leave the key out"),
         ("[upstreams.e]\nkind = 'llamacpp'\nweights = 'gpt-5'", "upstreams.e.weights", "smollm2-135m"),
@@ -368,6 +375,17 @@ def test_a_mistake_names_the_file_and_the_key_and_says_what_to_do(mistake, text,
 
     assert f"config.toml: {key}: " in message
     assert says in message
+
+
+def test_a_mistake_is_data(read):
+    """An error has the file, the key, the problem and the advice apart, beside the sentence that is made of them."""
+    with pytest.raises(ConfigError) as caught:
+        read("[server]\nlog = 'xml'")
+    error = caught.value
+
+    assert ("server.log", "'xml' is unknown", "it is one of 'text', 'json', 'off'") == (error.key, error.problem, error.advice)
+    assert error.file.endswith("config.toml")
+    assert f"{error.file}: {error.key}: {error.problem}; {error.advice}" == str(error)
 
 
 def test_text_that_is_not_toml_is_told_with_its_line(mistake):

@@ -19,8 +19,8 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "events", "answer", "models", "timeouts", "retry", "blocking", "_version"}),
-    frozenset({"http", "request", "result", "provider", "config", "wires"}),
+    frozenset({"errors", "events", "models", "timeouts", "retry", "blocking", "_version"}),
+    frozenset({"http", "request", "result", "provider", "config", "config_reading", "wires"}),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
     frozenset({"telemetry"}),
@@ -238,6 +238,53 @@ def conjured(root: Path) -> list[str]:
     return bad
 
 
+#: Floors inside a folder, and modules in the longest chain of imports; neither may grow, and 13 is where the chain is to come
+#: to.
+FOLDER_FLOORS = 6
+LONGEST_CHAIN = 16
+#: Folders that are deeper, and by how much they still are.
+DEEPER = {"cli": 9}
+
+
+def chains(found: list[Import]) -> dict[str, set[str]]:
+    """What each module imports of the package when it is imported itself."""
+    graph: dict[str, set[str]] = {}
+    for one in found:
+        if one.ours is not None and not one.in_function and not one.only_typing and one.ours != one.module:
+            graph.setdefault(one.module, set()).add(one.ours)
+    return graph
+
+
+def depths(graph: dict[str, set[str]], within: set[str] | None = None) -> dict[str, int]:
+    """How many modules stand one above the other, up to and with each; of those in *within* alone, if it is given."""
+    known: dict[str, int] = {}
+
+    def depth(module: str) -> int:
+        if module not in known:
+            below = [depth(each) for each in graph.get(module, ()) if within is None or each in within]
+            known[module] = 1 + max(below, default=0)
+        return known[module]
+
+    for module in graph if within is None else within:
+        depth(module)
+    return known
+
+
+def folders(root: Path) -> dict[str, set[str]]:
+    """The modules of each folder."""
+    found: dict[str, set[str]] = {}
+    for module in modules(root):
+        if "." in module:
+            found.setdefault(module.rpartition(".")[0], set()).add(module)
+    return found
+
+
+def class_names(root: Path) -> list[str]:
+    """The name of every class, private ones too."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in modules(root).values())
+    return [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
 @pytest.fixture(scope="module")
 def found() -> list[Import]:
     return imports(SOURCE)
@@ -266,6 +313,30 @@ def test_foreign_dependencies_stay_in_their_folders(found: list[Import]) -> None
 def test_what_is_heavy_comes_when_it_is_needed(found: list[Import]) -> None:
     """aiohttp costs more to import than all of ours, and httptools is not always there; others have their moment too."""
     assert [] == hasty(found)
+
+
+def test_a_folder_has_few_floors(found: list[Import]) -> None:
+    """What stands above what inside a folder can be kept in mind; where it cannot yet, the table says so, and must be true."""
+    graph = chains(found)
+    deep = {folder: max(depths(graph, inside).values()) for folder, inside in folders(SOURCE).items()}
+
+    assert DEEPER == {folder: floors for folder, floors in deep.items() if floors > FOLDER_FLOORS}
+
+
+def test_the_longest_chain_of_imports_is_bounded(found: list[Import]) -> None:
+    """From the program that is started down to the events."""
+    known = depths(chains(found))
+
+    assert [] == [
+        module for module, depth in known.items() if depth > LONGEST_CHAIN and not module.startswith(("cli", "__main__"))
+    ]
+
+
+def test_no_class_name_stands_twice() -> None:
+    """A name in a message or a trace says which class is meant."""
+    names = class_names(SOURCE)
+
+    assert [] == sorted({name for name in names if names.count(name) > 1})
 
 
 def test_no_import_is_conjured() -> None:

@@ -29,10 +29,10 @@ async def test_seats_are_given_in_the_order_of_asking() -> None:
     order: list[int] = []
 
     async def sit(number: int) -> None:
-        await seats.take(60)
+        await seats.acquire(60)
         order.append(number)
 
-    await seats.take(60)
+    await seats.acquire(60)
     tasks = [asyncio.create_task(sit(number)) for number in range(3)]
     await turns()
     for _ in range(3):
@@ -46,8 +46,8 @@ async def test_seats_are_given_in_the_order_of_asking() -> None:
 async def test_who_leaves_the_line_costs_nothing() -> None:
     """A caller who is cancelled while waiting is passed over, and the seat is not lost."""
     seats = Limiter(1)
-    await seats.take(60)
-    leaver, stayer = asyncio.create_task(seats.take(60)), asyncio.create_task(seats.take(60))
+    await seats.acquire(60)
+    leaver, stayer = asyncio.create_task(seats.acquire(60)), asyncio.create_task(seats.acquire(60))
     await turns()
     leaver.cancel()
     await turns()
@@ -60,8 +60,8 @@ async def test_who_leaves_the_line_costs_nothing() -> None:
 async def test_a_seat_that_comes_with_the_leaving_goes_to_the_next() -> None:
     """Given and cancelled in the same turn: the next in line gets it."""
     seats = Limiter(1)
-    await seats.take(60)
-    leaver, stayer = asyncio.create_task(seats.take(60)), asyncio.create_task(seats.take(60))
+    await seats.acquire(60)
+    leaver, stayer = asyncio.create_task(seats.acquire(60)), asyncio.create_task(seats.acquire(60))
     await turns()
     seats.release()
     leaver.cancel()
@@ -74,8 +74,8 @@ async def test_a_seat_that_comes_with_the_leaving_goes_to_the_next() -> None:
 async def test_who_leaves_as_a_seat_comes_free_is_passed_over() -> None:
     """Cancelled first and the seat given back in the same turn: no error but the cancellation, and the next one sits."""
     seats = Limiter(1)
-    await seats.take(60)
-    leaver, stayer = asyncio.create_task(seats.take(60)), asyncio.create_task(seats.take(60))
+    await seats.acquire(60)
+    leaver, stayer = asyncio.create_task(seats.acquire(60)), asyncio.create_task(seats.acquire(60))
     await turns()
     leaver.cancel()
     seats.release()
@@ -89,9 +89,9 @@ async def test_who_leaves_as_a_seat_comes_free_is_passed_over() -> None:
 async def test_an_impatient_caller_is_told_when_time_is_up() -> None:
     """Past its patience a caller gets a 503 with a time to come back, and the line is as it was."""
     seats = Limiter(1)
-    await seats.take(60)
+    await seats.acquire(60)
     with pytest.raises(StatusError) as caught:
-        await seats.take(0)
+        await seats.acquire(0)
 
     assert (caught.value.status, caught.value.retry_after, seats.waiting) == (503, 1, 0)
 
@@ -100,8 +100,8 @@ async def test_a_line_that_is_too_long_is_told_at_once() -> None:
     """A seat every 10 s, two in line: a newcomer would wait 30 s, which is told at once to who has only 20."""
     clock = HandClock()
     seats = Limiter(1, time=clock)
-    await seats.take(1000)
-    tasks = [asyncio.create_task(seats.take(1000)) for _ in range(4)]
+    await seats.acquire(1000)
+    tasks = [asyncio.create_task(seats.acquire(1000)) for _ in range(4)]
     await turns()
     for _ in range(2):
         clock.now += 10
@@ -109,7 +109,7 @@ async def test_a_line_that_is_too_long_is_told_at_once() -> None:
         await turns()
     expected = seats.expected_wait()
     with pytest.raises(StatusError, match="2 others wait, about 30 s") as caught:
-        await seats.take(20)
+        await seats.acquire(20)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -122,11 +122,11 @@ async def test_quiet_hours_say_nothing_of_a_lines_speed() -> None:
     clock = HandClock()
     seats = Limiter(1, time=clock)
     for _ in range(3):
-        await seats.take(60)
+        await seats.acquire(60)
         clock.now += 3600
         seats.release()
-    await seats.take(60)
-    waiting = asyncio.create_task(seats.take(60))
+    await seats.acquire(60)
+    waiting = asyncio.create_task(seats.acquire(60))
     await turns()
     seats.release()
     await waiting
@@ -137,6 +137,6 @@ async def test_quiet_hours_say_nothing_of_a_lines_speed() -> None:
 async def test_nothing_known_is_nothing_claimed() -> None:
     """Before seats were given back there is no speed to judge by: a newcomer may wait."""
     seats = Limiter(1)
-    await seats.take(60)
+    await seats.acquire(60)
 
     assert seats.expected_wait() is None

@@ -1,7 +1,8 @@
-"""What an operator may configure: the structs, and the TOML file read into them. Does no network, and knows no provider.
+"""What an operator can configure: the structs, and the TOML file (TOML 1.0) that is read into them. Uses no network.
 
-Every mistake is a `ConfigError` that names the file and the key (``server.port``) and says what to do. A `Config` made in
-Python is checked as well, by the same rules; what is written here as a default is what a server without a file does.
+Every mistake is a `ConfigError` that names the file and the key (``server.port``) and says what to do. The types of the fields
+are checked where a file is read (`config_reading`), the other rules in each `Config`, whether it comes from a file or was made
+in Python. The defaults here are what a server without a file does.
 """
 
 from __future__ import annotations
@@ -10,25 +11,25 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
+from .config_reading import TableReader, as_table, one_of, unknown_key
 from .errors import ConfigError
 from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from .timeouts import ENGINE_FIRST_TOKEN, Clock, Clocks
 
-T = TypeVar("T")
-
-# The upper bounds keep out `inf`, which is valid TOML and no time that a timer could be set to.
+# The upper bounds exclude `inf`, which is valid TOML and not a time that a timer can be set to.
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class Secret(str):
-    """A key. It is the text that it holds, but its ``repr`` does not show it, nor does that of a struct around it."""
+    """A key: a string whose ``repr`` does not show it, so that the ``repr`` of a struct that holds it does not either."""
 
     __slots__ = ()
 
@@ -37,7 +38,7 @@ class Secret(str):
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the server listens, who may enter, and how much. Times in seconds, ``max_body`` in bytes."""
+    """Where the server listens, who may use it, and its limits. Times in seconds, ``max_body`` in bytes."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
@@ -68,15 +69,15 @@ class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RescueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer that breaks after at most ``exact_tokens`` pieces is generated again where that gives the same bytes; a longer
-    one is continued where that is possible, because it is quicker."""
+    """How a broken answer is completed: one of at most ``exact_tokens`` pieces is generated again where that gives the same
+    bytes; a longer one is continued where that is possible, because it is quicker."""
 
     exact_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 512
 
 
 class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Streams that can be resumed: the seconds that one is generated on without a reader, the seconds that it is kept after its
-    end, and the bytes that ``state = "memory:"`` holds in all."""
+    """Streams that can be resumed: the seconds that a stream without a reader is still generated, the seconds that it is kept
+    after its end, and the bytes that ``state = "memory:"`` holds in all."""
 
     grace_s: Seconds = 30
     keep_s: Seconds = 300
@@ -84,8 +85,8 @@ class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """OpenTelemetry traces, by the extra ``otel``. ``content``: whether spans carry prompts and answers too. Where they are
-    sent to is said by the standard ``OTEL_*`` environment variables."""
+    """OpenTelemetry traces, by the extra ``otel``. ``content``: whether spans carry prompts and answers too. The standard
+    ``OTEL_*`` environment variables say where they are sent to."""
 
     otel: bool = False
     content: bool = False
@@ -139,7 +140,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """Everything. Without arguments it is what a server without a file does: the embedded engine behind all five models."""
+    """The whole config. Without arguments: what a server without a file does, the embedded engine behind all five models."""
 
     server: ServerConfig = ServerConfig()
     clocks: Clocks = Clocks()
@@ -160,11 +161,11 @@ class Config(msgspec.Struct, frozen=True):
         _check_names(self.models)
 
     def served(self) -> dict[str, ModelConfig]:
-        """Every model that has a route, with all its aliases: the five first, then the others as they were written.
+        """Return every model that has a route, with all its aliases: the five first, then the others as they were written.
 
         One of the five for which no route is written goes to the ``llamacpp`` upstream if there is exactly one: that engine
-        plays any of them. With none, or with several to choose from, nobody could say where it belongs: it has no route then,
-        is not listed, and answers 404. ``route = []`` switches one of the five off.
+        plays any of them. With none, or with several to choose from, it has no route, is not listed, and answers 404.
+        ``route = []`` switches one of the five off.
         """
         engines = tuple(name for name, upstream in self.upstreams.items() if isinstance(upstream, LlamaCppConfig))
         default = engines if len(engines) == 1 else ()
@@ -178,25 +179,24 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
-    """The config of the TOML file at *path*; without one, the default. ``env:NAME`` in place of a key is read from *env*."""
+    """Return the config of the TOML file at *path*; without one, the default. Keys written ``env:NAME`` are read from *env*."""
     if path is None:
         return Config()
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        return _read(tomllib.loads(path.read_bytes().decode()), env)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from None
+        mistake = ConfigError(f"cannot be read ({error.strerror})", advice="give the path of a TOML file")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        mistake = ConfigError(f"is not UTF-8 (byte {error.start})", advice="save it as UTF-8")
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
-    try:
-        return _read(document, env)
+        mistake = ConfigError(f"is not TOML: {error}")
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        mistake = error
+    raise ConfigError(mistake.problem, key=mistake.key, advice=mistake.advice, file=str(path))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host*, a name or an address, can be reached from this machine alone."""
+    """Return whether *host*, a name or an address, can be reached from this machine alone."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
@@ -206,165 +206,102 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposure(server: ServerConfig) -> None:
-    """Refuse to listen for other machines without a key."""
+    """Raise `ConfigError` for a server that other machines can reach and that asks for no key."""
     if not server.api_keys and not is_loopback(server.host):
         raise ConfigError(
-            f"server.host: {server.host!r} can be reached from other machines, and no key is asked for; "
-            'set server.api_keys (for example ["env:AUTONOMOUSAI_API_KEY"]), or listen on 127.0.0.1'
+            f"{server.host!r} can be reached from other machines, and no key is asked for",
+            key="server.host",
+            advice='set server.api_keys (for example ["env:AUTONOMOUSAI_API_KEY"]), or listen on 127.0.0.1',
         )
+
+
+# ---- a document becomes a Config --------------------------------------------------------------------------------------
 
 
 def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
     known = Config.__struct_fields__
     for key in document:
         if key not in known:
-            raise _unknown(key, known)
-    tables = {key: _table(key, document.get(key, {})) for key in known}
-    clocks = _convert("clocks", tables["clocks"], Clocks, env)
-    upstreams = {
-        name: _upstream(f"upstreams.{name}", table, tables["clocks"], env)
-        for name, table in _subtables("upstreams", tables["upstreams"])
-    }
+            raise unknown_key(key, known)
+    reader = TableReader({Secret: partial(_secret, env=env)})
+    tables = {key: as_table(key, document.get(key, {})) for key in known}
     return Config(
-        server=_convert("server", tables["server"], ServerConfig, env),
-        clocks=clocks,
-        retry=_convert("retry", tables["retry"], RetryConfig, env),
-        breaker=_convert("breaker", tables["breaker"], BreakerConfig, env),
-        rescue=_convert("rescue", tables["rescue"], RescueConfig, env),
-        resume=_convert("resume", tables["resume"], ResumeConfig, env),
-        telemetry=_convert("telemetry", tables["telemetry"], TelemetryConfig, env),
+        server=reader.read("server", tables["server"], ServerConfig),
+        clocks=reader.read("clocks", tables["clocks"], Clocks),
+        retry=reader.read("retry", tables["retry"], RetryConfig),
+        breaker=reader.read("breaker", tables["breaker"], BreakerConfig),
+        rescue=reader.read("rescue", tables["rescue"], RescueConfig),
+        resume=reader.read("resume", tables["resume"], ResumeConfig),
+        telemetry=reader.read("telemetry", tables["telemetry"], TelemetryConfig),
         # A file that names no upstream at all (only a port, say) leaves the default one in place.
-        upstreams=upstreams or Config().upstreams,
+        upstreams={
+            name: _upstream(reader, f"upstreams.{name}", table, tables["clocks"])
+            for name, table in _subtables("upstreams", tables["upstreams"])
+        } or Config().upstreams,
         models={
-            name: _convert(f"models.{name}", table, ModelConfig, env)
+            name: reader.read(f"models.{name}", table, ModelConfig)
             for name, table in _subtables("models", tables["models"])
         },
     )  # fmt: skip
 
 
-def _upstream(key: str, table: dict[str, Any], clocks: dict[str, Any], env: Mapping[str, str]) -> UpstreamConfig:
-    """One upstream, its clocks laid over the general ones. The engine's first token has a default of its own."""
+def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict[str, Any]) -> UpstreamConfig:
+    """Read one upstream. Its clocks replace the general *clocks*; the engine's first token has a default of its own."""
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        found = "is missing" if kind is None else f"{kind!r} is unknown"
-        raise ConfigError(f"{key}.kind: {found}; it is one of {', '.join(map(repr, KINDS))}")
-    own = _table(f"{key}.clocks", table.get("clocks", {}))
+        raise one_of(f"{key}.kind", kind, KINDS)
+    own = as_table(f"{key}.clocks", table.get("clocks", {}))
     engine = {"first_token": ENGINE_FIRST_TOKEN} if kind == "llamacpp" else {}
-    return _convert(key, {**table, "clocks": {**clocks, **engine, **own}}, KINDS[kind], env)
-
-
-def _table(key: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{key}: is a table; write [{key}]")
-    return value
+    return reader.read(key, {**table, "clocks": {**clocks, **engine, **own}}, KINDS[kind])
 
 
 def _subtables(key: str, tables: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, table in tables.items():
         if not name.strip():
-            raise ConfigError(f"{key}: a name is empty; give it one")
-        yield name, _table(f"{key}.{name}", table)
+            raise ConfigError("a name is empty", key=key, advice="give it one")
+        yield name, as_table(f"{key}.{name}", table)
 
 
-_PLACE = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-
-
-#: What may stand where msgspec only says that something else does not.
-_CHOICES = {"prefill": "; it is one of 'yes', 'no', 'auto'", "log": "; it is one of 'text', 'json', 'off'"}
-
-
-def _convert(key: str, table: dict[str, Any], type: type[T], env: Mapping[str, str]) -> T:
-    """*table* as *type*. A `ConfigError` says where under *key* it does not fit; it never shows a key's value."""
-
-    def decode(wanted: Any, value: Any) -> Any:
-        assert wanted is Secret
-        return _secret(value, env)
-
-    try:
-        return msgspec.convert(table, type, dec_hook=decode)
-    except msgspec.ValidationError as error:
-        match = _PLACE.fullmatch(str(error))
-        assert match is not None
-        problem, place = match["problem"], match["place"]
-        where = f"{key}.{place}" if place else key
-        if unknown := _UNKNOWN.fullmatch(problem):
-            fields = _fields(type, place)
-            raise _unknown(f"{where}.{unknown[1]}", fields) from None
-        if missing := _MISSING.fullmatch(problem):
-            raise ConfigError(f"{where}.{missing[1]}: is missing") from None
-        choices = _CHOICES.get(place or "", "")
-        raise ConfigError(f"{where}: {_in_words(problem)}{choices}") from None
-
-
-_EXPECTED = re.compile(r"Expected `(?P<kind>\w+)(?: \| null)?`(?:, got `(?P<got>\w+)`| (?P<bound>[<>]=?) (?P<limit>[\d.]+))?")
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text in quotes",
-    "bool": "true or false",
-    "array": "a list in brackets",
-    "object": "a table",
-}
-_BOUNDS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
-
-
-def _in_words(problem: str) -> str:
-    """msgspec's own words, for people who write TOML."""
-    match = _EXPECTED.fullmatch(problem)
-    if match is None:
-        return problem[:1].lower() + problem[1:]
-    wanted = _KINDS.get(match["kind"], match["kind"])
-    if match["bound"]:
-        return f"expected {wanted} {_BOUNDS[match['bound']]} {float(match['limit']):.15g}"
-    return f"expected {wanted}" + (
-        f", not {_KINDS.get(match['got'], match['got']).removesuffix(' in quotes')}" if match["got"] else ""
-    )
-
-
-def _fields(type: Any, place: str | None) -> tuple[str, ...]:
-    fields: tuple[str, ...] = (Clocks if place == "clocks" else type).__struct_fields__
-    return (*(("kind",) if type in KINDS.values() and not place else ()), *fields)
-
-
-def _unknown(key: str, known: tuple[str, ...]) -> ConfigError:
-    return ConfigError(f"{key}: there is no such key; known here: {', '.join(known)}")
-
-
-def _secret(value: Any, env: Mapping[str, str]) -> Secret:
-    """A key as written, or out of the environment. A `ValueError` becomes a `ValidationError`, which knows the place."""
+def _secret(key: str, value: Any, env: Mapping[str, str]) -> Secret:
+    """Read a key as it is written, or from the environment. An error never shows it."""
     if not isinstance(value, str):
-        raise ValueError("expected text: the key, or 'env:NAME' for the environment variable NAME")
+        raise ConfigError("expected text: the key, or 'env:NAME' for the environment variable NAME", key=key)
     source = "the key"
     if value.startswith("env:"):
         name = value.removeprefix("env:")
         source = f"the environment variable {name}"
         value = env.get(name, "")
         if not value:
-            raise ValueError(f"{source} is not set; set it, or remove this entry")
+            raise ConfigError(f"{source} is not set", key=key, advice="set it, or remove this entry")
+    # RFC 9110, section 5.5: a header's value may hold more, but not every client and server agrees on how.
     if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError(f"{source} must be of visible ASCII characters, without spaces: a header carries it")
+        raise ConfigError(f"{source} must be of visible ASCII characters, without spaces: a header carries it", key=key)
     return Secret(value)
 
 
-_STATE = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
+# ---- what the types of the fields cannot say --------------------------------------------------------------------------
+
+_STATE: Final = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
 
 
 def _check_server(server: ServerConfig) -> None:
     if not server.host:
-        raise ConfigError("server.host: is empty; write 127.0.0.1, or the address to listen on")
-    if not _STATE.fullmatch(server.state):  # not shown: it may carry a password
+        raise ConfigError("is empty", key="server.host", advice="write 127.0.0.1, or the address to listen on")
+    if not _STATE.fullmatch(server.state):  # not shown: it may hold a password
         raise ConfigError(
-            "server.state: is none of the places there are; write 'memory:', 'sqlite:PATH' or 'redis://host[:port]'"
+            "is none of the places there are",
+            key="server.state",
+            advice="write 'memory:', 'sqlite:PATH' or 'redis://host[:port]'",
         )
     for index, host in enumerate(server.allowed_hosts):
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if not bare or re.search(r"[\s/@*\[\]]", bare) or (":" in bare and not _is_address(bare)):
-            raise ConfigError(f"server.allowed_hosts[{index}]: {host!r} is not a host's name; write it without scheme and port")
+            key = f"server.allowed_hosts[{index}]"
+            raise ConfigError(f"{host!r} is not a host's name", key=key, advice="write it without scheme and port")
     for index, origin in enumerate(server.cors_origins):
         if origin != "*" and not _is_origin(origin):
-            raise ConfigError(f"server.cors_origins[{index}]: {origin!r} is not an origin; write https://host[:port], or '*'")
+            key = f"server.cors_origins[{index}]"
+            raise ConfigError(f"{origin!r} is not an origin", key=key, advice="write https://host[:port], or '*'")
     check_exposure(server)
 
 
@@ -372,50 +309,52 @@ def _check_upstream(key: str, upstream: UpstreamConfig) -> None:
     if isinstance(upstream, LlamaCppConfig):
         weights = upstream.weights
         if weights not in WEIGHTS and "/" not in weights and not weights.endswith(".gguf"):
-            raise ConfigError(
-                f"{key}.weights: {weights!r} is unknown; the names are {', '.join(WEIGHTS)}, or give a path to a GGUF file"
-            )
+            known = f"the names are {', '.join(WEIGHTS)}, or give a path to a GGUF file"
+            raise ConfigError(f"{weights!r} is unknown", key=f"{key}.weights", advice=known)
         return
-    problem = _url_problem(upstream.base_url)
-    if problem:
-        raise ConfigError(
-            f"{key}.base_url: {problem}; write http://host[:port] or https://host[:port] with the API's root path"
-        )
+    if problem := _url_problem(upstream.base_url):
+        advice = "write http://host[:port] or https://host[:port] with the API's root path"
+        raise ConfigError(problem, key=f"{key}.base_url", advice=advice)
     if isinstance(upstream, OpenAIConfig) and upstream.model == "":
-        raise ConfigError(f"{key}.model: is empty; name the upstream's model, or leave the key out to send the caller's")
+        advice = "name the upstream's model, or leave the key out to send the caller's"
+        raise ConfigError("is empty", key=f"{key}.model", advice=advice)
 
 
 def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, UpstreamConfig]) -> None:
+    known = ", ".join(upstreams)
     if name not in MODELS and not model.route:
-        raise ConfigError(f"models.{name}.route: is missing; name at least one upstream of: {', '.join(upstreams)}")
+        raise ConfigError("is missing", key=f"models.{name}.route", advice=f"name at least one upstream of: {known}")
     for index, upstream in enumerate(model.route or ()):
         key = f"models.{name}.route[{index}]"
         if upstream not in upstreams:
-            raise ConfigError(f"{key}: there is no upstream {upstream!r}; the upstreams are: {', '.join(upstreams)}")
+            raise ConfigError(f"there is no upstream {upstream!r}", key=key, advice=f"the upstreams are: {known}")
         if upstream in (model.route or ())[:index]:
-            raise ConfigError(f"{key}: {upstream!r} stands there twice; name each upstream once")
+            raise ConfigError(f"{upstream!r} stands there twice", key=key, advice="name each upstream once")
         if name not in MODELS and isinstance(upstreams[upstream], AutonomousAIConfig):
-            raise ConfigError(f"{key}: the AutonomousAI wire of {upstream!r} knows the models {', '.join(MODELS)} alone")
+            raise ConfigError(f"the AutonomousAI wire of {upstream!r} knows the models {', '.join(MODELS)} alone", key=key)
 
 
 def _check_names(models: Mapping[str, ModelConfig]) -> None:
-    """One name, one model: an alias is neither a model's name nor another model's alias."""
+    """Check that each name means one model: an alias is neither a model's name nor another model's alias."""
     names = {*MODELS, *models}
     owner = dict(MODEL_ALIASES)
     for name, model in models.items():
         if name in owner:
-            raise ConfigError(f"models.{name}: {name!r} is an alias of the model {owner[name]!r}; choose another name")
+            problem = f"{name!r} is an alias of the model {owner[name]!r}"
+            raise ConfigError(problem, key=f"models.{name}", advice="choose another name")
         for index, alias in enumerate(model.aliases):
             key = f"models.{name}.aliases[{index}]"
             if not alias.strip():
-                raise ConfigError(f"{key}: is empty; write a name")
+                raise ConfigError("is empty", key=key, advice="write a name")
             if alias in names:
-                raise ConfigError(f"{key}: {alias!r} is a model; an alias needs a name of its own")
+                raise ConfigError(f"{alias!r} is a model", key=key, advice="an alias needs a name of its own")
             if owner.setdefault(alias, name) != name or alias in model.aliases[:index]:
-                raise ConfigError(f"{key}: {alias!r} is an alias of the model {owner[alias]!r} already; remove one of the two")
+                problem = f"{alias!r} is an alias of the model {owner[alias]!r} already"
+                raise ConfigError(problem, key=key, advice="remove one of the two")
 
 
 def _url_problem(url: str) -> str:
+    """Return what is wrong with the base URL of an upstream, or nothing."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number
@@ -432,11 +371,12 @@ def _url_problem(url: str) -> str:
     return ""
 
 
-#: What is sometimes copied with a base URL; `providers.proxy` holds clients to the same, but knows neither file nor key.
+#: What is sometimes copied with a base URL; `http.urls` holds clients to the same, but knows neither file nor key.
 _ROUTE: Final = re.compile(r"(/chat/completions|/api/v1/ai/chat)/*$")
 
 
 def _is_origin(origin: str) -> bool:
+    """Return whether *origin* is written as browsers write it (RFC 6454, section 6.2)."""
     try:
         parts = urlsplit(origin)
         _ = parts.port

@@ -72,7 +72,19 @@ class InvalidMessagesError(ProviderError, ValueError):
 
 
 class ConfigError(ProviderError):
-    """What the operator or the environment configured cannot work. The message names the file, the line or the key."""
+    """What the operator or the environment configured cannot work. The message names the file, the line or the key.
+
+    ``key``: the key of the config that is at fault, such as ``server.port``, if one is; ``file``: the file that holds it.
+    ``problem``: what is wrong; ``advice``: what to do, where the problem does not say it already.
+    """
+
+    def __init__(self, problem: str, *, key: str = "", advice: str = "", file: str = "") -> None:
+        self.problem = problem
+        self.key = key
+        self.advice = advice
+        self.file = file
+        message = ": ".join(part for part in (file, key, problem) if part)
+        super().__init__(f"{message}; {advice}" if advice else message)
 
 
 class HTTPError(ProviderError):

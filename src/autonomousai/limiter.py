@@ -49,7 +49,7 @@ class Limiter:
             return True
         return False
 
-    async def take(self, patience: float) -> None:
+    async def acquire(self, patience: float) -> None:
         """Take a seat within *patience* seconds. Raises `StatusError` 503 with ``retry_after`` where that is not possible: at
         once, where the line is too long by its own speed."""
         if self.try_acquire():
@@ -163,9 +163,9 @@ class RequestLimiter:
         """Take a place, if one is free and nobody stands in line for it."""
         return self._seats.try_acquire()
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Take a place. Raises `StatusError` 503 when none is free in time, or none can be by the speed of late."""
-        await self._seats.take(self._queue_s)
+        await self._seats.acquire(self._queue_s)
 
     def release(self) -> None:
         self._seats.release()

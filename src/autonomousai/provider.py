@@ -18,10 +18,9 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from .answer import Answer
 from .blocking import BackgroundLoop, ClosedError
 from .errors import IncompleteStreamError, ModelNotFoundError
-from .events import Batch, Chunk, Messages
+from .events import Answer, Batch, Chunk, Messages
 from .request import CALL_OPTIONS, DEFAULT_OPTIONS, CallOptions, ChatRequest
 from .result import AsyncResult, BatchStream, ChunkIterator
 

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .answer import Answer
-from .events import Messages
+from .events import Answer, Messages
 from .timeouts import Clocks
 
 #: Keyword arguments of `create_async_generator` that are options of the call and never request fields.

@@ -6,9 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
-from .answer import Answer
 from .errors import HTTPError, IncompleteStreamError
-from .events import Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
+from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
 
 CLOSED = "the answer was closed before it was complete"
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
@@ -82,6 +81,46 @@ class GeneratedBatches:
             await self._generator.aclose()
 
 
+class JoinedBatches:
+    """All of a stream's batches as one, for a caller who did not ask for a stream. ``answer``: what they are folded into."""
+
+    __slots__ = ("_answer", "_stream")
+
+    def __init__(self, stream: BatchStream, answer: Answer) -> None:
+        self._stream = stream
+        self._answer = answer
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        answer = self._answer
+        if answer.finish is not None:
+            raise StopAsyncIteration
+        try:
+            while True:
+                batch = await self._stream.__anext__()
+                answer.add(batch)
+                if type(batch[-1]) is FinishReason:
+                    break
+        except StopAsyncIteration:
+            raise IncompleteStreamError(partial=answer.text) from None
+        except HTTPError as error:
+            error.partial = answer.text or error.partial
+            raise
+        finally:
+            await self._stream.aclose()
+        return answer.joined()
+
+    def pipe_to(self, sink: Sink) -> Awaitable[bool]:
+        """See `BatchStream.pipe_to`; there is nothing to hand on."""
+        return cannot_pipe()
+
+    async def aclose(self) -> None:
+        """See `BatchStream.aclose`."""
+        await self._stream.aclose()
+
+
 class AnswerBatches:
     """A stream's batches, each added to the `Answer` before it is handed out. Raises where the stream ends without a
     `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch."""
@@ -145,7 +184,9 @@ class ChunkIterator:
         """Return the public chunks of *batch*."""
         chunks: list[Chunk] = []
         for event in batch:
-            if isinstance(event, ToolCallDelta):
+            if type(event) is str:
+                chunks.append(event)
+            elif isinstance(event, ToolCallDelta):
                 self._deltas.append(event)
             elif isinstance(event, FinishReason):
                 if self._deltas:
@@ -189,6 +230,11 @@ class AsyncResult:
         self._stream: AnswerBatches | None = None
         self._chunks: AsyncGenerator[Chunk] | None = None
         self._closed = False
+
+    @property
+    def answer(self) -> Answer:
+        """Return the answer as far as it has come."""
+        return self._answer
 
     @property
     def report(self) -> Report | None:

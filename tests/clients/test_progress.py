@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, ClassVar
 
 import pytest
 
-from autonomousai.clients.answer_reader import AnswerReader
-from autonomousai.clients.reconnecting import ReconnectingResponse
+from autonomousai.clients.remote import PreparedRequest, ResponseStream
 from autonomousai.testing import chunks
+from autonomousai.timeouts import Clocks
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
 
 TEXT = chunks("Hello", finish=None, done=False)
@@ -18,17 +18,22 @@ END = chunks(" world", finish="stop")
 
 
 class Wound:
-    """A line that brings these bytes, and counts how often its clock is wound up."""
+    """A response that brings these bytes, and counts how often its clock is wound up; and the pool that it comes from."""
 
-    is_resumable = True
-    is_whole = False
-    has_heard = True
+    status = 200
+    headers: ClassVar[dict[str, str]] = {"X-Stream-Id": "one"}
 
     def __init__(self, *reads: bytes) -> None:
         self._reads: Iterator[bytes] = iter(reads)
         self.count = 0
 
-    async def read(self) -> bytes:
+    async def post(self, *args: Any, **options: Any) -> Wound:
+        return self
+
+    async def get(self, *args: Any, **options: Any) -> Wound:
+        return self
+
+    async def read_some(self) -> bytes:
         return next(self._reads)
 
     def progress(self) -> None:
@@ -37,8 +42,18 @@ class Wound:
     def wait_no_longer_than(self, seconds: float) -> None:
         pass
 
-    async def resume(self, last_event_id: str) -> bool:
+    def release(self) -> bool:
         return True
+
+    async def aclose(self) -> None:
+        pass
+
+
+def reading(response: Wound) -> ResponseStream:
+    request = PreparedRequest(
+        url="", headers={}, body=b"", clocks=Clocks(), stream=True, streams_url="http://127.0.0.1/streams"
+    )
+    return ResponseStream(response, request)  # type: ignore[arg-type]
 
 
 def sign(progress: int) -> bytes:
@@ -64,10 +79,10 @@ def said(extension: object) -> bytes:
 async def test_progress_winds_the_clock(between: list[bytes], winds: int) -> None:
     """Only a number that grows is progress; whatever comes in between, the text is the same."""
     line = Wound(TEXT, *between, END)
-    reader = AnswerReader(cast("ReconnectingResponse", line))
+    reader = reading(line)
 
     texts: list[str] = []
-    while (batch := await reader.next()) is not None:
+    async for batch in reader:
         texts += [event for event in batch if type(event) is str]
 
     assert ("Hello world", 1 + winds) == ("".join(texts), line.count)
@@ -76,20 +91,20 @@ async def test_progress_winds_the_clock(between: list[bytes], winds: int) -> Non
 async def test_progress_is_counted_from_anew_after_a_resumption() -> None:
     """The server that takes an answer over knows nothing of how far another one had counted."""
     line = Wound(TEXT, sign(7), b"", b": keep-alive\n\n", sign(1), sign(2), END)
-    reader = AnswerReader(cast("ReconnectingResponse", line))
+    reader = reading(line)
 
-    while await reader.next() is not None:
+    async for _ in reader:
         pass
 
-    assert line.count == 1 + 3
+    assert line.count == 1 + 3 + 1  # and the new connection's own
 
 
 async def test_there_is_no_progress_before_the_first_word() -> None:
     """An upstream that only says that it gets on does not escape the first token's clock."""
     line = Wound(sign(1), sign(2), TEXT, END)
-    reader = AnswerReader(cast("ReconnectingResponse", line))
+    reader = reading(line)
 
-    while await reader.next() is not None:
+    async for _ in reader:
         pass
 
     assert line.count == 1

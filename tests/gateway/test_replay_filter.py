@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from autonomousai.events import Batch, FinishReason, Reasoning, ToolCallDelta
-from autonomousai.gateway.rescue import Delivered, DivergedError, ReplayFilter, to_last_whole_word
+from autonomousai.events import Answer, Batch, FinishReason, Reasoning, ToolCallDelta
+from autonomousai.gateway.replay_filter import DivergedError, ReplayFilter, to_last_whole_word
 
 STOP = FinishReason("stop", "finish_reason")
 
 
-def delivered(*events: str | Reasoning | ToolCallDelta) -> Delivered:
-    made = Delivered()
+def delivered(*events: str | Reasoning | ToolCallDelta) -> Answer:
+    made = Answer()
     made.add(list(events))
     return made
 
@@ -59,7 +59,7 @@ def test_another_text_is_never_blended(first: str, second: str, data: st.DataObj
 @example([["abc"] * 90] * 40)
 def test_the_last_deltas_are_counted_exactly(batches: list[list[str]]) -> None:
     """However long the text, and though most of it is kept in few pieces: of the last 64 it is known where each ended."""
-    made = Delivered()
+    made = Answer()
     for batch in batches:
         made.add(list(batch))
     pieces = [piece for batch in batches for piece in batch]
@@ -72,9 +72,9 @@ def test_the_last_deltas_are_counted_exactly(batches: list[list[str]]) -> None:
 
 def test_the_last_deltas_are_counted_exactly_at_any_time() -> None:
     """A long answer, after each of its pieces."""
-    made = Delivered()
+    made = Answer()
     for number in range(1, 6000):
-        made.append("a" * 300)
+        made.add(["a" * 300])
         exact = min(number, 64)
         assert made.deltas_after(300 * (number - exact)) == exact
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from autonomousai.answer import Answer
 from autonomousai.config import BreakerConfig, RescueConfig, RetryConfig
 from autonomousai.errors import (
     HTTPError,
@@ -17,7 +16,7 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from autonomousai.events import FinishReason, Report, Splice, Started, ToolCallDelta, ToolCalls, Usage
+from autonomousai.events import Answer, FinishReason, Report, Splice, Started, ToolCallDelta, ToolCalls, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import Capabilities
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest

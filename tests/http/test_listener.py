@@ -13,6 +13,7 @@ import uvloop
 
 from autonomousai.http.server.connections import STARTS, Connections
 from autonomousai.http.server.listener import listen
+from tests.support.asgi import ASGIApplication
 from tests.support.sockets import PATIENCE, request
 
 CALLERS = 100
@@ -76,7 +77,7 @@ def test_all_who_wait_are_let_in_soon(run, listener):
 
     async def main() -> int:
         connections = Connections()
-        server = await listen(nobody, listener, connections)
+        server = await listen(ASGIApplication(nobody), listener, connections)
         with Callers(listener):
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -94,7 +95,7 @@ def test_few_begin_to_be_answered_at_once(run, listener):
     async def main() -> list[bytes]:
         connections = Connections()
         loop = asyncio.get_running_loop()
-        server = await listen(app, listener, connections)
+        server = await listen(ASGIApplication(app), listener, connections)
         with Callers(listener, request()) as callers:
             counting = asyncio.create_task(count())
             answers = []
@@ -129,7 +130,7 @@ def test_a_closed_door_stays_closed(run, listener, caplog):
 
     async def main() -> int:
         connections = Connections()
-        server = await listen(nobody, listener, connections)
+        server = await listen(ASGIApplication(nobody), listener, connections)
         with Callers(listener):
             await asyncio.sleep(0)  # the loop takes one, and would look for more
             await close(server, connections)

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autonomousai.clients.answer_reader import AnswerReader
+from autonomousai.clients.remote import PreparedRequest, ResponseStream
 from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, Event
 from autonomousai.http.connection import ClientConnection
+from autonomousai.http.fairness import AT_ONCE, FairDispatcher
 from autonomousai.http.request_head import Origin
-from autonomousai.http.response import AT_ONCE, FairDispatcher, HttptoolsResponse
+from autonomousai.http.sweep import Sweep
 from autonomousai.result import GeneratedBatches
 from autonomousai.testing import chunks
 from autonomousai.timeouts import Clocks
@@ -37,44 +38,35 @@ ANSWERS = {
 }
 
 
-class Straight:
-    """A line that is one response of our own transport, and never replaced."""
+class OneResponse:
+    """A pool whose only response is that of one connection."""
 
-    is_resumable = False
-    is_whole = False
-    has_heard = True
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
 
-    def __init__(self, response: HttptoolsResponse) -> None:
-        self.read = response.read_some
-        self.pipe_to = response.pipe_to
-        self.progress = response.progress
-
-    def wait_no_longer_than(self, seconds: float) -> None:
-        pass
-
-    async def resume(self, last_event_id: str) -> bool:
-        return False
+    async def post(self, *args: Any, **options: Any) -> ClientConnection:
+        await self._connection.head()
+        return self._connection
 
 
-async def begin(limit: int = AT_ONCE) -> tuple[ClientConnection, HttptoolsResponse]:
-    """A response whose head has come."""
+async def begin(limit: int = AT_ONCE) -> tuple[ClientConnection, ResponseStream]:
+    """A connection on which a response's head has come, and the stream that reads it."""
     loop = asyncio.get_running_loop()
     connection = ClientConnection(
-        Origin(True, "localhost", 443), loop, FairDispatcher(loop, limit), lambda _: None, lambda _: None
+        Origin(True, "localhost", 443), loop, FairDispatcher(loop, limit), Sweep(loop), lambda _: None, lambda _: None
     )
     connection.connection_made(Wire())
-    response = HttptoolsResponse(connection, loop)
-    connection.ask(response, b"", b"", ends=True, clocks=Clocks(), total_at=loop.time() + 600, first_token_from=None)
+    now = loop.time()
+    connection.send(b"", b"", ends=True, clocks=Clocks(), streaming=False, total_at=now + 600, now=now)
     connection.data_received(HEAD)
-    await response.head()
-    return connection, response
+    request = PreparedRequest(url="https://localhost/", headers={}, body=b"", clocks=Clocks(), stream=True)
+    return connection, ResponseStream(OneResponse(connection), request)  # type: ignore[arg-type]
 
 
 async def read(reads: list[bytes], turns: list[bool] | None, pauses: list[bool], limit: int) -> tuple[list[Event], str]:
     """All events, and what ended them. ``turns``: what the sink says to each batch; None where there is no sink. ``pauses``:
     after which reads the loop goes on to do other things; by default after each. ``limit``: how much is poured at once."""
-    connection, response = await begin(limit)
-    reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
+    connection, reader = await begin(limit)
 
     async def bring() -> None:
         for data, pause in zip_longest(reads, pauses[: len(reads)], fillvalue=True):
@@ -93,7 +85,7 @@ async def read(reads: list[bytes], turns: list[bool] | None, pauses: list[bool],
     bringing = asyncio.create_task(bring())
     end = "nothing"
     try:
-        while (batch := await reader.next()) is not None:
+        async for batch in reader:
             events += batch
             if turns is not None:
                 await reader.pipe_to(sink)
@@ -127,11 +119,10 @@ def test_nothing_is_lost_or_doubled(name: str, cuts: list[int], turns: list[bool
 
 async def test_what_goes_on_is_poured() -> None:
     """Of an answer that comes piece by piece the reader gets the beginning and the end; what is between goes to the sink."""
-    connection, response = await begin()
-    reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
+    connection, reader = await begin()
     poured: list[Event] = []
     connection.data_received(WORDS[0])
-    first = await reader.next()
+    first = await anext(reader)
     pouring = asyncio.create_task(reader.pipe_to(lambda batch: not poured.extend(batch)))
     await asyncio.sleep(0)
     for word in (WORDS[1], WORDS[3]):
@@ -140,21 +131,18 @@ async def test_what_goes_on_is_poured() -> None:
     before = (list(poured), pouring.done())
     connection.data_received(chunks(" five"))
     again = await pouring
-    last = await reader.next()
+    last = await anext(reader)
 
-    assert first is not None
-    assert last is not None
     assert ([" one"], [" two", " three"], False, True) == (first[1:], *before, again)
     assert (" five", True) == (last[0], last[-1].reason == "stop")  # type: ignore[union-attr]
-    await response.aclose()
+    await reader.aclose()
 
 
 async def test_a_mistake_of_the_sink_is_the_readers() -> None:
     """What the sink raises comes out where it was asked for, and not in the event loop."""
-    connection, response = await begin()
-    reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
+    connection, reader = await begin()
     connection.data_received(WORDS[0])
-    await reader.next()
+    await anext(reader)
 
     def sink(batch: Batch) -> bool:
         raise LookupError
@@ -164,15 +152,14 @@ async def test_a_mistake_of_the_sink_is_the_readers() -> None:
     connection.data_received(WORDS[1])
     with pytest.raises(LookupError):
         await pouring
-    await response.aclose()
+    await reader.aclose()
 
 
 async def test_who_stops_waiting_gets_nothing_more() -> None:
     """Cancelled, the sink is let go, even of what was to be poured in the next turn: that waits for the reader."""
-    connection, response = await begin(limit=1)
-    reader = AnswerReader(Straight(response))  # type: ignore[arg-type]
+    connection, reader = await begin(limit=1)
     connection.data_received(WORDS[0])
-    await reader.next()
+    await anext(reader)
     poured: list[Event] = []
     pouring = asyncio.create_task(reader.pipe_to(lambda batch: not poured.extend(batch)))
     await asyncio.sleep(0)
@@ -180,10 +167,10 @@ async def test_who_stops_waiting_gets_nothing_more() -> None:
     connection.data_received(WORDS[1])
     connection.data_received(WORDS[3])
     await asyncio.wait([pouring])
-    batch = await asyncio.wait_for(reader.next(), 60)
+    batch = await asyncio.wait_for(anext(reader), 60)
 
     assert ([" two"], [" three"]) == (poured, batch)
-    await response.aclose()
+    await reader.aclose()
 
 
 async def test_a_stream_that_cannot_pour_is_not_asked_again() -> None:

@@ -64,7 +64,7 @@ def test_the_paths_are_those_that_are_served() -> None:
 
 def test_the_fields_are_those_of_the_table() -> None:
     """A field that is checked is described, and one that is refused is refused."""
-    assert wire._FIELDS.keys() == FIELDS.keys()
+    assert wire.FIELDS.keys() == FIELDS.keys()
     assert set(REFUSED) == wire._RESERVED - {"model", "messages", "stream"}
 
 

@@ -14,7 +14,8 @@ from autonomousai.streams.record_encoder import RecordEncoder
 from autonomousai.streams.records import Record, StreamHeader
 from autonomousai.streams.stores import LeaseLostError
 from autonomousai.streams.stores.memory import MemoryStore
-from autonomousai.streams.wires import AUTONOMOUSAI, CHAT, StreamWire
+from autonomousai.wires.base import Wire
+from autonomousai.wires.registry import AUTONOMOUSAI, OPENAI_CHAT
 
 HEADER = StreamHeader("openai_chat", "req_1", 1700000000, "llama", False)
 FIRST = Record([Started("llama")], header=HEADER)
@@ -25,7 +26,7 @@ def text(words: str) -> Record:
     return Record([words])
 
 
-def encoded(*records: Record, wire: StreamWire = CHAT) -> list[bytes]:
+def encoded(*records: Record, wire: Wire = OPENAI_CHAT) -> list[bytes]:
     """What a reader of these records gets."""
     encoder = RecordEncoder(wire)
     return [encoder.encode(record) for record in records]
@@ -38,7 +39,7 @@ class Logged:
         self.log = log
         self.left = 0
 
-    def reader(self, last: int = 0, wire: StreamWire | None = CHAT) -> StreamReader:
+    def reader(self, last: int = 0, wire: Wire | None = OPENAI_CHAT) -> StreamReader:
         return StreamReader(self.log, last, wire, self._on_left)
 
     def _on_left(self, log: StreamLog) -> None:
@@ -90,7 +91,7 @@ async def test_what_comes_is_handed_on_at_once(made: Logged) -> None:
     await asyncio.sleep(0)
     made.write(text("Hel"), text("lo"))
 
-    assert [encoded(FIRST, text("Hel"), text("lo"), wire=wire)[1:] for wire in (CHAT, AUTONOMOUSAI)] == [
+    assert [encoded(FIRST, text("Hel"), text("lo"), wire=wire)[1:] for wire in (OPENAI_CHAT, AUTONOMOUSAI)] == [
         each.got for each in piped
     ]
     assert (3, False, False) == (chat.last, chat.ended, piped[0].task.done())
@@ -231,7 +232,7 @@ async def test_a_writer_without_a_lease_writes_nothing(made: Logged) -> None:
 WORDS = [text(f" {number}") for number in range(5000)]
 
 
-async def come_back(made: Logged, last: int, wire: StreamWire | None = CHAT) -> bytes:
+async def come_back(made: Logged, last: int, wire: Wire | None = OPENAI_CHAT) -> bytes:
     reader = made.reader(last, wire)
     assert await reader.seek()
     return await reader.read() or b""
@@ -267,7 +268,7 @@ async def test_who_is_not_far_behind_finds_a_stream_whose_beginning_was_dropped(
 
         rest = await come_back(made, 4701)
         assert b"".join(encoded(FIRST, *WORDS)[4701:]).startswith(rest)
-        for last, wire in ((0, CHAT), (2, CHAT), (4701, AUTONOMOUSAI)):
+        for last, wire in ((0, OPENAI_CHAT), (2, OPENAI_CHAT), (4701, AUTONOMOUSAI)):
             with pytest.raises(StatusError) as caught:
                 await come_back(made, last, wire)
             assert (410, "stream_gone") == (caught.value.status, caught.value.code)
@@ -278,7 +279,7 @@ async def test_a_stream_of_a_wire_that_is_not_known() -> None:
     made = await logged(header=StreamHeader("telepathy", "req_1", 1700000000, "llama", False))
     made.write(text("Hello"))
 
-    assert b"".join(encoded(FIRST, text("Hello"))) == await come_back(made, 0, CHAT)
+    assert b"".join(encoded(FIRST, text("Hello"))) == await come_back(made, 0, OPENAI_CHAT)
     with pytest.raises(StatusError) as caught:
         await come_back(made, 0, None)
     assert 410 == caught.value.status

@@ -7,17 +7,19 @@ import re
 import pytest
 
 from autonomousai.errors import StatusError
-from autonomousai.events import Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.events import Batch, Extra, FinishReason, ForeignEvent, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.streams.record_encoder import RecordEncoder, UnknownWireError, after_events
 from autonomousai.streams.records import Record, RecordedError, StreamHeader
-from autonomousai.streams.wires import CHAT, STREAM_WIRES, StreamWire
+from autonomousai.wires.base import Wire
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.registry import OPENAI_CHAT, WIRES
 
 HEADER = StreamHeader("openai_chat", "req_1", 1700000000, "llama", True)
 BATCHES: list[Batch] = [
     [Started("llama")],
     [Reasoning("hm"), "Hel"],
     ["lo", " \n\nid: 3\n\n", "é🦙"],
+    [ForeignEvent("ping", b"1\n\n2", "openai_chat"), Extra({"odd": 1}, 2, "openai_chat"), "x", Reasoning("y")],
     [],
     [ToolCallDelta(0, "call_1", "f", '{"a'), ToolCallDelta(0, arguments='": 1}')],
     [" end", FinishReason("stop", "finish_reason", Usage(1, 2, 3))],
@@ -27,7 +29,7 @@ RECORDS = [
     for number, batch in enumerate(BATCHES, start=1)
 ]
 
-WIRES = pytest.mark.parametrize("wire", STREAM_WIRES.values(), ids=STREAM_WIRES.keys())
+WIRES = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
 
 
 def numbers(data: bytes) -> list[bytes]:
@@ -40,7 +42,7 @@ def encoded(encoder: RecordEncoder, records: list[Record] = RECORDS) -> list[byt
 
 
 @WIRES
-def test_events_are_counted(wire: StreamWire) -> None:
+def test_events_are_counted(wire: Wire) -> None:
     """From 1 on, one number for each, and the encoder knows how far it has come."""
     encoder = RecordEncoder(wire)
     data = b"".join(encoded(encoder))
@@ -57,12 +59,12 @@ def test_the_bytes_are_those_of_the_wire() -> None:
     assert isinstance(finish, FinishReason)
     whole += plain.end(finish, extension={"length": 5})
 
-    assert whole == re.sub(rb"^id: [0-9]+\n", b"", b"".join(encoded(RecordEncoder(CHAT))), flags=re.MULTILINE)
+    assert whole == re.sub(rb"^id: [0-9]+\n", b"", b"".join(encoded(RecordEncoder(OPENAI_CHAT))), flags=re.MULTILINE)
 
 
 @WIRES
 @pytest.mark.parametrize("after", range(1, len(RECORDS) + 1))
-def test_a_copy_goes_the_same_way(wire: StreamWire, after: int) -> None:
+def test_a_copy_goes_the_same_way(wire: Wire, after: int) -> None:
     """From any record on, and whatever becomes of the other."""
     encoder = RecordEncoder(wire)
     encoded(encoder, RECORDS[:after])
@@ -73,7 +75,7 @@ def test_a_copy_goes_the_same_way(wire: StreamWire, after: int) -> None:
 
 
 @WIRES
-def test_an_error_is_the_last_event(wire: StreamWire) -> None:
+def test_an_error_is_the_last_event(wire: Wire) -> None:
     """With a number like any other, in the wire's own words; also where it is the first event."""
     error = StatusError("no", status=500)
     end = Record(end=True, error=RecordedError.of(error), header=HEADER)
@@ -87,7 +89,7 @@ def test_an_error_is_the_last_event(wire: StreamWire) -> None:
 
 def test_what_is_not_stored_has_no_number() -> None:
     """No connection can resume after it."""
-    encoder = RecordEncoder(CHAT)
+    encoder = RecordEncoder(OPENAI_CHAT)
     data = encoder.encode(RECORDS[0]) + encoder.encode(RECORDS[2], stored=False)
 
     assert ([b"1", b"-", b"-", b"-"], 1) == (numbers(data), encoder.last)
@@ -98,7 +100,7 @@ def test_the_wire_is_the_headers_where_none_is_given() -> None:
     known, unknown = RecordEncoder(None), RecordEncoder(None)
     known.encode(Record([], header=HEADER))
 
-    assert CHAT is known.wire
+    assert OPENAI_CHAT is known.wire
     with pytest.raises(UnknownWireError, match="telepathy"):
         unknown.encode(Record([], header=StreamHeader("telepathy", "req_1", 0, "", False)))
 

@@ -39,7 +39,7 @@ from autonomousai.events import (
     ToolCallDelta,
     Usage,
 )
-from autonomousai.http.server.asgi import internal_error
+from autonomousai.http.server.exchange import internal_error
 from autonomousai.streams.records import Record, RecordedError, ResumeState, StreamHeader, decode_record, encode_record
 from autonomousai.wires.errors import error_event
 from autonomousai.wires.provenance import make_provenance
@@ -63,7 +63,7 @@ USAGES = st.builds(Usage, COUNT, COUNT, COUNT, st.none() | COUNT, st.none() | CO
 EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     str: TEXT,
     Started: st.builds(Started, MAYBE, MAYBE, EXTRA),
-    Reasoning: st.builds(Reasoning, TEXT),
+    Reasoning: st.builds(Reasoning, TEXT, MAYBE),
     Refusal: st.builds(Refusal, TEXT),
     ToolCallDelta: st.builds(ToolCallDelta, COUNT, MAYBE, MAYBE, TEXT, EXTRA),
     LogProbs: st.builds(LogProbs, st.none() | st.lists(VALUES, max_size=2), st.none() | st.lists(VALUES, max_size=2)),

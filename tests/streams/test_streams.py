@@ -34,10 +34,11 @@ from autonomousai.streams.log import StreamLog
 from autonomousai.streams.stores import Heartbeat, Store, StoreError
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.streams.stores.store import LEASE_S
-from autonomousai.streams.wires import AUTONOMOUSAI, CHAT, StreamWire
 from autonomousai.testing import Pause, ScriptedProvider, answer
+from autonomousai.wires.base import Wire
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
+from autonomousai.wires.registry import AUTONOMOUSAI, OPENAI_CHAT
 
 from .conftest import Place, soon
 
@@ -72,7 +73,7 @@ async def hub() -> AsyncIterator[Hub]:
         yield make
 
 
-async def begin(streams: StreamBroker, key: bytes = KEY, wire: StreamWire = CHAT) -> StreamLog:
+async def begin(streams: StreamBroker, key: bytes = KEY, wire: Wire = OPENAI_CHAT) -> StreamLog:
     stream = await streams.begin(ASKED, key, "req_1", wire)
     assert stream is not None
     return stream
@@ -82,7 +83,7 @@ async def find(streams: StreamBroker, id: str, key: bytes = KEY) -> StreamLog:
     return streams.attach(id, await streams.find(id, key), "req_2")
 
 
-async def rest(streams: StreamBroker, stream: StreamLog, last: int = 0, wire: StreamWire | None = None) -> bytes:
+async def rest(streams: StreamBroker, stream: StreamLog, last: int = 0, wire: Wire | None = None) -> bytes:
     """Return all that a reader gets after event number *last*, until no more comes."""
     parts = []
     with streams.reader(stream, last, wire) as reader:
@@ -170,8 +171,10 @@ async def test_from_every_event_on(place: Place, hub: Hub) -> None:
     ]
 
 
-@pytest.mark.parametrize(("begun", "read"), [(CHAT, AUTONOMOUSAI), (AUTONOMOUSAI, CHAT)], ids=["read as ours", "as chat"])
-async def test_a_stream_is_read_over_another_wire(place: Place, hub: Hub, begun: StreamWire, read: StreamWire) -> None:
+@pytest.mark.parametrize(
+    ("begun", "read"), [(OPENAI_CHAT, AUTONOMOUSAI), (AUTONOMOUSAI, OPENAI_CHAT)], ids=["read as ours", "as chat"]
+)
+async def test_a_stream_is_read_over_another_wire(place: Place, hub: Hub, begun: Wire, read: Wire) -> None:
     """At any server, from any event on in that wire's own numbering, byte for byte as if it had been begun over it."""
     script = [WORDS[:1], [Reasoning("hm"), *WORDS[1:5]], [ToolCallDelta(0, "1", "f", "{}")], WORDS[5:], *answer()]
     streams = [await hub(store, ScriptedProvider(script)) for store in (place.store, place.other)]
@@ -195,7 +198,7 @@ async def test_a_stream_is_read_over_two_wires_at_once(place: Place, hub: Hub) -
     script, pauses = paused(*WORDS)
     streams = await hub(place.store, ScriptedProvider(script))
     stream = await begin(streams)
-    reading = [asyncio.create_task(rest(streams, stream, wire=wire)) for wire in (CHAT, AUTONOMOUSAI)]
+    reading = [asyncio.create_task(rest(streams, stream, wire=wire)) for wire in (OPENAI_CHAT, AUTONOMOUSAI)]
     for pause in pauses:
         await pause.reached.wait()
         pause.release()
@@ -878,7 +881,7 @@ async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> No
     streams = await hub(store, provider)
     store.gone = True
 
-    assert (None, []) == (await streams.begin(ASKED, KEY, "", CHAT), provider.calls)
+    assert (None, []) == (await streams.begin(ASKED, KEY, "", OPENAI_CHAT), provider.calls)
     with pytest.raises(StatusError) as caught:
         await find(streams, "x" * 32)
     assert (503, 1) == (caught.value.status, caught.value.retry_after)

@@ -15,6 +15,7 @@ from typing import Any, Self
 from autonomousai.http.server.connections import Connections
 from autonomousai.http.server.listener import listen
 from autonomousai.server import App
+from tests.support.asgi import ASGIApplication
 
 #: Generous: a machine that is busy elsewhere must not fail a test.
 PATIENCE = 60
@@ -42,7 +43,8 @@ async def listening(app: App) -> AsyncIterator[Listening]:
     connections = Connections()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = await listen(app, listener, connections)
+        application = app if isinstance(app, App) else ASGIApplication(app)
+        server = await listen(application, listener, connections)
         try:
             yield Listening(app, listener.getsockname()[1], connections)
         finally:

@@ -110,10 +110,10 @@ async def test_who_leaves_and_who_is_refused_have_their_lines(tmp_path):
 @pytest.mark.parametrize(("ended", "outcome"), [(FinishReason("stop", "finish_reason"), "ok"), (None, "running")])
 async def test_a_line_may_come_before_the_answer_is_put_away(tmp_path, ended, outcome):
     """Who hangs up after the last byte had a whole answer; what is still generated, for who comes back, runs."""
-    watch = SimpleNamespace(model="llama", upstream="u", outcome="", first=0.0, began=0.0, result=SimpleNamespace(finish=ended))
+    watch = SimpleNamespace(model="llama", upstream="u", outcome="", first=0.0, began=0.0, answer=SimpleNamespace(finish=ended))
     with (tmp_path / "log").open("wb") as file:
         log = AccessLog("json", file.fileno())
-        log.note({"method": "POST", "status": 200, "request_id": "r", "watch": watch}, CHAT, known=True, seconds=1.0)
+        log.note(SimpleNamespace(method="POST", status=200, request_id="r", meter=watch), CHAT, known=True, seconds=1.0)
         log.close()
 
     assert outcome == entries(tmp_path / "log")[0]["outcome"]

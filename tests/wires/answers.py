@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from autonomousai.errors import HTTPError
-from autonomousai.events import Batch, FinishReason
+from autonomousai.events import Batch, ChoiceEvent, Extra, FinishReason, ForeignEvent, Reasoning, Started
 from autonomousai.wires.openai_chat import decoder as openai
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 
@@ -38,6 +39,12 @@ def sse(*events: Json | str | bytes) -> bytes:
         event if isinstance(event, bytes) else f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n".encode()
         for event in events
     )
+
+
+def plain(events: Batch) -> Batch:
+    """What the first choice says: without the beginning, other choices, unknown members, and what reasoning is called."""
+    kept = [event for event in events if not isinstance(event, Started | ChoiceEvent | Extra | ForeignEvent)]
+    return [Reasoning(event.text) if isinstance(event, Reasoning) else event for event in kept]
 
 
 ROLE = chunk({"role": "assistant", "content": ""})
@@ -74,7 +81,9 @@ class Outcome:
     @property
     def end(self) -> Any:
         """The `FinishReason`, or the error's code, or its class where it has none."""
-        return self.finish if self.error is None else self.error.code or type(self.error)
+        if self.error is not None:
+            return self.error.code or type(self.error)
+        return None if self.finish is None else msgspec.structs.replace(self.finish, extra=None)
 
 
 def call(index: int | None, arguments: str | None = None, **more: Any) -> Json:
@@ -93,6 +102,5 @@ def leniently(*reads: bytes) -> Outcome:
         raise ValueError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openai, "decode", refuse)
         patch.setattr(openai, "decode_usual", refuse)
         return Outcome(*reads)

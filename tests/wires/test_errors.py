@@ -22,7 +22,7 @@ from autonomousai.errors import (
     StreamError,
 )
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.wires.errors import as_gateway_error, error_event, for_callers, write_error
+from autonomousai.wires.errors import as_gateway_error, encode_error, error_event, for_callers
 from autonomousai.wires.foreign_errors import error_in_event, read_error
 from autonomousai.wires.redaction import redact
 
@@ -386,7 +386,7 @@ def request_error(**fields: Any) -> StatusError:
 )
 def test_answers_each_error_with_its_status(error: ProviderError, expected: tuple[Any, ...]) -> None:
     """By a table; the body has OpenAI's shape and holds the error's message, as callers may read it."""
-    status, headers, body = write_error(error)
+    status, headers, body = encode_error(error)
 
     told = json.loads(body)["error"]
     assert expected == (status, told["type"], told["param"], told["code"])
@@ -401,13 +401,13 @@ def test_a_subclass_is_answered_as_its_class() -> None:
     class NoRouteError(ConnectError):
         pass
 
-    assert 502 == write_error(NoRouteError("m"))[0]
+    assert 502 == encode_error(NoRouteError("m"))[0]
 
 
 @pytest.mark.parametrize("error", [KeyError("sk-secret in a path"), OSError(2, "No such file", "/etc/x"), RuntimeError("boom")])
 def test_tells_nothing_of_errors_that_are_not_ours(error: Exception) -> None:
     """They may hold anything."""
-    status, headers, body = write_error(error)
+    status, headers, body = encode_error(error)
 
     told = {"message": "internal error; the server's log says more", "type": "server_error", "param": None}
     assert (500, {}, {"error": {**told, "code": "internal_error"}}) == (status, headers, json.loads(body))
@@ -416,14 +416,14 @@ def test_tells_nothing_of_errors_that_are_not_ours(error: Exception) -> None:
 @pytest.mark.parametrize(("seconds", "header"), [(0, "0"), (0.2, "1"), (3, "3"), (-5, "0"), (float("inf"), "1000000000")])
 def test_says_when_to_come_back(seconds: float, header: str) -> None:
     """In whole seconds, never sooner than was asked."""
-    _, headers, _ = write_error(request_error(status=429, retry_after=seconds))
+    _, headers, _ = encode_error(request_error(status=429, retry_after=seconds))
 
     assert {"retry-after": header} == headers
 
 
 def test_a_written_error_holds_no_key() -> None:
     """Whoever put it into the message."""
-    _, _, body = write_error(ConnectError("proxy http://me:secret@proxy:1 refused Bearer abc123"))
+    _, _, body = encode_error(ConnectError("proxy http://me:secret@proxy:1 refused Bearer abc123"))
 
     assert b"secret" not in body
     assert b"abc123" not in body
@@ -440,7 +440,7 @@ def test_a_written_error_holds_no_key() -> None:
 )
 def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> None:
     """What we say of a connection names no address to callers; the rest of the message stays."""
-    body = write_error(error)[2].decode()
+    body = encode_error(error)[2].decode()
 
     assert not {"10.0.0.5", "inner.example"} & set(re.findall(r"[\w.]*\w", body))
     assert "upstream" in body
@@ -468,7 +468,7 @@ def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> N
 )
 def test_callers_are_told_in_words_for_them(error: ProviderError, told: str) -> None:
     """Who asks this server knows it alone as the server, and has neither our clocks nor our exceptions."""
-    assert told == json.loads(write_error(error)[2])["error"]["message"]
+    assert told == json.loads(encode_error(error)[2])["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def test_what_an_upstream_says_keeps_its_addresses() -> None:
     """A link in an upstream's own answer is for the caller."""
     error = read_error(400, b'{"error": {"message": "see https://docs.example/limits"}}', {})
 
-    assert b"https://docs.example/limits" in write_error(error)[2]
+    assert b"https://docs.example/limits" in encode_error(error)[2]
 
 
 def test_an_error_event_holds_the_same_object() -> None:
@@ -495,7 +495,7 @@ def test_an_error_event_holds_the_same_object() -> None:
 
     event = error_event(error)
 
-    assert b"data: " + write_error(error)[2] + b"\n\n" == event
+    assert b"data: " + encode_error(error)[2] + b"\n\n" == event
     assert 2 == event.count(b"\n")
 
 
@@ -504,7 +504,7 @@ def test_what_is_written_is_read_again(message: str, status: int) -> None:
     """The type, param and code of a server of ours reach a client of ours."""
     error = StatusError(message, status=status, type="some_type", param="some.param", code="some_code", retry_after=7)
 
-    status, headers, body = write_error(error)
+    status, headers, body = encode_error(error)
     read = read_error(status, body, headers)
 
     expected = (status, "some_type", "some.param", "some_code", 7)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.wires.openai_chat.chunks import sole_text
+from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.template import ChunkTemplate
 from tests.wires.answers import USAGE, Json, chunk
 
@@ -74,7 +74,7 @@ class TestLearning:
 )
 def test_sole_text(delta: Json, more: Json, expected: str | None) -> None:
     """A chunk that a template may be learnt from says its text, and nothing besides."""
-    assert expected == sole_text(json.dumps(chunk(delta, **more)).encode())
+    assert expected == ChatStreamDecoder()._sole_text(json.dumps(chunk(delta, **more)).encode())
 
 
 class TestTexts:

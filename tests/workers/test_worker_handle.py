@@ -29,7 +29,7 @@ async def test_who_was_refused_leaves_nothing_behind():
     """An engine with no free slot is asked again and again: nothing of it is kept for the parent's lifetime."""
     ours, theirs = socket.socketpair()
     engine = Supervisor(SETTINGS, EngineLog(), lazy=True)
-    await engine.slots.take(0)
+    await engine.slots.acquire(0)
     parent: Channel[WorkerMessage] = await Channel.open(ours, WorkerMessage)
     worker: Channel[ParentMessage] = await Channel.open(theirs, ParentMessage)
     serving = asyncio.create_task(WorkerHandle(parent, {"one": engine}, on_listening=lambda: None, gather=_gather).serve())

@@ -31,7 +31,7 @@ class UsageError(Exception):
     """The command line asks for what makes no sense; the message says what would."""
 
 
-class Settings(msgspec.Struct):
+class ChatSettings(msgspec.Struct):
     """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
     ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for."""
 
@@ -50,7 +50,7 @@ class Settings(msgspec.Struct):
     context: int | None = None
 
 
-class Upstream(Protocol):
+class ChatTarget(Protocol):
     """A place that can answer, seen from the command line. ``has_ours``: it has the models of the table, and no others."""
 
     has_ours: bool
@@ -191,7 +191,7 @@ class Embedded:
 class Served:
     """A server, on the AutonomousAI wire or, where its base URL ends in /v1, on OpenAI's."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ChatSettings) -> None:
         self._provider: AutonomousAI | OpenAICompatible
         assert settings.base_url is not None
         if settings.base_url.rstrip("/").endswith("/v1"):
@@ -231,13 +231,13 @@ class Served:
         await self._provider.aclose()
 
 
-class Desk:
+class ChatContext:
     """Where questions are put: the settings, who answers, and how it is shown."""
 
-    def __init__(self, settings: Settings, terminal: Terminal) -> None:
+    def __init__(self, settings: ChatSettings, terminal: Terminal) -> None:
         self.settings = settings
         self.terminal = terminal
-        self.upstream: Upstream = (
+        self.upstream: ChatTarget = (
             Served(settings) if settings.base_url else Embedded(terminal, settings.weights, settings.context)
         )
         self.view: View = JsonView(terminal) if settings.json else text_view(terminal, plain=settings.plain)

@@ -19,14 +19,24 @@ from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from . import templates
-from .chat import Desk, Settings, UsageError, check_text, fetch, make_question, read_prompt, require_engine, weights_for
+from .chat import (
+    ChatContext,
+    ChatSettings,
+    UsageError,
+    check_text,
+    fetch,
+    make_question,
+    read_prompt,
+    require_engine,
+    weights_for,
+)
 from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
 from .completion import completion
 from .history import history
 from .images import image_part
 from .rendering import table
 from .repl import converse
-from .talk import Keeper, Talk, ask_once, keeps_history
+from .talk import Keeper, SessionRunner, ask_once, keeps_history
 from .telling import tell
 from .templates import Template
 from .terminal import OutputError, Terminal
@@ -81,7 +91,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     given = read_prompt(args.prompt, sys.stdin, terminal, needed=template.needs_input)
     fields = {"temperature": args.temperature, "max_tokens": args.max_tokens, "seed": args.seed}
     systems = (args.system, template.system, earlier.system if earlier else None)
-    settings = Settings(
+    settings = ChatSettings(
         model=args.model or template.model or (earlier.model if earlier else _seeing(args, base_url)),
         system=next((each for each in systems if each is not None), None),
         fields=template.fields | {name: value for name, value in fields.items() if value is not None},
@@ -96,11 +106,11 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         weights=args.weights,
         context=args.context,
     )
-    desk = Desk(settings, terminal)
+    desk = ChatContext(settings, terminal)
     if settings.images:
         desk.upstream.check_sight()
     desk.prepare()
-    talk = Talk(desk, keeper)
+    talk = SessionRunner(desk, keeper)
     if earlier is not None:
         talk.go_on(earlier)
         terminal.remark(f"going on with {earlier.title!r} ({len(earlier.messages)} messages)")

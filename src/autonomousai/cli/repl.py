@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from ..errors import HTTPError, ProviderError
 from ..models import MODELS
-from .chat import Desk, UsageError, make_question, with_system
+from .chat import ChatContext, UsageError, make_question, with_system
 from .images import image_part
-from .talk import Talk
+from .talk import SessionRunner
 from .telling import tell
 from .transcripts import transcript_json, transcript_markdown
 
@@ -55,7 +55,7 @@ even if a slash follows.
 """
 
 
-async def converse(talk: Talk) -> None:
+async def converse(talk: SessionRunner) -> None:
     """Talk until the person leaves."""
     desk = talk.desk
     with desk.terminal.interrupts.cancel_main():
@@ -69,15 +69,15 @@ async def converse(talk: Talk) -> None:
                     await desk.upstream.open(desk.settings.model)
                 desk.terminal.note("/help shows the commands, Ctrl-D leaves")
                 with desk.terminal.interrupts.conversing():
-                    await Conversation(talk, reader).run()
+                    await ChatSession(talk, reader).run()
         finally:
             await desk.upstream.aclose()
 
 
-class Conversation:
+class ChatSession:
     """What the person wants next: to ask, or one of the commands."""
 
-    def __init__(self, talk: Talk, reader: LineReader) -> None:
+    def __init__(self, talk: SessionRunner, reader: LineReader) -> None:
         self.talk = talk
         self.desk = talk.desk
         self.reader = reader
@@ -226,7 +226,7 @@ def keys_unseen(by_key: bool) -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-def line_reader(desk: Desk) -> LineReader:
+def line_reader(desk: ChatContext) -> LineReader:
     """What reads a line from the person: prompt_toolkit, or where it is missing (or the terminal is dumb) plain input."""
     if not desk.terminal.draws:
         return _plain_reader(desk)
@@ -237,7 +237,7 @@ def line_reader(desk: Desk) -> LineReader:
         return _plain_reader(desk)
 
 
-def _plain_reader(desk: Desk) -> LineReader:
+def _plain_reader(desk: ChatContext) -> LineReader:
     terminal = desk.terminal
 
     async def read_line(prompt: str) -> str:
@@ -252,7 +252,7 @@ def _plain_reader(desk: Desk) -> LineReader:
     return LineReader(read_line, by_key=False)
 
 
-def _editing_reader(desk: Desk) -> LineReader:
+def _editing_reader(desk: ChatContext) -> LineReader:
     # An optional extra, and a quarter of a second that only a conversation should cost.
     from prompt_toolkit import PromptSession  # noqa: PLC0415
     from prompt_toolkit.completion import WordCompleter  # noqa: PLC0415

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, ProviderError
 from ..events import Message, Messages
-from .chat import Desk, UsageError
+from .chat import ChatContext, UsageError
 from .telling import in_words
 from .terminal import Terminal
 
@@ -45,7 +45,7 @@ class Keeper:
         except KeepError as error:
             raise ConfigError(str(error)) from None
 
-    def keep(self, desk: Desk, messages: list[Kept]) -> None:
+    def keep(self, desk: ChatContext, messages: list[Kept]) -> None:
         """Add these."""
         from .conversations import Conversations, KeepError, database  # noqa: PLC0415  sqlite3 comes with it
 
@@ -60,10 +60,10 @@ class Keeper:
             self._terminal.note(f"this conversation is not kept: {error}")
 
 
-class Talk:
+class SessionRunner:
     """What was said, and asking the next question upon it."""
 
-    def __init__(self, desk: Desk, keeper: Keeper) -> None:
+    def __init__(self, desk: ChatContext, keeper: Keeper) -> None:
         self.desk = desk
         self.messages: Messages = []
         #: Answers that are not whole, by their place, and why; what is saved says so.
@@ -128,7 +128,7 @@ class Talk:
         self._keeper.keep(self.desk, [asked, reply] if answer else [asked])
 
 
-async def ask_once(talk: Talk, question: Message) -> None:
+async def ask_once(talk: SessionRunner, question: Message) -> None:
     """One question, one answer."""
     with talk.desk.terminal.interrupts.cancel_main():
         try:

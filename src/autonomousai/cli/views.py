@@ -138,7 +138,11 @@ class JsonView:
         elif isinstance(chunk, Reasoning):
             self._line({"type": "reasoning", "text": chunk.text})
         elif isinstance(chunk, ToolCalls):
-            self._line({"type": "tool_calls", "tool_calls": list(chunk.calls)})
+            calls = [
+                {name: value for name, value in msgspec.structs.asdict(call).items() if value is not None}
+                for call in chunk.calls
+            ]
+            self._line({"type": "tool_calls", "tool_calls": calls})
         elif isinstance(chunk, FinishReason):
             self._line(finish_event(chunk))
 

@@ -173,7 +173,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             streams_url=f"{self.base_url}/v1/streams",
             deadline=options.deadline,
         )
-        answer = ResponseStream(self._pool, exchange)
+        answer = ResponseStream(self._pool, exchange, options.answer)
         return GeneratedBatches(partial(_with_hint, answer)) if self.base_url == HOSTED else answer
 
     def status(self) -> ProviderStatus:

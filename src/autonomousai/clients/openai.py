@@ -109,7 +109,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             streams_url=f"{self.base_url}/streams",
             deadline=options.deadline,
         )
-        return ResponseStream(self._pool, exchange)
+        return ResponseStream(self._pool, exchange, options.answer)
 
     async def continues(self) -> bool:
         """Whether the server continues an answer from its beginning: as configured, as it says of itself, or as it does when it

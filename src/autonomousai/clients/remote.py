@@ -1,34 +1,40 @@
-"""One question to an upstream and its answer, as batches of events: what every HTTP provider shares, whatever its wire.
+"""One request to an upstream over HTTP and its answer as batches of events: what every client shares, whatever its wire.
 
-Knows no endpoint and no model. Whether an answer is whole is decided by the wire; here it is read, under clocks.
+Knows no endpoint and no model. Whether an answer is complete is decided by the wire; here it is read, under the four clocks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..errors import ConnectError, HTTPError, IncompleteStreamError
-from ..events import Batch
+from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
+from ..errors import TimeoutError as ClockError
+from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.transport import Response, read_body
 from ..http.urls import Proxy
-from ..result import CLOSED, Sink
+from ..result import CLOSED, Sink, cannot_pipe
 from ..retry import backoff
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
-from .answer_reader import AnswerReader
-from .reconnecting import RESUMABLE, ReconnectingResponse
+from ..wires.openai_chat.decoder import ChatStreamDecoder, decode_completion
+from ..wires.provenance import check_provenance, provenance_of_document
+from .reconnecting import RESUMABLE, ResumableStream
 
-#: Bytes of an error's body that are read.
-_ERROR_BODY = 64 * 1024
+#: Bytes of an error's body that are read, and of an answer in one document.
+_ERROR_BODY: Final = 64 * 1024
+_DOCUMENT: Final = 64 * 1024 * 1024
 
 #: Tries after a connection could not be made, where the caller did not say how many: nothing can have reached a server.
-_CONNECT_RETRIES = 3
-_CONNECT_BACKOFF = 0.1
+_CONNECT_RETRIES: Final = 3
+_CONNECT_BACKOFF_S: Final = 0.1
+
+#: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
+_GRACE_S: Final = 1.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True):
@@ -48,129 +54,326 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     deadline: float | None = None
 
 
-async def _no_more() -> Batch:
-    raise StopAsyncIteration
-
-
 class ResponseStream:
-    """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is tried again once an event came.
+    """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is retried once an event came.
 
-    Iterate it, and close it. No generator: an event loop keeps a list of those.
+    Whatever was asked for, a body that begins with ``{`` is one document, any other one an event stream. ``answer``: what its
+    reader fills; where there is none, the text is kept here, for the checksum that servers of this package send.
     """
 
-    __slots__ = ("_answer", "_asker", "_exchange", "_line", "_over", "_pool")
+    __slots__ = (
+        "_answer",
+        "_asker",
+        "_begun",
+        "_decoder",
+        "_fed",
+        "_has_spoken",
+        "_is_over",
+        "_is_whole",
+        "_own",
+        "_pool",
+        "_progress",
+        "_request",
+        "_response",
+        "_resumable",
+        "_sink",
+    )
 
-    def __init__(self, pool: HttpPool, exchange: PreparedRequest) -> None:
+    def __init__(self, pool: HttpPool, request: PreparedRequest, answer: Answer | None = None) -> None:
         self._pool = pool
-        self._exchange = exchange
-        self._line: ReconnectingResponse | None = None
-        self._answer: AnswerReader | None = None
-        self._asker: asyncio.Task[Any] | None = None  # who waits for the first batch
-        self._over = False
+        self._request = request
+        self._own = None if answer is not None and request.stream else Answer()
+        self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]
+        self._response: Response | None = None
+        self._resumable: ResumableStream | None = None
+        self._decoder = ChatStreamDecoder()
+        self._sink: Sink
+        self._fed: Batch | None = None  # a batch that `pipe_to` left to `anext`
+        self._asker: asyncio.Task[Any] | None = None  # waits for the first batch
+        self._progress = 0
+        self._has_spoken = False
+        self._begun = False
+        self._is_whole = False  # the answer has come completely
+        self._is_over = False
 
     def __aiter__(self) -> Self:
         return self
 
     def __anext__(self) -> Awaitable[Batch]:
-        if self._over:
-            return _no_more()
-        return self._begin() if self._answer is None else self._go_on(self._answer)
+        return self._next() if self._begun else self._begin()
 
-    async def _go_on(self, answer: AnswerReader) -> Batch:
-        try:
-            batch = await answer.next() if self._exchange.stream else None
-        except BaseException as error:
-            await self._leave(error)
-            raise
-        if batch is None:
-            await self.aclose()
-            raise StopAsyncIteration
-        return batch
+    async def aclose(self) -> None:
+        """Close the response, if it is open; after a complete answer its connection is kept. Safe to call again, and while
+        another task waits for the answer."""
+        asker, self._asker = self._asker, None
+        if asker is not None and not self._is_over and asker is not asyncio.current_task():
+            asker.cancel()
+        self._is_over = True
+        if self._response is not None:
+            await self._hang_up()
 
-    async def pipe_to(self, sink: Sink) -> bool:
-        """See `provider.pour`."""
-        if self._over or self._answer is None or not self._exchange.stream:
-            return False
-        try:
-            return await self._answer.pipe_to(sink)
-        except BaseException as error:
-            await self._leave(error)
-            raise
+    # ---- asking
 
     async def _begin(self) -> Batch:
-        """The first batch, by the first try that brings one."""
+        """Return the first batch, by the first try that brings one."""
+        if self._is_over:
+            raise StopAsyncIteration
         loop = asyncio.get_running_loop()
-        exchange = self._exchange
+        request = self._request
         began = loop.time()
-        deadline = began + exchange.clocks.total if exchange.deadline is None else exchange.deadline
+        deadline = began + request.clocks.total if request.deadline is None else request.deadline
         failures = 0
         self._asker = asyncio.current_task(loop)
         try:
             while True:
                 try:
-                    response = await _send(self._pool, exchange, deadline)
-                    if not 200 <= response.status < 300:
-                        await _refuse(response, exchange.api_key)
-                    self._line = line = ReconnectingResponse(self._pool, exchange, response, deadline)
-                    answer = AnswerReader(line)
-                    batch = await answer.next() if exchange.stream else await answer.whole()
+                    batch = await self._try(deadline)
                 except HTTPError as error:
                     failures += 1
-                    delay = _delay(error, failures, exchange, loop.time() - began)
+                    delay = _delay(error, failures, request, loop.time() - began)
                     if delay is None or loop.time() + delay >= deadline:
                         raise
                 else:
-                    self._answer = answer
+                    self._begun = True
                     self._asker = None
-                    if batch is None:
-                        raise StopAsyncIteration
                     return batch
                 await self._hang_up()
+                self._decoder = ChatStreamDecoder()
                 await asyncio.sleep(delay)
         except BaseException as error:
             await self._leave(error)
             raise
 
-    async def _hang_up(self) -> None:
-        line, self._line = self._line, None
-        if line is None or line.is_over:
-            return
+    async def _try(self, deadline: float) -> Batch:
+        """Send the request, and return the first batch of its answer; all of it where it is not to be streamed."""
+        request = self._request
+        self._response = response = await self._pool.post(
+            request.url,
+            headers={**request.headers, RESUMABLE: "1"} if request.stream and request.streams_url else request.headers,
+            body=request.body,
+            clocks=request.clocks,
+            streaming=request.stream,
+            deadline=deadline,
+            proxy=request.proxy,
+        )
+        if not 200 <= response.status < 300:
+            await _refuse(response, request.api_key)
+        self._resumable = ResumableStream.of(self._pool, request, response, deadline)
+        batch = await self._first()
+        if request.stream:
+            return batch
+        answer = self._answer
+        answer.add(batch)
         try:
-            if line.is_whole:
-                await line.drain()
-        finally:
-            await line.aclose()
+            while not self._is_whole:
+                answer.add(await self._read())
+        except HTTPError as error:
+            error.partial = answer.text
+            raise
+        return answer.joined()
 
     async def _leave(self, error: BaseException) -> None:
-        """Close. Who was only woken from waiting, by another task that closes, is told so, and is not cancelled."""
-        woken = self._over and isinstance(error, asyncio.CancelledError) and self._answer is None
+        """Close. A reader that was only woken because another task closes gets an error, and is not cancelled."""
+        woken = self._is_over and isinstance(error, asyncio.CancelledError) and not self._begun
         await self.aclose()
         task = asyncio.current_task()
         if woken and task is not None and not task.uncancel():
             raise IncompleteStreamError(CLOSED, status=None) from None
 
-    async def aclose(self) -> None:
-        """Close the response, if it is open; after a whole answer its connection is kept. Safe to call again, and while another
-        task waits for the answer."""
-        asker, self._asker = self._asker, None
-        if asker is not None and not self._over and asker is not asyncio.current_task():
-            asker.cancel()
-        self._over = True
-        if self._line is not None:
-            await self._hang_up()
+    async def _hang_up(self) -> None:
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if self._is_whole:
+            if not response.release():
+                await response.drain()
+            return
+        await response.aclose()
+        if self._resumable is not None:
+            await self._resumable.stop()
+
+    # ---- reading
+
+    async def _next(self) -> Batch:
+        """Return the next batch."""
+        if self._is_over or self._is_whole:
+            await self.aclose()
+            raise StopAsyncIteration
+        try:
+            return await self._read()
+        except BaseException as error:
+            await self._leave(error)
+            raise
+
+    def pipe_to(self, sink: Sink) -> Awaitable[bool]:
+        """See `BatchStream.pipe_to`: batches by which the answer only continues. Whatever else has come waits for `anext`."""
+        response, decoder = self._response, self._decoder
+        if response is None or self._is_whole or not self._request.stream:
+            return cannot_pipe()
+        if not self._has_spoken or decoder.failure is not None or decoder.ending or self._fed is not None:
+            return _not_now()
+        if self._resumable is not None and self._resumable.is_unchecked:
+            return _not_now()
+        self._sink = sink
+        return response.pipe_to(self._take)
+
+    def _take(self, data: bytes) -> bool:
+        """Hand on what *data* brought; False where something of it is left for `anext`."""
+        decoder = self._decoder
+        batch = decoder.feed(data)
+        if not batch or decoder.complete or decoder.failure is not None or decoder.ending:
+            self._fed = batch
+            return False
+        if self._own is not None:
+            self._own.add(batch)
+        if type(batch[-1]) is not ForeignEvent:
+            self._note_progress()
+        return self._sink(batch)
+
+    def _note_progress(self) -> None:
+        """An event came: the idle clock is wound up."""
+        if self._resumable is not None:
+            self._resumable.has_heard = True
+        if self._response is not None:
+            self._response.progress()
+
+    async def _first(self) -> Batch:
+        """Return the first batch: of an event stream, or of one document, which is all of it."""
+        assert self._response is not None
+        head = first = b""  # what comes first, and the first byte of it that is no white space
+        while self._resumable is None and not first and (data := await self._response.read_some()):
+            head += data
+            first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if first == b"{":
+            return await self._read_document(head)
+        if first == b"<":
+            raise StreamError(
+                "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
+            )
+        return await self._read(head)
+
+    async def _read_document(self, head: bytes) -> Batch:
+        response = self._response
+        assert response is not None
+        parts = [head]
+        size = len(head)
+        response.progress()
+        while data := await response.read_some():
+            response.progress()
+            parts.append(data)
+            size += len(data)
+            if size > _DOCUMENT:
+                raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
+        body = b"".join(parts)
+        batch = decode_completion(body)
+        _check(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
+        self._is_whole = True
+        return batch
+
+    async def _read(self, data: bytes = b"") -> Batch:
+        """Return more of an event stream. Bytes that complete no event are no batch: then it reads on."""
+        decoder = self._decoder
+        while True:
+            if self._fed is None:
+                if decoder.failure is not None:
+                    raise decoder.failure
+                if not data and (data := await self._more()) == b"":
+                    return self._finish([])
+                batch = decoder.feed(data)
+                data = b""
+            else:
+                batch, self._fed = self._fed, None
+            if decoder.complete:
+                return self._finish(batch)
+            if batch:
+                if any(type(event) not in _SAYING_NOTHING for event in batch):
+                    self._has_spoken = True
+                    self._note_progress()
+                if self._own is not None and self._request.stream:
+                    self._own.add(batch)
+                return batch
+            self._on_silent()
+
+    async def _more(self) -> bytes:
+        """Return what comes next, ``b""`` where the body has ended and the answer with it, or is to be judged by the
+        decoder."""
+        response, decoder = self._response, self._decoder
+        assert response is not None
+        if decoder.ending:
+            response.wait_no_longer_than(_GRACE_S)
+        try:
+            data = await response.read_some()
+            if data and self._resumable is not None:
+                self._resumable.check(data)
+        except (IncompleteStreamError, ClockError) as error:
+            if decoder.is_proven:
+                return b""  # the finish reason had come
+            # A network that is gone may leave the connection standing, silent: only the idle clock notices. One that was
+            # replaced and is silent too is not the network's fault.
+            resumable = self._resumable
+            lost = isinstance(error, IncompleteStreamError) or (
+                error.clock == "idle" and resumable is not None and resumable.has_heard
+            )
+            if not lost or not await self._is_resumed():
+                raise
+            return await self._more()
+        if not data and not decoder.is_proven and await self._is_resumed():
+            return await self._more()
+        return data
+
+    async def _is_resumed(self) -> bool:
+        """Return whether the lost connection is replaced by another one, over which the stream continues."""
+        if self._resumable is None or self._response is None:
+            return False
+        await self._response.aclose()
+        response = await self._resumable.resume(self._decoder.last_event_id)
+        if response is None:
+            return False
+        self._response = response
+        self._decoder.reopen()
+        self._progress = 0  # the server that brings the rest counts from anew
+        return True
+
+    def _on_silent(self) -> None:
+        """Something came that brought no event: the end is near, or a server of this package repairs an answer that broke."""
+        assert self._response is not None
+        if self._decoder.ending:
+            self._response.wait_no_longer_than(_GRACE_S)
+        elif self._has_spoken and self._decoder.progress > self._progress:
+            self._progress = self._decoder.progress
+            self._response.progress()
+
+    def _finish(self, batch: Batch) -> Batch:
+        finish = self._decoder.finish()
+        if (provenance := self._decoder.extension) is not None:
+            _check(provenance, self._answer.text + "".join([event for event in batch if type(event) is str]))
+        self._is_whole = True
+        return [*batch, finish]
 
 
-def _send(pool: HttpPool, exchange: PreparedRequest, deadline: float) -> Awaitable[Response]:
-    """Send the request, and wait for the response's head."""
-    return pool.post(
-        exchange.url,
-        headers={**exchange.headers, RESUMABLE: "1"} if exchange.stream else exchange.headers,
-        body=exchange.body,
-        clocks=exchange.clocks,
-        streaming=exchange.stream,
-        deadline=deadline,
-        proxy=exchange.proxy,
-    )
+#: Events that wind no clock: an upstream that only shows signs of life has said nothing.
+_SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})
+
+
+async def _not_now() -> bool:
+    """Return what `pipe_to` returns where something is left for `anext` already."""
+    return True
+
+
+def _check(provenance: Mapping[str, Any] | None, text: str) -> None:
+    if provenance is not None and (mismatch := check_provenance(provenance, text)):
+        raise mismatch
+
+
+def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: float) -> float | None:
+    """Return the seconds to wait before another try, or None where another would be wrong."""
+    if not error.retryable:
+        return None
+    if request.retries is None:
+        delay = backoff(failures, base=_CONNECT_BACKOFF_S)
+        refused = isinstance(error, ConnectError) and failures <= _CONNECT_RETRIES
+        return delay if refused and elapsed + delay < request.clocks.connect else None
+    return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= request.retries else None
 
 
 async def _refuse(response: Response, api_key: str | None) -> NoReturn:
@@ -179,17 +382,6 @@ async def _refuse(response: Response, api_key: str | None) -> NoReturn:
         raise await _refusal(response, api_key)
     finally:
         await response.aclose()
-
-
-def _delay(error: HTTPError, failures: int, exchange: PreparedRequest, elapsed: float) -> float | None:
-    """Seconds to wait before another try, or None where another would be wrong."""
-    if not error.retryable:
-        return None
-    if exchange.retries is None:
-        delay = backoff(failures, base=_CONNECT_BACKOFF)
-        refused = isinstance(error, ConnectError) and failures <= _CONNECT_RETRIES
-        return delay if refused and elapsed + delay < exchange.clocks.connect else None
-    return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= exchange.retries else None
 
 
 async def _refusal(response: Response, api_key: str | None) -> HTTPError:

@@ -15,17 +15,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..clients.answer_reader import joined
 from ..clients.openai import OpenAICompatible
 from ..clients.options import read_timeout
 from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
-from ..events import Batch, FinishReason, Messages, Started
+from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Messages, Started
 from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import BatchStream, GeneratedBatches
+from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.fields import refusal
 from ..wires.messages import check_messages
@@ -159,7 +158,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         system = row.system if row else None
         question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline)
         answer = partial(self._answer, question)
-        return GeneratedBatches(answer if request.stream else partial(_joined, answer))
+        stream = GeneratedBatches(answer)
+        return stream if request.stream else JoinedBatches(stream, Answer())
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream_continuation`: a last message of the assistant is the beginning of the answer."""
@@ -304,7 +304,9 @@ async def _ask(
     slot.asked = True
     engine.supervisor.asking += 1
     try:
-        async for batch in batches:
+        async for brought in batches:
+            if not (batch := _without_internals(brought)):
+                continue
             if type(batch[-1]) is Started:
                 started = batch
                 continue
@@ -328,6 +330,17 @@ async def _ask(
         await batches.aclose()
 
 
+def _without_internals(batch: Batch) -> Batch:
+    """Return *batch* without the members that llama.cpp adds for its own caller: its progress with a prompt, its timings."""
+    kept: Batch = []
+    for event in batch:
+        if isinstance(event, Started | FinishReason) and event.extra:
+            kept.append(msgspec.structs.replace(event, extra=None))
+        elif not isinstance(event, Extra | ForeignEvent):
+            kept.append(event)
+    return kept
+
+
 @contextlib.asynccontextmanager
 async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[_Slot]:
     """One of the engine's slots, in the order of asking, with the engine ready. Who leaves the queue costs nothing; the clocks
@@ -336,7 +349,7 @@ async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) 
     async with contextlib.AsyncExitStack() as held:
         try:
             async with asyncio.timeout_at(deadline):
-                await supervisor.slots.take(queue)
+                await supervisor.slots.acquire(queue)
         except TimeoutError:
             raise ClockError("total", clocks.total) from None
         held.callback(slot.release)
@@ -350,7 +363,3 @@ async def _ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> N
             await supervisor.ready()
     except TimeoutError:
         raise ClockError("total", clocks.total) from None
-
-
-def _joined(answer: Any) -> AsyncGenerator[Batch]:
-    return joined(answer())

@@ -210,6 +210,41 @@ FIELDS: Final[dict[str, Check]] = {
 }
 
 
+#: Fields that say how to bill, store, find or hasten an answer, and change nothing of it.
+_INERT: Final = frozenset(
+    {
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "user",
+    }
+)
+
+#: Fields that the engine cannot honour, with the values that ask for what is the case anyway, and what to do instead.
+_NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "modalities": (["text"],),
+    "audio": (),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+}
+_INSTEAD: Final = {
+    "n": "an answer has one choice: ask several times",
+    "logprobs": "answers carry no probabilities",
+    "top_logprobs": "answers carry no probabilities",
+    "modalities": 'answers are ["text"]',
+    "audio": "answers are text",
+    "functions": "use tools",
+    "function_call": "use tools and tool_choice",
+}
+
+
 #: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes:
 #: so it tells of its progress after each batch of the prompt, or a long one would be read to its end for nobody.
 _ALWAYS: Final = {"cache_prompt": False, "return_progress": True}
@@ -224,6 +259,10 @@ def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -
     passed: dict[str, Any] = {}
     for name, value in check_fields(fields).items():
         check = FIELDS.get(name)
+        if name in _INERT or (name in _NEUTRAL and value in _NEUTRAL[name]):
+            continue
+        if name in _NEUTRAL:
+            raise refusal(name, f"is not supported by the embedded engine; {_INSTEAD[name]}", UNSUPPORTED)
         if check is None:
             raise refusal(name[:100], "is not something that the embedded engine can honour; leave it out", UNSUPPORTED)
         passed[name] = check(name, value)

@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from ..config import RescueConfig, RetryConfig
-from ..events import Report
+from ..events import Answer, Report
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import BatchStream
-from .observer import Observer
-from .routing import GatewaySettings, RouteRunner
-from .upstream import Upstream
+from ..result import AnswerBatches, BatchStream, JoinedBatches
+from .attempt import GatewaySettings
+from .routing import RouteRunner
+from .upstream import Observer, Upstream
 
 
 class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
@@ -61,28 +59,35 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """Return the answer from the route of the request's model. The report of ``options.answer`` says which upstream
         answered, and what was tried."""
-        return self._runner(request, options)
+        answer = Answer() if options.answer is None else options.answer
+        if request.stream:
+            runner = self._runner(request, answer, options)
+            return runner if options.answer is not None else AnswerBatches(runner, answer)
+        if answer.report is None:
+            answer.report = Report()
+        delivered = Answer(answer.report)
+        return JoinedBatches(self._runner(request, delivered, options), delivered)
 
     def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
         """Return the rest of an answer that broke elsewhere, by the plans of a rescue; see `AsyncGeneratorProvider.resume`.
 
         The report's ``author`` is the upstream that generated all of what was delivered, with the report's ``seed``."""
-        runner = self._runner(request, options)
-        assert options.answer is not None
-        assert options.answer.report is not None
-        runner.take_over(options.answer, self.upstreams.get(options.answer.report.author or ""))
+        answer = options.answer
+        assert answer is not None
+        runner = self._runner(request, answer, options)
+        runner.author = self.upstreams.get(runner.report.author or "")
+        runner.report.begun = -1
         return runner
 
-    def _runner(self, request: ChatRequest, options: CallOptions) -> RouteRunner:
+    def _runner(self, request: ChatRequest, answer: Answer, options: CallOptions) -> RouteRunner:
         model = request.model
-        name = model if model in self.routes and model not in self.model_aliases else self.get_model(model)
-        report = options.answer.report if options.answer is not None else None
-        if report is None:
-            report = Report()
-            if options.answer is not None:
-                options.answer.report = report
-        request = msgspec.structs.replace(request, model=name, stream=True)
-        return RouteRunner(request, self.routes[name], report, options, self._settings)
+        if model not in self.routes or model in self.model_aliases:
+            model = self.get_model(model)
+        if (report := answer.report) is None:
+            report = answer.report = Report()
+        # Upstream every answer is streamed, so that a break is noticed and can be mended.
+        asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields)
+        return RouteRunner(asked, self.routes[model], answer, report, options, self._settings)
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""

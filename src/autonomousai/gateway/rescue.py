@@ -1,170 +1,185 @@
-"""Joining a second stream to what was delivered of a first: pure, events in and events out. Never a blend: where the second
-does not repeat the first byte for byte, it is `DivergedError`."""
+"""The rest of an answer that broke after it had begun: generated again, continued, or generated anew, never a blend of two.
+
+Plans are tried from the best to the worst. What an upstream brings is compared with what was delivered (`replay_filter`), so
+that the caller gets each character once, in order, or an error.
+"""
 
 from __future__ import annotations
 
-import msgspec
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Literal, NamedTuple
 
-from ..answer import MANY, RECENT, fold
-from ..events import Batch, Event, Reasoning, ToolCallDelta
+from ..errors import ProviderError
+from ..events import Batch, Splice
+from ..request import ChatRequest
+from .attempt import RouteState
+from .replay_filter import DivergedError, ReplayFilter, to_last_whole_word
+from .retry_policy import RetryDecision, classify, is_prose, is_rescuable
+from .upstream import Upstream
 
-#: Characters at the end of a text in which the last whole word is looked for.
-_WORD = 64
+#: Seconds that a broken answer waits for an upstream's breaker, and between two looks while another request probes it.
+_LONGEST_WAIT = 15.0
+_POLL_PAUSE = 0.1
+
+#: Rescues of one answer. Each of them delivered something, so that this only bounds what would never end.
+_MOST_RESCUES = 20
 
 
-class DivergedError(Exception):
-    """The second stream is not the first one again."""
+class RescuePlan(NamedTuple):
+    """One way to the rest of an answer. ``continued``: the text that the upstream is to continue, None where it generates the
+    whole answer. ``replay``: what of the answer will come again. ``exact``: whether it brings what would have come; then it is
+    tried as long as there is time."""
+
+    upstream: Upstream
+    request: ChatRequest
+    replay: ReplayFilter
+    continued: str | None = None
+    exact: bool = False
+    name: Literal["again", "continue", "anew"] = "anew"
 
 
-class Delivered(msgspec.Struct, eq=False):
-    """What a caller has been given so far."""
+class _BreakerOpenError(Exception):
+    """The upstream's breaker has opened meanwhile."""
 
-    deltas: int = 0
-    #: Deltas that tries which have ended had generated: they are not in the last upstream's own count.
-    spent: int = 0
-    texts: list[str] = []
-    #: How many of the texts, from the first, are folded, and how long those were that were the last to be.
-    blocks: int = 0
-    folded: list[int] = []
-    thoughts: list[str] = []
-    calls: dict[int, list[str]] = {}
-    names: dict[int, str] = {}
 
-    def add(self, batch: Batch) -> None:
-        """Note what was delivered."""
-        if len(batch) == 1 and type(text := batch[0]) is str:  # as usual
-            self.append(text)
+async def rescued(run: RouteState, cause: ProviderError) -> AsyncGenerator[Batch]:
+    """Yield the rest of *run*'s answer, which broke because of *cause*, however often the rest breaks as well."""
+    if run.report.begun == -1:
+        run.report.spent = run.answer.deltas + run.report.repeated
+    for _ in range(_MOST_RESCUES):
+        before = run.answer.deltas
+        rest = _rest(run, cause)
+        try:
+            async for batch in rest:
+                yield batch
             return
-        texts = [event for event in batch if type(event) is str]
-        self.texts += texts
-        self.deltas += len(texts)
-        if len(self.texts) > MANY:
-            self._fold()
-        if len(texts) < len(batch):
-            for event in batch:
-                if type(event) is Reasoning:
-                    self.thoughts.append(event.text)
-                    self.deltas += 1
-                elif type(event) is ToolCallDelta:
-                    self.calls.setdefault(event.index, []).append(event.arguments)
-                    if event.name:
-                        self.names.setdefault(event.index, event.name)
-                    self.deltas += 1
-
-    def append(self, text: str) -> None:
-        """Note one more piece of text."""
-        self.deltas += 1
-        self.texts.append(text)
-        if len(self.texts) > MANY:
-            self._fold()
-
-    def _fold(self) -> None:
-        self.folded = [*self.folded, *map(len, self.texts[self.blocks : -RECENT])][-RECENT:]
-        fold(self.texts)
-        self.blocks = len(self.texts) - RECENT
-
-    def __bool__(self) -> bool:
-        return self.deltas > 0
-
-    @property
-    def text(self) -> str:
-        """The text, whole."""
-        return "".join(self.texts)
-
-    def deltas_after(self, offset: int) -> int:
-        """How many deltas of text reach beyond that many characters. Exact for the last 64."""
-        end = sum(map(len, self.texts))
-        count = 0
-        for length in reversed([*self.folded, *map(len, self.texts[self.blocks :])]):
-            if end <= offset:
-                break
-            count += 1
-            end -= length
-        return count
-
-    @property
-    def reasoning(self) -> str:
-        """The reasoning, whole."""
-        return "".join(self.thoughts)
+        except ProviderError as error:
+            if run.answer.deltas == before or not is_rescuable(error, run.request, run.answer):
+                raise
+        finally:
+            await rest.aclose()
+    raise cause
 
 
-class ReplayFilter:
-    """Swallows a stream as long as it repeats what was delivered, and lets through what comes after.
+async def _rest(run: RouteState, cause: ProviderError) -> AsyncGenerator[Batch]:
+    """Yield what is missing, by the first plan that brings it. Raises *cause* where none does.
 
-    ``text``: what of the text will come again; by default all of it. Reasoning and tool calls come again whole, except where
-    the stream continues the text.
+    An upstream whose breaker is open is passed over, with all its plans, while there are others, and waited for at last; for
+    what it alone can bring exactly, as long as there is time.
     """
-
-    def __init__(self, delivered: Delivered, *, text: str | None = None) -> None:
-        continued = text is not None
-        self._made_of = (delivered, text)
-        self._text = delivered.text if text is None else text
-        self._reasoning = "" if continued else delivered.reasoning
-        self._calls = {} if continued else {index: "".join(pieces) for index, pieces in delivered.calls.items()}
-        self._names = delivered.names
-        self._known = frozenset(self._calls)
-        self._missing = set(self._calls)  # calls of which nothing has come again yet
-
-    def anew(self) -> ReplayFilter:
-        """The same from its beginning, for another try."""
-        delivered, text = self._made_of
-        return ReplayFilter(delivered, text=text)
-
-    def feed(self, batch: Batch) -> Batch:
-        """What of *batch* is new. Raises `DivergedError`, before anything of the batch counts."""
-        if not (self._text or self._reasoning or self._known):
-            return batch
-        fresh: Batch = []
-        for event in batch:
-            if type(event) is str:
-                self._text, rest = _swallow(self._text, event)
-                new: Event | None = rest or None
-            elif type(event) is Reasoning:
-                self._reasoning, rest = _swallow(self._reasoning, event.text)
-                new = Reasoning(rest) if rest else None
-            elif type(event) is ToolCallDelta and event.index in self._known:
-                new = self._rest_of_call(event)
-            else:
-                new = event
-            if new is not None:
-                if self._text or self._reasoning or self._missing or any(self._calls.values()):
-                    raise DivergedError  # something new, or the end, before everything had come again
-                fresh.append(new)
-        return fresh
-
-    def _rest_of_call(self, event: ToolCallDelta) -> ToolCallDelta | None:
-        """What of a known call is new. Its id was delivered, a second generation draws another; its name must be the same."""
-        name = self._names.get(event.index)
-        if name is not None and event.name and event.name != name:
-            raise DivergedError
-        self._missing.discard(event.index)
-        self._calls[event.index], rest = _swallow(self._calls[event.index], event.arguments)
-        new_name = event.name if name is None else None
-        return ToolCallDelta(event.index, None, new_name, rest) if rest or new_name else None
+    before = run.answer.deltas
+    failures: dict[str, int] = {}
+    plans = await _plans(run, cause)
+    for is_last_round in (False, True):
+        postponed: list[RescuePlan] = []
+        for plan in plans:
+            if not plan.exact and failures.get(plan.upstream.name, 0) >= run.settings.retry.attempts:
+                continue  # an upstream has so many tries, by whichever plan
+            is_open = any(plan.upstream is other.upstream for other in postponed)
+            patience = (run.settings.total if plan.exact else _LONGEST_WAIT) if is_last_round else 0.0
+            if is_open or not await _admitted(run, plan.upstream, patience):
+                postponed.append(plan)
+                continue
+            rest = _by_plan(run, plan, failures, patience)
+            try:
+                async for batch in rest:
+                    yield batch
+                return
+            except _BreakerOpenError:
+                postponed.append(plan)
+            except (DivergedError, ProviderError):
+                if run.answer.deltas > before:
+                    raise
+            finally:
+                await rest.aclose()
+        plans = postponed
+    raise cause
 
 
-def _swallow(expected: str, piece: str) -> tuple[str, str]:
-    """What is still expected after *piece*, and what of it is new."""
-    if len(piece) <= len(expected):
-        if not expected.startswith(piece):
-            raise DivergedError
-        return expected[len(piece) :], ""
-    if not piece.startswith(expected):
-        raise DivergedError
-    return "", piece[len(expected) :]
+async def _by_plan(run: RouteState, plan: RescuePlan, failures: dict[str, int], patience: float) -> AsyncGenerator[Batch]:
+    """Yield the rest by one plan, whose upstream's breaker has admitted it; retried as any request is. Its first batch is the
+    splice."""
+    before = run.answer.deltas
+    name = plan.upstream.name
+    splice = Splice(len(run.answer.text), run.report.upstream or "", name)
+    while True:
+        attempt = run.attempt(plan.upstream, plan.request, continued=plan.continued, replay=plan.replay.restarted())
+        spliced = False
+        try:
+            async for batch in attempt:
+                if not spliced:
+                    spliced = True
+                    run.report.splices.append(splice)
+                    run.report.ways.append(plan.name)
+                    if not plan.exact:
+                        run.author = None
+                yield batch
+            return
+        except ProviderError as error:
+            if run.answer.deltas > before:
+                raise
+            failures[name] = failures.get(name, 0) + 1
+            delay = run.delay(plan.upstream, error, classify(error), failures[name], exact=plan.exact)
+            if await run.wait(delay) is None:
+                raise
+            if not await _admitted(run, plan.upstream, patience):
+                raise _BreakerOpenError from error
+        finally:
+            await attempt.aclose()
 
 
-def to_last_whole_word(text: str) -> tuple[str, str]:
-    """*text* up to the end of its last word that is certainly whole, and the rest, which a continuation will repeat.
+async def _admitted(run: RouteState, upstream: Upstream, patience: float) -> bool:
+    """Return whether the upstream's breaker admits an attempt now, or within *patience* seconds."""
+    until = min(run.loop.time() + patience, run.deadline)
+    while not upstream.breaker.admit():
+        pause = max(upstream.breaker.wait(), _POLL_PAUSE)
+        if run.loop.time() + pause > until:
+            return False
+        await asyncio.sleep(pause)
+    return True
 
-    Models stumble over half a word, and continue a final space with nonsense; so the rest begins with the white space before
-    the last word. Where no word ends in the last 64 characters (some scripts have no spaces), all but final white space is
-    the text.
+
+async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
+    """Return the plans, the best first: the exact one while it is cheap, then a continuation, then a generation from anew.
+
+    An upstream that fell silent comes last, and is not asked whether it continues while there is another.
     """
-    kept = text.rstrip()
-    if kept != text:
-        return kept, text[len(kept) :]
-    start = max(0, len(text) - _WORD)
-    cut = max((at for at in range(start, len(text)) if text[at].isspace()), default=-1)
-    kept = text[:cut].rstrip() if cut > 0 else ""
-    return (kept, text[len(kept) :]) if kept else (text, "")
+    author, answer = run.author, run.answer
+    silent = run.report.upstream if classify(cause) is RetryDecision.SILENT else None
+    others = [upstream for upstream in run.route if upstream.name != silent]
+    again: list[RescuePlan] = []
+    if author is not None and author.provider.capabilities.deterministic:
+        again = [RescuePlan(author, run.seeded, ReplayFilter(answer), exact=True, name="again")]
+    plans = list(again) if answer.deltas <= run.settings.rescue.exact_tokens else []
+    if answer.text and is_prose(run.request, answer):
+        for upstream in others or run.route:
+            if await upstream.provider.continues():
+                plans += _continuations(run, upstream)
+    plans += [plan for plan in again if plan not in plans]
+    for upstream in sorted(run.route, key=lambda upstream: upstream.name == silent):
+        deterministic = upstream.provider.capabilities.deterministic
+        if upstream is not author or not deterministic:
+            plans.append(RescuePlan(upstream, run.seeded if deterministic else run.request, ReplayFilter(answer)))
+    return plans
+
+
+def _continuations(run: RouteState, upstream: Upstream) -> list[RescuePlan]:
+    """Return the plans to continue from the last whole word, and, should the model not repeat the rest of the last one, from
+    the very end."""
+    text = run.answer.text
+    kept, rest = to_last_whole_word(text)
+    plans = [_continuation(run, upstream, kept, rest)]
+    if rest and not text[-1:].isspace():
+        plans.append(_continuation(run, upstream, text, ""))
+    return plans
+
+
+def _continuation(run: RouteState, upstream: Upstream, kept: str, rest: str) -> RescuePlan:
+    request = run.request
+    # The rest of the last word is generated once more, and dropped.
+    again = run.answer.deltas_after(len(kept)) if rest else 0
+    for name in ("max_tokens", "max_completion_tokens"):
+        if isinstance(limit := request.fields.get(name), int):
+            request = request.with_fields(**{name: max(1, limit - run.answer.deltas + again)})
+    return RescuePlan(upstream, request, ReplayFilter(run.answer, text=rest), continued=kept, name="continue")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 from ..errors import (
@@ -16,7 +16,8 @@ from ..errors import (
     StreamError,
 )
 from ..errors import TimeoutError as ClockError
-from ..events import Attempt
+from ..events import Answer, Attempt
+from ..request import ChatRequest
 from ..wires.errors import as_gateway_error, for_callers
 
 
@@ -125,3 +126,21 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
     if isinstance(error, HTTPError):
         error.attempts = tuple(attempts)
     return error
+
+
+def is_prose(request: ChatRequest, answer: Answer) -> bool:
+    """Return whether a continuation of *answer* makes sense: not in the middle of a tool call or of constrained JSON."""
+    response_format = request.fields.get("response_format")
+    constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
+    return not (constrained or request.fields.get("tools") or answer.calls or answer.refusal)
+
+
+def is_rescuable(error: ProviderError, request: ChatRequest, answer: Answer) -> bool:
+    """Return whether the rest of *answer* may be looked for elsewhere after *error*.
+
+    A rejection in mid-answer is part of the answer; before anything was delivered there is nothing to rescue; and several
+    choices at once cannot be told apart again.
+    """
+    if not answer.deltas or answer.choices or request.fields.get("n") not in (None, 1):
+        return False
+    return classify(error) is not RetryDecision.ANSWER

@@ -1,12 +1,15 @@
-"""A place that can answer, and what is remembered of it between requests."""
+"""A place that can answer, what is remembered of it between requests, and what may observe the attempts at it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ..config import BreakerConfig
+from ..events import Batch
 from ..provider import AsyncGeneratorProvider
+from ..request import ChatRequest
 from .breaker import Breaker, RetryBudget
 
 
@@ -28,3 +31,23 @@ class Upstream:
         self.context = context
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
         self.budget = RetryBudget()
+
+
+class AttemptObserver(Protocol):
+    """One attempt as it goes on."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the attempt's request carries to the upstream beside its own."""
+
+    def heard(self, batch: Batch) -> None:
+        """The upstream said this."""
+
+    def ended(self, outcome: str, status: int | None) -> None:
+        """How it ended, as it stands in the report; called once."""
+
+
+class Observer(Protocol):
+    """Is told of each attempt as it begins."""
+
+    def attempt(self, upstream: Upstream, request: ChatRequest, /) -> AttemptObserver: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
@@ -16,6 +16,7 @@ import aiohttp
 
 from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
 from ..errors import TimeoutError as ClockError
+from ..result import cannot_pipe
 from ..timeouts import Clocks
 from .timeouts import ReadTimeouts
 from .transport import StaleConnectionError
@@ -240,10 +241,16 @@ class AiohttpResponse:
         self.progress = watch.progress
         self.wait_no_longer_than = watch.wait_no_longer_than
 
-    @property
-    def is_over(self) -> bool:
-        """See `Response.is_over`; a watch is to be stopped at last."""
-        return False
+    def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
+        """See `Response.pipe_to`; aiohttp wakes its reader with a task switch."""
+        return cannot_pipe()
+
+    def release(self) -> bool:
+        """See `Response.release`; aiohttp has freed the connection by itself."""
+        if not self._content.is_eof():
+            return False
+        self._watch.stop()
+        return True
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection on httptools: a request goes out, its response comes in, and then perhaps the next.
+"""One HTTP/1.1 connection of a client, on httptools, and the response that it carries (RFC 9112).
 
-Strict in what it takes: whatever two readers could understand in two ways ends the connection. Knows no pool and no clocks but
-the `ReadTimeouts` of the response that it carries.
+A request is sent with `send`; then the connection is that request's `Response` until `release`, or until it is closed. Strict
+in what it takes: whatever two readers could understand in two ways ends the connection. Knows no pool.
 """
 
 from __future__ import annotations
@@ -10,57 +10,86 @@ import asyncio
 import select
 import zlib
 from collections.abc import Callable
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any, Final, cast
 
 import httptools
 
+from ..errors import Clock, HTTPError, IncompleteStreamError
+from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
+from .fairness import FairDispatcher
 from .headers import Headers
 from .request_head import Origin
-from .response import FairDispatcher, HttptoolsResponse
-from .timeouts import ReadTimeouts
+from .sweep import Sweep
 
-#: Bytes of a response's head, and of whatever else is no body (trailers, what chunks are called) between two pieces of one.
-MAX_HEAD = 64 * 1024
-MAX_FIELDS = 256
+#: Bytes of a response's head, and of whatever else is no body (trailers, chunk sizes) between two pieces of a body.
+MAX_HEAD: Final = 64 * 1024
+MAX_FIELDS: Final = 256
 
 #: Bytes that a reader may be behind before the server is made to wait.
-_HELD = 256 * 1024
+_HELD: Final = 256 * 1024
 
-#: Bytes that one read may become, where a server packs what it was asked not to pack.
-_UNPACKED = 64 * 1024 * 1024
+#: Bytes that one read may become, where a server compresses what it was asked not to compress.
+_UNPACKED: Final = 64 * 1024 * 1024
 
 #: Bytes of a request's body up to which it is sent in one piece with its head.
-_ONE_PIECE = 64 * 1024
+_ONE_PIECE: Final = 64 * 1024
+
+#: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
+_DRAIN_S: Final = 0.05
+
+#: Codings of a body (RFC 9110 section 8.4.1) that are undone, although none was asked for.
+_CODINGS: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class ClientConnection(asyncio.Protocol):
-    """``on_idle`` and ``on_lost`` are told when it can carry another request, and when it is gone."""
+    """``on_idle`` is called when the connection can carry another request, ``on_lost`` when it is gone.
+
+    ``status``: the response's, 0 until its head has come; ``headers``: likewise. ``deadline``: the loop's time when the clock
+    that runs now runs out, or, between two requests, when the connection is closed.
+    """
 
     __slots__ = (
+        "_clock",
+        "_clocks",
         "_ends",
+        "_ends_quietly",
+        "_error",
+        "_fault",
         "_feed",
         "_fields",
         "_held",
         "_inflate",
+        "_is_busy",
         "_is_chunked",
         "_is_complete",
         "_is_interim",
         "_is_paused",
         "_keeps",
+        "_loop",
         "_on_idle",
         "_on_lost",
         "_parser",
         "_poll",
-        "_response",
+        "_progressed",
         "_silent",
+        "_sweep",
+        "_take",
+        "_total_at",
         "_transport",
         "_unpacked",
+        "_waiter",
+        "_wants_head",
+        "_winds",
+        "deadline",
         "dispatcher",
+        "headers",
+        "is_due",
         "on_body",
         "origin",
         "parts",
-        "watch",
+        "status",
     )
 
     def __init__(
@@ -68,60 +97,79 @@ class ClientConnection(asyncio.Protocol):
         origin: Origin,
         loop: asyncio.AbstractEventLoop,
         dispatcher: FairDispatcher,
+        sweep: Sweep,
         on_idle: Callable[[ClientConnection], None],
         on_lost: Callable[[ClientConnection], None],
     ) -> None:
         self.origin = origin
-        #: What of the body has come and was not taken. The parser puts it there by itself.
+        #: What of the body has come and was not taken. The parser appends to it by itself.
         self.parts: list[bytes] = []
         self.on_body = self.parts.append
         self.dispatcher = dispatcher
-        self.watch = ReadTimeouts(loop, self._on_expired)
+        self.is_due = False  # to be delivered in a later turn of the loop
+        self.status = 0
+        self.headers: Headers
+        self.deadline = 0.0
+        self._loop = loop
+        self._sweep = sweep
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._transport: asyncio.Transport
         self._poll: Any = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._feed: Any = self._parser.feed_data
-        self._response: HttptoolsResponse | None = None
-        self._ends = False  # the request asks for the connection's end
-        self._keeps = False  # the response allows that it goes on
         self._fields: list[tuple[bytes, bytes]] = []
+        self._is_busy = False  # from a request to the release of its response
+        self._ends = False  # the request asks for the connection's end
+        self._keeps = False  # the response allows that the connection is kept
         self._inflate: Any = None
         self._unpacked = 0  # of `parts`, from the first
-        self._is_chunked = False
-        self._is_interim = False
-        self._is_complete = False
-        self._is_paused = False
+        self._is_chunked = self._is_interim = self._is_complete = self._is_paused = False
         self._held = 0  # bytes in `parts`, or a few more
         self._silent = 0  # bytes since the last piece of a body
+        self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._fault: BaseException | None = None  # raised by what takes the body
+        self._error: Exception | None = None
+        self._wants_head = False
+        self._clocks: Clocks
+        self._winds = False  # events wind up the idle clock
+        self._clock: Clock = "total"
+        self._total_at = 0.0
+        self._progressed = False
+        self._ends_quietly = False
 
-    # ---- for the pool and the response
+    # ---- for the pool
 
-    def ask(
-        self,
-        response: HttptoolsResponse,
-        head: bytes,
-        body: bytes,
-        *,
-        ends: bool,
-        clocks: Clocks,
-        total_at: float,
-        first_token_from: float | None,
+    def send(
+        self, head: bytes, body: bytes, *, ends: bool, clocks: Clocks, streaming: bool, total_at: float, now: float
     ) -> None:
-        """Send a request, whose answer *response* becomes. ``ends``: the request asks for the connection's end."""
-        self._response = response
+        """Send a request. ``ends``: it asks for the connection's end. ``streaming``: the first-token clock runs from *now* on,
+        then the idle clock; otherwise the total clock alone, to the loop's time *total_at*."""
+        self.status = self._silent = self._held = 0
+        self._inflate = self._error = self._fault = self._take = None
+        self._is_busy = True
+        self._is_chunked = self._is_complete = self._progressed = self._ends_quietly = False
         self._ends = ends
-        self._inflate = None
-        self._is_chunked = self._is_complete = False
-        self._silent = self._held = 0
-        self.watch.waiting = False
-        self.watch.begin(clocks, total_at, first_token_from)
+        self._clocks = clocks
+        self._winds = streaming
+        self._total_at = total_at
+        first_token_at = now + clocks.first_token
+        if streaming and first_token_at < total_at:
+            self._clock, self.deadline = "first_token", first_token_at
+        else:
+            self._clock, self.deadline = "total", total_at
+        self._sweep.by(self.deadline)
         if len(body) <= _ONE_PIECE:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body has come to its end."""
+        return self._is_complete
 
     @property
     def is_unheard(self) -> bool:
@@ -134,26 +182,158 @@ class ClientConnection(asyncio.Protocol):
         return self._parser is None
 
     def is_quiet(self) -> bool:
-        """Whether it is open, and the server has sent nothing that nobody asked for, nor closed it."""
+        """Return whether it is open, and the server has neither sent anything unasked nor closed it."""
         return not self._transport.is_closing() and (self._poll is None or not self._poll.poll(0))
 
-    def take(self) -> bytes:
-        """What has come."""
-        data = b"".join(self.parts)
-        self.parts.clear()
+    # ---- for the reader of the response: see `transport.Response`
+
+    async def head(self, *, alone: bool = True) -> None:
+        """Wait for the response's head, or, unless *alone*, for the first of its body as well: one wait instead of two.
+
+        Raises `HttpParserError`, `OSError`, `TimeoutError` before the head.
+        """
+        self._wants_head = alone
+        while not (self.parts or self._is_complete or self._error is not None or (alone and self.status)):
+            await self._news()
+        if not self.status and self._error is not None:
+            raise self._error
+
+    async def read_some(self) -> bytes:
+        """See `Response.read_some`."""
+        while not self.parts:
+            if self._error is not None:
+                raise self._error
+            if self._is_complete:
+                return b""
+            await self._news()
+        return self._taken()
+
+    async def pipe_to(self, take: Callable[[bytes], bool]) -> bool:
+        """See `Response.pipe_to`."""
+        if self._is_complete or self._error is not None or (self.parts and not take(self._taken())):
+            return True
+        self._take = take
+        try:
+            await self._news()
+        finally:
+            self._take = None
+        if (fault := self._fault) is not None:
+            self._fault = None
+            raise fault
+        return True
+
+    def progress(self) -> None:
+        """See `Response.progress`. The clock is wound up by the next sweep."""
+        self._progressed = True
+
+    def wait_no_longer_than(self, seconds: float) -> None:
+        """See `Response.wait_no_longer_than`."""
+        if (self._progressed or not self._ends_quietly) and not self._is_complete:
+            self._end_within(seconds)
+
+    def release(self) -> bool:
+        """See `Response.release`."""
+        if not self._is_complete:
+            return False
+        if self._is_busy:
+            self._is_busy = self._progressed = False
+            self.parts.clear()
+            if (
+                self._keeps
+                and not self._ends
+                and not self._transport.is_closing()
+                and not self._transport.get_write_buffer_size()
+            ):
+                self._resume_reading()
+                self._on_idle(self)
+            else:
+                self._transport.abort()
+        return True
+
+    async def drain(self) -> None:
+        """See `Response.drain`."""
+        if not self._is_complete and self._error is None:
+            self._end_within(_DRAIN_S)
+            with suppress(HTTPError):
+                while await self.read_some():
+                    pass
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See `Response.aclose`."""
+        if not self.release():
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, whatever the connection is doing."""
+        self._break(ConnectionError("the connection was closed"))
+
+    def _news(self) -> asyncio.Future[None]:
+        """Return a future that is done as soon as something has come."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _taken(self) -> bytes:
+        """Return what has come of the body and was not taken; the server may send on."""
+        parts = self.parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
         self._held = self._unpacked = 0
+        if self._is_paused:
+            self._resume_reading()
+        return data
+
+    def _resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
             self._transport.resume_reading()
-        return data
 
-    def abort(self) -> None:
-        """Close at once, whatever it is doing."""
-        self._break(ConnectionError("the connection was closed"))
+    # ---- its clocks
 
-    def _release(self) -> HttptoolsResponse | None:
-        response, self._response = self._response, None
-        return response
+    def look(self, now: float) -> None:
+        """Act on a deadline that has passed; called by the sweep."""
+        if self._progressed:
+            self._progressed = False
+            if self._winds:
+                self._ends_quietly = False  # what was taken for the end was not it
+                idle_at = now + self._clocks.idle
+                self._clock, self.deadline = ("idle", idle_at) if idle_at < self._total_at else ("total", self._total_at)
+                self._sweep.by(self.deadline)
+        if not self._is_busy:
+            if now >= self.deadline:
+                self.abort()
+        elif now >= self._total_at or (now >= self.deadline and self._waiter is not None and not self.parts):
+            self._expire(now)
+
+    def rest(self, seconds: float) -> None:
+        """Between two requests: close the connection unless it is used within *seconds*."""
+        self.deadline = self._total_at = self._loop.time() + seconds
+        self._sweep.by(self.deadline)
+
+    def _end_within(self, seconds: float) -> None:
+        """The answer is proven: the body ends quietly in *seconds* at the latest."""
+        self._ends_quietly = True
+        self._progressed = False
+        self.deadline = min(self._total_at, self._loop.time() + seconds)
+        self._sweep.by(self.deadline)
+
+    def _expire(self, now: float) -> None:
+        if self._is_complete:
+            self.release()
+        elif self._ends_quietly:
+            self._is_complete = True
+            self._keeps = False
+            self._transport.abort()
+            self._wake()
+        else:
+            clock = "total" if now >= self._total_at else self._clock
+            seconds = {"first_token": self._clocks.first_token, "idle": self._clocks.idle}.get(clock, self._clocks.total)
+            self._break(ClockError(clock, seconds, status=self.status or None))
 
     # ---- asyncio's side
 
@@ -162,11 +342,11 @@ class ClientConnection(asyncio.Protocol):
         if not self.origin.tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an answer
             self._poll = select.poll()
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._sweep.add(self)
 
     def data_received(self, data: bytes) -> None:
-        response = self._response
-        if response is None:
-            self.abort()  # nobody asked
+        if not self._is_busy:
+            self.abort()  # no request was sent
             return
         self._silent += len(data)
         broken: BaseException | None = None
@@ -174,25 +354,47 @@ class ClientConnection(asyncio.Protocol):
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             broken = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-            self._keeps = False  # if the answer is complete, then more came than was asked for
+            self._keeps = False  # if the response is complete, more came than was asked for
         if self._inflate is not None and not self._unpack():
             return
-        if broken is not None and not self._is_complete:
-            self._break(broken)
-        elif self._is_complete:
+        if self._is_complete:
             self._finish()
+        elif broken is not None:
+            self._break(broken)
         elif self.parts:
-            self._held += self._silent
-            self._silent = 0
-            if self._held > _HELD and not self._is_paused:
-                self._is_paused = True
-                self._transport.pause_reading()
-            response.on_parts(self)
+            self._on_body_data()
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
 
+    def _on_body_data(self) -> None:
+        """More of the body has come."""
+        if self._take is not None and not self.is_due:
+            self._silent = 0
+            self.dispatcher.add(self)
+            return
+        self._held += self._silent
+        self._silent = 0
+        if self._held > _HELD and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        if self._take is None:
+            self._wake()
+
+    def deliver(self) -> None:
+        """Hand on what has come of the body; called by the dispatcher."""
+        take = self._take
+        if take is None or not self.parts:
+            return  # the response has ended, or was read meanwhile
+        try:
+            if take(self._taken()):
+                return
+        except BaseException as error:  # it is the reader's
+            self._fault = error
+        self._take = None
+        self._wake()
+
     def _unpack(self) -> bool:
-        """Unpack what has just come; False where it cannot be, which is the answer's end."""
+        """Decompress what has just come; False where that fails, which ends the response."""
         packed = b"".join(self.parts[self._unpacked :])
         if not packed:
             return True  # a head or trailers, which count as what they are
@@ -202,6 +404,7 @@ class ClientConnection(asyncio.Protocol):
             if self._inflate.unconsumed_tail:
                 raise zlib.error(f"more than {_UNPACKED} bytes in one piece")
         except zlib.error as error:
+            self._is_complete = False
             self._break(error)
             return False
         self._silent = 0
@@ -212,19 +415,19 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> None:
-        response = self._response
-        if response is None:
+        if not self._is_busy or self._is_complete:
             return
-        framed = response.status and ("content-length" in response.headers or "transfer-encoding" in response.headers)
-        if response.status and not framed:
+        framed = self.status and ("content-length" in self.headers or "transfer-encoding" in self.headers)
+        if self.status and not framed:
+            self._is_complete = True
             self._keeps = False
             self._finish()
         else:
             self._break(ConnectionError("the server closed the connection"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.watch.stop()
-        if self._response is not None:
+        self._sweep.discard(self)
+        if self._is_busy and not self._is_complete:
             self._break(error or ConnectionError("the connection was closed"))
         self._on_lost(self)
         self._parser = self._feed = None  # it and its callbacks hold one another
@@ -233,7 +436,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._is_complete:
-            raise httptools.HttpParserError("an answer that nobody asked for")
+            raise httptools.HttpParserError("a response to no request")
         self._is_interim = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -243,9 +446,8 @@ class ClientConnection(asyncio.Protocol):
                 raise httptools.HttpParserError("a transfer encoding that is not chunked, once")
             self._is_chunked = True
         elif len(name) == 16 and name.lower() == b"content-encoding" and value.strip().lower() != b"identity":
-            fresh = self._inflate is None and self._response is not None and not self._response.status
-            if not fresh or value.strip().lower() not in (b"gzip", b"x-gzip", b"deflate"):
-                raise httptools.HttpParserError("a packed body, though none was asked for")
+            if self._inflate is not None or self.status or value.strip().lower() not in _CODINGS:
+                raise httptools.HttpParserError("a compressed body, though none was asked for")
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def on_headers_complete(self) -> None:
@@ -261,8 +463,10 @@ class ClientConnection(asyncio.Protocol):
         if status < 200 and status != 101:
             self._is_interim = True
             return
-        assert self._response is not None
-        self._response.on_head(status, Headers(fields))
+        self.headers = Headers(fields)
+        self.status = status
+        if self._wants_head:
+            self._wake()
 
     def on_message_complete(self) -> None:
         if not self._is_interim:
@@ -272,29 +476,23 @@ class ClientConnection(asyncio.Protocol):
     # ---- ends
 
     def _finish(self) -> None:
-        """The response is whole: the connection is free, or of no more use."""
-        response = self._release()
-        assert response is not None
-        response.on_end(self.take())
-        if self._keeps and not self._ends and not self._transport.is_closing() and not self._transport.get_write_buffer_size():
-            self._on_idle(self)
-        else:
+        """The body has ended: its reader releases the connection, which notices meanwhile when the server closes it."""
+        if not self._keeps or self._ends:
             self._transport.abort()
+        else:
+            self._resume_reading()
+        self._take = None
+        self._wake()
 
     def _break(self, error: BaseException | None) -> None:
-        """The response will not become whole."""
-        if response := self._release():
-            rest = b"".join(self.parts)
-            self.parts.clear()
-            response.on_broken(error if isinstance(error, Exception) else ConnectionError("the connection broke"), rest)
-        self._transport.abort()
-
-    def _on_expired(self) -> None:
-        response = self._release()
-        if response is not None:
-            if self.watch.ends_quietly:
-                response.on_end(b"".join(self.parts))
-            else:
-                response.on_broken(self.watch.error(response.status or None), b"".join(self.parts))
-            self.parts.clear()
+        """The response will not become complete. What has come of it is read before the error is raised."""
+        if self._is_busy and not self._is_complete and self._error is None:
+            broken = error if isinstance(error, Exception) else ConnectionError("the connection broke")
+            if self.status and not isinstance(broken, HTTPError):
+                incomplete = IncompleteStreamError(f"the connection broke before the answer was complete: {broken}"[:300])
+                incomplete.__cause__ = broken
+                broken = incomplete
+            self._error = broken
+            self._take = None
+            self._wake()
         self._transport.abort()

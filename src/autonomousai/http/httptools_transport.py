@@ -20,8 +20,9 @@ from ..errors import ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .connection import ClientConnection
+from .fairness import FairDispatcher
 from .request_head import Origin, RequestHead, make_head
-from .response import FairDispatcher, HttptoolsResponse
+from .sweep import Sweep
 from .transport import StaleConnectionError
 from .urls import Proxy, tls_advice, without_credentials
 
@@ -43,7 +44,8 @@ class HttptoolsTransport:
         self._uds = uds
         self._user_agent = user_agent
         self._loop = asyncio.get_running_loop()
-        self._pours = FairDispatcher(self._loop)
+        self._dispatcher = FairDispatcher(self._loop)
+        self._sweep = Sweep(self._loop)
         self._heads: dict[tuple[Any, ...], RequestHead] = {}
         self._open: set[ClientConnection] = set()
         self._idle: dict[Origin, dict[ClientConnection, None]] = {}
@@ -61,7 +63,7 @@ class HttptoolsTransport:
         streaming: bool,
         deadline: float,
         proxy: Proxy | None,
-    ) -> HttptoolsResponse:
+    ) -> ClientConnection:
         """See `Transport.send`; *proxy* is None."""
         assert proxy is None
         head = self._head(method, url, headers)
@@ -69,18 +71,17 @@ class HttptoolsTransport:
         reused = connection is not None
         if connection is None:
             connection = await self._connect(head.origin, clocks, deadline, url)
-        response = HttptoolsResponse(connection, self._loop)
         try:
-            connection.ask(
-                response,
+            connection.send(
                 head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body)),
                 body or b"",
                 ends=head.closes,
                 clocks=clocks,
+                streaming=streaming,
                 total_at=deadline,
-                first_token_from=self._loop.time() if streaming else None,
+                now=self._loop.time(),
             )
-            await response.head()
+            await connection.head(alone=method != "POST")
         except (OSError, httptools.HttpParserError) as error:
             if isinstance(error, HTTPError):
                 raise  # a clock ran out
@@ -90,7 +91,7 @@ class HttptoolsTransport:
         except BaseException:
             connection.abort()
             raise
-        return response
+        return connection
 
     def _head(self, method: str, url: str, headers: Mapping[str, str]) -> RequestHead:
         """The request's head: made once, as long as neither the address nor a header changes."""
@@ -122,7 +123,7 @@ class HttptoolsTransport:
             return
         self._idle.setdefault(connection.origin, {})[connection] = None
         self._idle_count += 1
-        connection.watch.rest(_IDLE_S)
+        connection.rest(_IDLE_S)
 
     def _on_lost(self, connection: ClientConnection) -> None:
         self._open.discard(connection)
@@ -135,7 +136,7 @@ class HttptoolsTransport:
 
     async def _connect(self, origin: Origin, clocks: Clocks, deadline: float, url: str) -> ClientConnection:
         until = self._loop.time() + clocks.connect
-        connection = ClientConnection(origin, self._loop, self._pours, self._on_idle, self._on_lost)
+        connection = ClientConnection(origin, self._loop, self._dispatcher, self._sweep, self._on_idle, self._on_lost)
         timer = asyncio.timeout_at(min(until, deadline))
         try:
             async with timer:

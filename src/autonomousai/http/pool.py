@@ -45,7 +45,7 @@ class _LoopTransports:
         """Our own transport, where httptools is installed; it knows no proxies."""
         if self._direct is None:
             try:
-                from .httptools_transport import HttptoolsTransport  # noqa: PLC0415  httptools comes with it: at the first request
+                from .httptools_transport import HttptoolsTransport  # noqa: PLC0415  httptools comes with it
             except ModuleNotFoundError as error:
                 if error.name != "httptools":
                     raise

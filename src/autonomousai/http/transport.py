@@ -1,9 +1,8 @@
-"""The seam between those who read answers and those who carry bytes: what a transport does, and what its responses are like.
-Nothing but their shape."""
+"""The interface between what reads answers and what carries bytes: a transport and its responses. Nothing but their shape."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from ..timeouts import Clocks
@@ -11,35 +10,42 @@ from .urls import Proxy
 
 
 class Response(Protocol):
-    """A response whose head has come. Whoever holds it closes it. ``headers``: their names are case-insensitive."""
+    """A response whose head has come. Its holder closes it. ``headers``: their names are case-insensitive."""
 
     status: int
 
     @property
     def headers(self) -> Mapping[str, str]: ...
 
-    @property
-    def is_over(self) -> bool:
-        """Whether all of it has come and its connection is another's already: `drain` and `aclose` would do nothing."""
-
     def progress(self) -> None:
-        """An event came: from now on the idle clock runs, from anew."""
+        """Note that an event came: from now on the idle clock runs, from anew."""
 
     def wait_no_longer_than(self, seconds: float) -> None:
-        """The answer is proven; what may still follow is awaited this long, and then the body just ends."""
+        """Note that the answer is proven: what may still follow is awaited this long, and then the body just ends."""
 
     async def read_some(self) -> bytes:
-        """The body's next bytes, everything that is there at once; ``b""`` at its end, by its own framing.
+        """Return the body's next bytes, all that are there; ``b""`` at its end, by its own framing.
 
         Raises `TimeoutError` when a clock runs out, `IncompleteStreamError` when the connection breaks; what had arrived before
         is returned first.
         """
 
+    def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
+        """Hand the body to *take* as it comes, without a task switch, until it returns False or nothing more will come.
+
+        Raises what *take* raises, and no error of the connection: `read_some` does. False: the transport cannot, do not ask
+        again.
+        """
+
+    def release(self) -> bool:
+        """Return whether the body has come completely; then the connection is free for another request, and the response
+        over."""
+
     async def drain(self) -> None:
         """Read the little that may follow a finished answer, so that the connection can be used again; then close."""
 
     async def aclose(self) -> None:
-        """Close at once. A body that has been read to its end leaves its connection to the pool, any other one closes it."""
+        """Close at once. A body that has come completely leaves its connection to the pool, any other one closes it."""
 
 
 class StaleConnectionError(Exception):

@@ -19,7 +19,9 @@ from starlette.routing import Route
 from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
-from ..http.server.asgi import ASGIApp, Message, Receive, Scope, Send, internal_error, log_bug, new_request_id, path_of, refuse
+from ..http.server.asgi import OUTER, ASGIApp, ASGIExchange, Receive, Scope, Send, run_asgi
+from ..http.server.exchange import Exchange, Handle, internal_error, log_bug
+from ..http.sweep import INTERVAL_S, Sweep
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..streams.broker import StreamBroker
@@ -29,11 +31,11 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-from ..wires.errors import write_error
-from . import autonomousai
-from . import models as openai
+from ..wires.errors import encode_error
+from ..wires.registry import OPENAI_CHAT, SERVED
 from .auth import PAGE_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
-from .endpoint import Endpoint, EndpointContext
+from .endpoint import Endpoint, EndpointContext, refuse
+from .models import model_routes
 from .openapi import description_routes
 from .page import routes as page_routes
 from .resume import StreamRoute
@@ -108,7 +110,7 @@ class App:
             metrics=self._metrics,
             orphans=self.orphans,
         )
-        service = EndpointContext(
+        context = EndpointContext(
             provider=provider,
             ready=self.start,
             resolve=resolve,
@@ -117,16 +119,18 @@ class App:
             metrics=self._metrics,
             streams=self._streams,
             key_of=self._guard.key_of,
+            sweep=self._sweep_of_loop,
             keepalive_s=config.server.keepalive_s,
             max_body=config.server.max_body,
         )
-        self._hot: dict[str, Endpoint] = {**openai.chat_routes(service), **autonomousai.chat_routes(service)}
-        self._stream_route = StreamRoute(service)
+        self._hot: dict[str, Endpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
+        self._stream_route = StreamRoute(context)
         self._cold = Starlette(
             routes=[
-                *(Route(path, route, methods=["POST"]) for path, route in self._hot.items()),  # for other methods than POST
-                Route(STREAMS_PATH + "{id}", self._stream_route, methods=["GET", "DELETE"]),  # likewise for other methods
-                *openai.model_routes(provider),
+                # Named here for other methods than those that `_enter` takes.
+                *(Route(path, _not_here, methods=["POST"]) for path in self._hot),
+                Route(STREAMS_PATH + "{id}", _not_here, methods=["GET", "DELETE"]),
+                *model_routes(provider),
                 Route("/healthz", self._healthz, methods=["GET"]),
                 Route("/readyz", self._readyz, methods=["GET"]),
                 Route("/metrics", self._write_metrics, methods=["GET"]),
@@ -136,27 +140,38 @@ class App:
             exception_handlers={HTTPException: _on_http_exception, ProviderError: _on_provider_error, Exception: _on_bug},
         )
         self._cold.router.redirect_slashes = False
-        self._entry: ASGIApp = self._enter
+        self._sweep: Sweep | None = None
+        self._keepalive_s = config.server.keepalive_s
+        self._entry: Handle = self._enter
+        self._cors: ASGIApp | None = None
         if origins := config.server.cors_origins:
-            self._entry = CORSMiddleware(
-                self._enter,
+            self._cors = CORSMiddleware(
+                self._enter_asgi,
                 allow_origins=origins,
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["*"],
                 expose_headers=["x-request-id", "x-stream-id"],
             )
+            self._entry = self._enter_by_origin
         if tracer is not None:
             self._entry = tracer.around(self._entry, WATCHED_PATHS - {"/"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an ASGI application."""
         if scope["type"] == "http":
-            scope["request_id"] = new_request_id()
-            scope["began"] = monotonic()
-            await self._entry(scope, receive, send)
+            await self._entry(ASGIExchange(scope, receive, send))
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
+
+    def handle(self, exchange: Exchange) -> Awaitable[None]:
+        """Serve a request of the package's own HTTP server; see `Application`."""
+        return self._entry(exchange)
+
+    def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
+        """See `Application.encode_error`."""
+        return OPENAI_CHAT.encode_error(error)
 
     # Its life
 
@@ -223,48 +238,63 @@ class App:
 
     # A request's way in
 
-    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_of(scope)
-        route = self._hot.get(path)
-        try:
-            self._guard.check(scope, path)
-            if route is not None and scope["method"] == "POST":
-                await route(scope, receive, send)
-            elif path.startswith(STREAMS_PATH) and scope["method"] in ("GET", "HEAD", "DELETE"):
-                await self._stream_route(scope, receive, send)
-            else:
-                await self._serve_cold(scope, receive, send)
-        except StatusError as error:
-            closing = [(b"connection", b"close")] if self._guard.draining else []
-            await refuse(scope, send, error, headers=closing)
-        finally:
-            self._note(scope, path, hot=route is not None)
+    async def _enter_by_origin(self, exchange: Exchange) -> None:
+        """Requests from web pages pass the rules for them (the Fetch standard, section 3.2)."""
+        if self._cors is None or b"origin" not in exchange.head:
+            await self._enter(exchange)
+            return
+        await run_asgi(self._cors, exchange, [])
 
-    def _note(self, scope: Scope, path: str, *, hot: bool) -> None:
-        """A request is over."""
-        scope["route"] = name = path if hot else _route_name(path)
-        status = scope.get("status", 0)
-        seconds = monotonic() - scope["began"]
-        self._metrics.request(name, status, seconds)
-        if name == STREAM_ROUTE and scope["method"] == "GET":
-            self._metrics.resume(status)
+    async def _enter_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outer: Exchange = scope[OUTER]
+        inner = ASGIExchange(scope, receive, send)
+        inner.request_id = outer.request_id
+        try:
+            await self._enter(inner)
+        finally:
+            outer.route, outer.meter = inner.route, inner.meter
+
+    async def _enter(self, exchange: Exchange) -> None:
+        path = exchange.path
+        endpoint = self._hot.get(path)
+        try:
+            self._guard.check(exchange)
+            if endpoint is not None and exchange.method == "POST":
+                await endpoint(exchange)
+            elif path.startswith(STREAMS_PATH) and exchange.method in ("GET", "HEAD", "DELETE"):
+                await self._stream_route(exchange)
+            else:
+                await self._serve_cold(exchange)
+        except StatusError as error:
+            closing = ((b"connection", b"close"),) if self._guard.draining else ()
+            await refuse(exchange, error, SERVED.get(path, OPENAI_CHAT), headers=closing)
+        finally:
+            self._note(exchange, hot=endpoint is not None)
+
+    def _note(self, exchange: Exchange, *, hot: bool) -> None:
+        """Count and log a request that is over."""
+        exchange.route = name = exchange.path if hot else _route_name(exchange.path)
+        seconds = monotonic() - exchange.began
+        self._metrics.request(name, exchange.status, seconds)
+        if name == STREAM_ROUTE and exchange.method == "GET":
+            self._metrics.resume(exchange.status)
         if self._log is not None:
             known = name != "other"
-            self._log.note(scope, name if known else path, known=known, seconds=seconds)
+            self._log.note(exchange, name if known else exchange.path, known=known, seconds=seconds)
 
-    async def _serve_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                scope["status"] = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", scope["request_id"].encode())]
-            await send(message)
-
+    async def _serve_cold(self, exchange: Exchange) -> None:
         try:
-            await self._cold(scope, receive, send_named)
+            await run_asgi(self._cold, exchange, [(b"x-request-id", exchange.request_id.encode())])
         except Exception as error:  # a bug must cost its own request alone
-            log_bug(scope, error)
-            if "status" not in scope:
-                await refuse(scope, send, internal_error())
+            log_bug(exchange.request_id, error)
+            if not exchange.status:
+                await refuse(exchange, internal_error(), OPENAI_CHAT)
+
+    def _sweep_of_loop(self) -> Sweep:
+        """Return what looks at the open streams, in the running event loop."""
+        if self._sweep is None:
+            self._sweep = Sweep(asyncio.get_running_loop(), min(INTERVAL_S, self._keepalive_s / 4))
+        return self._sweep
 
     # The cold routes that are about the server itself
 
@@ -354,6 +384,11 @@ def _wrong_method(method: str) -> StatusError:
 _MEANT = ("/v1/chat/completions", "/v1/models")
 
 
+async def _not_here(request: Request) -> Response:
+    """Stand for a route that `App._enter` serves."""
+    raise AssertionError(request.url.path)
+
+
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router says, in OpenAI's shape."""
     assert isinstance(error, HTTPException)
@@ -386,5 +421,5 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 def _error(error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
-    status, headers, body = write_error(error)
+    status, headers, body = encode_error(error)
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

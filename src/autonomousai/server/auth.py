@@ -13,7 +13,7 @@ from typing import Final
 
 from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
-from ..http.server.asgi import Scope, head_of
+from ..http.server.exchange import Exchange
 from ..limiter import shutting_down
 
 #: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
@@ -42,9 +42,9 @@ class AccessControl:
         self._checks_host = is_loopback(config.host) or bool(self._hosts)
         self._known: set[bytes] = set()
 
-    def check(self, scope: Scope, path: str) -> None:
+    def check(self, exchange: Exchange) -> None:
         """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
-        head = head_of(scope)
+        head, path = exchange.head, exchange.path
         if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
             self._check_host(host)
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
@@ -52,9 +52,9 @@ class AccessControl:
         if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
             raise shutting_down()
 
-    def key_of(self, scope: Scope) -> bytes:
+    def key_of(self, exchange: Exchange) -> bytes:
         """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
-        return _digest(_bearer(head_of(scope).get(b"authorization", b""))) if self._keys else b""
+        return _digest(_bearer(exchange.head.get(b"authorization", b""))) if self._keys else b""
 
     def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""

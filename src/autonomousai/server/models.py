@@ -1,4 +1,4 @@
-"""The OpenAI wire, served: chat completions, which is plain ASGI, and the list of models, which is Starlette's."""
+"""``GET /v1/models``: the list of models (OpenAI API reference, "Models")."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from starlette.routing import Route
 
 from ..errors import ModelNotFoundError
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
-from ..wires.fields import read_chat_request
-from .endpoint import Endpoint, EndpointContext
-
-CHAT_PATH = "/v1/chat/completions"
-
-
-def chat_routes(service: EndpointContext) -> dict[str, Endpoint]:
-    """The hot route, by its path."""
-    return {CHAT_PATH: Endpoint(service, read_chat_request, finish_reason_at_top=False)}
 
 
 def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:

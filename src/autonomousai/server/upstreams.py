@@ -12,8 +12,8 @@ from ..config import AutonomousAIConfig, Config, LlamaCppConfig, ModelConfig, Up
 from ..engine.handle import RemoteEngine
 from ..engine.provider import LlamaCpp
 from ..engine.weights import present
-from ..gateway import Gateway, Upstream
-from ..gateway.observer import Observer
+from ..gateway.gateway import Gateway
+from ..gateway.upstream import Observer, Upstream
 from ..models import DEFAULT_MODEL, MODELS
 from ..provider import AsyncGeneratorProvider
 

@@ -25,17 +25,17 @@ import msgspec
 
 from ..config import ResumeConfig
 from ..errors import StatusError
-from ..http.server.asgi import log_bug
+from ..http.server.exchange import log_bug
 from ..limiter import RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from ..telemetry.metrics import Metrics
+from ..wires.base import Wire
 from .errors import store_unavailable, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
 from .recorder import RecordedRequest, UnfinishedAnswer
 from .stores import GoneError, LeaseLostError, Store, StoreError, StreamInfo
-from .wires import StreamWire
 from .writer import StreamWriter
 
 #: Seconds between two heartbeats.
@@ -94,7 +94,7 @@ class StreamBroker:
         written = sum(stream.lease is not None for stream in self._live.values())
         return written, len(self._live) - written
 
-    async def begin(self, request: ChatRequest, key: bytes, name: str, wire: StreamWire) -> StreamLog | None:
+    async def begin(self, request: ChatRequest, key: bytes, name: str, wire: Wire) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
         *wire*: the one that the request came over. Returns None where the store fails: then nothing has begun.
@@ -147,7 +147,7 @@ class StreamBroker:
             self._arm(0)  # the writer has to learn that the stream is read
         return stream
 
-    def reader(self, stream: StreamLog, last: int, wire: StreamWire | None = None) -> StreamReader:
+    def reader(self, stream: StreamLog, last: int, wire: Wire | None = None) -> StreamReader:
         """Return a reader of *stream*. *last*: the number of the last event that the caller has; where it is not 0, `seek`
         comes before `read`. *wire*: None for the one that the stream was begun over."""
         return StreamReader(stream, last, wire, self._on_left)
@@ -268,7 +268,7 @@ class StreamBroker:
             if isinstance(error, StoreError):
                 _log.warning("a stream has no writer or follower here any more: %s", error)
             elif not isinstance(error, LeaseLostError | GoneError | StatusError):
-                log_bug({}, error)
+                log_bug(None, error)
 
     def _arm(self, seconds: float) -> None:
         """Send a heartbeat in that many seconds, if not before."""

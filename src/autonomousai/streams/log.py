@@ -12,16 +12,16 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from ..errors import ProviderError
 from ..events import Report
 from ..telemetry.metrics import AnswerMeter
+from ..wires.base import Wire
 from .errors import store_unavailable, stream_gone
 from .record_encoder import RecordEncoder, UnknownWireError, after_events
 from .records import Record, decode_record, encode_record
 from .stores import GoneError, LeaseLostError, Store, StoreError
-from .wires import StreamEncoder, StreamWire
 
 #: A stream's latest records that are kept in memory.
 _RECENT: Final = 64
@@ -31,13 +31,6 @@ _CHECKPOINT: Final = 512
 _CHECKPOINTS: Final = 8
 
 _log = logging.getLogger("autonomousai.server")
-
-
-class RescueProgress(NamedTuple):
-    """How far the rescue of a broken answer has come, and what can say so."""
-
-    report: Report
-    writer: StreamEncoder | RecordEncoder
 
 
 class StreamLog:
@@ -56,9 +49,9 @@ class StreamLog:
         self.closed = False
         self.error: ProviderError | None = None
         #: The wire that it was begun over, where it was begun in this process.
-        self.wire: StreamWire | None = None
+        self.wire: Wire | None = None
         #: What is known of the generation, where it runs in this process.
-        self.watch: AnswerMeter | None = None
+        self.meter: AnswerMeter | None = None
         self.report: Report | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
@@ -173,7 +166,7 @@ class StreamReader:
     ``ended``: nothing comes after what was read.
     """
 
-    def __init__(self, stream: StreamLog, last: int, wire: StreamWire | None, on_left: Callable[[StreamLog], None]) -> None:
+    def __init__(self, stream: StreamLog, last: int, wire: Wire | None, on_left: Callable[[StreamLog], None]) -> None:
         self.stream = stream
         self.last = last
         self.ended = False
@@ -184,11 +177,9 @@ class StreamReader:
         self._on_left = on_left
 
     @property
-    def progress(self) -> RescueProgress | None:
-        """Return what can be seen of a rescue, where the answer is generated in this process."""
-        if self.stream.report is None or not self._encoder.position:
-            return None
-        return RescueProgress(self.stream.report, self._encoder)
+    def encoder(self) -> RecordEncoder | None:
+        """Return what encodes the records; None before the first."""
+        return self._encoder if self._encoder.position else None
 
     def __enter__(self) -> Self:
         stream = self.stream

@@ -10,8 +10,9 @@ from copy import copy, deepcopy
 from typing import Self
 
 from ..events import FinishReason
+from ..wires.base import StreamEncoder, Wire
+from ..wires.registry import WIRES
 from .records import Record, RecordedError, StreamHeader
-from .wires import STREAM_WIRES, StreamEncoder, StreamWire
 
 
 class UnknownWireError(Exception):
@@ -45,7 +46,7 @@ class RecordEncoder:
 
     __slots__ = ("_encoder", "_numbers", "position", "wire")
 
-    def __init__(self, wire: StreamWire | None) -> None:
+    def __init__(self, wire: Wire | None) -> None:
         self.position = 0
         self.wire = wire
         self._numbers = EventNumbers()
@@ -74,7 +75,7 @@ class RecordEncoder:
         return self._encoder.write(record.events) + self._encoder.end(finish, extension=record.provenance)
 
     def _begin(self, header: StreamHeader) -> None:
-        self.wire = wire = self.wire or STREAM_WIRES.get(header.wire)
+        self.wire = wire = self.wire or WIRES.get(header.wire)
         if wire is None:
             raise UnknownWireError(header.wire)
         self._encoder = wire.encoder(

@@ -6,16 +6,15 @@ Knows the provider, and what another server must know to continue; not where rec
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from ..answer import Answer
 from ..errors import ProviderError
-from ..events import Attempt, Batch, Extra, FinishReason, ForeignEvent, Report, Started
+from ..events import Answer, Attempt, Batch, Extra, FinishReason, ForeignEvent, Report, Started
 from ..provider import AsyncGeneratorProvider
 from ..request import CallOptions, ChatRequest
-from ..result import AsyncResult
+from ..result import BatchStream
 from ..wires.provenance import make_provenance
 from .records import Record, RecordedError, ResumeState, StreamHeader
 
@@ -59,20 +58,23 @@ class UnfinishedAnswer:
         self.is_begun = True
         self.is_delivered = self.is_delivered or any(not isinstance(event, _UNSPOKEN) for event in record.events)
 
-    def resume(self, provider: AsyncGeneratorProvider, request: ChatRequest) -> AsyncResult:
-        """Return the rest of the answer from *provider*; all of it, where nothing was delivered. Its report is continued."""
+    def resume(self, provider: AsyncGeneratorProvider, request: ChatRequest) -> tuple[BatchStream, Answer]:
+        """Return the rest of the answer from *provider*, all of it where nothing was delivered, and the `Answer` to add it to.
+
+        The report is continued.
+        """
         answer, state = self.answer, self.state
         if self.is_delivered:
             answer.report = report = Report()
             if state is not None:
                 report.author, report.seed = state.author, state.seed
-            stream = provider.resume(request, CallOptions(answer=answer))
+            batches = provider.resume(request, CallOptions(answer=answer))
         else:
             answer = Answer()
-            stream = provider.stream(request, CallOptions(answer=answer))
+            batches = provider.stream(request, CallOptions(answer=answer))
         if state is not None and answer.report is not None:
             _continue_report(answer.report, state)
-        return AsyncResult(stream, answer=answer)
+        return batches, answer
 
 
 def _continue_report(report: Report, state: ResumeState) -> None:
@@ -86,23 +88,23 @@ def _continue_report(report: Report, state: ResumeState) -> None:
 class Recorder:
     """Makes the records of one answer. *before*: what of it is recorded. *model* is named where the answer names none."""
 
-    def __init__(self, request: RecordedRequest, before: UnfinishedAnswer, result: AsyncResult, model: str) -> None:
+    def __init__(self, request: RecordedRequest, before: UnfinishedAnswer, answer: Answer, model: str) -> None:
         self._request = request
         self._before = before
-        self._result = result
+        self._answer = answer
         self._model = model
-        self._report = result.report or Report()
+        self._report = answer.report or Report()
         self._is_begun = before.is_begun
         self._author: str | None = None
         self._splices = -1  # how many the state has that was recorded last
 
     def record(self, batch: Batch) -> Record:
-        """Return the record of the next batch, which has been added to the result's answer already."""
+        """Return the record of the next batch, which has been added to the answer already."""
         if len(self._report.splices) == self._splices and type(batch[-1]) is not FinishReason:
             return Record(batch.copy())  # the provider may use the list again
         report = self._report
-        if self._result.report is None:
-            report.upstream = self._result.upstream
+        if self._answer.report is None:
+            report.upstream = self._answer.upstream
         finish = batch[-1]
         ends = type(finish) is FinishReason
         return Record(
@@ -110,15 +112,20 @@ class Recorder:
             end=ends,
             header=self._header(),
             state=self._new_state(),
-            provenance=make_provenance(report, self._result.text_so_far) if ends else None,
+            provenance=self._provenance() if ends else None,
         )
+
+    def _provenance(self) -> dict[str, Any]:
+        answer = self._answer
+        others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
+        return make_provenance(self._report, answer.text, others)
 
     def _header(self) -> StreamHeader | None:
         """Return the header, where the stream has none yet."""
         if self._is_begun:
             return None
         self._is_begun = True
-        return self._request.header(self._result.model or self._model)
+        return self._request.header(self._answer.model or self._model)
 
     def _new_state(self) -> ResumeState | None:
         """Return the state, where it is not the recorded one any more."""

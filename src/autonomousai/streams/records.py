@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import ProviderError, StatusError
 from ..events import Attempt, Batch, Report, Splice
-from ..wires.errors import write_error
+from ..wires.errors import encode_error
 
 #: Bytes that a record takes in memory beside its events, about: the object and the list.
 _RECORD_SIZE: Final = 150
@@ -66,7 +66,7 @@ class RecordedError(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, error: ProviderError) -> RecordedError:
         """Return *error* as it is shown to callers."""
-        status, _, body = write_error(error)
+        status, _, body = encode_error(error)
         return cls(status, **msgspec.json.decode(body)["error"])
 
     def as_error(self) -> StatusError:

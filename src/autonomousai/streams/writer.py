@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import ProviderError
-from ..events import Batch
-from ..http.server.asgi import internal_error, log_bug
+from ..errors import IncompleteStreamError, ProviderError
+from ..events import Answer, Batch
+from ..http.server.exchange import internal_error, log_bug
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..telemetry.metrics import AnswerMeter, Metrics
@@ -49,7 +49,7 @@ class StreamWriter:
         """Generate what comes after *before*. Raises `LeaseLostError`."""
         began = monotonic()
         try:
-            await self._places.take()
+            await self._places.acquire()
             try:
                 await self._ready()
                 await self._generate(stream, request, before, began)
@@ -60,22 +60,27 @@ class StreamWriter:
         except LeaseLostError:
             raise
         except Exception as error:  # a bug must cost its own stream alone
-            log_bug({"request_id": stream.name}, error)
+            log_bug(stream.name, error)
             await _fail(stream, request, internal_error())
 
     async def _generate(self, stream: StreamLog, request: RecordedRequest, before: UnfinishedAnswer, began: float) -> None:
-        async with before.resume(self._provider, request.request) as result:
+        batches, answer = before.resume(self._provider, request.request)
+        try:
             model = self._resolve(request.request.model)
-            with self._metrics.answer(model, result, began) as stream.watch:
-                stream.report = result.report
-                recorder = Recorder(request, before, result, model)
-                sink = None if self._store.shared else partial(_append_now, stream, stream.watch, recorder)
-                batches = result.batches()
+            with self._metrics.answer(model, answer, began) as stream.meter:
+                stream.report = answer.report
+                recorder = Recorder(request, before, answer, model)
+                sink = partial(_append_now, stream, answer, stream.meter, recorder)
+                pipes = not self._store.shared
                 async for batch in batches:
-                    stream.watch.batch()
+                    answer.add(batch)
+                    stream.meter.batch()
                     await stream.append(recorder.record(batch))
-                    if sink is not None and not await batches.pipe_to(sink):
-                        sink = None
+                    pipes = pipes and await batches.pipe_to(sink)
+                if answer.finish is None:
+                    raise IncompleteStreamError
+        finally:
+            await batches.aclose()
 
     async def follow(self, stream: StreamLog) -> None:
         """Fetch what another server writes; when that has died, write. Raises what the store raises."""
@@ -112,9 +117,10 @@ class StreamWriter:
         return [decode_record(data) for data in records] if self._store.shared else records
 
 
-def _append_now(stream: StreamLog, meter: AnswerMeter, recorder: Recorder, batch: Batch) -> bool:
+def _append_now(stream: StreamLog, answer: Answer, meter: AnswerMeter, recorder: Recorder, batch: Batch) -> bool:
     """Append a batch in the midst of an answer. Returns False where the stream is lost: `StreamLog.append` raises that."""
     meter.batch()
+    answer.add(batch)
     try:
         return stream.append_now(recorder.record(batch))
     except LeaseLostError:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..http.server.asgi import Scope
+from ..http.server.exchange import Exchange
 from .metrics import AnswerMeter
 
 LogFormat = Literal["text", "json", "off"]
@@ -81,19 +81,19 @@ class AccessLog:
         self._second = 0
         self._stamp = ""
 
-    def note(self, scope: Scope, path: str, *, known: bool, seconds: float) -> None:
+    def note(self, exchange: Exchange, path: str, *, known: bool, seconds: float) -> None:
         """A request has ended. ``known``: *path* is a word of ours; otherwise it is a caller's."""
         entry = AccessLogEntry(
             self._now(),
-            scope["method"] if scope["method"] in _METHODS else "?",
+            exchange.method if exchange.method in _METHODS else "?",
             path if known else quote(path[:_LONGEST_PATH], safe="/:,;=@+$!*()~"),
-            scope.get("status", 0),
+            exchange.status,
             round(seconds * 1000),
-            scope["request_id"],
+            exchange.request_id,
         )
-        watch: AnswerMeter | None = scope.get("watch")
-        if watch is not None:
-            _add_answer(entry, watch)
+        meter: AnswerMeter | None = exchange.meter
+        if meter is not None:
+            _add_answer(entry, meter)
         self._lines.write(msgspec.json.encode(entry) if self._json else entry.text().encode())
 
     def close(self) -> None:
@@ -112,11 +112,11 @@ class AccessLog:
 def _add_answer(entry: AccessLogEntry, watch: AnswerMeter) -> None:
     entry.model = watch.model
     entry.upstream = watch.upstream
-    finish = watch.result.finish
+    finish = watch.answer.finish
     # A caller may have the last byte, and be gone, before the answer is put away.
     entry.outcome = watch.outcome or ("running" if finish is None else "ok")
     # The caller's status is our own word for it; that the upstream wants another key, say, is for the operator to know.
-    if entry.outcome == "status" and (report := watch.result.report) is not None and report.attempts:
+    if entry.outcome == "status" and (report := watch.answer.report) is not None and report.attempts:
         entry.upstream_status = report.attempts[-1].status
     if watch.first:
         entry.first_token_ms = round((watch.first - watch.began) * 1000)

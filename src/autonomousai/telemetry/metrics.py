@@ -16,9 +16,8 @@ from typing import Final, Self, TypeAlias
 import msgspec
 
 from ..errors import ProviderError
-from ..events import Report
+from ..events import Answer, Report
 from ..gateway.retry_policy import describe
-from ..result import AsyncResult
 from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
 
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.
@@ -107,9 +106,9 @@ class Metrics:
         """Somebody came back for a stream, and got this status."""
         self._count("resumes_total", _FOUND.get(status, "failed"))
 
-    def answer(self, model: str, result: AsyncResult, began: float) -> AnswerMeter:
+    def answer(self, model: str, answer: Answer, began: float) -> AnswerMeter:
         """Watch over an answer of *model*, for a request that came at *began*, by the monotonic clock."""
-        return AnswerMeter(self, model, result, began)
+        return AnswerMeter(self, model, answer, began)
 
     # ---- for a watch
 
@@ -199,16 +198,16 @@ class AnswerMeter:
         "_splices",
         "_started",
         "_starter",
+        "answer",
         "began",
         "first",
         "model",
         "outcome",
-        "result",
     )
 
-    def __init__(self, metrics: Metrics, model: str, result: AsyncResult, began: float) -> None:
+    def __init__(self, metrics: Metrics, model: str, answer: Answer, began: float) -> None:
         self.model = model
-        self.result = result
+        self.answer = answer
         self.began = began
         #: When the first of the answer came, by the monotonic clock; 0 before.
         self.first = 0.0
@@ -219,16 +218,16 @@ class AnswerMeter:
         self._started: _Series | None = None
         self._starter: str | None = None
         self._gaps: list[int] = []
-        report = result.report
+        report = answer.report
         self._attempts = 0 if report is None else len(report.attempts)  # what another server did is told by itself
         self._splices = 0 if report is None else len(report.splices)
 
     @property
     def upstream(self) -> str | None:
         """Which upstream of a gateway answered, or was the last to be tried."""
-        report = self.result.report
+        report = self.answer.report
         if report is None:
-            return self.result.upstream
+            return self.answer.upstream
         return report.upstream or (report.attempts[-1].upstream if report.attempts else None)
 
     def batch(self) -> None:
@@ -250,7 +249,7 @@ class AnswerMeter:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        finish = self.result.finish
+        finish = self.answer.finish
         if finish is not None:
             self.outcome = "ok"
         elif exc is None or not isinstance(exc, Exception):
@@ -268,7 +267,7 @@ class AnswerMeter:
             if (usage := finish.usage) is not None:
                 series.prompt += usage.prompt_tokens
                 series.completion += usage.completion_tokens
-        report = self.result.report
+        report = self.answer.report
         if report is None:
             return
         if finish is not None and len(report.attempts) == self._attempts + 1 and not report.ways:

@@ -6,17 +6,16 @@ from typing import Protocol
 
 from ..config import TelemetryConfig
 from ..errors import ConfigError
-from ..gateway import Upstream
-from ..gateway.observer import AttemptObserver
-from ..http.server.asgi import ASGIApp
+from ..gateway.upstream import AttemptObserver, Upstream
+from ..http.server.exchange import Handle
 from ..request import ChatRequest
 
 
 class Tracer(Protocol):
     """Traces requests, and the attempts of a gateway."""
 
-    def around(self, app: ASGIApp, untraced: frozenset[str], /) -> ASGIApp:
-        """*app*, with a span around each request, except of the paths in *untraced*."""
+    def around(self, handle: Handle, untraced: frozenset[str], /) -> Handle:
+        """Return *handle* with a span around each request, except of the paths in *untraced*."""
 
     def attempt(self, upstream: Upstream, request: ChatRequest, /) -> AttemptObserver:
         """A span around an attempt; see `gateway.observer`."""

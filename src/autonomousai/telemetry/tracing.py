@@ -28,8 +28,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from .._version import __version__
 from ..errors import ConfigError
 from ..events import Batch, FinishReason, Started
-from ..gateway import Upstream
-from ..http.server.asgi import CLIENT_LEFT, ASGIApp, Receive, Scope, Send, path_of
+from ..gateway.upstream import Upstream
+from ..http.server.exchange import CLIENT_LEFT, Exchange, Handle
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from .metrics import AnswerMeter
@@ -73,22 +73,21 @@ class OpenTelemetry:
             provider.add_span_processor(BatchSpanProcessor(exporter))
         return cls(provider, content=content, owned=True)
 
-    def around(self, app: ASGIApp, untraced: frozenset[str], /) -> ASGIApp:
-        """*app*, with a span around each request, except of the paths in *untraced*."""
+    def around(self, handle: Handle, untraced: frozenset[str], /) -> Handle:
+        """Return *handle* with a span around each request, except of the paths in *untraced*."""
 
-        async def traced(scope: Scope, receive: Receive, send: Send) -> None:
-            path = path_of(scope)
-            if path in untraced:
-                await app(scope, receive, send)
+        async def traced(exchange: Exchange) -> None:
+            if exchange.path in untraced:
+                await handle(exchange)
                 return
-            carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
-            span = self._tracer.start_span(scope["method"], _PROPAGATOR.extract(carrier), kind=SpanKind.SERVER)
+            carrier = {name.decode(): value.decode("latin-1") for name, value in exchange.headers if name in _CARRIED}
+            span = self._tracer.start_span(exchange.method, _PROPAGATOR.extract(carrier), kind=SpanKind.SERVER)
             token = context.attach(trace.set_span_in_context(span))
             try:
-                await app(scope, receive, send)
+                await handle(exchange)
             finally:
                 context.detach(token)
-                _describe_request(span, scope)
+                _describe_request(span, exchange)
                 span.end()
 
         return traced
@@ -168,30 +167,30 @@ class _AttemptSpan:
         self._span.end()
 
 
-def _describe_request(span: Span, scope: Scope) -> None:
-    """What became of a request, from what was noted in its scope."""
-    route, status = scope.get("route", "other"), scope.get("status", 0)
-    span.update_name(f"{scope['method']} {route}")
-    span.set_attribute("http.request.method", scope["method"])
+def _describe_request(span: Span, exchange: Exchange) -> None:
+    """Describe what became of a request, by what was noted in its exchange."""
+    route, status = exchange.route or "other", exchange.status
+    span.update_name(f"{exchange.method} {route}")
+    span.set_attribute("http.request.method", exchange.method)
     span.set_attribute("http.route", route)
-    span.set_attribute("url.scheme", scope.get("scheme", "http"))
-    span.set_attribute("autonomousai.request_id", scope["request_id"])
-    if server := scope.get("server"):
+    span.set_attribute("url.scheme", "http")
+    span.set_attribute("autonomousai.request_id", exchange.request_id)
+    if server := exchange.server:
         span.set_attribute("server.address", server[0])
         if server[1] is not None:
             span.set_attribute("server.port", server[1])
     if status:
         span.set_attribute("http.response.status_code", status)
-    watch: AnswerMeter | None = scope.get("watch")
+    meter: AnswerMeter | None = exchange.meter
     broken = ""
-    if watch is not None:
+    if meter is not None:
         span.set_attribute("gen_ai.operation.name", "chat")
-        span.set_attribute("gen_ai.request.model", watch.model)
-        if watch.upstream is not None:
-            span.set_attribute("autonomousai.upstream", watch.upstream)
-        if watch.result.finish is not None:
-            _set_finish(span, watch.result.finish)
-        broken = "" if watch.outcome in ("", "ok", "left") else watch.outcome
+        span.set_attribute("gen_ai.request.model", meter.model)
+        if meter.upstream is not None:
+            span.set_attribute("autonomousai.upstream", meter.upstream)
+        if meter.answer.finish is not None:
+            _set_finish(span, meter.answer.finish)
+        broken = "" if meter.outcome in ("", "ok", "left") else meter.outcome
     if status >= 500 or (broken and status == 200):
         span.set_attribute("error.type", broken or str(status))
         span.set_status(StatusCode.ERROR)

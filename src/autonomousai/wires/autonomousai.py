@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from ..events import Messages
+from ..models import DEFAULT_MODEL, MODELS
 from ..request import ChatRequest
 from .fields import (
     chat_request,
@@ -27,6 +28,36 @@ from .fields import (
     take,
 )
 from .json import MAX_DEPTH, decode, too_deep
+from .openai_chat.wire import OpenAIChatWire
+
+
+def _path_models() -> dict[str, str]:
+    """Return which model is meant by each path where the body names none. Two models share one: there it is the default
+    model."""
+    models: dict[str, str] = {}
+    for name, row in MODELS.items():
+        if models.get(row.path) != DEFAULT_MODEL:
+            models[row.path] = name
+    return models
+
+
+_PATH_MODELS = _path_models()
+
+
+class AutonomousAIWire(OpenAIChatWire):
+    """The AutonomousAI wire: a request of its own, and answers that are OpenAI's, with the finish reason at the top as well."""
+
+    name = "autonomousai"
+    paths = tuple(_PATH_MODELS)
+    finish_reason_at_top = True
+
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """See `Wire.decode_request`."""
+        return read_request(body, path_model=_PATH_MODELS.get(path, DEFAULT_MODEL))
+
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """See `Wire.encode_request`."""
+        return write_request(model, request.messages, stream=request.stream, fields=request.fields)
 
 
 def write_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:

@@ -108,7 +108,7 @@ _INTERNAL = {
 }
 
 
-def write_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
+def encode_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
     """The answer that tells a caller of *error*: status, extra headers, body. Of an error not ours it tells nothing but 500."""
     status, told = _tell(error)
     headers = {}

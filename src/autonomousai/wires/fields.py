@@ -130,7 +130,7 @@ def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise refusal(name, "is an option of clients, not a field of a request; leave it out", "unsupported")
         if value is None:
             continue
-        check = _FIELDS.get(name)
+        check = FIELDS.get(name)
         passed = value if check is None else check(name, value)
         if passed is not None:
             checked[name] = passed
@@ -174,13 +174,9 @@ def _of_type(wanted: type) -> Check:
     return check
 
 
-def _inert(wanted: type) -> Check:
-    """A field that cannot change the answer."""
-
-    def check(param: str, value: Any) -> None:
-        _check_type(param, value, wanted)
-
-    return check
+def _as_it_is(param: str, value: Any) -> Any:
+    """Pass on a field of several types, for the upstream to judge."""
+    return value
 
 
 def as_whole(value: Any) -> Any:
@@ -197,17 +193,6 @@ def _range(wanted: type, low: int, high: int) -> Check:
         if not low <= value <= high:
             raise refusal(param, f"must be from {low} to {high}, not {_shown(value)}")
         return value
-
-    return check
-
-
-def _only(*accepted: Any, instead: str) -> Check:
-    """A field that nothing here can honour but where it asks for what is the case anyway."""
-
-    def check(param: str, value: Any) -> None:
-        value = as_whole(value)
-        if not any(type(value) is type(one) and value == one for one in accepted):
-            raise refusal(param, f"{_shown(value)} is not supported; {instead}", "unsupported")
 
     return check
 
@@ -287,7 +272,7 @@ def _function(where: str, value: Any) -> None:
 
 _TOKENS = _range(int, 1, 2**31 - 1)
 
-_FIELDS: dict[str, Check] = {
+FIELDS: dict[str, Check] = {
     # honoured
     "temperature": _range(float, 0, 2),
     "top_p": _range(float, 0, 1),
@@ -303,23 +288,22 @@ _FIELDS: dict[str, Check] = {
     "tool_choice": _tool_choice,
     "parallel_tool_calls": _of_type(bool),
     "stream_options": _stream_options,
-    # cannot be honoured: an answer is one text here, without what these would add to it
-    "n": _only(1, instead="an answer has one choice: ask several times"),
-    "logprobs": _only(False, instead="answers carry no probabilities"),
-    "top_logprobs": _only(0, instead="answers carry no probabilities"),
-    "modalities": _only(["text"], instead='answers are ["text"]'),
-    "audio": _only(instead="answers are text"),
-    "functions": _only([], instead="use tools"),
-    "function_call": _only("none", "auto", instead="use tools and tool_choice"),
-    # inert: they say how to bill, store, find or hasten an answer, not what it is to be
-    "metadata": _inert(dict),
-    "prediction": _inert(dict),
-    "prompt_cache_key": _inert(str),
-    "prompt_cache_retention": _inert(str),
-    "safety_identifier": _inert(str),
-    "service_tier": _inert(str),
-    "store": _inert(bool),
-    "user": _inert(str),
+    # passed on, for the upstream to judge
+    "n": _range(int, 1, 1024),
+    "logprobs": _of_type(bool),
+    "top_logprobs": _range(int, 0, 1024),
+    "modalities": _of_type(list),
+    "audio": _of_type(dict),
+    "functions": _of_type(list),
+    "function_call": _as_it_is,
+    "metadata": _of_type(dict),
+    "prediction": _of_type(dict),
+    "prompt_cache_key": _of_type(str),
+    "prompt_cache_retention": _of_type(str),
+    "safety_identifier": _of_type(str),
+    "service_tier": _of_type(str),
+    "store": _of_type(bool),
+    "user": _of_type(str),
 }
 
 

@@ -14,16 +14,22 @@ from ..events import Report
 KEY = "x_autonomousai"
 
 
-def make_provenance(report: Report, text: str) -> dict[str, Any]:
-    """The object for an answer of *text*: ``upstream``, ``attempts``, ``splices``, ``length`` (characters), ``sha256`` (of the
-    UTF-8, in hex)."""
-    return {
+def make_provenance(report: Report, text: str, others: Mapping[int, str] | None = None) -> dict[str, Any]:
+    """Return the object for an answer of *text*: ``upstream``, ``attempts``, ``splices``, ``length`` (characters), ``sha256``
+    (of the UTF-8, in hex). *others*: the texts of the choices beside the first, by index; then ``choices`` has the same of
+    each."""
+    provenance: dict[str, Any] = {
         "upstream": report.upstream,
         "attempts": report.attempts,
         "splices": report.splices,
         "length": len(text),
         "sha256": _digest(text),
     }
+    if others:
+        provenance["choices"] = [
+            {"index": index, "length": len(each), "sha256": _digest(each)} for index, each in sorted(others.items())
+        ]
+    return provenance
 
 
 def check_provenance(evidence: Mapping[str, Any], text: str) -> StreamError | None:

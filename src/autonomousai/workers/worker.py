@@ -146,7 +146,7 @@ class Parent:
             case Leave():
                 self._ending.force(word.signal)
 
-    async def take(self, engine: str, patience: float) -> int:
+    async def acquire(self, engine: str, patience: float) -> int:
         """A slot of that engine, by its number. Raises `StatusError` 503 where there is none in time."""
         number = next(self._ids)
         slot = self._asked[number] = asyncio.get_running_loop().create_future()
@@ -187,8 +187,8 @@ class RemoteSlots:
         self._engine = engine
         self._taken: list[int] = []
 
-    async def take(self, patience: float) -> None:
-        self._taken.append(await self._parent.take(self._engine, patience))
+    async def acquire(self, patience: float) -> None:
+        self._taken.append(await self._parent.acquire(self._engine, patience))
 
     def release(self, *, asked: bool = False) -> None:
         self._parent.release(self._taken.pop(), asked=asked)

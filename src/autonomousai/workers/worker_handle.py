@@ -116,7 +116,7 @@ class WorkerHandle:
         engine = self._engines[asked.engine]
         engine.want()
         try:
-            await engine.slots.take(asked.patience)
+            await engine.slots.acquire(asked.patience)
             await self._hold(asked.id, engine)
         except StatusError as error:
             self._channel.say(Refused(asked.id, str(error), error.retry_after))

@@ -1,107 +1,136 @@
-"""One HTTP exchange over plain ASGI: read a bounded body, write a whole answer or an error. Knows no route, model or framework.
-
-What is noted of an exchange for others to see stands in its scope: ``request_id``, and ``status`` once it is answered.
+"""ASGI (specification version 3.0, HTTP & WebSocket 2.3), both ways round: an `Exchange` on an ASGI server, so that the
+application may be mounted anywhere; and an ASGI application run on an exchange, for the routes that a framework serves.
 """
 
 from __future__ import annotations
 
-import logging
-import random
-import traceback
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, Protocol, TypeAlias
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from time import monotonic
+from typing import Any, Final, TypeAlias
 
-from ...errors import ProviderError, StatusError
-from ...wires.errors import write_error
+from .cycle import RequestResponseCycle
+from .exchange import (
+    JSON,
+    ClientLeftError,
+    DisconnectListener,
+    Exchange,
+    Headers,
+    by_name,
+    new_request_id,
+)
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 
-#: What a caller's leaving is counted as; nothing is sent with it.
-CLIENT_LEFT: Final = 499
+#: In the scope of an application that is run on an exchange: that exchange.
+OUTER: Final = "autonomousai.exchange"
 
-_JSON: Final = b"application/json"
-
-_log = logging.getLogger("autonomousai.server")
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
-class ClientLeftError(Exception):
-    """The caller closed the connection before the request was whole."""
+class ASGIExchange:
+    """One request of an ASGI server. What is written is sent by `drain`, as ASGI's ``send`` is to be awaited."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.path = _path_of(scope)
+        self.query: bytes = scope.get("query_string", b"")
+        self.http_version: str = scope.get("http_version", "1.1")
+        self.headers: Headers = scope["headers"]
+        self.request_id = new_request_id()
+        self.began = monotonic()
+        self.status = 0
+        self.route = ""
+        self.meter: Any = None
+        self.listener: DisconnectListener | None = None
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._head: dict[bytes, bytes] | None = None
+        self._waiting: list[Message] = []
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def head(self) -> Mapping[bytes, bytes]:
+        """See `Exchange.head`."""
+        if self._head is None:
+            self._head = by_name(list(self.headers))
+        return self._head
+
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """See `Exchange.server`."""
+        return self.scope.get("server")
+
+    async def read_body(self, limit: int) -> bytes | None:
+        """See `Exchange.read_body`."""
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeftError
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+            size += len(parts[-1])
+            if size > limit:
+                return None
+        return b"".join(parts)
+
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
+        """See `Exchange.respond`."""
+        lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
+        self.start(status, [*lines, *headers])
+        self.end(body)
+
+    def start(self, status: int, headers: Headers) -> None:
+        """See `Exchange.start`."""
+        self.status = status
+        self._waiting.append({"type": "http.response.start", "status": status, "headers": headers})
+
+    def write(self, data: bytes) -> bool:
+        """See `Exchange.write`."""
+        self._waiting.append({"type": "http.response.body", "body": data, "more_body": True})
+        return False
+
+    def end(self, data: bytes = b"") -> bool:
+        """See `Exchange.end`."""
+        self._waiting.append({"type": "http.response.body", "body": data, "more_body": False})
+        return False
+
+    async def drain(self) -> None:
+        """See `Exchange.drain`."""
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            await self._send(message)
+
+    def watch(self, listener: DisconnectListener) -> None:
+        """See `Exchange.watch`. Only for a request whose body was read: what is received from then on is the disconnect
+        alone."""
+        self.listener = listener
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self.listener is not None:
+            self.listener.on_left()
+
+    def unwatch(self) -> None:
+        """See `Exchange.unwatch`."""
+        self.listener = None
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
 
-#: In a scope, where our own protocol serves: who is to be told when the other end of the connection goes.
-LEAVING: Final = "autonomousai.leaving"
-
-#: In a scope, once somebody asked: the headers by their names.
-_HEAD: Final = "autonomousai.head"
-
-
-class DisconnectListener(Protocol):
-    """Somebody who is to be told."""
-
-    def on_left(self) -> None: ...
-
-
-#: In a scope, where our own protocol serves: writes more of a streamed body at once, without a turn of the application's task.
-WRITE: Final = "autonomousai.write"
-
-
-class DisconnectNotifier:
-    """Who is to be told that the other end of a connection has gone. ASGI itself has but ``receive`` for that, which takes a
-    task for each request that only waits."""
-
-    __slots__ = ("_gone", "_listeners")
-
-    def __init__(self) -> None:
-        self._gone = False
-        self._listeners: list[DisconnectListener] = []  # one at most, but for pipelined requests
-
-    def add(self, listener: DisconnectListener) -> None:
-        """Tell *listener* when it goes; now, if it has."""
-        if self._gone:
-            listener.on_left()
-        else:
-            self._listeners.append(listener)
-
-    def discard(self, listener: DisconnectListener) -> None:
-        """*listener* wants to know no more, if it did."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-
-    def happen(self) -> None:
-        """It has gone."""
-        self._gone = True
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener.on_left()
-
-
-def new_request_id() -> str:
-    """A name for one request, for the caller's log and for ours."""
-    return "req_" + random.getrandbits(96).to_bytes(12).hex()
-
-
-def head_of(scope: Scope) -> dict[bytes, bytes]:
-    """The headers by their names, in lower case as ASGI has them. One that comes several times has all its values, each on a
-    line of its own: no value holds a line's end."""
-    head: dict[bytes, bytes] | None = scope.get(_HEAD)
-    if head is None:
-        headers = scope["headers"]
-        head = dict(headers)
-        if len(head) < len(headers):
-            head = {}
-            for name, value in headers:
-                head[name] = head[name] + b"\n" + value if name in head else value
-        scope[_HEAD] = head
-    return head
-
-
-def path_of(scope: Scope) -> str:
-    """The path under our own root: inside another application, without the path that we are mounted at."""
+def _path_of(scope: Scope) -> str:
+    """Return the path under the application's own root: inside another application, without the path that it is mounted at."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     if root and (path == root or path.startswith(root + "/")):
@@ -109,115 +138,61 @@ def path_of(scope: Scope) -> str:
     return path
 
 
-async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The body of a request, which must say that it is JSON: a foreign page may post anything else here without asking.
+async def run_asgi(app: ASGIApp, exchange: Exchange, more: Headers) -> None:
+    """Let an ASGI application answer *exchange*. *more*: headers that are added to its response."""
 
-    Raises `StatusError` 415, or 413 (before anything is read, where the length is announced), and `ClientLeftError`.
-    How long a body may take is the HTTP protocol's business (see `http`), not an application's.
-    """
-    _check_head(head_of(scope), limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        parts = [body]
-        size = len(body)
-        while message.get("more_body", False):
-            _check_size(size, limit)
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-        body = b"".join(parts)
-    if message["type"] == "http.disconnect":  # which has no body, and is the last
-        raise ClientLeftError
-    _check_size(len(body), limit)
-    return body
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            exchange.start(message["status"], [*message.get("headers", ()), *more])
+        elif message["type"] == "http.response.body":
+            body, more_body = message.get("body", b""), message.get("more_body", False)
+            await exchange.drain()
+            if not (exchange.write(body) if more_body else exchange.end(body)):
+                await exchange.drain()
+
+    if isinstance(exchange, ASGIExchange):
+        await app({**exchange.scope, OUTER: exchange}, exchange._receive, send)
+    elif isinstance(exchange, RequestResponseCycle):
+        await app({**_scope_of(exchange), OUTER: exchange}, _CycleReceiver(exchange).receive, send)
+    else:
+        raise TypeError(f"{type(exchange).__name__} cannot run an ASGI application")
 
 
-def _check_head(head: dict[bytes, bytes], limit: int) -> None:
-    for length in head.get(b"content-length", b"").split(b"\n"):
-        if length.isdigit():
-            _check_size(int(length[:20]), limit)
-    for encoding in head.get(b"content-encoding", b"identity").split(b"\n"):
-        if encoding.lower() != b"identity":
-            raise StatusError(
-                "the body is compressed; send it as it is, without content-encoding",
-                status=415,
-                type="invalid_request_error",
-                code="unsupported_content_encoding",
-            )
-    kind = head.get(b"content-type", b"")
-    if kind != _JSON and kind.rpartition(b"\n")[2].split(b";", 1)[0].strip().lower() != _JSON:
-        raise StatusError(
-            "the body must be JSON, and say so with the header content-type: application/json",
-            status=415,
-            type="invalid_request_error",
-            code="unsupported_media_type",
-        )
+class _CycleReceiver:
+    """ASGI's ``receive`` on the server's own protocol: the body as it comes; after its end, or the response's, the
+    disconnect."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._received = False  # the body, to its end
+
+    async def receive(self) -> Message:
+        cycle = self._cycle
+        if self._received:
+            await cycle.left()
+        if cycle.is_gone or cycle.is_complete:
+            return {"type": "http.disconnect"}
+        try:
+            body, more = await cycle.next_body()
+        except ClientLeftError:
+            return {"type": "http.disconnect"}
+        self._received = not more
+        return {"type": "http.request", "body": body, "more_body": more}
 
 
-def _check_size(size: int, limit: int) -> None:
-    if size > limit:
-        raise StatusError(
-            f"the body is larger than {limit} bytes; send less, or raise server.max_body",
-            status=413,
-            type="invalid_request_error",
-            code="body_too_large",
-        )
-
-
-async def respond(
-    scope: Scope,
-    send: Send,
-    status: int,
-    body: bytes,
-    *,
-    content_type: bytes = _JSON,
-    headers: Iterable[tuple[bytes, bytes]] = (),
-) -> None:
-    """Answer with a whole document."""
-    scope["status"] = status
-    head = [
-        (b"content-type", content_type),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", scope["request_id"].encode()),
-    ]
-    if headers:
-        head += headers
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def refuse(scope: Scope, send: Send, error: ProviderError, *, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """Answer with an error, in OpenAI's shape."""
-    status, extra, body = write_error(error)
-    more = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-    if _unread(scope):
-        # The caller waits to be told to go on, and may send the body or not: nobody knows where the next request begins.
-        more.append((b"connection", b"close"))
-    await respond(scope, send, status, body, headers=[*more, *headers])
-
-
-def _unread(scope: Scope) -> bool:
-    return scope["http_version"] == "1.1" and b"expect" in head_of(scope)
-
-
-def internal_error() -> StatusError:
-    """What a caller is told of a mistake of ours."""
-    return StatusError(
-        "an error inside the server; its log says more, under this request's x-request-id",
-        status=500,
-        type="server_error",
-        code="internal_error",
-    )
-
-
-def log_bug(scope: Scope, error: BaseException) -> None:
-    """Say where a mistake of ours happened: the places and the kinds of error, not their texts, which may quote a prompt."""
-    lines: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        lines.append(
-            f"{type(cause).__module__}.{type(cause).__qualname__} at\n{''.join(traceback.format_tb(cause.__traceback__))}"
-        )
-        cause = cause.__cause__ or cause.__context__
-    _log.error("%s: a bug, please report it:\n%s", scope.get("request_id"), "caused by ".join(lines))
+def _scope_of(cycle: RequestResponseCycle) -> Scope:
+    connection = cycle.connection
+    return {
+        "type": "http",
+        "asgi": _ASGI,
+        "http_version": cycle.http_version,
+        "method": cycle.method,
+        "scheme": "http",
+        "path": cycle.path,
+        "raw_path": cycle.raw_path,
+        "query_string": cycle.query,
+        "root_path": "",
+        "headers": cycle.headers,
+        "server": connection.server,
+        "client": connection.client,
+    }

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-from .asgi import ASGIApp
 from .cycle import RequestResponseCycle
+from .exchange import Application
 
 #: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
 #: that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
@@ -33,7 +33,7 @@ class Connections:
         self.none_left.set()
         self.is_closed = False
         self._room = STARTS  # in this turn
-        self._waiting: deque[tuple[RequestResponseCycle, ASGIApp]] = deque()
+        self._waiting: deque[tuple[RequestResponseCycle, Application]] = deque()
 
     def add(self, connection: Closable) -> None:
         """It has been made."""
@@ -48,7 +48,7 @@ class Connections:
         if not self.connections:
             self.none_left.set()
 
-    def start(self, exchange: RequestResponseCycle, app: ASGIApp) -> None:
+    def start(self, exchange: RequestResponseCycle, app: Application) -> None:
         """Let *app* answer: now, or in its turn behind those that came before."""
         if not self._room:
             self._waiting.append((exchange, app))

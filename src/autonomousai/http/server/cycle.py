@@ -1,33 +1,44 @@
-"""One request over HTTP/1.1 and the answer to it, as ASGI has them: what an application receives, and the bytes that it sends.
+"""One request over HTTP/1.1 and the response to it (RFC 9112): an `Exchange` on the server's own protocol.
 
-Knows no parser and no route: `http` brings what came over the connection. The head of an answer waits for the first of its
-body, as ASGI wants it, and goes out with that in one segment.
+Knows no parser and no route: `protocol` brings what came over the connection. The head of a streamed response waits for the
+first of its body, and goes out with it in one segment.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final, Protocol
+from time import monotonic
+from typing import Any, Final, Protocol
 
-from ...errors import StatusError
-from ...wires.errors import write_error
-from .asgi import WRITE, ASGIApp, Message, Scope, internal_error, log_bug, new_request_id, refuse
+from ...errors import ProviderError
+from .exchange import (
+    JSON,
+    Application,
+    ClientLeftError,
+    DisconnectListener,
+    Headers,
+    by_name,
+    internal_error,
+    log_bug,
+    new_request_id,
+)
 
-#: Bytes of a body that may wait for the application to receive them.
+#: Bytes of a body that may wait for the application to read them.
 HIGH_WATER: Final = 64 * 1024
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
-#: Statuses that never have a body.
+#: Statuses whose responses never have a body (RFC 9110 section 6.4.1).
 _BODILESS: Final = frozenset({204, 304})
 
-#: The length of a body that nobody knows.
+#: The length of a body that is not known beforehand.
 _UNKNOWN: Final = -1
 
 
 class CycleConnection(Protocol):
-    """What an exchange needs of its connection. ``clear``: there while the other end does not read; done when it does again."""
+    """What a cycle needs of its connection. ``clear``: there while the other end does not read; done when it does again."""
 
     @property
     def transport(self) -> asyncio.Transport: ...
@@ -35,6 +46,10 @@ class CycleConnection(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop: ...
     @property
     def clear(self) -> asyncio.Future[None] | None: ...
+    @property
+    def server(self) -> tuple[str, int | None] | None: ...
+    @property
+    def client(self) -> tuple[str, int] | None: ...
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
@@ -42,182 +57,233 @@ class CycleConnection(Protocol):
 
 
 class RequestResponseCycle:
-    """``scope``: the request's. ``is_written``: something of the answer is on its way, so that no other can take its place.
-    ``is_complete``: all of it is. ``keeps``: whether the connection goes on after it. ``task``: who answers, once they do."""
+    """``is_written``: something of the response was sent, so that no other can take its place. ``is_complete``: all of it was.
+    ``keeps``: whether the connection is kept after it. ``task``: of the application, once it runs."""
 
     __slots__ = (
         "_body",
-        "_carrier",
         "_expects",
         "_gone",
         "_has_body",
         "_head",
+        "_head_bytes",
         "_held",
         "_is_chunked",
         "_left",
         "_more",
-        "_received",
         "_waiter",
+        "began",
+        "connection",
+        "headers",
+        "http_version",
         "is_complete",
         "is_written",
         "keeps",
-        "scope",
+        "listener",
+        "meter",
+        "method",
+        "path",
+        "query",
+        "raw_path",
+        "request_id",
+        "route",
+        "status",
         "task",
     )
 
-    def __init__(self, carrier: CycleConnection, scope: Scope, *, keeps: bool, expects: bool) -> None:
-        self.scope = scope
+    def __init__(
+        self,
+        connection: CycleConnection,
+        method: str,
+        path: str,
+        raw_path: bytes,
+        query: bytes,
+        http_version: str,
+        headers: Headers,
+        *,
+        keeps: bool,
+        expects: bool,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.raw_path = raw_path
+        self.query = query
+        self.http_version = http_version
+        self.headers = headers
+        self.request_id = new_request_id()
+        self.began = monotonic()
+        self.status = 0
+        self.route = ""
+        self.meter: Any = None
+        self.listener: DisconnectListener | None = None
         self.keeps = keeps
         self.is_written = False
         self.is_complete = False
         self.task: asyncio.Task[None] | None = None
-        self._carrier = carrier
-        self._expects = expects  # to be told to go on
+        self.connection = connection
+        self._expects = expects  # 100 Continue (RFC 9110 section 10.1.1)
+        self._head: dict[bytes, bytes] | None = None
         self._gone = False
         self._waiter: asyncio.Future[None] | None = None
-        self._body: list[bytes] = []  # what has come of the request's body
+        self._body: list[bytes] = []  # what has come of the request's body, and was not read
         self._held = 0
         self._more = True
-        self._received = False  # by the application, to the end
-        self._head = b""  # of the answer, while it waits for the first of its body
+        self._head_bytes = b""  # of the response, while it waits for the first of its body
         self._has_body = self._is_chunked = False
-        self._left = _UNKNOWN  # bytes of its body
+        self._left = _UNKNOWN  # bytes of the response's body
 
-    async def run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
-        """Let *app* answer. A mistake of ours, or an answer without an end, costs this connection alone."""
-        self.scope[WRITE] = self.write
+    async def run(self, application: Application, tasks: set[asyncio.Task[None]]) -> None:
+        """Let *application* answer. A bug, or a response without an end, costs this connection alone."""
         try:
-            await app(self.scope, self.receive, self.send)
+            await application.handle(self)
         except Exception as error:
-            await self._give_up(error)
+            self._give_up(error, application)
         else:
             if not (self.is_complete or self._gone):
-                await self._give_up(RuntimeError("an answer without an end"))
+                self._give_up(RuntimeError("a response without an end"), application)
         finally:
             if not (self.is_complete or self._gone):
-                self._carrier.transport.close()
+                self.connection.transport.close()
             tasks.discard(self.task)
-            del self.scope[WRITE]  # which holds us
+            self.listener = None
 
-    async def _give_up(self, error: Exception) -> None:
-        """Tell the log, and the caller, where something can be told yet; what was said without being sent is forgotten."""
-        self.scope.setdefault("request_id", new_request_id())
-        log_bug(self.scope, error)
+    def _give_up(self, error: Exception, application: Application) -> None:
+        """Log the bug, and report it to the caller where that is still possible; what was begun without being sent is
+        dropped."""
+        log_bug(self.request_id, error)
         if not (self.is_written or self._gone):
             self.keeps = self._is_chunked = False
-            self._head = b""
+            self._head_bytes = b""
             self._left = _UNKNOWN
-            await refuse(self.scope, self.send, internal_error())
+            status, headers, body = application.encode_error(internal_error())
+            self.respond(status, body, [(name.encode(), value.encode()) for name, value in headers.items()])
 
     # ---- what comes over the connection
 
     def feed(self, body: bytes) -> None:
-        """More of the request's body."""
+        """More of the request's body has come."""
         if self.is_complete:
-            return  # nobody wants it any more
+            return  # it will not be read
         self._body.append(body)
         self._held += len(body)
         if self._held > HIGH_WATER:
-            self._carrier.pause_reading()
+            self.connection.pause_reading()
         self._wake()
 
-    def end(self) -> None:
-        """That was all of it."""
+    def end_of_body(self) -> None:
+        """The request's body has come completely."""
         self._more = False
         self._wake()
 
     def lose(self) -> None:
-        """The other end has gone."""
+        """The connection is lost."""
         self._gone = not self.is_complete
         self._wake()
+        if self.listener is not None:
+            self.listener.on_left()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    # ---- what the application does
+    # ---- the application's side: the request
 
-    async def receive(self) -> Message:
-        """The body as it comes; after its end, or the answer's, the leaving of the other end."""
+    @property
+    def head(self) -> Mapping[bytes, bytes]:
+        """See `Exchange.head`."""
+        if self._head is None:
+            self._head = by_name(self.headers)
+        return self._head
+
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """See `Exchange.server`."""
+        return self.connection.server
+
+    async def read_body(self, limit: int) -> bytes | None:
+        """See `Exchange.read_body`."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            body, more = self.body_now() if self._body or not self._more else await self.next_body()
+            size += len(body)
+            if size > limit:
+                return None
+            if not more:
+                return b"".join([*parts, body]) if parts else body
+            parts.append(body)
+
+    async def next_body(self) -> tuple[bytes, bool]:
+        """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
         if self._expects and not (self.is_written or self._gone):
             self._expects = False
-            self._carrier.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while not (self._gone or self.is_complete) and (self._received or (self._more and not self._body)):
-            if self._more:
-                self._carrier.resume_reading()
-            self._waiter = waiter = self._carrier.loop.create_future()
+            self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while self._more and not self._body and not self._gone:
+            self.connection.resume_reading()
+            self._waiter = waiter = self.connection.loop.create_future()
             await waiter
-        if self._gone or self.is_complete:
-            return {"type": "http.disconnect"}
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        self._held = 0
-        self._received = not self._more
-        return {"type": "http.request", "body": body, "more_body": self._more}
-
-    async def send(self, message: Message) -> None:
-        """The head, or more of the body. It waits while the other end does not read; when that has gone, nothing is sent."""
-        carrier = self._carrier
-        if (clear := carrier.clear) is not None and not self._gone:
-            await asyncio.shield(clear)
         if self._gone:
-            return
-        if message["type"] == "http.response.start":
-            self._begin(message)
-            return
-        body: bytes = message.get("body", b"")
-        more: bool = message.get("more_body", False)
-        if self.is_complete or not (self._head or self.is_written):
-            raise RuntimeError("a body without a head before it, or after its end")
-        data = self._head
-        if self._is_chunked:
-            data += (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
-        elif self._has_body:
-            self._account(len(body), more=more)
-            data += body
-        if data:
-            self._head = b""
-            self.is_written = True
-            carrier.transport.write(data)
-        if not more:
-            self.is_complete = True
-            self._wake()
-            carrier.on_answered(keeps=self.keeps)
+            raise ClientLeftError
+        return self.body_now()
 
-    def write(self, body: bytes) -> bool:
-        """More of a body whose beginning is sent, at once, as `send` would. False: before the next, wait for `send`."""
-        carrier = self._carrier
-        if not body or self._gone or self.is_complete or not self.is_written:
-            return False
-        carrier.transport.write(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
-        return carrier.clear is None
+    def body_now(self) -> tuple[bytes, bool]:
+        """Return what has come of the request's body and was not read, and whether more follows."""
+        parts = self._body
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._held = 0
+        return body, self._more
 
-    def _account(self, size: int, *, more: bool) -> None:
-        if self._left != _UNKNOWN:
-            self._left -= size
-            if self._left < 0 or (self._left and not more):
-                raise RuntimeError("a body of another length than its head says")
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection was lost before the response was complete."""
+        return self._gone
 
-    def _begin(self, message: Message) -> None:
-        if self._head or self.is_written:
+    async def left(self) -> None:
+        """Wait until the connection is lost, or the response is complete."""
+        while not (self._gone or self.is_complete):
+            self._waiter = waiter = self.connection.loop.create_future()
+            await waiter
+
+    def watch(self, listener: DisconnectListener) -> None:
+        """See `Exchange.watch`."""
+        self.listener = listener
+        if self._gone:
+            listener.on_left()
+
+    def unwatch(self) -> None:
+        """See `Exchange.unwatch`."""
+        self.listener = None
+
+    # ---- the application's side: the response
+
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
+        """See `Exchange.respond`."""
+        lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
+        lines += headers
+        self.start(status, lines)
+        self.end(body)
+
+    def start(self, status: int, headers: Headers) -> None:
+        """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
+        if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
-        status: int = message["status"]
         lines = [_STATUS_LINES[status]]
         closes = False
-        for name, value in message.get("headers", ()):
+        for name, value in headers:
             lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"content-length":
                 self._left = int(value)
             elif name == b"connection" and value.lower() == b"close":
                 closes = True
-        self._has_body = self.scope["method"] != "HEAD" and status not in _BODILESS
+        self._has_body = self.method != "HEAD" and status not in _BODILESS
         if self._has_body and self._left == _UNKNOWN:
-            if self.scope["http_version"] == "1.1":
+            if self.http_version == "1.1":
                 self._is_chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
             else:
-                self.keeps = False  # its end is the body's
+                self.keeps = False  # the body's end is the connection's
         if closes:
             self.keeps = False
         elif not self.keeps:
@@ -225,12 +291,65 @@ class RequestResponseCycle:
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
             raise RuntimeError("a header of more than one line")
-        self._head = head + b"\r\n"
+        self.status = status
+        self._head_bytes = head + b"\r\n"
+
+    def write(self, data: bytes) -> bool:
+        """See `Exchange.write`. Nothing is sent to a caller who has left."""
+        if self._gone:
+            return False
+        if self.is_complete or not (self._head_bytes or self.is_written):
+            raise RuntimeError("a body without a head before it, or after its end")
+        connection = self.connection
+        if self._is_chunked:
+            sent = b"%b%x\r\n%b\r\n" % (self._head_bytes, len(data), data) if data else self._head_bytes
+        elif self._has_body:
+            self._account(len(data), last=False)
+            sent = self._head_bytes + data
+        else:
+            sent = self._head_bytes
+        if sent:
+            self._head_bytes = b""
+            self.is_written = True
+            connection.transport.write(sent)
+        return connection.clear is None
+
+    def end(self, data: bytes = b"") -> bool:
+        """See `Exchange.end`."""
+        if self._gone:
+            return True
+        if self.is_complete or not (self._head_bytes or self.is_written):
+            raise RuntimeError("a body without a head before it, or after its end")
+        sent = self._head_bytes
+        if self._is_chunked:
+            sent += b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        elif self._has_body:
+            self._account(len(data), last=True)
+            sent += data
+        if sent:
+            self._head_bytes = b""
+            self.is_written = True
+            self.connection.transport.write(sent)
+        self.is_complete = True
+        self._wake()
+        self.connection.on_answered(keeps=self.keeps)
+        return True
+
+    async def drain(self) -> None:
+        """See `Exchange.drain`."""
+        if (clear := self.connection.clear) is not None and not self._gone:
+            await asyncio.shield(clear)
+
+    def _account(self, size: int, *, last: bool) -> None:
+        if self._left != _UNKNOWN:
+            self._left -= size
+            if self._left < 0 or (self._left and last):
+                raise RuntimeError("a body of another length than its head says")
 
 
-def raw_answer(error: StatusError) -> bytes:
-    """All of an answer, in OpenAI's shape, to what never became a request."""
-    status, _, body = write_error(error)
+def raw_response(application: Application, error: ProviderError) -> bytes:
+    """Return all of a response to what never became a request."""
+    status, _, body = application.encode_error(error)
     head = (
         "content-type: application/json\r\n"
         f"content-length: {len(body)}\r\n"

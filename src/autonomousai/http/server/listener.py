@@ -7,8 +7,8 @@ import socket
 from contextlib import suppress
 from typing import Final
 
-from .asgi import ASGIApp
 from .connections import STARTS, Connections
+from .exchange import Application
 from .protocol import HTTPProtocol
 
 BACKLOG: Final = 2048
@@ -18,7 +18,7 @@ BACKLOG: Final = 2048
 _TAKEN: Final = STARTS
 
 
-async def listen(app: ASGIApp, listener: socket.socket, connections: Connections) -> asyncio.Server:
+async def listen(app: Application, listener: socket.socket, connections: Connections) -> asyncio.Server:
     """Serve *app* on a bound socket. Raises `OSError` when that cannot be. Whoever calls it minds lifespan and signals."""
     door = Acceptor(app, listener, connections)
     return await door.loop.create_server(door.on_connection, sock=listener, backlog=BACKLOG)
@@ -28,7 +28,7 @@ class Acceptor:
     """Takes what waits to be taken whenever the loop has taken one connection. libuv takes a single one each time that it has
     looked at all sockets, which with a thousand streams is a few times a second: new callers would wait for half a minute."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, connections: Connections) -> None:
+    def __init__(self, app: Application, listener: socket.socket, connections: Connections) -> None:
         self.loop = asyncio.get_running_loop()
         self._app = app
         self._listener = listener

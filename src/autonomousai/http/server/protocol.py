@@ -14,9 +14,9 @@ from urllib.parse import unquote
 import httptools
 
 from ...errors import StatusError
-from .asgi import LEAVING, ASGIApp, DisconnectNotifier, log_bug
 from .connections import Connections
-from .cycle import RequestResponseCycle, raw_answer
+from .cycle import RequestResponseCycle, raw_response
+from .exchange import Application, log_bug
 from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
@@ -39,8 +39,6 @@ MAX_UNWANTED: Final = 64 * 1024 * 1024
 
 #: Bytes of a request's target up to which it is remembered how to read it.
 _SHORT: Final = 128
-
-_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 class _RefusedError(Exception):
@@ -66,7 +64,6 @@ class HTTPProtocol(asyncio.Protocol):
     __slots__ = (
         "_app",
         "_bytes",
-        "_client",
         "_connections",
         "_current",
         "_expects",
@@ -77,24 +74,25 @@ class HTTPProtocol(asyncio.Protocol):
         "_idle_timer",
         "_in_body",
         "_is_paused",
-        "_leaving",
         "_lingering",
         "_newest",
         "_parser",
         "_partial_head",
         "_refusal",
-        "_server",
         "_target",
         "_timer",
+        "_to_start",
         "_trailer",
         "_waiting",
         "_whole",
         "clear",
+        "client",
         "loop",
+        "server",
         "transport",
     )
 
-    def __init__(self, app: ASGIApp, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, app: Application, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.transport: asyncio.Transport
         #: While the other end does not read: done when it does again.
@@ -106,7 +104,7 @@ class HTTPProtocol(asyncio.Protocol):
         self._newest: RequestResponseCycle | None = None  # of the request that is arriving, or was the last to arrive
         self._current: RequestResponseCycle | None = None  # that is being answered, or was the last to be
         self._waiting: list[RequestResponseCycle] = []  # for the answer before theirs: few, and a deque takes 600 bytes
-        self._leaving = DisconnectNotifier()
+        self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
         self._refusal: StatusError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -125,8 +123,8 @@ class HTTPProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._server = _address(transport.get_extra_info("sockname"))
-        self._client = _address(transport.get_extra_info("peername"))
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
         self._connections.add(self)
         self._idle_since = self.loop.time()
         self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._on_idle)
@@ -140,7 +138,6 @@ class HTTPProtocol(asyncio.Protocol):
         for exchange in (self._current, *self._waiting):
             if exchange is not None:
                 exchange.lose()
-        self._leaving.happen()
         self._waiting.clear()
         self._parser = self._newest = self._current = None  # they and we hold one another
         self._connections.discard(self)
@@ -184,13 +181,16 @@ class HTTPProtocol(asyncio.Protocol):
                 self.transport.close()
             return
         if self._waiting:
-            self._start(self._waiting.pop(0))
+            self._current = self._to_start = self._waiting.pop(0)
+            self._start()
         if not self._waiting:  # else there is enough to do
             self.resume_reading()
 
-    def _start(self, exchange: RequestResponseCycle) -> None:
-        self._current = exchange
-        self._connections.start(exchange, self._app)
+    def _start(self) -> None:
+        """Let the application answer the request whose turn it is."""
+        cycle, self._to_start = self._to_start, None
+        if cycle is not None:
+            self._connections.start(cycle, self._app)
 
     def _on_idle(self) -> None:
         busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
@@ -214,13 +214,16 @@ class HTTPProtocol(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._start()
             if self._is_past_last():
                 return
             cause = error.__context__
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _EXPECTED):
-                log_bug({}, cause or error)
+                log_bug(None, cause or error)
             self._refuse(self._refusal or _refusals(400))
             return
+        # As a rule all of the request is here: the application need not wait for its body.
+        self._start()
         if self._lingering or self.transport.is_closing():
             return
         if self._whole and not (self._partial_head or self._in_body):
@@ -314,32 +317,27 @@ class HTTPProtocol(asyncio.Protocol):
         # A long target is not worth remembering.
         path, raw_path, query = _read_target(target) if len(target) <= _SHORT else _read_target.__wrapped__(target)
         version = parser.get_http_version()
-        scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": parser.get_method().decode("ascii"),
-            "scheme": "http",
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": headers,
-            "server": self._server,
-            "client": self._client,
-            LEAVING: self._leaving,
-        }
         self._in_body = True
         self._bytes = self._trailer = 0
         self._stop_timer()
         before = self._newest
         keeps = version != "1.0" and parser.should_keep_alive()
-        self._newest = exchange = RequestResponseCycle(self, scope, keeps=keeps, expects=self._expects and version == "1.1")
+        self._newest = cycle = RequestResponseCycle(
+            self,
+            parser.get_method().decode("ascii"),
+            path,
+            raw_path,
+            query,
+            version,
+            headers,
+            keeps=keeps,
+            expects=self._expects and version == "1.1",
+        )
         if before is None or before.is_complete:
-            self._start(exchange)
+            self._current = self._to_start = cycle
         else:
             self.pause_reading()
-            self._waiting.append(exchange)
+            self._waiting.append(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._trailer = 0
@@ -352,7 +350,7 @@ class HTTPProtocol(asyncio.Protocol):
         self._bytes = 0
         self._stop_timer()
         if self._newest is not None:
-            self._newest.end()
+            self._newest.end_of_body()
 
     # ---- refusals
 
@@ -361,11 +359,11 @@ class HTTPProtocol(asyncio.Protocol):
         self._stop_timer()
         current = self._current
         if current is None or current.is_complete:
-            self.transport.write(raw_answer(error))
+            self.transport.write(raw_response(self._app, error))
             self._linger()
         else:
             if not current.is_written:  # in the midst of an answer is no place for this one
-                self.transport.write(raw_answer(error))
+                self.transport.write(raw_response(self._app, error))
             self.transport.close()
 
     def _linger(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..._version import __version__
 from ...models import MODELS
-from ...streams.wires import STREAM_WIRES
+from ...wires.registry import WIRES
 from .answers import answer_schemas
 from .request import Schema, request_schemas
 
@@ -203,7 +203,7 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "in": "query",
         "required": False,
         "description": "The wire to read the stream over, by default the one that it was begun over. Each has ids of its own.",
-        "schema": {"type": "string", "enum": list(STREAM_WIRES)},
+        "schema": {"type": "string", "enum": list(WIRES)},
     }
     errors = _errors((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM

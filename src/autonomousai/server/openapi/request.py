@@ -75,15 +75,21 @@ FIELDS: Final[dict[str, tuple[Schema, str]]] = {
         },
         "`include_usage`: the last chunk counts the tokens.",
     ),
-    "n": ({"enum": [1]}, "An answer has one choice."),
-    "logprobs": ({"enum": [False]}, "Answers carry no probabilities."),
-    "top_logprobs": ({"enum": [0]}, "Answers carry no probabilities."),
-    "modalities": ({"enum": [["text"]]}, "Answers are text."),
-    "audio": ({"enum": []}, "Answers are text."),
-    "functions": ({"enum": [[]]}, "Refused: use `tools`."),
-    "function_call": ({"enum": ["none", "auto"]}, "Anything else is refused: use `tool_choice`."),
+    "n": (
+        {"type": "integer", "minimum": 1, "maximum": 1024},
+        "How many choices, where the upstream can; such an answer is not rescued.",
+    ),
+    "logprobs": ({"type": "boolean"}, "Log probabilities of the tokens, where the upstream can."),
+    "top_logprobs": (
+        {"type": "integer", "minimum": 0, "maximum": 1024},
+        "How many of the likeliest tokens, where the upstream can.",
+    ),
+    "modalities": ({"type": "array"}, "What the answer may be made of, for the upstream to judge."),
+    "audio": ({"type": "object"}, "For the upstream to judge."),
+    "functions": ({"type": "array"}, "The older form of `tools`, for the upstream to judge."),
+    "function_call": ({}, "The older form of `tool_choice`, for the upstream to judge."),
     **{
-        name: ({"type": kind}, "Accepted; does not change the answer.")
+        name: ({"type": kind}, "Passed on to the upstream; it does not change the answer.")
         for name, kind in (
             ("metadata", "object"),
             ("prediction", "object"),
@@ -126,9 +132,9 @@ def request_schemas(*, vision: bool) -> dict[str, Schema]:
                 },
                 "aiAgent": _or_null({"type": "string"}, "The model; else `model` names it, else the path does."),
                 "model": _or_null({"type": "string"}, "Another name of `aiAgent`, which goes first."),
-                "threadId": _or_null({"type": "string"}, "Accepted; does not change the answer."),
-                "userId": _or_null({"type": "string"}, "Accepted; does not change the answer."),
-                "useTool": _or_null({"type": "boolean"}, "Accepted; does not change the answer."),
+                "threadId": _or_null({"type": "string"}, "Passed on to the upstream; it does not change the answer."),
+                "userId": _or_null({"type": "string"}, "Passed on to the upstream; it does not change the answer."),
+                "useTool": _or_null({"type": "boolean"}, "Passed on to the upstream; it does not change the answer."),
             },
             "A request of the AutonomousAI wire, which takes the fields of the other one too. " + _OTHERS,
         ),

@@ -1,22 +1,27 @@
-"""What we read of a chunk of the OpenAI wire, in three widths. Knows no stream, no events and no order of chunks.
+"""A chunk of chat completions (OpenAI API reference, "The chat completion chunk object"), read in two widths.
 
-`decode_usual` takes a chunk by which an answer goes on: that it can be decoded proves that it does not fail, and no finish
-reason in it that it does not end.
-`decode` takes every chunk of the shape that servers should send. `load` and `as_chunk` take what they do send: every JSON
-object there is. Where two of them can, they read the same. The types name only what we use; the rest is skipped, unread.
+`decode_usual` takes a chunk by which an answer continues: that it can be decoded proves that it does not fail and has no
+unknown members, and no finish reason in it that it does not end. `load`, `as_chunk` and `unknown_members` take what servers do
+send: every JSON object there is. Where both can, they read the same. Knows no stream and no order of chunks.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from ...events import Usage
+from ...events import LogProbs, Usage
 
 Json = dict[str, Any]
+
+#: The name of the wire, in events that are bound to it.
+WIRE: Final = "openai_chat"
+
+#: In `FinishReason.extra`: the unknown members of the chunk with the usage, where it is another one.
+TRAILER: Final = "#usage"
 
 
 # ---- a chunk as it should be ------------------------------------------------------------------------------------------
@@ -31,6 +36,7 @@ class CallPiece(msgspec.Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: FunctionPiece | None = None
+    extra: Json | None = None
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -40,6 +46,8 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[CallPiece] | None = None
     function_call: FunctionPiece | None = None
+    annotations: list[Any] | None = None
+    images: list[Any] | None = None
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -49,6 +57,7 @@ class Choice(msgspec.Struct, gc=False):
     text: str | None = None  # the shape of the older completions
     finish_reason: str | None = None
     error: Any = None
+    logprobs: LogProbs | None = None
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -62,55 +71,208 @@ class Chunk(msgspec.Struct, gc=False):
     x_autonomousai: Json | None = None
 
 
-#: Raises one of `UNREADABLE` for what is not JSON, and for a chunk of another shape than `Chunk`.
-decode = msgspec.json.Decoder(Chunk).decode
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
-# ---- a chunk by which an answer goes on -------------------------------------------------------------------------------
+# ---- a chunk by which an answer continues, without unknown members ------------------------------------------------------
 
 _Silent = Literal[""] | None
 
 
-class UsualDelta(msgspec.Struct, gc=False):
+class UsualFunction(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class UsualCall(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    index: int | None = None
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: UsualFunction | None = None
+
+
+class UsualDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: str | None = None
+    role: str | None = None
     reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[CallPiece] | None = None
+    reasoning: _Silent = None
+    tool_calls: list[UsualCall] | None = None
     refusal: _Silent = None
     function_call: None = None
 
 
-class UsualChoice(msgspec.Struct, gc=False):
+class UsualChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     delta: UsualDelta
     index: Literal[0] = 0
     finish_reason: str | None = None  # every answer ends with one, and an error costs more than a look
+    logprobs: None = None
     error: None = None
 
 
-class UsualChunk(msgspec.Struct, gc=False):
-    choices: tuple[UsualChoice]
+class UsualChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    choices: Annotated[list[UsualChoice], msgspec.Meta(max_length=1)]
+    id: str | None = None
+    object: str | None = None
+    created: float | None = None
+    model: str | None = None
     usage: Json | None = None
-    finish_reason: _Silent = None
+    finish_reason: str | None = None
+    obfuscation: str | None = None
     error: None = None
-    x_autonomousai: None = None
+    x_autonomousai: Json | None = None
 
 
-#: Raises one of `UNREADABLE` for anything but a `UsualChunk`. One whose choice names a ``finish_reason`` is none.
+#: Raises one of `UNREADABLE` for anything but a `UsualChunk`: that it can be decoded proves that nothing in it is unknown.
 decode_usual = msgspec.json.Decoder(UsualChunk).decode
 
 
 def sole_text(data: bytes) -> str | None:
-    """The text of a usual chunk that says nothing besides; None for any other."""
+    """Return the text of a usual chunk that holds nothing besides; None for any other."""
     try:
         chunk = decode_usual(data)
     except UNREADABLE:
         return None
+    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
+        return None
     choice = chunk.choices[0]
     delta = choice.delta
-    if choice.finish_reason or chunk.usage or delta.reasoning_content or delta.reasoning or delta.tool_calls:
+    return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
+
+
+def widened(chunk: UsualChunk) -> Chunk:
+    """Return *chunk* in the shape of any chunk."""
+    return Chunk(
+        choices=[_widened_choice(choice) for choice in chunk.choices],
+        model=chunk.model,
+        usage=chunk.usage,
+        finish_reason=chunk.finish_reason,
+        x_autonomousai=chunk.x_autonomousai,
+    )
+
+
+def _widened_choice(choice: UsualChoice) -> Choice:
+    delta = choice.delta
+    calls = delta.tool_calls
+    said = Delta(
+        content=delta.content,
+        reasoning_content=delta.reasoning_content,
+        tool_calls=None if calls is None else [widened_call(call) for call in calls],
+    )
+    return Choice(delta=said, finish_reason=choice.finish_reason)
+
+
+def widened_call(call: UsualCall) -> CallPiece:
+    """Return *call* in the shape of any call."""
+    function = call.function
+    return CallPiece(call.index, call.id, None if function is None else FunctionPiece(function.name, function.arguments))
+
+
+# ---- unknown members ----------------------------------------------------------------------------------------------------
+
+#: Members that have a place in events, or that every encoder writes by itself.
+_KNOWN_CHUNK = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "finish_reason", "obfuscation", "error", "x_autonomousai"}
+)
+_KNOWN_CHOICE = frozenset({"index", "delta", "message", "text", "finish_reason", "logprobs", "error"})
+_KNOWN_DELTA = frozenset(
+    {
+        "role",
+        "content",
+        "reasoning_content",
+        "reasoning",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "annotations",
+        "images",
+    }
+)
+_KNOWN_CALL = frozenset({"index", "id", "type", "function"})
+_KNOWN_FUNCTION = frozenset({"name", "arguments"})
+_KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_KNOWN_DETAILS = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
+
+
+def unknown_members(obj: Json) -> Json:
+    """Return the members of a chunk, or of a completion, that have no place in events: in the chunk's own nesting, where the
+    ``message`` of a completion's choice is called ``delta``."""
+    members = {name: value for name, value in obj.items() if name not in _KNOWN_CHUNK}
+    choices: list[Json] = []
+    said = obj.get("choices")
+    for place, choice in enumerate(said if isinstance(said, list) else ()):
+        if isinstance(choice, dict) and (unknown := _unknown_of_choice(choice)):
+            choices.append({"index": _index(choice.get("index", place)) or 0, **unknown})
+    if choices:
+        members["choices"] = choices
+    return members
+
+
+def constant_of(unknown: Json) -> Json:
+    """Return what of a first chunk's unknown members later chunks may repeat: all but those of its delta and of other
+    choices."""
+    constant = {name: value for name, value in unknown.items() if name != "choices"}
+    for choice in unknown.get("choices", ()):
+        if choice["index"] == 0 and (rest := {name: value for name, value in choice.items() if name != "delta"}).keys() != {
+            "index"
+        }:
+            constant["choices"] = [rest]
+    return constant
+
+
+def _unknown_of_choice(choice: Json) -> Json:
+    unknown = {name: value for name, value in choice.items() if name not in _KNOWN_CHOICE}
+    logprobs = choice.get("logprobs")
+    if logprobs is not None and log_probs_of(logprobs) is None:
+        unknown["logprobs"] = logprobs
+    said = choice.get("delta")
+    if not isinstance(said, dict):
+        said = choice.get("message")
+    if isinstance(said, dict):
+        delta = {name: value for name, value in said.items() if name not in _KNOWN_DELTA}
+        for name in ("annotations", "images"):
+            if said.get(name) is not None and not isinstance(said[name], list):
+                delta[name] = said[name]
+        if delta:
+            unknown["delta"] = delta
+    return unknown
+
+
+def unknown_of_call(call: Json) -> Json | None:
+    """Return the members of a tool call that have no place in events, None where there are none."""
+    unknown = {name: value for name, value in call.items() if name not in _KNOWN_CALL}
+    if call.get("type") not in (None, "function"):
+        unknown["type"] = call["type"]
+    if isinstance(function := call.get("function"), dict):
+        inner = {name: value for name, value in function.items() if name not in _KNOWN_FUNCTION}
+        if inner:
+            unknown["function"] = inner
+    return unknown or None
+
+
+def unknown_of_usage(usage: Json) -> Json | None:
+    """Return the members of a usage object that have no place in `Usage`, None where there are none."""
+    unknown = {}
+    for name, value in usage.items():
+        if name in _KNOWN_USAGE:
+            continue
+        if name in _KNOWN_DETAILS and isinstance(value, dict):
+            value = {inner: each for inner, each in value.items() if inner != _KNOWN_DETAILS[name]}
+            if not value:
+                continue
+        elif name in _KNOWN_DETAILS and value is None:
+            continue
+        unknown[name] = value
+    return unknown or None
+
+
+def log_probs_of(logprobs: Any) -> LogProbs | None:
+    """Return the log probabilities of a choice; None where they have another shape, or there are none."""
+    if not isinstance(logprobs, dict) or not logprobs.keys() <= {"content", "refusal"}:
         return None
-    return delta.content
+    content, refusal = logprobs.get("content"), logprobs.get("refusal")
+    if any(value is not None and not isinstance(value, list) for value in (content, refusal)):
+        return None
+    return LogProbs(content, refusal)
 
 
 # ---- a chunk as it may be ---------------------------------------------------------------------------------------------
@@ -142,6 +304,7 @@ def _choice(choice: Json) -> Choice:
         text=text_of(choice.get("text")),
         finish_reason=_string(choice.get("finish_reason")),
         error=choice.get("error"),
+        logprobs=log_probs_of(choice.get("logprobs")),
     )
 
 
@@ -157,6 +320,8 @@ def _delta(said: Any) -> Delta | None:
         refusal=text_of(said.get("refusal")),
         tool_calls=[_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else None,
         function_call=_function(said.get("function_call")),
+        annotations=_list(said.get("annotations")),
+        images=_list(said.get("images")),
     )
 
 
@@ -165,6 +330,7 @@ def _call(call: Json) -> CallPiece:
         index=_index(call.get("index")),
         id=_id(call.get("id")),
         function=_function(call.get("function")),
+        extra=unknown_of_call(call),
     )
 
 
@@ -212,6 +378,10 @@ def _index(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _list(value: Any) -> list[Any] | None:
+    return value if isinstance(value, list) else None
+
+
 def _object(value: Any) -> Json | None:
     return value if isinstance(value, dict) else None
 
@@ -233,6 +403,7 @@ def usage_of(usage: Json | None) -> Usage | None:
         total_tokens=(prompt or 0) + (completion or 0) if total is None else total,
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        extra=unknown_of_usage(usage),
     )
 
 

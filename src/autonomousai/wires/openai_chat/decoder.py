@@ -11,30 +11,51 @@ from typing import Any
 import msgspec
 
 from ...errors import HTTPError, IncompleteStreamError, StreamError
-from ...events import Batch, Evidence, FinishReason, Reasoning, Started, ToolCallDelta
+from ...events import (
+    Annotations,
+    Batch,
+    ChoiceEvent,
+    Evidence,
+    Extra,
+    FinishReason,
+    ForeignEvent,
+    Images,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCallDelta,
+)
 from ..foreign_errors import error_in_event
 from ..redaction import redact
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .chunks import (
+    TRAILER,
     UNREADABLE,
+    WIRE,
     CallPiece,
     Choice,
     Chunk,
     Delta,
     as_chunk,
-    decode,
+    constant_of,
     decode_usual,
     load,
     mend,
     sole_text,
     split_half,
+    unknown_members,
     usage_of,
+    widened,
+    widened_call,
 )
 from .template import ChunkTemplate
 from .tool_calls import ToolCallIndexer
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
+_BOUND = (LogProbs, Annotations, Images)  # what belongs to the text that came with it
+_SINGLES = 4  # usual chunks that came alone, after which a template is learnt
 _SHOWN = 200  # characters of an unreadable event that its error shows
 _FEW = 3  # chunks in one read below which a template gains nothing
 _WORTHWHILE = 8  # chunks in one read from which on it is worth while to learn a template
@@ -51,18 +72,24 @@ class ChatStreamDecoder:
     """
 
     __slots__ = (
+        "_constant",
         "_done",
+        "_finish_extra",
+        "_foreign",
         "_half",
         "_misses",
         "_model",
+        "_open",
         "_places",
         "_reason",
         "_reason_ended",
         "_reason_is_doubtful",
+        "_singles",
         "_spoke",
         "_sse",
         "_started",
         "_template",
+        "_trailer",
         "_usage",
         "_usage_came_last",
         "_usual",
@@ -93,10 +120,17 @@ class ChatStreamDecoder:
         self._usual = False
         self._template: ChunkTemplate | None = None
         self._misses = 0
+        self._singles = 0  # usual chunks that came alone, in a row
+        # What is unknown: members that every chunk repeats, of the chunk with the finish reason, and of that with the usage.
+        self._constant: dict[str, Any] = {}
+        self._finish_extra: dict[str, Any] | None = None
+        self._trailer: dict[str, Any] | None = None
+        self._foreign: Batch = []  # events that came before the answer began
+        self._open: set[int] = set()  # choices beside the first that have begun and not ended
 
     @property
     def ending(self) -> bool:
-        return self._reason_ended
+        return self._reason_ended and not self._open
 
     @property
     def last_event_id(self) -> str:
@@ -106,7 +140,7 @@ class ChatStreamDecoder:
     @property
     def is_proven(self) -> bool:
         """Whether `finish` would succeed now."""
-        return self.failure is None and (self._reason_counts or self._done or self._usage_came_last)
+        return self.failure is None and (self._reason_counts or self._done or (self._usage_came_last and not self._open))
 
     @property
     def progress(self) -> int:
@@ -150,11 +184,14 @@ class ChatStreamDecoder:
             evidence = "finish_reason"
         elif self._done:
             evidence = "done"
-        elif self._usage_came_last:
+        elif self._usage_came_last and not self._open:
             evidence = "usage"
         else:
             raise IncompleteStreamError
-        return FinishReason(self._reason, evidence, usage_of(self._usage), self._model)
+        extra = self._finish_extra
+        if self._trailer is not None:
+            extra = {**(extra or {}), TRAILER: self._trailer}
+        return FinishReason(self._reason, evidence, usage_of(self._usage), self._model, extra)
 
     @property
     def _over(self) -> bool:
@@ -166,42 +203,79 @@ class ChatStreamDecoder:
         for event in events:
             if isinstance(event, ServerSentEvent):
                 self._read_odd(event.data, batch, event.event)
-            else:
-                if self._usual:
-                    try:
-                        chunk = decode_usual(event)
-                    except UNREADABLE:
-                        self._usual = False
-                    else:
-                        choice = chunk.choices[0]
-                        if not choice.finish_reason:
-                            delta = choice.delta
-                            if thoughts := delta.reasoning_content or delta.reasoning:
-                                batch.append(Reasoning(thoughts))
-                            if text := delta.content:
-                                batch.append(text)
-                            if delta.tool_calls:
-                                self._call(delta.tool_calls, batch)
-                            if chunk.usage:
-                                self._usage = chunk.usage
-                            continue
+            elif not (self._usual and self._read_usual(event, batch)):
                 self._read_chunk(event, batch)
             if self.complete or self.failure is not None:
                 return
 
+    def _read_usual(self, data: bytes, batch: Batch) -> bool:
+        """Read a chunk by which the answer only continues. False: it may be another one, and nothing of it was read."""
+        if self._template is not None and (text := self._template.text(data)) is not None:
+            if text:
+                batch.append(text)
+            return True
+        try:
+            chunk = decode_usual(data)
+        except UNREADABLE:
+            return False
+        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai or self._constant:
+            return False
+        choice = chunk.choices[0]
+        if choice.finish_reason:
+            return False
+        delta = choice.delta
+        if delta.reasoning_content:
+            batch.append(Reasoning(delta.reasoning_content))
+        if text := delta.content:
+            batch.append(text)
+            self._learn_single(data, text)
+        if delta.tool_calls:
+            self._call([widened_call(call) for call in delta.tool_calls], batch)
+        if chunk.usage:
+            self._usage = chunk.usage
+        return True
+
+    def _learn_single(self, data: bytes, text: str) -> None:
+        """Learn a template where one chunk after another came alone: each of them is read by it at less cost."""
+        self._singles += 1
+        if self._singles == _SINGLES and self._misses < _MISSES:
+            self._singles = 0
+            self._misses += 1  # where each chunk differs from the last one, learning is soon given up
+            self._template = ChunkTemplate.learn(data, text, self._sole_text)
+
+    def _sole_text(self, data: bytes) -> str | None:
+        """Return the text of a chunk that holds nothing besides but what every chunk repeats; None for any other."""
+        if not self._constant:
+            return sole_text(data)
+        try:
+            obj = load(data)
+            chunk = as_chunk(obj)
+        except (*UNREADABLE, AttributeError):
+            return None
+        choices = chunk.choices or []
+        if len(choices) != 1 or chunk.usage or chunk.finish_reason or chunk.error or chunk.x_autonomousai:
+            return None
+        if unknown_members(obj) != self._constant:
+            return None
+        choice = choices[0]
+        delta = choice.delta
+        if delta is None or not isinstance(obj["choices"][0]["delta"].get("content"), str):
+            return None
+        if choice.index or choice.finish_reason or choice.error or choice.logprobs or choice.message:
+            return None
+        said = (delta.reasoning_content, delta.reasoning, delta.refusal, delta.tool_calls, delta.function_call)
+        return None if any(said) or delta.annotations is not None or delta.images is not None else delta.content
+
     def _read_chunk(self, data: bytes, batch: Batch) -> None:
-        if data == _DONE:  # as almost every stream ends; that it is no chunk would be told by an error, which costs more
+        if data == _DONE:  # as almost every stream ends; that it is no chunk would be found by an error, which costs more
             self._read_odd(data, batch)
             return
         try:
-            chunk = decode(data)
+            chunk = decode_usual(data)
         except UNREADABLE:
             self._read_odd(data, batch)
             return
-        if chunk.choices and chunk.error is None:
-            self._take(chunk, batch)
-        else:
-            self._read_odd(data, batch)
+        self._take(widened(chunk), batch, {})
 
     def _read_many(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
         """The same, of many at once: a run of chunks that differ in their text alone is read by template."""
@@ -228,7 +302,7 @@ class ChatStreamDecoder:
             self._read([chunk], batch)
             text = batch[-1] if len(batch) == before + 1 else None
             if type(text) is str:
-                self._template = ChunkTemplate.learn(chunk, text, sole_text)
+                self._template = ChunkTemplate.learn(chunk, text, self._sole_text)
             if self._template is not None or self._over:
                 return count
         return min(_FEW, len(chunks))
@@ -257,8 +331,11 @@ class ChatStreamDecoder:
                 self._done = self.complete = True
                 self._begin(batch)
                 return
-            if not stripped or (event != "message" and not stripped.startswith(b"{")):
-                return  # a sign of life; but an object may be a chunk, whatever type its event is of
+            if not stripped:
+                return  # a sign of life
+            if event != "message" and not stripped.startswith(b"{"):  # an object may be a chunk, whatever type its event is of
+                self._pass_on(ForeignEvent(event, data, WIRE), batch)
+                return
         try:
             obj = load(data)
             chunk = as_chunk(obj) if isinstance(obj, dict) else Chunk()
@@ -270,21 +347,33 @@ class ChatStreamDecoder:
             self._fail(_unreadable("an event of the stream", data))
             return
         error = error_in_event(obj, event=event)
+        if error is None and "choices" not in obj and not (chunk.usage or chunk.x_autonomousai or chunk.finish_reason):
+            self._pass_on(ForeignEvent(event, data, WIRE), batch)
+            return
         if chunk.choices or error is None:
-            self._take(chunk, batch)
+            self._take(chunk, batch, unknown_members(obj))
         if error is not None:
             self._fail(error)
 
+    def _pass_on(self, event: ForeignEvent, batch: Batch) -> None:
+        """An event that is no part of an answer; it is held back until one has begun."""
+        (batch if self._started else self._foreign).append(event)
+
     # ---- chunks -> events
 
-    def _take(self, chunk: Chunk, batch: Batch) -> None:
-        """Any chunk: what it says goes into the batch, what it proves is kept."""
+    def _take(self, chunk: Chunk, batch: Batch, unknown: dict[str, Any]) -> None:
+        """Take any chunk: what it says goes into the batch, what it proves is kept. *unknown*: see `unknown_members`."""
         before = len(batch)
         choices = chunk.choices or ()
         reason = None if choices else chunk.finish_reason
+        said = False  # by the first choice
         for choice in choices:
-            if not choice.index:
+            if choice.index:
+                self._say_choice(choice.index, choice, batch)
+            else:
+                already = len(batch)
                 self._say(choice, batch)
+                said = said or len(batch) > already
                 reason = choice.finish_reason or chunk.finish_reason or reason
         counted = usage_of(chunk.usage) is not None
         if choices:
@@ -295,18 +384,43 @@ class ChatStreamDecoder:
         if not self._started or reason or not choices:
             self._model = chunk.model or self._model  # who begins, and who ends; in between, not every chunk comes here
         self._usage = chunk.usage or self._usage
-        self._weigh(reason, silent=len(batch) == before)
-        self.extension = chunk.x_autonomousai or self.extension
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
-        self.complete = silent and counted and self._reason is not None and self.failure is None
+        self._weigh(reason, silent=not said)
+        self.extension = chunk.x_autonomousai or self.extension
+        self.complete = silent and counted and self._reason is not None and not self._open and self.failure is None
+        self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._model is not None or self._reason is not None:
             self._begin(batch)
         self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._half
 
+    def _keep_unknown(
+        self, unknown: dict[str, Any], batch: Batch, before: int, *, ends: bool, has_choices: bool, counted: bool
+    ) -> None:
+        """Keep a chunk's unknown members: those that every chunk repeats once, those of the end with it, others before the
+        chunk's events, which `Extra` binds together."""
+        if has_choices and not self._started:
+            self._constant = constant_of(unknown)
+        if ends:
+            self._finish_extra = None if unknown == self._constant else unknown
+        elif not has_choices and counted:
+            constant = {name: value for name, value in self._constant.items() if name != "choices"}
+            self._trailer = None if unknown == constant else unknown
+        else:
+            covers = len(batch) - before
+            bound = covers > 1 and (bool(self._constant) or any(isinstance(event, _BOUND) for event in batch[before:]))
+            if bound or (unknown != self._constant and (unknown or covers)):
+                if has_choices and not covers and "choices" not in unknown:
+                    unknown = {**unknown, "choices": [{"index": 0}]}  # an empty delta is one again
+                extra = Extra(unknown, covers, WIRE)
+                if has_choices or self._started:
+                    batch.insert(before, extra)
+                else:
+                    self._foreign.append(extra)  # until an answer has begun
+
     @property
     def _reason_counts(self) -> bool:
-        return self._reason is not None and (self._reason_ended or not self._reason_is_doubtful)
+        return self._reason is not None and (self._reason_ended or not self._reason_is_doubtful) and not self._open
 
     def _weigh(self, reason: str | None, *, silent: bool) -> None:
         """What a chunk's *reason* proves. Beside text it may stand in every chunk; text after it shows that it ended none."""
@@ -324,24 +438,52 @@ class ChatStreamDecoder:
             self._half = ""
         if not self._started:
             self._started = True
-            batch.insert(0, Started(self._model))
+            batch[:0] = [Started(self._model, None, self._constant or None), *self._foreign]
+            self._foreign = []
 
     def _say(self, choice: Choice, batch: Batch) -> None:
-        delta = choice.delta
+        delta = choice.delta if choice.delta is not None else choice.message  # some servers send what they should not stream
+        if choice.logprobs is not None:
+            batch.append(choice.logprobs)
         if delta is None:
             self._say_text(choice.text, batch)
         else:
-            thoughts = delta.reasoning_content or delta.reasoning
-            if thoughts:
-                batch.append(Reasoning(mend(thoughts)))
+            self._say_thoughts(delta, batch)
             self._say_text(delta.content, batch)
-            self._say_text(delta.refusal, batch)
+            if delta.refusal:
+                batch.append(Refusal(mend(delta.refusal)))
             if delta.tool_calls:
                 self._call(delta.tool_calls, batch)
             if (function := delta.function_call) is not None:
                 batch.append(ToolCallDelta(0, None, function.name, function.arguments or ""))
+            if delta.annotations is not None:
+                batch.append(Annotations(delta.annotations))
+            if delta.images is not None:
+                batch.append(Images(delta.images))
         if choice.error and (error := error_in_event({"error": choice.error})):
             self._fail(error)
+
+    @staticmethod
+    def _say_thoughts(delta: Delta, batch: Batch) -> None:
+        if delta.reasoning_content:
+            batch.append(Reasoning(mend(delta.reasoning_content)))
+        elif delta.reasoning:
+            batch.append(Reasoning(mend(delta.reasoning), "reasoning"))
+
+    def _say_choice(self, index: int, choice: Choice, batch: Batch) -> None:
+        """Take what a choice other than the first says; its tool calls are told apart by their index alone."""
+        said: Batch = []
+        half, self._half = self._half, ""
+        places, self._places = self._places, None
+        self._say(choice, said)
+        if self._half:
+            said.append(mend(self._half))
+        self._half, self._places = half, places
+        self._open.add(index)
+        if choice.finish_reason:
+            self._open.discard(index)
+            said.append(FinishReason(choice.finish_reason, "finish_reason"))
+        batch += [ChoiceEvent(index, event) for event in said]
 
     def _call(self, calls: list[CallPiece], batch: Batch) -> None:
         if self._places is None:
@@ -373,54 +515,47 @@ def _unreadable(what: str, data: bytes) -> StreamError:
 
 
 def decode_completion(body: bytes) -> Batch:
-    """A whole answer that was not streamed: `Started`, what it says, `FinishReason`.
+    """Return a whole answer that was not streamed: `Started`, what it says, `FinishReason`.
 
     Raises `StreamError` where it cannot be read, or is an error that came with a status of success.
     """
-    chunk = _completion(body)
-    choice = next((choice for choice in chunk.choices or () if not choice.index), None)
-    if choice is None or (choice.message is None and choice.text is None and choice.finish_reason is None):
+    obj = _load_document(body)
+    chunk = as_chunk(obj)
+    error = error_in_event(obj)
+    if error is not None:
+        raise error
+    first = next((choice for choice in chunk.choices or () if not choice.index), None)
+    if first is None or (first.message is None and first.delta is None and first.text is None and first.finish_reason is None):
         raise _unreadable("the answer holds no message and", body)
-    if choice.finish_reason and choice.error is None and (text := _sole_text(choice.message)) is not None:
-        model = chunk.model or None
-        finish = FinishReason(choice.finish_reason, "finish_reason", usage_of(chunk.usage), model)
-        return [Started(model), text, finish] if text else [Started(model), finish]
-    choice.delta = choice.message
-    chunk.choices = [choice]
-    for place, call in enumerate(choice.message.tool_calls or () if choice.message else ()):
-        call.index = place  # each is whole, and one of its own
+    chunk.choices = list({choice.index or 0: choice for choice in reversed(chunk.choices or ())}.values())[::-1]
+    for choice in chunk.choices:
+        choice.delta = choice.message or choice.delta
+        for place, call in enumerate(choice.delta.tool_calls or () if choice.delta else ()):
+            call.index = place  # each is whole, and one of its own
     answer = ChatStreamDecoder()
     answer._done = True  # a document that can be read is whole
     batch: Batch = []
-    answer._take(chunk, batch)
+    unknown = unknown_members(obj)
+    answer._started = True  # the document's members are those of no other one
+    answer._model = chunk.model or None
+    answer._take(chunk, batch, {})
+    if answer.failure is not None:
+        raise answer.failure
+    answer._open.clear()
     finish = answer.finish()
-    batch.append(finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body"))
-    return batch
+    events: Batch = [Started(answer._model)]
+    if unknown:
+        events.append(Extra(unknown, len([event for event in batch if not isinstance(event, Extra)]), WIRE))
+    events += [event for event in batch if not isinstance(event, Extra)]
+    finish = finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body")
+    return [*events, finish]
 
 
-def _sole_text(message: Delta | None) -> str | None:
-    """The text of a message that says nothing besides, and needs no mending; None for any other."""
-    if message is None or message.content is None or message.tool_calls or message.function_call:
-        return None
-    says_more = message.reasoning_content or message.reasoning or message.refusal
-    return None if says_more or mend(message.content) is not message.content else message.content
-
-
-def _completion(body: bytes) -> Chunk:
-    try:
-        chunk = decode(body)
-        if chunk.choices and chunk.error is None:
-            return chunk
-    except UNREADABLE:
-        pass
+def _load_document(body: bytes) -> dict[str, Any]:
     try:
         obj = load(body.removeprefix(_BOM))
-        chunk = as_chunk(obj) if isinstance(obj, dict) else Chunk()
     except UNREADABLE:
         obj = None
     if not isinstance(obj, dict):
         raise _unreadable("the answer", body)
-    error = error_in_event(obj)
-    if error is not None:
-        raise error
-    return chunk
+    return obj

@@ -6,11 +6,31 @@ The other half of `wires/openai_chat/decoder.py`, which reads what is written he
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
-from ...events import Batch, Event, FinishReason, Reasoning, ToolCallDelta, Usage, join_tool_calls
+from ...events import (
+    Annotations,
+    Batch,
+    ChoiceEvent,
+    Event,
+    Extra,
+    FinishReason,
+    ForeignEvent,
+    Images,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    join_tool_calls,
+)
+from ..sse import encode_event
+from .chunks import TRAILER, WIRE
 
 _json = msgspec.json.Encoder().encode
 
@@ -34,7 +54,17 @@ class ChatStreamEncoder:
     the answer's beginning was written before, by somebody else.
     """
 
-    __slots__ = ("_after", "_before", "_begun", "_both_places", "_ids", "_include_usage", "_opening")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_begun",
+        "_constant",
+        "_finish_reason_at_top",
+        "_ids",
+        "_include_usage",
+        "_opening",
+        "_stamp",
+    )
 
     def __init__(
         self,
@@ -47,7 +77,7 @@ class ChatStreamEncoder:
         ids: Iterator[str] | None = None,
         begun: bool = False,
     ) -> None:
-        self._both_places = finish_reason_at_top
+        self._finish_reason_at_top = finish_reason_at_top
         self._include_usage = include_usage
         self._ids = ids
         self._begun = begun
@@ -59,25 +89,55 @@ class ChatStreamEncoder:
         )
         self._before = self._opening + b'{"index":0,"delta":'
         self._after = _AFTER_USAGE if include_usage else _AFTER
+        self._stamp = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._constant: dict[str, Any] = {}
 
     def write(self, batch: Batch) -> bytes:
-        """All that *batch* says; its `FinishReason` is for `end`. The first chunk of an answer names the role."""
+        """See `StreamEncoder.write`. The first chunk of an answer names the role."""
         if self._begun and len(batch) == 1 and type(text := batch[0]) is str and text and self._ids is None:
             return b"".join((self._before, b'{"content":', _json(text), b"}", self._after))
         pieces: list[bytes] = []
-        if not self._begun and batch:
-            self._begun = True
-            self._add(pieces, _ROLE)
-        for event in batch:
-            if delta := _delta(event):
+        events = iter(batch)
+        for event in events:
+            if type(event) is Started and event.extra:
+                self._repeat(event.extra)
+            if not self._begun:
+                self._begun = True
+                self._add(pieces, _ROLE)
+            if type(event) is Extra and event.wire == WIRE:
+                self._add_bound(pieces, event, list(islice(events, event.covers)))
+            elif type(event) is ForeignEvent:
+                if event.wire == WIRE:
+                    kind = None if event.event == "message" else event.event
+                    pieces += (self._id_line(), encode_event(event.data, event=kind))
+            elif delta := _delta(event):
                 self._add(pieces, delta)
+            elif type(event) is ChoiceEvent or type(event) is LogProbs:
+                self._add_bound(pieces, Extra(self._constant, 1, WIRE), [event])
         return b"".join(pieces)
+
+    def _repeat(self, constant: dict[str, Any]) -> None:
+        """Write these unknown members into every chunk that has none of its own."""
+        self._constant = constant
+        members = {name: value for name, value in constant.items() if name != "choices"}
+        choice: dict[str, Any] = next(iter(constant.get("choices", ())), {})
+        inner = {name: value for name, value in choice.items() if name != "index"}
+        usage = b',"usage":null' if self._include_usage else b""
+        self._after = b',"finish_reason":null%b}]%b%b%b' % (_members(inner), usage, _members(members), _CLOSING)
 
     def _add(self, pieces: list[bytes], delta: bytes) -> None:
         pieces += (self._id_line(), self._before, delta, self._after)
 
+    def _add_bound(self, pieces: list[bytes], extra: Extra, events: Batch) -> None:
+        """Write *events* and unknown members as one chunk."""
+        chunk: dict[str, Any] = {**self._stamp, "choices": choices_of(events)}
+        if self._include_usage:
+            chunk["usage"] = None
+        merge_members(chunk, extra.members)
+        pieces += (self._id_line(), b"data: ", _json(chunk), b"\n\n")
+
     def _id_line(self) -> bytes:
-        """What stands before the next event's data."""
+        """Return what stands before the next event's data."""
         return b"" if self._ids is None else b"id: %b\n" % next(self._ids).encode()
 
     def sign(self, progress: int) -> bytes:
@@ -86,22 +146,30 @@ class ChatStreamEncoder:
         return b'%b{},"finish_reason":null}],"x_autonomousai":{"progress":%d}}\n\n' % (self._before, progress)
 
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
-        """The chunk with the finish reason, that with the usage if it is wanted and known, and ``[DONE]``.
+        """Return the chunk with the finish reason, that with the usage if it is wanted and known, and ``[DONE]``.
 
-        *extension* goes into the last of the chunks. A reason that nobody named is written as null.
+        *extension* goes into the last of the chunks. A reason that was not named is written as null.
         """
-        reason = _json(finish.reason)
         usage = None if finish.usage is None else _json(_usage(finish.usage))
+        extra = self._constant if finish.extra is None else finish.extra
+        trailer = extra.get(TRAILER)
+        members = {name: value for name, value in extra.items() if name not in ("choices", TRAILER)}
+        reason = _json(finish.reason)
         pieces = [] if self._begun else [self.write([finish])]
-        pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, b"}]")
-        if self._both_places:
+        pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, _choice_members(extra), b"}]")
+        if self._finish_reason_at_top:
             pieces += (b',"finish_reason":', reason)
+        pieces.append(_members(members))
         if self._include_usage:
             pieces.append(b',"usage":null')
             if usage is not None:
-                pieces += (_CLOSING, self._id_line(), self._opening, b'],"usage":', usage)
-        elif self._both_places and usage is not None:
-            pieces += (b',"usage":', usage)
+                if trailer is None:
+                    trailer = {name: value for name, value in self._constant.items() if name != "choices"}
+                pieces += (_CLOSING, self._id_line(), self._opening, b'],"usage":', usage, _members(trailer))
+        else:
+            if self._finish_reason_at_top and usage is not None:
+                pieces += (b',"usage":', usage)
+            pieces.append(_members({name: value for name, value in (trailer or {}).items() if name not in members}))
         if extension is not None:
             pieces += (b',"x_autonomousai":', _json(extension))
         pieces += (_CLOSING, self._id_line(), b"data: [DONE]\n\n")
@@ -121,12 +189,14 @@ def encode_completion(
     finish = events[-1]
     if type(finish) is not FinishReason:
         raise ValueError("the events of a whole answer end with its FinishReason")
-    message = _message(events)
+    others = [event for event in events if type(event) in _RARE] if len(events) > _PLAIN else ()
+    if others or finish.extra or (type(first := events[0]) is Started and first.extra):
+        return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
     reason = _json(finish.reason)
     pieces = [
         b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
         % (_json(id), created, _json(model)),
-        message,
+        _json(message_of(events)),
         b',"finish_reason":',
         reason,
         b"}]",
@@ -141,44 +211,208 @@ def encode_completion(
     return b"".join(pieces)
 
 
-def _message(events: Batch) -> bytes:
-    """What a whole answer says, as the message that it is."""
+#: Events that make a document more than a message with text, reasoning and tool calls; with so many events there is none.
+_RARE: Final = frozenset({Extra, ChoiceEvent, LogProbs, Annotations, Images})
+_PLAIN: Final = 2
+
+
+def _document(
+    events: Batch,
+    finish: FinishReason,
+    id: str,
+    created: int,
+    model: str,
+    finish_reason_at_top: bool,
+    extension: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return a document with several choices, or with unknown members."""
+    others: dict[int, Batch] = {}
+    for event in events:
+        if isinstance(event, ChoiceEvent):
+            others.setdefault(event.index, []).append(event.event)
+    choices = [_choice(0, events, finish.reason)]
+    for index, said in sorted(others.items()):
+        reason = next((event.reason for event in said if isinstance(event, FinishReason)), None)
+        choices.append(_choice(index, said, reason))
+    document: dict[str, Any] = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": choices}
+    if finish_reason_at_top:
+        document["finish_reason"] = finish.reason
+    if finish.usage is not None:
+        document["usage"] = _usage(finish.usage)
+    for members in _unknown_of(events, finish):
+        merge_members(document, members)
+    if extension is not None:
+        document["x_autonomousai"] = extension
+    for choice in document["choices"]:
+        if (delta := choice.pop("delta", None)) is not None:
+            choice.setdefault("message", {})
+            merge_values(choice["message"], delta)
+    return document
+
+
+def _unknown_of(events: Batch, finish: FinishReason) -> list[dict[str, Any]]:
+    """Return the unknown members of the chunks, in their order."""
+    found: list[dict[str, Any]] = []
+    for event in events:
+        if type(event) is Started and event.extra:
+            found.append(event.extra)
+        elif type(event) is Extra and event.wire == WIRE:
+            found.append(event.members)
+    if finish.extra:
+        found.append({name: value for name, value in finish.extra.items() if name != TRAILER})
+        found.append(finish.extra.get(TRAILER) or {})
+    return found
+
+
+def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": index, "message": message_of(events), "finish_reason": reason}
+    content: list[Any] = []
+    refusal: list[Any] = []
+    for event in events:
+        if isinstance(event, LogProbs):
+            content += event.content or ()
+            refusal += event.refusal or ()
+    if content or refusal:
+        choice["logprobs"] = {"content": content or None, "refusal": refusal or None}
+    return choice
+
+
+def message_of(events: Batch) -> dict[str, Any]:
+    """Return what the first choice's *events* say, as the message that it is."""
     texts: list[str] = []
     thoughts: list[str] = []
+    refusals: list[str] = []
     deltas: list[ToolCallDelta] = []
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    key = "reasoning_content"
     for event in events:
         if type(event) is str:
             texts.append(event)
-        elif type(event) is Reasoning:
+        elif isinstance(event, Reasoning):
             thoughts.append(event.text)
-        elif type(event) is ToolCallDelta:
+            key = event.key or key
+        elif isinstance(event, Refusal):
+            refusals.append(event.text)
+        elif isinstance(event, ToolCallDelta):
             deltas.append(event)
-    text, thought = "".join(texts), "".join(thoughts)
-    message: dict[str, Any] = {"role": "assistant", "content": None if deltas and not text else text}
-    if thought:
-        message["reasoning_content"] = thought
+        elif isinstance(event, Annotations):
+            message["annotations"] = [*message.get("annotations", ()), *event.items]
+        elif isinstance(event, Images):
+            message["images"] = [*message.get("images", ()), *event.items]
+    if texts or not (deltas or refusals):
+        message["content"] = "".join(texts)
+    if thoughts:
+        message[key] = "".join(thoughts)
+    if refusals:
+        message["refusal"] = "".join(refusals)
     if deltas:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in join_tool_calls(deltas).calls
-        ]
-    return _json(message)
+        message["tool_calls"] = [_call(call) for call in join_tool_calls(deltas).calls]
+    return message
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+    if call.extra:
+        merge_values(said, call.extra)
+    return said
+
+
+def choices_of(events: Batch) -> list[dict[str, Any]]:
+    """Return the choices of a chunk that says *events*."""
+    choices: dict[int, dict[str, Any]] = {}
+    for event in events:
+        index, said = (event.index, event.event) if isinstance(event, ChoiceEvent) else (0, event)
+        choice = choices.setdefault(index, {"index": index, "delta": {}, "finish_reason": None})
+        if isinstance(said, FinishReason):
+            choice["finish_reason"] = said.reason
+        elif isinstance(said, LogProbs):
+            choice["logprobs"] = {"content": said.content, "refusal": said.refusal}
+        elif (delta := _delta_of(said)) is not None:
+            merge_values(choice["delta"], delta)
+    return list(choices.values())
+
+
+def merge_members(chunk: dict[str, Any], members: dict[str, Any]) -> None:
+    """Put unknown *members*, in the nesting of a chunk, into *chunk*; choices are matched by their index."""
+    for name, value in members.items():
+        if name != "choices":
+            chunk[name] = value
+            continue
+        for unknown in value:
+            choice = next((choice for choice in chunk["choices"] if choice["index"] == unknown["index"]), None)
+            if choice is None:
+                choice = {"index": unknown["index"], "delta": {}, "finish_reason": None}
+                chunk["choices"].append(choice)
+            for inner, each in unknown.items():
+                if inner == "delta":
+                    merge_values(choice.setdefault("delta", {}), each)
+                else:
+                    choice[inner] = each
+
+
+def merge_values(into: dict[str, Any], more: dict[str, Any]) -> None:
+    """Fold *more* into what earlier pieces said, as clients fold deltas: text and lists are appended, objects merged."""
+    for name, value in more.items():
+        known = into.get(name)
+        if isinstance(known, list) and isinstance(value, list):
+            into[name] = [*known, *value]
+        elif isinstance(known, str) and isinstance(value, str) and name not in ("type", "id"):
+            into[name] = f"{known}{value}"
+        elif isinstance(known, dict) and isinstance(value, dict):
+            merged = dict(known)
+            merge_values(merged, value)
+            into[name] = merged
+        else:
+            into[name] = value
+
+
+def _members(members: dict[str, Any]) -> bytes:
+    """Return members as they follow others in an object: each after a comma."""
+    return b"".join(b",%b:%b" % (_json(name), _json(value)) for name, value in members.items())
+
+
+def _choice_members(extra: dict[str, Any]) -> bytes:
+    """Return the unknown members of the first choice, as they follow others; those of its delta were written before."""
+    for choice in extra.get("choices", ()):
+        if choice["index"] == 0:
+            return _members({name: value for name, value in choice.items() if name not in ("index", "delta")})
+    return b""
 
 
 def _delta(event: Event) -> bytes | None:
-    """The delta of a chunk that says what *event* says; None where it says nothing."""
+    """Return the delta of a chunk that says what *event* says; None where it says nothing by itself."""
     if type(event) is str:
         return b'{"content":%b}' % _json(event) if event else None
-    if type(event) is Reasoning:
-        return b'{"reasoning_content":%b}' % _json(event.text) if event.text else None
-    if type(event) is not ToolCallDelta:
+    delta = _delta_of(event)
+    return None if delta is None else _json(delta)
+
+
+def _delta_of(event: Event) -> dict[str, Any] | None:
+    if isinstance(event, str):
+        return {"content": event}
+    if isinstance(event, Reasoning):
+        return {event.key or "reasoning_content": event.text} if event.text else None
+    if isinstance(event, Refusal):
+        return {"refusal": event.text} if event.text else None
+    if isinstance(event, Annotations):
+        return {"annotations": event.items}
+    if isinstance(event, Images):
+        return {"images": event.items}
+    if not isinstance(event, ToolCallDelta):
         return None
     function = {"name": event.name} if event.name is not None else {}
     function["arguments"] = event.arguments
     call: dict[str, Any] = {"index": event.index}
     if event.id is not None:
         call |= {"id": event.id, "type": "function"}
-    return _json({"tool_calls": [call | {"function": function}]})
+    call["function"] = function
+    if event.extra:
+        merge_values(call, event.extra)
+    return {"tool_calls": [call]}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
@@ -191,4 +425,6 @@ def _usage(usage: Usage) -> dict[str, Any]:
         counted["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.reasoning_tokens is not None:
         counted["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    if usage.extra:
+        merge_values(counted, usage.extra)
     return counted

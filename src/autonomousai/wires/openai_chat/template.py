@@ -24,11 +24,13 @@ _string = msgspec.json.Decoder(str).decode
 class ChunkTemplate:
     """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes."""
 
-    __slots__ = ("_after", "_before")
+    __slots__ = ("_after", "_before", "_least", "_start", "_stop")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before = before
         self._after = after
+        self._start, self._stop = len(before), -len(after)
+        self._least = len(before) + len(after)
 
     @classmethod
     def learn(cls, chunk: bytes, text: str, read: Callable[[bytes], str | None]) -> Self | None:
@@ -49,6 +51,15 @@ class ChunkTemplate:
             if sentinel not in chunk and read(before + sentinel + after) == _SENTINEL:
                 return cls(before, after)
         return None
+
+    def text(self, chunk: bytes) -> str | None:
+        """Return the text of one chunk; None unless it is proven to be of this template, with a valid text."""
+        if not self.fits(chunk) or len(chunk) < self._least:
+            return None
+        try:
+            return _string(b'"%b"' % chunk[self._start : self._stop])
+        except UNREADABLE:
+            return None
 
     def fits(self, chunk: bytes) -> bool:
         return chunk.startswith(self._before) and chunk.endswith(self._after)

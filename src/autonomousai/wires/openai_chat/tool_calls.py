@@ -26,7 +26,7 @@ class ToolCallIndexer:
         place = self._places.get(call.index)
         if place is None or name:
             place = self._place(call.index, call.id, name)
-        return ToolCallDelta(place, call.id, name, arguments or "")
+        return ToolCallDelta(place, call.id, name, arguments or "", call.extra)
 
     def _place(self, index: int | None, id: str | None, name: str | None) -> int:
         place = self._places.get(index)

@@ -1,0 +1,137 @@
+"""The interface between an HTTP server and its application: one request, and the road back for its response.
+
+Two implementations: `cycle.RequestResponseCycle`, on this package's own HTTP/1.1 protocol, and `asgi.ASGIExchange`, on any ASGI
+server. Knows no route, no model and no format of errors.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Protocol, TypeAlias
+
+from ...errors import ProviderError, StatusError
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+#: The status that a request is counted under whose caller left; it is never sent.
+CLIENT_LEFT: Final = 499
+
+JSON: Final = b"application/json"
+
+_log = logging.getLogger("autonomousai.server")
+
+
+class ClientLeftError(Exception):
+    """The caller closed the connection before the request had come completely, or before its response had."""
+
+
+class DisconnectListener(Protocol):
+    """What is called when the caller leaves."""
+
+    def on_left(self) -> None: ...
+
+
+class Exchange(Protocol):
+    """One request and its response.
+
+    ``headers``: names in lower case, in their order; ``head``: the same by name, the values of a repeated one joined by line
+    ends. ``path``: percent-decoded, under the application's own root. ``began``: when the request came, by the monotonic clock.
+    ``status``: of the response, 0 before; ``route`` and ``meter``: what the application notes for the log, metrics and traces.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    http_version: str
+    headers: Headers
+    request_id: str
+    began: float
+    status: int
+    route: str
+    meter: Any
+    #: Called when the caller leaves, while it is set.
+    listener: DisconnectListener | None
+
+    @property
+    def head(self) -> Mapping[bytes, bytes]: ...
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """Return the address that the request came to; None for a Unix socket."""
+
+    async def read_body(self, limit: int) -> bytes | None:
+        """Return the complete body; None as soon as it is longer than *limit* bytes. Raises `ClientLeftError`."""
+
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
+        """Send a complete response of the content type *kind*."""
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Begin a streamed response; its head goes out with the first `write`."""
+
+    def write(self, data: bytes) -> bool:
+        """Send more of the body. False: the caller reads slowly, `drain` before the next."""
+
+    def end(self, data: bytes = b"") -> bool:
+        """Send the last of the body; the response is complete. False: `drain` before leaving it."""
+
+    async def drain(self) -> None:
+        """Wait until the caller has read enough for the next `write`."""
+
+    def watch(self, listener: DisconnectListener) -> None:
+        """Let *listener* be called when the caller leaves; at once where it has."""
+
+    def unwatch(self) -> None:
+        """Call no listener any more."""
+
+
+#: Answers one request.
+Handle: TypeAlias = Callable[[Exchange], Awaitable[None]]
+
+
+class Application(Protocol):
+    """What a server calls with each request."""
+
+    def handle(self, exchange: Exchange) -> Awaitable[None]:
+        """Answer one request."""
+
+    def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
+        """Return the status, the extra headers and the body of the response that reports *error*."""
+
+
+def new_request_id() -> str:
+    """Return a name for one request, for the caller's log and the server's."""
+    return "req_" + random.getrandbits(96).to_bytes(12).hex()
+
+
+def by_name(headers: Headers) -> dict[bytes, bytes]:
+    """Return *headers* by name. A repeated one has all its values, each on a line of its own: no value holds a line end."""
+    head = dict(headers)
+    if len(head) < len(headers):
+        head = {}
+        for name, value in headers:
+            head[name] = head[name] + b"\n" + value if name in head else value
+    return head
+
+
+def internal_error() -> StatusError:
+    """Return what a caller gets for a bug of the server."""
+    return StatusError(
+        "an error inside the server; its log says more, under this request's x-request-id",
+        status=500,
+        type="server_error",
+        code="internal_error",
+    )
+
+
+def log_bug(request_id: str | None, error: BaseException) -> None:
+    """Log where a bug showed: the places and the kinds of error, not their texts, which may quote a prompt."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines.append(
+            f"{type(cause).__module__}.{type(cause).__qualname__} at\n{''.join(traceback.format_tb(cause.__traceback__))}"
+        )
+        cause = cause.__cause__ or cause.__context__
+    _log.error("%s: a bug, please report it:\n%s", request_id, "caused by ".join(lines))

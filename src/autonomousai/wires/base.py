@@ -1,0 +1,123 @@
+"""What a wire is: one dialect that requests and answers are spoken in, both ways. Does no I/O.
+
+A further dialect is one module that implements `Wire`, and one row in `registry`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol
+
+from ..errors import HTTPError, StatusError
+from ..events import Batch, FinishReason
+from ..request import ChatRequest
+from .errors import encode_error, error_event
+from .foreign_errors import read_error
+
+
+class StreamDecoder(Protocol):
+    """One streamed answer, bytes in and events out. `feed` never raises; however the bytes are split, the events are the same.
+
+    ``failure``: what the caller raises after yielding the batch. ``complete``: the answer has come completely, nothing more
+    need be read. ``ending``: a finish reason came, and only what may follow one can come. ``is_proven``: `finish` would succeed
+    now. ``extension``: the ``x_autonomousai`` object of a server of this package; ``progress``: the number in it that grows
+    while the server repairs a broken answer, 0 where there is none. ``last_event_id``: to resume after.
+    """
+
+    failure: HTTPError | None
+    complete: bool
+    extension: dict[str, Any] | None
+
+    @property
+    def ending(self) -> bool: ...
+    @property
+    def is_proven(self) -> bool: ...
+    @property
+    def progress(self) -> int: ...
+    @property
+    def last_event_id(self) -> str: ...
+
+    def feed(self, data: bytes) -> Batch:
+        """Return the events that *data* brought. What came before a failure is among them."""
+
+    def finish(self) -> FinishReason:
+        """Return the end of the answer, when no more is to come. Raises where nothing proves it."""
+
+    def reopen(self) -> None:
+        """Continue with the bytes of another connection, from the event after the last complete one."""
+
+
+class StreamEncoder(Protocol):
+    """Events become the bytes of one streamed answer. A batch becomes one bytes object, to be sent in one write."""
+
+    def write(self, batch: Batch) -> bytes:
+        """Return what *batch* is; its `FinishReason` is for `end`."""
+
+    def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
+        """Return the end of the answer; *extension* is its ``x_autonomousai`` object."""
+
+    def sign(self, progress: int) -> bytes:
+        """Return an event without an id that says that a broken answer is being repaired; *progress* is higher each time."""
+
+
+class Wire(ABC):
+    """One dialect. ``name``: its key in the registry; ``paths``: where a server speaks it, for POST requests."""
+
+    name: ClassVar[str]
+    paths: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """Return the request in *body*, which was sent to *path*. Raises `StatusError` 400 that names the field, or
+        `InvalidMessagesError`."""
+
+    @abstractmethod
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """Return the body that asks an upstream's *model*; its messages are checked ones. Raises `ValueError` that names the
+        field where it cannot be written."""
+
+    @abstractmethod
+    def decoder(self) -> StreamDecoder:
+        """Return a decoder for one streamed answer."""
+
+    @abstractmethod
+    def decode_answer(self, body: bytes) -> Batch:
+        """Return an answer that came as one document. Raises `StreamError` where it cannot be read, or is an error."""
+
+    @abstractmethod
+    def encoder(
+        self,
+        *,
+        id: str,
+        created: int,
+        model: str,
+        include_usage: bool = False,
+        ids: Iterator[str] | None = None,
+        begun: bool = False,
+    ) -> StreamEncoder:
+        """Return an encoder for one streamed answer. *id*, *created* (seconds since the epoch) and *model* stand in each event.
+        *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: its beginning was written
+        before."""
+
+    @abstractmethod
+    def encode_answer(
+        self, events: Batch, *, id: str, created: int, model: str, extension: dict[str, Any] | None = None
+    ) -> bytes:
+        """Return a complete answer as one document. Its last event is the `FinishReason`."""
+
+    def answer_id(self, request_id: str) -> str:
+        """Return the id of the answer to the request of that id: as hard to guess, and drawn once."""
+        return "chatcmpl-" + request_id.removeprefix("req_")
+
+    def encode_error(self, error: BaseException) -> tuple[int, dict[str, str], bytes]:
+        """Return the status, the extra headers and the body of the response that reports *error*."""
+        return encode_error(error)
+
+    def encode_error_event(self, error: BaseException) -> bytes:
+        """Return the event that reports *error* inside a stream, and ends it."""
+        return error_event(error)
+
+    def decode_error(self, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()) -> StatusError:
+        """Return the error that a response of *status* is, whatever its body looks like; *secrets* do not appear in it."""
+        return read_error(status, body, headers, secrets=secrets)

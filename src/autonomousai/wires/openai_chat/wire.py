@@ -1,0 +1,75 @@
+"""OpenAI's chat completions as a `Wire` (OpenAI API reference, "Chat completions": create, streaming)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from ...events import Batch
+from ...request import ChatRequest
+from ..base import Wire
+from ..fields import read_chat_request, write_chat_request
+from ..usual_request import read_usual_request
+from .decoder import ChatStreamDecoder, decode_completion
+from .encoder import ChatStreamEncoder, encode_completion
+
+
+class OpenAIChatWire(Wire):
+    """``POST /v1/chat/completions``."""
+
+    name = "openai_chat"
+    paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
+
+    #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
+    finish_reason_at_top = False
+
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """See `Wire.decode_request`."""
+        usual = read_usual_request(body)
+        return read_chat_request(body) if usual is None else usual
+
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """See `Wire.encode_request`."""
+        return write_chat_request(model, request.messages, stream=request.stream, fields=request.fields)
+
+    def decoder(self) -> ChatStreamDecoder:
+        """See `Wire.decoder`."""
+        return ChatStreamDecoder()
+
+    def decode_answer(self, body: bytes) -> Batch:
+        """See `Wire.decode_answer`."""
+        return decode_completion(body)
+
+    def encoder(
+        self,
+        *,
+        id: str,
+        created: int,
+        model: str,
+        include_usage: bool = False,
+        ids: Iterator[str] | None = None,
+        begun: bool = False,
+    ) -> ChatStreamEncoder:
+        """See `Wire.encoder`."""
+        return ChatStreamEncoder(
+            id=id,
+            created=created,
+            model=model,
+            finish_reason_at_top=self.finish_reason_at_top,
+            include_usage=include_usage,
+            ids=ids,
+            begun=begun,
+        )
+
+    def encode_answer(
+        self, events: Batch, *, id: str, created: int, model: str, extension: dict[str, Any] | None = None
+    ) -> bytes:
+        """See `Wire.encode_answer`."""
+        return encode_completion(
+            events,
+            id=id,
+            created=created,
+            model=model,
+            finish_reason_at_top=self.finish_reason_at_top,
+            extension=extension,
+        )

@@ -1,0 +1,59 @@
+"""The usual request of chat completions, proven by one typed decode; any other one takes the longer road of `fields`.
+
+Usual is a request of messages of a role and text alone, with the sampling fields that most callers send. What is decoded here
+is equal to what the longer road makes of it; what cannot be decoded here may still be valid, and has its errors there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ..request import ChatRequest
+from .messages import CheckedMessages
+
+
+class _PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+
+class _StreamOptions(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+_Tokens = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    messages: Annotated[list[_PlainMessage], msgspec.Meta(min_length=1)]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    temperature: Annotated[int, msgspec.Meta(ge=0, le=2)] | Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[int, msgspec.Meta(ge=0, le=1)] | Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    max_tokens: _Tokens | None = None
+    seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    user: str | None = None
+
+
+_decode = msgspec.json.Decoder(_UsualRequest).decode
+
+#: The members that become fields.
+_FIELDS = ("temperature", "top_p", "max_tokens", "seed", "user")
+
+
+def read_usual_request(body: bytes) -> ChatRequest | None:
+    """Return the request in *body*, None where it is not a usual one, or none at all."""
+    try:
+        request = _decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    messages = CheckedMessages([{"role": message.role, "content": message.content} for message in request.messages])
+    messages.plain = True
+    fields: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(request, name)) is not None}
+    options = request.stream_options
+    include_usage = options is not None and options.include_usage is True
+    return ChatRequest(request.model or "", messages, request.stream is True, include_usage, fields)
