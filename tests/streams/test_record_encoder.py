@@ -8,8 +8,7 @@ import pytest
 
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, Extra, FinishReason, ForeignEvent, Reasoning, Started, ToolCallDelta, Usage
-from autonomousai.streams.record_encoder import RecordEncoder, UnknownWireError, after_events
-from autonomousai.streams.records import Record, RecordedError, StreamHeader
+from autonomousai.streams.records import Record, RecordedError, RecordEncoder, StreamHeader, UnknownWireError, after_events
 from autonomousai.wires.base import Wire
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
 from autonomousai.wires.registry import OPENAI_CHAT, WIRES
@@ -38,7 +37,7 @@ def numbers(data: bytes) -> list[bytes]:
 
 
 def encoded(encoder: RecordEncoder, records: list[Record] = RECORDS) -> list[bytes]:
-    return [encoder.encode(record) for record in records]
+    return [encoder.encode([record]) for record in records]
 
 
 @WIRES
@@ -49,6 +48,15 @@ def test_events_are_counted(wire: Wire) -> None:
 
     assert [b"%d" % number for number in range(1, data.count(b"\n\n") + 1)] == numbers(data)
     assert (len(RECORDS), data.count(b"\n\n")) == (encoder.position, encoder.last)
+
+
+def test_many_at_once_are_as_one_after_the_other() -> None:
+    """However the records are cut into calls."""
+    whole = b"".join(encoded(RecordEncoder(OPENAI_CHAT)))
+    encoder = RecordEncoder(OPENAI_CHAT)
+
+    assert whole == RecordEncoder(OPENAI_CHAT).encode(RECORDS)
+    assert whole == encoder.encode(RECORDS[:2]) + encoder.encode([]) + encoder.encode(RECORDS[2:])
 
 
 def test_the_bytes_are_those_of_the_wire() -> None:
@@ -80,7 +88,7 @@ def test_an_error_is_the_last_event(wire: Wire) -> None:
     error = StatusError("no", status=500)
     end = Record(end=True, error=RecordedError.of(error), header=HEADER)
     encoder = RecordEncoder(wire)
-    first = RecordEncoder(wire).encode(end)
+    first = RecordEncoder(wire).encode([end])
     later = encoded(encoder, [*RECORDS[:2], Record(end=True, error=RecordedError.of(error))])[-1]
 
     assert b"id: 1\n" + wire.encode_error_event(error) == first
@@ -90,7 +98,7 @@ def test_an_error_is_the_last_event(wire: Wire) -> None:
 def test_what_is_not_stored_has_no_number() -> None:
     """No connection can resume after it."""
     encoder = RecordEncoder(OPENAI_CHAT)
-    data = encoder.encode(RECORDS[0]) + encoder.encode(RECORDS[2], stored=False)
+    data = encoder.encode(RECORDS[:1], 1) + encoder.encode(RECORDS[2:3], 1)
 
     assert ([b"1", b"-", b"-", b"-"], 1) == (numbers(data), encoder.last)
 
@@ -98,11 +106,11 @@ def test_what_is_not_stored_has_no_number() -> None:
 def test_the_wire_is_the_headers_where_none_is_given() -> None:
     """One that this version does not know is an error."""
     known, unknown = RecordEncoder(None), RecordEncoder(None)
-    known.encode(Record([], header=HEADER))
+    known.encode([Record([], header=HEADER)])
 
     assert OPENAI_CHAT is known.wire
     with pytest.raises(UnknownWireError, match="telepathy"):
-        unknown.encode(Record([], header=StreamHeader("telepathy", "req_1", 0, "", False)))
+        unknown.encode([Record([], header=StreamHeader("telepathy", "req_1", 0, "", False))])
 
 
 @pytest.mark.parametrize(("count", "rest"), [(0, b"data: 1\n\ndata: 2\n\n"), (1, b"data: 2\n\n"), (2, b""), (3, b"")])

@@ -69,7 +69,7 @@ class StreamRoute:
             DisconnectScope(exchange, context.places.callers, context.orphans),
             streams.reader(streams.attach(stream_id, found, exchange.request_id), last, wire) as reader,
         ):
-            if not await reader.seek():
+            if not await streams.seek(reader):
                 await _no_content(exchange)  # which makes a browser stop asking
             elif exchange.method == "HEAD":
                 await response.write(b"", last=True)

@@ -140,8 +140,8 @@ class SSEResponse:
             if reader.ended:
                 self._exchange.unwatch()
             await self.write(data, last=reader.ended)
-            await reader.pipe_to(self.put)
-            await self.drain()
+            if not await reader.pipe_to(self.put):
+                await self.drain()
         if not self.ended:
             await self.write(_COME_AGAIN, last=True)
 

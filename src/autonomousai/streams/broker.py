@@ -19,27 +19,33 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
 from ..config import ResumeConfig
-from ..errors import StatusError
-from ..http.server.exchange import log_bug
+from ..errors import IncompleteStreamError, ProviderError, StatusError
+from ..events import Batch
+from ..http.server.exchange import internal_error, log_bug
 from ..limiter import RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
-from ..telemetry.metrics import Metrics
+from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import Wire
 from .errors import store_unavailable, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
-from .recorder import RecordedRequest, UnfinishedAnswer
-from .stores import GoneError, LeaseLostError, Store, StoreError, StreamInfo
-from .writer import StreamWriter
+from .recorder import RecordedRequest, Recorder
+from .records import Record, UnknownWireError, decode_record
+from .stores import Claim, GoneError, LeaseLostError, Store, StoreError, StreamInfo
 
 #: Seconds between two heartbeats.
 HEARTBEAT_S: Final = 1.0
+
+#: Seconds that a follower waits for records before it looks whether the writer has died.
+_WAIT_S: Final = 1.0
 
 #: Seconds that `StreamBroker.aclose` waits for answers to be closed.
 _CLOSE_S: Final = 2.0
@@ -73,7 +79,11 @@ class StreamBroker:
         self.idle = asyncio.Event()
         self.idle.set()
         self._store = store
-        self._writer = StreamWriter(store, provider, ready=ready, resolve=resolve, places=places, metrics=metrics or Metrics())
+        self._provider = provider
+        self._ready = ready
+        self._resolve = resolve
+        self._places = places
+        self._metrics = metrics or Metrics()
         self._config = config
         self._orphans = orphans or Orphans()
         self._suspicions: dict[str, asyncio.TimerHandle] = {}
@@ -110,7 +120,7 @@ class StreamBroker:
         stream = StreamLog(stream_id, self._store, 0, name)
         stream.lease = lease
         stream.wire = wire
-        self._run(stream, self._writer.write(stream, recorded, UnfinishedAnswer()))
+        self._run(stream, self._write(stream, Recorder(recorded)))
         return stream
 
     async def find(self, id: str, key: bytes) -> StreamInfo:
@@ -143,14 +153,27 @@ class StreamBroker:
             raise shutting_down()
         else:
             stream = StreamLog(id, self._store, found.last, name)
-            self._run(stream, self._writer.follow(stream))
+            self._run(stream, self._follow(stream))
             self._arm(0)  # the writer has to learn that the stream is read
         return stream
 
     def reader(self, stream: StreamLog, last: int, wire: Wire | None = None) -> StreamReader:
-        """Return a reader of *stream*. *last*: the number of the last event that the caller has; where it is not 0, `seek`
-        comes before `read`. *wire*: None for the one that the stream was begun over."""
+        """Return a reader of *stream*. *last*: the number of the last event that the caller has, to `seek` before the first
+        `read`. *wire*: None for the one that the stream was begun over."""
         return StreamReader(stream, last, wire, self._on_left)
+
+    async def seek(self, reader: StreamReader) -> bool:
+        """Go to the event after the last that the caller of *reader* has. Returns False where the stream has ended with it.
+
+        Raises `StatusError`: 410 where there is no such event, or what comes next was dropped, 503 where the store cannot be
+        reached.
+        """
+        try:
+            return await reader.seek()
+        except (GoneError, UnknownWireError):
+            raise stream_gone() from None
+        except StoreError as error:
+            raise store_unavailable(error) from None
 
     async def drop(self, id: str) -> None:
         """Stop a stream, and drop its records. Raises `StatusError` 503 where the store cannot be reached."""
@@ -214,13 +237,87 @@ class StreamBroker:
         if stream.lease is not None and stream.id not in self._suspicions:  # a follower generates nothing
             self._suspicions[stream.id] = self._orphans.suspect()
 
+    # ---- writing
+
+    async def _write(self, stream: StreamLog, recorder: Recorder) -> None:
+        """Generate what *recorder* has not recorded yet. Raises `LeaseLostError`."""
+        began = monotonic()
+        try:
+            await self._places.acquire()
+            try:
+                await self._ready()
+                await self._generate(stream, recorder, began)
+            finally:
+                self._places.release()
+        except ProviderError as error:
+            await _fail(stream, recorder, error)
+        except LeaseLostError:
+            raise
+        except Exception as error:  # a bug must cost its own stream alone
+            log_bug(stream.name, error)
+            await _fail(stream, recorder, internal_error())
+
+    async def _generate(self, stream: StreamLog, recorder: Recorder, began: float) -> None:
+        model = self._resolve(recorder.request.model)
+        batches = recorder.start(self._provider, model)
+        answer = recorder.answer
+        try:
+            with self._metrics.answer(model, answer, began) as stream.meter:
+                stream.report = answer.report
+                sink = partial(_take, stream, recorder, stream.meter)
+                pipes = not self._store.shared
+                async for batch in batches:
+                    answer.add(batch)
+                    stream.meter.batch()
+                    await stream.append(recorder.record(batch))
+                    pipes = pipes and not stream.ended and await batches.pipe_to(sink)
+                if answer.finish is None:
+                    raise IncompleteStreamError
+        finally:
+            await batches.aclose()
+
+    # ---- following
+
+    async def _follow(self, stream: StreamLog) -> None:
+        """Fetch what another server writes; when that has died, write. Raises what the store raises."""
+        while not stream.ended:
+            page = await self._store.read(stream.id, stream.last)
+            if page.records or page.ended:
+                stream.grow(self._decoded(page.records), ended=page.ended)
+            elif (claim := await self._store.claim(stream.id)) is not None:
+                stream.lease = claim.lease
+                self._metrics.takeovers += 1
+                await self._write(stream, await self._take_over(stream, claim))
+                return
+            else:
+                await self._store.wait(stream.id, stream.last, _WAIT_S)
+
+    async def _take_over(self, stream: StreamLog, claim: Claim) -> Recorder:
+        """Return a recorder that has replayed all of the log. From now on no other server adds to it."""
+        recorder = Recorder(msgspec.json.decode(claim.request, type=RecordedRequest))
+        last = 0
+        while last < claim.last:
+            page = await self._store.read(stream.id, last)
+            if not page.records:
+                raise GoneError
+            records = self._decoded(page.records)
+            for record in records:
+                recorder.replay(record)
+            if page.last > stream.last:
+                stream.grow(records[stream.last - page.last :])
+            last = page.last
+        return recorder
+
+    def _decoded(self, records: list[Any]) -> list[Record]:
+        return [decode_record(data) for data in records] if self._store.shared else records
+
     # ---- tasks and timers
 
     def _run(self, stream: StreamLog, source: Coroutine[Any, Any, None]) -> None:
         """Let *source* bring the records of *stream*, until its end."""
         self._live[stream.id] = stream
         stream.source = self._spawn(source)
-        stream.source.add_done_callback(lambda source: self._on_source_done(stream, source))
+        stream.source.add_done_callback(partial(self._on_source_done, stream))
         self._arm(self._heartbeat_s)
 
     def _on_source_done(self, stream: StreamLog, source: asyncio.Task[None]) -> None:
@@ -229,7 +326,7 @@ class StreamBroker:
         if (suspicion := self._suspicions.pop(stream.id, None)) is not None:
             self._orphans.clear(suspicion)
         if stream.lease is not None and not stream.ended:
-            self._spawn(self._release(stream, stream.lease))
+            self._spawn(self._store.release(stream.id, stream.lease))
         if not self._live:
             if self._timer is not None:
                 self._timer.cancel()
@@ -249,9 +346,6 @@ class StreamBroker:
     def _on_grace_over(self, stream: StreamLog) -> None:
         if not (stream.ended or stream.is_watched):
             self.forget(stream)
-
-    async def _release(self, stream: StreamLog, lease: int) -> None:
-        await self._store.release(stream.id, lease)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -289,3 +383,20 @@ class StreamBroker:
 def _owner(id: str, key: bytes) -> bytes:
     """Return what is kept of a caller's key: enough to know it again, for this stream alone."""
     return hmac.digest(key, id.encode(), "sha256")
+
+
+def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batch) -> bool:
+    """Record a batch in the midst of an answer. Returns False where the stream is lost: `StreamLog.append` raises that next."""
+    meter.batch()
+    recorder.answer.add(batch)
+    try:
+        return stream.append_now(recorder.record(batch))
+    except LeaseLostError:
+        return False
+
+
+async def _fail(stream: StreamLog, recorder: Recorder, error: ProviderError) -> None:
+    """End *stream* with *error*, unless it has ended already."""
+    if not stream.ended:
+        stream.error = error
+        await stream.append(recorder.fail(error))

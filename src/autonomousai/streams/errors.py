@@ -1,4 +1,4 @@
-"""The errors of those who ask for a stream."""
+"""The errors that a caller gets who asks for a stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = logging.getLogger("autonomousai.server")
 
 
 def stream_not_found() -> StatusError:
-    """Return the error for a stream that there is not, or that belongs to another key."""
+    """Return the error for a stream that does not exist, or belongs to another key."""
     return StatusError(
         "there is no stream of that id", status=404, type="invalid_request_error", param="id", code="stream_not_found"
     )

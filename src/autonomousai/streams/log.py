@@ -18,9 +18,7 @@ from ..errors import ProviderError
 from ..events import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
-from .errors import store_unavailable, stream_gone
-from .record_encoder import RecordEncoder, UnknownWireError, after_events
-from .records import Record, decode_record, encode_record
+from .records import Record, RecordEncoder, after_events, decode_record, encode_record, size_of
 from .stores import GoneError, LeaseLostError, Store, StoreError
 
 #: A stream's latest records that are kept in memory.
@@ -61,8 +59,9 @@ class StreamLog:
         self.stored_last: int | None = None
         self.readers = 0
         self._store = store
+        #: Readers whose `on_growth` is called when records come, and when none will come any more, until it returns False.
+        self.waiting: list[StreamReader] = []
         self._recent: deque[Record] = deque(maxlen=_RECENT)
-        self._waiting: list[StreamReader] = []
         self._checkpoints: dict[str, deque[RecordEncoder]] = {}
 
     @property
@@ -91,20 +90,21 @@ class StreamLog:
         Raises `LeaseLostError`.
         """
         if self.stored_last is None:
-            if self.lease is None:
+            store, lease = self._store, self.lease
+            if lease is None:
                 raise LeaseLostError
-            if not self._store.append_now(self.id, self.lease, self.last + 1, record, end=record.end):
+            if store.shared:
                 return False
+            store.append_now(self.id, lease, self.last + 1, record, size_of(record), end=record.end)
         self.grow((record,), ended=record.end)
         return True
 
     def grow(self, records: Sequence[Record], *, ended: bool = False) -> None:
-        """Take in the next records, which are stored."""
+        """Take in the next records, which are stored, and hand them to the readers that wait."""
         self.last += len(records)
         self.ended = ended
         self._recent.extend(records)
-        if self._waiting:
-            self._notify(records)
+        self.waiting = [reader for reader in self.waiting if reader.on_growth(records)]
 
     def stop(self) -> None:
         """Stop the task that brings records."""
@@ -116,7 +116,7 @@ class StreamLog:
         self.closed = True
         if self.grace is not None:
             self.grace.cancel()
-        self._notify(())
+        self.grow((), ended=self.ended)  # which wakes the readers
 
     async def read(self, after: int) -> list[Record]:
         """Return the records after number *after*, of which there are some; where they are many, the first of them.
@@ -131,20 +131,11 @@ class StreamLog:
             raise GoneError  # they were here, and are nowhere else
         return [decode_record(data) for data in records] if self._store.shared else records
 
-    def subscribe(self, reader: StreamReader) -> None:
-        """Call *reader*'s `on_growth` when records come, and when none will come any more, until it returns False."""
-        self._waiting.append(reader)
-
-    def unsubscribe(self, reader: StreamReader) -> None:
-        """Do not call *reader* any more."""
-        if reader in self._waiting:
-            self._waiting.remove(reader)
-
     def remember(self, encoder: RecordEncoder) -> None:
         """Keep a copy of *encoder*, unless one of its wire has come as far: a reader that comes back starts from there."""
         assert encoder.wire is not None
         checkpoints = self._checkpoints.setdefault(encoder.wire.name, deque(maxlen=_CHECKPOINTS))
-        if not checkpoints or encoder.position > checkpoints[-1].position:
+        if not checkpoints or encoder.position // _CHECKPOINT > checkpoints[-1].position // _CHECKPOINT:
             checkpoints.append(encoder.copy())
 
     def checkpoint(self, encoder: RecordEncoder, last: int) -> RecordEncoder:
@@ -154,9 +145,6 @@ class StreamLog:
                 if remembered.last <= last:
                     return remembered.copy()
         return encoder
-
-    def _notify(self, records: Sequence[Record]) -> None:
-        self._waiting = [reader for reader in self._waiting if reader.on_growth(records)]
 
 
 class StreamReader:
@@ -172,7 +160,7 @@ class StreamReader:
         self.ended = False
         self._encoder = RecordEncoder(wire or stream.wire)
         self._ahead = b""  # what `seek` has encoded already of what comes next
-        self._growth: asyncio.Future[None] | None = None  # while `read` or `pipe_to` waits
+        self._growth: asyncio.Future[bool] | None = None  # while `read` or `pipe_to` waits
         self._put: Callable[[bytes], bool] | None = None
         self._on_left = on_left
 
@@ -192,24 +180,18 @@ class StreamReader:
     async def seek(self) -> bool:
         """Skip the events that the caller has. Returns False where the stream has ended with the last of them.
 
-        Raises `StatusError`: 410 where there is no such event, or what comes next was dropped, 503 where the store cannot be
-        reached.
+        Raises `GoneError` where there is no such event, or what comes next was dropped, `StoreError` and `UnknownWireError`.
         """
         stream = self.stream
         self._encoder = encoder = stream.checkpoint(self._encoder, self.last)
-        try:
-            while encoder.position < stream.last and not self._ahead:
-                for record in await stream.read(encoder.position):
-                    had = self.last - encoder.last  # events that the caller has, of those that come now
-                    data = self._encode((record,))
-                    self._ahead += after_events(data, had) if had > 0 else data
-                await asyncio.sleep(0)  # the beginning of a long stream is much work
-        except (GoneError, UnknownWireError):
-            raise stream_gone() from None
-        except StoreError as error:
-            raise store_unavailable(error) from None
+        while encoder.position < stream.last and not self._ahead:
+            for record in await stream.read(encoder.position):
+                had = self.last - encoder.last  # events that the caller has, of those that come now
+                data = self._encode((record,))
+                self._ahead += after_events(data, had) if had > 0 else data
+            await asyncio.sleep(0)  # the beginning of a long stream is much work
         if encoder.last < self.last:
-            raise stream_gone()
+            raise GoneError
         return bool(self._ahead) or not (stream.ended and encoder.position == stream.last)
 
     async def read(self) -> bytes | None:
@@ -233,27 +215,29 @@ class StreamReader:
         self.ended = stream.ended and encoder.position == stream.last
         return data
 
-    async def pipe_to(self, put: Callable[[bytes], bool]) -> None:
+    async def pipe_to(self, put: Callable[[bytes], bool]) -> bool:
         """Hand the events that come next to *put* on arrival, without a task switch.
 
-        It returns when something is left for `read`: the end, or what came after *put* returned False.
+        It returns when something is left for `read`: the end, or what came after *put* returned False. Returns what *put* did.
         """
         stream = self.stream
         if stream.last == self._encoder.position and not (stream.ended or stream.closed):
             self._put = put
             try:
-                await self._wait()
+                return await self._wait()
             finally:
                 self._put = None
+        return True
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> bool:
         """Wait for the stream to grow, or as `pipe_to` says."""
         self._growth = asyncio.get_running_loop().create_future()
-        self.stream.subscribe(self)
+        self.stream.waiting.append(self)
         try:
-            await self._growth
+            return await self._growth
         finally:
-            self.stream.unsubscribe(self)  # it is still there where this task was cancelled
+            if self in self.stream.waiting:  # this task was cancelled
+                self.stream.waiting.remove(self)
             self._growth = None
 
     def on_growth(self, records: Sequence[Record]) -> bool:
@@ -261,27 +245,28 @@ class StreamReader:
         growth = self._growth
         if growth is None or growth.done():  # cancelled
             return False
+        goes_on = True
         try:
             if self._put is not None and records and not self.stream.ended:
                 data = self._encode(records)
                 self.last = self._encoder.last
-                if not data or self._put(data):
+                goes_on = not data or self._put(data)
+                if goes_on:
                     return True
         except Exception as error:  # it must not reach the writer of the stream
             growth.set_exception(error)
         else:
-            growth.set_result(None)
+            growth.set_result(goes_on)
         return False
 
     def _encode(self, records: Sequence[Record]) -> bytes:
         """Return the events of the next records."""
-        encoder, stored_last = self._encoder, self.stream.stored_last
-        pieces = []
-        for record in records:
-            pieces.append(encoder.encode(record, stored=stored_last is None or encoder.position < stored_last))
-            if encoder.position % _CHECKPOINT == 0:
-                self.stream.remember(encoder)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        encoder = self._encoder
+        before = encoder.position
+        data = encoder.encode(records, self.stream.stored_last)
+        if encoder.position // _CHECKPOINT > before // _CHECKPOINT:
+            self.stream.remember(encoder)
+        return data
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -1,4 +1,4 @@
-"""The recorder: an answer's batches become records, from its beginning or from where the server before left off.
+"""The recorder of one answer: its batches become records, from its beginning or from where the server before left off.
 
 Knows the provider, and what another server must know to continue; not where records are stored, nor who reads them.
 """
@@ -6,7 +6,7 @@ Knows the provider, and what another server must know to continue; not where rec
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -33,48 +33,87 @@ class RecordedRequest(msgspec.Struct, frozen=True):
     wire: str
     id: str
 
-    def header(self, model: str) -> StreamHeader:
-        """Return the header of a stream that begins now. *model*: the one that answers."""
-        return StreamHeader(self.wire, self.id, int(time.time()), model, self.request.include_usage)
 
+class Recorder:
+    """Records the answer to one request. ``answer``: what each batch is added to before it is recorded.
 
-class UnfinishedAnswer:
-    """An answer as far as it is recorded: `add` each record of its log, then `resume` it. Without records it is a new one.
-
-    ``state``: the last that a record has. ``is_begun``: whether there are records. ``is_delivered``: whether they hold
-    anything of the answer.
+    Where another server has begun the answer, `replay` each of its records first. Then `start`, and `record` each batch; or
+    `fail`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, request: RecordedRequest) -> None:
+        self.request = request.request
         self.answer = Answer()
-        self.state: ResumeState | None = None
-        self.is_begun = False
-        self.is_delivered = False
+        self._recorded = request
+        self._model = request.request.model
+        self._has_header = False
+        self._is_delivered = False  # whether the records hold anything of the answer
+        self._state: ResumeState | None = None  # the last that was recorded
+        self._report = Report()
+        self._splices = -1  # how many the state has that was recorded here
 
-    def add(self, record: Record) -> None:
-        """Fold in the next record."""
+    def replay(self, record: Record) -> None:
+        """Take in the next record of the server before."""
         self.answer.add(record.events)
-        self.state = record.state or self.state
-        self.is_begun = True
-        self.is_delivered = self.is_delivered or any(not isinstance(event, _UNSPOKEN) for event in record.events)
+        self._has_header = True
+        self._is_delivered = self._is_delivered or any(not isinstance(event, _UNSPOKEN) for event in record.events)
+        self._state = record.state or self._state
 
-    def resume(self, provider: AsyncGeneratorProvider, request: ChatRequest) -> tuple[BatchStream, Answer]:
-        """Return the rest of the answer from *provider*, all of it where nothing was delivered, and the `Answer` to add it to.
+    def start(self, provider: AsyncGeneratorProvider, model: str) -> BatchStream:
+        """Return the rest of the answer from *provider*; all of it, where nothing was delivered. Its report is continued.
 
-        The report is continued.
+        *model* is named where the answer names none.
         """
-        answer, state = self.answer, self.state
-        if self.is_delivered:
-            answer.report = report = Report()
+        self._model = model
+        state = self._state
+        if self._is_delivered:
+            self.answer.report = report = Report()
             if state is not None:
                 report.author, report.seed = state.author, state.seed
-            batches = provider.resume(request, CallOptions(answer=answer))
+            batches = provider.resume(self.request, CallOptions(answer=self.answer))
         else:
-            answer = Answer()
-            batches = provider.stream(request, CallOptions(answer=answer))
-        if state is not None and answer.report is not None:
-            _continue_report(answer.report, state)
-        return batches, answer
+            self.answer = Answer()
+            batches = provider.stream(self.request, CallOptions(answer=self.answer))
+        if self.answer.report is not None:
+            self._report = self.answer.report
+            if state is not None:
+                _continue_report(self._report, state)
+        return batches
+
+    def record(self, batch: Batch) -> Record:
+        """Return the record of the next batch."""
+        if len(self._report.splices) == self._splices and type(batch[-1]) is not FinishReason:
+            return Record(batch.copy())  # the provider may use the list again
+        return self._changed(batch)
+
+    def fail(self, error: ProviderError) -> Record:
+        """Return the record of an answer that ends with *error*."""
+        return Record(end=True, header=None if self._has_header else self._header(), error=RecordedError.of(error))
+
+    def _changed(self, batch: Batch) -> Record:
+        """Return a record that has more than events: the first, the last, or one after a splice."""
+        answer, report = self.answer, self._report
+        if answer.report is None:
+            report.upstream = answer.upstream
+        header = provenance = state = None
+        if not self._has_header:
+            self._has_header = True
+            self._model = answer.model or self._model
+            header = self._header()
+        if len(report.splices) != self._splices:
+            before = self._state
+            author = before.author if before is not None and (self._splices >= 0 or self._is_delivered) else report.upstream
+            self._splices = len(report.splices)
+            self._state = state = ResumeState(author, report.seed, list(report.attempts), list(report.splices), report.repeated)
+        ends = type(batch[-1]) is FinishReason
+        if ends:
+            others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
+            provenance = make_provenance(report, answer.text, others)
+        return Record(batch.copy(), end=ends, header=header, state=state, provenance=provenance)
+
+    def _header(self) -> StreamHeader:
+        recorded = self._recorded
+        return StreamHeader(recorded.wire, recorded.id, int(time.time()), self._model, self.request.include_usage)
 
 
 def _continue_report(report: Report, state: ResumeState) -> None:
@@ -83,61 +122,3 @@ def _continue_report(report: Report, state: ResumeState) -> None:
     report.splices[:0] = state.splices
     report.repeated = state.repeated
     report.attempts[:0] = [*state.attempts, Attempt(upstream or "", LOST_OUTCOME, None, 0)]
-
-
-class Recorder:
-    """Makes the records of one answer. *before*: what of it is recorded. *model* is named where the answer names none."""
-
-    def __init__(self, request: RecordedRequest, before: UnfinishedAnswer, answer: Answer, model: str) -> None:
-        self._request = request
-        self._before = before
-        self._answer = answer
-        self._model = model
-        self._report = answer.report or Report()
-        self._is_begun = before.is_begun
-        self._author: str | None = None
-        self._splices = -1  # how many the state has that was recorded last
-
-    def record(self, batch: Batch) -> Record:
-        """Return the record of the next batch, which has been added to the answer already."""
-        if len(self._report.splices) == self._splices and type(batch[-1]) is not FinishReason:
-            return Record(batch.copy())  # the provider may use the list again
-        report = self._report
-        if self._answer.report is None:
-            report.upstream = self._answer.upstream
-        finish = batch[-1]
-        ends = type(finish) is FinishReason
-        return Record(
-            batch.copy(),
-            end=ends,
-            header=self._header(),
-            state=self._new_state(),
-            provenance=self._provenance() if ends else None,
-        )
-
-    def _provenance(self) -> dict[str, Any]:
-        answer = self._answer
-        others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
-        return make_provenance(self._report, answer.text, others)
-
-    def _header(self) -> StreamHeader | None:
-        """Return the header, where the stream has none yet."""
-        if self._is_begun:
-            return None
-        self._is_begun = True
-        return self._request.header(self._answer.model or self._model)
-
-    def _new_state(self) -> ResumeState | None:
-        """Return the state, where it is not the recorded one any more."""
-        if len(self._report.splices) == self._splices:
-            return None
-        if self._splices < 0:
-            before = self._before
-            self._author = before.state.author if before.is_delivered and before.state is not None else self._report.upstream
-        self._splices = len(self._report.splices)
-        return ResumeState.of(self._report, self._author)
-
-
-def record_error(error: ProviderError, header: StreamHeader | None) -> Record:
-    """Return the record of a stream that ends with *error*. *header*: where the stream has none yet."""
-    return Record(end=True, header=header, error=RecordedError.of(error))

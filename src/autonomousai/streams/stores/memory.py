@@ -6,7 +6,7 @@ import asyncio
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sized
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
@@ -22,10 +22,7 @@ _MAX_GONE: Final = 10_000
 
 
 class MemoryStore:
-    """Past *max_bytes* in all, the streams that ended first are dropped first; with none left, the largest loses its beginning.
-
-    Records are any objects that have a length.
-    """
+    """Past *max_bytes* in all, drops the streams that ended first; with none left, the largest loses its beginning."""
 
     shared = False
 
@@ -53,7 +50,8 @@ class MemoryStore:
     async def create(self, id: str, owner: bytes, request: bytes) -> int:
         self._running[id] = _StoredStream(owner, request, self._now() + self._lease_s)
         self._bytes += _STREAM + len(request)
-        self._make_room()
+        if self._bytes > self._max_bytes:
+            self._make_room()
         return 1
 
     async def find(self, id: str) -> StreamInfo | None:
@@ -65,25 +63,25 @@ class MemoryStore:
             return None
         return StreamInfo(stream.owner, "running" if id in self._running else "ended", stream.last, stream.start)
 
-    async def append(self, id: str, lease: int, number: int, data: Sized, *, end: bool = False) -> None:
-        self.append_now(id, lease, number, data, end=end)
+    async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
+        self.append_now(id, lease, number, data, len(data), end=end)
 
-    def append_now(self, id: str, lease: int, number: int, data: Sized, *, end: bool = False) -> bool:
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
         stream = self._running.get(id)
         if stream is None or stream.lease != lease:
             raise LeaseLostError
-        size = _RECORD + len(data)
+        size += _RECORD
         stream.records.append((number, data, size))
         stream.last = number
         stream.bytes += size
-        stream.wake()
+        if stream.changed is not None:
+            stream.wake()
         self._bytes += size
         if end:
             stream.ended_at = self._now()
             self._ended[id] = self._running.pop(id)
         if self._bytes > self._max_bytes:
             self._make_room()
-        return True
 
     async def read(self, id: str, after: int) -> Page:
         stream = self._running.get(id) or self._ended.get(id)
@@ -175,19 +173,19 @@ class _StoredStream:
         self.watched_until = 0.0
         self.ended_at = 0.0
         self.records: deque[tuple[int, Any, int]] = deque()  # number, data, bytes
-        self._changed: asyncio.Event | None = None  # while a task waits for it
+        self.changed: asyncio.Event | None = None  # while a task waits for it
 
     async def change(self) -> None:
         """Wait for the next record, or until the stream is dropped."""
-        if self._changed is None:
-            self._changed = asyncio.Event()
-        await self._changed.wait()
+        if self.changed is None:
+            self.changed = asyncio.Event()
+        await self.changed.wait()
 
     def wake(self) -> None:
         """Wake the tasks that wait for a change."""
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        if self.changed is not None:
+            self.changed.set()
+            self.changed = None
 
     def after(self, after: int) -> tuple[list[Any], int]:
         """Return a page of the records after number *after*, and the number of the last of them."""

@@ -8,7 +8,7 @@ lie in one slot of a cluster.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sized
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -143,8 +143,8 @@ class RedisStore:
         if not await self._call(_APPEND, id, lease, number, data, int(end), self._keep, self._remember):
             raise LeaseLostError
 
-    def append_now(self, id: str, lease: int, number: int, data: Sized, *, end: bool = False) -> bool:
-        return False
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        raise NotImplementedError
 
     async def read(self, id: str, after: int) -> Page:
         state, *more = await self._call(_READ, id, after, PAGE)

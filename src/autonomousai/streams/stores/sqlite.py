@@ -11,7 +11,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping, Sized
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -114,8 +114,8 @@ class SqliteStore:
 
         await self._run(append)
 
-    def append_now(self, id: str, lease: int, number: int, data: Sized, *, end: bool = False) -> bool:
-        return False
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        raise NotImplementedError
 
     async def read(self, id: str, after: int) -> Page:
         def read(database: sqlite3.Connection) -> Page:

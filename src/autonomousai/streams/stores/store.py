@@ -8,7 +8,7 @@ one writer after another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sized
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 #: Seconds after its last heartbeat that a writer is taken for dead.
@@ -70,8 +70,8 @@ class Heartbeat(NamedTuple):
 class Store(Protocol):
     """A store of streams. All methods but `open` raise `StoreError` where the store cannot be reached."""
 
-    #: Whether streams outlive this process: then another one can take them over, and records are bytes. A store that is not
-    #: shared keeps any objects that have a length: about the bytes that they take.
+    #: Whether streams outlive this process: then another one can take them over, and its records are bytes. A store that is
+    #: not shared keeps the records themselves, see `append_now`.
     shared: bool
 
     async def open(self) -> None:
@@ -92,8 +92,8 @@ class Store(Protocol):
         Raises `LeaseLostError`, and then has stored nothing.
         """
 
-    def append_now(self, id: str, lease: int, number: int, data: Sized, *, end: bool = False) -> bool:
-        """Store a record as `append` does, where that takes no I/O. A shared store always returns False, and stores nothing."""
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        """Store a record as `append` does, any object of about *size* bytes. Only for a store that is not shared."""
         ...
 
     async def read(self, id: str, after: int) -> Page:
