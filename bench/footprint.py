@@ -67,7 +67,7 @@ LIMITS: dict[str, Footprint] = {
     "server burst": Footprint(39, 209, 42),
     "server paced": Footprint(40, 223, 43),
     "server paced, usage": Footprint(40, 227, 43),
-    "server resumable": Footprint(43, 265, 50),
+    "server resumable": Footprint(45, 265, 50),
 }
 
 

@@ -178,7 +178,7 @@ def operation_text(path: str, method: str, operation: dict[str, Any], told: dict
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         lines += [f"- body: [{schema}](#{schema.lower()})"]
-    lines += [f"- header `{each['name']}`: {each['description']}" for each in operation.get("parameters", ())] + [""]
+    lines += [f"- {each['in']} `{each['name']}`: {each['description']}" for each in operation.get("parameters", ())] + [""]
     answers = "\n".join(f"| {status} | {answer['description']} |" for status, answer in sorted(operation["responses"].items()))
     if answers in told:
         return "\n".join([*lines, f"Statuses: those of `{told[answers]}`."]).replace("\n\n\n", "\n\n") + "\n"

@@ -3,6 +3,9 @@ package.
 
 A *batch* is the list of all events that one network read brought. The text of the first choice is plain `str`; everything else
 is a small frozen struct that is falsy and whose `str()` is `""`, so that `"".join(map(str, chunks))` is the answer.
+
+Each struct has a tag: `msgspec` writes it as the member ``type``, and tells the kinds of a `Batch` apart by it. The logs of
+streams are kept in this form, so a tag never changes its meaning.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     extra: dict[str, Any] | None = None
 
 
-class Started(_Silent, frozen=True, gc=False):
+class Started(_Silent, frozen=True, gc=False, tag="started"):
     """The upstream has begun to answer. Only in batches, and first there; never a public chunk.
 
     ``model``: the model as the upstream names it, or None. ``upstream``: the upstream's name in the config, set by the gateway.
@@ -48,7 +51,7 @@ class Started(_Silent, frozen=True, gc=False):
     extra: dict[str, Any] | None = None
 
 
-class Reasoning(_Silent, frozen=True, gc=False):
+class Reasoning(_Silent, frozen=True, gc=False, tag="reasoning"):
     """A piece of the model's reasoning, which is not part of its answer. ``key``: what the upstream calls it, where that is not
     ``reasoning_content``."""
 
@@ -56,13 +59,13 @@ class Reasoning(_Silent, frozen=True, gc=False):
     key: str | None = None
 
 
-class Refusal(_Silent, frozen=True, gc=False):
+class Refusal(_Silent, frozen=True, gc=False, tag="refusal"):
     """A piece of a refusal, which is not part of the answer's text."""
 
     text: str
 
 
-class ToolCallDelta(_Silent, frozen=True, gc=False):
+class ToolCallDelta(_Silent, frozen=True, gc=False, tag="tool_call_delta"):
     """A piece of a tool call, as it streams. Only in batches; the public iterator joins them into `ToolCalls`. ``extra``:
     members of the call that have no field here (``extra_content``), in the upstream's own nesting."""
 
@@ -84,13 +87,13 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False):
     extra: dict[str, Any] | None = None
 
 
-class ToolCalls(_Silent, frozen=True, gc=False):
+class ToolCalls(_Silent, frozen=True, gc=False, tag="tool_calls"):
     """All tool calls of an answer, complete; the chunk before the `FinishReason`."""
 
     calls: tuple[ToolCall, ...]
 
 
-class LogProbs(_Silent, frozen=True, gc=False):
+class LogProbs(_Silent, frozen=True, gc=False, tag="log_probs"):
     """Log probabilities of tokens, in the upstream's own objects. ``content``: of the text's tokens; ``refusal``: of a
     refusal's."""
 
@@ -98,19 +101,19 @@ class LogProbs(_Silent, frozen=True, gc=False):
     refusal: list[Any] | None = None
 
 
-class Annotations(_Silent, frozen=True, gc=False):
+class Annotations(_Silent, frozen=True, gc=False, tag="annotations"):
     """Annotations of the text, such as citations of web pages, in the upstream's own objects."""
 
     items: list[Any]
 
 
-class Images(_Silent, frozen=True, gc=False):
+class Images(_Silent, frozen=True, gc=False, tag="images"):
     """Images that the model made, as content parts in the upstream's own objects."""
 
     items: list[Any]
 
 
-class Extra(_Silent, frozen=True, gc=False):
+class Extra(_Silent, frozen=True, gc=False, tag="extra"):
     """Members of one chunk, or of one whole document, that have no event of their own. Only in batches.
 
     ``members``: in the nesting of the wire that they came over; ``wire``: that wire's name. ``covers``: how many of the events
@@ -122,7 +125,7 @@ class Extra(_Silent, frozen=True, gc=False):
     wire: str
 
 
-class ForeignEvent(_Silent, frozen=True, gc=False):
+class ForeignEvent(_Silent, frozen=True, gc=False, tag="foreign_event"):
     """A server-sent event that is no part of an answer as far as the wire knows. Only in batches, and passed on by the encoder
     of the same wire. ``event``: its type; ``data``: its data as it came; ``wire``: the wire's name."""
 
@@ -131,7 +134,7 @@ class ForeignEvent(_Silent, frozen=True, gc=False):
     wire: str
 
 
-class FinishReason(_Silent, frozen=True, gc=False):
+class FinishReason(_Silent, frozen=True, gc=False, tag="finish_reason"):
     """The last chunk of every answer, exactly one.
 
     ``reason``: as the upstream named it (``"stop"``, ``"length"``, ``"tool_calls"``, …), None where the end is proven but no
@@ -146,12 +149,12 @@ class FinishReason(_Silent, frozen=True, gc=False):
     extra: dict[str, Any] | None = None
 
 
-class ChoiceEvent(_Silent, frozen=True, gc=False):
+class ChoiceEvent(_Silent, frozen=True, gc=False, tag="choice_event"):
     """An event of a choice other than the first (``n`` above 1). ``index``: the choice's, from 1 on. ``event``: what the same
     event would be in the first choice."""
 
     index: int
-    event: Any
+    event: Event
 
 
 Event: TypeAlias = (

@@ -245,6 +245,35 @@ async def test_a_lost_connection_loses_nothing(serve, provider, path):
     assert ["finished"] == [call.left for call in provider.calls]
 
 
+@pytest.mark.parametrize(
+    ("path", "wire", "other"), [(CHAT, "openai_chat", "autonomousai"), (AGENT, "autonomousai", "openai_chat")]
+)
+async def test_another_wire_can_be_asked_for(serve, path, wire, other):
+    """By its name; by default it is the one that the stream was begun over."""
+    serving = await serve()
+
+    first = await ask(serving.port, post(path))
+    same, another, rest = [
+        await ask(serving.port, get(f"{first[NAME]}?wire={name}", last)) for name, last in ((wire, ""), (other, ""), (other, 2))
+    ]
+
+    assert first.body == same.body
+    assert ("Hello world", list(range(1, len(events(another.body)) + 1))) == (text_of(events(another.body)), ids(another.body))
+    ours = {wire: same.body, other: another.body}
+    assert [b'}],"finish_reason":"stop"' in ours[name] for name in ("autonomousai", "openai_chat")] == [True, False]
+    assert (True, 3) == (another.body.endswith(rest.body), ids(rest.body)[0])
+
+
+async def test_a_wire_that_there_is_not(serve):
+    """The answer names those that there are."""
+    serving = await serve()
+    first = await ask(serving.port, post())
+
+    got = await ask(serving.port, get(f"{first[NAME]}?wire=telepathy"))
+
+    assert ((400, "invalid_value"), True) == (got.told, b"openai_chat, autonomousai" in got.body)
+
+
 async def test_several_read_at_once(serve, provider):
     """Each from where they want to, while it is written."""
     pause = script(provider)

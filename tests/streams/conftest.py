@@ -1,4 +1,4 @@
-"""The three places for streams, each with its clock in the test's hand. Redis is a real one."""
+"""The three stores, each with its clock in the test's hand. Redis is a real one."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ KILO = b"x" * 1000
 
 @pytest.fixture
 def store() -> MemoryStore:
-    """Room for some 20 pieces of a kilobyte."""
+    """Return a store with room for some 20 records of a kilobyte."""
     return MemoryStore(keep_s=300, max_bytes=25_000)
 
 
 async def write(store: MemoryStore, id: str, count: int, *, end: bool = False) -> None:
-    """A stream of that many pieces."""
+    """Write a stream of that many records."""
     lease = await store.create(id, b"", b"")
     for number in range(1, count + 1):
         await store.append(id, lease, number, KILO, end=end and number == count)
@@ -53,7 +53,7 @@ async def test_one_that_is_too_large_loses_its_beginning(store: MemoryStore) -> 
 
 
 async def test_one_event_may_be_larger_than_all_the_room(store: MemoryStore) -> None:
-    """The last piece is kept in any case: somebody is waiting for it."""
+    """The last record is kept in any case: a reader waits for it."""
     lease = await store.create("s", b"", b"")
     await store.append("s", lease, 1, KILO)
     await store.append("s", lease, 2, KILO * 100)

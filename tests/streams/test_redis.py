@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from autonomousai.errors import ConfigError
-from autonomousai.streams.stores import StateError, open_state
+from autonomousai.streams.stores import StoreError, open_state
 from autonomousai.streams.stores.redis import RedisStore
 from tests.support.redis import redis_server
 
@@ -44,9 +44,9 @@ async def test_a_server_that_goes_away() -> None:
         lambda: store.claim("s"),
         lambda: store.release("s", lease),
         lambda: store.drop("s"),
-        lambda: store.beat({"s": lease}, ["t"]),
+        lambda: store.heartbeat({"s": lease}, ["t"]),
     ):
-        with pytest.raises(StateError):
+        with pytest.raises(StoreError):
             await work()
     await store.aclose()
 
@@ -56,10 +56,10 @@ async def test_nothing_stays_for_ever(redis_url: str) -> None:
     store = RedisStore(redis_url, keep_s=300)
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
-        lease = await store.create("s", b"owner", b"question")
+        lease = await store.create("s", b"owner", b"request")
         left = [[await redis.ttl(key) for key in await redis.keys("*")]]
-        await store.append("s", lease, 1, b"a", note=b"note")
-        await store.beat({"s": lease}, ["s"])
+        await store.append("s", lease, 1, b"a")
+        await store.heartbeat({"s": lease}, ["s"])
         left.append([await redis.ttl(key) for key in await redis.keys("*")])
         await store.drop("s")
         left.append([await redis.ttl(key) for key in await redis.keys("*")])
@@ -69,8 +69,8 @@ async def test_nothing_stays_for_ever(redis_url: str) -> None:
     assert all(seconds > 0 for each in left for seconds in each)
 
 
-async def test_a_piece_that_is_sent_again(redis_url: str) -> None:
-    """Where the answer to an append was lost, redis-py sends it again: it is stored once, the last piece as well."""
+async def test_a_record_that_is_sent_again(redis_url: str) -> None:
+    """Where the answer to an append was lost, redis-py sends it again: it is stored once, the last one as well."""
     store = RedisStore(redis_url, keep_s=300)
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
@@ -82,7 +82,22 @@ async def test_a_piece_that_is_sent_again(redis_url: str) -> None:
     page = await store.read("s", 0)
     await store.aclose()
 
-    assert ([b"a", b"b"], True) == (page.pieces, page.ended)
+    assert ([b"a", b"b"], True) == (page.records, page.ended)
+
+
+async def test_what_servers_of_the_former_layout_left(redis_url: str) -> None:
+    """It has other keys: it is neither found nor taken over."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        await redis.hset(
+            "autonomousai:stream:{s}", mapping={"owner": b"o", "question": b"{}", "state": "running", "last": 1, "lease": 1}
+        )
+        await redis.xadd("autonomousai:stream:{s}:pieces", {"d": b"id: 1"}, id="1-0")
+    found, claim = await store.find("s"), await store.claim("s")
+    await store.aclose()
+
+    assert (None, None) == (found, claim)
 
 
 def test_a_url_that_is_none() -> None:

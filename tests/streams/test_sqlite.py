@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from autonomousai.errors import ConfigError
-from autonomousai.streams.stores import Page, StateError
+from autonomousai.streams.stores import Page, StoreError
 from autonomousai.streams.stores.sqlite import SqliteStore
 
-#: Stores pieces for ever, and says of each that it is stored.
+#: Stores records for ever, and says of each that it is stored.
 WRITER = """
 import asyncio, sys
 from pathlib import Path
@@ -23,7 +23,7 @@ from autonomousai.streams.stores.sqlite import SqliteStore
 async def main():
     store = SqliteStore(Path(sys.argv[1]), keep_s=300)
     await store.open()
-    lease = await store.create("s", b"owner", b"question")
+    lease = await store.create("s", b"owner", b"request")
     for number in range(1, 1_000_000):
         await store.append("s", lease, number, b"%d" % number)
         print(number, flush=True)
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_killing_the_process_loses_nothing_that_was_stored(path: Path) -> None:
-    """Whatever a process said to be stored is there after SIGKILL, in order; at most one piece more, which it had no time to
+    """Whatever a process said to be stored is there after SIGKILL, in order; at most one record more, which it had no time to
     speak of."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, path, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
@@ -50,20 +50,20 @@ async def test_killing_the_process_loses_nothing_that_was_stored(path: Path) -> 
 
     store = SqliteStore(path, keep_s=300)
     await store.open()
-    pieces: list[bytes] = []
-    while (page := await store.read("s", len(pieces))).pieces:
-        pieces += page.pieces
+    records: list[bytes] = []
+    while (page := await store.read("s", len(records))).records:
+        records += page.records
     await store.aclose()
 
-    assert [b"%d" % number for number in range(1, len(pieces) + 1)] == pieces
-    assert len(pieces) - said in (0, 1)
+    assert [b"%d" % number for number in range(1, len(records) + 1)] == records
+    assert len(records) - said in (0, 1)
 
 
 async def test_the_file_is_its_owners_alone(path: Path) -> None:
     """People's questions are in it, and in its companions."""
     store = SqliteStore(path, keep_s=300)
     await store.open()
-    await store.create("s", b"owner", b"question")
+    await store.create("s", b"owner", b"request")
     modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     await store.aclose()
 
@@ -71,11 +71,11 @@ async def test_the_file_is_its_owners_alone(path: Path) -> None:
 
 
 async def test_what_was_let_go_is_not_in_the_file(path: Path) -> None:
-    """Neither the question nor the answer."""
+    """Neither the request nor the answer."""
     store = SqliteStore(path, keep_s=300)
     await store.open()
-    lease = await store.create("s", b"owner", b"a secret question")
-    await store.append("s", lease, 1, b"a secret answer", note=b"a secret note")
+    lease = await store.create("s", b"owner", b"a secret request")
+    await store.append("s", lease, 1, b"a secret answer")
     await store.drop("s")
     await store.aclose()
 
@@ -90,13 +90,61 @@ async def test_it_can_be_closed_and_opened_again(path: Path) -> None:
     await store.create("s", b"owner", b"")
     await store.aclose()
     await store.aclose()
-    with pytest.raises(StateError):
+    with pytest.raises(StoreError):
         await store.find("s")
     await store.open()
     page = await store.read("s", 0)
     await store.aclose()
 
     assert Page([], 0, False) == page
+
+
+#: The tables of the layout before records were events, and a stream in them.
+FORMER = """
+CREATE TABLE streams (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner BLOB NOT NULL, state TEXT NOT NULL, last INTEGER NOT NULL,
+    lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, touched REAL NOT NULL,
+    note BLOB NOT NULL, question BLOB NOT NULL
+);
+CREATE TABLE pieces (
+    stream INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, last)
+) WITHOUT ROWID;
+INSERT INTO streams VALUES (1, 's', x'00', 'running', 1, 1, 0, 0, 1e12, x'', x'7b7d');
+INSERT INTO pieces VALUES (1, 1, x'69643a2031');
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_file_of_the_former_layout(path: Path) -> None:
+    """Its streams are gone, and cannot be taken for ones of today; the file is used."""
+    with sqlite3.connect(path) as database:
+        database.executescript(FORMER)
+    database.close()
+    stores = [SqliteStore(path, keep_s=300) for _ in range(2)]
+    await asyncio.gather(*(store.open() for store in stores))
+    found, claim = await stores[0].find("s"), await stores[0].claim("s")
+    lease = await stores[0].create("s", b"owner", b"")
+    await stores[0].append("s", lease, 1, b"a")
+    page = await stores[1].read("s", 0)
+    for store in stores:
+        await store.aclose()
+
+    assert (None, None, Page([b"a"], 1, False)) == (found, claim, page)
+
+
+async def test_a_database_of_another_program_loses_nothing(path: Path) -> None:
+    """Even where its version is that of our former layout."""
+    with sqlite3.connect(path) as database:
+        database.executescript("CREATE TABLE pieces (name TEXT); INSERT INTO pieces VALUES ('rook'); PRAGMA user_version = 1;")
+    database.close()
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    await store.aclose()
+    with sqlite3.connect(path) as database:
+        names = database.execute("SELECT name FROM pieces").fetchall()
+    database.close()
+
+    assert [("rook",)] == names
 
 
 @pytest.mark.parametrize("what", ["no database", "of another version", "a folder", "in no folder"])
@@ -124,10 +172,10 @@ async def test_a_file_that_goes_away(path: Path) -> None:
     store = SqliteStore(path, keep_s=300)
     await store.open()
     with sqlite3.connect(path) as database:
-        database.execute("DROP TABLE pieces")
+        database.execute("DROP TABLE records")
     database.close()
     lease = await store.create("s", b"owner", b"")
 
-    with pytest.raises(StateError):
+    with pytest.raises(StoreError):
         await store.append("s", lease, 1, b"a")
     await store.aclose()

@@ -7,78 +7,78 @@ from itertools import pairwise
 
 import pytest
 
-from autonomousai.streams.stores import Claim, Found, GoneError, LostError, Page
+from autonomousai.streams.stores import Claim, GoneError, LeaseLostError, Page, StreamInfo
 from autonomousai.streams.stores.store import LEASE_S, PAGE, REMEMBERED_S
 
 from .conftest import KEEP_S, Place, soon
 
 OWNER = bytes(range(32))
-QUESTION = b'{"messages": "\xc3\xa9"}'
+REQUEST = b'{"messages": "\xc3\xa9"}'
 BINARY = bytes(range(256))
 
 
-async def begun(place: Place, *ends: int, id: str = "s") -> int:
-    """A stream with pieces that end with these events. Returns its lease."""
-    lease = await place.store.create(id, OWNER, QUESTION)
-    for end in ends:
-        await place.store.append(id, lease, end, b"up to %d" % end)
+async def begun(place: Place, *numbers: int, id: str = "s") -> int:
+    """Create a stream with records of these numbers. Returns its lease."""
+    lease = await place.store.create(id, OWNER, REQUEST)
+    for number in numbers:
+        await place.store.append(id, lease, number, b"record %d" % number)
     return lease
 
 
 async def test_an_unknown_stream(place: Place) -> None:
-    """It is not found, cannot be had and has no events; to let it go does no harm."""
+    """It is not found, cannot be taken over and has no records; dropping it does no harm."""
     await place.store.drop("s")
 
     assert (None, None) == (await place.store.find("s"), await place.store.claim("s"))
     with pytest.raises(GoneError):
         await place.store.read("s", 0)
-    with pytest.raises(LostError):
+    with pytest.raises(LeaseLostError):
         await place.store.append("s", 1, 1, b"a")
 
 
 async def test_a_new_stream(place: Place) -> None:
-    """It is running and has no events yet."""
+    """It is running and has no records yet."""
     await begun(place)
 
-    assert Found(OWNER, "running", 0) == await place.other.find("s")
+    assert StreamInfo(OWNER, "running", 0) == await place.other.find("s")
     assert Page([], 0, False) == await place.other.read("s", 0)
 
 
-async def test_pieces_come_as_they_went(place: Place) -> None:
-    """Bytes of any kind, in order, and the number of the last event with them."""
+async def test_records_come_as_they_went(place: Place) -> None:
+    """Bytes of any kind, in order, and the number of the last one with them."""
     lease = await begun(place)
     await place.store.append("s", lease, 1, BINARY)
     await place.store.append("s", lease, 12, b"x" * 100_000)
 
     assert Page([BINARY, b"x" * 100_000], 12, False) == await place.other.read("s", 0)
-    assert Found(OWNER, "running", 12) == await place.other.find("s")
+    assert StreamInfo(OWNER, "running", 12) == await place.other.find("s")
 
 
 @pytest.mark.parametrize(
-    ("after", "pieces"), [(0, [2, 5, 6]), (1, [2, 5, 6]), (2, [5, 6]), (3, [5, 6]), (4, [5, 6]), (5, [6]), (6, [])]
+    ("after", "records"), [(0, [2, 5, 6]), (1, [2, 5, 6]), (2, [5, 6]), (3, [5, 6]), (4, [5, 6]), (5, [6]), (6, [])]
 )
-async def test_reading_after_an_event(place: Place, after: int, pieces: list[int]) -> None:
-    """Every piece that holds a later event, whole."""
+async def test_reading_after_a_record(place: Place, after: int, records: list[int]) -> None:
+    """Every later one comes."""
     await begun(place, 2, 5, 6)
 
-    assert Page([b"up to %d" % end for end in pieces], 6, False) == await place.other.read("s", after)
+    assert Page([b"record %d" % number for number in records], 6, False) == await place.other.read("s", after)
 
 
 async def test_the_end(place: Place) -> None:
-    """It is stored with the last piece; nothing can be written after it, and nobody takes the stream over."""
+    """It is stored with the last record; nothing can be written after it, and nobody takes the stream over."""
     lease = await begun(place, 1)
     await place.store.append("s", lease, 3, b"end", end=True)
     await place.pass_time(2 * LEASE_S)
 
-    assert Page([b"up to 1", b"end"], 3, True) == await place.other.read("s", 0)
+    assert Page([b"record 1", b"end"], 3, True) == await place.other.read("s", 0)
     assert Page([], 3, True) == await place.other.read("s", 3)
-    assert (Found(OWNER, "ended", 3), None) == (await place.other.find("s"), await place.other.claim("s"))
-    with pytest.raises(LostError):
+    assert (StreamInfo(OWNER, "ended", 3), None) == (await place.other.find("s"), await place.other.claim("s"))
+    with pytest.raises(LeaseLostError):
         await place.store.append("s", lease, 4, b"more")
 
 
 async def test_a_long_stream_is_read_in_pages(place: Place) -> None:
-    """One after the other they bring every piece once, and only the last of them is the end."""
+    """One after the other they bring every record once, and only the last of them is the end."""
     lease = await begun(place)
     count = 2 * PAGE + 5
     for number in range(1, count + 1):
@@ -88,7 +88,7 @@ async def test_a_long_stream_is_read_in_pages(place: Place) -> None:
     while not pages[-1].ended:
         pages.append(await place.other.read("s", pages[-1].last))
 
-    assert [b"%d" % number for number in range(1, count + 1)] == [piece for page in pages for piece in page.pieces]
+    assert [b"%d" % number for number in range(1, count + 1)] == [record for page in pages for record in page.records]
     assert [PAGE, 2 * PAGE, count] == [page.last for page in pages]
 
 
@@ -99,13 +99,13 @@ async def test_streams_are_apart(place: Place) -> None:
     await place.store.drop("one")
     await place.store.append("two", lease, 8, b"end", end=True)
 
-    assert Page([b"up to 7", b"end"], 8, True) == await place.other.read("two", 0)
+    assert Page([b"record 7", b"end"], 8, True) == await place.other.read("two", 0)
 
 
 async def test_many_at_once(place: Place) -> None:
     """However many streams are written at the same moment, none is refused."""
     names = [str(number) for number in range(300)]
-    leases = await asyncio.gather(*(place.store.create(name, OWNER, QUESTION) for name in names))
+    leases = await asyncio.gather(*(place.store.create(name, OWNER, REQUEST) for name in names))
     for number in range(1, 4):
         await asyncio.gather(
             *(place.store.append(name, lease, number, b"x") for name, lease in zip(names, leases, strict=True))
@@ -127,14 +127,14 @@ async def test_a_living_writer_is_not_replaced(place: Place) -> None:
 
 
 async def test_a_dead_writer_is_replaced(place: Place) -> None:
-    """Who takes over gets the question, and the last note with the number of the last event."""
-    lease = await place.store.create("s", OWNER, QUESTION)
-    await place.store.append("s", lease, 1, b"a", note=b"first")
-    await place.store.append("s", lease, 2, b"b", note=BINARY)
+    """The process that takes over gets the request, and the number of the last record."""
+    lease = await place.store.create("s", OWNER, REQUEST)
+    await place.store.append("s", lease, 1, b"a")
+    await place.store.append("s", lease, 2, b"b")
     await place.store.append("s", lease, 3, b"c")
     await place.pass_time(LEASE_S * 1.1)
 
-    assert Claim(lease + 1, 3, QUESTION, BINARY) == await place.other.claim("s")
+    assert Claim(lease + 1, 3, REQUEST) == await place.other.claim("s")
     assert None is await place.other.claim("s")
 
 
@@ -147,10 +147,10 @@ async def test_a_writer_that_is_not_dead_after_all_is_refused(place: Place) -> N
     await place.other.append("s", claim.lease, 2, b"new")
 
     for number in (2, 3):
-        with pytest.raises(LostError):
+        with pytest.raises(LeaseLostError):
             await place.store.append("s", lease, number, b"old")
-    assert Page([b"up to 1", b"new"], 2, False) == await place.store.read("s", 0)
-    assert {"s"} == (await place.store.beat({"s": lease}, ())).lost
+    assert Page([b"record 1", b"new"], 2, False) == await place.store.read("s", 0)
+    assert {"s"} == (await place.store.heartbeat({"s": lease}, ())).lost
 
 
 async def test_a_late_writer_that_nobody_replaced_goes_on(place: Place) -> None:
@@ -158,7 +158,7 @@ async def test_a_late_writer_that_nobody_replaced_goes_on(place: Place) -> None:
     lease = await begun(place, 1)
     await place.pass_time(LEASE_S * 1.1)
     await place.store.append("s", lease, 2, b"b")
-    beat = await place.store.beat({"s": lease}, ())
+    beat = await place.store.heartbeat({"s": lease}, ())
 
     assert (set(), None) == (beat.lost, await place.other.claim("s"))
 
@@ -177,7 +177,7 @@ async def test_signs_of_life(place: Place) -> None:
     lease = await begun(place, 1)
     for _ in range(5):
         await place.pass_time(LEASE_S * 0.9)
-        beat = await place.store.beat({"s": lease}, ())
+        beat = await place.store.heartbeat({"s": lease}, ())
         assert (set(), set()) == beat
 
     assert None is await place.other.claim("s")
@@ -188,9 +188,9 @@ async def test_a_stream_that_has_ended_is_not_lost(place: Place) -> None:
     lease = await begun(place, 1)
     await place.store.append("s", lease, 2, b"end", end=True)
     await place.pass_time(KEEP_S * 0.6)
-    beat = await place.store.beat({"s": lease}, ())
+    beat = await place.store.heartbeat({"s": lease}, ())
     await place.pass_time(KEEP_S * 0.6)
-    await place.store.beat({}, ())
+    await place.store.heartbeat({}, ())
     found = await place.store.find("s")
 
     assert (set(), set()) == beat
@@ -212,10 +212,10 @@ async def test_a_lease_that_is_given_back(place: Place) -> None:
 async def test_a_reader_elsewhere_is_noticed(place: Place) -> None:
     """A writer learns that its stream is read at another server, for as long as that one says so."""
     lease = await begun(place, 1)
-    await place.other.beat({}, ["s", "of somebody else"])
-    noticed = await place.store.beat({"s": lease}, ())
+    await place.other.heartbeat({}, ["s", "of somebody else"])
+    noticed = await place.store.heartbeat({"s": lease}, ())
     await place.pass_time(LEASE_S * 1.1)
-    later = await place.store.beat({"s": lease}, ())
+    later = await place.store.heartbeat({"s": lease}, ())
 
     assert ({"s"}, set()) == (noticed.watched, later.watched)
 
@@ -224,15 +224,15 @@ async def test_a_reader_elsewhere_is_noticed(place: Place) -> None:
 
 
 async def test_waiting_ends_when_something_comes(place: Place) -> None:
-    """Whoever waits is told of a new piece, from whichever server it comes; what is there already needs no waiting."""
+    """Whoever waits is told of a new record, from whichever server it comes; what is there already needs no waiting."""
     lease = await begun(place, 1)
 
     async def follow() -> list[int]:
-        ends = [0]
-        while ends[-1] < 6:
-            await place.other.wait("s", ends[-1], 60)
-            ends.append((await place.other.read("s", ends[-1])).last)
-        return ends
+        read = [0]
+        while read[-1] < 6:
+            await place.other.wait("s", read[-1], 60)
+            read.append((await place.other.read("s", read[-1])).last)
+        return read
 
     following = asyncio.create_task(follow())
     for number in range(2, 7):
@@ -255,19 +255,19 @@ async def test_waiting_ends_when_nothing_comes(place: Place) -> None:
 
 
 async def test_a_stream_that_was_let_go(place: Place) -> None:
-    """Its events and its writer are gone; for a while it is remembered, with its owner."""
+    """Its records and its writer are gone; for a while it is remembered, with its owner."""
     lease = await begun(place, 1, 2)
     await place.other.drop("s")
 
-    assert Found(OWNER, "gone", 0) == (await place.store.find("s"))._replace(last=0)  # type: ignore[union-attr]
+    assert StreamInfo(OWNER, "gone", 0) == (await place.store.find("s"))._replace(last=0)  # type: ignore[union-attr]
     with pytest.raises(GoneError):
         await place.store.read("s", 0)
-    with pytest.raises(LostError):
+    with pytest.raises(LeaseLostError):
         await place.store.append("s", lease, 3, b"more")
-    assert ({"s"}, None) == ((await place.store.beat({"s": lease}, ())).lost, await place.store.claim("s"))
+    assert ({"s"}, None) == ((await place.store.heartbeat({"s": lease}, ())).lost, await place.store.claim("s"))
 
     await place.pass_time(REMEMBERED_S * 1.1)
-    await place.store.beat({}, ())
+    await place.store.heartbeat({}, ())
 
     assert None is await place.store.find("s")
 
@@ -279,20 +279,20 @@ async def test_an_ended_stream_is_kept_for_its_time(place: Place) -> None:
     await place.pass_time(KEEP_S * 0.9)
     page = await place.store.read("s", 0)
     await place.pass_time(KEEP_S * 0.2)
-    await place.store.beat({}, ())
+    await place.store.heartbeat({}, ())
     found = await place.store.find("s")
 
-    assert (Page([b"up to 1", b"end"], 2, True), "gone") == (page, found and found.state)
+    assert (Page([b"record 1", b"end"], 2, True), "gone") == (page, found and found.state)
     with pytest.raises(GoneError):
         await place.store.read("s", 0)
 
 
 async def test_a_running_stream_stays_while_its_writer_lives(place: Place) -> None:
-    """However long it takes, and however long ago the last event was."""
+    """However long it takes, and however long ago the last record was."""
     lease = await begun(place, 1)
     for _ in pairwise(range(4)):
         await place.pass_time(KEEP_S * 0.9)
-        await place.store.beat({"s": lease}, ())
+        await place.store.heartbeat({"s": lease}, ())
     await place.store.append("s", lease, 2, b"b")
 
-    assert Page([b"up to 1", b"b"], 2, False) == await place.other.read("s", 0)
+    assert Page([b"record 1", b"b"], 2, False) == await place.other.read("s", 0)

@@ -153,7 +153,7 @@ class Endpoint:
             return False
         response.name(kept.id, goes_on=streams.outlive_us)
         try:
-            with streams.reader(kept, 0) as reader:
+            with streams.reader(kept, 0, self._wire) as reader:
                 await response.relay(reader)
         finally:
             exchange.meter = kept.meter

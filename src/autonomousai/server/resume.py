@@ -1,27 +1,31 @@
 """``/v1/streams/{id}``: a stream that was begun is read on, or stopped.
 
-Knows the requests alone; what a stream is, who may read it and what becomes of it is for `streams` to know.
+The ``Last-Event-ID`` header is that of server-sent events (WHATWG HTML, 9.2.4). Knows the requests alone; what a stream is, who
+may read it and how long it is kept is in `streams`.
 """
 
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import parse_qs
 
 from ..errors import ProviderError, StatusError
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, internal_error, log_bug
-from ..wires.registry import OPENAI_CHAT
+from ..wires.base import Wire
+from ..wires.registry import OPENAI_CHAT, WIRES
 from .auth import STREAMS_PATH
 from .disconnect import DisconnectScope
 from .endpoint import EndpointContext, fail
 from .sse_response import SSEResponse
 
 #: Digits of an event's number.
-_LONGEST_NUMBER: Final = 15
+_MAX_DIGITS: Final = 15
 
 
 class StreamRoute:
     """``GET`` reads on after ``Last-Event-ID``, from the beginning where there is none; ``HEAD`` answers whether it would;
-    ``DELETE`` stops the stream and drops it."""
+    ``DELETE`` stops the stream and drops it. ``?wire=NAME``: the wire to read it over, by default the one that it was begun
+    over; each numbers the events in its own way."""
 
     def __init__(self, context: EndpointContext) -> None:
         self._context = context
@@ -35,8 +39,9 @@ class StreamRoute:
             if exchange.method == "DELETE":
                 await self._drop(exchange)
             else:
-                response = SSEResponse(exchange, OPENAI_CHAT, context.sweep(), context.keepalive_s)
-                await self._read(exchange, response)
+                wire = _wire_of(exchange)
+                response = SSEResponse(exchange, wire or OPENAI_CHAT, context.sweep(), context.keepalive_s)
+                await self._read(exchange, response, wire)
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
         except ProviderError as error:
@@ -49,26 +54,28 @@ class StreamRoute:
                 response.close()
             context.places.leave()
 
-    async def _read(self, exchange: Exchange, response: SSEResponse) -> None:
+    async def _read(self, exchange: Exchange, response: SSEResponse, wire: Wire | None) -> None:
         context = self._context
         streams = context.streams
         stream_id = _id_of(exchange)
         last = _last_event_id(exchange)
         await context.ready()
         found = await streams.find(stream_id, context.key_of(exchange))
-        if found.state == "ended" and last == found.last:
-            await _no_content(exchange)  # which makes a browser stop asking
-            return
         response.name(stream_id, goes_on=streams.outlive_us)
-        if exchange.method == "HEAD":
+        if exchange.method == "HEAD" and found.state != "ended":
             await response.write(b"", last=True)
             return
         with (
             DisconnectScope(exchange, context.places.callers, context.orphans),
-            streams.reader(streams.attach(stream_id, found, last, exchange.request_id), last) as reader,
+            streams.reader(streams.attach(stream_id, found, exchange.request_id), last, wire) as reader,
         ):
-            await response.write(b"")
-            await response.relay(reader)
+            if not await streams.seek(reader):
+                await _no_content(exchange)  # which makes a browser stop asking
+            elif exchange.method == "HEAD":
+                await response.write(b"", last=True)
+            else:
+                await response.write(b"")
+                await response.relay(reader)
 
     async def _drop(self, exchange: Exchange) -> None:
         context = self._context
@@ -93,12 +100,19 @@ def _last_event_id(exchange: Exchange) -> int:
     value = exchange.head.get(b"last-event-id", b"")
     if not value:
         return 0
-    if not value.isdigit() or len(value) > _LONGEST_NUMBER:
-        raise StatusError(
-            "the header Last-Event-ID must be the id of an event of this stream, a number",
-            status=400,
-            type="invalid_request_error",
-            param="Last-Event-ID",
-            code="invalid_value",
-        )
+    if not value.isdigit() or len(value) > _MAX_DIGITS:
+        raise _invalid("Last-Event-ID", "the header Last-Event-ID must be the id of an event of this stream, a number")
     return int(value)
+
+
+def _wire_of(exchange: Exchange) -> Wire | None:
+    names = parse_qs(exchange.query.decode("latin-1")).get("wire")
+    if names is None:
+        return None
+    if (wire := WIRES.get(names[-1])) is None:
+        raise _invalid("wire", f"there is no wire of that name; there are: {', '.join(WIRES)}")
+    return wire
+
+
+def _invalid(param: str, problem: str) -> StatusError:
+    return StatusError(problem, status=400, type="invalid_request_error", param=param, code="invalid_value")

@@ -140,8 +140,15 @@ class SSEResponse:
             if reader.ended:
                 self._exchange.unwatch()
             await self.write(data, last=reader.ended)
+            if not await reader.pipe_to(self.put):
+                await self.drain()
         if not self.ended:
             await self.write(_COME_AGAIN, last=True)
+
+    def put(self, data: bytes) -> bool:
+        """Send *data* at once, after the head. False: the caller reads slowly, `drain` before the next."""
+        self._spoken = True
+        return self._exchange.write(data)
 
     async def fail(self, error: ProviderError) -> None:
         """Send the last event, an error: no finish reason follows. Or none, where another server continues the stream."""
@@ -184,8 +191,14 @@ class SSEResponse:
                 self._draining = asyncio.get_running_loop().create_task(self._exchange.drain())
 
     def _sign_of_life(self) -> bytes:
-        repair = self.repair if self._reader is None else self._reader.stream.repair
+        repair = self.repair if self._reader is None else _repair_of(self._reader)
         if not self.started or repair is None or repair.report.steps <= self._steps:
             return _KEEP_ALIVE
         self._steps = repair.report.steps
         return repair.encoder.sign(self._steps)
+
+
+def _repair_of(reader: StreamReader) -> Repair | None:
+    """Return what can be seen of an answer that is generated for a stream, where that is in this process."""
+    report, encoder = reader.stream.report, reader.encoder
+    return None if report is None or encoder is None else Repair(report, encoder)

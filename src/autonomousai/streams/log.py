@@ -1,7 +1,8 @@
-"""One resumable stream as this server knows it, and its readers. A reader knows the number of the last event that it has, and
-asks for what comes after: so it misses nothing and gets nothing twice, whatever happens in between.
+"""The log of one resumable stream in this process, and its readers.
 
-The latest pieces are at hand; for older ones the store is asked, where every piece was before it came here.
+The latest records are kept in memory; older ones are read from the store, which has every record before any reader gets it. A
+reader encodes records in the wire that it reads over, and knows how many it has read: so it misses nothing and gets nothing
+twice, however its connections come and go.
 """
 
 from __future__ import annotations
@@ -9,29 +10,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from itertools import takewhile
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-import msgspec
-
 from ..errors import ProviderError
+from ..events import Report
 from ..telemetry.metrics import AnswerMeter
-from .recorder import Piece, RescueProgress, after, without_numbers
-from .stores import GoneError, LostError, Page, StateError, Store
+from ..wires.base import Wire
+from .records import Record, RecordEncoder, after_events, decode_record, encode_record, size_of
+from .stores import GoneError, LeaseLostError, Store, StoreError
 
-#: Bytes of a stream's latest pieces that are kept at hand.
-_AT_HAND: Final = 64 * 1024
+#: A stream's latest records that are kept in memory.
+_RECENT: Final = 64
+
+#: Records between two checkpoints of a wire, and how many of those are kept.
+_CHECKPOINT: Final = 512
+_CHECKPOINTS: Final = 8
 
 _log = logging.getLogger("autonomousai.server")
 
 
 class StreamLog:
-    """One stream. ``last``: the number of its last event. ``lease``: of its writer, if that is us.
+    """One stream. ``last``: the number of its last record. ``lease``: the writer's, where this process writes it.
 
-    It ends in one of two ways: ``ended``, nothing comes after event ``last``; or ``closed`` without that, no more comes *here*.
-    ``error``: what ended it, where that was an error.
+    It ends in one of two ways: ``ended``, nothing comes after record ``last``; or ``closed`` without that, no more comes in
+    this process. ``error``: what ended it, where that was an error in this process.
     """
 
     def __init__(self, id: str, store: Store, last: int, name: str) -> None:
@@ -42,104 +46,128 @@ class StreamLog:
         self.ended = False
         self.closed = False
         self.error: ProviderError | None = None
-        #: What is known of its generation, where it is written here.
+        #: The wire that it was begun over, where it was begun in this process.
+        self.wire: Wire | None = None
+        #: What is known of the generation, where it runs in this process.
         self.meter: AnswerMeter | None = None
-        self.repair: RescueProgress | None = None
+        self.report: Report | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
-        #: Whether somebody reads it at another server.
+        #: Whether it is read at another server.
         self.is_watched = False
-        #: Whether the store has all of it.
-        self.is_stored = True
+        #: The number of the last record that is stored, where the store has failed since.
+        self.stored_last: int | None = None
         self.readers = 0
         self._store = store
-        self._pieces: deque[tuple[int, bytes]] = deque()
-        self._start = last  # the events after this one are at hand
-        self._bytes = 0
-        self._grown: asyncio.Event | None = None  # there while somebody waits
+        #: Readers whose `on_growth` is called when records come, and when none will come any more, until it returns False.
+        self.waiting: list[StreamReader] = []
+        self._recent: deque[Record] = deque(maxlen=_RECENT)
+        self._checkpoints: dict[str, deque[RecordEncoder]] = {}
 
-    async def append(self, piece: Piece) -> None:
-        """Add what its writer wrote: to the store first, and only then for readers. Raises `LostError`.
+    @property
+    def is_stored(self) -> bool:
+        """Return whether the store has all of it."""
+        return self.stored_last is None
 
-        Where the store fails, the answer goes on without it: from then on nobody can resume after what was not stored.
+    async def append(self, record: Record) -> None:
+        """Add the next record: to the store first, then for readers. Raises `LeaseLostError`.
+
+        Where the store fails, the answer continues without it: from then on no connection can resume it.
         """
-        data = piece.data
-        if self.is_stored:
-            if self.lease is None:
-                raise LostError
-            note = msgspec.json.encode(piece.note) if piece.note is not None and self._store.shared else None
-            try:
-                await self._store.append(self.id, self.lease, piece.last, data, note=note, end=piece.end)
-            except StateError as error:
-                _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, error)
-                self.is_stored = False
-        if not self.is_stored:
-            data = without_numbers(data)
-        self.grow(data, piece.last, ended=piece.end)
+        if self.append_now(record):
+            return
+        assert self.lease is not None
+        try:
+            await self._store.append(self.id, self.lease, self.last + 1, encode_record(record), end=record.end)
+        except StoreError as error:
+            _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, error)
+            self.stored_last = self.last
+        self.grow((record,), ended=record.end)
 
-    def grow(self, data: bytes, last: int, *, ended: bool = False) -> None:
-        """Events up to number *last* have come."""
-        self.last = last
+    def append_now(self, record: Record) -> bool:
+        """Add the next record, where the store needs no I/O for it. Returns False where it does, and has added nothing.
+
+        Raises `LeaseLostError`.
+        """
+        if self.stored_last is None:
+            store, lease = self._store, self.lease
+            if lease is None:
+                raise LeaseLostError
+            if store.shared:
+                return False
+            store.append_now(self.id, lease, self.last + 1, record, size_of(record), end=record.end)
+        self.grow((record,), ended=record.end)
+        return True
+
+    def grow(self, records: Sequence[Record], *, ended: bool = False) -> None:
+        """Take in the next records, which are stored, and hand them to the readers that wait."""
+        self.last += len(records)
         self.ended = ended
-        if data:
-            self._pieces.append((last, data))
-            self._bytes += len(data)
-            while self._bytes > _AT_HAND and len(self._pieces) > 1:
-                self._start, oldest = self._pieces.popleft()
-                self._bytes -= len(oldest)
-        self._wake()
-
-    def tell(self, progress: RescueProgress) -> None:
-        """Here it can be seen how its writing gets on."""
-        self.repair = progress
+        self._recent.extend(records)
+        self.waiting = [reader for reader in self.waiting if reader.on_growth(records)]
 
     def stop(self) -> None:
-        """Bring no more events."""
+        """Stop the task that brings records."""
         if self.source is not None:
             self.source.cancel()
 
     def close(self) -> None:
-        """No more events will be brought."""
+        """Note that no more records come in this process."""
         self.closed = True
         if self.grace is not None:
             self.grace.cancel()
-        self._wake()
+        self.grow((), ended=self.ended)  # which wakes the readers
 
-    async def page(self, number: int) -> Page:
-        """The events after that number, of which there are some. Raises `GoneError` and `StateError`."""
-        if number >= self._start:
-            newer = takewhile(lambda piece: piece[0] > number, reversed(self._pieces))
-            pieces = [data for _, data in newer]
-            pieces.reverse()
-            return Page(pieces, self.last, self.ended)
-        page = await self._store.read(self.id, number)
-        if not page.pieces:
+    async def read(self, after: int) -> list[Record]:
+        """Return the records after number *after*, of which there are some; where they are many, the first of them.
+
+        Raises `GoneError` and `StoreError`.
+        """
+        missing = self.last - after
+        if missing <= len(self._recent):
+            return [self._recent[index] for index in range(-missing, 0)]
+        records = (await self._store.read(self.id, after)).records[:missing]  # there may be more, which do not count yet
+        if not records:
             raise GoneError  # they were here, and are nowhere else
-        return page
+        return [decode_record(data) for data in records] if self._store.shared else records
 
-    async def more(self, number: int) -> bool:
-        """Wait for events after that number. False where none will come."""
-        while self.last <= number and not (self.ended or self.closed):
-            if self._grown is None:
-                self._grown = asyncio.Event()
-            await self._grown.wait()
-        return self.last > number
+    def remember(self, encoder: RecordEncoder) -> None:
+        """Keep a copy of *encoder*, unless one of its wire has come as far: a reader that comes back starts from there."""
+        assert encoder.wire is not None
+        checkpoints = self._checkpoints.setdefault(encoder.wire.name, deque(maxlen=_CHECKPOINTS))
+        if not checkpoints or encoder.position // _CHECKPOINT > checkpoints[-1].position // _CHECKPOINT:
+            checkpoints.append(encoder.copy())
 
-    def _wake(self) -> None:
-        if self._grown is not None:
-            self._grown.set()
-            self._grown = None
+    def checkpoint(self, encoder: RecordEncoder, last: int) -> RecordEncoder:
+        """Return the encoder of the same wire that has come farthest, but not beyond event number *last*."""
+        if encoder.wire is not None:
+            for remembered in reversed(self._checkpoints.get(encoder.wire.name, ())):
+                if remembered.last <= last:
+                    return remembered.copy()
+        return encoder
 
 
 class StreamReader:
-    """``with streams.reader(stream, last) as reader``: somebody who reads a stream. ``last``: the number of the last event that
-    they have; ``ended``: nothing comes after it."""
+    """``with streams.reader(stream, last, wire) as reader``: reads a stream as server-sent events of one wire.
 
-    def __init__(self, stream: StreamLog, last: int, on_left: Callable[[StreamLog], None]) -> None:
+    ``last``: the number of the last event that the caller has. *wire*: None for the one that the stream was begun over.
+    ``ended``: nothing comes after what was read.
+    """
+
+    def __init__(self, stream: StreamLog, last: int, wire: Wire | None, on_left: Callable[[StreamLog], None]) -> None:
         self.stream = stream
         self.last = last
         self.ended = False
+        self._encoder = RecordEncoder(wire or stream.wire)
+        self._ahead = b""  # what `seek` has encoded already of what comes next
+        self._growth: asyncio.Future[bool] | None = None  # while `read` or `pipe_to` waits
+        self._put: Callable[[bytes], bool] | None = None
         self._on_left = on_left
+
+    @property
+    def encoder(self) -> RecordEncoder | None:
+        """Return what encodes the records; None before the first."""
+        return self._encoder if self._encoder.position else None
 
     def __enter__(self) -> Self:
         stream = self.stream
@@ -149,21 +177,95 @@ class StreamReader:
             stream.grace = None
         return self
 
-    async def read(self) -> bytes | None:
-        """Everything that has come since the last time, waiting for it if need be. None when no more comes here: then the
-        stream has ``ended``, or can be looked for again."""
+    async def seek(self) -> bool:
+        """Skip the events that the caller has. Returns False where the stream has ended with the last of them.
+
+        Raises `GoneError` where there is no such event, or what comes next was dropped, `StoreError` and `UnknownWireError`.
+        """
         stream = self.stream
-        if not await stream.more(self.last):
-            self.ended = stream.ended
-            return None
+        self._encoder = encoder = stream.checkpoint(self._encoder, self.last)
+        while encoder.position < stream.last and not self._ahead:
+            for record in await stream.read(encoder.position):
+                had = self.last - encoder.last  # events that the caller has, of those that come now
+                data = self._encode((record,))
+                self._ahead += after_events(data, had) if had > 0 else data
+            await asyncio.sleep(0)  # the beginning of a long stream is much work
+        if encoder.last < self.last:
+            raise GoneError
+        return bool(self._ahead) or not (stream.ended and encoder.position == stream.last)
+
+    async def read(self) -> bytes | None:
+        """Return the events that have come since the last call; wait for some. None when no more come here: then the stream
+        has ``ended``, or can be looked for again."""
+        stream, encoder = self.stream, self._encoder
+        data, self._ahead = self._ahead, b""
+        while not data:
+            while stream.last == encoder.position and not (stream.ended or stream.closed):
+                await self._wait()
+            if stream.last == encoder.position:
+                self.ended = stream.ended
+                return None
+            try:
+                records = await stream.read(encoder.position)
+            except (GoneError, StoreError) as error:
+                _log.debug("%s: a reader cannot continue: %s", stream.name, error)
+                return None
+            data = self._encode(records)
+        self.last = encoder.last
+        self.ended = stream.ended and encoder.position == stream.last
+        return data
+
+    async def pipe_to(self, put: Callable[[bytes], bool]) -> bool:
+        """Hand the events that come next to *put* on arrival, without a task switch.
+
+        It returns when something is left for `read`: the end, or what came after *put* returned False. Returns what *put* did.
+        """
+        stream = self.stream
+        if stream.last == self._encoder.position and not (stream.ended or stream.closed):
+            self._put = put
+            try:
+                return await self._wait()
+            finally:
+                self._put = None
+        return True
+
+    async def _wait(self) -> bool:
+        """Wait for the stream to grow, or as `pipe_to` says."""
+        self._growth = asyncio.get_running_loop().create_future()
+        self.stream.waiting.append(self)
         try:
-            page = await stream.page(self.last)
-        except (GoneError, StateError) as error:
-            _log.debug("%s: a reader is sent away: %s", stream.name, error)
-            return None
-        data = after(b"".join(page.pieces), self.last)
-        self.last = page.last
-        self.ended = page.ended
+            return await self._growth
+        finally:
+            if self in self.stream.waiting:  # this task was cancelled
+                self.stream.waiting.remove(self)
+            self._growth = None
+
+    def on_growth(self, records: Sequence[Record]) -> bool:
+        """Hand on *records*, which have come, if that can be. Returns whether to call again; else the waiting task is woken."""
+        growth = self._growth
+        if growth is None or growth.done():  # cancelled
+            return False
+        goes_on = True
+        try:
+            if self._put is not None and records and not self.stream.ended:
+                data = self._encode(records)
+                self.last = self._encoder.last
+                goes_on = not data or self._put(data)
+                if goes_on:
+                    return True
+        except Exception as error:  # it must not reach the writer of the stream
+            growth.set_exception(error)
+        else:
+            growth.set_result(goes_on)
+        return False
+
+    def _encode(self, records: Sequence[Record]) -> bytes:
+        """Return the events of the next records."""
+        encoder = self._encoder
+        before = encoder.position
+        data = encoder.encode(records, self.stream.stored_last)
+        if encoder.position // _CHECKPOINT > before // _CHECKPOINT:
+            self.stream.remember(encoder)
         return data
 
     def __exit__(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..._version import __version__
 from ...models import MODELS
+from ...wires.registry import WIRES
 from .answers import answer_schemas
 from .request import Schema, request_schemas
 
@@ -197,6 +198,13 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"},
         "example": "17",
     }
+    wire = {
+        "name": "wire",
+        "in": "query",
+        "required": False,
+        "description": "The wire to read the stream over, by default the one that it was begun over. Each has ids of its own.",
+        "schema": {"type": "string", "enum": list(WIRES)},
+    }
     errors = _errors((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
     reading = {**errors, **_errors(["400"])}
@@ -207,14 +215,14 @@ def _streams(guarded: Iterable[str]) -> Schema:
             "tags": [_RESUME],
             "operationId": "resumeStream",
             "summary": "Read a stream on",
-            "parameters": [last],
+            "parameters": [last, wire],
             "responses": {"200": _answer("The events after that one.", _events(), "x-stream-id"), **nothing, **reading},
         },
         "head": {
             "tags": [_RESUME],
             "operationId": "findStream",
             "summary": "Can it be read on?",
-            "parameters": [last],
+            "parameters": [last, wire],
             "responses": {"200": _answer("It can.", {}, "x-stream-id"), **nothing, **_without_bodies(reading)},
         },
         "delete": {

@@ -1,4 +1,4 @@
-"""Where streams are kept, so that they can be resumed: in memory, in a file, in Redis. No other file imports those two."""
+"""Where the logs of resumable streams are kept: in memory, in a SQLite file, in Redis. Only here those two are imported."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from ...errors import ConfigError
 from .memory import MemoryStore
 from .sqlite import SqliteStore
-from .store import Beat, Claim, Found, GoneError, LostError, Page, StateError, Store
+from .store import Claim, GoneError, Heartbeat, LeaseLostError, Page, Store, StoreError, StreamInfo
 
-__all__ = ["Beat", "Claim", "Found", "GoneError", "LostError", "Page", "StateError", "Store", "open_state"]
+__all__ = ["Claim", "GoneError", "Heartbeat", "LeaseLostError", "Page", "Store", "StoreError", "StreamInfo", "open_state"]
 
 
 def open_state(url: str, *, keep_s: float, max_bytes: int) -> Store:
-    """The place that *url* names: ``memory:``, ``sqlite:PATH``, ``redis://…`` or ``rediss://…``. Does no I/O.
+    """Return the store that *url* names: ``memory:``, ``sqlite:PATH``, ``redis://…`` or ``rediss://…``. Does no I/O.
 
     ``keep_s``: seconds that a stream is kept after its end. ``max_bytes``: what memory may hold in all.
     """

@@ -1,4 +1,4 @@
-"""Streams in the memory of this process: bounded in bytes and in time, and gone with it."""
+"""Streams in the memory of this process, bounded in bytes and in time. They end with the process."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
-from .store import LEASE_S, PAGE, REMEMBERED_S, Beat, Claim, Found, GoneError, LostError, Page
+from .store import LEASE_S, PAGE, REMEMBERED_S, Claim, GoneError, Heartbeat, LeaseLostError, Page, StreamInfo
 
-#: Bytes that a stream and a piece take beside what they hold, about.
+#: Bytes that a stream and a record take beside what they hold, about: entries in tables and queues.
 _STREAM: Final = 1000
-_PIECE: Final = 100
+_RECORD: Final = 100
 
-#: Streams that were let go and are remembered as such.
-_MOST_GONE: Final = 10_000
+#: Dropped streams that are remembered.
+_MAX_GONE: Final = 10_000
 
 
 class MemoryStore:
-    """Past *max_bytes* in all, the streams that ended first go first; with none left, the largest loses its beginning."""
+    """Past *max_bytes* in all, drops the streams that ended first; with none left, the largest loses its beginning."""
 
     shared = False
 
@@ -39,7 +39,7 @@ class MemoryStore:
         self._gone: dict[str, tuple[bytes, float]] = {}  # owner, when; in this order
 
     async def open(self) -> None:
-        """Nothing to do."""
+        """See `Store.open`: there is nothing to do."""
 
     async def aclose(self) -> None:
         self._running.clear()
@@ -47,49 +47,55 @@ class MemoryStore:
         self._gone.clear()
         self._bytes = 0
 
-    async def create(self, id: str, owner: bytes, question: bytes) -> int:
-        self._running[id] = _StoredStream(owner, question, self._now() + self._lease_s)
-        self._bytes += _STREAM + len(question)
-        self._make_room()
+    async def create(self, id: str, owner: bytes, request: bytes) -> int:
+        self._running[id] = _StoredStream(owner, request, self._now() + self._lease_s)
+        self._bytes += _STREAM + len(request)
+        if self._bytes > self._max_bytes:
+            self._make_room()
         return 1
 
-    async def find(self, id: str) -> Found | None:
+    async def find(self, id: str) -> StreamInfo | None:
         self._sweep()
         if id in self._gone:
-            return Found(self._gone[id][0], "gone", 0)
+            return StreamInfo(self._gone[id][0], "gone", 0)
         stream = self._running.get(id) or self._ended.get(id)
         if stream is None:
             return None
-        return Found(stream.owner, "running" if id in self._running else "ended", stream.last, stream.start)
+        return StreamInfo(stream.owner, "running" if id in self._running else "ended", stream.last, stream.start)
 
-    async def append(
-        self, id: str, lease: int, last: int, data: bytes, *, note: bytes | None = None, end: bool = False
-    ) -> None:
-        stream = self._held(id, lease)
-        if stream is None:
-            raise LostError
-        if note is not None:
-            stream.note = note
-        stream.append(last, data)
-        self._bytes += _PIECE + len(data)
+    async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
+        self.append_now(id, lease, number, data, len(data), end=end)
+
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        stream = self._running.get(id)
+        if stream is None or stream.lease != lease:
+            raise LeaseLostError
+        size += _RECORD
+        stream.records.append((number, data, size))
+        stream.last = number
+        stream.bytes += size
+        if stream.changed is not None:
+            stream.wake()
+        self._bytes += size
         if end:
             stream.ended_at = self._now()
             self._ended[id] = self._running.pop(id)
-        self._make_room()
+        if self._bytes > self._max_bytes:
+            self._make_room()
 
     async def read(self, id: str, after: int) -> Page:
         stream = self._running.get(id) or self._ended.get(id)
         if stream is None or after < stream.start:
             raise GoneError
-        pieces, last = stream.after(after)
-        return Page(pieces, last, id in self._ended and last >= stream.last)
+        records, last = stream.after(after)
+        return Page(records, last, id in self._ended and last >= stream.last)
 
     async def wait(self, id: str, after: int, seconds: float) -> None:
         stream = self._running.get(id)
         if stream is not None and stream.last <= after:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await stream.growth()
+                    await stream.change()
 
     async def claim(self, id: str) -> Claim | None:
         stream = self._running.get(id)
@@ -97,16 +103,17 @@ class MemoryStore:
             return None
         stream.lease += 1
         stream.lease_until = self._now() + self._lease_s
-        return Claim(stream.lease, stream.last, stream.question, stream.note)
+        return Claim(stream.lease, stream.last, stream.request)
 
     async def release(self, id: str, lease: int) -> None:
-        if stream := self._held(id, lease):
+        stream = self._running.get(id)
+        if stream is not None and stream.lease == lease:
             stream.lease_until = self._now()
 
     async def drop(self, id: str) -> None:
         self._drop(id)
 
-    async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
+    async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
         now = self._now()
         lost, watched = set(), set()
         for each in read:
@@ -121,12 +128,7 @@ class MemoryStore:
             if stream.watched_until > now:
                 watched.add(each)
         self._sweep()
-        return Beat(lost, watched)
-
-    def _held(self, id: str, lease: int) -> _StoredStream | None:
-        """The stream, if it is running and that is its lease."""
-        stream = self._running.get(id)
-        return stream if stream is not None and stream.lease == lease else None
+        return Heartbeat(lost, watched)
 
     def _drop(self, id: str) -> None:
         stream = self._running.pop(id, None) or self._ended.pop(id, None)
@@ -135,11 +137,11 @@ class MemoryStore:
         self._bytes -= stream.bytes
         stream.wake()
         self._gone[id] = (stream.owner, self._now())
-        if len(self._gone) > _MOST_GONE:
+        if len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]
 
     def _sweep(self) -> None:
-        """Let go of what is past its time. The oldest come first."""
+        """Drop what is past its time. The oldest come first."""
         now = self._now()
         while self._ended and next(iter(self._ended.values())).ended_at + self._keep_s <= now:
             self._drop(next(iter(self._ended)))
@@ -151,61 +153,55 @@ class MemoryStore:
             self._drop(next(iter(self._ended)))
         while self._bytes > self._max_bytes and self._running:
             largest = max(self._running.values(), key=lambda stream: stream.bytes)
-            freed = largest.forget_half()
+            freed = largest.drop_half()
             if not freed:
                 break
             self._bytes -= freed
 
 
 class _StoredStream:
-    """One stream: its pieces, and what is noted beside them."""
+    """One stream: its records, and what is known of it."""
 
-    def __init__(self, owner: bytes, question: bytes, lease_until: float) -> None:
+    def __init__(self, owner: bytes, request: bytes, lease_until: float) -> None:
         self.owner = owner
-        self.question = question
-        self.note = b""
+        self.request = request
         self.start = 0
         self.last = 0
-        self.bytes = _STREAM + len(question)
+        self.bytes = _STREAM + len(request)
         self.lease = 1
         self.lease_until = lease_until
         self.watched_until = 0.0
         self.ended_at = 0.0
-        self._grown: asyncio.Event | None = None  # there while somebody waits
-        self._pieces: deque[tuple[int, bytes]] = deque()
+        self.records: deque[tuple[int, Any, int]] = deque()  # number, data, bytes
+        self.changed: asyncio.Event | None = None  # while a task waits for it
 
-    def append(self, last: int, data: bytes) -> None:
-        self._pieces.append((last, data))
-        self.last = last
-        self.bytes += _PIECE + len(data)
-        self.wake()
-
-    async def growth(self) -> None:
-        """Wait for the next piece, or the end."""
-        if self._grown is None:
-            self._grown = asyncio.Event()
-        await self._grown.wait()
+    async def change(self) -> None:
+        """Wait for the next record, or until the stream is dropped."""
+        if self.changed is None:
+            self.changed = asyncio.Event()
+        await self.changed.wait()
 
     def wake(self) -> None:
-        if self._grown is not None:
-            self._grown.set()
-            self._grown = None
+        """Wake the tasks that wait for a change."""
+        if self.changed is not None:
+            self.changed.set()
+            self.changed = None
 
-    def after(self, after: int) -> tuple[list[bytes], int]:
-        """A page of the pieces that hold events after number *after*, and the number of the last of them."""
-        first = bisect_right(self._pieces, after, key=_number)
-        page = list(islice(self._pieces, first, first + PAGE))
-        return [data for _, data in page], page[-1][0] if page else after
+    def after(self, after: int) -> tuple[list[Any], int]:
+        """Return a page of the records after number *after*, and the number of the last of them."""
+        first = bisect_right(self.records, after, key=_number)
+        page = list(islice(self.records, first, first + PAGE))
+        return [data for _, data, _ in page], page[-1][0] if page else after
 
-    def forget_half(self) -> int:
-        """Let go of the older half of the pieces, the last one excepted. Returns how many bytes that frees."""
+    def drop_half(self) -> int:
+        """Drop the older half of the records, never the last one. Returns how many bytes that frees."""
         freed = 0
-        for _ in range(len(self._pieces) // 2):
-            self.start, data = self._pieces.popleft()
-            freed += _PIECE + len(data)
+        for _ in range(len(self.records) // 2):
+            self.start, _, size = self.records.popleft()
+            freed += size
         self.bytes -= freed
         return freed
 
 
-def _number(piece: tuple[int, bytes]) -> int:
-    return piece[0]
+def _number(record: tuple[int, Any, int]) -> int:
+    return record[0]

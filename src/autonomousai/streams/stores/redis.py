@@ -1,8 +1,8 @@
 """Streams in Redis or Valkey, which any number of servers share. Only here redis-py is imported.
 
-A stream is a hash (what is known of it) and a Redis stream (its pieces, each under the number of its last event); its lease and
-the notice that somebody reads it are keys of their own, which lapse by themselves on the server's clock. What must happen at
-once is a script. All keys of a stream lie in one slot of a cluster.
+A stream is a hash (what is known of it) and a Redis stream (its records, each under its number); its lease and the notice that
+it is read are keys of their own, which expire by the server's clock. What must happen at once is a script. All keys of a stream
+lie in one slot of a cluster.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ...errors import ConfigError
-from .store import LEASE_S, PAGE, REMEMBERED_S, Beat, Claim, Found, GoneError, LostError, Page, StateError
+from .store import LEASE_S, PAGE, REMEMBERED_S, Claim, GoneError, Heartbeat, LeaseLostError, Page, StoreError, StreamInfo
 
-_KEY: Final = "autonomousai:stream:{%s}"
+#: The layout has a number: what servers of another layout left behind has other keys, and expires.
+_KEY: Final = "autonomousai:stream:2:{%s}"
 
-#: Seconds for a connection, and for an answer.
-_PATIENCE: Final = 5.0
+#: Seconds that a connection may take, and that a reply may.
+_TIMEOUT_S: Final = 5.0
 
-#: Commands at once; more of them wait. Those that follow a stream are not counted, and have a connection each.
-_AT_ONCE: Final = 50
-_CONNECTIONS: Final = 10_000
+#: Commands at once; more of them wait. Those that wait for records are not counted, and have a connection each.
+_CONCURRENCY: Final = 50
+_MAX_CONNECTIONS: Final = 10_000
 
-# KEYS in all scripts: the hash, the pieces, the lease, the notice of a reader.
+# KEYS in all scripts: the hash, the records, the lease, the notice that the stream is read.
 
 _APPEND: Final = """
 local known = redis.call('HMGET', KEYS[1], 'lease', 'state', 'last')
-local lease, last, data, note, ending, keep, remember = unpack(ARGV)
+local lease, number, data, ending, keep, remember = unpack(ARGV)
 if known[1] ~= lease then return 0 end
-if known[3] == last then return 1 end  -- sent again, because the answer was lost
+if known[3] == number then return 1 end  -- sent again, because the reply was lost
 if known[2] ~= 'running' then return 0 end
-redis.call('XADD', KEYS[2], last .. '-0', 'd', data)
-redis.call('HSET', KEYS[1], 'last', last)
-if note ~= '' then redis.call('HSET', KEYS[1], 'note', note) end
+redis.call('XADD', KEYS[2], number .. '-0', 'd', data)
+redis.call('HSET', KEYS[1], 'last', number)
 if ending == '1' then
     redis.call('HSET', KEYS[1], 'state', 'ended')
     redis.call('DEL', KEYS[3])
@@ -57,16 +57,16 @@ return known
 _READ: Final = """
 local known = redis.call('HMGET', KEYS[1], 'state', 'last')
 if not known[1] or known[1] == 'gone' then return {'gone'} end
-local pieces = redis.call('XRANGE', KEYS[2], ARGV[1] .. '-1', '+', 'COUNT', ARGV[2])
-return {known[1], known[2], pieces}
+local records = redis.call('XRANGE', KEYS[2], ARGV[1] .. '-1', '+', 'COUNT', ARGV[2])
+return {known[1], known[2], records}
 """
 
 _CLAIM: Final = """
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('EXISTS', KEYS[3]) == 1 then return false end
 local lease = redis.call('HINCRBY', KEYS[1], 'lease', 1)
 redis.call('SET', KEYS[3], lease, 'PX', ARGV[1])
-local known = redis.call('HMGET', KEYS[1], 'last', 'question', 'note')
-return {lease, known[1], known[2], known[3]}
+local known = redis.call('HMGET', KEYS[1], 'last', 'request')
+return {lease, known[1], known[2]}
 """
 
 _RELEASE: Final = """
@@ -76,12 +76,12 @@ if redis.call('HGET', KEYS[1], 'lease') == ARGV[1] then redis.call('DEL', KEYS[3
 _DROP: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return end
 redis.call('HSET', KEYS[1], 'state', 'gone')
-redis.call('HDEL', KEYS[1], 'question', 'note')
+redis.call('HDEL', KEYS[1], 'request')
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 
-_BEAT: Final = """
+_HEARTBEAT: Final = """
 local known = redis.call('HMGET', KEYS[1], 'lease', 'state')
 if known[1] ~= ARGV[1] or known[2] == 'gone' then return -1 end
 if known[2] ~= 'running' then return 0 end
@@ -104,14 +104,14 @@ class RedisStore:
         try:
             self._where = urlsplit(url).hostname or "the socket"
             self._redis: Redis = Redis.from_url(
-                url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, max_connections=_CONNECTIONS
+                url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, max_connections=_MAX_CONNECTIONS
             )
         except ValueError:
             raise ConfigError("server.state: is not a URL of Redis; write redis://host[:port]") from None
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._scripts = {
             script: self._redis.register_script(script)
-            for script in (_APPEND, _FIND, _READ, _CLAIM, _RELEASE, _DROP, _BEAT)
+            for script in (_APPEND, _FIND, _READ, _CLAIM, _RELEASE, _DROP, _HEARTBEAT)
         }  # fmt: skip
 
     async def open(self) -> None:
@@ -125,8 +125,8 @@ class RedisStore:
     async def aclose(self) -> None:
         await self._redis.aclose()
 
-    async def create(self, id: str, owner: bytes, question: bytes) -> int:
-        known: dict[Any, Any] = {"owner": owner, "question": question, "note": b"", "state": "running", "last": 0, "lease": 1}
+    async def create(self, id: str, owner: bytes, request: bytes) -> int:
+        known: dict[Any, Any] = {"owner": owner, "request": request, "state": "running", "last": 0, "lease": 1}
         keys = _keys(id)
         batch = self._redis.pipeline()
         batch.hset(keys[0], mapping=known)
@@ -135,34 +135,35 @@ class RedisStore:
         await self._do(batch.execute)
         return 1
 
-    async def find(self, id: str) -> Found | None:
+    async def find(self, id: str) -> StreamInfo | None:
         owner, state, last = await self._call(_FIND, id)
-        return None if state is None else Found(owner, state.decode(), int(last))
+        return None if state is None else StreamInfo(owner, state.decode(), int(last))
 
-    async def append(
-        self, id: str, lease: int, last: int, data: bytes, *, note: bytes | None = None, end: bool = False
-    ) -> None:
-        if not await self._call(_APPEND, id, lease, last, data, note or b"", int(end), self._keep, self._remember):
-            raise LostError
+    async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
+        if not await self._call(_APPEND, id, lease, number, data, int(end), self._keep, self._remember):
+            raise LeaseLostError
+
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        raise NotImplementedError
 
     async def read(self, id: str, after: int) -> Page:
         state, *more = await self._call(_READ, id, after, PAGE)
         if state == b"gone":
             raise GoneError
-        last, pieces = int(more[0]), more[1]
-        read = int(pieces[-1][0].partition(b"-")[0]) if pieces else after
-        if not pieces and after < last:
+        last, records = int(more[0]), more[1]
+        read = int(records[-1][0].partition(b"-")[0]) if records else after
+        if not records and after < last:
             raise GoneError  # they were past their time
-        return Page([fields[1] for _, fields in pieces], read, state == b"ended" and read >= last)
+        return Page([fields[1] for _, fields in records], read, state == b"ended" and read >= last)
 
     async def wait(self, id: str, after: int, seconds: float) -> None:
-        wait = min(_milliseconds(seconds), _milliseconds(_PATIENCE / 2))
-        with self._faults():
+        wait = min(_milliseconds(seconds), _milliseconds(_TIMEOUT_S / 2))
+        with self._translated_errors():
             await self._redis.xread({_keys(id)[1]: f"{after}-0"}, count=1, block=wait)
 
     async def claim(self, id: str) -> Claim | None:
         claimed = await self._call(_CLAIM, id, self._lease)
-        return claimed and Claim(int(claimed[0]), int(claimed[1]), claimed[2], claimed[3])
+        return claimed and Claim(int(claimed[0]), int(claimed[1]), claimed[2])
 
     async def release(self, id: str, lease: int) -> None:
         await self._call(_RELEASE, id, lease)
@@ -170,35 +171,37 @@ class RedisStore:
     async def drop(self, id: str) -> None:
         await self._call(_DROP, id, self._remember)
 
-    async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
+    async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
         batch = self._redis.pipeline(transaction=False)
         for each in read:
             batch.set(_keys(each)[3], 1, px=self._lease)
         for each, lease in written.items():
-            await self._scripts[_BEAT](_keys(each), [lease, self._lease, self._keep, self._remember], client=batch)
+            await self._scripts[_HEARTBEAT](_keys(each), [lease, self._lease, self._keep, self._remember], client=batch)
         said = dict(zip(written, (await self._do(batch.execute))[len(read) :], strict=True))
-        return Beat({each for each, watch in said.items() if watch < 0}, {each for each, watch in said.items() if watch > 0})
+        return Heartbeat(
+            {each for each, watch in said.items() if watch < 0}, {each for each, watch in said.items() if watch > 0}
+        )
 
     async def _call(self, script: str, id: str, *arguments: Any) -> Any:
         return await self._do(lambda: self._scripts[script](_keys(id), arguments))
 
     async def _do(self, work: Callable[[], Any]) -> Any:
-        """What *work* awaits, when its turn has come; all that takes no longer than we have patience."""
-        with self._faults():
-            async with asyncio.timeout(_PATIENCE), self._turns:
+        """Return what *work* awaits, when fewer than `_CONCURRENCY` commands are under way."""
+        with self._translated_errors():
+            async with asyncio.timeout(_TIMEOUT_S), self._slots:
                 return await work()
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except (RedisError, OSError) as error:
-            raise StateError(f"Redis at {self._where}: {error or 'no answer'}") from None
+            raise StoreError(f"Redis at {self._where}: {error or 'no answer'}") from None
 
 
 def _keys(id: str) -> list[str]:
     key = _KEY % id
-    return [key, f"{key}:pieces", f"{key}:lease", f"{key}:read"]
+    return [key, f"{key}:records", f"{key}:lease", f"{key}:read"]
 
 
 def _milliseconds(seconds: float) -> int:

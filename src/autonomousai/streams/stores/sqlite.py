@@ -1,7 +1,7 @@
 """Streams in a SQLite file, which outlives the process and may be shared by several on one machine.
 
-All of it happens in one thread beside the event loop. A piece is committed to the write-ahead log, so it is the operating
-system's, before anybody is sent it: killing the process loses nothing that was delivered. (A power cut may lose the last
+All of it happens in one thread beside the event loop. A record is committed to the write-ahead log, and so in the operating
+system's hands, before a reader gets it: killing the process loses nothing that was delivered. (A power cut may lose the last
 moments, never the file.)
 """
 
@@ -17,34 +17,40 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ...errors import ConfigError
-from .store import LEASE_S, PAGE, REMEMBERED_S, Beat, Claim, Found, GoneError, LostError, Page, StateError
+from .store import LEASE_S, PAGE, REMEMBERED_S, Claim, GoneError, Heartbeat, LeaseLostError, Page, StoreError, StreamInfo
 
 T = TypeVar("T")
 
-#: The layout below; a file of another one is not touched.
-_VERSION: Final = 1
+#: The layout below, as the file's ``user_version``. Streams of the former layouts are dropped, and a file of a later one is not
+#: touched.
+_VERSION: Final = 2
 
 #: Seconds between two looks whether another process has written.
-_LOOK_S: Final = 0.05
+_POLL_S: Final = 0.05
 
 #: Seconds between two sweeps.
 _SWEEP_S: Final = 10.0
 
+#: Finds the tables of the former layout, and drops them.
+_HAS_FORMER: Final = "SELECT 1 FROM pragma_table_info('streams') WHERE name = 'watched_until'"
+_DROP_FORMER: Final = ("DROP TABLE IF EXISTS streams", "DROP TABLE IF EXISTS pieces")
+
 # What is large stands last: it is then not read where it is not wanted.
-_LAYOUT: Final = """
-CREATE TABLE IF NOT EXISTS streams (
+_CREATE: Final = (
+    """CREATE TABLE IF NOT EXISTS streams (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner BLOB NOT NULL, state TEXT NOT NULL, last INTEGER NOT NULL,
     lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, touched REAL NOT NULL,
-    note BLOB NOT NULL, question BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS pieces (
-    stream INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, last)
-) WITHOUT ROWID;
-"""
+    request BLOB NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS records (
+    stream INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, number)
+) WITHOUT ROWID""",
+    f"PRAGMA user_version = {_VERSION}",
+)
 
 
 class SqliteStore:
-    """*now* is the time of day: it must go on over a restart, and be the same for all who share the file."""
+    """*now* is the time of day: it continues over a restart, and is the same for all processes that share the file."""
 
     shared = True
 
@@ -64,7 +70,7 @@ class SqliteStore:
         try:
             self._database = await self._in_thread(self._connect)
             await self._run(self._sweep)
-        except (OSError, sqlite3.Error, StateError) as error:
+        except (OSError, sqlite3.Error, StoreError) as error:
             await self.aclose()
             raise ConfigError(f"server.state: {str(self._path)!r} cannot be used ({error}); give the path of a file") from None
 
@@ -76,51 +82,53 @@ class SqliteStore:
         self._thread.shutdown()
         self._thread = self._database = None
 
-    async def create(self, id: str, owner: bytes, question: bytes) -> int:
+    async def create(self, id: str, owner: bytes, request: bytes) -> int:
         def create(database: sqlite3.Connection) -> int:
             now = self._now()
-            values = (id, owner, now + self._lease_s, now, question)
-            database.execute("INSERT INTO streams VALUES (NULL, ?, ?, 'running', 0, 1, ?, 0, ?, x'', ?)", values)
+            values = (id, owner, now + self._lease_s, now, request)
+            database.execute("INSERT INTO streams VALUES (NULL, ?, ?, 'running', 0, 1, ?, 0, ?, ?)", values)
             return 1
 
         return await self._run(create)
 
-    async def find(self, id: str) -> Found | None:
-        def find(database: sqlite3.Connection) -> Found | None:
+    async def find(self, id: str) -> StreamInfo | None:
+        def find(database: sqlite3.Connection) -> StreamInfo | None:
             row = database.execute("SELECT owner, state, last, touched FROM streams WHERE id = ?", (id,)).fetchone()
             if row is None:
                 return None
             owner, state, last, touched = row
-            return Found(owner, "gone" if touched + self._keep_s <= self._now() else state, last)
+            return StreamInfo(owner, "gone" if touched + self._keep_s <= self._now() else state, last)
 
         return await self._look(find)
 
-    async def append(
-        self, id: str, lease: int, last: int, data: bytes, *, note: bytes | None = None, end: bool = False
-    ) -> None:
+    async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
         def append(database: sqlite3.Connection) -> None:
-            number = self._held(database, id, lease)
-            if number is None:
-                raise LostError
+            stream = self._held(database, id, lease)
+            if stream is None:
+                raise LeaseLostError
             database.execute(
-                "UPDATE streams SET last = ?, note = ifnull(?, note), state = ?, touched = ? WHERE number = ?",
-                (last, note, "ended" if end else "running", self._now(), number),
+                "UPDATE streams SET last = ?, state = ?, touched = ? WHERE number = ?",
+                (number, "ended" if end else "running", self._now(), stream),
             )
-            database.execute("INSERT INTO pieces VALUES (?, ?, ?)", (number, last, data))
+            database.execute("INSERT INTO records VALUES (?, ?, ?)", (stream, number, data))
 
         await self._run(append)
+
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        raise NotImplementedError
 
     async def read(self, id: str, after: int) -> Page:
         def read(database: sqlite3.Connection) -> Page:
             row = database.execute("SELECT number, state, last FROM streams WHERE id = ?", (id,)).fetchone()
             if row is None or row[1] == "gone":
                 raise GoneError
-            number, state, last = row
-            pieces = database.execute(
-                "SELECT last, data FROM pieces WHERE stream = ? AND last > ? ORDER BY last LIMIT ?", (number, after, PAGE)
+            stream, state, last = row
+            records = database.execute(
+                "SELECT number, data FROM records WHERE stream = ? AND number > ? ORDER BY number LIMIT ?",
+                (stream, after, PAGE),
             ).fetchall()
-            read = pieces[-1][0] if pieces else after
-            return Page([data for _, data in pieces], read, state == "ended" and read >= last)
+            read = records[-1][0] if records else after
+            return Page([data for _, data in records], read, state == "ended" and read >= last)
 
         return await self._look(read)
 
@@ -132,7 +140,7 @@ class SqliteStore:
 
         until = time.monotonic() + seconds
         while not await self._look(look) and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(_LOOK_S, left))  # another process can set no event here
+            await asyncio.sleep(min(_POLL_S, left))  # another process can set no event here
 
     async def claim(self, id: str) -> Claim | None:
         def claim(database: sqlite3.Connection) -> Claim | None:
@@ -144,7 +152,7 @@ class SqliteStore:
             )
             if not taken.rowcount:
                 return None
-            row = database.execute("SELECT lease, last, question, note FROM streams WHERE id = ?", (id,)).fetchone()
+            row = database.execute("SELECT lease, last, request FROM streams WHERE id = ?", (id,)).fetchone()
             return Claim(*row)
 
         return await self._run(claim)
@@ -157,12 +165,12 @@ class SqliteStore:
 
     async def drop(self, id: str) -> None:
         def drop(database: sqlite3.Connection) -> None:
-            _let_go(database, "id = ?", (id,), self._now())
+            _drop(database, "id = ?", (id,), self._now())
 
         await self._run(drop)
 
-    async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
-        def beat(database: sqlite3.Connection) -> Beat:
+    async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
+        def heartbeat(database: sqlite3.Connection) -> Heartbeat:
             now = self._now()
             lost, watched = set(), set()
             for each in read:
@@ -182,50 +190,54 @@ class SqliteStore:
                         watched.add(each)
             if now >= self._swept + _SWEEP_S:
                 self._sweep(database)
-            return Beat(lost, watched)
+            return Heartbeat(lost, watched)
 
-        return await self._run(beat)
+        return await self._run(heartbeat)
 
     def _held(self, database: sqlite3.Connection, id: str, lease: int) -> int | None:
-        """The stream's number in the file, if it is running and that is its lease."""
+        """Return the stream's number in the file; None where it is not running, or has another lease."""
         values = (id, lease)
         row = database.execute("SELECT number FROM streams WHERE id = ? AND lease = ? AND state = 'running'", values).fetchone()
         return None if row is None else row[0]
 
     def _sweep(self, database: sqlite3.Connection) -> None:
-        """Let go of what is past its time, and forget what was let go long ago."""
+        """Drop what is past its time, and forget what was dropped long ago."""
         self._swept = now = self._now()
-        _let_go(database, "touched <= ? AND state <> 'gone'", (now - self._keep_s,), now)
+        _drop(database, "touched <= ? AND state <> 'gone'", (now - self._keep_s,), now)
         database.execute("DELETE FROM streams WHERE touched <= ? AND state = 'gone'", (now - REMEMBERED_S,))
 
     # The file and its thread
 
     def _connect(self) -> sqlite3.Connection:
-        # What people asked is in it: a new file is its owner's alone, and its companions take after it.
+        # It holds what people asked: a new file is its owner's alone, and SQLite gives the files beside it the same mode.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("PRAGMA secure_delete = FAST")
+            database.execute("BEGIN IMMEDIATE")  # several workers open the file at the same time
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise StateError(f"it was written by another version, layout {version}")
-            database.executescript(f"BEGIN IMMEDIATE; {_LAYOUT} PRAGMA user_version = {_VERSION}; COMMIT;")
+            if not 0 <= version <= _VERSION:
+                raise StoreError(f"it was written by another version, layout {version}")
+            former = 0 < version < _VERSION and database.execute(_HAS_FORMER).fetchone()
+            for statement in (*(_DROP_FORMER if former else ()), *_CREATE):
+                database.execute(statement)
+            database.execute("COMMIT")
         except BaseException:
             database.close()
             raise
         return database
 
     async def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do *work*, which changes nothing: nobody has to wait for that."""
+        """Do *work*, which only reads: other processes need not wait for it."""
         return await self._run(work, "BEGIN")
 
     async def _run(self, work: Callable[[sqlite3.Connection], T], begin: str = "BEGIN IMMEDIATE") -> T:
         """Do *work* in the thread, as one transaction."""
         database = self._database
         if database is None:
-            raise StateError(f"{self._path} is closed")
+            raise StoreError(f"{self._path} is closed")
 
         def transact() -> T:
             database.execute(begin)
@@ -240,14 +252,14 @@ class SqliteStore:
         try:
             return await self._in_thread(transact)
         except sqlite3.Error as error:
-            raise StateError(f"{self._path}: {error}") from None
+            raise StoreError(f"{self._path}: {error}") from None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _let_go(database: sqlite3.Connection, which: str, values: tuple[Any, ...], now: float) -> None:
-    """Let streams go: they are remembered, and what they held is not. *which* is one of the texts above."""
-    database.execute(f"DELETE FROM pieces WHERE stream IN (SELECT number FROM streams WHERE {which})", values)  # noqa: S608
-    gone = f"UPDATE streams SET state = 'gone', question = x'', note = x'', touched = ? WHERE {which}"  # noqa: S608
+def _drop(database: sqlite3.Connection, which: str, values: tuple[Any, ...], now: float) -> None:
+    """Drop the records of streams, which are then remembered as gone. *which*: one of the conditions above."""
+    database.execute(f"DELETE FROM records WHERE stream IN (SELECT number FROM streams WHERE {which})", values)  # noqa: S608
+    gone = f"UPDATE streams SET state = 'gone', request = x'', touched = ? WHERE {which}"  # noqa: S608
     database.execute(gone, (now, *values))

@@ -1,41 +1,41 @@
-"""What a place for streams can do. Knows numbers, bytes and leases: not what a stream says, nor who reads it.
+"""The interface of stores: where the logs of streams are kept. Knows numbers, data and leases; no events and no readers.
 
-A stream is a row of events that one process at a time writes and anybody may read. Events are numbered from 1 on; they come in
-*pieces*, each named by the number of its last event, and a piece is stored whole or not at all. Who writes holds the stream's
-*lease*, and a lease has a number: somebody who takes it over gets the next one, and from then on the writer before is refused.
-So whatever anybody reads was stored before, in one order, by one writer after another.
+A log is a row of records that one process at a time writes and any process may read. Records have ascending numbers; each is
+stored whole or not at all. The writer holds the stream's *lease*, and leases are numbered: a process that takes a stream over
+gets the next number, and from then on the writer before is refused. So whatever is read was stored before, in one order, by
+one writer after another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
-#: Seconds after its last sign of life that a writer is taken for dead.
+#: Seconds after its last heartbeat that a writer is taken for dead.
 LEASE_S: Final = 3.0
 
-#: Seconds that a stream which was let go is remembered as such.
+#: Seconds that a stream which was dropped is remembered as such.
 REMEMBERED_S: Final = 3600.0
 
-#: Pieces that are read at once.
+#: Records that are read at once.
 PAGE: Final = 512
 
 
-class StateError(Exception):
-    """The place cannot be reached, or is full."""
+class StoreError(Exception):
+    """The store cannot be reached, or is full."""
 
 
-class LostError(Exception):
-    """The stream is not the writer's any more: somebody else took it over, or it was let go."""
+class LeaseLostError(Exception):
+    """The stream has another writer by now, or was dropped."""
 
 
 class GoneError(Exception):
-    """The events that were asked for were let go."""
+    """The records that were asked for were dropped."""
 
 
-class Found(NamedTuple):
-    """What is known of a stream. ``owner``: as it was given; ``last``: the number of its last event; ``start``: that of the
-    last event that was let go, 0 if all are there."""
+class StreamInfo(NamedTuple):
+    """What is known of a stream. ``owner``: as it was given; ``last``: the number of its last record; ``start``: the number of
+    the last record that was dropped, 0 if all are there."""
 
     owner: bytes
     state: Literal["running", "ended", "gone"]
@@ -44,72 +44,73 @@ class Found(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Events: whole pieces, the first of which may begin before what was asked for. ``last``: the number of the last event.
-    ``ended``: nothing comes after it, ever."""
+    """Records in a row. ``last``: the number of the last of them. ``ended``: none will follow."""
 
-    pieces: list[bytes]
+    records: list[Any]
     last: int
     ended: bool
 
 
 class Claim(NamedTuple):
-    """A lease that was taken over, and what its new holder must know: the question, and the note, as the writer before left
-    it with event number ``last``."""
+    """A lease that was taken over, and what its new holder must know: the number of the last record that the writer before
+    stored, and the request."""
 
     lease: int
     last: int
-    question: bytes
-    note: bytes
+    request: bytes
 
 
-class Beat(NamedTuple):
-    """What a sign of life brought: streams that are not ours any more, and ours that somebody reads elsewhere."""
+class Heartbeat(NamedTuple):
+    """What a heartbeat brought: written streams whose lease is lost, and written streams that are read elsewhere."""
 
     lost: set[str]
     watched: set[str]
 
 
 class Store(Protocol):
-    """A place for streams. All but `open` raise `StateError` where the place cannot be reached."""
+    """A store of streams. All methods but `open` raise `StoreError` where the store cannot be reached."""
 
-    #: Whether it outlives this process: then another one can take a stream over, and needs its question.
+    #: Whether streams outlive this process: then another one can take them over, and its records are bytes. A store that is
+    #: not shared keeps the records themselves, see `append_now`.
     shared: bool
 
     async def open(self) -> None:
-        """Make it ready. Raises `ConfigError` where that cannot be."""
+        """Make the store ready. Raises `ConfigError` where it cannot be used."""
 
     async def aclose(self) -> None:
-        """Let go of the place; what it holds stays if it can."""
+        """Close the store. A shared one keeps what it holds."""
 
-    async def create(self, id: str, owner: bytes, question: bytes) -> int:
-        """A new stream without events. Its lease is ours: returns its number."""
+    async def create(self, id: str, owner: bytes, request: bytes) -> int:
+        """Create a stream without records. Returns the number of its lease, which the caller holds."""
 
-    async def find(self, id: str) -> Found | None:
-        """What is known of a stream; None where there is none of that id, or it was let go long ago."""
+    async def find(self, id: str) -> StreamInfo | None:
+        """Return what is known of a stream; None where there is none, or none is remembered."""
 
-    async def append(
-        self, id: str, lease: int, last: int, data: bytes, *, note: bytes | None = None, end: bool = False
-    ) -> None:
-        """Store a piece, and the note and the end with it. On return, no end of this process can undo it.
+    async def append(self, id: str, lease: int, number: int, data: Any, *, end: bool = False) -> None:
+        """Store record *number*, and the end with it. After the return no end of this process can undo it.
 
-        Raises `LostError`, and then has stored nothing.
+        Raises `LeaseLostError`, and then has stored nothing.
         """
 
+    def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
+        """Store a record as `append` does, any object of about *size* bytes. Only for a store that is not shared."""
+        ...
+
     async def read(self, id: str, after: int) -> Page:
-        """The events after number *after*, as many as make a page. Raises `GoneError`."""
+        """Return the records after number *after*, as many as make a page. Raises `GoneError`."""
 
     async def wait(self, id: str, after: int, seconds: float) -> None:
-        """Return when there may be events after number *after*, at the latest after *seconds*."""
+        """Return when there may be records after number *after*, at the latest after *seconds*."""
 
     async def claim(self, id: str) -> Claim | None:
-        """Take over a stream whose writer is dead: of all who try at once, one succeeds. None: it is not to be had."""
+        """Take over a stream whose writer is dead; None where it is not. Of several that try at once, one succeeds."""
 
     async def release(self, id: str, lease: int) -> None:
-        """Give back a lease: the stream can be taken over at once."""
+        """Give back a lease, so that the stream can be taken over at once."""
 
     async def drop(self, id: str) -> None:
-        """Let a stream go, whoever writes it."""
+        """Drop the records of a stream, whichever process writes it, and remember that it was dropped."""
 
-    async def beat(self, written: Mapping[str, int], read: Collection[str]) -> Beat:
-        """Give a sign of life for the leases of the streams that we write, and for the streams that we read; and let go of
-        what is past its time. A stream that we have ended is not lost."""
+    async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
+        """Renew the leases of the streams that this process writes, note which streams it reads, and drop what is past its
+        time. A stream that has ended is not lost."""

@@ -108,7 +108,8 @@ class ChatStreamEncoder:
                 self._add_bound(pieces, event, list(islice(events, event.covers)))
             elif type(event) is ForeignEvent:
                 if event.wire == WIRE:
-                    pieces.append(encode_event(event.data, event=None if event.event == "message" else event.event))
+                    kind = None if event.event == "message" else event.event
+                    pieces += (self._id_line(), encode_event(event.data, event=kind))
             elif delta := _delta(event):
                 self._add(pieces, delta)
             elif type(event) is ChoiceEvent or type(event) is LogProbs:

@@ -1,0 +1,40 @@
+"""The errors that a caller gets who asks for a stream."""
+
+from __future__ import annotations
+
+import logging
+
+from ..errors import StatusError
+from .stores import StoreError
+
+_log = logging.getLogger("autonomousai.server")
+
+
+def stream_not_found() -> StatusError:
+    """Return the error for a stream that does not exist, or belongs to another key."""
+    return StatusError(
+        "there is no stream of that id", status=404, type="invalid_request_error", param="id", code="stream_not_found"
+    )
+
+
+def stream_gone() -> StatusError:
+    """Return the error for a stream, or a part of one, that was dropped."""
+    return StatusError(
+        "the stream, or what comes after that event of it, was let go; ask your question again",
+        status=410,
+        type="invalid_request_error",
+        param="id",
+        code="stream_gone",
+    )
+
+
+def store_unavailable(error: StoreError) -> StatusError:
+    """Return the error for a store that cannot be reached, and log why."""
+    _log.warning("streams cannot be looked up: %s", error)
+    return StatusError(
+        "the place where streams are kept cannot be reached; try again",
+        status=503,
+        type="server_error",
+        code="state_unavailable",
+        retry_after=1,
+    )

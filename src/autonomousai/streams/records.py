@@ -1,0 +1,192 @@
+"""Records: what the log of a stream holds; how they are written down in stores, and how they become a wire's events.
+
+A record is one batch of an answer's events, as it came; the first one has the stream's header, and the last one the end or the
+error. It belongs to no wire. Written down, a record is a JSON object (RFC 8259): what came through JSON goes through it again
+unchanged.
+
+`RecordEncoder` makes records into server-sent events of one wire (WHATWG HTML, 9.2, "Server-sent events"), each with its number
+as its ``id``, counted from 1 on in each wire. Encoding the same records again gives the same bytes, however they are read: so a
+connection that comes back with ``Last-Event-ID`` gets what it missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from sys import getsizeof
+from typing import Any, Final, Self
+
+import msgspec
+
+from ..errors import ProviderError, StatusError
+from ..events import Attempt, Batch, FinishReason, Splice
+from ..wires.base import StreamEncoder, Wire
+from ..wires.errors import encode_error
+from ..wires.registry import WIRES
+
+#: Bytes that a record takes in memory beside its events, about: the object and the list.
+_RECORD_SIZE: Final = 150
+
+
+class StreamHeader(msgspec.Struct, frozen=True):
+    """What every event of a stream repeats, in whichever wire. ``wire``: the name of the one that the stream was begun over.
+    ``request_id``: what the answer is named after. ``created``: seconds since the epoch. ``include_usage``: see `ChatRequest`.
+    """
+
+    wire: str
+    request_id: str
+    created: int
+    model: str
+    include_usage: bool
+
+
+class ResumeState(msgspec.Struct, frozen=True):
+    """What another server must know of an answer beside its events, to continue it.
+
+    ``author``: the upstream that began it; ``seed``: what that was asked with, where it can be asked for the same again;
+    ``repeated``: pieces that were generated and are not in the text. See `Report`.
+    """
+
+    author: str | None
+    seed: int | None
+    attempts: list[Attempt]
+    splices: list[Splice]
+    repeated: int
+
+
+class RecordedError(msgspec.Struct, frozen=True):
+    """An error that ended a stream, as callers may see it: without keys, and without the addresses of upstreams."""
+
+    status: int
+    message: str
+    type: str | None
+    param: str | None
+    code: str | None
+
+    @classmethod
+    def of(cls, error: ProviderError) -> RecordedError:
+        """Return *error* as it is shown to callers."""
+        status, _, body = encode_error(error)
+        return cls(status, **msgspec.json.decode(body)["error"])
+
+    def as_error(self) -> StatusError:
+        """Return the error that a wire encodes."""
+        return StatusError(self.message, status=self.status, type=self.type, param=self.param, code=self.code)
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One entry of a stream's log.
+
+    ``end``: nothing follows. ``header``: in the first record. ``state``: in records that change it. ``provenance``: with the
+    `FinishReason`, the ``x_autonomousai`` object. ``error``: what the stream ends with instead of a `FinishReason`.
+    """
+
+    events: Batch = []
+    end: bool = False
+    header: StreamHeader | None = None
+    state: ResumeState | None = None
+    provenance: dict[str, Any] | None = None
+    error: RecordedError | None = None
+
+
+encode_record: Final = msgspec.json.Encoder().encode
+decode_record: Final = msgspec.json.Decoder(Record).decode
+
+#: The kinds of events in a usual record.
+_TEXT_ALONE: Final = {str}
+
+
+def size_of(record: Record) -> int:
+    """Return about how many bytes of memory *record* takes."""
+    events = record.events
+    if len(events) == 1 and type(text := events[0]) is str:  # as usual
+        return _RECORD_SIZE + getsizeof(text)
+    size = _RECORD_SIZE + sum(map(getsizeof, events))
+    if set(map(type, events)) != _TEXT_ALONE:
+        size += len(encode_record(record))  # what the structs refer to has about the size of its JSON text
+    return size
+
+
+# ---- encoded in a wire
+
+
+class UnknownWireError(Exception):
+    """A stream was begun over a wire that this version does not have, and no other was asked for."""
+
+
+class RecordEncoder:
+    """Encodes the records of one stream in one wire, from the first one on.
+
+    ``position``: how many records it has encoded; ``last``: the number of the last event. ``wire``: None until the first
+    record, where it is to be the wire that the stream was begun over.
+
+    It is the iterator of its own events' ids: their numbers, or ``-`` for what no connection can resume after.
+    """
+
+    __slots__ = ("_encoder", "_is_stored", "last", "position", "wire")
+
+    def __init__(self, wire: Wire | None) -> None:
+        self.position = 0
+        self.last = 0
+        self.wire = wire
+        self._is_stored = True
+        self._encoder: StreamEncoder
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        if not self._is_stored:
+            return "-"
+        self.last += 1
+        return str(self.last)
+
+    def encode(self, records: Sequence[Record], stored_last: int | None = None) -> bytes:
+        """Return the events of the next *records*. *stored_last*: the number of the last record that is stored, if not all are.
+
+        Raises `UnknownWireError` at the first record.
+        """
+        pieces = []
+        for record in records:
+            self.position += 1
+            self._is_stored = stored_last is None or self.position <= stored_last
+            if record.header is not None:
+                self._begin(record.header)
+            if record.end:
+                pieces.append(self._end(record))
+            else:
+                pieces.append(self._encoder.write(record.events))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def sign(self, progress: int) -> bytes:
+        """Return an event without a number, which says that a broken answer is being rescued."""
+        return self._encoder.sign(progress)
+
+    def copy(self) -> Self:
+        """Return an encoder in the same state, which is independent of this one."""
+        return deepcopy(self)
+
+    def _begin(self, header: StreamHeader) -> None:
+        self.wire = wire = self.wire or WIRES.get(header.wire)
+        if wire is None:
+            raise UnknownWireError(header.wire)
+        self._encoder = wire.encoder(
+            id=wire.answer_id(header.request_id),
+            created=header.created,
+            model=header.model,
+            include_usage=header.include_usage,
+            ids=self,
+        )
+
+    def _end(self, record: Record) -> bytes:
+        if record.error is not None:
+            assert self.wire is not None
+            return b"id: %b\n%b" % (next(self).encode(), self.wire.encode_error_event(record.error.as_error()))
+        finish = record.events[-1]
+        assert type(finish) is FinishReason
+        return self._encoder.write(record.events) + self._encoder.end(finish, extension=record.provenance)
+
+
+def after_events(data: bytes, count: int) -> bytes:
+    """Return *data*, whole server-sent events, without the first *count* of them."""
+    return b"\n\n".join(data.split(b"\n\n", count)[count:])
