@@ -1,15 +1,14 @@
-"""A chunk of chat completions (OpenAI API reference, "The chat completion chunk object"), read in two widths.
+"""A chunk of chat completions (OpenAI API reference, "The chat completion chunk object"), and a completion, as they may be.
 
-`decode_usual` takes a chunk by which an answer continues: that it can be decoded proves that it does not fail and has no
-unknown members, and no finish reason in it that it does not end. `load`, `as_chunk` and `unknown_members` take what servers do
-send: every JSON object there is. Where both can, they read the same. Knows no stream and no order of chunks.
+`load`, `as_chunk` and `unknown_members` take what servers do send: every JSON object there is. The usual ones are read at less
+cost by `usual`. Knows no stream and no order of chunks.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -72,99 +71,6 @@ class Chunk(msgspec.Struct, gc=False):
 
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
-
-
-# ---- a chunk by which an answer continues, without unknown members ------------------------------------------------------
-
-_Silent = Literal[""] | None
-
-
-class UsualFunction(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class UsualCall(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    index: int | None = None
-    id: str | None = None
-    type: Literal["function"] | None = None
-    function: UsualFunction | None = None
-
-
-class UsualDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    content: str | None = None
-    role: str | None = None
-    reasoning_content: str | None = None
-    reasoning: _Silent = None
-    tool_calls: list[UsualCall] | None = None
-    refusal: _Silent = None
-    function_call: None = None
-
-
-class UsualChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    delta: UsualDelta
-    index: Literal[0] = 0
-    finish_reason: str | None = None  # every answer ends with one, and an error costs more than a look
-    logprobs: None = None
-    error: None = None
-
-
-class UsualChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    choices: Annotated[list[UsualChoice], msgspec.Meta(max_length=1)]
-    id: str | None = None
-    object: str | None = None
-    created: float | None = None
-    model: str | None = None
-    usage: Json | None = None
-    finish_reason: str | None = None
-    obfuscation: str | None = None
-    error: None = None
-    x_autonomousai: Json | None = None
-
-
-#: Raises one of `UNREADABLE` for anything but a `UsualChunk`: that it can be decoded proves that nothing in it is unknown.
-decode_usual = msgspec.json.Decoder(UsualChunk).decode
-
-
-def sole_text(data: bytes) -> str | None:
-    """Return the text of a usual chunk that holds nothing besides; None for any other."""
-    try:
-        chunk = decode_usual(data)
-    except UNREADABLE:
-        return None
-    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
-        return None
-    choice = chunk.choices[0]
-    delta = choice.delta
-    return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
-
-
-def widened(chunk: UsualChunk) -> Chunk:
-    """Return *chunk* in the shape of any chunk."""
-    return Chunk(
-        choices=[_widened_choice(choice) for choice in chunk.choices],
-        model=chunk.model,
-        usage=chunk.usage,
-        finish_reason=chunk.finish_reason,
-        x_autonomousai=chunk.x_autonomousai,
-    )
-
-
-def _widened_choice(choice: UsualChoice) -> Choice:
-    delta = choice.delta
-    calls = delta.tool_calls
-    said = Delta(
-        content=delta.content,
-        reasoning_content=delta.reasoning_content,
-        tool_calls=None if calls is None else [widened_call(call) for call in calls],
-    )
-    return Choice(delta=said, finish_reason=choice.finish_reason)
-
-
-def widened_call(call: UsualCall) -> CallPiece:
-    """Return *call* in the shape of any call."""
-    function = call.function
-    return CallPiece(call.index, call.id, None if function is None else FunctionPiece(function.name, function.arguments))
 
 
 # ---- unknown members ----------------------------------------------------------------------------------------------------

@@ -39,18 +39,15 @@ from .chunks import (
     Delta,
     as_chunk,
     constant_of,
-    decode_usual,
     load,
     mend,
-    sole_text,
     split_half,
     unknown_members,
     usage_of,
-    widened,
-    widened_call,
 )
 from .template import ChunkTemplate
 from .tool_calls import ToolCallIndexer
+from .usual import decode_usual, decode_usual_completion, sole_text, unknown_of, widened, widened_call
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
@@ -218,12 +215,14 @@ class ChatStreamDecoder:
             chunk = decode_usual(data)
         except UNREADABLE:
             return False
-        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai or self._constant:
+        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
             return False
         choice = chunk.choices[0]
-        if choice.finish_reason:
+        if choice.finish_reason or unknown_of(chunk) != self._constant:
             return False
         delta = choice.delta
+        if self._constant and bool(delta.reasoning_content) + bool(delta.content) + len(delta.tool_calls or ()) > 1:
+            return False  # events of a chunk with unknown members are kept together
         if delta.reasoning_content:
             batch.append(Reasoning(delta.reasoning_content))
         if text := delta.content:
@@ -275,7 +274,7 @@ class ChatStreamDecoder:
         except UNREADABLE:
             self._read_odd(data, batch)
             return
-        self._take(widened(chunk), batch, {})
+        self._take(widened(chunk), batch, unknown_of(chunk))
 
     def _read_many(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
         """The same, of many at once: a run of chunks that differ in their text alone is read by template."""
@@ -522,6 +521,8 @@ def decode_completion(body: bytes) -> Batch:
 
     Raises `StreamError` where it cannot be read, or is an error that came with a status of success.
     """
+    if (usual := decode_usual_completion(body)) is not None:
+        return usual
     obj = _load_document(body)
     chunk = as_chunk(obj)
     error = error_in_event(obj)

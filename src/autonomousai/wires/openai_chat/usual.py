@@ -1,0 +1,187 @@
+"""A chunk by which an answer continues, and an answer in one piece, as most servers send them: read in one typed decode.
+
+That it can be decoded is the proof that it does not fail and has no unknown members but those named here, which servers repeat
+in every chunk. Where `chunks` can read the same JSON, it reads the same in it. Knows no stream and no order of chunks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ...events import Batch, Extra, FinishReason, Reasoning, Started
+from .chunks import UNREADABLE, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, Json, usage_of
+
+_Silent = Literal[""] | None
+
+
+class UsualFunction(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class UsualCall(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    index: int | None = None
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: UsualFunction | None = None
+
+
+class UsualDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+    reasoning_content: str | None = None
+    reasoning: _Silent = None
+    tool_calls: list[UsualCall] | None = None
+    refusal: _Silent = None
+    function_call: None = None
+
+
+class UsualChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    delta: UsualDelta
+    index: Literal[0] = 0
+    finish_reason: str | None = None  # every answer ends with one, and an error costs more than a look
+    logprobs: None = None
+    error: None = None
+    # Unknown members.
+    token_ids: UnsetType | None = UNSET
+    stop_reason: UnsetType | None = UNSET
+    native_finish_reason: str | UnsetType | None = UNSET
+
+
+class _UsualDocument(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What stands around the choices. The members that can be unset are unknown ones."""
+
+    id: str | None = None
+    object: str | None = None
+    created: float | None = None
+    model: str | None = None
+    usage: Json | None = None
+    finish_reason: str | None = None
+    obfuscation: str | None = None
+    error: None = None
+    x_autonomousai: Json | None = None
+    system_fingerprint: str | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    provider: str | UnsetType = UNSET
+    prompt_token_ids: UnsetType | None = UNSET
+    prompt_logprobs: UnsetType | None = UNSET
+    kv_transfer_params: UnsetType | None = UNSET
+
+
+class UsualChunk(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_only=True):
+    choices: Annotated[list[UsualChoice], msgspec.Meta(max_length=1)]
+
+
+class UsualMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None
+    role: str | None = None
+    reasoning_content: str | None = None
+    reasoning: _Silent = None
+    tool_calls: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    refusal: _Silent = None
+    function_call: None = None
+
+
+class UsualWholeChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    message: UsualMessage
+    finish_reason: Annotated[str, msgspec.Meta(min_length=1)]
+    index: Literal[0] = 0
+    logprobs: None = None
+    error: None = None
+    token_ids: UnsetType | None = UNSET
+    stop_reason: UnsetType | None = UNSET
+    native_finish_reason: str | UnsetType | None = UNSET
+
+
+class UsualCompletion(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_only=True):
+    choices: Annotated[list[UsualWholeChoice], msgspec.Meta(min_length=1, max_length=1)]
+
+
+#: Raises one of `UNREADABLE` for anything but a `UsualChunk`.
+decode_usual: Final = msgspec.json.Decoder(UsualChunk).decode
+
+_decode_usual_completion: Final = msgspec.json.Decoder(UsualCompletion).decode
+
+_UNKNOWN_IN_CHUNK: Final = (
+    "system_fingerprint",
+    "service_tier",
+    "provider",
+    "prompt_token_ids",
+    "prompt_logprobs",
+    "kv_transfer_params",
+)
+_UNKNOWN_IN_CHOICE: Final = ("token_ids", "stop_reason", "native_finish_reason")
+
+
+def unknown_of(document: UsualChunk | UsualCompletion) -> Json:
+    """Return the unknown members; see `chunks.unknown_members`."""
+    members = {name: value for name in _UNKNOWN_IN_CHUNK if (value := getattr(document, name)) is not UNSET}
+    if document.choices:
+        choice = document.choices[0]
+        if in_choice := {name: value for name in _UNKNOWN_IN_CHOICE if (value := getattr(choice, name)) is not UNSET}:
+            members["choices"] = [{"index": 0, **in_choice}]
+    return members
+
+
+def decode_usual_completion(body: bytes) -> Batch | None:
+    """Return a whole answer that was not streamed; None where it is not the usual one, and may be anything."""
+    try:
+        document = _decode_usual_completion(body)
+    except UNREADABLE:
+        return None
+    if document.finish_reason:
+        return None
+    choice, model = document.choices[0], document.model or None
+    said: Batch = []
+    if choice.message.reasoning_content:
+        said.append(Reasoning(choice.message.reasoning_content))
+    if choice.message.content:
+        said.append(choice.message.content)
+    events: Batch = [Started(model)]
+    if unknown := unknown_of(document):
+        events.append(Extra(unknown, len(said), WIRE))
+    return [*events, *said, FinishReason(choice.finish_reason, "finish_reason", usage_of(document.usage), model)]
+
+
+def sole_text(data: bytes) -> str | None:
+    """Return the text of a usual chunk that holds nothing besides; None for any other."""
+    try:
+        chunk = decode_usual(data)
+    except UNREADABLE:
+        return None
+    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai or unknown_of(chunk):
+        return None
+    choice = chunk.choices[0]
+    delta = choice.delta
+    return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
+
+
+def widened(chunk: UsualChunk) -> Chunk:
+    """Return *chunk* in the shape of any chunk."""
+    return Chunk(
+        choices=[_widened_choice(choice) for choice in chunk.choices],
+        model=chunk.model,
+        usage=chunk.usage,
+        finish_reason=chunk.finish_reason,
+        x_autonomousai=chunk.x_autonomousai,
+    )
+
+
+def _widened_choice(choice: UsualChoice) -> Choice:
+    delta = choice.delta
+    calls = delta.tool_calls
+    said = Delta(
+        content=delta.content,
+        reasoning_content=delta.reasoning_content,
+        tool_calls=None if calls is None else [widened_call(call) for call in calls],
+    )
+    return Choice(delta=said, finish_reason=choice.finish_reason)
+
+
+def widened_call(call: UsualCall) -> CallPiece:
+    """Return *call* in the shape of any call."""
+    function = call.function
+    return CallPiece(call.index, call.id, None if function is None else FunctionPiece(function.name, function.arguments))
