@@ -14,6 +14,7 @@ from ..server.app import create_app
 from ..server.upstreams import make_gateway
 from ..telemetry.access_log import LogFormat, open_log
 from .banner import banner
+from .malloc import tune_malloc
 from .parent import Workers
 from .server import Server, Shutdown, cannot_listen, loop_factory, say, signals_to
 
@@ -41,6 +42,7 @@ def run(
             "set it to 'sqlite:PATH', or to 'redis://host[:port]' to share streams with other machines too"
         )
     config = msgspec.structs.replace(config, server=server)
+    tune_malloc()
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         _check_routes(config)
         return runner.run(_serve(config, listener, _where(host, listener.getsockname()[1]), workers))

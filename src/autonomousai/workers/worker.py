@@ -23,6 +23,7 @@ from ..server.app import App
 from ..server.upstreams import make_gateway
 from ..telemetry.access_log import open_log
 from ..telemetry.tracer import open_tracer
+from .malloc import tune_malloc
 from .messages import (
     AcquireSlot,
     Begin,
@@ -53,6 +54,7 @@ ORPHANED: Final = 1
 def main() -> int:
     """Serve until the parent says so, or SIGTERM does; the exit code."""
     die_with_parent(signal.SIGKILL)
+    tune_malloc()
     channel, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     for each in (channel, listener):
         each.set_inheritable(False)
