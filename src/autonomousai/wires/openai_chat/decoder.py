@@ -47,7 +47,19 @@ from .chunks import (
 )
 from .template import ChunkTemplate
 from .tool_calls import ToolCallIndexer
-from .usual import decode_usual, decode_usual_completion, sole_text, unknown_of, widened, widened_call
+from .usual import (
+    PlainChunk,
+    UsualChunk,
+    decode_plain,
+    decode_usual,
+    decode_usual_completion,
+    sole_text,
+    unknown_in_choice,
+    unknown_in_chunk,
+    unknown_of,
+    widened,
+    widened_call,
+)
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
@@ -70,6 +82,7 @@ class ChatStreamDecoder:
 
     __slots__ = (
         "_constant",
+        "_constant_values",
         "_done",
         "_finish_extra",
         "_foreign",
@@ -120,6 +133,7 @@ class ChatStreamDecoder:
         self._singles = 0  # usual chunks that came alone, in a row
         # What is unknown: members that every chunk repeats, of the chunk with the finish reason, and of that with the usage.
         self._constant: dict[str, Any] = {}
+        self._constant_values: tuple[tuple[Any, ...], ...] | None = None  # of a chunk that repeats them
         self._finish_extra: dict[str, Any] | None = None
         self._trailer: dict[str, Any] | None = None
         self._foreign: Batch = []  # events that came before the answer began
@@ -211,36 +225,52 @@ class ChatStreamDecoder:
             if text:
                 batch.append(text)
             return True
+        chunk: PlainChunk | UsualChunk | None
         try:
-            chunk = decode_usual(data)
+            chunk = self._decode_repeating(data) if self._constant else decode_plain(data)
         except UNREADABLE:
             return False
-        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
+        if chunk is None or not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
             return False
         choice = chunk.choices[0]
-        if choice.finish_reason or unknown_of(chunk) != self._constant:
+        if choice.finish_reason:
             return False
         delta = choice.delta
-        if self._constant and bool(delta.reasoning_content) + bool(delta.content) + len(delta.tool_calls or ()) > 1:
-            return False  # events of a chunk with unknown members are kept together
-        if delta.reasoning_content:
-            batch.append(Reasoning(delta.reasoning_content))
-        if text := delta.content:
+        text = delta.content
+        if delta.reasoning_content or delta.tool_calls:
+            if self._constant and bool(text) + bool(delta.reasoning_content) + len(delta.tool_calls or ()) > 1:
+                return False  # events of a chunk with unknown members are kept together
+            if delta.reasoning_content:
+                batch.append(Reasoning(delta.reasoning_content))
+        if text:
             batch.append(text)
-            self._learn_single(data, text)
+            if self._misses < _MISSES:
+                self._learn_single(data, text)
         if delta.tool_calls:
             self._call([widened_call(call) for call in delta.tool_calls], batch)
         if chunk.usage:
             self._usage = chunk.usage
         return True
 
+    def _decode_repeating(self, data: bytes) -> UsualChunk | None:
+        """Return a chunk whose unknown members are those that every chunk repeats; None for any other. Raises `UNREADABLE`."""
+        chunk = decode_usual(data)
+        if not chunk.choices:
+            return None
+        values = unknown_in_chunk(chunk), unknown_in_choice(chunk.choices[0])
+        if values != self._constant_values:
+            if unknown_of(chunk) != self._constant:
+                return None
+            self._constant_values = values
+        return chunk
+
     def _learn_single(self, data: bytes, text: str) -> None:
         """Learn a template where one chunk after another came alone: each of them is read by it at less cost."""
         self._singles += 1
-        if self._singles == _SINGLES and self._misses < _MISSES:
+        if self._singles == _SINGLES:
             self._singles = 0
             self._misses += 1  # where each chunk differs from the last one, learning is soon given up
-            self._template = ChunkTemplate.learn(data, text, self._sole_text)
+            self._template = ChunkTemplate.learn(data, text, self._sole_text) if self._misses < _MISSES else None
 
     def _sole_text(self, data: bytes) -> str | None:
         """Return the text of a chunk that holds nothing besides but what every chunk repeats; None for any other."""
@@ -352,7 +382,13 @@ class ChatStreamDecoder:
         if chunk.choices or error is None:
             before = len(batch)
             self._take(chunk, batch, unknown_members(obj))
-            if self._constant and self._usual and len(batch) == before + 1 and type(text := batch[before]) is str:
+            if (
+                self._misses < _MISSES
+                and self._constant
+                and self._usual
+                and len(batch) == before + 1
+                and type(text := batch[before]) is str
+            ):
                 self._learn_single(data, text)
         if error is not None:
             self._fail(error)

@@ -1,11 +1,14 @@
 """A chunk by which an answer continues, and an answer in one piece, as most servers send them: read in one typed decode.
 
-That it can be decoded is the proof that it does not fail and has no unknown members but those named here, which servers repeat
-in every chunk. Where `chunks` can read the same JSON, it reads the same in it. Knows no stream and no order of chunks.
+That a chunk can be decoded as `PlainChunk` is the proof that it does not fail and has no unknown members; as `UsualChunk`, that
+it has none but those named here, which servers repeat in every chunk. Where `chunks` can read the same JSON, it reads the same
+in it. Knows no stream and no order of chunks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -39,20 +42,24 @@ class UsualDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     function_call: None = None
 
 
-class UsualChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     delta: UsualDelta
     index: Literal[0] = 0
     finish_reason: str | None = None  # every answer ends with one, and an error costs more than a look
     logprobs: None = None
     error: None = None
-    # Unknown members.
+
+
+class UsualChoice(PlainChoice, gc=False, forbid_unknown_fields=True):
+    """A choice with its unknown members."""
+
     token_ids: UnsetType | None = UNSET
     stop_reason: UnsetType | None = UNSET
     native_finish_reason: str | UnsetType | None = UNSET
 
 
-class _UsualDocument(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """What stands around the choices. The members that can be unset are unknown ones."""
+class _PlainDocument(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What stands around the choices."""
 
     id: str | None = None
     object: str | None = None
@@ -63,12 +70,21 @@ class _UsualDocument(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     obfuscation: str | None = None
     error: None = None
     x_autonomousai: Json | None = None
+
+
+class _UsualDocument(_PlainDocument, gc=False, forbid_unknown_fields=True):
+    """The same with its unknown members."""
+
     system_fingerprint: str | UnsetType | None = UNSET
     service_tier: str | UnsetType | None = UNSET
     provider: str | UnsetType = UNSET
     prompt_token_ids: UnsetType | None = UNSET
     prompt_logprobs: UnsetType | None = UNSET
     kv_transfer_params: UnsetType | None = UNSET
+
+
+class PlainChunk(_PlainDocument, gc=False, forbid_unknown_fields=True, kw_only=True):
+    choices: Annotated[list[PlainChoice], msgspec.Meta(max_length=1)]
 
 
 class UsualChunk(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_only=True):
@@ -100,6 +116,9 @@ class UsualCompletion(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_o
     choices: Annotated[list[UsualWholeChoice], msgspec.Meta(min_length=1, max_length=1)]
 
 
+#: Raises one of `UNREADABLE` for anything but a `PlainChunk`.
+decode_plain: Final = msgspec.json.Decoder(PlainChunk).decode
+
 #: Raises one of `UNREADABLE` for anything but a `UsualChunk`.
 decode_usual: Final = msgspec.json.Decoder(UsualChunk).decode
 
@@ -114,6 +133,10 @@ _UNKNOWN_IN_CHUNK: Final = (
     "kv_transfer_params",
 )
 _UNKNOWN_IN_CHOICE: Final = ("token_ids", "stop_reason", "native_finish_reason")
+
+#: The values of the unknown members: chunks, or choices, in which they are equal have the same unknown members.
+unknown_in_chunk: Final[Callable[[UsualChunk], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
+unknown_in_choice: Final[Callable[[PlainChoice], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHOICE)
 
 
 def unknown_of(document: UsualChunk | UsualCompletion) -> Json:
@@ -149,17 +172,17 @@ def decode_usual_completion(body: bytes) -> Batch | None:
 def sole_text(data: bytes) -> str | None:
     """Return the text of a usual chunk that holds nothing besides; None for any other."""
     try:
-        chunk = decode_usual(data)
+        chunk = decode_plain(data)
     except UNREADABLE:
         return None
-    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai or unknown_of(chunk):
+    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
         return None
     choice = chunk.choices[0]
     delta = choice.delta
     return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
 
 
-def widened(chunk: UsualChunk) -> Chunk:
+def widened(chunk: PlainChunk | UsualChunk) -> Chunk:
     """Return *chunk* in the shape of any chunk."""
     return Chunk(
         choices=[_widened_choice(choice) for choice in chunk.choices],
@@ -170,7 +193,7 @@ def widened(chunk: UsualChunk) -> Chunk:
     )
 
 
-def _widened_choice(choice: UsualChoice) -> Choice:
+def _widened_choice(choice: PlainChoice) -> Choice:
     delta = choice.delta
     calls = delta.tool_calls
     said = Delta(
