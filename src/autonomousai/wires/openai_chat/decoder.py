@@ -225,12 +225,12 @@ class ChatStreamDecoder:
             if text:
                 batch.append(text)
             return True
-        chunk: PlainChunk | UsualChunk | None
+        chunk: PlainChunk | UsualChunk
         try:
             chunk = self._decode_repeating(data) if self._constant else decode_plain(data)
         except UNREADABLE:
             return False
-        if chunk is None or not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
+        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
             return False
         choice = chunk.choices[0]
         if choice.finish_reason:
@@ -252,15 +252,13 @@ class ChatStreamDecoder:
             self._usage = chunk.usage
         return True
 
-    def _decode_repeating(self, data: bytes) -> UsualChunk | None:
-        """Return a chunk whose unknown members are those that every chunk repeats; None for any other. Raises `UNREADABLE`."""
+    def _decode_repeating(self, data: bytes) -> UsualChunk:
+        """Return a chunk whose unknown members are those that every chunk repeats. Raises one of `UNREADABLE` for any other."""
         chunk = decode_usual(data)
-        if not chunk.choices:
-            return None
-        values = unknown_in_chunk(chunk), unknown_in_choice(chunk.choices[0])
+        values = unknown_in_chunk(chunk), tuple(map(unknown_in_choice, chunk.choices))
         if values != self._constant_values:
             if unknown_of(chunk) != self._constant:
-                return None
+                raise msgspec.ValidationError("the unknown members are others than every chunk repeats")
             self._constant_values = values
         return chunk
 
