@@ -50,6 +50,7 @@ from .tool_calls import ToolCallIndexer
 from .usual import (
     PlainChunk,
     UsualChunk,
+    UsualDelta,
     decode_plain,
     decode_usual,
     decode_usual_completion,
@@ -236,20 +237,28 @@ class ChatStreamDecoder:
         if choice.finish_reason:
             return False
         delta = choice.delta
-        text = delta.content
         if delta.reasoning_content or delta.tool_calls:
-            if self._constant and bool(text) + bool(delta.reasoning_content) + len(delta.tool_calls or ()) > 1:
-                return False  # events of a chunk with unknown members are kept together
-            if delta.reasoning_content:
-                batch.append(Reasoning(delta.reasoning_content))
-        if text:
+            if not self._read_delta(delta, batch):
+                return False
+        elif text := delta.content:
             batch.append(text)
             if self._misses < _MISSES:
                 self._learn_single(data, text)
-        if delta.tool_calls:
-            self._call([widened_call(call) for call in delta.tool_calls], batch)
         if chunk.usage:
             self._usage = chunk.usage
+        return True
+
+    def _read_delta(self, delta: UsualDelta, batch: Batch) -> bool:
+        """Read what stands beside, or in place of, the text of a usual chunk. False: nothing of it was read."""
+        text, calls = delta.content, delta.tool_calls
+        if self._constant and bool(text) + bool(delta.reasoning_content) + len(calls or ()) > 1:
+            return False  # events of a chunk with unknown members are kept together
+        if delta.reasoning_content:
+            batch.append(Reasoning(delta.reasoning_content))
+        if text:
+            batch.append(text)
+        if calls:
+            self._call([widened_call(call) for call in calls], batch)
         return True
 
     def _decode_repeating(self, data: bytes) -> UsualChunk:

@@ -18,6 +18,7 @@ from ...events import Batch, Extra, FinishReason, Reasoning, Started
 from .chunks import UNREADABLE, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, Json, usage_of
 
 _Silent = Literal[""] | None
+_Object = Literal["chat.completion.chunk", "chat.completion", "text_completion", ""] | None  # another one may say "error"
 
 
 class UsualFunction(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -62,7 +63,7 @@ class _PlainDocument(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """What stands around the choices."""
 
     id: str | None = None
-    object: str | None = None
+    object: _Object = None
     created: float | None = None
     model: str | None = None
     usage: Json | None = None
