@@ -9,13 +9,15 @@ import pytest
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
-from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from autonomousai.wires.openai_chat.decoder import REPLACED, ChatStreamDecoder
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, plain, sse, text, usage
+from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import every_byte
 
 COUNTED = Usage(3, 2, 5)
 STOP = FinishReason("stop", "finish_reason", None, "m")
 STOP_COUNTED = FinishReason("stop", "finish_reason", COUNTED, "m")
+MENDED = FinishReason("stop", "finish_reason", None, "m", None, (REPLACED,))
 BY_DONE = FinishReason(None, "done", None, "m")
 BY_USAGE = FinishReason(None, "usage", COUNTED, "m")
 CUT = IncompleteStreamError
@@ -57,7 +59,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("reason of an odd type", sse(chunk({"content": "a"}, 0, finish_reason=[]), DONE), ["a"], BY_DONE),
     ("[DONE] alone", sse(text("a"), DONE), ["a"], BY_DONE),
     ("[DONE] with spaces", sse(text("a"), " [DONE] "), ["a"], BY_DONE),
-    ("[DONE] and nothing else", sse(DONE), [], FinishReason(None, "done")),
+    ("[DONE] and nothing else", sse(DONE), [], CUT),
     ("[DONE] and more", sse(text("a"), DONE, text("b"), "nonsense"), ["a"], BY_DONE),
     ("no end", sse(text("a"), text("b")), ["a", "b"], CUT),
     ("nothing at all", b"", [], CUT),
@@ -220,7 +222,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         [
             *["a", "b", Reasoning("hm"), "c"] * 2,
             *["a", "b", "c", Refusal("no")],
-            *["a", "b", "c", Delta(0, None, None, "1")] * 2,
+            *["a", "b", "c", Delta(0, NEW_ID, None, "1"), "a", "b", "c", Delta(0, None, None, "1")],
             *["a", "b", "c"],
         ],
         FinishReason(None, "done", COUNTED, "m"),
@@ -264,7 +266,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "without an index or an id",
         sse(calls(call(None, "1", name="f"), call(None, "2", name="f")), FINISH),
-        [Delta(0, None, "f", "1"), Delta(1, None, "f", "2")],
+        [Delta(0, NEW_ID, "f", "1"), Delta(1, NEW_ID, "f", "2")],
         STOP,
     ),
     (
@@ -282,7 +284,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "the id comes late",
         sse(calls(call(0, "", name="f")), calls(call(0, "1", id="x", name="f")), FINISH),
-        [Delta(0, None, "f"), Delta(0, "x", "f", "1")],
+        [Delta(0, NEW_ID, "f"), Delta(0, None, "f", "1")],
         STOP,
     ),
     ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], STOP),  # type: ignore[arg-type]
@@ -294,7 +296,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             chunk({"content": "", "function_call": {"arguments": "{}"}}),
             chunk(reason="function_call"),
         ),
-        [Delta(0, None, "f"), Delta(0, None, None, "{}")],
+        [Delta(0, NEW_ID, "f"), Delta(0, None, None, "{}")],
         end("function_call"),
     ),
     # -- odd shapes
@@ -393,12 +395,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("no object", sse(text("a"), "[]"), ["a"], "unreadable_event"),
     ("null", sse(text("a"), "null"), ["a"], "unreadable_event"),
     ("text", sse(text("a"), '"b"'), ["a"], "unreadable_event"),
-    ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a"], "unreadable_event"),
+    ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a", "\ufffd"], MENDED),
     (
         "half a surrogate in UTF-8",
         sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xed\xa0\x80"}}]}\n\n', FINISH),
-        ["a"],
-        "unreadable_event",
+        ["a", "\ufffd\ufffd\ufffd"],
+        MENDED,
     ),
     ("nested without end", sse(text("a"), "[" * 100_000), ["a"], "unreadable_event"),
     ("a chunk nested without end", sse(text("a"), '{"choices":' + "[" * 3_000), ["a"], "unreadable_event"),
@@ -490,7 +492,7 @@ class TestState:
             ([chunk({"content": "a"}, "stop", usage=USAGE)], False, False),
             ([text("a"), DONE], True, False),
             ([text("a"), {"error": "boom"}], False, False),
-            ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, True),
+            ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, False),
         ],
     )
     def test_when_to_stop_reading(self, events: list[Json | str], complete: bool, ending: bool) -> None:
@@ -542,17 +544,32 @@ class TestState:
         [
             ([], False),
             ([text("a")], False),
-            ([FINISH], True),
-            ([DONE], True),
-            ([text("a"), usage()], True),
+            ([text("a"), FINISH], True),
+            ([text("a"), DONE], True),
+            ([DONE], False),
             ([DONE[1:]], False),
         ],
     )
     def test_proven(self, events: list[Json | str], expected: bool) -> None:
-        """An end is proven exactly where `finish` succeeds."""
+        """What is proven, `finish` takes for an end."""
         outcome = Outcome(sse(*events))
 
         assert (expected, expected) == (outcome.stream.is_proven, outcome.finish is not None)
+
+    @pytest.mark.parametrize("events", [[FINISH], [text("a"), usage()], [ROLE, usage(completion_tokens=0)]])
+    def test_proven_by_a_body_in_good_order(self, events: list[Json]) -> None:
+        """A reason before the first word may be of a chunk that only begins, and usage may be counted in between: both prove
+        an end only where the body came completely."""
+        outcome = Outcome(sse(*events))
+
+        assert (False, True) == (outcome.stream.is_proven, outcome.finish is not None)
+
+    def test_usage_in_a_broken_body(self) -> None:
+        """Usage in mid-answer is no end where the body broke."""
+        stream = Outcome(sse(text("a"), usage())).stream
+
+        with pytest.raises(IncompleteStreamError):
+            stream.finish(in_good_order=False)
 
     def test_an_event_too_large(self) -> None:
         """The decoder's bound is a failure like any other, with what came before it."""

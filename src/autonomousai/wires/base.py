@@ -19,8 +19,8 @@ from .foreign_errors import read_error
 class StreamDecoder(Protocol):
     """One streamed answer, bytes in and events out. `feed` never raises; however the bytes are split, the events are the same.
 
-    ``failure``: what the caller raises after yielding the batch. ``complete``: the answer has come completely, nothing more
-    need be read. ``ending``: a finish reason came, and only what may follow one can come. ``is_proven``: `finish` would succeed
+    ``failure``: what the caller raises after yielding the batch. ``complete``: nothing more need be read. ``ending``: a finish
+    reason came, and only what may follow one can come. ``is_proven``: the answer is complete even where the connection breaks
     now. ``extension``: the ``x_autonomousai`` object of a server of this package; ``progress``: the number in it that grows
     while the server repairs a broken answer, 0 where there is none. ``last_event_id``: to resume after.
     """
@@ -41,8 +41,15 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> Batch:
         """Return the events that *data* brought. What came before a failure is among them."""
 
-    def finish(self) -> FinishReason:
-        """Return the end of the answer, when no more is to come. Raises where nothing proves it."""
+    def end(self) -> Batch:
+        """Return the events of a last event that lacks the blank line, where it is complete otherwise. Called when the body has
+        ended in good order, and `finish` after it."""
+
+    def finish(self, *, in_good_order: bool = True) -> FinishReason:
+        """Return the end of the answer, when no more is to come. *in_good_order*: the body came completely, by its own framing.
+
+        Raises ``failure``, or `IncompleteStreamError` where nothing that came proves the end.
+        """
 
     def reopen(self) -> None:
         """Continue with the bytes of another connection, from the event after the last complete one."""

@@ -54,6 +54,11 @@ class SSEDecoder:
         """The id to resume after, as of the last blank line: also that of an event without data, which is not returned."""
         return self._id.decode("utf-8", "replace")
 
+    def unfinished_data(self) -> bytes:
+        """Return the data of the event that a blank line would complete now; ``b""`` where there is none."""
+        fields = map(_field, bytes(self._pending).split(b"\n"))
+        return b"\n".join(value for name, value in fields if name == b"data")
+
     @property
     def retry_ms(self) -> int | None:
         """The last valid ``retry:``. It counts as soon as its line is whole, without waiting for the event's end."""
