@@ -42,8 +42,8 @@ class StreamDecoder(Protocol):
         """Return the events that *data* brought. What came before a failure is among them."""
 
     def end(self) -> Batch:
-        """Return the events of a last event that lacks the blank line, where it is complete otherwise. Called when the body has
-        ended in good order, and `finish` after it."""
+        """Return the events of a last event that lacks the blank line, where its data is complete otherwise. Called when the
+        body has ended without an error, and `finish` after it."""
 
     def finish(self, *, in_good_order: bool = True) -> FinishReason:
         """Return the end of the answer, when no more is to come. *in_good_order*: the body came completely, by its own framing.
