@@ -17,6 +17,22 @@ from tests.wires.cutting import every_byte
 COUNTED = Usage(3, 2, 5)
 STOP = FinishReason("stop", "finish_reason", None, "m")
 STOP_COUNTED = FinishReason("stop", "finish_reason", COUNTED, "m")
+NOTHINGS = ("", "null", "None", " NONE ", "undefined")
+BROKEN = (
+    *("abort", "error", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "FinishReason.ABORT"),
+    *("server-error", "cancelled", "timeout"),
+)
+
+
+def other(reason: str) -> Json:
+    """A chunk that ends the second choice."""
+    return chunk(choices=[{"index": 1, "delta": {}, "finish_reason": reason}])
+
+
+def choice_with_usage() -> Json:
+    return chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}])
+
+
 MENDED = FinishReason("stop", "finish_reason", None, "m", None, (REPLACED,))
 BY_DONE = FinishReason(None, "done", None, "m")
 BY_USAGE = FinishReason(None, "usage", COUNTED, "m")
@@ -64,7 +80,34 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("no end", sse(text("a"), text("b")), ["a", "b"], CUT),
     ("nothing at all", b"", [], CUT),
     ("comments alone", b": ping\n\n" * 3, [], CUT),
-    ("an end without its blank line", sse(text("a"), FINISH)[:-1], ["a"], CUT),
+    ("an end without its blank line", sse(text("a"), FINISH)[:-1], ["a"], STOP),
+    ("an end without any line end", sse(text("a"), FINISH)[:-2], ["a"], STOP),
+    ("half an end", sse(text("a"), FINISH)[:-3], ["a"], CUT),
+    ("[DONE] without its line end", sse(text("a"), DONE)[:-2], ["a"], BY_DONE),
+    ("half a [DONE]", sse(text("a"), DONE)[:-3], ["a"], CUT),
+    ("a last text without its blank line", sse(text("a"), text("b"))[:-2], ["a", "b"], CUT),
+    ("an error without its blank line", sse(text("a"), {"error": {"message": "m", "code": "c"}})[:-1], ["a"], "c"),
+    # -- reasons that end nothing
+    *[(f"the reason {word!r}", sse(chunk({"content": "a"}, word), text("b"), DONE), ["a", "b"], BY_DONE) for word in NOTHINGS],
+    ("the reason 'null' and no end", sse(text("a"), chunk(reason="null")), ["a"], CUT),
+    ("a reason before the first word", sse(FINISH, text("a"), text("b")), ["a", "b"], CUT),
+    ("a reason before the first word, and an end", sse(FINISH, text("a"), FINISH), ["a"], STOP),
+    (
+        "a reason and usage before the first word",
+        sse(chunk(reason="stop", usage=USAGE), text("a"), FINISH),
+        ["a"],
+        STOP_COUNTED,
+    ),
+    # -- reasons that say that the answer broke off
+    *[(f"broken off: {word}", sse(text("a"), chunk(reason=word), DONE), ["a"], "broken_off") for word in BROKEN],
+    ("broken off with an error", sse(text("a"), chunk(reason="error", error={"message": "m", "code": "c"})), ["a"], "c"),
+    ("broken off beside text", sse(chunk({"content": "a"}, "abort")), ["a"], "broken_off"),
+    ("another choice broke off", sse(text("a"), other("abort"), FINISH, DONE), ["a"], "broken_off"),
+    ("an unknown reason", sse(text("a"), chunk(reason="eos")), ["a"], FinishReason("eos", "finish_reason", None, "m")),
+    # -- places that are not the usual ones
+    ("a message instead of a delta", sse(chunk(choices=[{"message": {"content": "a"}}]), FINISH), ["a"], STOP),
+    ("usage in a member of Groq's", sse(text("a"), chunk(reason="stop", x_groq={"usage": USAGE}), DONE), ["a"], STOP_COUNTED),
+    ("usage in the choice", sse(text("a"), choice_with_usage(), DONE), ["a"], STOP_COUNTED),
     # -- usage
     ("usage in a chunk of its own", sse(text("a"), FINISH, usage(), DONE), ["a"], STOP_COUNTED),
     ("usage with the reason", sse(text("a"), chunk(reason="stop", usage=USAGE), DONE), ["a"], STOP_COUNTED),

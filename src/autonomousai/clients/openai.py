@@ -20,6 +20,7 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
 
@@ -73,6 +74,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._model = model
         self._prefill = prefill
         self._continuing: dict[str, Any] | None = {} if prefill == "yes" else None
+        self._adaptations = Adaptations()
         self._asking = asyncio.Lock()
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
@@ -97,17 +99,21 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self._model or self.get_model(request.model)
         merged = self._options.merged(options)
+        body = write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields)
+        adapted = self._adaptations.applied(name, body)
         exchange = PreparedRequest(
             url=f"{self.base_url}/chat/completions",
             headers=self._usual_headers if merged is self._options else self._headers(merged),
-            body=write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
+            body=adapted,
             clocks=read_timeout(options.timeout, self._options.clocks),
-            stream=request.stream,
+            stream=request.stream and (adapted is body or is_streamed(adapted)),
             proxy=merged.proxy,
             retries=merged.retries,
             api_key=merged.api_key,
             streams_url=f"{self.base_url}/streams",
             deadline=options.deadline,
+            model=name,
+            adaptations=self._adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
 
@@ -154,7 +160,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        return ProviderStatus(orphans=self._pool.orphans)
+        return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(self._adaptations.known()))
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""

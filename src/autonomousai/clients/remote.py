@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
+from ..errors import ConnectError, HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
@@ -23,6 +23,7 @@ from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
 from ..wires.provenance import check_provenance, provenance_of_document
 from ..wires.registry import OPENAI_CHAT
+from .adaptations import Adaptations, is_streamed, other_form
 from .reconnecting import RESUMABLE, ResumableStream
 
 #: Bytes of an error's body that are read, and of an answer in one document.
@@ -44,7 +45,8 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
     ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can.
     ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``. ``wire``: what the
-    answer is spoken in."""
+    answer is spoken in. ``model``: what is asked of the server. ``adaptations``: where it is kept which other
+    form of a request the server takes; ``forms``: those that this request has taken already."""
 
     url: str
     headers: Mapping[str, str]
@@ -57,6 +59,9 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     streams_url: str | None = None
     deadline: float | None = None
     wire: Wire = OPENAI_CHAT
+    model: str = ""
+    adaptations: Adaptations | None = None
+    forms: tuple[str, ...] = ()
 
 
 class ResponseStream:
@@ -136,8 +141,13 @@ class ResponseStream:
                 try:
                     batch = await self._try(deadline)
                 except HTTPError as error:
-                    failures += 1
-                    delay = _delay(error, failures, request, loop.time() - began)
+                    if (adapted := _adapted(request, error)) is not None:
+                        request = self._request = adapted
+                        self._forget_answer()
+                        delay: float | None = 0.0
+                    else:
+                        failures += 1
+                        delay = _delay(error, failures, request, loop.time() - began)
                     if delay is None or loop.time() + delay >= deadline:
                         raise
                 else:
@@ -150,6 +160,11 @@ class ResponseStream:
         except BaseException as error:
             await self._leave(error)
             raise
+
+    def _forget_answer(self) -> None:
+        """Fold into an answer of our own what is not streamed: its reader gets it as one batch."""
+        if not self._request.stream:
+            self._own = self._answer = Answer()
 
     async def _try(self, deadline: float) -> Batch:
         """Send the request, and return the first batch of its answer; all of it where it is not to be streamed."""
@@ -165,6 +180,8 @@ class ResponseStream:
         )
         if not 200 <= response.status < 300:
             await _refuse(response, request)
+        if request.forms and request.adaptations is not None:
+            request.adaptations.remember(request.model, request.forms)
         self._resumable = ResumableStream.of(self._pool, request, response, deadline)
         batch = await self._first()
         if request.stream:
@@ -377,6 +394,18 @@ async def _not_now() -> bool:
 def _check(provenance: Mapping[str, Any] | None, text: str) -> None:
     if provenance is not None and (mismatch := check_provenance(provenance, text)):
         raise mismatch
+
+
+def _adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | None:
+    """Return *request* in another form, where *error* is a refusal of this one and another was not yet tried."""
+    if request.adaptations is None or not isinstance(error, StatusError):
+        return None
+    form = other_form(request.body, error)
+    if form is None or form[0] in request.forms:
+        return None
+    name, body = form
+    streams = request.stream and is_streamed(body)
+    return msgspec.structs.replace(request, body=body, stream=streams, forms=(*request.forms, name))
 
 
 def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: float) -> float | None:

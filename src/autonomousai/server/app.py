@@ -347,6 +347,9 @@ class App:
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]
+        for name, upstream in self._upstreams.items():
+            for model, form in upstream.provider.status().adaptations:
+                yield "upstream_adaptations", (name, model, form), [1]
 
     def _sees(self) -> bool:
         """Whether any model takes images."""

@@ -234,7 +234,7 @@ def _line_feeds(data: bytes) -> bytes:
 
 
 def _without_comments(event: bytes) -> bytes:
-    if b":" != event[:1] and b"\n:" not in event:
+    if event[:1] != b":" and b"\n:" not in event:
         return event
     return b"\n".join(line for line in event.split(b"\n") if line[:1] != b":")
 
