@@ -171,6 +171,25 @@ async def test_the_shape_of_errors_is_told(body: Any, words: str, env: dict[str,
     assert words in found["error shape"]["found"]
 
 
+async def test_another_form_of_the_request_is_found(env: dict[str, str]) -> None:
+    """A server that refuses ``max_tokens`` is asked by the other name from then on, and the form is named."""
+
+    def chat(request: Request) -> Script:
+        if "max_tokens" in request.json():
+            return Script.status(400, {"error": {"message": "use 'max_completion_tokens' instead", "param": "max_tokens"}})
+        return Script.stream("Hello") if request.json().get("stream") else Script.document("Hello")
+
+    async with ScriptedServer() as server:
+        server.play(listing({"id": "small"}), path=LIST)
+        server.play(chat, path=CHAT)
+        server.play(Script.status(404), path="/metrics")
+        server.play(Script.status(404), path="/v1/metrics")
+        found = await diagnosis(server, env)
+
+    assert "it takes max_completion_tokens" == found["request forms"]["found"]
+    assert ("yes", "yes") == (found["streaming"]["result"], found["whole answers"]["result"])
+
+
 SICK: dict[str, Callable[[ScriptedServer], None]] = {
     "no stream": lambda server: server.play(Script.status(500), path=CHAT),
     "html": lambda server: server.play("html", path=CHAT),
