@@ -169,7 +169,6 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             stream=request.stream,
             proxy=merged.proxy,
             retries=merged.retries,
-            api_key=merged.api_key,
             streams_url=f"{self.base_url}/v1/streams",
             deadline=options.deadline,
         )

@@ -20,6 +20,7 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.redaction import secrets_of
 from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
@@ -109,7 +110,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             stream=request.stream and (adapted is body or is_streamed(adapted)),
             proxy=merged.proxy,
             retries=merged.retries,
-            api_key=merged.api_key,
             streams_url=f"{self.base_url}/streams",
             deadline=options.deadline,
             model=name,
@@ -174,11 +174,12 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch(self, path: str) -> bytes:
         """The body of ``GET {base_url}{path}``. Raises `HTTPError` and its kin."""
-        response = await self._pool.get(self.base_url + path, headers=self._headers(self._options), clocks=self._options.clocks)
+        headers = self._headers(self._options)
+        response = await self._pool.get(self.base_url + path, headers=headers, clocks=self._options.clocks)
         try:
             body = await read_body(response, _LISTING)
             if response.status != 200:
-                raise read_error(response.status, body, response.headers)
+                raise read_error(response.status, body, response.headers, secrets=secrets_of(headers))
             return body
         finally:
             await response.aclose()

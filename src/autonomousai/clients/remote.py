@@ -22,6 +22,7 @@ from ..retry import backoff
 from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
 from ..wires.provenance import check_provenance, provenance_of_document
+from ..wires.redaction import redact_error, secrets_of
 from ..wires.registry import OPENAI_CHAT
 from .adaptations import Adaptations, is_streamed, other_form
 from .reconnecting import RESUMABLE, ResumableStream
@@ -43,7 +44,7 @@ _GRACE_S: Final = 1.0
 
 class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
-    ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can.
+    ``streams_url``: where a stream that broke can be resumed, if the server can.
     ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``. ``wire``: what the
     answer is spoken in. ``model``: what is asked of the server. ``adaptations``: where it is kept which other
     form of a request the server takes; ``forms``: those that this request has taken already."""
@@ -55,7 +56,6 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     stream: bool
     proxy: Proxy | None = None
     retries: int | None = None
-    api_key: str | None = None
     streams_url: str | None = None
     deadline: float | None = None
     wire: Wire = OPENAI_CHAT
@@ -198,6 +198,8 @@ class ResponseStream:
 
     async def _leave(self, error: BaseException) -> None:
         """Close. A reader that was only woken because another task closes gets an error, and is not cancelled."""
+        if isinstance(error, HTTPError):
+            redact_error(error, _secrets_of(self._request))
         woken = self._is_over and isinstance(error, asyncio.CancelledError) and not self._begun
         await self.aclose()
         task = asyncio.current_task()
@@ -419,6 +421,12 @@ def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: f
     return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= request.retries else None
 
 
+def _secrets_of(request: PreparedRequest) -> tuple[str, ...]:
+    """Return what must not appear in an error: what the server or the proxy was sent to prove who asks."""
+    proxy = {} if request.proxy is None else request.proxy.headers
+    return (*secrets_of(request.headers), *secrets_of(proxy))
+
+
 def _is_framed(response: Response) -> bool:
     """Return whether the body's end is told by its own framing, and not by that of the connection (RFC 9112, section 6.3)."""
     headers = response.headers
@@ -444,6 +452,6 @@ async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
             f"the server redirects to {target[:200]} (status {response.status}); use the address that it means as base_url",
             status=response.status,
         )
-    secrets = (request.api_key,) if request.api_key else ()
+    secrets = _secrets_of(request)
     body = await read_body(response, _ERROR_BODY)
     return request.wire.decode_error(response.status, body, response.headers, secrets=secrets)
