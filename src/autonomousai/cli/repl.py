@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..directories import user_directory
 from ..errors import HTTPError, ProviderError
 from ..models import MODELS
 from .chat import ChatContext, UsageError, make_question, with_system
@@ -294,11 +295,8 @@ def _editing_reader(desk: ChatContext) -> LineReader:
 
 def history_file(env: Mapping[str, str]) -> Path | None:
     """The file of the lines that were typed, for their owner's eyes alone; None where there can be none."""
-    base = Path(env.get("XDG_STATE_HOME") or "")
     with suppress(OSError, RuntimeError):
-        if not base.is_absolute():
-            base = Path.home() / ".local" / "state"
-        path = base / "autonomousai" / "history"
+        path = user_directory("state", env) / "history"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         return path

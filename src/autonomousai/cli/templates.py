@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from ..directories import user_directory
 from ..errors import ConfigError
 from ..request import CALL_OPTIONS
 
@@ -65,13 +66,10 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def directory(env: Mapping[str, str]) -> Path:
     """Where templates are."""
-    base = Path(env.get("XDG_CONFIG_HOME") or "")
-    if not base.is_absolute():
-        try:
-            base = Path.home() / ".config"
-        except RuntimeError:
-            raise ConfigError("there is no home directory to look for templates in; set XDG_CONFIG_HOME") from None
-    return base / "autonomousai" / "templates"
+    try:
+        return user_directory("config", env) / "templates"
+    except RuntimeError:
+        raise ConfigError("there is no home directory to look for templates in; set XDG_CONFIG_HOME") from None
 
 
 def path_of(name: str, env: Mapping[str, str]) -> Path:

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from autonomousai.directories import user_directory
 from autonomousai.errors import ConfigError
 from autonomousai.models import WEIGHTS, Weights
 
@@ -97,13 +98,10 @@ def pull(name: str, *, progress: DownloadProgress | None = None) -> Path:
 def _directory() -> Path:
     if cache := os.environ.get("AUTONOMOUSAI_CACHE"):
         return Path(cache).expanduser().absolute() / "weights"
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    if not base.is_absolute():  # the XDG specification: a relative path is to be ignored
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:
-            raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
-    return base / "autonomousai" / "weights"
+    try:
+        return user_directory("cache", os.environ) / "weights"
+    except RuntimeError:
+        raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
 
 
 def _row(name: str) -> Weights:
