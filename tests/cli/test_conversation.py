@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
-from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain
+from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain, without
 
 PROMPT = "llama>"
 
@@ -381,18 +381,11 @@ async def test_answers_can_be_piped_while_one_talks(env: dict[str, str], tmp_pat
     assert "Hello world\n" == out.read_text()
 
 
-WITHOUT_TOOLKIT = (
-    sys.executable,
-    "-c",
-    "import sys; sys.modules['prompt_toolkit'] = None; from autonomousai.cli import main; sys.exit(main())",
-)
-
-
 async def test_without_prompt_toolkit_it_talks_plainly(env: dict[str, str]) -> None:
     """Where the extra is not installed it is named, and plain input does."""
     async with (
         ScriptedServer(Script.stall("One"), Script.stream("Two.")) as server,
-        OnTerminal("chat", "--base-url", server.url, env=env, program=WITHOUT_TOOLKIT) as terminal,
+        OnTerminal("chat", "--base-url", server.url, env=env, program=without("prompt_toolkit")) as terminal,
     ):
         await terminal.sees("pip install 'autonomousai[cli]'")
         await terminal.sees(PROMPT)

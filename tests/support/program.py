@@ -24,6 +24,12 @@ UP, ENTER, CTRL_C, CTRL_D, ALT_ENTER, TAB = "\x1b[A", "\r", "\x03", "\x04", "\x1
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
+def without(module: str) -> tuple[str, ...]:
+    """The program where an optional library is not installed."""
+    code = f"import sys; sys.modules[{module!r}] = None; from autonomousai.cli import main; sys.exit(main())"
+    return sys.executable, "-c", code
+
+
 class Ended(NamedTuple):
     """How a program ended, and what it wrote."""
 
