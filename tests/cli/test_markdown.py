@@ -242,10 +242,11 @@ def test_words_behind_a_price_are_shown_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "given_text", ["**a `b** c` d**", r"**a \(b** c\) d**", "___", "> ___\n", f"see {'x' * 60} there", f"{'x' * 78} y"]
+    "given_text",
+    ["**a `b** c` d**", r"**a \(b** c\) d**", "___", "> ___\n", f"see {'x' * 60} there", f"{'x' * 78} y", f"🦀🦀{'x' * 40}"],
 )
 def test_the_pieces_do_not_matter_where_they_once_did(given_text: str) -> None:
-    """A star inside code that has not ended, a rule that begins as a mark, a word longer than the line."""
+    """A star inside code that has not ended, a rule that begins as a mark, a word longer than the line, one of emoji."""
     assert screen(written(given_text)) == screen(written(*given_text))
 
 

@@ -31,6 +31,7 @@ _SPACE = re.compile(r"[ ]*")
 
 #: Scripts that are broken between any two characters.
 _WIDE: Final = r"\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
+_WIDE_CHAR = re.compile(rf"[{_WIDE}]")
 #: What text breaks into where lines are filled: spaces, words, and single wide characters.
 _WORDS = re.compile(rf"[ ]+|[^ {_WIDE}]+|.")
 
@@ -251,7 +252,7 @@ class MarkdownStream:
                 self._word, self._word_width = [], 0
                 continue
             width = cell_width(piece)
-            if len(piece) == 1 and width == 2:
+            if width == 2 and _WIDE_CHAR.match(piece):
                 self._word, self._word_width = [], 0
             if self._column + width > limit:
                 self._wrap()
