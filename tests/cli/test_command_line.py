@@ -149,6 +149,43 @@ async def test_wrong_usage_is_said_and_exits_2(arguments: list[str], words: str,
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["caht", "hi"], "chat"),
+        (["--verison"], "--version"),
+        (["chat", "--modle", "llama", "hi"], "--model"),
+        (["chat", "--modle=llama", "hi"], "--model"),
+        (["history", "shwo"], "show"),
+        (["history", "export", "--formt", "json"], "--format"),
+        (["history", "export", "--format", "jsn"], "json"),
+        (["completion", "bsah"], "bash"),
+        (["chat", "--model", "lama", "hi"], "llama"),
+        (["chat", "--model", "Hermes3", "hi"], "hermes-3"),
+        (["chat", "--base-url", "http://127.0.0.1:9", "--model", "visoin", "hi"], "vision"),
+        (["pull", "smolm2-135m"], "smollm2-135m"),
+        (["pull", "qwen_codr"], "qwen_coder"),
+    ],
+)
+async def test_what_was_mistyped_is_guessed(arguments: list[str], meant: str, env: dict[str, str]) -> None:
+    """An option, a command, a value or a model that is near to one there is: the message asks for that one."""
+    ended = await run(*arguments, env=env)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert f"; did you mean {meant}?\n" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["xyzzy"], ["chat", "--zzz", "hi"], ["chat", "--model", "gpt-9", "hi"], ["pull", "gpt-9"]]
+)
+async def test_what_is_near_to_nothing_is_not_guessed(arguments: list[str], env: dict[str, str]) -> None:
+    """A guess that nobody would make is none."""
+    ended = await run(*arguments, env=env)
+
+    assert 2 == ended.code
+    assert "did you mean" not in ended.err
+
+
 async def test_a_prompt_that_is_no_text_is_wrong_usage(env: dict[str, str]) -> None:
     """An argument that is not UTF-8 is refused in words."""
     ended = await run("chat", b"caf\xe9", env=env)

@@ -17,10 +17,11 @@ from typing import NamedTuple
 from ..directories import user_directory
 from ..errors import HTTPError, ProviderError
 from ..models import MODELS
+from ..suggestions import did_you_mean
 from .chat import ChatContext, UsageError, make_question, with_system
 from .images import image_part
 from .talk import SessionRunner
-from .telling import tell
+from .telling import in_words, tell
 from .transcripts import transcript_json, transcript_markdown
 
 
@@ -139,7 +140,8 @@ class ChatSession:
         name, _, argument = line.partition(" ")
         name = {"/exit": "/quit", "/?": "/help"}.get(name.strip(), name.strip())
         if name not in COMMANDS:
-            self.terminal.note(f"there is no command {name}; /help shows those there are (a space before it sends it as it is)")
+            hint = "/help shows those there are (a space before it sends it as it is)"
+            self.terminal.note(f"there is no command {name}; {hint}{did_you_mean(name, COMMANDS)}")
             return
         getattr(self, COMMANDS[name].method)(argument.strip())
 
@@ -162,7 +164,7 @@ class ChatSession:
         try:
             settings.model = upstream.resolve(argument)
         except ProviderError as error:
-            self.terminal.error(str(error))
+            self.terminal.error(in_words(error))
         else:
             self.terminal.note(upstream.who(settings.model))
 

@@ -28,6 +28,7 @@ from typing import BinaryIO, Final, Protocol
 from autonomousai.directories import user_directory
 from autonomousai.errors import ConfigError
 from autonomousai.models import WEIGHTS, Weights
+from autonomousai.suggestions import did_you_mean
 
 #: The first bytes of every GGUF file.
 MAGIC: Final = b"GGUF"
@@ -71,7 +72,7 @@ def resolve(weights: str) -> Path:
     except OSError as error:
         raise ConfigError(
             f"weights: {weights!r} is neither a name ({', '.join(WEIGHTS)}) nor a file that can be read "
-            f"({error.strerror}); give one of the names, or the path of a GGUF file"
+            f"({error.strerror}); give one of the names, or the path of a GGUF file{did_you_mean(weights, WEIGHTS)}"
         ) from None
     if magic != MAGIC:
         raise ConfigError(f"weights: {weights!r} is not a GGUF file; give the path of one, or a name ({', '.join(WEIGHTS)})")
@@ -108,7 +109,9 @@ def _row(name: str) -> Weights:
     try:
         return WEIGHTS[name]
     except KeyError:
-        raise ConfigError(f"there are no weights called {name[:200]!r}; the names are {', '.join(WEIGHTS)}") from None
+        raise ConfigError(
+            f"there are no weights called {name[:200]!r}; the names are {', '.join(WEIGHTS)}{did_you_mean(name, WEIGHTS)}"
+        ) from None
 
 
 def _is_whole(path: Path, row: Weights) -> bool:
