@@ -103,7 +103,8 @@ def one_of(key: str, value: Any, known: Iterable[str]) -> ConfigError:
     """Return the error for a *value* that is none of the *known* ones, or None: is missing."""
     known = tuple(known)
     problem = "is missing" if value is None else f"{value!r:.100} is unknown"
-    return ConfigError(problem, key=key, advice=f"it is one of {', '.join(map(repr, known))}{did_you_mean(str(value), known)}")
+    meant = did_you_mean(value, map(str, known)) if isinstance(value, str) else ""
+    return ConfigError(problem, key=key, advice=f"it is one of {', '.join(map(repr, known))}{meant}")
 
 
 def _scalar(key: str, value: Any, wanted: type) -> Any:

@@ -249,6 +249,16 @@ async def test_help_shows_the_commands(env: dict[str, str]) -> None:
         assert word in shown
 
 
+async def test_what_was_mistyped_is_guessed_in_a_conversation(env: dict[str, str]) -> None:
+    """A command or a model that is near to one there is."""
+    async with ScriptedServer() as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        terminal.types("/modle hermes")
+        await terminal.sees("did you mean /model?")
+        terminal.types("/model hermse")
+        await terminal.sees("did you mean hermes?")
+
+
 async def test_an_unknown_command_gets_a_clear_word(env: dict[str, str]) -> None:
     """A slash that means nothing is not sent to the model; behind a space it is."""
     async with ScriptedServer() as server, talk(server, env) as terminal:
