@@ -21,9 +21,10 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from tests.support.program import finish, run, start
+from autonomousai.testing import ScriptedServer
+from tests.support.program import finish, run, start, without
 
-HEAVY = ("aiohttp", "rich", "pygments", "prompt_toolkit", "xllamacpp", "starlette", "uvicorn", "sqlite3")
+HEAVY = ("aiohttp", "rich", "pygments", "prompt_toolkit", "tomli_w", "xllamacpp", "starlette", "uvicorn", "sqlite3")
 
 
 async def test_help_needs_no_manual(env: dict[str, str]) -> None:
@@ -224,6 +225,23 @@ async def test_a_missing_extra_is_named(missing: str, arguments: list[str], extr
     assert (3, "") == (ended.code, ended.out)
     assert f"pip install 'autonomousai[{extra}]'" in ended.err
     assert "fetching" not in ended.err
+
+
+EXTRAS = ("httptools", "prometheus_client", "prompt_toolkit", "pygments", "starlette", "tomli_w", "uvloop", "xllamacpp")
+
+
+async def test_without_any_extra_a_server_is_asked_and_the_conversation_kept(env: dict[str, str]) -> None:
+    """The client's own two dependencies are enough for the command line, but for the engine, a server and `config show`."""
+    async with ScriptedServer() as server:
+        asked = await run("chat", "--base-url", server.url, "Hi", env=env, program=without(*EXTRAS))
+    rest = [
+        await run(*arguments.split(), env=env, program=without(*EXTRAS))
+        for arguments in ("history show", "templates", "models", "pull gpt-9", "completion bash")
+    ]
+
+    assert (0, "") == (asked.code, asked.err)
+    assert [0, 0, 0, 2, 0] == [ended.code for ended in rest]
+    assert "Hi" in rest[0].out
 
 
 async def test_help_into_a_closed_pipe_is_quiet(env: dict[str, str]) -> None:
