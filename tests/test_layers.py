@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "events", "models", "timeouts", "retry", "blocking", "_version"}),
+    frozenset({"directories", "errors", "events", "models", "timeouts", "retry", "blocking", "suggestions", "_version"}),
     frozenset({"http", "request", "result", "provider", "config", "config_reading", "wires"}),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
@@ -43,6 +43,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "httptools": frozenset({"http"}),
     "prompt_toolkit": frozenset({"cli"}),
     "pygments": frozenset({"cli.highlight"}),
+    "tomli_w": frozenset({"cli.toml"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
     "redis": frozenset({"streams.stores"}),
@@ -60,7 +61,7 @@ GUARDED: dict[str, frozenset[str]] = {
 }
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
-LATE = frozenset({"aiohttp", "httptools", "sqlite3", "prompt_toolkit", "pygments"})
+LATE = frozenset({"aiohttp", "httptools", "sqlite3", "prompt_toolkit", "pygments", "tomli_w"})
 LATE_FILES = frozenset({"http.aiohttp_transport", "http.httptools_transport", "http.connection", "cli.conversations"})
 
 

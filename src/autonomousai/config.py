@@ -21,6 +21,7 @@ import msgspec
 from .config_reading import TableReader, as_table, one_of, unknown_key
 from .errors import ConfigError
 from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from .suggestions import did_you_mean
 from .timeouts import ENGINE_FIRST_TOKEN, Clock, Clocks
 
 # The upper bounds exclude `inf`, which is valid TOML and not a time that a timer can be set to.
@@ -327,7 +328,11 @@ def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, Upstream
     for index, upstream in enumerate(model.route or ()):
         key = f"models.{name}.route[{index}]"
         if upstream not in upstreams:
-            raise ConfigError(f"there is no upstream {upstream!r}", key=key, advice=f"the upstreams are: {known}")
+            raise ConfigError(
+                f"there is no upstream {upstream!r}",
+                key=key,
+                advice=f"the upstreams are: {known}{did_you_mean(upstream, upstreams)}",
+            )
         if upstream in (model.route or ())[:index]:
             raise ConfigError(f"{upstream!r} stands there twice", key=key, advice="name each upstream once")
         if name not in MODELS and isinstance(upstreams[upstream], AutonomousAIConfig):

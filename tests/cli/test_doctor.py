@@ -15,7 +15,7 @@ import pytest
 from autonomousai.config import OpenAIConfig, load_config
 from autonomousai.events import Usage
 from autonomousai.testing import Hang, Head, Request, Script, ScriptedServer, Send, chunks
-from tests.support.program import Ended, run
+from tests.support.program import Ended, run, without
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
 
@@ -348,3 +348,15 @@ async def test_the_doctors_section_is_toml(env: dict[str, str]) -> None:
         ended = await run("doctor", "--upstream", f"{server.url}/v1", env=env)
 
     assert ["ollama"] == list(tomllib.loads(ended.out.partition("\n\n")[2])["upstreams"])
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_without_the_writer_of_toml_what_was_found_is_told(form: tuple[str, ...], env: dict[str, str]) -> None:
+    """Where the extra is not installed it is named, and only the section is missing."""
+    async with ScriptedServer() as server:
+        Capable("library").on(server)
+        ended = await run("doctor", "--upstream", f"{server.url}/v1", *form, env=env, program=without("tomli_w"))
+
+    assert 0 == ended.code
+    assert "pip install 'autonomousai[cli]'" in ended.err
+    assert ("[upstreams" in ended.out, "answers" in ended.out) == (False, True)

@@ -18,6 +18,7 @@ from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from ..suggestions import did_you_mean
 from . import templates
 from .chat import (
     ChatContext,
@@ -168,6 +169,7 @@ def pull(args: argparse.Namespace, terminal: Terminal) -> int:
     if weights not in WEIGHTS:
         raise UsageError(
             f"there is no model and there are no weights called {name!r}; there are: {', '.join((*WEIGHTS, *MODELS))}"
+            f"{did_you_mean(name, (*WEIGHTS, *MODELS, *MODEL_ALIASES))}"
         )
     if present(weights):
         terminal.note(f"{weights} is here already")

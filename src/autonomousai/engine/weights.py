@@ -25,8 +25,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from autonomousai.directories import user_directory
 from autonomousai.errors import ConfigError
 from autonomousai.models import WEIGHTS, Weights
+from autonomousai.suggestions import did_you_mean
 
 #: The first bytes of every GGUF file.
 MAGIC: Final = b"GGUF"
@@ -70,7 +72,7 @@ def resolve(weights: str) -> Path:
     except OSError as error:
         raise ConfigError(
             f"weights: {weights!r} is neither a name ({', '.join(WEIGHTS)}) nor a file that can be read "
-            f"({error.strerror}); give one of the names, or the path of a GGUF file"
+            f"({error.strerror}); give one of the names, or the path of a GGUF file{did_you_mean(weights, WEIGHTS)}"
         ) from None
     if magic != MAGIC:
         raise ConfigError(f"weights: {weights!r} is not a GGUF file; give the path of one, or a name ({', '.join(WEIGHTS)})")
@@ -97,20 +99,19 @@ def pull(name: str, *, progress: DownloadProgress | None = None) -> Path:
 def _directory() -> Path:
     if cache := os.environ.get("AUTONOMOUSAI_CACHE"):
         return Path(cache).expanduser().absolute() / "weights"
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    if not base.is_absolute():  # the XDG specification: a relative path is to be ignored
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:
-            raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
-    return base / "autonomousai" / "weights"
+    try:
+        return user_directory("cache", os.environ) / "weights"
+    except RuntimeError:
+        raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
 
 
 def _row(name: str) -> Weights:
     try:
         return WEIGHTS[name]
     except KeyError:
-        raise ConfigError(f"there are no weights called {name[:200]!r}; the names are {', '.join(WEIGHTS)}") from None
+        raise ConfigError(
+            f"there are no weights called {name[:200]!r}; the names are {', '.join(WEIGHTS)}{did_you_mean(name, WEIGHTS)}"
+        ) from None
 
 
 def _is_whole(path: Path, row: Weights) -> bool:
