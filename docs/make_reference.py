@@ -1,7 +1,7 @@
 """Make docs/reference/config.md and http.md from the program: ``python docs/make_reference.py``. A test compares them.
 
-Types and defaults come from the structs of `autonomousai.config`, the words beside them from the TOML in configuration.md, and
-HTTP from the document that the server publishes.
+Types and defaults come from the structs of `autonomousai.config` and the registry of kinds, the words beside them from the TOML
+in configuration.md, and HTTP from the document that the server publishes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 import msgspec.inspect
 
 from autonomousai import config
+from autonomousai.kinds.registry import KINDS
 from autonomousai.server.openapi import make_document
 
 DOCS = Path(__file__).parent
@@ -27,9 +28,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "rescue": config.RescueConfig,
     "resume": config.ResumeConfig,
     "telemetry": config.TelemetryConfig,
-    "upstreams.NAME, kind = llamacpp": config.LlamaCppConfig,
-    "upstreams.NAME, kind = openai": config.OpenAIConfig,
-    "upstreams.NAME, kind = autonomousai": config.AutonomousAIConfig,
+    **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,
 }
 

@@ -46,7 +46,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ``base_url``: usually ends in ``/v1``. ``api_key``: sent as bearer key. ``model``: the name to send upstream instead of the
     caller's. ``models``: the names that callers may use; without any, every name is passed on. ``uds``: the Unix socket that
     the server listens on, where it does. ``prefill``: whether the server continues a final message of the assistant, "yes" or
-    "no"; "auto" finds out when it matters. The other options are those of `AutonomousAI`.
+    "no"; "auto" finds out when it matters. ``context``: tokens of prompt and answer together, if known. The other options are
+    those of `AutonomousAI`.
     """
 
     def __init__(
@@ -61,13 +62,14 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         headers: Mapping[str, str] | None = None,
         retries: int | None = None,
         vision: bool = False,
+        context: int | None = None,
         prefill: Prefill = "auto",
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.url = self.base_url
-        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill))
+        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model

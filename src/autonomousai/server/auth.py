@@ -11,10 +11,10 @@ import ipaddress
 import re
 from typing import Final
 
-from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
 from ..http.server.exchange import Exchange
 from ..limiter import shutting_down
+from ..settings import ServerConfig, is_loopback
 
 #: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
 #: names of the models; whoever has no key yet reads there how one is sent.
