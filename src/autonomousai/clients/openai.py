@@ -20,6 +20,7 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.openai_chat.wire import OPENAI_CHAT
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
 
@@ -105,6 +106,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             body=write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
             clocks=read_timeout(options.timeout, self._options.clocks),
             stream=request.stream,
+            wire=OPENAI_CHAT,
             proxy=merged.proxy,
             retries=merged.retries,
             api_key=merged.api_key,

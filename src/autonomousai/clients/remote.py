@@ -20,8 +20,7 @@ from ..http.urls import Proxy
 from ..result import CLOSED, Sink, cannot_pipe
 from ..retry import backoff
 from ..timeouts import Clocks
-from ..wires.foreign_errors import read_error
-from ..wires.openai_chat.decoder import ChatStreamDecoder, decode_completion
+from ..wires.base import Wire
 from ..wires.provenance import check_provenance, provenance_of_document
 from .reconnecting import RESUMABLE, ResumableStream
 
@@ -38,7 +37,8 @@ _GRACE_S: Final = 1.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True):
-    """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
+    """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
+    first, or None for those that reached no server alone.
     ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can.
     ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``."""
 
@@ -47,6 +47,7 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     body: bytes
     clocks: Clocks
     stream: bool
+    wire: Wire
     proxy: Proxy | None = None
     retries: int | None = None
     api_key: str | None = None
@@ -86,7 +87,7 @@ class ResponseStream:
         self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]
         self._response: Response | None = None
         self._resumable: ResumableStream | None = None
-        self._decoder = ChatStreamDecoder()
+        self._decoder = request.wire.decoder()
         self._sink: Sink
         self._fed: Batch | None = None  # a batch that `pipe_to` left to `anext`
         self._asker: asyncio.Task[Any] | None = None  # waits for the first batch
@@ -138,7 +139,7 @@ class ResponseStream:
                     self._asker = None
                     return batch
                 await self._hang_up()
-                self._decoder = ChatStreamDecoder()
+                self._decoder = request.wire.decoder()
                 await asyncio.sleep(delay)
         except BaseException as error:
             await self._leave(error)
@@ -157,7 +158,7 @@ class ResponseStream:
             proxy=request.proxy,
         )
         if not 200 <= response.status < 300:
-            await _refuse(response, request.api_key)
+            await _refuse(response, request)
         self._resumable = ResumableStream.of(self._pool, request, response, deadline)
         batch = await self._first()
         if request.stream:
@@ -265,7 +266,7 @@ class ResponseStream:
             if size > _DOCUMENT:
                 raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
         body = b"".join(parts)
-        batch = decode_completion(body)
+        batch = self._request.wire.decode_answer(body)
         _check(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
         return batch
@@ -376,15 +377,15 @@ def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: f
     return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= request.retries else None
 
 
-async def _refuse(response: Response, api_key: str | None) -> NoReturn:
+async def _refuse(response: Response, request: PreparedRequest) -> NoReturn:
     """Raise what the server answered in place of an answer."""
     try:
-        raise await _refusal(response, api_key)
+        raise await _refusal(response, request)
     finally:
         await response.aclose()
 
 
-async def _refusal(response: Response, api_key: str | None) -> HTTPError:
+async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
     if response.status < 200:
         return HTTPError(
             f"the server answered {response.status} where an answer should be; check base_url", status=response.status
@@ -395,5 +396,5 @@ async def _refusal(response: Response, api_key: str | None) -> HTTPError:
             f"the server redirects to {target[:200]} (status {response.status}); use the address that it means as base_url",
             status=response.status,
         )
-    secrets = (api_key,) if api_key else ()
-    return read_error(response.status, await read_body(response, _ERROR_BODY), response.headers, secrets=secrets)
+    secrets = (request.api_key,) if request.api_key else ()
+    return request.wire.decode_error(response.status, await read_body(response, _ERROR_BODY), response.headers, secrets=secrets)
