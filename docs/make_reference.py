@@ -1,7 +1,7 @@
 """Make docs/reference/config.md and http.md from the program: ``python docs/make_reference.py``. A test compares them.
 
-Types and defaults come from the structs of `autonomousai.config`, the words beside them from the TOML in configuration.md, and
-HTTP from the document that the server publishes.
+Types and defaults come from the structs of `autonomousai.config` and the registry of kinds, the words beside them from the TOML
+in configuration.md, and HTTP from the document that the server publishes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import msgspec
 import msgspec.inspect
 
 from autonomousai import config
+from autonomousai.kinds.registry import KINDS
 from autonomousai.server.openapi import make_document
+from autonomousai.wires.registry import SERVED
 
 DOCS = Path(__file__).parent
 
@@ -27,9 +29,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "rescue": config.RescueConfig,
     "resume": config.ResumeConfig,
     "telemetry": config.TelemetryConfig,
-    "upstreams.NAME, kind = llamacpp": config.LlamaCppConfig,
-    "upstreams.NAME, kind = openai": config.OpenAIConfig,
-    "upstreams.NAME, kind = autonomousai": config.AutonomousAIConfig,
+    **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,
 }
 
@@ -156,12 +156,18 @@ def http_page() -> str:
         parts.append(f"## {tag['name']}\n")
         parts += [operation_text(*each, told) for each in operations(document) if each[2]["tags"] == [tag["name"]]]
     schemas = document["components"]["schemas"]
-    chat, wire = schemas["ChatRequest"], schemas["AutonomousAIRequest"]
-    more = {name: field for name, field in wire["properties"].items() if field != chat["properties"].get(name)}
-    parts += ["## ChatRequest\n", chat["description"] + "\n", request_table(chat["properties"], chat["required"])]
-    parts += ["## AutonomousAIRequest\n", "Everything that a [ChatRequest](#chatrequest) may hold, and:\n"]
-    parts += [request_table(more, wire["required"])]
+    for name in dict.fromkeys(wire.operation(path).request for path, wire in SERVED.items()):
+        parts += request_text(name, schemas[name], schemas["ChatRequest"])
     return "\n".join(parts)
+
+
+def request_text(name: str, request: dict[str, Any], chat: dict[str, Any]) -> list[str]:
+    """A wire's request. Of one that takes all that a ChatRequest does, what it takes beside."""
+    fields, needed = request.get("properties", {}), request.get("required", [])
+    more = {key: field for key, field in fields.items() if field != chat["properties"].get(key)}
+    if request is not chat and fields.keys() - more.keys() >= chat["properties"].keys() - {"messages", "model"}:
+        return [f"## {name}\n", "Everything that a [ChatRequest](#chatrequest) may hold, and:\n", request_table(more, needed)]
+    return [f"## {name}\n", request.get("description", "") + "\n", request_table(fields, needed)]
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -20,19 +20,20 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"directories", "errors", "events", "models", "timeouts", "retry", "blocking", "suggestions", "_version"}),
-    frozenset({"http", "request", "result", "provider", "config", "config_reading", "wires"}),
+    frozenset({"http", "request", "result", "provider", "settings", "config_reading", "wires"}),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
     frozenset({"telemetry"}),
     frozenset({"engine", "streams"}),
+    frozenset({"kinds", "config"}),
     frozenset({"server", "<root>"}),
     frozenset({"workers"}),
     frozenset({"cli", "__main__", "llm_plugin"}),
 )
 #: Floors whose units may use one another, as long as there is no cycle; on the others the units are strangers.
-OPEN_FLOORS = frozenset({0, 1, 8})
+OPEN_FLOORS = frozenset({0, 1, 6, 9})
 
-COMMAND_LINE = FLOORS[8]
+COMMAND_LINE = FLOORS[9]
 #: Who may import what is not the standard library's: units, or folders inside them.
 FOREIGN: dict[str, frozenset[str]] = {
     "msgspec": frozenset().union(*FLOORS),
@@ -242,7 +243,7 @@ def conjured(root: Path) -> list[str]:
 #: Floors inside a folder, and modules in the longest chain of imports; neither may grow, and 13 is where the chain is to come
 #: to.
 FOLDER_FLOORS = 6
-LONGEST_CHAIN = 16
+LONGEST_CHAIN = 15
 #: Folders that are deeper, and by how much they still are.
 DEEPER = {"cli": 9}
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.errors import StatusError
-from autonomousai.wires.redaction import redact, redact_error, secrets_of
+from autonomousai.wires.foreign_errors import redact_error
+from autonomousai.wires.redaction import redact, secrets_of
 
 KEY = "op-4f9c/2b7e+1d8a=Z"
 

@@ -20,6 +20,7 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.redaction import secrets_of
 from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
@@ -48,7 +49,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ``base_url``: usually ends in ``/v1``. ``api_key``: sent as bearer key. ``model``: the name to send upstream instead of the
     caller's. ``models``: the names that callers may use; without any, every name is passed on. ``uds``: the Unix socket that
     the server listens on, where it does. ``prefill``: whether the server continues a final message of the assistant, "yes" or
-    "no"; "auto" finds out when it matters. The other options are those of `AutonomousAI`.
+    "no"; "auto" finds out when it matters. ``context``: tokens of prompt and answer together, if known. The other options are
+    those of `AutonomousAI`.
     """
 
     def __init__(
@@ -63,13 +65,14 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         headers: Mapping[str, str] | None = None,
         retries: int | None = None,
         vision: bool = False,
+        context: int | None = None,
         prefill: Prefill = "auto",
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.url = self.base_url
-        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill))
+        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
@@ -108,6 +111,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             body=adapted,
             clocks=read_timeout(options.timeout, self._options.clocks),
             stream=request.stream and (adapted is body or is_streamed(adapted)),
+            wire=OPENAI_CHAT,
             proxy=merged.proxy,
             retries=merged.retries,
             streams_url=f"{self.base_url}/streams",

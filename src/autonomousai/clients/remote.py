@@ -21,9 +21,9 @@ from ..result import CLOSED, Sink, cannot_pipe
 from ..retry import backoff
 from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
+from ..wires.foreign_errors import redact_error
 from ..wires.provenance import check_provenance, provenance_of_document
-from ..wires.redaction import redact_error, secrets_of
-from ..wires.registry import OPENAI_CHAT
+from ..wires.redaction import secrets_of
 from .adaptations import Adaptations, is_streamed, other_form
 from .reconnecting import RESUMABLE, ResumableStream
 
@@ -43,22 +43,22 @@ _GRACE_S: Final = 1.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True):
-    """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
-    ``streams_url``: where a stream that broke can be resumed, if the server can.
-    ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``. ``wire``: what the
-    answer is spoken in. ``model``: what is asked of the server. ``adaptations``: where it is kept which other
-    form of a request the server takes; ``forms``: those that this request has taken already."""
+    """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
+    first, or None for those that reached no server alone. ``streams_url``: where a stream that broke can be resumed, if the
+    server can. ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``. ``model``:
+    what is asked of the server. ``adaptations``: where it is kept which other form of a request the server takes; ``forms``:
+    those that this request has taken already."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     clocks: Clocks
     stream: bool
+    wire: Wire
     proxy: Proxy | None = None
     retries: int | None = None
     streams_url: str | None = None
     deadline: float | None = None
-    wire: Wire = OPENAI_CHAT
     model: str = ""
     adaptations: Adaptations | None = None
     forms: tuple[str, ...] = ()

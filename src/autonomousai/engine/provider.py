@@ -108,6 +108,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> None:
         self.weights = weights
         self.name = name
+        self.capabilities = msgspec.structs.replace(self.capabilities, context=context)
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens

@@ -31,8 +31,7 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-from ..wires.errors import encode_error
-from ..wires.registry import OPENAI_CHAT, SERVED
+from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths
 from .auth import PAGE_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .endpoint import Endpoint, EndpointContext, refuse
 from .models import model_routes
@@ -92,7 +91,7 @@ class App:
         self._log = log
         self._tracer = tracer
         self._gather = gather
-        self._guard = AccessControl(config.server)
+        self._guard = AccessControl(config.server, key_headers())
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
@@ -371,7 +370,8 @@ def _route_name(path: str) -> str:
         return STREAM_ROUTE
     if path.startswith(PAGE_PATH):
         return PAGE_PATH + "{name}"
-    return path if path in ("/", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz", "/v1/models") else "other"
+    known = ("/", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz", "/v1/models")
+    return path if path in known or path in models_paths() else "other"
 
 
 def _wrong_method(method: str) -> StatusError:
@@ -383,46 +383,46 @@ def _wrong_method(method: str) -> StatusError:
     )
 
 
-#: What a caller means whose base URL has one /v1 too few or too many, or who knows an older or a newer API.
-_MEANT = ("/v1/chat/completions", "/v1/models")
-
-
 async def _not_here(request: Request) -> Response:
     """Stand for a route that `App._enter` serves."""
     raise AssertionError(request.url.path)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette's router says, in OpenAI's shape."""
+    """What Starlette's router says, in the shape of the path's wire."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allow = {"allow": ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"}))}
         return (
             Response(status_code=204, headers=allow)
             if request.method == "OPTIONS"
-            else _error(_wrong_method(request.method), allow)
+            else _error(request, _wrong_method(request.method), allow)
         )
     path = request.url.path[:200]
-    meant = next((known for known in _MEANT if path.endswith(known.removeprefix("/v1"))), None)
+    # A base URL may have one /v1 too few or too many, or be of an older or a newer API.
+    meant = next((known for known in (*SERVED, "/v1/models") if path.endswith(known.removeprefix("/v1"))), None)
     return _error(
+        request,
         StatusError(
             f"there is nothing at {path!r}; " + (f"{meant} is here" if meant else "GET /docs tells what there is"),
             status=error.status_code,
             type="invalid_request_error",
             code="not_found",
-        )
+        ),
     )
 
 
 async def _on_provider_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProviderError)
-    return _error(error)
+    return _error(request, error)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    return _error(internal_error())
+    return _error(request, internal_error())
 
 
-def _error(error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
-    status, headers, body = encode_error(error)
+def _error(request: Request, error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
+    path = request.scope[OUTER].path
+    wire = SERVED.get(path) or models_paths().get(path, OPENAI_CHAT)
+    status, headers, body = wire.encode_error(error)
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

@@ -12,13 +12,14 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..events import Messages
 from ..models import DEFAULT_MODEL, MODELS
 from ..request import ChatRequest
+from .base import Operation
 from .fields import (
     chat_request,
     decode_object,
@@ -48,6 +49,8 @@ class AutonomousAIWire(OpenAIChatWire):
     """The AutonomousAI wire: a request of its own, and answers that are OpenAI's, with the finish reason at the top as well."""
 
     name = "autonomousai"
+    title = "the AutonomousAI wire"
+    root = ""
     paths = tuple(_PATH_MODELS)
     finish_reason_at_top = True
 
@@ -58,6 +61,26 @@ class AutonomousAIWire(OpenAIChatWire):
     def encode_request(self, request: ChatRequest, model: str) -> bytes:
         """See `Wire.encode_request`."""
         return write_request(model, request.messages, stream=request.stream, fields=request.fields)
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        models = [name for name, row in MODELS.items() if row.path == path]
+        return Operation(
+            id="ask" + path.rpartition("/")[2].title().replace("-", ""),
+            summary=f"Ask {' or '.join(models)}, over {self.title}",
+            request="AutonomousAIRequest",
+            answer="Completion",
+            event="Event",
+            example={
+                "messages": "W3sicm9sZSI6InVzZXIiLCJjb250ZW50IjoiSGVsbG8ifV0=",
+                "threadId": "llama",
+                "stream": True,
+                "aiAgent": "llama",
+            },
+        )
+
+
+AUTONOMOUSAI: Final = AutonomousAIWire()
 
 
 def write_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:

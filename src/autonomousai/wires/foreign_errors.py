@@ -13,7 +13,7 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from ..errors import PERMANENT_CODES, StatusError, StreamError, is_retryable
+from ..errors import PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
 from .json import decode
 from .redaction import one_line, redact, without_markup
 
@@ -209,6 +209,18 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
         return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def redact_error(error: HTTPError, secrets: Iterable[str]) -> None:
+    """Redact all that *error* says, as far as a server's words may be in it."""
+    secrets = tuple(secrets)
+    if not secrets:
+        return
+    for name in ("problem", "message", "type", "code", "param", "body", "request_id"):
+        said = getattr(error, name, None)
+        if isinstance(said, str):
+            setattr(error, name, redact(said, secrets))
+    error.args = tuple(redact(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)
 
 
 # ---- an error inside a stream -----------------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-from ..errors import HTTPError
-
 #: What looks like a credential, and what is left of it. Words that follow "bearer" in plain sentences are not keys.
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -50,18 +48,6 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for pattern, rest in _CREDENTIALS:
         text = pattern.sub(rest, text)
     return text
-
-
-def redact_error(error: HTTPError, secrets: Iterable[str]) -> None:
-    """Redact all that *error* says, as far as a server's words may be in it."""
-    secrets = tuple(secrets)
-    if not secrets:
-        return
-    for name in ("problem", "message", "type", "code", "param", "body", "request_id"):
-        said = getattr(error, name, None)
-        if isinstance(said, str):
-            setattr(error, name, redact(said, secrets))
-    error.args = tuple(redact(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)
 
 
 #: Names of headers whose values are secrets.
