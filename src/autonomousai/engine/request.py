@@ -274,6 +274,21 @@ def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -
 # ---- errors -----------------------------------------------------------------------------------------------------------
 
 
+def refuse_too_long(messages: Messages, *, context: int, longest: int) -> None:
+    """Raise `StatusError` 400 for messages that cannot fit into a *context* of so many tokens, whatever their text: a token has
+    at most *longest* bytes (0: unknown). To find that out by the tokenizer takes gigabytes where there are megabytes."""
+    size = sum(len(message["content"].encode()) for message in messages)
+    if longest and size // longest >= context:
+        raise StatusError(
+            f"the prompt is at least {size // longest} tokens long ({size} bytes), and {context - 1} fit (a context of "
+            f"{context}, less one for the answer); shorten the messages, or give the engine a larger context",
+            status=400,
+            type="invalid_request_error",
+            param="messages",
+            code="context_length_exceeded",
+        )
+
+
 class _TooLong(msgspec.Struct):
     n_prompt_tokens: int
     n_ctx: int

@@ -80,20 +80,41 @@ def resolve(weights: str) -> Path:
 
 
 def pull(name: str, *, progress: DownloadProgress | None = None) -> Path:
-    """Fetch these weights if they are not in the cache, and return their path. Blocking; safe to run twice at once.
+    """Fetch these weights if they are not in the cache, or damaged there, and return their path. Blocking; safe to run twice
+    at once.
 
     pip fetches, configured as the user has configured it. Raises `ConfigError` that says what to do.
     """
     row = _row(name)
     target = weights_path(name)
-    if _is_whole(target, row):
+    if _is_whole(target, row) and _digest(target) == row.sha256:
         return target
     with _disk(target.parent, row):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_name(f"{target.name}.lock")) as lock:
-            if not _is_whole(target, row):
+            if not (_is_whole(target, row) and _digest(target) == row.sha256):
                 _Fetch(row, target, lock, progress or _silent).run()
     return target
+
+
+def check_weights(weights: str) -> None:
+    """Raise `ConfigError` where *weights* is a name of `WEIGHTS` and its file in the cache is not what was fetched. Blocking:
+    all of the file is read."""
+    if (row := WEIGHTS.get(weights)) is None:
+        return
+    path = weights_path(weights)
+    if _is_whole(path, row) and _digest(path) == row.sha256:
+        return
+    raise ConfigError(f"the weights {weights} in {path} are damaged; fetch them again: autonomousai pull {weights}")
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex; of no file, nothing."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _directory() -> Path:
