@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.request import ControlTokens, engine_fields, engine_messages, explain
+from autonomousai.engine.request import ControlTokens, engine_fields, engine_messages, explain, refuse_too_long
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Messages, Reasoning
 
@@ -252,3 +252,16 @@ def test_an_empty_beginning_alone_is_refused() -> None:
         engine_messages([message("assistant", "")], "Be brief.")
 
     assert (caught.value.status, caught.value.param) == (400, "messages[0].content")
+
+
+@pytest.mark.parametrize(("size", "refused"), [(1000, False), (10_239, False), (10_240, True), (20_000_000, True)])
+def test_a_prompt_that_cannot_fit_is_refused_unread(size: int, refused: bool) -> None:
+    """A token has a longest text: so many bytes are more tokens than there is room for, whatever they say."""
+    messages: Messages = [{"role": "user", "content": "x" * size}]
+    if not refused:
+        refuse_too_long(messages, context=1024, longest=10)
+        return
+
+    with pytest.raises(StatusError, match=f"at least {size // 10} tokens long") as caught:
+        refuse_too_long(messages, context=1024, longest=10)
+    assert (400, "messages", "context_length_exceeded") == (caught.value.status, caught.value.param, caught.value.code)

@@ -36,8 +36,8 @@ class EngineSlots(Protocol):
 
 class EngineCondition(msgspec.Struct, frozen=True):
     """All that can be told of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
-    if that is for the operator to mend (`ConfigError`). ``crashes``: ends of a child that nobody asked for; ``restarts``: children
-    that were started after one."""
+    if that is for the operator to mend (`ConfigError`). ``crashes``: ends of a child that nobody asked for; ``restarts``:
+    children that were started after one."""
 
     state: State = "stopped"
     pid: int | None = None
