@@ -241,6 +241,18 @@ def test_words_behind_a_price_are_shown_at_once() -> None:
     assert "The set $x " == text("The set $x *y", close=False)
 
 
+FAR_MARKS = [("**", "**"), ("`", "`"), ("[", "](u)"), ("\\(", "\\)"), ("a $$", "$$"), ("$a *", "*$"), ("\\[*", "*\\]")]
+
+
+@pytest.mark.parametrize("words", [78, 79, 80, 90])
+@pytest.mark.parametrize(("begin", "end"), FAR_MARKS)
+def test_a_mark_is_closed_near_by_whatever_the_pieces(begin: str, end: str, words: int) -> None:
+    """One that is not closed within 400 characters is text, in an answer that came whole too."""
+    given_text = f"{begin}{'word ' * words}x{end} *y*"
+
+    assert screen(written(given_text)) == screen(written(*given_text))
+
+
 @pytest.mark.parametrize(
     "given_text",
     ["**a `b** c` d**", r"**a \(b** c\) d**", "___", "> ___\n", f"see {'x' * 60} there", f"{'x' * 78} y", f"🦀🦀{'x' * 40}"],

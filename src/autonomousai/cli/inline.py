@@ -14,7 +14,7 @@ Styles: TypeAlias = tuple[str, ...]
 Span: TypeAlias = tuple[str, Styles]
 _Found: TypeAlias = tuple[int, list[Span]] | None
 
-#: Characters of a line that are held back for a mark that may never be closed.
+#: Characters within which a mark is closed: so many of a line are held back for one that may never be.
 _PATIENCE: Final = 400
 
 #: Where something other than plain text may begin.
@@ -95,24 +95,27 @@ class InlineReader:
         None where that cannot be said before more of the line has come; never where it is *complete*.
         """
         char = text[at]
-        decided = complete or len(text) - at > _PATIENCE
         if char == "$":
             return self._dollar(text, at, complete)
+        window = text[at : at + _PATIENCE]
+        decided = complete or len(text) - at > _PATIENCE
         if self._formula:
-            close = _DOLLAR_CLOSES.match(text, at) if char in self._formula else None
-            if close and (decided or close.end() < len(text)):
+            close = _DOLLAR_CLOSES.match(window) if char in self._formula else None
+            if close and (decided or close.end() < len(window)):
                 self._formula = ""
-                return close.end(), [(close[0], ())]
-            if char in self._formula and not decided and "`" not in text[at:]:
+                return at + close.end(), [(close[0], ())]
+            if char in self._formula and not decided and "`" not in window:
                 return None
             self._formula = ""
         if char == "\\":
             return self._backslash(text, at, complete)
         if char == "`":
-            return _code(text, at, decided)
-        if char in "[!":
-            return _link(text, at, decided)
-        return _emphasis(text, at, decided, self._before)
+            found = _code(window, decided)
+        elif char in "[!":
+            found = _link(window, decided)
+        else:
+            found = _emphasis(window, decided, self._before)
+        return found and (at + found[0], found[1])
 
     def _dollar(self, text: str, at: int, complete: bool) -> _Found:
         run = _run(text, at)
@@ -144,7 +147,7 @@ class InlineReader:
     def _verbatim(self, text: str, at: int, mark: str, close: str, complete: bool, *, may_stay_open: bool) -> _Found:
         """A formula as it is. One that *may_stay_open* goes on in the next line, where it is not closed in this one."""
         begin = at + len(mark)
-        end = text.find(close, begin)
+        end = text.find(close, begin, None if may_stay_open else at + _PATIENCE)
         if end >= 0:
             return end + len(close), [(text[at : end + len(close)], ())]
         if not complete and (may_stay_open or len(text) - at <= _PATIENCE):
@@ -155,15 +158,15 @@ class InlineReader:
         return begin, [(mark, ())]
 
 
-def _run(text: str, at: int) -> str:
+def _run(text: str, at: int = 0) -> str:
     run = _RUN.match(text, at)
     assert run is not None
     return run[0]
 
 
-def _code(text: str, at: int, complete: bool) -> _Found:
-    run = _run(text, at)
-    begin = at + len(run)
+def _code(text: str, complete: bool) -> _Found:
+    run = _run(text)
+    begin = len(run)
     if begin == len(text) and not complete:
         return None
     close = re.compile(rf"(?<!`){run}(?!`)").search(text, begin)
@@ -177,21 +180,21 @@ def _code(text: str, at: int, complete: bool) -> _Found:
     return close.end(), [(code, ("code",))]
 
 
-def _link(text: str, at: int, complete: bool) -> _Found:
-    if link := _LINK.match(text, at):
+def _link(text: str, complete: bool) -> _Found:
+    if link := _LINK.match(text):
         label, target = link[1], link[2]
         shown = [(words, (*styles, "underline")) for words, styles in parse(label)] if label else []
         if target and target not in (label, f"mailto:{label}"):
             shown.append((f" ({target})" if shown else target, ("dim",)))
         return link.end(), shown
-    if not complete and _LINK_BEGUN.fullmatch(text, at):
+    if not complete and _LINK_BEGUN.fullmatch(text):
         return None
-    return at + 1, [(text[at], ())]
+    return 1, [(text[0], ())]
 
 
-def _emphasis(text: str, at: int, complete: bool, before: str) -> _Found:
-    run = _run(text, at)
-    begin = at + len(run)
+def _emphasis(text: str, complete: bool, before: str) -> _Found:
+    run = _run(text)
+    begin = len(run)
     if begin == len(text) and not complete:
         return None
     following = text[begin : begin + 1]
