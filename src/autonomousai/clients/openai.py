@@ -17,9 +17,9 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
-from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.openai_chat.request import write_chat_request
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
 

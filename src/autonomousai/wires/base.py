@@ -13,6 +13,7 @@ from ..errors import HTTPError, StatusError
 from ..events import Batch, FinishReason
 from ..request import ChatRequest
 from .errors import encode_error, error_event
+from .fields import FieldTable
 from .foreign_errors import read_error
 
 
@@ -62,10 +63,12 @@ class StreamEncoder(Protocol):
 
 
 class Wire(ABC):
-    """One dialect. ``name``: its key in the registry; ``paths``: where a server speaks it, for POST requests."""
+    """One dialect. ``name``: its key in the registry; ``paths``: where a server speaks it, for POST requests; ``fields``: the
+    table of its requests."""
 
     name: ClassVar[str]
     paths: ClassVar[tuple[str, ...]]
+    fields: ClassVar[FieldTable]
 
     @abstractmethod
     def decode_request(self, body: bytes, path: str) -> ChatRequest:

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from ..._version import __version__
 from ...models import MODELS
-from ...wires.registry import WIRES
+from ...wires.message_schemas import message_schemas
+from ...wires.registry import AUTONOMOUSAI, OPENAI_CHAT, WIRES
+from ...wires.shapes import Schema
 from .answers import answer_schemas
-from .request import Schema, request_schemas
 
 _CHAT = "Chat"
 _RESUME = "Streams that can be resumed"
@@ -107,7 +108,7 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
         "tags": [{"name": name} for name in (_CHAT, _RESUME, _SERVER)],
         "paths": _paths(asks_key=asks_key),
         "components": {
-            "schemas": dict(sorted({**request_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}.items())),
+            "schemas": dict(sorted({**_request_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}.items())),
             "headers": _HEADERS,
         },
     }
@@ -119,13 +120,23 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
     return document
 
 
+def _request_schemas(*, vision: bool) -> dict[str, Schema]:
+    """Return the requests of all wires, and what they are made of."""
+    schemas = message_schemas(vision=vision)
+    for wire in WIRES.values():
+        schemas |= {wire.fields.name: wire.fields.schema, **wire.fields.components}
+    return schemas
+
+
 def _paths(*, asks_key: bool) -> dict[str, Any]:
     guarded = ("401", "403") if asks_key else ("403",)
     open_to_all: Schema = {"security": []} if asks_key else {}
-    paths: dict[str, Any] = {"/v1/chat/completions": {"post": _chat("ChatRequest", _EXAMPLE, guarded, "chatCompletions")}}
+    paths: dict[str, Any] = {
+        "/v1/chat/completions": {"post": _chat(OPENAI_CHAT.fields.name, _EXAMPLE, guarded, "chatCompletions")}
+    }
     for path, names in _wire_paths().items():
         operation = _chat(
-            "AutonomousAIRequest", _WIRE_EXAMPLE, guarded, "ask" + path.rpartition("/")[2].title().replace("-", "")
+            AUTONOMOUSAI.fields.name, _WIRE_EXAMPLE, guarded, "ask" + path.rpartition("/")[2].title().replace("-", "")
         )
         operation["summary"] = f"Ask {' or '.join(names)}, over the AutonomousAI wire"
         paths[path] = {"post": operation}
