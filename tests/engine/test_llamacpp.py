@@ -310,10 +310,18 @@ async def test_images_are_a_clear_400(engine: LlamaCpp) -> None:
     assert (400, "messages[0].content[1]") == (caught.value.status, caught.value.param)
 
 
-async def test_unknown_roles_are_an_error_at_the_call(engine: LlamaCpp) -> None:
+async def test_a_message_without_a_role_is_an_error_at_the_call(engine: LlamaCpp) -> None:
     """Before anything is asked."""
     with pytest.raises(InvalidMessagesError, match=r"messages\[0\]\.role"):
-        engine.create_async_generator("llama", [{"role": "robot", "content": "Hi"}])
+        engine.create_async_generator("llama", [{"role": None, "content": "Hi"}])
+
+
+async def test_a_role_that_the_weights_do_not_know_is_a_400(engine: LlamaCpp) -> None:
+    """No chat template has a place for it."""
+    with pytest.raises(StatusError) as caught:
+        await ask(engine, [{"role": "robot", "content": "Hi"}])
+
+    assert (400, "messages[0].role") == (caught.value.status, caught.value.param)
 
 
 async def test_a_prompt_too_long_says_how_long_it_is_and_what_fits() -> None:
