@@ -17,9 +17,9 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
-from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.openai_chat.request import write_chat_request
 from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.redaction import secrets_of
 from .adaptations import Adaptations, is_streamed

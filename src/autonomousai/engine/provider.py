@@ -26,12 +26,13 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
-from ..wires.fields import refusal
+from ..wires.fields import UNSUPPORTED
 from ..wires.messages import check_messages
+from ..wires.shapes import refusal
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .process import EngineLog
-from .request import UNSUPPORTED, control_tokens, engine_fields, engine_messages, explain, is_begun, refuse_too_long
+from .request import control_tokens, engine_fields, engine_messages, explain, is_begun, refuse_too_long
 from .supervisor import Supervisor
 from .weights import check_weights, resolve
 

@@ -15,6 +15,7 @@ from ..errors import HTTPError, StatusError
 from ..events import Batch, FinishReason
 from ..request import ChatRequest
 from .errors import encode_error, error_event
+from .fields import FieldTable
 from .foreign_errors import read_error
 
 
@@ -96,6 +97,7 @@ class Wire(ABC):
 
     ``name``: its key in the registry. ``title``: its name for people, as in "over the OpenAI wire". ``root``: what a client's
     base URL has after the server's address. ``paths``: where a server speaks it, for POST requests; no two wires share one.
+    ``fields``: the table of its requests, where it has one.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
     ``Authorization: Bearer``. ``models_path``: where its clients list the models in a shape of its own, which is the schema
@@ -106,6 +108,7 @@ class Wire(ABC):
     title: ClassVar[str]
     root: ClassVar[str] = ""
     paths: ClassVar[tuple[str, ...]]
+    fields: ClassVar[FieldTable | None] = None
     key_header: ClassVar[str | None] = None
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""

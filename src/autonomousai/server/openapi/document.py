@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from ..._version import __version__
 from ...wires.base import Operation
+from ...wires.message_schemas import message_schemas
 from ...wires.registry import SERVED, WIRES, key_headers, models_paths
+from ...wires.shapes import Schema
 from .answers import answer_schemas
-from .request import Schema, request_schemas
 
 _CHAT = "Chat"
 _RESUME = "Streams that can be resumed"
@@ -116,8 +117,13 @@ def _wires() -> str:
 
 
 def _schemas(*, vision: bool) -> dict[str, Schema]:
-    own = {name: schema for wire in WIRES.values() for name, schema in wire.schemas().items()}
-    return {**request_schemas(vision=vision), **answer_schemas(), "Event": _EVENT, **own}
+    """Return the requests and answers of all wires, and what they are made of."""
+    schemas = {**message_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}
+    for wire in WIRES.values():
+        if wire.fields is not None:
+            schemas |= {wire.fields.name: wire.fields.schema, **wire.fields.components}
+        schemas |= wire.schemas()
+    return schemas
 
 
 def _key_schemes() -> dict[str, Schema]:

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Final
 from ...events import Batch
 from ...request import ChatRequest
 from ..base import Operation, Wire
-from ..fields import read_chat_request, write_chat_request
+from ..fields import FieldTable
 from ..usual_request import read_usual_request
 from .decoder import ChatStreamDecoder, decode_completion
 from .encoder import ChatStreamEncoder, encode_completion
+from .request import CHAT, read_chat_request, write_chat_request
 
 
 class OpenAIChatWire(Wire):
@@ -21,6 +22,7 @@ class OpenAIChatWire(Wire):
     title = "the OpenAI wire"
     root = "/v1"
     paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
+    fields: ClassVar[FieldTable | None] = CHAT
 
     #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
     finish_reason_at_top = False
