@@ -211,7 +211,7 @@ def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, Upstream
             raise ConfigError(f"there is no upstream {upstream!r}", key=key, advice=f"the upstreams are: {known}")
         if upstream in (model.route or ())[:index]:
             raise ConfigError(f"{upstream!r} stands there twice", key=key, advice="name each upstream once")
-        names = upstreams[upstream].models
+        names = upstreams[upstream].only_models
         if names is not None and name not in names:
             raise ConfigError(f"{upstream!r} knows the models {', '.join(names)} alone", key=key)
 
