@@ -337,10 +337,8 @@ def test_the_longest_chain_of_imports_is_bounded(found: list[Import]) -> None:
 def drawn(text: str) -> list[set[str]]:
     """The floors as a document draws them, the lowest first: lines of a number, units, and words about them."""
     known = frozenset().union(*FLOORS)
-    lines = sorted(
-        (int(number), rest.replace("/", "").split()) for number, rest in re.findall(r"^(\d) (.*)$", text, re.MULTILINE)
-    )
-    return [set(itertools.takewhile(known.__contains__, words)) for _, words in lines]
+    lines = dict(re.findall(r"^(\d) (.*)$", re.sub(r" \(.*?\)", "", text), re.MULTILINE))
+    return [set(itertools.takewhile(known.__contains__, lines[floor].replace("/", "").split())) for floor in sorted(lines)]
 
 
 def test_the_picture_of_the_floors_is_theirs() -> None:
