@@ -6,6 +6,7 @@ The rules are tables; the checks read syntax trees and import nothing. Each is s
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -332,6 +333,29 @@ def test_the_longest_chain_of_imports_is_bounded(found: list[Import]) -> None:
     assert [] == [
         module for module, depth in known.items() if depth > LONGEST_CHAIN and not module.startswith(("cli", "__main__"))
     ]
+
+
+def drawn(text: str) -> list[set[str]]:
+    """The floors as a document draws them, the lowest first: lines of a number, units, and words about them."""
+    known = frozenset().union(*FLOORS)
+    lines = dict(re.findall(r"^(\d) (.*)$", re.sub(r" \(.*?\)", "", text), re.MULTILINE))
+    return [set(itertools.takewhile(known.__contains__, lines[floor].replace("/", "").split())) for floor in sorted(lines)]
+
+
+def test_the_picture_of_the_floors_is_theirs() -> None:
+    """In docs/architecture.md, but for what begins the program and what is everywhere."""
+    document = (SOURCE.parents[1] / "docs/architecture.md").read_text(encoding="utf-8")
+    picture = document.partition("## The floors")[2].partition("```text\n")[2].partition("```")[0]
+
+    assert [units - {"<root>", "_version", "__main__"} for units in FLOORS] == drawn(picture)
+
+
+def test_the_document_names_the_bounds() -> None:
+    """Of the floors inside a folder, and of the chain."""
+    document = (SOURCE.parents[1] / "docs/architecture.md").read_text(encoding="utf-8")
+
+    assert f"({FOLDER_FLOORS}, but for {', '.join(f'`{folder}/`' for folder in DEEPER)})" in document
+    assert f"the longest chain of imports ({LONGEST_CHAIN})" in document
 
 
 def test_no_class_name_stands_twice() -> None:

@@ -216,7 +216,7 @@ def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, Upstream
             )
         if upstream in (model.route or ())[:index]:
             raise ConfigError(f"{upstream!r} stands there twice", key=key, advice="name each upstream once")
-        names = upstreams[upstream].models
+        names = upstreams[upstream].only_models
         if names is not None and name not in names:
             raise ConfigError(f"{upstream!r} knows the models {', '.join(names)} alone", key=key)
 

@@ -474,6 +474,7 @@ class TestTable:
         assert said == plain(outcome.events)
         assert end == outcome.end
 
+    @pytest.mark.thorough
     def test_cut_anywhere(self, stream: bytes, said: Batch, end: Any) -> None:
         """Cut in two at any byte it brings the same, and byte by byte too."""
         whole = Outcome(stream)

@@ -18,7 +18,7 @@ class AutonomousAIConfig(UpstreamConfig, frozen=True, tag="autonomousai"):
     api_key: Secret | None = None
     clocks: Clocks = Clocks()
 
-    models: ClassVar[tuple[str, ...] | None] = tuple(MODELS)
+    only_models: ClassVar[tuple[str, ...] | None] = tuple(MODELS)
 
     @property
     def place(self) -> str:

@@ -1,6 +1,7 @@
 """What a kind of upstream is: the keys that an operator sets, and how a provider is made of them. Knows no concrete kind.
 
-A further kind is one module with a class derived from `UpstreamConfig`, and one row in `registry`. Its docstring and its fields
+A further kind is one module with a class derived from `UpstreamConfig`, and one row in `registry`;
+docs/guides/add-an-upstream-kind.md shows it. Its docstring and its fields
 are the config's reference; its errors name the key.
 """
 
@@ -40,16 +41,16 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     runs_engine: ClassVar[bool] = False
 
     #: The models that an upstream of this kind can be asked for; None: any.
-    models: ClassVar[tuple[str, ...] | None] = None
+    only_models: ClassVar[tuple[str, ...] | None] = None
 
     @property
     def weights_needed(self) -> tuple[str, ...]:
-        """The names of `models.WEIGHTS` that must be on this machine before it answers."""
+        """Return the names of `models.WEIGHTS` that must be on this machine before it answers."""
         return ()
 
     @property
     def place(self) -> str:
-        """Where it answers, for people."""
+        """Return where it answers, for people."""
         return str(self.__struct_config__.tag)
 
     def check(self, key: str) -> None:
