@@ -79,6 +79,7 @@ def _no(instead: str, *neutral: Any) -> Mapping[str, FieldUse]:
 
 _TOKENS: Final = _engine(honoured(whole(1, 2**31 - 1)))
 _IDLE: Final = _engine(DROPPED)
+_TAKEN: Final = _engine(honoured())
 
 #: Of a field without a row.
 OTHERS: Final = _engine(refused("is not something that the embedded engine can honour; leave it out"))
@@ -124,7 +125,7 @@ SAMPLING: Final = (
         "seed",
         whole(),
         "The embedded engine gives the same answer to the same request with the same seed; other upstreams may.",
-        uses=_engine(honoured()),
+        uses=_TAKEN,
     ),
 )
 
@@ -222,7 +223,7 @@ ADMINISTRATION: Final = tuple(
     }.items()
 )
 
-STREAM: Final = RequestField("stream", FLAG, "Whether the answer comes as server-sent events.")
+STREAM: Final = RequestField("stream", FLAG, "Whether the answer comes as server-sent events.", uses=_TAKEN)
 STREAM_OPTIONS: Final = RequestField(
     "stream_options",
     object_of({"include_usage": FLAG, "include_obfuscation": FLAG}),
@@ -265,8 +266,14 @@ CHAT: Final = FieldTable(
     name="ChatRequest",
     says=f"A request of the OpenAI wire. {OTHERS_SAY}",
     rows=table_of(
-        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model."),
-        RequestField("messages", MESSAGES, "The whole conversation: who said what.", needed=True),
+        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", uses=_TAKEN),
+        RequestField(
+            "messages",
+            MESSAGES,
+            "The whole conversation: who said what.",
+            needed=True,
+            uses=_engine(honoured(says="text of the roles system, developer, user and assistant")),
+        ),
         *SHARED,
     ),
     rules=(OPTIONS_NEED_A_STREAM,),
