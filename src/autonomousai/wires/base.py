@@ -64,11 +64,11 @@ class StreamEncoder(Protocol):
 
 class Wire(ABC):
     """One dialect. ``name``: its key in the registry; ``paths``: where a server speaks it, for POST requests; ``fields``: the
-    table of its requests."""
+    table of its requests, where it has one."""
 
     name: ClassVar[str]
     paths: ClassVar[tuple[str, ...]]
-    fields: ClassVar[FieldTable]
+    fields: ClassVar[FieldTable | None] = None
 
     @abstractmethod
     def decode_request(self, body: bytes, path: str) -> ChatRequest:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..._version import __version__
 from ...models import MODELS
 from ...wires.message_schemas import message_schemas
-from ...wires.registry import AUTONOMOUSAI, OPENAI_CHAT, WIRES
+from ...wires.registry import WIRES
 from ...wires.shapes import Schema
 from .answers import answer_schemas
 
@@ -123,20 +123,18 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
 def _request_schemas(*, vision: bool) -> dict[str, Schema]:
     """Return the requests of all wires, and what they are made of."""
     schemas = message_schemas(vision=vision)
-    for wire in WIRES.values():
-        schemas |= {wire.fields.name: wire.fields.schema, **wire.fields.components}
+    for table in (wire.fields for wire in WIRES.values() if wire.fields is not None):
+        schemas |= {table.name: table.schema, **table.components}
     return schemas
 
 
 def _paths(*, asks_key: bool) -> dict[str, Any]:
     guarded = ("401", "403") if asks_key else ("403",)
     open_to_all: Schema = {"security": []} if asks_key else {}
-    paths: dict[str, Any] = {
-        "/v1/chat/completions": {"post": _chat(OPENAI_CHAT.fields.name, _EXAMPLE, guarded, "chatCompletions")}
-    }
+    paths: dict[str, Any] = {"/v1/chat/completions": {"post": _chat("ChatRequest", _EXAMPLE, guarded, "chatCompletions")}}
     for path, names in _wire_paths().items():
         operation = _chat(
-            AUTONOMOUSAI.fields.name, _WIRE_EXAMPLE, guarded, "ask" + path.rpartition("/")[2].title().replace("-", "")
+            "AutonomousAIRequest", _WIRE_EXAMPLE, guarded, "ask" + path.rpartition("/")[2].title().replace("-", "")
         )
         operation["summary"] = f"Ask {' or '.join(names)}, over the AutonomousAI wire"
         paths[path] = {"post": operation}

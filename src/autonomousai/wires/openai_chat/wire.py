@@ -9,10 +9,11 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import Wire
 from ..fields import FieldTable
+from ..request_body import write_chat_request
 from ..usual_request import read_usual_request
 from .decoder import ChatStreamDecoder, decode_completion
 from .encoder import ChatStreamEncoder, encode_completion
-from .request import CHAT, read_chat_request, write_chat_request
+from .request import CHAT, read_chat_request
 
 
 class OpenAIChatWire(Wire):
@@ -20,7 +21,7 @@ class OpenAIChatWire(Wire):
 
     name = "openai_chat"
     paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
-    fields: ClassVar[FieldTable] = CHAT
+    fields: ClassVar[FieldTable | None] = CHAT
 
     #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
     finish_reason_at_top = False
