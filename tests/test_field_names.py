@@ -57,7 +57,7 @@ def names() -> list[str]:
 NAMES = names()
 
 #: Those that are sent as they are: the others are checked by a table of fields, or refused.
-ROWS = {name for wire in WIRES.values() for name in wire.fields.rows}
+ROWS = {name for wire in WIRES.values() if wire.fields for name in wire.fields.rows}
 FREE = [name for name in NAMES if name not in RESERVED | ROWS]
 
 

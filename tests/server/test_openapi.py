@@ -22,7 +22,7 @@ from autonomousai.server import create_app
 from autonomousai.server.openapi import answers, make_document
 from autonomousai.server.openapi.page import write_page
 from autonomousai.testing import ScriptedProvider, answer
-from autonomousai.wires.base import Wire
+from autonomousai.wires.fields import FieldTable
 from autonomousai.wires.registry import WIRES
 from tests.support.sockets import CHAT, HELLO, ask, events, listening, request
 
@@ -63,15 +63,15 @@ def test_the_paths_are_those_that_are_served() -> None:
         assert methods - {"HEAD"} == served[path] - {"HEAD"}
 
 
-@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
-def test_the_fields_are_those_of_the_table(wire: Wire) -> None:
+@pytest.mark.parametrize("table", [wire.fields for wire in WIRES.values() if wire.fields], ids=lambda table: table.name)
+def test_the_fields_are_those_of_the_table(table: FieldTable) -> None:
     """A field that is checked is described, and an option of clients is refused."""
     document = make_document(vision=True, asks_key=True)
 
-    described = document["components"]["schemas"][wire.fields.name]["properties"]
+    described = document["components"]["schemas"][table.name]["properties"]
 
     taken = {name for name, schema in described.items() if schema is not False}
-    assert (wire.fields.rows.keys(), OPTION_NAMES) == (taken, described.keys() - taken)
+    assert (table.rows.keys(), OPTION_NAMES) == (taken, described.keys() - taken)
 
 
 def same(document: Any, struct: type[msgspec.Struct]) -> bool:

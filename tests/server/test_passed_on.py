@@ -4,15 +4,18 @@ caller sent, whatever it is; the second refuses what it cannot do. What is malfo
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from autonomousai.config import Config, LlamaCppConfig, ModelConfig, OpenAIConfig
 from autonomousai.server import create_app
 from autonomousai.testing import Script, ScriptedServer
 from tests.support.sockets import CHAT, Answer, ask, listening, request
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Json = dict[str, Any]
 
@@ -22,32 +25,35 @@ CUSTOM = {"type": "custom", "custom": {"name": "run", "format": {"type": "text"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
-@asynccontextmanager
-async def served() -> AsyncIterator[tuple[int, ScriptedServer]]:
+@dataclass
+class Served:
     """A server of two models: ``llama`` is the engine's, ``big`` the scripted upstream's."""
-    async with ScriptedServer() as upstream:
+
+    port: int
+    upstream: ScriptedServer
+
+    async def ask(self, model: str, /, **fields: Any) -> Answer:
+        return await ask(self.port, request("POST", CHAT, {"model": model, "messages": HELLO, **fields}))
+
+    async def sent(self, **fields: Any) -> Json:
+        """What the scripted upstream got of a request with these fields."""
+        before = len(self.upstream.requests)
+        got = await self.ask("big", **fields)
+        (asked,) = self.upstream.requests[before:]
+        assert 200 == got.status, got.body
+        body: Json = asked.json()
+        return body
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def served() -> AsyncIterator[Served]:
+    async with ScriptedServer(Script.stream("Hi", finish="stop")) as upstream:
         config = Config(
             upstreams={"embedded": LlamaCppConfig(), "far": OpenAIConfig(f"{upstream.url}/v1", vision=True)},
             models={"llama": ModelConfig(route=("embedded",)), "big": ModelConfig(route=("far",))},
         )
         async with listening(create_app(config)) as place:
-            yield place.port, upstream
-
-
-async def sent_upstream(**fields: Any) -> Json:
-    """What the scripted upstream got of a request with these fields."""
-    async with served() as (port, upstream):
-        upstream.play(Script.stream("Hi", finish="stop"))
-        got = await ask(port, request("POST", CHAT, {"model": "big", "messages": HELLO, **fields}))
-    assert 200 == got.status, got.body
-    body: Json = upstream.requests[0].json()
-    return body
-
-
-async def told_by_the_engine(**fields: Any) -> Answer:
-    """What the engine's route answered."""
-    async with served() as (port, _):
-        return await ask(port, request("POST", CHAT, {"model": "llama", "messages": HELLO, **fields}))
+            yield Served(place.port, upstream)
 
 
 #: Fields as they are passed on, and the place that the engine's refusal names, if it refuses them.
@@ -103,58 +109,58 @@ MESSAGES: list[tuple[Json, str]] = [
 
 
 @pytest.mark.parametrize("fields", [fields for fields, _ in FIELDS], ids=lambda fields: f"{fields!r:.60}")
-async def test_an_upstream_gets_what_the_caller_sent(fields: Json) -> None:
+async def test_an_upstream_gets_what_the_caller_sent(served: Served, fields: Json) -> None:
     """Whether it can do that is for it to say."""
-    body = await sent_upstream(**fields)
+    body = await served.sent(**fields)
 
     assert fields == {name: body.get(name) for name in fields}
 
 
-async def test_an_upstream_gets_the_options_of_a_stream() -> None:
+async def test_an_upstream_gets_the_options_of_a_stream(served: Served) -> None:
     """Beside ours: usage is always asked for."""
-    body = await sent_upstream(stream=True, stream_options={"continuous_usage_stats": True, "include_obfuscation": False})
+    body = await served.sent(stream=True, stream_options={"continuous_usage_stats": True, "include_obfuscation": False})
 
     assert {"continuous_usage_stats": True, "include_obfuscation": False, "include_usage": True} == body["stream_options"]
 
 
 @pytest.mark.parametrize("message", [message for message, _ in MESSAGES], ids=lambda message: f"{message!r:.60}")
-async def test_an_upstream_gets_messages_that_only_it_may_know(message: Json) -> None:
+async def test_an_upstream_gets_messages_that_only_it_may_know(served: Served, message: Json) -> None:
     """Roles, parts and calls of any type."""
-    body = await sent_upstream(messages=[*HELLO, message])
+    body = await served.sent(messages=[*HELLO, message])
 
     assert [*HELLO, message] == body["messages"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("fields", "place"), REFUSED, ids=[f"{row!r:.60}" for row in REFUSED])
-async def test_the_engine_refuses_what_it_cannot_do(fields: Json, place: str, stream: bool) -> None:
+async def test_the_engine_refuses_what_it_cannot_do(served: Served, fields: Json, place: str, stream: bool) -> None:
     """By name, before anything is generated."""
-    got = await told_by_the_engine(stream=stream, **fields)
+    got = await served.ask("llama", stream=stream, **fields)
 
     assert (400, "invalid_request_error", place) == (got.status, got.error["type"], got.error["param"])
     assert got.error["message"].startswith(f"{place}: ")
 
 
-async def test_the_engine_refuses_options_of_a_stream_that_it_has_not() -> None:
+async def test_the_engine_refuses_options_of_a_stream_that_it_has_not(served: Served) -> None:
     """They would be ignored otherwise."""
-    got = await told_by_the_engine(stream=True, stream_options={"continuous_usage_stats": True})
+    got = await served.ask("llama", stream=True, stream_options={"continuous_usage_stats": True})
 
     assert (400, "stream_options.continuous_usage_stats") == (got.status, got.error["param"])
 
 
 @pytest.mark.parametrize(("message", "place"), MESSAGES, ids=[place for _, place in MESSAGES])
-async def test_the_engine_refuses_messages_that_it_does_not_know(message: Json, place: str) -> None:
+async def test_the_engine_refuses_messages_that_it_does_not_know(served: Served, message: Json, place: str) -> None:
     """Its chat template has no place for them."""
-    got = await told_by_the_engine(messages=[*HELLO, message])
+    got = await served.ask("llama", messages=[*HELLO, message])
 
     assert (400, place) == (got.status, got.error["param"])
 
 
-async def test_the_engine_accepts_what_changes_nothing_there() -> None:
+async def test_the_engine_accepts_what_changes_nothing_there(served: Served) -> None:
     """All of it at once, and a whole answer comes."""
     fields = {name: value for each in ACCEPTED for name, value in each.items()}
 
-    got = await told_by_the_engine(**{**fields, "max_completion_tokens": 1})
+    got = await served.ask("llama", **{**fields, "max_completion_tokens": 1})
 
     assert (200, 1) == (got.status, got.json()["usage"]["completion_tokens"])
 
@@ -186,19 +192,18 @@ MALFORMED: list[tuple[Json, str]] = [
 
 @pytest.mark.parametrize("model", ["llama", "big"])
 @pytest.mark.parametrize(("fields", "place"), MALFORMED, ids=[f"{row!r:.60}" for row in MALFORMED])
-async def test_what_is_malformed_reaches_no_upstream(model: str, fields: Json, place: str) -> None:
+async def test_what_is_malformed_reaches_no_upstream(served: Served, model: str, fields: Json, place: str) -> None:
     """The server names its place."""
-    async with served() as (port, upstream):
-        got = await ask(port, request("POST", CHAT, {"model": model, "messages": HELLO, **fields}))
+    before = len(served.upstream.requests)
+
+    got = await served.ask(model, **fields)
 
     assert (400, "invalid_request_error", place) == (got.status, got.error["type"], got.error["param"])
-    assert [] == upstream.requests
+    assert before == len(served.upstream.requests)
 
 
-async def test_options_of_a_stream_without_one_are_refused_in_openais_words() -> None:
+async def test_options_of_a_stream_without_one_are_refused_in_openais_words(served: Served) -> None:
     """Programs know them."""
-    async with served() as (port, _):
-        body = {"model": "big", "messages": HELLO, "stream_options": {"include_usage": True}}
-        got = await ask(port, request("POST", CHAT, body))
+    got = await served.ask("big", stream_options={"include_usage": True})
 
     assert "The 'stream_options' parameter is only allowed when 'stream' is enabled." == got.error["message"]

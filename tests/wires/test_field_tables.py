@@ -26,7 +26,7 @@ from tests.wires.test_fields import PASSED, REFUSED
 from tests.wires.test_messages import ACCEPTED
 from tests.wires.test_messages import REFUSED as REFUSED_MESSAGES
 
-TABLES = {wire.name: wire.fields for wire in WIRES.values()}
+TABLES = {wire.name: wire.fields for wire in WIRES.values() if wire.fields is not None}
 ROWS = {f"{name}.{row.name}": row for name, table in TABLES.items() for row in table.rows.values()}
 NAMED = [
     *((name, row.shape) for name, row in ROWS.items()),

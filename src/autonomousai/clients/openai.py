@@ -19,9 +19,9 @@ from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
-from ..wires.openai_chat.request import write_chat_request
 from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.redaction import secrets_of
+from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream

@@ -57,9 +57,15 @@ FIELDS = FieldTable(
             Shape(_check_messages, {"anyOf": [_BASE64, MESSAGES.schema]}),
             "The base64 of the messages' JSON text, or of a bare prompt; or the list itself.",
             needed=True,
+            uses=CHAT.rows["messages"].uses,
         ),
-        RequestField("aiAgent", TEXT, "The model; else `model` names it, else the path does."),
-        RequestField("model", TEXT, "Another name of `aiAgent`, which goes first."),
+        *(
+            RequestField(name, TEXT, says, uses=CHAT.rows["model"].uses)
+            for name, says in (
+                ("aiAgent", "The model; else `model` names it, else the path does."),
+                ("model", "Another name of `aiAgent`, which goes first."),
+            )
+        ),
         # The wire's own, and its end: a thread or user id is of this server's making or none, and no upstream of another wire
         # would know it; no tools stand behind useTool here. The public clients send them, so they are taken.
         *(

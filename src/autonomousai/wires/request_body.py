@@ -1,4 +1,4 @@
-"""The body of a request: a JSON object, bounded in depth, from bytes and to bytes. Knows no field of it."""
+"""The body of a request: a JSON object, bounded in depth, from bytes and to bytes; and that of chat completions, written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..errors import StatusError
+from ..events import Messages
 from ..request import RESERVED
 from .json import MAX_DEPTH, decode, kind, too_deep
 from .messages import problem_of
@@ -36,6 +37,15 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 def _too_deep() -> StatusError:
     return refusal(None, f"the body is nested deeper than {MAX_DEPTH} levels", "invalid_json")
+
+
+def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
+    """Return the body of ``POST /chat/completions``; a stream is asked for its usage. *fields* that are None are left out."""
+    request = {"model": model, "messages": messages, "stream": stream, **request_fields(fields)}
+    options = request.pop("stream_options", None) or {}
+    if stream:
+        request["stream_options"] = {**options, "include_usage": True}
+    return encode_request(request)
 
 
 def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The request of chat completions (OpenAI API reference, "Create chat completion"): the table of its fields, with those that
-servers of the same wire know besides, and bytes <-> `ChatRequest`.
+servers of the same wire know besides, and how a request is read by it.
 
-What a server's caller sends is checked by the table, and what is malformed is a 400 that names the field; what a client sends
-goes as it is given. How a row is read: `wires/fields.py`.
+What a server's caller sends is checked, and what is malformed is a 400 that names the field; what a client sends goes as it is
+given (`request_body.write_chat_request`). How a row is read: `wires/fields.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...errors import StatusError
-from ...events import Messages
 from ...request import ChatRequest
 from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, honoured, refused, table_of
 from ..message_schemas import MESSAGES, ref
-from ..request_body import decode_object, encode_request, request_fields
+from ..request_body import decode_object
 from ..shapes import (
     ANYTHING,
     FLAG,
@@ -79,6 +78,7 @@ def _no(instead: str, *neutral: Any) -> Mapping[str, FieldUse]:
 
 _TOKENS: Final = _engine(honoured(whole(1, 2**31 - 1)))
 _IDLE: Final = _engine(DROPPED)
+_TAKEN: Final = _engine(honoured())
 
 #: Of a field without a row.
 OTHERS: Final = _engine(refused("is not something that the embedded engine can honour; leave it out"))
@@ -124,7 +124,7 @@ SAMPLING: Final = (
         "seed",
         whole(),
         "The embedded engine gives the same answer to the same request with the same seed; other upstreams may.",
-        uses=_engine(honoured()),
+        uses=_TAKEN,
     ),
 )
 
@@ -222,7 +222,7 @@ ADMINISTRATION: Final = tuple(
     }.items()
 )
 
-STREAM: Final = RequestField("stream", FLAG, "Whether the answer comes as server-sent events.")
+STREAM: Final = RequestField("stream", FLAG, "Whether the answer comes as server-sent events.", uses=_TAKEN)
 STREAM_OPTIONS: Final = RequestField(
     "stream_options",
     object_of({"include_usage": FLAG, "include_obfuscation": FLAG}),
@@ -265,8 +265,14 @@ CHAT: Final = FieldTable(
     name="ChatRequest",
     says=f"A request of the OpenAI wire. {OTHERS_SAY}",
     rows=table_of(
-        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model."),
-        RequestField("messages", MESSAGES, "The whole conversation: who said what.", needed=True),
+        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", uses=_TAKEN),
+        RequestField(
+            "messages",
+            MESSAGES,
+            "The whole conversation: who said what.",
+            needed=True,
+            uses=_engine(honoured(says="text of the roles system, developer, user and assistant")),
+        ),
         *SHARED,
     ),
     rules=(OPTIONS_NEED_A_STREAM,),
@@ -275,17 +281,17 @@ CHAT: Final = FieldTable(
 )
 
 
-# ---- bytes ------------------------------------------------------------------------------------------------------------
+# ---- reading ----------------------------------------------------------------------------------------------------------
 
 
 def read_chat_request(body: bytes) -> ChatRequest:
     """Return the request in *body*. Raises `StatusError` 400 that names the field, or `InvalidMessagesError`."""
     document = decode_object(body)
     model = CHAT.take(document, "model")
-    return chat_request(model or "", document.pop("messages", None), document, CHAT)
+    return chat_request(model or "", document.pop("messages", None), document)
 
 
-def chat_request(model: str, messages: Any, document: dict[str, Any], table: FieldTable) -> ChatRequest:
+def chat_request(model: str, messages: Any, document: dict[str, Any], table: FieldTable = CHAT) -> ChatRequest:
     """Return the request that *document* asks for, by its *table*, beside its *model* and *messages*, which were taken out of
     it."""
     if messages is None:
@@ -320,12 +326,3 @@ def _leave_out_empty(fields: dict[str, Any]) -> None:
                 fields.pop("parallel_tool_calls", None)
                 if fields.get("tool_choice") in ("none", "auto"):
                     del fields["tool_choice"]
-
-
-def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
-    """Return the body of ``POST /chat/completions``; a stream is asked for its usage. *fields* that are None are left out."""
-    request = {"model": model, "messages": messages, "stream": stream, **request_fields(fields)}
-    options = request.pop("stream_options", None) or {}
-    if stream:
-        request["stream_options"] = {**options, "include_usage": True}
-    return encode_request(request)

@@ -9,10 +9,11 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import Operation, Wire
 from ..fields import FieldTable
+from ..request_body import write_chat_request
 from ..usual_request import read_usual_request
 from .decoder import ChatStreamDecoder, decode_completion
 from .encoder import ChatStreamEncoder, encode_completion
-from .request import CHAT, read_chat_request, write_chat_request
+from .request import CHAT, read_chat_request
 
 
 class OpenAIChatWire(Wire):
