@@ -132,20 +132,20 @@ def other_form(body: bytes, error: StatusError) -> tuple[str, bytes] | None:
 
 
 class Adaptations:
-    """What was learnt of one server, by the model that it was asked for."""
+    """What was learnt of one server, by the model that it was asked for. ``learnt``: empty as long as there is nothing."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._learnt: dict[str, dict[str, float]] = {}  # model -> name of a row -> until when
+        self.learnt: dict[str, dict[str, float]] = {}  # model -> name of a row -> until when
 
     def known(self) -> list[tuple[str, str]]:
         """Return what is remembered: models and names of rows."""
         now = self._now()
-        return [(model, name) for model, rows in self._learnt.items() for name, until in rows.items() if until > now]
+        return [(model, name) for model, rows in self.learnt.items() for name, until in rows.items() if until > now]
 
     def applied(self, model: str, body: bytes) -> bytes:
         """Return *body*, in the form that the server takes for *model*."""
-        rows = [_BY_NAME[name] for known, name in self.known() if known == model] if self._learnt else ()
+        rows = [_BY_NAME[name] for known, name in self.known() if known == model]
         if not rows:
             return body
         document = msgspec.json.decode(body)
@@ -155,7 +155,7 @@ class Adaptations:
 
     def remember(self, model: str, names: Iterable[str]) -> None:
         """Note that the server took a request for *model* in these forms."""
-        rows = self._learnt.setdefault(model, {})
+        rows = self.learnt.setdefault(model, {})
         for name in names:
             rows.pop(_OPPOSITES.get(name, ""), None)
             rows[name] = self._now() + REMEMBERED_S

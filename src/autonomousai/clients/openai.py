@@ -104,7 +104,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         name = self._model or self.get_model(request.model)
         merged = self._options.merged(options)
         body = write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields)
-        adapted = self._adaptations.applied(name, body)
+        adapted = self._adaptations.applied(name, body) if self._adaptations.learnt else body
         exchange = PreparedRequest(
             url=f"{self.base_url}/chat/completions",
             headers=self._usual_headers if merged is self._options else self._headers(merged),

@@ -25,7 +25,7 @@ from ...events import (
     Refusal,
     Started,
 )
-from ..finish_reasons import broken_off, finish_reason_of
+from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..redaction import redact
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
@@ -321,7 +321,7 @@ class ChatStreamDecoder:
 
     def _read_chunk(self, data: bytes, batch: Batch) -> None:
         if data == _DONE:  # as almost every stream ends; that it is no chunk would be found by an error, which costs more
-            self._read_odd(data, batch)
+            self._read_done(batch)
             return
         try:
             chunk = decode_usual(data)
@@ -434,7 +434,7 @@ class ChatStreamDecoder:
         """Take any chunk: what it says goes into the batch, what it proves is kept. *unknown*: see `unknown_members`."""
         before = len(batch)
         choices = chunk.choices or ()
-        reason = None if choices else finish_reason_of(chunk.finish_reason)
+        reason = finish_reason_of(chunk.finish_reason) if chunk.finish_reason and not choices else None
         said = False  # by the first choice
         for choice in choices:
             if choice.index:
@@ -443,7 +443,10 @@ class ChatStreamDecoder:
                 already = len(batch)
                 self._say(choice, batch)
                 said = said or len(batch) > already
-                reason = finish_reason_of(choice.finish_reason) or finish_reason_of(chunk.finish_reason) or reason
+                if choice.finish_reason in STANDARD:
+                    reason = choice.finish_reason
+                elif choice.finish_reason or chunk.finish_reason:
+                    reason = finish_reason_of(choice.finish_reason) or finish_reason_of(chunk.finish_reason) or reason
         counted = usage_of(chunk.usage) is not None
         if choices:
             self._spoke = True
@@ -456,7 +459,7 @@ class ChatStreamDecoder:
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
         self._has_said = self._has_said or said
-        if reason and self._is_broken_off(reason):
+        if reason and reason not in STANDARD and self._is_broken_off(reason):
             reason = None
         self._weigh(reason, silent=not said)
         self.extension = chunk.x_autonomousai or self.extension
