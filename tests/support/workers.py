@@ -47,6 +47,16 @@ def stopped(*pids: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
+def taken_by(pid: int, port: int) -> int:
+    """How many connections to that port the process has open (proc(5): `/proc/PID/fd`, `/proc/net/tcp`)."""
+    established = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if (int(local.rpartition(":")[2], 16), state) == (port, "01"):
+            established.add(f"socket:[{inode}]")
+    return sum(str(each.readlink()) in established for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
 @asynccontextmanager
 async def connection_to(worker: int, port: int, workers: Iterable[int]) -> AsyncIterator[Connection]:
     """A connection that this one of the *workers* took: the others were held until it had."""
