@@ -168,8 +168,8 @@ def test_who_waits_at_another_workers_socket_is_let_in(run, listener, other):
 
 async def answered(callers: Callers) -> None:
     for caller in callers.sockets:
-        caller.setblocking(False)
-        answer = await asyncio.get_running_loop().sock_recv(caller, 100)
+        caller.settimeout(PATIENCE)
+        answer = await asyncio.to_thread(caller.recv, 100)
         assert answer.startswith(b"HTTP/1.1 200 OK")
 
 

@@ -47,14 +47,13 @@ def stopped(*pids: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-def taken_by(pid: int, port: int) -> int:
-    """How many connections to that port the process has open (proc(5): `/proc/PID/fd`, `/proc/net/tcp`)."""
-    established = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, *_, inode = line.split()[:10]
-        if (int(local.rpartition(":")[2], 16), state) == (port, "01"):
-            established.add(f"socket:[{inode}]")
-    return sum(str(each.readlink()) in established for each in Path(f"/proc/{pid}/fd").iterdir())
+def waiting_at(worker: int) -> int:
+    """How many connections wait at the worker's own socket (proc(5): of one that listens, `/proc/net/tcp` has the queue)."""
+    arguments = [argument.decode() for argument in _arguments(worker)]
+    _where, _channel, own = arguments[arguments.index(WORKER) + 1 :][:3]
+    name = str(Path(f"/proc/{worker}/fd/{own}").readlink())
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].partition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" == name)
 
 
 @asynccontextmanager
