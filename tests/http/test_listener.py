@@ -158,10 +158,12 @@ def test_who_waits_at_another_workers_socket_is_let_in(run, listener, other):
         connections = Connections()
         with Callers(other, request()) as callers:
             server = await listen(ASGIApplication(empty), listener, connections, [other])
-            await answered(callers)
-            with Callers(other, request()) as later:
-                await answered(later)
-            await close(server, connections)
+            try:
+                await answered(callers)
+                with Callers(other, request()) as later:
+                    await answered(later)
+            finally:
+                await close(server, connections)
 
     run(main())
 
