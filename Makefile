@@ -13,11 +13,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # In CI errors alone; for people warnings too.
 QUIET := $(if $(CI),-qq,-q)
 
-# What the tests need of the system, and pip cannot bring: a browser for the page, a compiler for the benchmarks' own upstream.
-# Where something is missing, root gets Debian's, and others are told before anything starts.
+# What the tests need of the system, and pip cannot bring: a browser for the page, a compiler for the benchmarks' own upstream,
+# and on Linux valgrind, which counts instructions. Where something is missing, root gets Debian's, and others are told before anything starts.
 MISSING := $(strip $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable || \
 	command -v google-chrome),,chromium) \
-	$(if $(shell echo 'int main(void) { return 0; }' | gcc -xc -o /dev/null - 2> /dev/null && echo yes),,gcc libc6-dev))
+	$(if $(shell echo 'int main(void) { return 0; }' | gcc -xc -o /dev/null - 2> /dev/null && echo yes),,gcc libc6-dev) \
+	$(if $(filter Linux,$(shell uname)),$(if $(shell command -v valgrind && command -v vgdb),,valgrind)))
 
 # Tests of so many files run side by side; what measures runs alone, after them.
 JOBS ?= $(shell cores=$$(nproc 2> /dev/null || echo 1); echo $$((cores < 4 ? cores : 4)))

@@ -65,7 +65,29 @@ def test_the_page_says_what_was_measured(measure: ModuleType) -> None:
         assert text == path.read_text(encoding="utf-8"), f"{path.name} is not what figures.json makes: run bench/report.py"
 
 
+def test_more_instructions_than_are_kept_are_a_failure(measure: ModuleType) -> None:
+    """By more than three in a hundred, and of the same build alone: elsewhere there is no guard."""
+    instructions = importlib.import_module("instructions")
+    kept = {instructions.build(): {"instructions": {"small": 1000, "paced": 100}}, "another": {"instructions": {"burst": 1}}}
+    figures = {"small": {"ours": [1031.0]}, "paced": {"ours": [103.0]}, "burst": {"ours": [9.0]}}
+
+    verdicts = measure.judge(instructions.guards(kept), figures, quick=False)
+
+    assert [("small: ours at most 1.03e+03", True), ("paced: ours at most 103", False)] == [
+        (verdict.goal, verdict.is_failure) for verdict in verdicts
+    ]
+    assert [] == instructions.guards({"another": kept["another"]})
+
+
 if sys.platform == "linux":
+
+    def test_a_request_costs_no_more_instructions(capsys: pytest.CaptureFixture[str]) -> None:
+        """A small request, a paced event, one of a burst: no more is executed for it than is kept for this build of Python."""
+        done = subprocess.run([sys.executable, BENCH / "instructions.py"], capture_output=True, text=True, check=False)
+
+        with capsys.disabled():
+            print(f"\n{done.stdout}")
+        assert 0 == done.returncode, done.stderr
 
     @pytest.fixture
     def upstream(measure: ModuleType) -> Iterator[Any]:

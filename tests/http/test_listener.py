@@ -1,18 +1,20 @@
-"""Who come together are let in a few in each turn of the loop, not one, and begin to be answered a few in each."""
+"""Who come together are let in a few in each turn of the loop, not one, and begin to be answered a few in each; who waits
+at the socket of a worker that takes nobody is let in by another.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 import uvloop
 
 from autonomousai.http.server.connections import STARTS, Connections
-from autonomousai.http.server.listener import listen
+from autonomousai.http.server.listener import Acceptor, listen
 from tests.support.asgi import ASGIApplication
 from tests.support.sockets import PATIENCE, request
 
@@ -64,7 +66,15 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-async def close(server: asyncio.Server, connections: Connections) -> None:
+@pytest.fixture
+def other() -> Iterator[socket.socket]:
+    """Another worker's socket: it listens, and nobody takes what waits there."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2 * CALLERS) as other:
+        other.setblocking(False)
+        yield other
+
+
+async def close(server: Acceptor, connections: Connections) -> None:
     server.close()
     connections.is_closed = True
     for connection in list(connections.connections):
@@ -139,3 +149,47 @@ def test_a_closed_door_stays_closed(run, listener, caplog):
             return len(connections.connections)
 
     assert (0, []) == (run(main()), caplog.records)
+
+
+def test_who_waits_at_another_workers_socket_is_let_in(run, listener, other):
+    """All of them: those that were there before, and those that come later."""
+
+    async def main() -> None:
+        connections = Connections()
+        with Callers(other, request()) as callers:
+            server = await listen(ASGIApplication(empty), listener, connections, [other])
+            try:
+                await answered(callers)
+                with Callers(other, request()) as later:
+                    await answered(later)
+            finally:
+                await close(server, connections)
+
+    run(main())
+
+
+async def answered(callers: Callers) -> None:
+    for caller in callers.sockets:
+        caller.settimeout(PATIENCE)
+        answer = await asyncio.to_thread(caller.recv, 100)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_what_waits_at_another_workers_socket_is_left_when_the_server_stops(run, listener, other):
+    """Whoever listens there too will take it."""
+
+    async def main() -> int:
+        connections = Connections()
+        server = await listen(ASGIApplication(nobody), listener, connections, [other])
+        await close(server, connections)
+        with Callers(other):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            left = 0
+            with suppress(BlockingIOError):
+                while True:
+                    other.accept()[0].close()
+                    left += 1
+        return left
+
+    assert CALLERS == run(main())

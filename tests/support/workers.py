@@ -47,6 +47,15 @@ def stopped(*pids: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
+def waiting_at(worker: int) -> int:
+    """How many connections wait at the worker's own socket (proc(5): of one that listens, `/proc/net/tcp` has the queue)."""
+    arguments = [argument.decode() for argument in _arguments(worker)]
+    _where, _channel, own = arguments[arguments.index(WORKER) + 1 :][:3]
+    name = str(Path(f"/proc/{worker}/fd/{own}").readlink())
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].partition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" == name)
+
+
 @asynccontextmanager
 async def connection_to(worker: int, port: int, workers: Iterable[int]) -> AsyncIterator[Connection]:
     """A connection that this one of the *workers* took: the others were held until it had."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send
 from tests.support.engine import wait_until_gone
 from tests.support.program import PATIENCE, Ended, environment, finish, run, start, start_unread
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
-from tests.support.workers import ENGINE, WORKER, another, children, connection_to, stopped
+from tests.support.workers import ENGINE, WORKER, another, children, connection_to, stopped, waiting_at
 
 STREAM = {**HELLO, "stream": True}
 STOPPING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -28,6 +29,10 @@ SETUP = 3
 #: An answer that would go on for long after anybody has left.
 STORY = {**STREAM, "messages": [{"role": "user", "content": "Tell me a long story about a lighthouse and its keeper."}]}
 ENDLESS = {**STORY, "max_tokens": 400, "temperature": 0}
+
+#: So many callers that it is as good as certain (1 - 2e-9) that some of them are given to each of two sockets.
+CALLERS = 30
+
 ENGINE_OF_ONE_SLOT = 'kind = "llamacpp"\nslots = 1\ncontext = 512\nmax_tokens = 400'
 
 
@@ -95,9 +100,13 @@ async def launch(tmp_path: Path, upstream: ScriptedServer) -> AsyncIterator[Laun
     """Start two workers before the scripted upstream, or another; lines of the [server] table can be given."""
     async with AsyncExitStack() as stack:
 
-        async def begin(upstream: str = f'kind = "openai"\nbase_url = "{upstream.url}/v1"', server: str = "") -> Served:
+        async def begin(
+            upstream: str = f'kind = "openai"\nbase_url = "{upstream.url}/v1"', server: str = "", workers: int = 2
+        ) -> Served:
             config = configure(tmp_path, upstream, server)
-            process = await start("serve", "--workers", "2", "--config", str(config), "--port", "0", env=with_weights(tmp_path))
+            process = await start(
+                *("serve", "--workers", str(workers), "--config", str(config), "--port", "0"), env=with_weights(tmp_path)
+            )
             stack.push_async_callback(leave, process)
             assert process.stdout is not None
             line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
@@ -152,6 +161,27 @@ async def test_a_signal_lets_the_answers_of_all_finish(launch, upstream):
 
     assert ("shutting_down", 0) == (refused.error["code"], ended.code)
     assert all(b'"content":"!"' in rest for rest in rests)
+
+
+async def test_who_comes_while_the_last_one_drains_is_refused(launch, upstream):
+    """Not left waiting at the socket of the worker that has ended already."""
+    pause = Pause()
+    upstream.play(Script(Head(), Send(chunks("Hello", finish=None, done=False)), pause, Send(chunks("!"))))
+    served = await launch()
+    first, second = workers = served.workers
+
+    async with connection_to(second, served.port, workers) as running:
+        await running.send(request("POST", CHAT, STREAM))
+        await running.until(b"Hello")
+        served.signal(signal.SIGTERM)
+        await asyncio.to_thread(wait_until_gone, first)
+        refused = [await ask(served.port, request("POST", CHAT, HELLO)) for _ in range(CALLERS)]
+        pause.release()
+        rest = await running.until(b"data: [DONE]\n\n")
+    ended = await served.ended()
+
+    assert [(503, "shutting_down")] * CALLERS == [each.told for each in refused]
+    assert (0, True) == (ended.code, b'"content":"!"' in rest)
 
 
 @STOPPING
@@ -236,7 +266,48 @@ async def test_what_they_cannot_start_with_ends_it(tmp_path, upstream, says):
     assert says in ended.err
 
 
+@pytest.mark.parametrize(("running", "starting"), [(2, 2), (2, 1), (1, 2)])
+async def test_a_port_in_use_is_said(launch, tmp_path, upstream, running, starting):
+    """A second server does not take connections away from the first one, however many workers each has."""
+    served = await launch(workers=running)
+    config = configure(tmp_path, f'kind = "openai"\nbase_url = "{upstream.url}/v1"')
+
+    ended = await run(
+        *("serve", "--workers", str(starting), "--config", str(config), "--port", str(served.port)), env=with_weights(tmp_path)
+    )
+
+    assert (SETUP, "") == (ended.code, ended.out)
+    assert f"server.port: cannot listen on 127.0.0.1:{served.port} (Address already in use)" in ended.err
+
+
 # ---- what they share --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not share connections out")
+async def test_connections_are_shared_out(launch):
+    """Of 400 callers who come at once, between 30 and 70 in a hundred wait at each of two workers: more or fewer are eight
+    standard deviations off. All are answered."""
+    served = await launch()
+    workers = served.workers
+
+    async with AsyncExitStack() as stack:
+        with stopped(*workers):
+            callers = [await stack.enter_async_context(Connection(served.port)) for _ in range(400)]
+            waiting = [waiting_at(worker) for worker in workers]
+        answers = [await caller.ask(request("GET", "/healthz")) for caller in callers]
+
+    assert (400, True) == (sum(waiting), 120 <= min(waiting))
+    assert [200] * 400 == [answer.status for answer in answers]
+
+
+async def test_a_worker_that_hangs_keeps_nobody_waiting(launch):
+    """What waits at its socket is taken by the other one."""
+    served = await launch()
+
+    with stopped(served.workers[0]):
+        answers = [await ask(served.port, request("POST", CHAT, HELLO)) for _ in range(CALLERS)]
+
+    assert [200] * CALLERS == [answer.status for answer in answers]
 
 
 async def test_the_metrics_are_those_of_all(launch):
@@ -345,6 +416,22 @@ async def test_who_waits_in_the_socket_is_answered_by_the_next_ones(launch):
     assert 200 == answer.status
     assert [True] * 2 == ["was ended by SIGKILL; another is started" in line for line in said]
     assert sorted(workers) == sorted(worker for worker in workers if any(f"process {worker})" in line for line in said))
+
+
+async def test_who_waits_at_a_killed_worker_is_answered_by_its_successor(launch):
+    """The other one hangs meanwhile: who waits there is answered, too."""
+    served = await launch()
+    first, second = served.workers
+
+    async with AsyncExitStack() as stack:
+        with stopped(first, second):
+            waiting = [await stack.enter_async_context(Connection(served.port)) for _ in range(CALLERS)]
+            for connection in waiting:
+                await connection.send(request("POST", CHAT, HELLO))
+            os.kill(first, signal.SIGKILL)
+            answers = [await connection.answer() for connection in waiting]
+
+    assert [200] * CALLERS == [answer.status for answer in answers]
 
 
 async def test_a_dead_worker_is_replaced_where_nobody_reads_of_it(tmp_path, upstream):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 
 import msgspec
@@ -16,8 +15,9 @@ from ..telemetry.access_log import LogFormat, open_log
 from .banner import banner
 from .malloc import tune_malloc
 from .parent import Workers
-from .server import Server, cannot_listen, loop_factory
+from .server import Server, loop_factory
 from .shutdown import Shutdown, say, signals_to
+from .sockets import bind, name_of
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
     tune_malloc()
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         _check_routes(config)
-        return runner.run(_serve(config, listener, _where(host, listener.getsockname()[1]), workers))
+        return runner.run(_serve(config, listener, name_of(host, listener.getsockname()[1]), workers))
 
 
 async def _serve(config: Config, listener: socket.socket, where: str, workers: int) -> int:
@@ -79,26 +79,3 @@ def _check_routes(config: Config) -> None:
         raise ConfigError(
             f'models: none has a route, so that nothing would be served; write [models.llama] and route = ["{first}"]'
         )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that is bound and does not listen yet. Port 0 is any free one."""
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"server.port: {port} is no port; choose one between 1 and 65535, or 0 for any free one")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"server.host: cannot find the address {host!r} ({error.strerror or error})") from None
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise cannot_listen(_where(host, port), error) from None
-    return listener
-
-
-def _where(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

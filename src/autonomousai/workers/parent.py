@@ -1,8 +1,8 @@
 """The parent of several workers: starts them, starts another where one ends, owns the engines and the signals, and serves
 nobody itself.
 
-All workers take connections from one listening socket, which is the parent's: whoever is free takes the next one, and what
-waits in it outlives a worker.
+Each worker takes connections from a listening socket of its own, or from one that all share where the system has no more. The
+sockets are the parent's, so that what waits in them outlives a worker.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..streams.stores import open_state
 from ..telemetry.exposition import remains
 from .messages import Begin, Channel, Drain, Failed, Leave, WorkerMessage
 from .shutdown import FAREWELL_S, Shutdown, say
+from .sockets import cannot_listen, open_listeners
 from .worker_handle import WorkerHandle
 
 #: Seconds before another is started in the place of one that ended: doubled with each, but for one that had lived for a while.
@@ -55,18 +56,21 @@ class Workers:
         self._engines: dict[str, Supervisor] = {}
         #: By number, whether one of that number has ever taken requests.
         self._listening = [asyncio.Event() for _ in range(count)]
+        #: One for each worker, by its number, or one for all.
+        self._listeners: list[socket.socket] = []
         self._desks: dict[WorkerHandle, Channel[WorkerMessage]] = {}
         #: What those counted that have ended.
         self._remains = b""
 
-    async def serve(self, listener: socket.socket, where: str) -> None:
-        """Serve until the end. Raises what a worker cannot start for."""
+    async def serve(self, bound: socket.socket, where: str) -> None:
+        """Serve until the end. ``where``: what to call the socket's address. Raises what a worker cannot start for."""
         await self._check_state()
         keeping: list[asyncio.Task[None]] = []
         try:
             for name, provider in self._providers.items():
                 self._engines[name] = await provider.supervise()
-            keeping += [asyncio.create_task(self._keep(number, listener, where)) for number in range(len(self._listening))]
+            self._listen(bound, where)
+            keeping += [asyncio.create_task(self._keep(number, where)) for number in range(len(self._listening))]
             await self._wait_for(self._all_listen(), keeping)
             if not self._ending.asked.is_set():
                 self._on_listening()
@@ -77,8 +81,16 @@ class Workers:
             for task in keeping:
                 task.cancel()
             await asyncio.gather(*keeping, return_exceptions=True)
+            for listener in self._listeners:
+                listener.close()
             for provider in self._providers.values():
                 await provider.aclose()
+
+    def _listen(self, bound: socket.socket, where: str) -> None:
+        try:
+            self._listeners = open_listeners(bound, len(self._listening))
+        except OSError as error:
+            raise cannot_listen(where, error) from None
 
     async def _check_state(self) -> None:
         """Workers would all say the same of a place that cannot be used; and a new file is laid out once."""
@@ -112,14 +124,14 @@ class Workers:
 
     # One worker after the other
 
-    async def _keep(self, number: int, listener: socket.socket, where: str) -> None:
+    async def _keep(self, number: int, where: str) -> None:
         """Until the end was asked for. Raises what the first one says that cannot start."""
         loop = asyncio.get_running_loop()
         pause = 0.0
         while True:
             born = loop.time()
             try:
-                end, failure = await self._run(number, listener, where)
+                end, failure = await self._run(number, where)
             except OSError as error:  # the system has no process or descriptor to spare: later, it may
                 end, failure = f"could not be made a process ({error})", None
             if self._ending.asked.is_set():
@@ -136,17 +148,20 @@ class Workers:
                     return
             pause = min(2 * pause or _BACKOFF_S, _LONGEST_S)
 
-    async def _run(self, number: int, listener: socket.socket, where: str) -> tuple[str, ProviderError | None]:
+    async def _run(self, number: int, where: str) -> tuple[str, ProviderError | None]:
         """One worker, from its start to its end, which is told; and why it could not start, where it said so."""
         ours, theirs = socket.socketpair()
+        own = self._listeners[number % len(self._listeners)]
+        others = [listener for listener in self._listeners if listener is not own]
+        inherited = [each.fileno() for each in (theirs, own, *others)]
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-P",  # the working directory is no place to import from
                     *("-m", "autonomousai.workers.worker"),
-                    *(str(theirs.fileno()), str(listener.fileno()), where),
-                    pass_fds=(theirs.fileno(), listener.fileno()),
+                    *(where, *map(str, inherited)),
+                    pass_fds=inherited,
                     stdin=DEVNULL,
                     stdout=2,  # on ours stands one line alone
                     start_new_session=True,  # Ctrl-C in the terminal is for us, who tell all in the same way

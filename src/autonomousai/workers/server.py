@@ -7,18 +7,17 @@ whoever comes, finish what was begun within ``drain_s``, tell the rest, exit 0. 
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import importlib.util
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..errors import ConfigError
 from ..http.server.connections import Connections
 from ..http.server.listener import listen
 from ..server.app import App
 from .shutdown import FAREWELL_S, Shutdown
+from .sockets import cannot_listen
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -28,19 +27,6 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
-
-
-def cannot_listen(where: str, error: OSError) -> ConfigError:
-    key, advice = _LISTENING.get(error.errno or 0, _TAKEN)
-    return ConfigError(f"server.{key}: cannot listen on {where} ({error.strerror or error}); {advice}")
-
-
-#: Which key is at fault, and what to do about it.
-_TAKEN = ("port", "stop what listens there, or choose another with --port (0 takes any free one)")
-_LISTENING = {
-    errno.EADDRNOTAVAIL: ("host", "this machine has no such address: name one of its own, or 0.0.0.0 for all of them"),
-    errno.EACCES: ("port", "ports below 1024 are the system's: choose another with --port, or allow it to this program"),
-}
 
 
 #: Containers that may be added before the collector looks for cycles; usually it is after 700. No answer leaves any, and a look
@@ -73,19 +59,19 @@ class Server:
         self._on_draining = on_draining
         self._connections = Connections()
 
-    async def serve(self, listener: socket.socket, where: str) -> None:
-        """Serve until the end. ``where``: what to call the socket's address."""
+    async def serve(self, listener: socket.socket, where: str, others: Sequence[socket.socket] = ()) -> None:
+        """Serve until the end. ``where``: what to call the socket's address. ``others``: see `Acceptor`."""
         try:
             if await self._start():
                 try:
-                    server = await listen(self._app, listener, self._connections)
+                    acceptor = await listen(self._app, listener, self._connections, others)
                 except OSError as error:
                     raise cannot_listen(where, error) from None
                 _calm_collector()
                 self._on_listening()
                 await self._ending.asked.wait()
                 await self._drain()
-                server.close()
+                acceptor.close()
                 await self._disconnect()
         finally:
             await self._app.aclose()

@@ -1,12 +1,13 @@
-"""One worker: an application on the parent's socket. Run by `workers.py` as ``python -m``, by nobody else.
+"""One worker: an application on a socket of the parent's. Run by `parent.py` as ``python -m``, by nobody else.
 
-It gets its end of the channel and the listening socket as open descriptors, and everything else in the parent's first word:
+It gets its end of the channel and the listening sockets as open descriptors, and everything else in the parent's first word:
 nothing secret stands in its arguments. It ends when its parent does, at once and however that ended: the engines are gone then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -56,14 +57,19 @@ def main() -> int:
     """Serve until the parent says so, or SIGTERM does; the exit code."""
     die_with_parent(signal.SIGKILL)
     tune_malloc()
-    channel, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    for each in (channel, listener):
+    where, *numbers = sys.argv[1:]
+    channel, *listeners = sockets = [socket.socket(fileno=int(number)) for number in numbers]
+    for each in sockets:
         each.set_inheritable(False)
-    with listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_work(channel, listener, sys.argv[3]))
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(_work(channel, listeners, where))
 
 
-async def _work(end: socket.socket, listener: socket.socket, where: str) -> int:
+async def _work(end: socket.socket, listeners: list[socket.socket], where: str) -> int:
+    """``listeners``: its own, and those of the other workers."""
     ending = Shutdown()
     channel: Channel[ParentMessage] = await Channel.open(end, ParentMessage)
     words = channel.words()
@@ -90,7 +96,7 @@ async def _work(end: socket.socket, listener: socket.socket, where: str) -> int:
     )
     try:
         with signals_to(lambda number: ending.ask()):  # whether it is to be now, the parent says
-            await server.serve(listener, where)
+            await server.serve(listeners[0], where, listeners[1:])
         channel.say(Counted(app.counted()))
     except ProviderError as error:
         channel.say(Failed(str(error), isinstance(error, ConfigError)))

@@ -1,0 +1,284 @@
+"""What our server costs in instructions, counted by callgrind: they waver by a hundredth, where microseconds waver by a third.
+
+    python bench/instructions.py [--write]
+
+One server under valgrind is asked one request after the other. What it executes in user space is counted; the kernel's work is
+not. Exits 1 when a figure is higher than the one that is kept in bench/instructions.json for this architecture and build of
+Python; where none is kept, the figures are printed alone. `--write` keeps them.
+
+    small    a request without streaming
+    burst    an event of a stream of 200 that come all at once     paced    an event of a stream, in a write of its own
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from measure import BENCH, Figures, Goal, judge, note, progress
+from servers import OURS, PATIENCE, SERVERS, Kind, Server
+from traffic import MESSAGES, Upstream
+
+UNITS = {"small": "a request", "burst": "an event", "paced": "an event"}
+
+#: How much higher than what is kept a figure may be.
+TOLERANCE = 1.03
+
+KEPT = BENCH / "instructions.json"
+
+#: What executes most of them beside the interpreter: for who looks for the cause of a change.
+PACKAGES = ["httptools", "msgspec", "uvloop"]
+
+ROUNDS = 6
+
+#: Seconds that it is watched while nobody asks anything.
+IDLE_S = 2
+
+
+class Scenario(NamedTuple):
+    """An answer of so many words: all of it in one write, or ``paced``: each word in its own."""
+
+    words: int
+    stream: bool = True
+    paced: bool = False
+
+
+SCENARIOS = {"small": Scenario(1, stream=False), "burst": Scenario(200), "paced": Scenario(40, paced=True)}
+
+#: The same streams with one word, which are told from the others: what is left is the other words'.
+BEGINNINGS = {name: scenario._replace(words=1) for name, scenario in SCENARIOS.items() if scenario.stream}
+
+#: `autonomousai`, which reads the proxies of the environment once: usually it does once in a second, and so at every second
+#: request or at every tenth.
+PROGRAM = """
+from autonomousai.cli import main
+from autonomousai.http import pool
+assert pool._ENVIRONMENT_S
+pool._ENVIRONMENT_S = float("inf")
+raise SystemExit(main())
+"""
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
+
+
+class Steps:
+    """A caller and an upstream in one, which take turns with the server between them: nothing is sent before the server sleeps.
+    So what it reads at once, and how often it looks, does not depend on how quick the machine is."""
+
+    def __init__(self, events: Sequence[bytes]) -> None:
+        self._server: Server
+        self._caller: socket.socket
+        self._upstream: socket.socket | None = None
+        self._events = events
+        self._open = contextlib.ExitStack()
+        self._listener = self._open.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def connect(self, server: Server) -> None:
+        self._server = server
+        self._caller = self._open.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+
+    def close(self) -> None:
+        self._open.close()
+
+    def ask(self, scenario: Scenario) -> None:
+        """One request, from its first byte to the server's sleep after the answer."""
+        body = json.dumps({"model": "steps", "messages": MESSAGES, "stream": scenario.stream}).encode()
+        head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        self._caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        upstream = self._take_request()
+        answer = b""
+        for piece in self._pieces(scenario):
+            self._await_sleep()
+            upstream.sendall(piece)
+            answer += self._caller.recv(1 << 20)  # each piece is passed on at once
+        while not _is_whole(answer):
+            answer += self._caller.recv(1 << 20)
+        if not answer.endswith(END if scenario.stream else b"}"):
+            raise SystemExit(f"an answer of another kind: {answer[:2000]!r}")
+        self._await_sleep()
+
+    def _pieces(self, scenario: Scenario) -> list[bytes]:
+        """The upstream's answer, in the writes that it comes in."""
+        role, *words = (b"%x\r\n%b\r\n" % (len(event), event) for event in self._events[: scenario.words + 1])
+        end = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in self._events[-2:]) + END
+        if scenario.paced:
+            return [HEAD + role + words[0], *words[1:], end]
+        return [b"".join([HEAD, role, *words, end])]
+
+    def _take_request(self) -> socket.socket:
+        """The upstream's side: read the whole request, and return the connection that it came on, which may be a new one."""
+        request = b""
+        while not _is_whole(request):
+            data = self._upstream.recv(1 << 20) if self._upstream is not None else b""
+            if not data or self._upstream is None:
+                self._upstream = self._open.enter_context(self._listener.accept()[0])
+            request += data
+        assert self._upstream is not None
+        return self._upstream
+
+    def _await_sleep(self) -> None:
+        while Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0)
+
+
+def _is_whole(message: bytes) -> bool:
+    """Whether an HTTP message has come to its end, by its length or by its last chunk."""
+    head, separator, body = message.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)^content-length: (\d+)", head, re.MULTILINE)
+    return bool(separator) and (len(body) == int(length[1]) if length else body.endswith(END))
+
+
+class Callgrind:
+    """Our server under valgrind's callgrind."""
+
+    def __init__(self, steps: Steps, upstream: Upstream) -> None:
+        for program in ("valgrind", "vgdb"):
+            if shutil.which(program) is None:
+                raise SystemExit(f"{program} is not installed; on Debian: apt-get install valgrind")
+        self._steps = steps
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-callgrind-")
+        self._dumps = 0
+        self._counting = 0
+        self._idle = 0.0  # a second
+        try:
+            self._server = Server("instructions", Kind(self._command), upstream.url)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        steps.connect(self._server)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._control("instrumentation", "on")
+        for scenario in SCENARIOS.values():  # what is done once is not counted
+            for _ in range(5):
+                self._steps.ask(scenario)
+        self._counting, _ = self._counted(lambda: None)
+        instructions, seconds = self._counted(lambda: time.sleep(IDLE_S))
+        self._idle = (instructions - self._counting) / seconds
+
+    def count(self, scenario: Scenario) -> float:
+        """Instructions for a request, without those for the counting and for the time that passes."""
+        instructions, seconds = self._counted(lambda: self._steps.ask(scenario))
+        return instructions - self._counting - self._idle * seconds
+
+    def close(self) -> None:
+        self._server.close()
+        self._folder.cleanup()
+
+    def _counted(self, run: Callable[[], None]) -> tuple[int, float]:
+        """The instructions while *run* ran, and the seconds."""
+        self._control("zero")
+        began = time.monotonic()
+        run()
+        seconds = time.monotonic() - began
+        self._control("dump")
+        self._dumps += 1
+        told = (Path(self._folder.name) / f"out.{self._dumps}").read_text(encoding="utf-8")
+        found = re.search(r"^(?:summary|totals): (\d+)$", told, re.MULTILINE)
+        assert found is not None, told[:1000]
+        return int(found[1]), seconds
+
+    def _command(self, upstream: str, port: int, folder: Path) -> Sequence[str | Path]:
+        python, _, _, *arguments = SERVERS[OURS].command(upstream, port, folder)
+        config = folder / "config.toml"
+        # How many lines of the log are written at once depends on the clock.
+        text = config.read_text(encoding="utf-8").replace("[server]\n", '[server]\nlog = "off"\n')
+        text += f'[upstreams.steps]\nkind = "openai"\nbase_url = "{self._steps.url}/v1"\n[models.steps]\nroute = ["steps"]\n'
+        config.write_text(text, encoding="utf-8")
+        valgrind = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
+        valgrind.append(f"--callgrind-out-file={self._folder.name}/out")
+        return ["env", "PYTHONHASHSEED=0", *valgrind, python, "-c", PROGRAM, *arguments]
+
+    def _control(self, *words: str) -> None:
+        """Tell callgrind what to do, and wait until it has (Valgrind's manual: monitor commands of Callgrind)."""
+        done = subprocess.run(["vgdb", f"--pid={self._server.pid}", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"vgdb {' '.join(words)}: {done.stderr.strip()}")
+
+
+def measure() -> Figures:
+    """The least of all rounds: whatever else happens in one comes on top."""
+    socket.setdefaulttimeout(PATIENCE)
+    with contextlib.ExitStack() as stack:
+        upstream = Upstream()
+        stack.callback(upstream.close)
+        upstream.answers(max(scenario.words for scenario in SCENARIOS.values()))
+        steps = Steps([event + b"\n\n" for event in upstream.stream.split(b"\n\n")[:-1]])
+        stack.callback(steps.close)
+        progress("instructions: the server starts")
+        callgrind = Callgrind(steps, upstream)
+        stack.callback(callgrind.close)
+        callgrind.begin()
+        figures: Figures = {}
+        for name, scenario in SCENARIOS.items():
+            progress(f"instructions: {name}")
+            figure = min(callgrind.count(scenario) for _ in range(ROUNDS))
+            if name in BEGINNINGS:
+                beginning = min(callgrind.count(BEGINNINGS[name]) for _ in range(ROUNDS))
+                figure = (figure - beginning) / (scenario.words - 1)
+            note(figures, name, OURS, figure)
+    return figures
+
+
+def build() -> str:
+    """The interpreter, as far as the number of instructions depends on it: architecture, minor version, compiler, options."""
+    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    known = [option for option in ("optimizations", "lto", "shared") if re.search(rf"--(enable|with)-{option}\b", options)]
+    python = f"{platform.python_implementation()} {sys.version_info.major}.{sys.version_info.minor}"
+    return ", ".join([platform.machine(), python, platform.python_compiler().strip(), *known])
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+def guards(kept: dict[str, Any]) -> list[Goal]:
+    """No more than what is kept of this build; none where nothing is."""
+    instructions = kept.get(build(), {}).get("instructions", {})
+    return [Goal(name, OURS, TOLERANCE * number, quick=TOLERANCE * number) for name, number in instructions.items()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Instructions, counted by callgrind.")
+    parser.add_argument("--write", action="store_true", help=f"keep the figures in {KEPT.relative_to(BENCH.parent)}")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then too
+    kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
+    figures = measure()
+    print()
+    for name, rounds in figures.items():
+        print(f"{name:<8}{rounds[OURS][0]:>10,.0f} instructions {UNITS[name]}")
+    if options.write:
+        numbers = {name: round(rounds[OURS][0]) for name, rounds in figures.items()}
+        kept[build()] = {"instructions": numbers, "versions": versions()}
+        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    goals = guards(kept)
+    if not goals:
+        print(f"  nothing is kept for {build()}")
+    missed = [verdict.goal for verdict in judge(goals, figures, quick=False) if verdict.is_failure]
+    if missed:
+        then = kept[build()]["versions"]
+        print(f"missed: {'; '.join(missed)}; kept with {then}, now {versions()}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
