@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from ..errors import ConnectError
 from ..events import Batch, Chunk, Messages
 from ..http.pool import HttpPool
-from ..http.urls import Proxy, check_base_url
+from ..http.proxies import Proxy
+from ..http.urls import check_base_url
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import (
     AsyncGeneratorProvider,

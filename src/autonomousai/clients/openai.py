@@ -11,8 +11,9 @@ import msgspec
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Messages
 from ..http.pool import HttpPool
+from ..http.proxies import Proxy
 from ..http.transport import read_body
-from ..http.urls import Proxy, check_base_url
+from ..http.urls import check_base_url
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream

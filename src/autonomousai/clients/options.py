@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ..errors import ConfigError
-from ..http.urls import Proxy
+from ..http.proxies import Proxy
 from ..request import CallOptions
 from ..timeouts import Clocks
 

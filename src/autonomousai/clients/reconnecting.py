@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, StreamError
 from ..http.pool import HttpPool
+from ..http.proxies import Proxy
 from ..http.transport import Response
-from ..http.urls import Proxy
 from ..retry import backoff
 from ..timeouts import Clocks
 

@@ -15,8 +15,8 @@ from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
+from ..http.proxies import Proxy
 from ..http.transport import Response, read_body
-from ..http.urls import Proxy
 from ..result import CLOSED, Sink, cannot_pipe
 from ..retry import backoff
 from ..timeouts import Clocks

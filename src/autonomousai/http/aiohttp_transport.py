@@ -4,23 +4,43 @@ made, because that costs more than all of ours together. aiohttp's errors are tr
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
-from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
+from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..result import cannot_pipe
 from ..timeouts import Clocks
+from .decoding import make_decoder
+from .failures import (
+    closed_before_answer,
+    cut,
+    host_not_found,
+    not_connected,
+    not_http,
+    request_failed,
+    tls_failed,
+    without_quotes,
+)
+from .headers import Headers
+from .heads import MAX_HEAD, TOO_LARGE, framing_problem, is_http, split_head
+from .proxies import Proxy
 from .timeouts import ReadTimeouts
+from .tls import tls_context
 from .transport import StaleConnectionError
-from .urls import Proxy, tls_advice, without_credentials
+from .unread import poll_for_unread
+from .urls import without_credentials
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN = 0.05
@@ -29,45 +49,131 @@ _DRAIN = 0.05
 _LARGE_BODY = 1 << 20
 
 
+#: A limit that newer versions of aiohttp have; ours is `framing_problem`'s.
+_MORE_LIMITS: dict[str, Any] = (
+    {"max_headers": MAX_HEAD} if "max_headers" in inspect.signature(aiohttp.ClientSession.__init__).parameters else {}
+)
+
+
 #: Sessions that are to be closed. Whoever forgets one closes it through its generator; it must not go before that.
 _open: set[aiohttp.ClientSession] = set()
 
 
 class _ConnectionAttempt:
-    """One try of one request: tells when it was connected, and whether over a connection that had been used before."""
+    """One try of one request: its connection, when it was connected, and whether that had been used before.
 
-    __slots__ = ("connected", "deadline", "first_token", "reused", "timer")
+    ``fresh``: it may not have been.
+    """
 
-    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None) -> None:
+    __slots__ = ("connected", "deadline", "first_token", "fresh", "protocol", "reused", "timer")
+
+    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None, *, fresh: bool) -> None:
         self.timer = timer
         self.deadline = deadline
         self.first_token = first_token
+        self.fresh = fresh
         self.connected: float | None = None
+        self.protocol: _Protocol | None = None
         self.reused = False
 
-    def on_connected(self, *, reused: bool) -> None:
-        self.reused = reused
+    def on_connected(self, protocol: _Protocol) -> None:
+        self.protocol = protocol
+        self.reused = protocol.requests > 0
         self.connected = now = asyncio.get_running_loop().time()
         if self.first_token is not None:
             self.timer.reschedule(min(now + self.first_token, self.deadline))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nothing came over a connection that had been used before."""
+        return self.reused and self.protocol is not None and not self.protocol.has_heard
 
 
 #: The attempt that this task is making, for the connector that finds it a connection.
 _ATTEMPT: ContextVar[_ConnectionAttempt | None] = ContextVar("attempt", default=None)
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp's side of a connection, with heads brought into strict form before its parser reads them.
+
+    ``requests``: how many it has carried. ``has_heard``: something has come since the last one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.requests = 0
+        self.has_heard = False
+        self._begun = b""  # what has come of the head
+        self._awaits_head = False
+        self._poll: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._poll = poll_for_unread(transport)
+
+    def set_response_params(self, **params: Any) -> None:
+        self.requests += 1
+        self.has_heard = False
+        self._begun = b""
+        self._awaits_head = True
+        super().set_response_params(**params)
+
+    def is_quiet(self) -> bool:
+        """Whether it is open, and the server has neither sent anything unasked nor closed it."""
+        return self.is_connected() and not self.should_close and (self._poll is None or not self._poll.poll(0))
+
+    def data_received(self, data: bytes) -> None:
+        self.has_heard = True
+        if not self._awaits_head or not data:
+            self._parse(data)
+            return
+        self._begun += data
+        parts = split_head(self._begun) if is_http(self._begun) else (self._begun, b"")
+        if parts is None and len(self._begun) <= MAX_HEAD:
+            return
+        self._begun = b""
+        self._awaits_head = False
+        if parts is None or len(parts[0]) > MAX_HEAD:
+            self.set_exception(HttpProcessingError(message=TOO_LARGE))
+            self.close_transport()
+            return
+        for part in parts:
+            if part:
+                self._parse(part)
+
+    def _parse(self, data: bytes) -> None:
+        super().data_received(data)
+        body = self._payload
+        if (error := self.exception()) is not None and body is not None and not body.is_eof():
+            # aiohttp leaves its reader waiting. One that was just woken does not look before it waits again.
+            broken = aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error))
+            body.set_exception(broken)
+            self._loop.call_soon(body.set_exception, broken)
+
+    def close_transport(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
 class _AnnotatingConnector(aiohttp.BaseConnector):
-    """Tells the attempt of its connection. (aiohttp's own tracing tells too, but costs as much as half of the request; and the
-    mark is on the connection itself, since a weak set would cost as much as the rest of this.)"""
+    """Tells the attempt of its connection, and gives it none that the server has closed meanwhile. (aiohttp's own tracing tells
+    too, but costs as much as half of the request.)"""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]  # a subclass of what it makes
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        connection = await super().connect(*args, **kwargs)
-        protocol: Any = connection.protocol
-        reused = hasattr(protocol, "_used_by_us")
-        protocol._used_by_us = True
-        if (attempt := _ATTEMPT.get()) is not None:
-            attempt.on_connected(reused=reused)
-        return connection
+        attempt = _ATTEMPT.get()
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            if not isinstance(protocol, _Protocol) or attempt is None:
+                return connection
+            if not protocol.requests or (protocol.is_quiet() and not attempt.fresh):
+                attempt.on_connected(protocol)
+                return connection
+            connection.close()
 
 
 class _TCPConnector(_AnnotatingConnector, aiohttp.TCPConnector):
@@ -97,6 +203,10 @@ class AiohttpTransport:
             connector=connector,
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+            **_MORE_LIMITS,
         )
         _open.add(self._session)
 
@@ -111,13 +221,14 @@ class AiohttpTransport:
         streaming: bool,
         deadline: float,
         proxy: Proxy | None,
+        fresh: bool,
     ) -> AiohttpResponse:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
-        attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None)
-        extra: dict[str, Any] = {}
+        attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
+        extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
-            extra = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+            extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
                 headers = {**headers, **proxy.headers}
         if "@" in url and any(name.lower() == "authorization" for name in headers):
@@ -138,7 +249,11 @@ class AiohttpTransport:
             raise _translate(error, attempt, clocks, without_credentials(url)) from error
         finally:
             _ATTEMPT.reset(token)
-        return AiohttpResponse(response, clocks, deadline, streaming, attempt)
+        try:
+            return AiohttpResponse(response, clocks, deadline, streaming, attempt)
+        except ValueError as error:
+            response.close()
+            raise not_http(without_credentials(url), str(error)) from error
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -164,19 +279,15 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
     ),
     (
         (aiohttp.ClientConnectorDNSError,),
-        lambda error, where: ConnectError(
-            f"cannot find the host of {where}: {_reason(error)}", advice="check the address and the network"
-        ),
+        lambda error, where: host_not_found(where, _reason(error)),
     ),
     (
         (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch),
-        lambda error, where: ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False),
+        lambda error, where: tls_failed(where, error),
     ),
     (
         (aiohttp.ClientConnectorError,),
-        lambda error, where: ConnectError(
-            f"cannot connect to {where}: {_reason(error)}", advice="check that the server runs there"
-        ),
+        lambda error, where: not_connected(where, _reason(error)),
     ),
     (
         (aiohttp.InvalidURL,),
@@ -184,17 +295,15 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
     ),
     (
         (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError),
-        lambda error, where: HTTPError(
-            f"the server at {where} closed the connection before it answered; try again", retryable=True
-        ),
+        lambda error, where: closed_before_answer(where),
     ),
     (
         (aiohttp.ClientResponseError,),
-        lambda error, where: HTTPError(f"the server at {where} did not answer in HTTP: {error.message}"[:500]),
+        lambda error, where: not_http(where, error.message),
     ),
     (
         (aiohttp.ClientError, OSError),
-        lambda error, where: HTTPError(f"the request to {where} failed: {type(error).__name__}: {error}"[:500], retryable=True),
+        lambda error, where: request_failed(where, error),
     ),
 )
 
@@ -207,7 +316,7 @@ def _translate(error: Exception, attempt: _ConnectionAttempt, clocks: Clocks, wh
         first = attempt.first_token
         silent = attempt.connected is not None and first is not None and attempt.connected + first < attempt.deadline
         return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
-    if attempt.reused and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if attempt.is_stale and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return StaleConnectionError()
     for kinds, translation in _TRANSLATIONS:
         if isinstance(error, kinds):
@@ -220,6 +329,13 @@ def _reason(error: Exception) -> str:
     return str(getattr(cause, "strerror", None) or cause)
 
 
+def _payload_problem(error: Exception) -> object:
+    """Why a body broke off, in the words of our own transport where aiohttp's are those of its parser."""
+    if isinstance(error, aiohttp.ClientPayloadError) and "not completed" in str(error):
+        return "the server closed the connection"
+    return without_quotes(str(error))
+
+
 class _GraceOverError(Exception):
     """Enough was waited for a sentinel that need not come."""
 
@@ -230,8 +346,15 @@ class AiohttpResponse:
     def __init__(
         self, response: aiohttp.ClientResponse, clocks: Clocks, total_at: float, streaming: bool, attempt: _ConnectionAttempt
     ) -> None:
+        headers = Headers(response.raw_headers)
+        version = response.version
+        assert version is not None
+        problem = framing_problem(response.status, f"{version.major}.{version.minor}", headers)
+        if problem:
+            raise ValueError(problem)
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = headers
+        self._decoder = make_decoder(headers.values_of("content-encoding"))
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
@@ -254,6 +377,23 @@ class AiohttpResponse:
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
+        if self._decoder is None:
+            return await self._read()
+        try:
+            while coded := await self._read():
+                if data := self._decoder.decode(coded):
+                    return data
+            if not self._watch.ends_quietly:
+                self._decoder.finish()
+        except zlib.error as error:
+            self._response.close()
+            self._watch.stop()
+            self._broken = broken = cut(error)
+            raise broken from error
+        return b""
+
+    async def _read(self) -> bytes:
+        """Return the body's next bytes as they came."""
         if self._broken is not None:
             raise self._broken
         watch = self._watch
@@ -269,7 +409,7 @@ class AiohttpResponse:
         except HTTPError as error:
             return self._rest(error)
         except (OSError, aiohttp.ClientError) as error:
-            broken = IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300])
+            broken = cut(_payload_problem(error))
             broken.__cause__ = error
             return self._rest(broken)
         finally:

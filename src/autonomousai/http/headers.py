@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -11,14 +11,22 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_fields",)
 
-    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         self._fields = fields
 
+    @property
+    def fields(self) -> int:
+        """How many lines they took."""
+        return len(self._fields)
+
     def get(self, name: str, default: Any = None) -> Any:
-        key = name.lower().encode()
-        size = len(key)
-        values = [value for field, value in self._fields if len(field) == size and field.lower() == key]
-        return b", ".join(values).decode("utf-8", "surrogateescape").strip() if values else default
+        values = self.values_of(name)
+        return ", ".join(values).strip() if values else default
+
+    def values_of(self, name: str) -> list[str]:
+        """Return the values of all fields with this name."""
+        key, size = name.lower().encode(), len(name)
+        return [_text(value) for field, value in self._fields if len(field) == size and field.lower() == key]
 
     def __getitem__(self, name: str) -> str:
         value: str | None = self.get(name)
@@ -34,3 +42,12 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _text(value: bytes) -> str:
+    """UTF-8, which is what servers send that send more than ASCII; else Latin-1, in which every byte means something
+    (RFC 9110 section 5.5)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
