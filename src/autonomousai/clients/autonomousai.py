@@ -29,6 +29,7 @@ from ..wires.autonomousai import write_request
 from ..wires.messages import check_messages
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
+from .retries import DEFAULT_RETRIES
 
 HOSTED = "https://chatgpt.autonomous.ai"
 
@@ -64,8 +65,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
     service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for
     the whole answer, or a mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries
-    after the first for whatever may succeed when asked again, before anything arrived; by default only what never reached a
-    server is tried again. ``trust_env``: whether the proxies of the environment are used.
+    after the first, as long as nothing of an answer came: after a connection that failed or broke, and after the statuses 408,
+    409, 429 and 5xx, with growing pauses, or those that the server asks for (up to a minute). ``trust_env``: whether the
+    proxies of the environment are used.
 
     An instance owns its connections and is an async context manager. The class itself can be used as well: it stands for an
     instance made from the environment, whose connections end with the event loop.
@@ -96,7 +98,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         timeout: float | Mapping[str, float] | Clocks | None = None,
         proxy: str | None = None,
         headers: Mapping[str, str] | None = None,
-        retries: int | None = None,
+        retries: int = DEFAULT_RETRIES,
         trust_env: bool = True,
     ) -> None:
         base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")

@@ -21,8 +21,10 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from . import retries
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
+from .retries import DEFAULT_RETRIES, retry_delay
 
 _LISTING = 16 * 1024 * 1024
 
@@ -60,7 +62,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         timeout: float | Mapping[str, float] | Clocks | None = None,
         proxy: str | None = None,
         headers: Mapping[str, str] | None = None,
-        retries: int | None = None,
+        retries: int = DEFAULT_RETRIES,
         vision: bool = False,
         prefill: Prefill = "auto",
         uds: str | None = None,
@@ -133,7 +135,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._continuing = {}
         try:
             request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
-            options = CallOptions(timeout={"total": _PROBE_SECONDS})
+            options = CallOptions(timeout={"total": _PROBE_SECONDS}, retries=0)
             text = await AsyncResult(self.stream_continuation(request, _PROBE_BEGUN, options)).text()
         except HTTPError as error:
             self._continuing = None
@@ -168,12 +170,25 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             raise StreamError(f"the server's list of models cannot be read: {error}", status=200) from None
 
     async def fetch(self, path: str) -> bytes:
-        """The body of ``GET {base_url}{path}``. Raises `HTTPError` and its kin."""
+        """The body of ``GET {base_url}{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
+        failures = 0
+        while True:
+            try:
+                return await self._fetch(path)
+            except HTTPError as error:
+                failures += 1
+                delay = retry_delay(error, failures, self._options.retries)
+                if delay is None:
+                    raise
+            await retries.sleep(delay)
+
+    async def _fetch(self, path: str) -> bytes:
         response = await self._pool.get(self.base_url + path, headers=self._headers(self._options), clocks=self._options.clocks)
         try:
             body = await read_body(response, _LISTING)
             if response.status != 200:
-                raise read_error(response.status, body, response.headers)
+                secrets = (self._options.api_key,) if self._options.api_key else ()
+                raise read_error(response.status, body, response.headers, secrets=secrets)
             return body
         finally:
             await response.aclose()

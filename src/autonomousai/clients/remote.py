@@ -11,34 +11,31 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
+from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import Response, read_body
 from ..result import CLOSED, Sink, cannot_pipe
-from ..retry import backoff
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
 from ..wires.openai_chat.decoder import ChatStreamDecoder, decode_completion
 from ..wires.provenance import check_provenance, provenance_of_document
+from . import retries
 from .reconnecting import RESUMABLE, ResumableStream
+from .retries import DEFAULT_RETRIES, retry_delay
 
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
 _DOCUMENT: Final = 64 * 1024 * 1024
-
-#: Tries after a connection could not be made, where the caller did not say how many: nothing can have reached a server.
-_CONNECT_RETRIES: Final = 3
-_CONNECT_BACKOFF_S: Final = 0.1
 
 #: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
 _GRACE_S: Final = 1.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True):
-    """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
+    """A request, ready to be sent. ``retries``: tries after the first, as long as nothing came.
     ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can.
     ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``."""
 
@@ -48,7 +45,7 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     clocks: Clocks
     stream: bool
     proxy: Proxy | None = None
-    retries: int | None = None
+    retries: int = DEFAULT_RETRIES
     api_key: str | None = None
     streams_url: str | None = None
     deadline: float | None = None
@@ -120,8 +117,7 @@ class ResponseStream:
             raise StopAsyncIteration
         loop = asyncio.get_running_loop()
         request = self._request
-        began = loop.time()
-        deadline = began + request.clocks.total if request.deadline is None else request.deadline
+        deadline = loop.time() + request.clocks.total if request.deadline is None else request.deadline
         failures = 0
         self._asker = asyncio.current_task(loop)
         try:
@@ -130,7 +126,7 @@ class ResponseStream:
                     batch = await self._try(deadline)
                 except HTTPError as error:
                     failures += 1
-                    delay = _delay(error, failures, request, loop.time() - began)
+                    delay = retry_delay(error, failures, request.retries)
                     if delay is None or loop.time() + delay >= deadline:
                         raise
                 else:
@@ -139,7 +135,7 @@ class ResponseStream:
                     return batch
                 await self._hang_up()
                 self._decoder = ChatStreamDecoder()
-                await asyncio.sleep(delay)
+                await retries.sleep(delay)
         except BaseException as error:
             await self._leave(error)
             raise
@@ -363,17 +359,6 @@ async def _not_now() -> bool:
 def _check(provenance: Mapping[str, Any] | None, text: str) -> None:
     if provenance is not None and (mismatch := check_provenance(provenance, text)):
         raise mismatch
-
-
-def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: float) -> float | None:
-    """Return the seconds to wait before another try, or None where another would be wrong."""
-    if not error.retryable:
-        return None
-    if request.retries is None:
-        delay = backoff(failures, base=_CONNECT_BACKOFF_S)
-        refused = isinstance(error, ConnectError) and failures <= _CONNECT_RETRIES
-        return delay if refused and elapsed + delay < request.clocks.connect else None
-    return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= request.retries else None
 
 
 async def _refuse(response: Response, api_key: str | None) -> NoReturn:
