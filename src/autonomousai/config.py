@@ -7,6 +7,7 @@ in Python. The defaults here are what a server without a file does.
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import re
 import tomllib
@@ -20,6 +21,7 @@ import msgspec
 
 from .config_reading import TableReader, as_table, one_of, unknown_key
 from .errors import ConfigError
+from .http.urls import clean_base_url, copied_route
 from .models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from .timeouts import ENGINE_FIRST_TOKEN, Clock, Clocks
 
@@ -183,7 +185,7 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
     if path is None:
         return Config()
     try:
-        return _read(tomllib.loads(path.read_bytes().decode()), env)
+        return _read(tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()), env)
     except OSError as error:
         mistake = ConfigError(f"cannot be read ({error.strerror})", advice="give the path of a TOML file")
     except UnicodeDecodeError as error:
@@ -355,6 +357,8 @@ def _check_names(models: Mapping[str, ModelConfig]) -> None:
 
 def _url_problem(url: str) -> str:
     """Return what is wrong with the base URL of an upstream, or nothing."""
+    if clean_base_url(url) != url.rstrip("/"):
+        return "has white space or quotes around it"
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number
@@ -366,13 +370,9 @@ def _url_problem(url: str) -> str:
         return "carries a name or a password: put the key into api_key"
     if parts.query or parts.fragment:
         return "has a query or a fragment"
-    if route := _ROUTE.search(parts.path):
-        return f"names a route of the server: leave out {route[1]}"
+    if route := copied_route(parts.path):
+        return f"names a route of the server: leave out {route}"
     return ""
-
-
-#: What is sometimes copied with a base URL; `http.urls` holds clients to the same, but knows neither file nor key.
-_ROUTE: Final = re.compile(r"(/chat/completions|/api/v1/ai/chat)/*$")
 
 
 def _is_origin(origin: str) -> bool:

@@ -101,8 +101,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         retries: int = DEFAULT_RETRIES,
         trust_env: bool = True,
     ) -> None:
+        said_by = "base_url" if base_url else "AUTONOMOUSAI_BASE_URL"
         base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
-        self.base_url = check_base_url(base_url or HOSTED)
+        self.base_url = check_base_url(base_url or HOSTED, said_by)
         if base_url:
             self.api_endpoints = {name: self.base_url + row.path for name, row in MODELS.items()}  # type: ignore[misc]
             self.working = self.base_url != HOSTED

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import msgspec
-
-from ..errors import HTTPError, StatusError, StreamError
+from ..errors import HTTPError, StatusError
 from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
@@ -21,6 +19,7 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.model_list import ListedModel, read_model_list
 from . import retries
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
@@ -127,7 +126,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         return self._continuing is not None
 
     async def _find_out(self) -> None:
-        owners = {str(entry.owned_by) for entry in await self._list()}
+        owners = {model.owned_by for model in await self.list_models()}
         for owner, fields in _SELF_DESCRIBED.items():
             if owner in owners:
                 self._continuing = fields
@@ -161,13 +160,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""
-        return [entry.id for entry in await self._list()]
+        return [model.id for model in await self.list_models()]
 
-    async def _list(self) -> list[_ListedModel]:
-        try:
-            return msgspec.json.decode(await self.fetch("/models"), type=_ModelListing).data
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StreamError(f"the server's list of models cannot be read: {error}", status=200) from None
+    async def list_models(self) -> list[ListedModel]:
+        """What the server says of each model at ``{base_url}/models``. Raises `HTTPError` and its kin."""
+        return read_model_list(await self.fetch("/models"))
 
     async def fetch(self, path: str) -> bytes:
         """The body of ``GET {base_url}{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
@@ -196,12 +193,3 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()
-
-
-class _ListedModel(msgspec.Struct):
-    id: str
-    owned_by: Any = None
-
-
-class _ModelListing(msgspec.Struct):
-    data: list[_ListedModel]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import python_socks
@@ -27,7 +28,7 @@ async def connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
     try:
         return await client.connect(host, port, timeout=_NEVER)
     except python_socks.ProxyConnectionError as error:
-        reason = (error.strerror or str(error)).partition("[")[2].rstrip("]") or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConnectError(
             f"cannot connect to the proxy that {proxy.said_by} names: {reason}", advice="check the proxy's address"
         ) from error

@@ -67,3 +67,9 @@ def check_base_url(url: str, said_by: str = "base_url") -> str:
 def has_path(url: str) -> bool:
     """Whether a base URL names more than a server's root."""
     return bool(urlsplit(clean_base_url(url)).path.strip("/"))
+
+
+def openai_base_url(url: str) -> str:
+    """The base URL of the OpenAI wire at *url*: itself, and of a bare root what servers have there mostly."""
+    cleaned = check_base_url(url)
+    return cleaned if has_path(cleaned) else f"{cleaned}/v1"
