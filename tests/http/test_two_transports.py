@@ -6,16 +6,19 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from autonomousai import HTTPError, IncompleteStreamError
+from autonomousai import ConnectError, HTTPError, IncompleteStreamError
 from autonomousai.http.heads import MAX_FIELDS, MAX_HEAD
 from autonomousai.http.pool import HttpPool
 from autonomousai.http.transport import read_body
+from autonomousai.testing import ScriptedServer
 from autonomousai.timeouts import Clocks
 from tests.support.raw import RawConnection, answering
+from tests.support.tls import authority_pem, server_context
 
 CLOCKS = Clocks(connect=60, first_token=60, idle=60, total=60)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -302,3 +305,45 @@ async def test_what_comes_between_two_requests_is_nobodys(pool: HttpPool) -> Non
         await pool.aclose()
 
     assert [b"hello"] * 3 == texts
+
+
+# ---- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("", "", "check its certificate; authorities beside the system's are named by SSL_CERT_FILE or SSL_CERT_DIR"),
+        ("SSL_CERT_FILE", "/no/such.pem", "check its certificate; SSL_CERT_FILE names '/no/such.pem', which is not there"),
+        ("SSL_CERT_DIR", "/no/such", "check its certificate; SSL_CERT_DIR names '/no/such', which is not there"),
+    ],
+)
+async def test_an_unknown_authority_is_said(
+    variable: str, value: str, advice: str, pool: HttpPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variables that would make it known, or the one that names nothing."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, value)
+    async with ScriptedServer(tls=server_context()) as server:
+        with pytest.raises(ConnectError, match=f"TLS with {server.url}/ failed: .*CERTIFICATE_VERIFY_FAILED") as caught:
+            await pool.get(server.url + "/", headers={}, clocks=CLOCKS)
+
+    assert (False, advice) == (caught.value.retryable, caught.value.advice)
+
+
+async def test_an_authority_of_the_environment_is_trusted(
+    pool: HttpPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was named after the first request."""
+    path = tmp_path / "authority.pem"
+    path.write_bytes(authority_pem())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with ScriptedServer(tls=server_context()) as server:
+        with pytest.raises(ConnectError):
+            await post(pool, server.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        text = await post(pool, server.url)
+
+    assert text

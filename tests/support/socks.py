@@ -1,4 +1,4 @@
-"""A small SOCKS 5 proxy on a real socket (RFC 1928, RFC 1929), with or without credentials, and a log of what it was asked for."""
+"""A small SOCKS 5 proxy on a real socket (RFC 1928, RFC 1929), with or without credentials, and a log of its requests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from .fields import (
     request_fields,
     take,
 )
-from .json import BOM, MAX_DEPTH, decode, too_deep
+from .json import MAX_DEPTH, decode, too_deep
 from .openai_chat.wire import OpenAIChatWire
 
 
@@ -113,7 +113,6 @@ _ARRAY = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*[{\]]")
 
 def _read_messages(text: bytes) -> list[Any]:
     """Messages from what was inside the base64: a JSON array of objects, or else a prompt."""
-    text = text.removeprefix(BOM)
     messages = _read_array(text) if _ARRAY.match(text) else None
     if messages is not None:
         return messages
