@@ -23,7 +23,8 @@ from autonomousai.http import connection as module
 from autonomousai.http.connection import ClientConnection
 from autonomousai.http.decoding import MAX_PIECE
 from autonomousai.http.fairness import FairDispatcher
-from autonomousai.http.heads import MAX_FIELDS, MAX_HEAD
+from autonomousai.http.headers import MAX_FIELDS
+from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.request_head import Origin
 from autonomousai.http.sweep import Sweep
 

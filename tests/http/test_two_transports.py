@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from autonomousai import ConnectError, HTTPError, IncompleteStreamError
-from autonomousai.http.heads import MAX_FIELDS, MAX_HEAD
+from autonomousai.http.headers import MAX_FIELDS
+from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.pool import HttpPool
 from autonomousai.http.transport import read_body
 from autonomousai.testing import ScriptedServer

@@ -38,7 +38,7 @@ class ClientOptions(msgspec.Struct, frozen=True):
 
     def merged(self, call: CallOptions) -> ClientOptions:
         """Return these options with those of one *call* over them; its clocks are read by `read_timeout`."""
-        if not call.proxy and call.headers is None and call.api_key is None and call.retries is None:
+        if not call.proxy and call.headers is None and call.api_key is None and call.retries in (None, self.retries):
             return self
         return ClientOptions(
             clocks=self.clocks,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+import select
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -22,7 +23,7 @@ from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..result import cannot_pipe
 from ..timeouts import Clocks
-from .decoding import make_decoder
+from .decoding import BodyDecoder, CodingError, make_decoder
 from .failures import (
     closed_before_answer,
     cut,
@@ -34,12 +35,11 @@ from .failures import (
     without_quotes,
 )
 from .headers import Headers
-from .heads import MAX_HEAD, TOO_LARGE, framing_problem, is_http, split_head
+from .heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
 from .proxies import Proxy
 from .timeouts import ReadTimeouts
 from .tls import tls_context
 from .transport import StaleConnectionError
-from .unread import poll_for_unread
 from .urls import without_credentials
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
@@ -78,7 +78,7 @@ class _ConnectionAttempt:
 
     def on_connected(self, protocol: _Protocol) -> None:
         self.protocol = protocol
-        self.reused = protocol.requests > 0
+        self.reused = protocol.requests > 1
         self.connected = now = asyncio.get_running_loop().time()
         if self.first_token is not None:
             self.timer.reschedule(min(now + self.first_token, self.deadline))
@@ -109,24 +109,40 @@ class _Protocol(ResponseHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._poll = poll_for_unread(transport)
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        if not is_tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an end
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def set_response_params(self, **params: Any) -> None:
+    def begin(self, *, fresh: bool) -> bool:
+        """Make ready for a request; False where it cannot carry one: it is to be *fresh* and is not, or the server has sent
+        something unasked, or closed it."""
+        if self.requests:
+            unread = self._poll is not None and self._poll.poll(0)
+            if fresh or unread or self.should_close or not self.is_connected():
+                return False
         self.requests += 1
         self.has_heard = False
         self._begun = b""
         self._awaits_head = True
-        super().set_response_params(**params)
-
-    def is_quiet(self) -> bool:
-        """Whether it is open, and the server has neither sent anything unasked nor closed it."""
-        return self.is_connected() and not self.should_close and (self._poll is None or not self._poll.poll(0))
+        return True
 
     def data_received(self, data: bytes) -> None:
         self.has_heard = True
         if not self._awaits_head or not data:
-            self._parse(data)
-            return
+            super().data_received(data)
+        elif not self._begun and (end := data.find(b"\r\n\r\n") + 4) > 4 and not is_odd(data, 0, end):
+            self._awaits_head = False
+            super().data_received(data[:end])
+            if end < len(data):
+                super().data_received(data[end:])
+        else:
+            self._on_odd_head(data)
+        if self._exception is not None:
+            self._wake_reader()
+
+    def _on_odd_head(self, data: bytes) -> None:
+        """More of a head that is not complete, or not in strict form."""
         self._begun += data
         parts = split_head(self._begun) if is_http(self._begun) else (self._begun, b"")
         if parts is None and len(self._begun) <= MAX_HEAD:
@@ -135,24 +151,21 @@ class _Protocol(ResponseHandler):
         self._awaits_head = False
         if parts is None or len(parts[0]) > MAX_HEAD:
             self.set_exception(HttpProcessingError(message=TOO_LARGE))
-            self.close_transport()
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
             return
         for part in parts:
             if part:
-                self._parse(part)
+                super().data_received(part)
 
-    def _parse(self, data: bytes) -> None:
-        super().data_received(data)
-        body = self._payload
-        if (error := self.exception()) is not None and body is not None and not body.is_eof():
-            # aiohttp leaves its reader waiting. One that was just woken does not look before it waits again.
+    def _wake_reader(self) -> None:
+        """Let the reader of a body know that its parser has failed: aiohttp leaves it waiting."""
+        error, body = self._exception, self._payload
+        if body is not None and not body.is_eof():
             broken = aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error))
             body.set_exception(broken)
-            self._loop.call_soon(body.set_exception, broken)
-
-    def close_transport(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+            self._loop.call_soon(body.set_exception, broken)  # one that was just woken does not look before it waits again
 
 
 class _AnnotatingConnector(aiohttp.BaseConnector):
@@ -167,11 +180,10 @@ class _AnnotatingConnector(aiohttp.BaseConnector):
         attempt = _ATTEMPT.get()
         while True:
             connection = await super().connect(*args, **kwargs)
-            protocol = connection.protocol
-            if not isinstance(protocol, _Protocol) or attempt is None:
-                return connection
-            if not protocol.requests or (protocol.is_quiet() and not attempt.fresh):
-                attempt.on_connected(protocol)
+            protocol: Any = connection.protocol
+            if attempt is None or protocol.begin(fresh=attempt.fresh):
+                if attempt is not None:
+                    attempt.on_connected(protocol)
                 return connection
             connection.close()
 
@@ -225,12 +237,13 @@ class AiohttpTransport:
     ) -> AiohttpResponse:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
+        head = headers
         attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
             extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
-                headers = {**headers, **proxy.headers}
+                head = {**headers, **proxy.headers}
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
         token = _ATTEMPT.set(attempt)
@@ -239,7 +252,7 @@ class AiohttpTransport:
                 response = await self._session.request(
                     method,
                     url,
-                    headers=headers,
+                    headers=head,
                     data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
                     allow_redirects=False,
                     timeout=_connect_timeout(clocks.connect),
@@ -249,11 +262,22 @@ class AiohttpTransport:
             raise _translate(error, attempt, clocks, without_credentials(url)) from error
         finally:
             _ATTEMPT.reset(token)
+        told = Headers(response.raw_headers)
+        version = response.version
+        problem = told.framing_problem(response.status, f"{version.major}.{version.minor}" if version else "")
+        codings = told.values_of("content-encoding")
         try:
-            return AiohttpResponse(response, clocks, deadline, streaming, attempt)
-        except ValueError as error:
+            decoder = make_decoder(codings) if codings else None
+        except CodingError as error:
+            problem = problem or str(error)
+        if problem:
             response.close()
-            raise not_http(without_credentials(url), str(error)) from error
+            raise not_http(without_credentials(url), problem)
+        if decoder is None:
+            return AiohttpResponse(response, told, clocks, deadline, streaming, attempt)
+        coded = _CodedResponse(response, told, clocks, deadline, streaming, attempt)
+        coded.decoder = decoder
+        return coded
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -344,17 +368,16 @@ class AiohttpResponse:
     """A `Response` that aiohttp brings."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, clocks: Clocks, total_at: float, streaming: bool, attempt: _ConnectionAttempt
+        self,
+        response: aiohttp.ClientResponse,
+        headers: Headers,
+        clocks: Clocks,
+        total_at: float,
+        streaming: bool,
+        attempt: _ConnectionAttempt,
     ) -> None:
-        headers = Headers(response.raw_headers)
-        version = response.version
-        assert version is not None
-        problem = framing_problem(response.status, f"{version.major}.{version.minor}", headers)
-        if problem:
-            raise ValueError(problem)
         self.status = response.status
         self.headers: Mapping[str, str] = headers
-        self._decoder = make_decoder(headers.values_of("content-encoding"))
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
@@ -377,23 +400,6 @@ class AiohttpResponse:
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
-        if self._decoder is None:
-            return await self._read()
-        try:
-            while coded := await self._read():
-                if data := self._decoder.decode(coded):
-                    return data
-            if not self._watch.ends_quietly:
-                self._decoder.finish()
-        except zlib.error as error:
-            self._response.close()
-            self._watch.stop()
-            self._broken = broken = cut(error)
-            raise broken from error
-        return b""
-
-    async def _read(self) -> bytes:
-        """Return the body's next bytes as they came."""
         if self._broken is not None:
             raise self._broken
         watch = self._watch
@@ -441,3 +447,24 @@ class AiohttpResponse:
                     while await self._content.readany():
                         pass
         await self.aclose()
+
+
+class _CodedResponse(AiohttpResponse):
+    """The same with a body in a coding that is undone."""
+
+    decoder: BodyDecoder
+
+    async def read_some(self) -> bytes:
+        """See `Response.read_some`."""
+        try:
+            while coded := await super().read_some():
+                if data := self.decoder.decode(coded):
+                    return data
+            if not self._watch.ends_quietly:
+                self.decoder.finish()
+        except zlib.error as error:
+            self._response.close()
+            self._watch.stop()
+            self._broken = broken = cut(error)
+            raise broken from error
+        return b""

@@ -8,6 +8,7 @@ read again in strict form. Knows no pool.
 from __future__ import annotations
 
 import asyncio
+import select
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,10 +24,9 @@ from .decoding import BodyDecoder, CodingError, make_decoder
 from .failures import cut
 from .fairness import FairDispatcher
 from .headers import Headers
-from .heads import MAX_HEAD, TOO_LARGE, framing_problem, is_http, split_head
+from .heads import MAX_HEAD, TOO_LARGE, is_http, split_head
 from .request_head import Origin
 from .sweep import Sweep
-from .unread import poll_for_unread
 
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD: Final = 256 * 1024
@@ -340,7 +340,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._poll = poll_for_unread(transport)
+        if not self.origin.tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an answer
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._sweep.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -348,7 +350,16 @@ class ClientConnection(asyncio.Protocol):
             self.abort()  # no request was sent
             return
         self._silent += len(data)
-        broken = self._parse(data)
+        if not self.status:
+            self._begun += data
+        broken: BaseException | None = None
+        try:
+            if self._oddity is None:
+                self._feed(data)
+            else:
+                broken = self._parse_strictly()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            broken = self._on_refused(error)
         if self._decoder is not None and not self._unpack():
             return
         if self._is_complete:
@@ -360,23 +371,14 @@ class ClientConnection(asyncio.Protocol):
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
 
-    def _parse(self, data: bytes) -> BaseException | None:
-        """Feed the parser, and return what it refuses. A head that it refuses is read again in strict form, once it is
-        complete."""
-        if not self.status:
-            self._begun += data
-            if self._oddity is not None:
-                return self._parse_strictly()
-        try:
-            self._feed(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            refused = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-            if self.status or self._is_complete or not is_http(self._begun):
-                self._keeps = False  # if the response is complete, more came than was asked for
-                return refused
-            self._oddity = refused
-            return self._parse_strictly()
-        return None
+    def _on_refused(self, error: Exception) -> BaseException | None:
+        """The parser refuses what came: return why, unless it is a head that may be read in strict form when it is complete."""
+        refused = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+        if self.status or self._is_complete or not is_http(self._begun):
+            self._keeps = False  # if the response is complete, more came than was asked for
+            return refused
+        self._oddity = refused
+        return self._parse_strictly()
 
     def _parse_strictly(self) -> BaseException | None:
         if (parts := split_head(self._begun)) is None:
@@ -482,16 +484,16 @@ class ClientConnection(asyncio.Protocol):
             raise httptools.HttpParserError(TOO_LARGE)
         status = self._parser.get_status_code()
         headers = Headers(fields)
-        problem = framing_problem(status, self._parser.get_http_version(), headers)
-        if problem:
+        if problem := headers.framing_problem(status, self._parser.get_http_version()):
             raise httptools.HttpParserError(problem)
         if status < 200 and status != 101:
             self._is_interim = True
             return
-        try:
-            self._decoder = make_decoder(headers.values_of("content-encoding"))
-        except CodingError as error:
-            raise httptools.HttpParserError(str(error)) from None
+        if codings := headers.values_of("content-encoding"):
+            try:
+                self._decoder = make_decoder(codings)
+            except CodingError as error:
+                raise httptools.HttpParserError(str(error)) from None
         self._begun = b""
         self.headers = headers
         self.status = status

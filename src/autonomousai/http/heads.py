@@ -9,13 +9,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .headers import Headers
-
 #: Bytes of a response's head, and of whatever else is no body (trailers, chunk sizes) between two pieces of a body.
 MAX_HEAD: Final = 64 * 1024
-MAX_FIELDS: Final = 256
 
+#: What is told of a larger one.
 TOO_LARGE: Final = "a head that is too large"
+
+#: Whether anything in a whole head may have to be rewritten; a quick look before a thorough one.
+is_odd: Final = re.compile(
+    rb"^[\r\n]|[^\r]\n|\n[ \t]|[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]|[ \t]:|^(?!HTTP/1\.1 [2-9])"
+    rb"|\ncontent-length:(?:[^\r]*,|.*\ncontent-length:)|\ntransfer-encoding:[ \t]*identity",
+    re.IGNORECASE | re.DOTALL,
+).search
 
 _PREFIX: Final = b"HTTP/"
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
@@ -70,17 +75,3 @@ def _without_repeated_length(fields: list[tuple[bytes, bytes, bytes]]) -> list[t
         return fields
     length = (said[0][0], b":", b" " + lengths.pop())
     return [length if field is said[0] else field for field in fields if field is said[0] or field not in said]
-
-
-def framing_problem(status: int, version: str, headers: Headers) -> str:
-    """Return why a response is refused although a parser has read its head, or nothing."""
-    if headers.fields > MAX_FIELDS:
-        return TOO_LARGE
-    transfer = [coding.strip().lower() for coding in headers.values_of("transfer-encoding")]
-    if status < 100 or version not in ("1.0", "1.1"):
-        return f"status {status} in HTTP/{version}"
-    if transfer and transfer != ["chunked"]:
-        return "a transfer encoding that is not chunked, once"
-    if transfer and version == "1.0":
-        return "chunks in HTTP/1.0"
-    return ""

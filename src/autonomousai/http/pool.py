@@ -34,13 +34,15 @@ class _LoopTransports:
 
     def transport(self, proxy: Proxy | None, *, direct: bool) -> Transport:
         """Return the transport for a request that goes through *proxy*, if any. ``direct``: ours, where it can."""
-        if proxy is not None and proxy.is_socks:
+        if proxy is None:
+            return (self._direct or self._ours()) if direct else (self._plain or self._aiohttp())
+        if proxy.is_socks:
             if any(importlib.util.find_spec(module) is None for module in ("python_socks", "httptools")):
                 raise ConfigError(
                     f"{proxy.said_by} {proxy.url!r} speaks SOCKS, which an extra brings: pip install 'autonomousai[socks]'"
                 )
             return self._ours()
-        return self._ours() if direct and proxy is None else self._aiohttp()
+        return self._aiohttp()
 
     def _aiohttp(self) -> Transport:
         """The transport that knows HTTP's proxies."""
