@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from autonomousai.clients import retries
 from autonomousai.config import Config, Secret, ServerConfig
 from autonomousai.http.pool import HttpPool
 from autonomousai.provider import AsyncGeneratorProvider
@@ -35,6 +37,19 @@ def real_server() -> Iterator[str]:
     """The root URL of `autonomousai serve`, with the embedded engine behind the five models."""
     with serving() as running:
         yield running.url
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that clients would have waited before they asked again: in tests they wait for nothing."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(retries, "sleep", sleep)
+    return waited
 
 
 @pytest.fixture

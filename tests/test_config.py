@@ -336,6 +336,16 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[upstreams.far]\nkind = 'openai'", "upstreams.far.base_url", "is missing"),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'far:8000'", "upstreams.far.base_url", "write http://host"),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far:x'", "upstreams.far.base_url", "write http://host"),
+        (
+            "[upstreams.far]\nkind = 'openai'\nbase_url = ' http://far/v1'",
+            "upstreams.far.base_url",
+            "has white space or quotes",
+        ),
+        (
+            "[upstreams.far]\nkind = 'openai'\nbase_url = '\"http://far\"'",
+            "upstreams.far.base_url",
+            "has white space or quotes",
+        ),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://'", "upstreams.far.base_url", "write http://host"),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1?x=1'", "upstreams.far.base_url", "query"),
         (

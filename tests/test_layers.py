@@ -43,6 +43,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "starlette": frozenset({"server"}),
     "uvloop": frozenset({"workers"}),
     "httptools": frozenset({"http"}),
+    "python_socks": frozenset({"http.socks"}),
     "prompt_toolkit": frozenset({"cli"}),
     "pygments": frozenset({"cli.highlight"}),
     "tomli_w": frozenset({"cli.toml"}),
@@ -63,8 +64,10 @@ GUARDED: dict[str, frozenset[str]] = {
 }
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
-LATE = frozenset({"aiohttp", "httptools", "sqlite3", "prompt_toolkit", "pygments", "tomli_w"})
-LATE_FILES = frozenset({"http.aiohttp_transport", "http.httptools_transport", "http.connection", "cli.conversations"})
+LATE = frozenset({"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w"})
+LATE_FILES = frozenset(
+    {"http.aiohttp_transport", "http.httptools_transport", "http.connection", "http.socks", "cli.conversations"}
+)
 
 
 @dataclass(frozen=True)

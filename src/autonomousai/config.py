@@ -7,6 +7,7 @@ in Python. The tables' structs are in `settings`, those of upstreams in `kinds`;
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import partial, reduce
@@ -114,7 +115,7 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
     if path is None:
         return Config()
     try:
-        return _read(tomllib.loads(path.read_bytes().decode()), env)
+        return _read(tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()), env)
     except OSError as error:
         mistake = ConfigError(f"cannot be read ({error.strerror})", advice="give the path of a TOML file")
     except UnicodeDecodeError as error:

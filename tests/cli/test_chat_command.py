@@ -301,6 +301,29 @@ async def test_the_servers_first_model_is_asked_where_none_was_named(options: tu
     assert asked == ["m" if "--model" in options else "first"]
 
 
+@pytest.mark.parametrize(
+    ("end", "options", "path"),
+    [
+        ("", (), "/api/v1/ai/chat"),
+        ("/ ", (), "/api/v1/ai/chat"),
+        ("/v1", (), "/v1/chat/completions"),
+        ("/v1/\n", (), "/v1/chat/completions"),
+        ("/v1beta/openai", (), "/v1beta/openai/chat/completions"),
+        ("/api/paas/v4", (), "/api/paas/v4/chat/completions"),
+        ("/api/v3", (), "/api/v3/chat/completions"),
+        ("", ("--wire", "openai"), "/chat/completions"),
+        ("/behind/a/proxy", ("--wire", "autonomousai"), "/behind/a/proxy/api/v1/ai/chat"),
+    ],
+)
+async def test_which_wire_a_base_url_means(end: str, options: tuple[str, ...], path: str, env: dict[str, str]) -> None:
+    """A bare root is the AutonomousAI wire's, any path OpenAI's; --wire says it otherwise."""
+    async with ScriptedServer(Script.stream("Hi")) as server:
+        ended = await run("chat", "--base-url", server.url + end, "--model", "llama", *options, QUESTION, env=env)
+
+    assert (0, "Hi\n", "") == ended
+    assert [path] == [each.path for each in server.requests]
+
+
 async def test_nobody_listening_is_a_failed_request(env: dict[str, str]) -> None:
     """A refused connection is exit code 1, and the message names the address."""
     async with ScriptedServer() as server:

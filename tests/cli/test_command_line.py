@@ -200,8 +200,12 @@ async def test_a_prompt_that_is_no_text_is_wrong_usage(env: dict[str, str]) -> N
     [
         (["chat", "--base-url", "ftp://x", "hi"], "must begin with http:// or https://"),
         (["chat", "--base-url", "nonsense", "hi"], "is not a URL"),
+        (["chat", "--base-url", "' http://127.0.0.1:9/v1/chat/completions '", "hi"], "leave out /chat/completions"),
         (["chat", "--base-url", "http://127.0.0.1:9/v1/chat/completions", "hi"], "leave out /chat/completions"),
-        (["chat", "--base-url", "http://127.0.0.1:9", "--proxy", "socks5://x:1", "hi"], "only http:// and https:// proxies"),
+        (
+            ["chat", "--base-url", "http://127.0.0.1:9", "--proxy", "ftp://x:1", "hi"],
+            "proxies are http://, https://, socks5://",
+        ),
         (["serve", "--config", "/nonexistent.toml"], "/nonexistent.toml: cannot be read"),
     ],
 )

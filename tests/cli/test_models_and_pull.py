@@ -92,6 +92,15 @@ async def test_models_of_a_server(by: str, env: dict[str, str]) -> None:
     assert (0, "MODEL  ALIASES\nllama  l, m\nother\n", "") == ended
 
 
+async def test_models_of_a_server_whose_base_url_has_another_path(env: dict[str, str]) -> None:
+    """Its list is looked for there, and may be a bare array."""
+    async with ScriptedServer(Script.status(200, '[{"name": "big"}, "small"]')) as server:
+        ended = await run("models", "--base-url", f"{server.url}/api/paas/v4 ", env=env)
+
+    assert ["/api/paas/v4/models"] == [each.path for each in server.requests]
+    assert (0, "MODEL  ALIASES\nbig\nsmall\n", "") == ended
+
+
 async def test_models_of_a_server_that_lists_none(env: dict[str, str]) -> None:
     """What is no list of models is a failed request, in words."""
     async with ScriptedServer(Script.status(200, {"hello": 1})) as server:

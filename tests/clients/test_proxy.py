@@ -135,7 +135,7 @@ async def test_the_environment_can_be_left_aside(monkeypatch: pytest.MonkeyPatch
     assert proxy.log == []
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "not a url", "http://", "127.0.0.1:8080", "http://u:hunter2@h:x"])
+@pytest.mark.parametrize("proxy", ["ftp://127.0.0.1:1080", "not a url", "http://", "127.0.0.1:8080", "http://u:hunter2@h:x"])
 async def test_a_bad_proxy_is_a_clear_error(proxy: str) -> None:
     """A proxy URL that cannot work is a ConfigError at the call, without its credentials."""
     with pytest.raises(ConfigError, match="proxy") as caught:

@@ -48,3 +48,9 @@ def scripted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         with serving("--config", str(Path(config))) as running:
             yield running.url
+
+
+@pytest.fixture(autouse=True)
+def pauses() -> list[float]:
+    """Clients wait in earnest here: the programs that judge them look at the time."""
+    return []

@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 from autonomousai.config import Clocks
 from autonomousai.errors import IncompleteStreamError
 from autonomousai.http import connection as module
-from autonomousai.http.connection import MAX_HEAD, ClientConnection
+from autonomousai.http.connection import ClientConnection
+from autonomousai.http.decoding import MAX_PIECE
 from autonomousai.http.fairness import FairDispatcher
+from autonomousai.http.headers import MAX_FIELDS
+from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.request_head import Origin
 from autonomousai.http.sweep import Sweep
 
@@ -133,6 +136,19 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
         Heard(200, b"0123456789", "whole", True),
     ),
     "another protocol": (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\1\2", Heard(101, b"", "whole")),
+    # What is written oddly, and can only mean one thing.
+    "the same length twice": (OK + b"Content-Length: 10\r\n" + TEN + b"0123456789", Heard(200, b"0123456789", "whole", True)),
+    "a list of lengths": (OK + b"Content-Length: 10, 10\r\n\r\n0123456789", Heard(200, b"0123456789", "whole", True)),
+    "a folded line": (OK + b"A: b\r\n c\r\n" + TEN + b"0123456789", Heard(200, b"0123456789", "whole", True)),
+    "a space before the colon": (OK + b"Content-Length : 10\r\n\r\n0123456789", Heard(200, b"0123456789", "whole", True)),
+    "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", Heard(200, b"hi", "whole", True)),
+    "a control character in a value": (OK + b"A: b\x01\r\n" + TEN + b"0123456789", Heard(200, b"0123456789", "whole", True)),
+    "identity as a transfer coding": (OK + b"Transfer-Encoding: identity\r\n\r\nhi", Heard(200, b"hi", "whole")),
+    "spaces after a chunk's size": (CHUNKED + b"2  \r\nhi\r\n0\r\n\r\n", Heard(200, b"hi", "whole", True)),
+    "an odd one after an interim one": (
+        b"HTTP/1.1 103 Early Hints\nLink: x\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+        Heard(200, b"hi", "whole", True),
+    ),
     # What ends too early.
     "nothing": (b"", Heard(0, b"", "closed")),
     "half a head": (OK + b"Content-Le", Heard(0, b"", "closed")),
@@ -142,8 +158,6 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
     "without the last line": (CHUNKED + b"2\r\nhi\r\n0\r\n", Heard(200, b"hi", "incomplete")),
     # What two readers could understand in two ways.
     "two lengths": (OK + b"Content-Length: 5\r\n" + TEN + b"0123456789", NOT_HTTP),
-    "the same length twice": (OK + b"Content-Length: 10\r\n" + TEN + b"0123456789", NOT_HTTP),
-    "a list of lengths": (OK + b"Content-Length: 10, 10\r\n\r\n0123456789", NOT_HTTP),
     "a signed length": (OK + b"Content-Length: +10\r\n\r\n0123456789", NOT_HTTP),
     "a length that overflows": (OK + b"Content-Length: 18446744073709551626\r\n\r\n0123456789", NOT_HTTP),
     "length, then chunked": (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
@@ -157,9 +171,6 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
     "almost chunked": (OK + b"Transfer-Encoding: xchunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
     "chunked and not": (OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\nhi", NOT_HTTP),
     "chunked in HTTP/1.0": (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
-    "a folded line": (OK + b"A: b\r\n c\r\n" + TEN, NOT_HTTP),
-    "a space before the colon": (OK + b"Content-Length : 10\r\n\r\n0123456789", NOT_HTTP),
-    "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", NOT_HTTP),
     "a bare carriage return": (OK + b"A: b\rContent-Length: 2\r\n\r\nhi", NOT_HTTP),
     "a zero byte": (OK + b"A: \0\r\n\r\n", NOT_HTTP),
     "a status of two digits": (b"HTTP/1.1 20 OK\r\n\r\n", NOT_HTTP),
@@ -216,7 +227,7 @@ PACKING = OK + b"Content-Encoding: gzip\r\n"
 LARGE = {
     "one line": OK + b"A: " + b"x" * MAX_HEAD,
     "one whole line": OK + b"A: " + b"x" * MAX_HEAD + b"\r\n" + TEN,
-    "many lines": OK + b"A: b\r\n" * module.MAX_FIELDS + TEN,
+    "many lines": OK + b"A: b\r\n" * MAX_FIELDS + TEN,
     "a long reason": b"HTTP/1.1 200 " + b"x" * MAX_HEAD,
     "interim ones without end": b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD // 25 + 1),
     "trailers": CHUNKED + b"0\r\n" + b"T: x\r\n" * (MAX_HEAD // 6 + 1),
@@ -323,7 +334,7 @@ async def test_a_body_that_is_packed_though_nobody_asked_is_unpacked(coding: byt
         (b"gzip, gzip", GZIPPED, NOT_HTTP),
         (b"gzip\r\nContent-Encoding: gzip", GZIPPED, NOT_HTTP),
         (b"gzip", b"this is not packed", Heard(200, b"", "incomplete")),
-        (b"gzip", gzip.compress(b"\0" * (module._UNPACKED + 1), mtime=0), Heard(200, b"", "incomplete")),
+        (b"gzip", gzip.compress(b"\0" * (MAX_PIECE + 1), mtime=0), Heard(200, b"", "incomplete")),
     ],
     ids=["another coding", "twice in a line", "in two lines", "not packed at all", "a bomb"],
 )

@@ -68,7 +68,7 @@ async def test_a_stale_connection_is_replaced_silently() -> None:
 
 async def test_a_fresh_connection_closed_without_an_answer_is_an_error() -> None:
     """On a new connection it is no accident of pooling: the caller hears of it, and may try again."""
-    async with ScriptedServer(Script.hang_up()) as server, AutonomousAI(server.url) as provider:
+    async with ScriptedServer(Script.hang_up()) as server, AutonomousAI(server.url, retries=0) as provider:
         with pytest.raises(HTTPError, match="closed the connection before it answered") as caught:
             await provider.create_async_generator("llama", HELLO, stream=True).text()
 
@@ -116,27 +116,6 @@ async def test_a_body_without_any_framing_is_read_to_its_end() -> None:
                 await provider.create_async_generator("llama", HELLO, stream=True).text()
 
     assert text == "Hi"
-
-
-async def test_retries_are_the_callers_to_ask_for() -> None:
-    """By default a 503 is told at once; retries=2 asks again, before anything arrived."""
-    async with ScriptedServer(Script.status(503, retry_after=0)) as server, AutonomousAI(server.url) as provider:
-        with pytest.raises(HTTPError):
-            await provider.create_async_generator("llama", HELLO).text()
-        first = len(server.requests)
-        server.play(Script.status(503, retry_after=0), Script.document("Hello"))
-        text = await provider.create_async_generator("llama", HELLO, retries=2, timeout=30).text()
-
-    assert (first, text, len(server.requests)) == (1, "Hello", 3)
-
-
-async def test_nothing_is_asked_again_after_the_first_event() -> None:
-    """retries= is for what brought nothing; a cut answer is the gateway's to rescue."""
-    async with ScriptedServer(Script.cut("Hel")) as server, AutonomousAI(server.url, retries=3) as provider:
-        with pytest.raises(IncompleteStreamError):
-            await provider.create_async_generator("llama", HELLO, stream=True).text()
-
-    assert len(server.requests) == 1
 
 
 async def test_a_large_request_is_sent_whole() -> None:

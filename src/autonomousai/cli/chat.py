@@ -8,7 +8,7 @@ import select
 import stat
 import time
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO, TypeAlias
 
 import msgspec
 
@@ -18,13 +18,16 @@ from ..engine.provider import LlamaCpp
 from ..engine.weights import present, pull, resolve, weights_path
 from ..errors import ConfigError, HTTPError, ModelNotFoundError, StatusError
 from ..events import FinishReason, Message, Messages
-from ..http.urls import without_credentials
+from ..http.urls import has_path, without_credentials
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider
 from ..timeouts import Clocks
 from .templates import Template
 from .terminal import Terminal
 from .views import JsonView, View, text_view
+
+#: What a server may speak.
+Wire: TypeAlias = Literal["openai", "autonomousai"]
 
 
 class UsageError(Exception):
@@ -33,7 +36,8 @@ class UsageError(Exception):
 
 class ChatSettings(msgspec.Struct):
     """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
-    ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for."""
+    ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for. ``wire``: what the server
+    speaks, None where its base URL says it."""
 
     model: str
     system: str | None = None
@@ -44,6 +48,7 @@ class ChatSettings(msgspec.Struct):
     json: bool = False
     plain: bool = False
     base_url: str | None = None
+    wire: Wire | None = None
     api_key: str | None = None
     proxy: str | None = None
     weights: str | None = None
@@ -188,13 +193,19 @@ class Embedded:
             await engine.aclose()
 
 
+def wire_of(base_url: str, wire: Wire | None) -> Wire:
+    """What the server at *base_url* speaks: *wire* where it was said; else the AutonomousAI wire at a bare root, and OpenAI's
+    at any path, which is what base URLs of its servers have."""
+    return wire or ("openai" if has_path(base_url) else "autonomousai")
+
+
 class Served:
-    """A server, on the AutonomousAI wire or, where its base URL ends in /v1, on OpenAI's."""
+    """A server, on the AutonomousAI wire or on OpenAI's."""
 
     def __init__(self, settings: ChatSettings) -> None:
         self._provider: AutonomousAI | OpenAICompatible
         assert settings.base_url is not None
-        if settings.base_url.rstrip("/").endswith("/v1"):
+        if wire_of(settings.base_url, settings.wire) == "openai":
             key = os.environ.get("AUTONOMOUSAI_API_KEY") if settings.api_key is None else settings.api_key
             self._provider = OpenAICompatible(settings.base_url, api_key=key or None, proxy=settings.proxy)
         else:

@@ -16,7 +16,8 @@ import msgspec
 from ..clients.openai import OpenAICompatible
 from ..config import Config, load_config
 from ..engine.weights import present, weights_path
-from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
+from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
+from ..http.urls import openai_base_url
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import templates
@@ -30,6 +31,7 @@ from .chat import (
     read_prompt,
     require_engine,
     weights_for,
+    wire_of,
 )
 from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
 from .completion import completion
@@ -102,6 +104,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         json=args.json,
         plain=args.plain,
         base_url=base_url,
+        wire=args.wire,
         api_key=args.api_key,
         proxy=args.proxy,
         weights=args.weights,
@@ -124,12 +127,12 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def _seeing(args: argparse.Namespace, base_url: str | None) -> str:
     """The model that is asked where none was named: with an image, on the AutonomousAI wire, the one that sees."""
-    return "vision" if args.image and base_url and not base_url.rstrip("/").endswith("/v1") else ""
+    return "vision" if args.image and base_url and wire_of(base_url, args.wire) == "autonomousai" else ""
 
 
 def _check_company(args: argparse.Namespace, base_url: str | None) -> None:
     """Some options are for a server, and some for the engine."""
-    for option, value in (("--api-key", args.api_key), ("--proxy", args.proxy)):
+    for option, value in (("--api-key", args.api_key), ("--proxy", args.proxy), ("--wire", args.wire)):
         if value and not base_url:
             raise UsageError(f"{option} is for a server: name it with --base-url")
     for option, value in (("--weights", args.weights), ("--context", args.context)):
@@ -222,22 +225,8 @@ def _weights_rows() -> list[dict[str, Any]]:
 
 async def _server_rows(base_url: str, api_key: str | None, terminal: Terminal) -> list[dict[str, Any]]:
     with terminal.interrupts.cancel_main():
-        root = base_url.rstrip("/").removesuffix("/v1")
-        async with OpenAICompatible(f"{root}/v1", api_key=api_key) as server:
-            body = await server.fetch("/models")
-    try:
-        return [{"model": entry.id, "aliases": entry.aliases} for entry in msgspec.json.decode(body, type=_Listing).data]
-    except msgspec.DecodeError as error:
-        raise StreamError(f"the server's list of models cannot be read: {error}", status=200) from None
-
-
-class _Entry(msgspec.Struct):
-    id: str
-    aliases: list[str] = []
-
-
-class _Listing(msgspec.Struct):
-    data: list[_Entry]
+        async with OpenAICompatible(openai_base_url(base_url), api_key=api_key) as server:
+            return [{"model": entry.id, "aliases": entry.aliases} for entry in await server.list_models()]
 
 
 def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:

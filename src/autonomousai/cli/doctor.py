@@ -22,7 +22,7 @@ from ..clients.autonomousai import HOSTED, AutonomousAI
 from ..clients.openai import OpenAICompatible
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, ProviderError
-from ..http.urls import check_base_url, without_credentials
+from ..http.urls import openai_base_url, without_credentials
 from ..models import MODELS, WEIGHTS
 from ..timeouts import Clocks
 from .chat import weights_for
@@ -201,8 +201,8 @@ async def _server(base_url: str | None) -> Finding:
     began = time.monotonic()
     key = os.environ.get("AUTONOMOUSAI_API_KEY") or None
     try:
-        root = check_base_url(base_url).removesuffix("/v1")
-        async with OpenAICompatible(f"{root}/v1", api_key=key, timeout=_CLOCKS, retries=0) as server:
+        root = openai_base_url(base_url).removesuffix("/v1")
+        async with OpenAICompatible(openai_base_url(base_url), api_key=key, timeout=_CLOCKS, retries=0) as server:
             models = await server.fetch_models()
     except ProviderError as error:
         return Finding("server", "no", in_words(error), "GET /v1/models at AUTONOMOUSAI_BASE_URL")

@@ -25,6 +25,8 @@ from ..http.transport import Response, read_body
 from ..http.urls import check_base_url, without_credentials
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
+from ..wires.json import decode
+from ..wires.model_list import read_model_list
 from ..wires.redaction import redact
 from ..wires.sse import SSEDecoder
 from .telling import in_words
@@ -137,26 +139,26 @@ class Probe:
     async def _models(self) -> bool:
         how = "GET /models"
         try:
-            entries = self._entries(await self._get(f"{self.base_url}/models"))
+            listed = read_model_list(await self._get(f"{self.base_url}/models"))
         except StatusError as error:
             self._note("models", "no", in_words(error), how)
-            entries = []
+            listed = []
             if error.status in (401, 403):
                 return False
         except HTTPError as error:
             self._note("models", "no", in_words(error), how)
             return isinstance(error, StreamError) and bool(self.model)
-        names = [str(entry["id"]) for entry in entries]
+        names = [model.id for model in listed]
         if names:
             self._note("models", "yes", f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}", how)
-        self._owners = {str(entry.get("owned_by")) for entry in entries}
+        self._owners = {model.owned_by for model in listed}
         self.name = next((name for owner, name in _OWNERS.items() if owner in self._owners), "upstream")
         self.model = self.model or (names[0] if names else "")
         if not self.model:
             self._note("model", "no", "the server lists none; name one with --model", how)
             return False
         self.settings["model"] = self.model
-        entry = next((entry for entry in entries if entry["id"] == self.model), {})
+        entry = next((model.fields for model in listed if model.id == self.model), dict[str, Any]())
         context = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
         if isinstance(context, int) and context > 0:
             self.settings["context"] = context
@@ -353,8 +355,8 @@ class Probe:
         async with self._open(body) as (response, _):
             data = await read_body(response, _BODY)
             try:
-                return response.status, msgspec.json.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                return response.status, decode(data)
+            except (ValueError, RecursionError):
                 return response.status, data.decode("utf-8", "replace")[:200]
 
     async def _stream(self, messages: Any, **fields: Any) -> _Stream:
@@ -386,10 +388,6 @@ class Probe:
         finally:
             await response.aclose()
 
-    def _entries(self, body: bytes) -> list[dict[str, Any]]:
-        entries = _decode(body).get("data")
-        return [entry for entry in entries or () if isinstance(entry, dict) and entry.get("id")]
-
     async def _running(self) -> float | None:
         """How many requests are at work in the server, as it says itself; None where it does not."""
         for root in dict.fromkeys((self.base_url.removesuffix("/v1"), self.base_url)):
@@ -413,8 +411,8 @@ def _says(choice: dict[str, Any]) -> bool:
 
 def _decode(data: bytes) -> dict[str, Any]:
     try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = decode(data)
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise StreamError("what came cannot be read as a JSON object")

@@ -170,8 +170,7 @@ def _add_chat(commands: Any) -> None:
         "--model",
         default="",
         metavar="NAME",
-        help="a name or alias of `autonomousai models`; default: llama, and where the base URL ends in /v1 the first that the "
-        "server lists",
+        help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's wire the first that the server lists",
     )
     chat.add_argument("--system", metavar="TEXT", help="the system message; default: the model's own")
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
@@ -184,7 +183,14 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
     chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
     _add_server_options(chat)
-    chat.add_argument("--proxy", metavar="URL", help="http://[user:password@]host:port, on the way to the server")
+    chat.add_argument(
+        "--wire",
+        choices=("openai", "autonomousai"),
+        help="what the server speaks; default: by its URL, a bare root the AutonomousAI wire and any path OpenAI's",
+    )
+    chat.add_argument(
+        "--proxy", metavar="URL", help="http://[user:password@]host:port, or socks5://host:port, on the way to the server"
+    )
     chat.add_argument(
         "--weights", metavar="NAME", help="for the embedded engine: weights of `models --weights`, or the path of a GGUF file"
     )
@@ -205,7 +211,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         "--base-url",
         metavar="URL",
         help="a server to ask: its root, such as http://127.0.0.1:8000, where it speaks the AutonomousAI wire; for any "
-        "OpenAI-compatible one its base URL, which ends in /v1",
+        "OpenAI-compatible one its base URL, with its path, such as http://127.0.0.1:8000/v1",
     )
     parser.add_argument(
         "--api-key",
@@ -299,7 +305,9 @@ def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser(
         "doctor", help="what is installed, and what a server can do", description=DOCTOR, epilog=EXIT_CODES
     )
-    doctor.add_argument("--upstream", metavar="URL", help="the base URL of an OpenAI-compatible server; ends in /v1")
+    doctor.add_argument(
+        "--upstream", metavar="URL", help="the base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1"
+    )
     doctor.add_argument(
         "--api-key", metavar="KEY", help="the key for it; prefer AUTONOMOUSAI_API_KEY, which other users cannot see"
     )

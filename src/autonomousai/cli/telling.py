@@ -32,4 +32,4 @@ def tell(terminal: Terminal, error: ProviderError, *, asks_server: bool = False)
     if isinstance(error, StatusError) and error.status == 401:
         terminal.note("the key is given with AUTONOMOUSAI_API_KEY, or with --api-key")
     elif isinstance(error, ModelNotFoundError) and asks_server:
-        terminal.note("for any other model that a server has, name its base URL that ends in /v1")
+        terminal.note("for any other model that a server has, name its base URL that ends in /v1, or add --wire openai")

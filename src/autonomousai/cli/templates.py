@@ -10,6 +10,7 @@ temperature = 0
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import tomllib
@@ -92,7 +93,7 @@ def load(name: str, env: Mapping[str, str]) -> Template:
     """The template *name*. Raises `ConfigError` that names the file and the key."""
     path = path_of(name, env)
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        document = tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode())
         template = msgspec.convert(document, Template)
     except FileNotFoundError:
         known = names(env)

@@ -22,7 +22,8 @@ environment:
                          see the arguments of a program
   AUTONOMOUSAI_CACHE     where weights are kept, if not in ~/.cache/autonomousai
   AUTONOMOUSAI_HISTORY   off: conversations are not kept
-  HTTP_PROXY, HTTPS_PROXY, NO_PROXY  as everywhere
+  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY  as everywhere
+  SSL_CERT_FILE, SSL_CERT_DIR  whom TLS trusts, in place of the system's own
   NO_COLOR               if set: no colours
 """
 

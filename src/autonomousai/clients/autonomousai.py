@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from ..errors import ConnectError
 from ..events import Batch, Chunk, Messages
 from ..http.pool import HttpPool
-from ..http.urls import Proxy, check_base_url
+from ..http.proxies import Proxy
+from ..http.urls import check_base_url
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import (
     AsyncGeneratorProvider,
@@ -28,6 +29,7 @@ from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
+from .retries import DEFAULT_RETRIES
 
 HOSTED = "https://chatgpt.autonomous.ai"
 
@@ -63,8 +65,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
     service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for
     the whole answer, or a mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries
-    after the first for whatever may succeed when asked again, before anything arrived; by default only what never reached a
-    server is tried again. ``trust_env``: whether the proxies of the environment are used.
+    after the first, as long as nothing of an answer came: after a connection that failed or broke, and after the statuses 408,
+    409, 429 and 5xx, with growing pauses, or those that the server asks for (up to a minute). ``trust_env``: whether the
+    proxies of the environment are used.
 
     An instance owns its connections and is an async context manager. The class itself can be used as well: it stands for an
     instance made from the environment, whose connections end with the event loop.
@@ -95,11 +98,12 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         timeout: float | Mapping[str, float] | Clocks | None = None,
         proxy: str | None = None,
         headers: Mapping[str, str] | None = None,
-        retries: int | None = None,
+        retries: int = DEFAULT_RETRIES,
         trust_env: bool = True,
     ) -> None:
+        said_by = "base_url" if base_url else "AUTONOMOUSAI_BASE_URL"
         base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
-        self.base_url = check_base_url(base_url or HOSTED)
+        self.base_url = check_base_url(base_url or HOSTED, said_by)
         if base_url:
             self.api_endpoints = {name: self.base_url + row.path for name, row in MODELS.items()}  # type: ignore[misc]
             self.working = self.base_url != HOSTED

@@ -6,25 +6,27 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import msgspec
-
-from ..errors import HTTPError, StatusError, StreamError
+from ..errors import HTTPError, StatusError
 from ..events import Messages
 from ..http.pool import HttpPool
+from ..http.proxies import Proxy
 from ..http.transport import read_body
-from ..http.urls import Proxy, check_base_url
+from ..http.urls import check_base_url
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.redaction import secrets_of
 from ..wires.request_body import write_chat_request
+from . import retries
 from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
+from .retries import DEFAULT_RETRIES, retry_delay
 
 _LISTING = 16 * 1024 * 1024
 
@@ -63,7 +65,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         timeout: float | Mapping[str, float] | Clocks | None = None,
         proxy: str | None = None,
         headers: Mapping[str, str] | None = None,
-        retries: int | None = None,
+        retries: int = DEFAULT_RETRIES,
         vision: bool = False,
         context: int | None = None,
         prefill: Prefill = "auto",
@@ -134,7 +136,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         return self._continuing is not None
 
     async def _find_out(self) -> None:
-        owners = {str(entry.owned_by) for entry in await self._list()}
+        owners = {model.owned_by for model in await self.list_models()}
         for owner, fields in _SELF_DESCRIBED.items():
             if owner in owners:
                 self._continuing = fields
@@ -142,7 +144,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._continuing = {}
         try:
             request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
-            options = CallOptions(timeout={"total": _PROBE_SECONDS})
+            options = CallOptions(timeout={"total": _PROBE_SECONDS}, retries=0)
             text = await AsyncResult(self.stream_continuation(request, _PROBE_BEGUN, options)).text()
         except HTTPError as error:
             self._continuing = None
@@ -168,16 +170,26 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""
-        return [entry.id for entry in await self._list()]
+        return [model.id for model in await self.list_models()]
 
-    async def _list(self) -> list[_ListedModel]:
-        try:
-            return msgspec.json.decode(await self.fetch("/models"), type=_ModelListing).data
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StreamError(f"the server's list of models cannot be read: {error}", status=200) from None
+    async def list_models(self) -> list[ModelEntry]:
+        """What the server says of each model at ``{base_url}/models``. Raises `HTTPError` and its kin."""
+        return read_model_list(await self.fetch("/models"))
 
     async def fetch(self, path: str) -> bytes:
-        """The body of ``GET {base_url}{path}``. Raises `HTTPError` and its kin."""
+        """The body of ``GET {base_url}{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
+        failures = 0
+        while True:
+            try:
+                return await self._fetch(path)
+            except HTTPError as error:
+                failures += 1
+                delay = retry_delay(error, failures, self._options.retries)
+                if delay is None:
+                    raise
+            await retries.sleep(delay)
+
+    async def _fetch(self, path: str) -> bytes:
         headers = self._headers(self._options)
         response = await self._pool.get(self.base_url + path, headers=headers, clocks=self._options.clocks)
         try:
@@ -191,12 +203,3 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()
-
-
-class _ListedModel(msgspec.Struct):
-    id: str
-    owned_by: Any = None
-
-
-class _ModelListing(msgspec.Struct):
-    data: list[_ListedModel]

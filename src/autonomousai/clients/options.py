@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import msgspec
 
 from ..errors import ConfigError
-from ..http.urls import Proxy
+from ..http.proxies import Proxy
 from ..request import CallOptions
 from ..timeouts import Clocks
+from .retries import DEFAULT_RETRIES, check_retries
 
 #: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
 CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
@@ -25,9 +26,10 @@ class ClientOptions(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     api_key: str | None = None
     proxy: Proxy | None = None
-    retries: int | None = None
+    retries: int = DEFAULT_RETRIES
 
     def __post_init__(self) -> None:
+        check_retries(self.retries)
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise ConfigError("api_key must be of visible ASCII characters; was it read from a file with its line end?")
         for name, value in self.headers.items():
@@ -36,7 +38,7 @@ class ClientOptions(msgspec.Struct, frozen=True):
 
     def merged(self, call: CallOptions) -> ClientOptions:
         """Return these options with those of one *call* over them; its clocks are read by `read_timeout`."""
-        if not call.proxy and call.headers is None and call.api_key is None and call.retries is None:
+        if not call.proxy and call.headers is None and call.api_key is None and call.retries in (None, self.retries):
             return self
         return ClientOptions(
             clocks=self.clocks,

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
-from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, StreamError
+from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, StreamError, is_retryable
 from ..http.pool import HttpPool
+from ..http.proxies import Proxy
 from ..http.transport import Response
-from ..http.urls import Proxy
 from ..retry import backoff
 from ..timeouts import Clocks
 
@@ -129,7 +129,7 @@ class ResumableStream:
                     response.progress()
                     return response
                 await response.aclose()
-                if response.status < 500 and response.status != 429:
+                if not is_retryable(response.status):
                     self._is_gone = True
                     return None
 

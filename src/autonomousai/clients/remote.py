@@ -11,21 +11,22 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..errors import ConnectError, HTTPError, IncompleteStreamError, StatusError, StreamError
+from ..errors import HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
+from ..http.proxies import Proxy
 from ..http.transport import Response, read_body
-from ..http.urls import Proxy
 from ..result import CLOSED, Sink, cannot_pipe
-from ..retry import backoff
 from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
 from ..wires.foreign_errors import redact_error
 from ..wires.provenance import check_provenance, provenance_of_document
 from ..wires.redaction import secrets_of
+from . import retries
 from .adaptations import Adaptations, is_streamed, other_form
 from .reconnecting import RESUMABLE, ResumableStream
+from .retries import DEFAULT_RETRIES, retry_delay
 
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
@@ -34,20 +35,16 @@ _DOCUMENT: Final = 64 * 1024 * 1024
 #: Bytes of white space after which a body is taken for an event stream.
 _BLANK: Final = 64 * 1024
 
-#: Tries after a connection could not be made, where the caller did not say how many: nothing can have reached a server.
-_CONNECT_RETRIES: Final = 3
-_CONNECT_BACKOFF_S: Final = 0.1
-
 #: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
 _GRACE_S: Final = 1.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
-    first, or None for those that reached no server alone. ``streams_url``: where a stream that broke can be resumed, if the
-    server can. ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``. ``model``:
-    what is asked of the server. ``adaptations``: where it is kept which other form of a request the server takes; ``forms``:
-    those that this request has taken already."""
+    first, as long as nothing came. ``streams_url``: where a stream that broke can be resumed, if the server can. ``deadline``:
+    the loop's time by which the answer must be complete, instead of the clock ``total``. ``model``: what is asked of the
+    server. ``adaptations``: where it is kept which other form of a request the server takes; ``forms``: those that this request
+    has taken already."""
 
     url: str
     headers: Mapping[str, str]
@@ -56,7 +53,7 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     stream: bool
     wire: Wire
     proxy: Proxy | None = None
-    retries: int | None = None
+    retries: int = DEFAULT_RETRIES
     streams_url: str | None = None
     deadline: float | None = None
     model: str = ""
@@ -132,8 +129,7 @@ class ResponseStream:
             raise StopAsyncIteration
         loop = asyncio.get_running_loop()
         request = self._request
-        began = loop.time()
-        deadline = began + request.clocks.total if request.deadline is None else request.deadline
+        deadline = loop.time() + request.clocks.total if request.deadline is None else request.deadline
         failures = 0
         self._asker = asyncio.current_task(loop)
         try:
@@ -147,7 +143,7 @@ class ResponseStream:
                         delay: float | None = 0.0
                     else:
                         failures += 1
-                        delay = _delay(error, failures, request, loop.time() - began)
+                        delay = retry_delay(error, failures, request.retries)
                     if delay is None or loop.time() + delay >= deadline:
                         raise
                 else:
@@ -156,7 +152,8 @@ class ResponseStream:
                     return batch
                 await self._hang_up()
                 self._decoder = request.wire.decoder()
-                await asyncio.sleep(delay)
+                if delay:
+                    await retries.sleep(delay)
         except BaseException as error:
             await self._leave(error)
             raise
@@ -408,17 +405,6 @@ def _adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | No
     name, body = form
     streams = request.stream and is_streamed(body)
     return msgspec.structs.replace(request, body=body, stream=streams, forms=(*request.forms, name))
-
-
-def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: float) -> float | None:
-    """Return the seconds to wait before another try, or None where another would be wrong."""
-    if not error.retryable:
-        return None
-    if request.retries is None:
-        delay = backoff(failures, base=_CONNECT_BACKOFF_S)
-        refused = isinstance(error, ConnectError) and failures <= _CONNECT_RETRIES
-        return delay if refused and elapsed + delay < request.clocks.connect else None
-    return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= request.retries else None
 
 
 def _secrets_of(request: PreparedRequest) -> tuple[str, ...]:

@@ -276,6 +276,7 @@ class RouteState:
             deadline=self.deadline,
             headers=None if observer is None else observer.headers,
             proxy=self._options.proxy,
+            retries=0,  # what is tried again is the gateway's to say: both together would multiply
             answer=self.answer if replay is None else None,
         )
         return AttemptStream(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 from ..errors import (
+    RETRYABLE_STATUSES,
     ConnectError,
     HTTPError,
     IncompleteStreamError,
@@ -64,7 +65,7 @@ def classify(error: ProviderError) -> RetryDecision:
         return RetryDecision.SILENT
     if error.retryable:
         return RetryDecision.AGAIN
-    if isinstance(error, StatusError) and 400 <= error.status < 500 and error.status not in _OPERATORS:
+    if isinstance(error, StatusError) and 400 <= error.status < 500 and error.status not in _OPERATORS | RETRYABLE_STATUSES:
         return RetryDecision.ANSWER
     return RetryDecision.NEXT
 

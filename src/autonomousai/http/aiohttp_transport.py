@@ -4,23 +4,43 @@ made, because that costs more than all of ours together. aiohttp's errors are tr
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
+import select
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
-from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
+from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..result import cannot_pipe
 from ..timeouts import Clocks
+from .decoding import BodyDecoder, CodingError, make_decoder
+from .failures import (
+    closed_before_answer,
+    cut,
+    host_not_found,
+    not_connected,
+    not_http,
+    request_failed,
+    tls_failed,
+    without_quotes,
+)
+from .headers import Headers
+from .heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
+from .proxies import Proxy
 from .timeouts import ReadTimeouts
+from .tls import tls_context
 from .transport import StaleConnectionError
-from .urls import Proxy, tls_advice, without_credentials
+from .urls import without_credentials
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN = 0.05
@@ -29,45 +49,143 @@ _DRAIN = 0.05
 _LARGE_BODY = 1 << 20
 
 
+#: A limit that newer versions of aiohttp have; ours is `framing_problem`'s.
+_MORE_LIMITS: dict[str, Any] = (
+    {"max_headers": MAX_HEAD} if "max_headers" in inspect.signature(aiohttp.ClientSession.__init__).parameters else {}
+)
+
+
 #: Sessions that are to be closed. Whoever forgets one closes it through its generator; it must not go before that.
 _open: set[aiohttp.ClientSession] = set()
 
 
 class _ConnectionAttempt:
-    """One try of one request: tells when it was connected, and whether over a connection that had been used before."""
+    """One try of one request: its connection, when it was connected, and whether that had been used before.
 
-    __slots__ = ("connected", "deadline", "first_token", "reused", "timer")
+    ``fresh``: it may not have been.
+    """
 
-    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None) -> None:
+    __slots__ = ("connected", "deadline", "first_token", "fresh", "protocol", "reused", "timer")
+
+    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None, *, fresh: bool) -> None:
         self.timer = timer
         self.deadline = deadline
         self.first_token = first_token
+        self.fresh = fresh
         self.connected: float | None = None
+        self.protocol: _Protocol | None = None
         self.reused = False
 
-    def on_connected(self, *, reused: bool) -> None:
-        self.reused = reused
+    def on_connected(self, protocol: _Protocol) -> None:
+        self.protocol = protocol
+        self.reused = protocol.requests > 1
         self.connected = now = asyncio.get_running_loop().time()
         if self.first_token is not None:
             self.timer.reschedule(min(now + self.first_token, self.deadline))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nothing came over a connection that had been used before."""
+        return self.reused and self.protocol is not None and not self.protocol.has_heard
 
 
 #: The attempt that this task is making, for the connector that finds it a connection.
 _ATTEMPT: ContextVar[_ConnectionAttempt | None] = ContextVar("attempt", default=None)
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp's side of a connection, with heads brought into strict form before its parser reads them.
+
+    ``requests``: how many it has carried. ``has_heard``: something has come since the last one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.requests = 0
+        self.has_heard = False
+        self._begun = b""  # what has come of the head
+        self._awaits_head = False
+        self._poll: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        if not is_tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an end
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def begin(self, *, fresh: bool) -> bool:
+        """Make ready for a request; False where it cannot carry one: it is to be *fresh* and is not, or the server has sent
+        something unasked, or closed it."""
+        if self.requests:
+            unread = self._poll is not None and self._poll.poll(0)
+            if fresh or unread or self.should_close or not self.is_connected():
+                return False
+        self.requests += 1
+        self.has_heard = False
+        self._begun = b""
+        self._awaits_head = True
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        self.has_heard = True
+        if not self._awaits_head or not data:
+            super().data_received(data)
+        elif not self._begun and (end := data.find(b"\r\n\r\n") + 4) > 4 and not is_odd(data, 0, end):
+            self._awaits_head = False
+            super().data_received(data[:end])
+            if end < len(data):
+                super().data_received(data[end:])
+        else:
+            self._on_odd_head(data)
+        if self._exception is not None:
+            self._wake_reader()
+
+    def _on_odd_head(self, data: bytes) -> None:
+        """More of a head that is not complete, or not in strict form."""
+        self._begun += data
+        parts = split_head(self._begun) if is_http(self._begun) else (self._begun, b"")
+        if parts is None and len(self._begun) <= MAX_HEAD:
+            return
+        self._begun = b""
+        self._awaits_head = False
+        if parts is None or len(parts[0]) > MAX_HEAD:
+            self.set_exception(HttpProcessingError(message=TOO_LARGE))
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
+            return
+        for part in parts:
+            if part:
+                super().data_received(part)
+
+    def _wake_reader(self) -> None:
+        """Let the reader of a body know that its parser has failed: aiohttp leaves it waiting."""
+        error, body = self._exception, self._payload
+        if body is not None and not body.is_eof():
+            broken = aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error))
+            body.set_exception(broken)
+            self._loop.call_soon(body.set_exception, broken)  # one that was just woken does not look before it waits again
+
+
 class _AnnotatingConnector(aiohttp.BaseConnector):
-    """Tells the attempt of its connection. (aiohttp's own tracing tells too, but costs as much as half of the request; and the
-    mark is on the connection itself, since a weak set would cost as much as the rest of this.)"""
+    """Tells the attempt of its connection, and gives it none that the server has closed meanwhile. (aiohttp's own tracing tells
+    too, but costs as much as half of the request.)"""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]  # a subclass of what it makes
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        connection = await super().connect(*args, **kwargs)
-        protocol: Any = connection.protocol
-        reused = hasattr(protocol, "_used_by_us")
-        protocol._used_by_us = True
-        if (attempt := _ATTEMPT.get()) is not None:
-            attempt.on_connected(reused=reused)
-        return connection
+        attempt = _ATTEMPT.get()
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol: Any = connection.protocol
+            if attempt is None or protocol.begin(fresh=attempt.fresh):
+                if attempt is not None:
+                    attempt.on_connected(protocol)
+                return connection
+            connection.close()
 
 
 class _TCPConnector(_AnnotatingConnector, aiohttp.TCPConnector):
@@ -97,6 +215,10 @@ class AiohttpTransport:
             connector=connector,
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+            **_MORE_LIMITS,
         )
         _open.add(self._session)
 
@@ -111,15 +233,17 @@ class AiohttpTransport:
         streaming: bool,
         deadline: float,
         proxy: Proxy | None,
+        fresh: bool,
     ) -> AiohttpResponse:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
-        attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None)
-        extra: dict[str, Any] = {}
+        head = headers
+        attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
+        extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
-            extra = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+            extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
-                headers = {**headers, **proxy.headers}
+                head = {**headers, **proxy.headers}
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
         token = _ATTEMPT.set(attempt)
@@ -128,7 +252,7 @@ class AiohttpTransport:
                 response = await self._session.request(
                     method,
                     url,
-                    headers=headers,
+                    headers=head,
                     data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
                     allow_redirects=False,
                     timeout=_connect_timeout(clocks.connect),
@@ -138,7 +262,22 @@ class AiohttpTransport:
             raise _translate(error, attempt, clocks, without_credentials(url)) from error
         finally:
             _ATTEMPT.reset(token)
-        return AiohttpResponse(response, clocks, deadline, streaming, attempt)
+        told = Headers(response.raw_headers)
+        version = response.version
+        problem = told.framing_problem(response.status, f"{version.major}.{version.minor}" if version else "")
+        codings = told.values_of("content-encoding")
+        try:
+            decoder = make_decoder(codings) if codings else None
+        except CodingError as error:
+            problem = problem or str(error)
+        if problem:
+            response.close()
+            raise not_http(without_credentials(url), problem)
+        if decoder is None:
+            return AiohttpResponse(response, told, clocks, deadline, streaming, attempt)
+        coded = _CodedResponse(response, told, clocks, deadline, streaming, attempt)
+        coded.decoder = decoder
+        return coded
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -164,19 +303,15 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
     ),
     (
         (aiohttp.ClientConnectorDNSError,),
-        lambda error, where: ConnectError(
-            f"cannot find the host of {where}: {_reason(error)}", advice="check the address and the network"
-        ),
+        lambda error, where: host_not_found(where, _reason(error)),
     ),
     (
         (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch),
-        lambda error, where: ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False),
+        lambda error, where: tls_failed(where, error),
     ),
     (
         (aiohttp.ClientConnectorError,),
-        lambda error, where: ConnectError(
-            f"cannot connect to {where}: {_reason(error)}", advice="check that the server runs there"
-        ),
+        lambda error, where: not_connected(where, _reason(error)),
     ),
     (
         (aiohttp.InvalidURL,),
@@ -184,17 +319,15 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
     ),
     (
         (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError),
-        lambda error, where: HTTPError(
-            f"the server at {where} closed the connection before it answered; try again", retryable=True
-        ),
+        lambda error, where: closed_before_answer(where),
     ),
     (
         (aiohttp.ClientResponseError,),
-        lambda error, where: HTTPError(f"the server at {where} did not answer in HTTP: {error.message}"[:500]),
+        lambda error, where: not_http(where, error.message),
     ),
     (
         (aiohttp.ClientError, OSError),
-        lambda error, where: HTTPError(f"the request to {where} failed: {type(error).__name__}: {error}"[:500], retryable=True),
+        lambda error, where: request_failed(where, error),
     ),
 )
 
@@ -207,7 +340,7 @@ def _translate(error: Exception, attempt: _ConnectionAttempt, clocks: Clocks, wh
         first = attempt.first_token
         silent = attempt.connected is not None and first is not None and attempt.connected + first < attempt.deadline
         return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
-    if attempt.reused and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if attempt.is_stale and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return StaleConnectionError()
     for kinds, translation in _TRANSLATIONS:
         if isinstance(error, kinds):
@@ -220,6 +353,13 @@ def _reason(error: Exception) -> str:
     return str(getattr(cause, "strerror", None) or cause)
 
 
+def _payload_problem(error: Exception) -> object:
+    """Why a body broke off, in the words of our own transport where aiohttp's are those of its parser."""
+    if isinstance(error, aiohttp.ClientPayloadError) and "not completed" in str(error):
+        return "the server closed the connection"
+    return without_quotes(str(error))
+
+
 class _GraceOverError(Exception):
     """Enough was waited for a sentinel that need not come."""
 
@@ -228,10 +368,16 @@ class AiohttpResponse:
     """A `Response` that aiohttp brings."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, clocks: Clocks, total_at: float, streaming: bool, attempt: _ConnectionAttempt
+        self,
+        response: aiohttp.ClientResponse,
+        headers: Headers,
+        clocks: Clocks,
+        total_at: float,
+        streaming: bool,
+        attempt: _ConnectionAttempt,
     ) -> None:
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = headers
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
@@ -269,7 +415,7 @@ class AiohttpResponse:
         except HTTPError as error:
             return self._rest(error)
         except (OSError, aiohttp.ClientError) as error:
-            broken = IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300])
+            broken = cut(_payload_problem(error))
             broken.__cause__ = error
             return self._rest(broken)
         finally:
@@ -301,3 +447,24 @@ class AiohttpResponse:
                     while await self._content.readany():
                         pass
         await self.aclose()
+
+
+class _CodedResponse(AiohttpResponse):
+    """The same with a body in a coding that is undone."""
+
+    decoder: BodyDecoder
+
+    async def read_some(self) -> bytes:
+        """See `Response.read_some`."""
+        try:
+            while coded := await super().read_some():
+                if data := self.decoder.decode(coded):
+                    return data
+            if not self._watch.ends_quietly:
+                self.decoder.finish()
+        except zlib.error as error:
+            self._response.close()
+            self._watch.stop()
+            self._broken = broken = cut(error)
+            raise broken from error
+        return b""

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection of a client, on httptools, and the response that it carries (RFC 9112).
 
 A request is sent with `send`; then the connection is that request's `Response` until `release`, or until it is closed. Strict
-in what it takes: whatever two readers could understand in two ways ends the connection. Knows no pool.
+in what it takes: whatever two readers could understand in two ways ends the connection; a head that is only written oddly is
+read again in strict form. Knows no pool.
 """
 
 from __future__ import annotations
@@ -16,32 +17,25 @@ from typing import Any, Final, cast
 
 import httptools
 
-from ..errors import Clock, HTTPError, IncompleteStreamError
+from ..errors import Clock, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
+from .decoding import BodyDecoder, CodingError, make_decoder
+from .failures import cut
 from .fairness import FairDispatcher
 from .headers import Headers
+from .heads import MAX_HEAD, TOO_LARGE, is_http, split_head
 from .request_head import Origin
 from .sweep import Sweep
 
-#: Bytes of a response's head, and of whatever else is no body (trailers, chunk sizes) between two pieces of a body.
-MAX_HEAD: Final = 64 * 1024
-MAX_FIELDS: Final = 256
-
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD: Final = 256 * 1024
-
-#: Bytes that one read may become, where a server compresses what it was asked not to compress.
-_UNPACKED: Final = 64 * 1024 * 1024
 
 #: Bytes of a request's body up to which it is sent in one piece with its head.
 _ONE_PIECE: Final = 64 * 1024
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN_S: Final = 0.05
-
-#: Codings of a body (RFC 9110 section 8.4.1) that are undone, although none was asked for.
-_CODINGS: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class ClientConnection(asyncio.Protocol):
@@ -52,8 +46,10 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begun",
         "_clock",
         "_clocks",
+        "_decoder",
         "_ends",
         "_ends_quietly",
         "_error",
@@ -61,14 +57,13 @@ class ClientConnection(asyncio.Protocol):
         "_feed",
         "_fields",
         "_held",
-        "_inflate",
         "_is_busy",
-        "_is_chunked",
         "_is_complete",
         "_is_interim",
         "_is_paused",
         "_keeps",
         "_loop",
+        "_oddity",
         "_on_idle",
         "_on_lost",
         "_parser",
@@ -117,15 +112,18 @@ class ClientConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport
         self._poll: Any = None
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._feed: Any = self._parser.feed_data
+        self._parser: Any
+        self._feed: Any
+        self._renew_parser()
+        self._begun = b""  # what has come of the response's head
+        self._oddity: BaseException | None = None  # what the parser said of it, which may be read again when it is complete
         self._fields: list[tuple[bytes, bytes]] = []
         self._is_busy = False  # from a request to the release of its response
         self._ends = False  # the request asks for the connection's end
         self._keeps = False  # the response allows that the connection is kept
-        self._inflate: Any = None
+        self._decoder: BodyDecoder | None = None
         self._unpacked = 0  # of `parts`, from the first
-        self._is_chunked = self._is_interim = self._is_complete = self._is_paused = False
+        self._is_interim = self._is_complete = self._is_paused = False
         self._held = 0  # bytes in `parts`, or a few more
         self._silent = 0  # bytes since the last piece of a body
         self._waiter: asyncio.Future[None] | None = None
@@ -148,9 +146,11 @@ class ClientConnection(asyncio.Protocol):
         """Send a request. ``ends``: it asks for the connection's end. ``streaming``: the first-token clock runs from *now* on,
         then the idle clock; otherwise the total clock alone, to the loop's time *total_at*."""
         self.status = self._silent = self._held = 0
-        self._inflate = self._error = self._fault = self._take = None
+        self._decoder = self._error = self._fault = self._take = self._oddity = None
+        self._begun = b""
+        self._fields = []  # trailers, of the response before
         self._is_busy = True
-        self._is_chunked = self._is_complete = self._progressed = self._ends_quietly = False
+        self._is_complete = self._progressed = self._ends_quietly = False
         self._ends = ends
         self._clocks = clocks
         self._winds = streaming
@@ -350,13 +350,17 @@ class ClientConnection(asyncio.Protocol):
             self.abort()  # no request was sent
             return
         self._silent += len(data)
+        if not self.status:
+            self._begun += data
         broken: BaseException | None = None
         try:
-            self._feed(data)
+            if self._oddity is None:
+                self._feed(data)
+            else:
+                broken = self._parse_strictly()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            broken = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-            self._keeps = False  # if the response is complete, more came than was asked for
-        if self._inflate is not None and not self._unpack():
+            broken = self._on_refused(error)
+        if self._decoder is not None and not self._unpack():
             return
         if self._is_complete:
             self._finish()
@@ -366,6 +370,37 @@ class ClientConnection(asyncio.Protocol):
             self._on_body_data()
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
+
+    def _on_refused(self, error: Exception) -> BaseException | None:
+        """The parser refuses what came: return why, unless it is a head that may be read in strict form when it is complete."""
+        refused = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+        if self.status or self._is_complete or not is_http(self._begun):
+            self._keeps = False  # if the response is complete, more came than was asked for
+            return refused
+        self._oddity = refused
+        return self._parse_strictly()
+
+    def _parse_strictly(self) -> BaseException | None:
+        if (parts := split_head(self._begun)) is None:
+            return None
+        oddity, self._oddity = self._oddity, None
+        strict = b"".join(parts)
+        if strict == self._begun:
+            return oddity
+        self._begun = b""
+        self._fields = []
+        self._renew_parser()
+        try:
+            self._feed(strict)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._keeps = False
+            return error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+        return None
+
+    def _renew_parser(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+        self._feed = self._parser.feed_data
 
     def _on_body_data(self) -> None:
         """More of the body has come."""
@@ -396,23 +431,22 @@ class ClientConnection(asyncio.Protocol):
 
     def _unpack(self) -> bool:
         """Decompress what has just come; False where that fails, which ends the response."""
+        assert self._decoder is not None
         packed = b"".join(self.parts[self._unpacked :])
-        if not packed:
-            return True  # a head or trailers, which count as what they are
         del self.parts[self._unpacked :]
+        if packed:  # otherwise a head or trailers came, which count as what they are
+            self._silent = 0
         try:
-            data = self._inflate.decompress(packed, _UNPACKED)
-            if self._inflate.unconsumed_tail:
-                raise zlib.error(f"more than {_UNPACKED} bytes in one piece")
+            if data := self._decoder.decode(packed):
+                self.parts.append(data)
+                self._held += len(data)
+            self._unpacked = len(self.parts)
+            if self._is_complete:
+                self._decoder.finish()
         except zlib.error as error:
             self._is_complete = False
             self._break(error)
             return False
-        self._silent = 0
-        if data:
-            self.parts.append(data)
-            self._held += len(data)
-        self._unpacked = len(self.parts)
         return True
 
     def eof_received(self) -> None:
@@ -422,7 +456,8 @@ class ClientConnection(asyncio.Protocol):
         if self.status and not framed:
             self._is_complete = True
             self._keeps = False
-            self._finish()
+            if self._decoder is None or self._unpack():
+                self._finish()
         else:
             self._break(ConnectionError("the server closed the connection"))
 
@@ -442,29 +477,25 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value))
-        if len(name) == 17 and name.lower() == b"transfer-encoding":
-            if self._is_chunked or value.strip().lower() != b"chunked":
-                raise httptools.HttpParserError("a transfer encoding that is not chunked, once")
-            self._is_chunked = True
-        elif len(name) == 16 and name.lower() == b"content-encoding" and value.strip().lower() != b"identity":
-            if self._inflate is not None or self.status or value.strip().lower() not in _CODINGS:
-                raise httptools.HttpParserError("a compressed body, though none was asked for")
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def on_headers_complete(self) -> None:
         fields, self._fields = self._fields, []
-        if len(fields) > MAX_FIELDS or (
-            self._silent > MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > MAX_HEAD
-        ):
-            raise httptools.HttpParserError("a head that is too large")
+        if self._silent > MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > MAX_HEAD:
+            raise httptools.HttpParserError(TOO_LARGE)
         status = self._parser.get_status_code()
-        version = self._parser.get_http_version()
-        if status < 100 or version not in ("1.1", "1.0") or (self._is_chunked and version == "1.0"):
-            raise httptools.HttpParserError(f"status {status} in HTTP/{version}")
+        headers = Headers(fields)
+        if problem := headers.framing_problem(status, self._parser.get_http_version()):
+            raise httptools.HttpParserError(problem)
         if status < 200 and status != 101:
             self._is_interim = True
             return
-        self.headers = Headers(fields)
+        if codings := headers.values_of("content-encoding"):
+            try:
+                self._decoder = make_decoder(codings)
+            except CodingError as error:
+                raise httptools.HttpParserError(str(error)) from None
+        self._begun = b""
+        self.headers = headers
         self.status = status
         if self._wants_head:
             self._wake()
@@ -490,7 +521,7 @@ class ClientConnection(asyncio.Protocol):
         if self._is_busy and not self._is_complete and self._error is None:
             broken = error if isinstance(error, Exception) else ConnectionError("the connection broke")
             if self.status and not isinstance(broken, HTTPError):
-                incomplete = IncompleteStreamError(f"the connection broke before the answer was complete: {broken}"[:300])
+                incomplete = cut(broken)
                 incomplete.__cause__ = broken
                 broken = incomplete
             self._error = broken

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+#: Headers that a response may have.
+MAX_FIELDS: Final = 256
+
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
 class Headers(Mapping[str, str]):
@@ -11,14 +16,35 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_fields",)
 
-    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         self._fields = fields
 
     def get(self, name: str, default: Any = None) -> Any:
-        key = name.lower().encode()
-        size = len(key)
+        values = self.values_of(name)
+        return ", ".join(values).strip() if values else default
+
+    def framing_problem(self, status: int, version: str) -> str:
+        """Return why a response with these headers is refused although a parser has read its head, or nothing."""
+        if len(self._fields) > MAX_FIELDS:
+            return f"more than {MAX_FIELDS} headers"
+        transfer = [coding.strip().lower() for coding in self.values_of("transfer-encoding")]
+        if status < 100 or version not in _VERSIONS:
+            return f"status {status} in HTTP/{version}"
+        if transfer and transfer != ["chunked"]:
+            return "a transfer encoding that is not chunked, once"
+        if transfer and version == "1.0":
+            return "chunks in HTTP/1.0"
+        return ""
+
+    def values_of(self, name: str) -> list[str]:
+        """Return the values of all fields with this name: UTF-8, which is what servers send that send more than ASCII, else
+        Latin-1, in which every byte means something (RFC 9110 section 5.5)."""
+        key, size = name.lower().encode(), len(name)
         values = [value for field, value in self._fields if len(field) == size and field.lower() == key]
-        return b", ".join(values).decode("utf-8", "surrogateescape").strip() if values else default
+        try:
+            return [value.decode() for value in values]
+        except UnicodeDecodeError:
+            return [value.decode("latin-1") for value in values]
 
     def __getitem__(self, name: str) -> str:
         value: str | None = self.get(name)

@@ -1,13 +1,12 @@
 """Requests over connections of our own, for what a gateway does to an upstream: HTTP/1.1, kept connections, TLS, Unix sockets.
 
-No proxies, no redirects, no cookies. Errors are translated here, into the words that `transport` has for aiohttp's.
+No redirects, no cookies, and of proxies those of SOCKS alone. Errors are translated here, into the words of `failures`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -16,15 +15,18 @@ from typing import Any
 
 import httptools
 
-from ..errors import ConnectError, HTTPError
+from ..errors import HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .connection import ClientConnection
+from .failures import closed_before_answer, host_not_found, not_connected, not_http, request_failed, tls_failed
 from .fairness import FairDispatcher
+from .proxies import Proxy
 from .request_head import Origin, RequestHead, make_head
 from .sweep import Sweep
+from .tls import tls_context
 from .transport import StaleConnectionError
-from .urls import Proxy, tls_advice, without_credentials
+from .urls import without_credentials
 
 #: Seconds that a connection is kept without a request, and how many are.
 _IDLE_S = 15.0
@@ -63,14 +65,15 @@ class HttptoolsTransport:
         streaming: bool,
         deadline: float,
         proxy: Proxy | None,
+        fresh: bool,
     ) -> ClientConnection:
-        """See `Transport.send`; *proxy* is None."""
-        assert proxy is None
+        """See `Transport.send`; *proxy* is one of SOCKS, or None."""
         head = self._head(method, url, headers)
-        connection = self._take(head.origin)
+        origin = head.origin if proxy is None else head.origin._replace(via=proxy)
+        connection = None if fresh else self._take(origin)
         reused = connection is not None
         if connection is None:
-            connection = await self._connect(head.origin, clocks, deadline, url)
+            connection = await self._connect(origin, clocks, deadline, url)
         try:
             connection.send(
                 head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body)),
@@ -154,12 +157,16 @@ class HttptoolsTransport:
         return connection
 
     async def _open_connection(self, connection: ClientConnection) -> None:
-        tls, host, port = connection.origin
-        options: dict[str, Any] = {}
-        if tls:
-            options = {"ssl": _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")), "server_hostname": host}
+        tls, host, port, proxy = connection.origin
+        options: dict[str, Any] = {"ssl": tls_context(), "server_hostname": host} if tls else {}
         if self._uds is not None:
             await self._loop.create_unix_connection(lambda: connection, self._uds, **options)
+            return
+        if proxy is not None:
+            from .socks import connect_through  # noqa: PLC0415  an extra brings what it imports
+
+            sock = await connect_through(proxy, host, port)
+            await self._loop.create_connection(lambda: connection, sock=sock, **options)
             return
         # uvloop does not know of it; and who leaves in its midst leaves a socket to the collector, so only where it helps.
         if isinstance(self._loop, asyncio.BaseEventLoop) and not _is_address(host):
@@ -186,27 +193,19 @@ def _is_address(host: str) -> bool:
     return True
 
 
-@cache
-def _tls(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
-    """What TLS is spoken with; the variables by which OpenSSL finds its authorities are read when it is made."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 def _translate_connecting(error: OSError, where: str) -> HTTPError:
     reason = str(error.strerror or error)
     if isinstance(error, socket.gaierror):
-        return ConnectError(f"cannot find the host of {where}: {reason}", advice="check the address and the network")
+        return host_not_found(where, reason)
     if isinstance(error, ssl.SSLError):
-        return ConnectError(f"TLS with {where} failed: {error}", advice=tls_advice(error), retryable=False)
-    return ConnectError(f"cannot connect to {where}: {reason}", advice="check that the server runs there")
+        return tls_failed(where, error)
+    return not_connected(where, reason)
 
 
 def _translate(error: Exception, where: str) -> HTTPError:
     """What went wrong before the response's head came."""
     if isinstance(error, ConnectionError):
-        return HTTPError(f"the server at {where} closed the connection before it answered; try again", retryable=True)
+        return closed_before_answer(where)
     if isinstance(error, httptools.HttpParserError):
-        return HTTPError(f"the server at {where} did not answer in HTTP: {error}"[:500])
-    return HTTPError(f"the request to {where} failed: {type(error).__name__}: {error}"[:500], retryable=True)
+        return not_http(where, str(error))
+    return request_failed(where, error)

@@ -4,23 +4,22 @@ httptools: they come with the transport that the first request takes."""
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from .._version import __version__
-from ..errors import HTTPError
+from ..errors import ConfigError
 from ..timeouts import Clocks
+from .proxies import Proxy, environment_proxy
 from .transport import Response, StaleConnectionError, Transport
-from .urls import Proxy, environment_proxy, without_credentials
 
 USER_AGENT = f"autonomousai/{__version__}"
 
 #: Seconds that what the environment says of proxies is believed before it is read again.
 _ENVIRONMENT_S = 1.0
-
-#: Tries on connections that turn out to have been closed by the server.
-_STALE_TRIES = 3
 
 
 class _LoopTransports:
@@ -33,23 +32,35 @@ class _LoopTransports:
         self._plain: Transport | None = None
         self._direct: Transport | None = None
 
-    def aiohttp(self) -> Transport:
-        """The transport that can do all."""
+    def transport(self, proxy: Proxy | None, *, direct: bool) -> Transport:
+        """Return the transport for a request that goes through *proxy*, if any. ``direct``: ours, where it can."""
+        if proxy is None:
+            return (self._direct or self._ours()) if direct else (self._plain or self._aiohttp())
+        if proxy.is_socks:
+            if any(importlib.util.find_spec(module) is None for module in ("python_socks", "httptools")):
+                raise ConfigError(
+                    f"{proxy.said_by} {proxy.url!r} speaks SOCKS, which an extra brings: pip install 'autonomousai[socks]'"
+                )
+            return self._ours()
+        return self._aiohttp()
+
+    def _aiohttp(self) -> Transport:
+        """The transport that knows HTTP's proxies."""
         if self._plain is None:
             from . import aiohttp_transport as transport  # noqa: PLC0415  aiohttp comes with it: at the first request
 
             self._plain = transport.AiohttpTransport(self._uds, USER_AGENT)
         return self._plain
 
-    def direct(self) -> Transport:
-        """Our own transport, where httptools is installed; it knows no proxies."""
+    def _ours(self) -> Transport:
+        """Our own transport, where httptools is installed; of proxies, it knows those of SOCKS."""
         if self._direct is None:
             try:
                 from .httptools_transport import HttptoolsTransport  # noqa: PLC0415  httptools comes with it
             except ModuleNotFoundError as error:
                 if error.name != "httptools":
                     raise
-                self._direct = self.aiohttp()
+                self._direct = self._aiohttp()
             else:
                 self._direct = HttptoolsTransport(self._uds, USER_AGENT)
         return self._direct
@@ -106,7 +117,8 @@ class HttpPool:
 
         ``streaming``: the first-token clock runs from when the connection stands; without it connect and total bound the wait.
         ``deadline``: the loop's time when the total clock runs out, where it began to run before this request.
-        A request that cannot have been read (a stale pooled connection) is sent once more. Raises `HTTPError` and its kin.
+        A request to which nothing came over a connection that had been used before is sent once more, over a new one.
+        Raises `HTTPError` and its kin.
         """
         return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
@@ -147,23 +159,22 @@ class HttpPool:
         home = self._homes.get(weakref.ref(loop))
         if home is None or home.closed:
             home = await self._settle(loop)
-        transport = home.direct() if self._prefers_direct and proxy is None else home.aiohttp()
-        for _ in range(_STALE_TRIES):
-            try:
-                return await transport.send(
-                    method,
-                    url,
-                    headers=headers,
-                    body=body,
-                    clocks=clocks,
-                    streaming=streaming,
-                    deadline=now + clocks.total if deadline is None else deadline,
-                    proxy=proxy,
-                )
-            except StaleConnectionError:
-                continue
-        where = without_credentials(url)
-        raise HTTPError(f"the server at {where} closed one connection after another; try again", retryable=True)
+        transport = home.transport(proxy, direct=self._prefers_direct)
+        send = partial(
+            transport.send,
+            method,
+            url,
+            headers=headers,
+            body=body,
+            clocks=clocks,
+            streaming=streaming,
+            deadline=now + clocks.total if deadline is None else deadline,
+            proxy=proxy,
+        )
+        try:
+            return await send(fresh=False)
+        except StaleConnectionError:
+            return await send(fresh=True)
 
     def _environment_proxy(self, url: str, now: float) -> Proxy | None:
         """The proxy that the environment names, which is read anew after a second: reading it costs as much as a request."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import ConfigError
+from .proxies import Proxy
 from .urls import without_credentials
 
 #: What a header's name may be made of (RFC 9110, a token), and what its value may not hold.
@@ -23,11 +24,12 @@ _QUOTED = "/%:@!$&'()*+,;=~-._?"
 
 
 class Origin(NamedTuple):
-    """Where a connection goes to."""
+    """Where a connection goes to. ``via``: the proxy that it goes through, if any."""
 
     tls: bool
     host: str
     port: int
+    via: Proxy | None = None
 
 
 class RequestHead(NamedTuple):

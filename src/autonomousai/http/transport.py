@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..timeouts import Clocks
-from .urls import Proxy
+
+if TYPE_CHECKING:
+    from .proxies import Proxy
 
 
 class Response(Protocol):
@@ -49,7 +51,8 @@ class Response(Protocol):
 
 
 class StaleConnectionError(Exception):
-    """A connection that had been used before was closed by the server before our request reached it."""
+    """A connection that had been used before broke before anything of a response came: the server had closed it, most likely
+    before our request reached it."""
 
 
 class Transport(Protocol):
@@ -66,10 +69,12 @@ class Transport(Protocol):
         streaming: bool,
         deadline: float,
         proxy: Proxy | None,
+        fresh: bool,
     ) -> Response:
         """Send the request and return the response once its head is there; see `HttpPool.post`.
 
-        Raises `StaleConnectionError` where it should be sent again, and `HTTPError` and its kin.
+        ``fresh``: over a connection that was never used. Raises `StaleConnectionError` where it should be sent over such a one,
+        and `HTTPError` and its kin.
         """
 
     async def aclose(self) -> None:

@@ -1,31 +1,23 @@
-"""Addresses: what a base URL and a proxy URL must look like, and which proxy the environment names. Does no I/O."""
+"""Addresses: what a base URL must look like, and how it may be shown. Does no I/O."""
 
 from __future__ import annotations
 
-import base64
-from urllib.parse import SplitResult, unquote, urlsplit
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigError
 
+#: What is copied along with an address: quotes and a byte order mark; white space, which `str.strip` knows, too.
+_AROUND: Final = "\"'`\ufeff\u200b"
 
-class Proxy:
-    """Where a proxy listens, and the credentials it wants. Made from a URL; its ``repr`` shows no credentials."""
-
-    def __init__(self, url: str) -> None:
-        parts = _split(url, "proxy")
-        if parts.scheme not in ("http", "https"):
-            raise ConfigError(f"proxy {_bare(parts)!r}: only http:// and https:// proxies are supported, as http://host:port")
-        self.url = _bare(parts)
-        self.headers: dict[str, str] = {}
-        if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self.headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-
-    def __repr__(self) -> str:
-        return f"Proxy({self.url!r})"
+#: What is appended to a base URL, and is sometimes copied with it.
+_ROUTES: Final = re.compile(
+    r"(?:/chat)?/completions|/responses|/messages|/embeddings|/api/v1/ai/(?:chat(?:-hermes|-vision)?|summary)"
+)
 
 
-def _split(url: str, what: str) -> SplitResult:
+def split_url(url: str, what: str) -> SplitResult:
     """The parts of an absolute URL with a host, or a `ConfigError` that shows no credentials."""
     try:
         parts = urlsplit(url)
@@ -46,36 +38,38 @@ def without_credentials(url: str) -> str:
     return _bare(urlsplit(url))
 
 
-#: What is appended to a base URL, and is sometimes copied with it.
-_ROUTES = ("/chat/completions", "/api/v1/ai/chat")
+def clean_base_url(url: str) -> str:
+    """*url* without what is often copied with it: white space and quotes around it, slashes at its end."""
+    return url.strip().strip(_AROUND).strip().rstrip("/")
 
 
-def check_base_url(url: str) -> str:
-    """*url* without its trailing slash; `ConfigError` where it is no http(s) URL."""
-    parts = _split(url, "base_url")
+def copied_route(path: str) -> str:
+    """The route of a server that a base URL's *path* ends in, which is to be left out, or nothing."""
+    found = re.search(f"({_ROUTES.pattern})/*$", path)
+    return found[1] if found else ""
+
+
+def check_base_url(url: str, said_by: str = "base_url") -> str:
+    """*url*, cleaned; `ConfigError` where it is no http(s) URL. ``said_by``: what holds it, for errors."""
+    cleaned = clean_base_url(url)
+    parts = split_url(cleaned, said_by)
     if parts.scheme not in ("http", "https"):
-        raise ConfigError(f"base_url {_bare(parts)!r} must begin with http:// or https://")
+        raise ConfigError(f"{said_by} {_bare(parts)!r} must begin with http:// or https://")
+    if re.search(r"\s", cleaned):
+        raise ConfigError(f"{said_by} {_bare(parts)!r} has white space in it; write it as http://host:port")
     if parts.query or parts.fragment:
-        raise ConfigError(f"base_url {_bare(parts)!r} must end with its path: what comes after '?' or '#' would be lost")
-    bare = url.rstrip("/")
-    for route in _ROUTES:
-        if bare.endswith(route):
-            raise ConfigError(f"base_url {_bare(parts)!r} names a route of the server; leave out {route}")
-    return bare
+        raise ConfigError(f"{said_by} {_bare(parts)!r} must end with its path: what comes after '?' or '#' would be lost")
+    if route := copied_route(parts.path):
+        raise ConfigError(f"{said_by} {_bare(parts)!r} names a route of the server; leave out {route}")
+    return cleaned
 
 
-def tls_advice(error: Exception) -> str:
-    """What to check of an address that TLS failed with. OpenSSL calls an answer in plain text a wrong version."""
-    return "does http:// belong there?" if "WRONG_VERSION_NUMBER" in str(error) else "check its certificate"
+def has_path(url: str) -> bool:
+    """Whether a base URL names more than a server's root."""
+    return bool(urlsplit(clean_base_url(url)).path.strip("/"))
 
 
-def environment_proxy(url: str) -> Proxy | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for *url*."""
-    import urllib.request  # noqa: PLC0415  http.client and email come with it, which no client of ours needs
-
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    named = proxies.get(parts.scheme) or proxies.get("all")
-    if not named or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    return Proxy(named if "://" in named else f"http://{named}")
+def openai_base_url(url: str) -> str:
+    """The base URL of the OpenAI wire at *url*: itself, and of a bare root what servers have there mostly."""
+    cleaned = check_base_url(url)
+    return cleaned if has_path(cleaned) else f"{cleaned}/v1"

@@ -8,13 +8,14 @@ are the config's reference; its errors name the key.
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ..engine.handle import RemoteEngine
 from ..errors import ConfigError
+from ..http.urls import clean_base_url, copied_route
 from ..provider import AsyncGeneratorProvider
 
 
@@ -73,6 +74,8 @@ def check_base_url(key: str, url: str) -> None:
 
 def _url_problem(url: str) -> str:
     """Return what is wrong with the base URL of an upstream, or nothing."""
+    if clean_base_url(url) != url.rstrip("/"):
+        return "has white space or quotes around it"
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number
@@ -84,10 +87,6 @@ def _url_problem(url: str) -> str:
         return "carries a name or a password: put the key into api_key"
     if parts.query or parts.fragment:
         return "has a query or a fragment"
-    if route := _ROUTE.search(parts.path):
-        return f"names a route of the server: leave out {route[1]}"
+    if route := copied_route(parts.path):
+        return f"names a route of the server: leave out {route}"
     return ""
-
-
-#: What is sometimes copied with a base URL; `http.urls` holds clients to the same, but knows neither file nor key.
-_ROUTE: Final = re.compile(r"(/chat/completions|/api/v1/ai/chat)/*$")

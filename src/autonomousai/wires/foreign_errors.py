@@ -127,6 +127,8 @@ ANSWERED = "the server answered"
 SERVERS_FAULT = "the fault is the server's: ask again later"
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
+#: What a server says of a further try, in the header that OpenAI's clients heed.
+_SHOULD_RETRY = {"true": True, "false": False}
 _REQUEST_IDS = ("x-request-id", "request-id")
 
 
@@ -145,11 +147,11 @@ def read_error(
     """
     secrets = tuple(secrets)
     named = {name.lower(): value for name, value in headers.items()}
-    text = body[:MAX_BODY].decode("utf-8", "replace")
+    text = body[:MAX_BODY].decode("utf-8", "replace").removeprefix("\ufeff")
     fault = _clean(_read_body(text), secrets)
     retry_after = _retry_after(named, now)
     request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
-    return StatusError(
+    error = StatusError(
         _describe(status, fault.message),
         advice="" if status >= 500 and _ADVICE.search(fault.message or "") else _hint(status, retry_after),
         status=status,
@@ -160,6 +162,9 @@ def read_error(
         body=redact(text, secrets),
         request_id=request_id,
     )
+    if (told := named.get("x-should-retry", "").strip().lower()) in _SHOULD_RETRY:
+        error.retryable = _SHOULD_RETRY[told]
+    return error
 
 
 def _read_body(text: str) -> _ForeignError:

@@ -3,6 +3,7 @@ Knows no wire."""
 
 from __future__ import annotations
 
+import codecs
 import sys
 from typing import Any, Final
 
@@ -17,13 +18,26 @@ _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
+#: A byte order mark, which some programs write before UTF-8 and which says nothing there (RFC 8259 section 8.1), and those
+#: of other encodings.
+BOM: Final = codecs.BOM_UTF8
+_OTHER_BOMS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_FIRST_OF_BOM: Final = frozenset(bom[:1] for bom in (BOM, *_OTHER_BOMS))
+
+
 def decode(text: bytes) -> Any:
-    """Decode JSON. Raises `RecursionError` where it is nested too deeply for that, `ValueError` where it is not UTF-8 JSON.
+    """Decode JSON, with or without a byte order mark.
+
+    Raises `RecursionError` where it is nested too deeply for that, `ValueError` where it is not UTF-8 JSON.
 
     An application around us may have raised the recursion limit beyond what the stack bears: then the text is measured first.
     """
     if sys.getrecursionlimit() > _SAFE_LIMIT and text_too_deep(text):
         raise RecursionError("JSON is nested too deeply")
+    if text[:1] in _FIRST_OF_BOM:
+        if text.startswith(_OTHER_BOMS):
+            raise ValueError("it is UTF-16 by its byte order mark; encode it as UTF-8")
+        text = text.removeprefix(BOM)
     return msgspec.json.decode(text)
 
 

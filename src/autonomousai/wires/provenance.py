@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import StreamError
 from ..events import Report
+from .json import BOM
 
 KEY = "x_autonomousai"
 
@@ -59,7 +60,7 @@ def provenance_of_document(body: bytes) -> dict[str, Any] | None:
     if KEY.encode() not in body:
         return None
     try:
-        return msgspec.json.decode(body, type=_Document).x_autonomousai
+        return msgspec.json.decode(body.removeprefix(BOM), type=_Document).x_autonomousai
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -269,7 +269,7 @@ class RequestResponseCycle:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
-        lines = [_STATUS_LINES[status]]
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]  # an upstream's own has no phrase
         closes = False
         for name, value in headers:
             lines.append(b"%b: %b\r\n" % (name, value))

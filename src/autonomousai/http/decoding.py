@@ -1,0 +1,80 @@
+"""The coding of a body (RFC 9110 section 8.4.1), undone although none was asked for. Pure; knows no connection."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+#: Bytes that one piece of a body may become.
+MAX_PIECE: Final = 64 * 1024 * 1024
+
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+_DEFLATE: Final = "deflate"
+
+#: Codings that are known and cannot be undone here. Any other name is no coding: servers write charsets there, or nothing.
+_FOREIGN: Final = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"})
+
+_CODINGS: Final = _GZIP | {_DEFLATE} | _FOREIGN
+
+#: What the first byte's lower half says where deflate is packed as zlib's format (RFC 1950 section 2.2), as it should be.
+_ZLIB: Final = 8
+
+
+class CodingError(ValueError):
+    """A body's coding that is not undone here."""
+
+
+class BodyDecoder:
+    """Undoes one coding: gzip with any number of members (RFC 1952), deflate in zlib's format or bare (RFC 1951).
+
+    Raises `zlib.error` where the body is not what its coding says.
+    """
+
+    __slots__ = ("_coding", "_inflate")
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._inflate: Any = None  # of the member that is read now
+
+    def decode(self, data: bytes) -> bytes:
+        """Return what *data*, the body's next bytes, brings."""
+        parts: list[bytes] = []
+        left = MAX_PIECE
+        while data:
+            if self._inflate is None or self._inflate.eof:
+                if self._inflate is not None and not (data := data.lstrip(b"\0")):
+                    break  # padding after the last member
+                self._inflate = self._begin(data)
+            part = self._inflate.decompress(data, left)
+            left -= len(part)
+            parts.append(part)
+            if self._inflate.unconsumed_tail or left <= 0:
+                raise zlib.error(f"more than {MAX_PIECE} bytes in one piece")
+            data = self._inflate.unused_data
+        return b"".join(parts)
+
+    def finish(self) -> None:
+        """Check that the body has ended where its coding ends; an empty body is no coded one."""
+        if self._inflate is not None and not self._inflate.eof:
+            raise zlib.error("the compressed body is cut")
+
+    def _begin(self, data: bytes) -> Any:
+        if self._coding in _GZIP:
+            return zlib.decompressobj(zlib.MAX_WBITS | 16)
+        if self._inflate is not None:
+            raise zlib.error("something follows the compressed body")
+        return zlib.decompressobj(zlib.MAX_WBITS if data[0] & 15 == _ZLIB else -zlib.MAX_WBITS)
+
+
+def make_decoder(values: Iterable[str]) -> BodyDecoder | None:
+    """Return what undoes the coding that these values of Content-Encoding name, None where they name none.
+
+    Raises `CodingError` for more than one coding, and for one that is not undone here.
+    """
+    named = [name for value in values for part in value.split(",") if (name := part.strip().lower()) in _CODINGS]
+    if not named:
+        return None
+    if len(named) > 1 or named[0] in _FOREIGN:
+        raise CodingError(f"a body compressed as {', '.join(named)}, though none was asked for")
+    return BodyDecoder(named[0])

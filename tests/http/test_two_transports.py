@@ -1,0 +1,350 @@
+"""Two transports that behave as one: what servers may send, over aiohttp's and over ours, in one table."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from autonomousai import ConnectError, HTTPError, IncompleteStreamError
+from autonomousai.http.headers import MAX_FIELDS
+from autonomousai.http.heads import MAX_HEAD
+from autonomousai.http.pool import HttpPool
+from autonomousai.http.transport import read_body
+from autonomousai.testing import ScriptedServer
+from autonomousai.timeouts import Clocks
+from tests.support.raw import RawConnection, answering
+from tests.support.tls import authority_pem, server_context
+
+CLOCKS = Clocks(connect=60, first_token=60, idle=60, total=60)
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture(params=["aiohttp", "ours"])
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[HttpPool]:
+    pool = HttpPool(direct=request.param == "ours", trust_env=False)
+    yield pool
+    await pool.aclose()
+
+
+class Heard(NamedTuple):
+    """A response: its status (0 where it was refused), its body, how it ended, and its header ``X-A``."""
+
+    status: int
+    body: bytes
+    end: str = "whole"
+    header: str | None = None
+
+
+REFUSED = Heard(0, b"", "refused")
+CLOSED = Heard(0, b"", "closed")
+HELLO = Heard(200, b"hello")
+
+
+def _told(error: HTTPError, end: str) -> str:
+    """How a response ended; every error is one line."""
+    return end if "\n" not in str(error) else f"{end}, in many lines"
+
+
+async def hear(pool: HttpPool, url: str) -> Heard:
+    """What comes for a GET of *url*."""
+    try:
+        response = await pool.get(url, headers={}, clocks=CLOCKS)
+    except HTTPError as error:
+        return REFUSED._replace(end=_told(error, "refused" if "did not answer in HTTP" in str(error) else "closed"))
+    body = b""
+    try:
+        while data := await response.read_some():
+            body += data
+    except IncompleteStreamError as error:
+        return Heard(response.status, body, _told(error, "incomplete"), response.headers.get("x-a"))
+    finally:
+        await response.aclose()
+    return Heard(response.status, body, "whole", response.headers.get("X-A"))
+
+
+def of(body: bytes, *fields: bytes, status: bytes = b"200 OK") -> bytes:
+    """A response with these header lines and its length."""
+    lines = [b"HTTP/1.1 " + status, *fields, b"Content-Length: %d" % len(body), b"", body]
+    return b"\r\n".join(lines)
+
+
+def chunked(*chunks: bytes, fields: bytes = b"") -> bytes:
+    return OK + fields + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(chunks)
+
+
+def bare_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+PACKED = gzip.compress(b"hel", mtime=0) + gzip.compress(b"lo", mtime=0)
+END = b"0\r\n\r\n"
+
+ANSWERS: dict[str, tuple[bytes, Heard]] = {
+    # Statuses.
+    **{
+        f"status {status}": (of(b"hello", status=b"%d Odd" % status), Heard(status, b"hello"))
+        for status in (200, 299, 300, 399, 409, 418, 430, 499, 520, 527, 529, 530, 598, 599, 600, 777, 999)
+    },
+    "status 204 with a body": (of(b"hello", status=b"204 No Content"), Heard(204, b"")),
+    "status 101": (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\1\2", Heard(101, b"")),
+    "status 099": (of(b"hello", status=b"099 Odd"), REFUSED),
+    "a status of four digits": (of(b"hello", status=b"1000 Odd"), REFUSED),
+    "interim ones before it": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n" + of(b"hello"),
+        HELLO,
+    ),
+    "without a reason": (of(b"hello", status=b"200"), HELLO),
+    "an empty reason": (of(b"hello", status=b"200 "), HELLO),
+    "odd bytes in the reason": (of(b"hello", status=b"200 \xe9\xff\x01\x80"), HELLO),
+    # Heads.
+    "a large head": (of(b"hello", b"X: " + b"x" * (MAX_HEAD - 200)), HELLO),
+    "a head that is too large": (of(b"hello", b"X: " + b"x" * MAX_HEAD), REFUSED),
+    "many headers": (of(b"hello", *[b"X-B: b"] * (MAX_FIELDS - 1)), HELLO),
+    "too many headers": (of(b"hello", *[b"X-B: b"] * MAX_FIELDS), REFUSED),
+    "a header in UTF-8": (of(b"hello", b"X-A: caf\xc3\xa9"), Heard(200, b"hello", header="café")),
+    "a header in Latin-1": (of(b"hello", b"X-A: caf\xe9"), Heard(200, b"hello", header="café")),
+    "a header twice": (of(b"hello", b"X-A: a", b"x-a: b"), Heard(200, b"hello", header="a, b")),
+    "a folded header": (of(b"hello", b"X-A: a", b"  b"), Heard(200, b"hello", header="a b")),
+    "a space before the colon": (of(b"hello", b"X-A : a"), Heard(200, b"hello", header="a")),
+    "a control character": (of(b"hello", b"X-A: a\x01b"), Heard(200, b"hello", header="a b")),
+    "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", HELLO),
+    "empty lines before it": (b"\r\n\r\n" + of(b"hello"), HELLO),
+    "a zero byte": (of(b"hello", b"X-A: \0"), REFUSED),
+    "a bare carriage return": (of(b"hello", b"X-A: a\rX-B: b"), REFUSED),
+    "a line without a colon": (of(b"hello", b"nonsense"), REFUSED),
+    "HTTP/2": (b"HTTP/2 200 OK\r\n\r\n", REFUSED),
+    "a web page": (b"<html>hello</html>\r\n", REFUSED),
+    "another protocol": (b"SSH-2.0-OpenSSH_9 of a secret kind\r\n", REFUSED),
+    "half a head": (OK + b"Content-Le", CLOSED),
+    "nothing": (b"", CLOSED),
+    # Lengths.
+    "the same length twice": (of(b"hello", b"Content-Length: 5"), HELLO),
+    "a list of the same length": (OK + b"Content-Length: 5, 5\r\n\r\nhello", HELLO),
+    "two lengths": (of(b"hello", b"Content-Length: 6"), REFUSED),
+    "a negative length": (OK + b"Content-Length: -5\r\n\r\nhello", REFUSED),
+    "length and chunked": (chunked(b"5\r\nhello\r\n", END, fields=b"Content-Length: 5\r\n"), REFUSED),
+    "short of its length": (OK + b"Content-Length: 9\r\n\r\nhello", Heard(200, b"hello", "incomplete")),
+    "more than its length": (of(b"hello") + of(b"forged"), HELLO),
+    "without a length": (OK + b"\r\nhello", HELLO),
+    "of HTTP/1.0": (b"HTTP/1.0 200 OK\r\n\r\nhello", HELLO),
+    # Chunks.
+    "extensions and trailers": (chunked(b'5;a=b;c="d"\r\nhello\r\n', b"0\r\nX-A: a\r\n\r\n"), HELLO),
+    "chunked in capitals": (OK + b"Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n" + END, HELLO),
+    "spaces after a chunk's size": (chunked(b"5  \r\nhello\r\n", END), HELLO),
+    "identity as a transfer coding": (OK + b"Transfer-Encoding: identity\r\n\r\nhello", HELLO),
+    "another transfer coding": (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + END, REFUSED),
+    "chunked in HTTP/1.0": (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + END, REFUSED),
+    "chunks without their end": (chunked(b"5\r\nhello\r\n"), Heard(200, b"hello", "incomplete")),
+    "chunks with bare line feeds": (chunked(b"5\nhello\n0\n\n"), Heard(200, b"", "incomplete")),
+    "garbage between chunks": (chunked(b"5\r\nhello\r\nxyz\r\n"), Heard(200, b"hello", "incomplete")),
+    # Codings of the body.
+    **{
+        f"Content-Encoding: {coding}": (of(b"hello", b"Content-Encoding: " + coding.encode()), HELLO)
+        for coding in ("", "identity", "utf-8", "UTF8", "none", "binary", "application/json", "identity, utf-8")
+    },
+    "gzip": (of(gzip.compress(b"hello", mtime=0), b"Content-Encoding: gzip"), HELLO),
+    "gzip in capitals": (of(gzip.compress(b"hello", mtime=0), b"Content-Encoding: X-GZIP"), HELLO),
+    "gzip beside nothing": (of(gzip.compress(b"hello", mtime=0), b"Content-Encoding: identity, gzip"), HELLO),
+    "gzip in two members": (of(PACKED, b"Content-Encoding: gzip"), HELLO),
+    "gzip with padding": (of(PACKED + b"\0" * 9, b"Content-Encoding: gzip"), HELLO),
+    "gzip until the end": (OK + b"Content-Encoding: gzip\r\n\r\n" + PACKED, HELLO),
+    "gzip and no body": (of(b"", b"Content-Encoding: gzip"), Heard(200, b"")),
+    "gzip, cut": (of(PACKED[:-4], b"Content-Encoding: gzip"), Heard(200, b"hello", "incomplete")),
+    "gzip and a cut connection": (
+        OK + b"Content-Encoding: gzip\r\nContent-Length: 99\r\n\r\n" + PACKED,
+        Heard(200, b"hello", "incomplete"),
+    ),
+    "gzip that is none": (of(b"hello", b"Content-Encoding: gzip"), Heard(200, b"", "incomplete")),
+    "deflate": (of(zlib.compress(b"hello"), b"Content-Encoding: deflate"), HELLO),
+    "bare deflate": (of(bare_deflate(b"hello"), b"Content-Encoding: deflate"), HELLO),
+    "two codings": (of(b"hello", b"Content-Encoding: gzip, deflate"), REFUSED),
+    "a coding that is not undone": (of(b"hello", b"Content-Encoding: br"), REFUSED),
+}
+
+
+@pytest.mark.parametrize("bytewise", [False, True], ids=["at once", "bytewise"])
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_an_answer(answer: str, bytewise: bool, pool: HttpPool) -> None:
+    """However it comes, and over whichever transport, the same is heard of it."""
+    data, expected = ANSWERS[answer]
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(data, bytewise=bytewise and len(data) < 2000)
+        connection.close()
+
+    async with answering(serve) as server:
+        heard = await hear(pool, server.url)
+
+    assert expected == heard
+
+
+async def test_what_is_not_http_is_not_quoted(pool: HttpPool) -> None:
+    """The error says what is wrong with it, in one line, and not what it was."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(b"SSH-2.0 hunter2\r\n\r\n")
+        connection.close()
+
+    async with answering(serve) as server:
+        with pytest.raises(HTTPError) as caught:
+            await pool.get(server.url, headers={}, clocks=CLOCKS)
+
+    assert f"the server at {server.url} did not answer in HTTP: Expected HTTP/, RTSP/ or ICE/" == str(caught.value)
+
+
+async def test_trailers_are_not_headers_of_the_next_response(pool: HttpPool) -> None:
+    """What follows one body says nothing of another one."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(chunked(b"5\r\nhello\r\n", b"0\r\nX-A: a\r\n\r\n"))
+
+    async with answering(serve) as server:
+        heard = [await hear(pool, server.url) for _ in range(2)]
+        await pool.aclose()
+
+    assert ([HELLO, HELLO], [1, 1]) == (heard, server.asked)
+
+
+# ---- connections that were kept ---------------------------------------------------------------------------------------
+
+
+async def post(pool: HttpPool, url: str) -> bytes:
+    response = await pool.post(url, headers={}, body=b"{}", clocks=CLOCKS, streaming=False)
+    try:
+        return await read_body(response, 100)
+    finally:
+        await response.aclose()
+
+
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
+async def test_a_server_that_closes_after_each_answer_costs_no_request(end: object, pool: HttpPool) -> None:
+    """It does not say that it will: what was asked over the connection meanwhile is asked again."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(of(b"hello"))
+        connection.close() if end is RawConnection.close else connection.reset()
+
+    async with answering(serve) as server:
+        texts = [await post(pool, server.url) for _ in range(50)]
+
+    assert [b"hello"] * 50 == texts
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_a_kept_connection_that_ends_with_the_next_request_costs_none(end: str, pool: HttpPool) -> None:
+    """Nothing of an answer came: the request is sent once more, over a new connection, even where others are kept."""
+    together = 0
+
+    async def serve(connection: RawConnection) -> None:
+        nonlocal together
+        together += 1
+        if connection.heard > 1:
+            getattr(connection, end)()
+            return
+        while together < 3:
+            await asyncio.sleep(0)
+        await connection.send(of(b"hello"))
+
+    async with answering(serve) as server:
+        await asyncio.gather(*[post(pool, server.url) for _ in range(3)])
+        text = await post(pool, server.url)
+        await pool.aclose()
+
+    assert (b"hello", 4, 5) == (text, server.connections, len(server.asked))
+
+
+async def test_an_answer_that_had_begun_is_not_asked_for_again(pool: HttpPool) -> None:
+    """Half a head shows that the server has read the request."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(of(b"hello") if connection.heard == 1 else b"HTTP/1.1 20")
+        if connection.heard > 1:
+            connection.close()
+
+    async with answering(serve) as server:
+        await post(pool, server.url)
+        with pytest.raises(HTTPError, match="closed the connection before it answered"):
+            await post(pool, server.url)
+
+    assert [1, 1] == server.asked
+
+
+async def test_a_new_connection_that_is_closed_too_is_an_error(pool: HttpPool) -> None:
+    """A request is sent twice at the most."""
+
+    async def serve(connection: RawConnection) -> None:
+        if len(server.asked) == 1:
+            await connection.send(of(b"hello"))
+        else:
+            connection.close()
+
+    async with answering(serve) as server:
+        await post(pool, server.url)
+        with pytest.raises(HTTPError, match="closed the connection before it answered") as caught:
+            await post(pool, server.url)
+
+    assert (True, [1, 1, 2]) == (caught.value.retryable, server.asked)
+
+
+async def test_what_comes_between_two_requests_is_nobodys(pool: HttpPool) -> None:
+    """An answer that comes unasked on a kept connection is not taken for the next one's."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(of(b"hello"))
+        if connection.number == 1:
+            await connection.send(of(b"forged"))
+
+    async with answering(serve) as server:
+        texts = [await post(pool, server.url) for _ in range(3)]
+        await pool.aclose()
+
+    assert [b"hello"] * 3 == texts
+
+
+# ---- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("", "", "check its certificate; authorities beside the system's are named by SSL_CERT_FILE or SSL_CERT_DIR"),
+        ("SSL_CERT_FILE", "/no/such.pem", "check its certificate; SSL_CERT_FILE names '/no/such.pem', which is not there"),
+        ("SSL_CERT_DIR", "/no/such", "check its certificate; SSL_CERT_DIR names '/no/such', which is not there"),
+    ],
+)
+async def test_an_unknown_authority_is_said(
+    variable: str, value: str, advice: str, pool: HttpPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variables that would make it known, or the one that names nothing."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, value)
+    async with ScriptedServer(tls=server_context()) as server:
+        with pytest.raises(ConnectError, match=f"TLS with {server.url}/ failed: .*CERTIFICATE_VERIFY_FAILED") as caught:
+            await pool.get(server.url + "/", headers={}, clocks=CLOCKS)
+
+    assert (False, advice) == (caught.value.retryable, caught.value.advice)
+
+
+async def test_an_authority_of_the_environment_is_trusted(
+    pool: HttpPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was named after the first request."""
+    path = tmp_path / "authority.pem"
+    path.write_bytes(authority_pem())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with ScriptedServer(tls=server_context()) as server:
+        with pytest.raises(ConnectError):
+            await post(pool, server.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        text = await post(pool, server.url)
+
+    assert text
