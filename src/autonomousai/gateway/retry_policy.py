@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 from ..errors import (
+    ConfigError,
     ConnectError,
     HTTPError,
     IncompleteStreamError,
@@ -28,8 +29,10 @@ class RetryDecision(Enum):
     """To the caller: the error is the answer, and nobody else would give another."""
     AGAIN = auto()
     """To the same upstream, after a while; then to the next."""
-    SILENT = auto()
+    UNREACHED = auto()
     """To the next upstream; to the same only where there is no other."""
+    SILENT = auto()
+    """To the next upstream: this one may have generated all the while, and would be silent for as long again."""
     NEXT = auto()
     """To the next upstream: this one will not change its mind."""
     TOO_LONG = auto()
@@ -61,7 +64,7 @@ def classify(error: ProviderError) -> RetryDecision:
     if error.code in _CODES:
         return _CODES[error.code]
     if isinstance(error, ClockError):
-        return RetryDecision.SILENT
+        return RetryDecision.UNREACHED if error.clock == "connect" else RetryDecision.SILENT
     if error.retryable:
         return RetryDecision.AGAIN
     if isinstance(error, StatusError) and 400 <= error.status < 500 and error.status not in _OPERATORS:
@@ -69,11 +72,16 @@ def classify(error: ProviderError) -> RetryDecision:
     return RetryDecision.NEXT
 
 
-def is_upstreams_fault(error: ProviderError) -> bool:
-    """Whether *error* speaks against the upstream's health. One that refuses, or asks for patience, is alive."""
+def is_healthy(error: ProviderError) -> bool | None:
+    """Whether the upstream is well by *error*: not, for what waiting can mend; yes, where it answered, if only to refuse or to
+    ask for patience; None where the error says nothing of that, such as a fault of the configuration or too little time."""
     if not isinstance(error, HTTPError):
-        return not isinstance(error, InvalidMessagesError | ModelNotFoundError)
-    return error.code not in _CODES and (not isinstance(error, StatusError) or error.status >= 500)
+        return isinstance(error, InvalidMessagesError | ModelNotFoundError) or (
+            None if isinstance(error, ConfigError) else False
+        )
+    if error.code in _CODES or (isinstance(error, StatusError) and (error.status < 500 or not error.retryable)):
+        return True
+    return False if error.retryable else None
 
 
 #: What an attempt's outcome is called, by the kind of its error.
