@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, Self
@@ -40,6 +39,7 @@ class AttemptStream:
         "_foreign",
         "_generated",
         "_had",
+        "_has_room",
         "_observer",
         "_opened",
         "_options",
@@ -50,7 +50,6 @@ class AttemptStream:
         "_started",
         "_trial",
         "_upstream",
-        "_waits",
     )
 
     def __init__(
@@ -73,8 +72,9 @@ class AttemptStream:
         self._continued = continued
         self._replay = replay
         self._observer = observer
-        self._trial = self._waits = upstream.breaker.state != "closed"  # nobody but a trial was admitted
-        self._began = time.monotonic()
+        self._trial = upstream.breaker.state != "closed"  # nobody but a trial was admitted
+        self._has_room = self._trial  # a trial's, until it has begun to be answered
+        self._began = upstream.time()
         self._had = answer.deltas
         self._generated = 0  # deltas of this attempt that were dropped as a replay, or are about to be delivered
         self._batches: BatchStream | None = None
@@ -154,7 +154,9 @@ class AttemptStream:
         """Note that this attempt delivers. The first batch of an answer names the upstream; a rescue's does not name
         another."""
         self._opened = True
-        self._release()
+        if self._has_room:
+            self._has_room = False
+            self._upstream.breaker.heard()
         report = self._report
         report.upstream = self._upstream.name
         if self._replay is not None:
@@ -166,19 +168,14 @@ class AttemptStream:
 
     async def _fail(self, error: ProviderError) -> None:
         halfway = self._generated > 0 or self._answer.deltas > self._had
-        failure = partial(self._upstream.breaker.failure, halfway=halfway, trial=self._trial)
+        since = self._began if halfway else None
+        failure = partial(self._upstream.breaker.failure, halfway_since=since, trial=self._trial)
         tell_breaker = {True: self._succeed, False: failure, None: None}[is_healthy(error)]
         await self._end(*describe(error), tell_breaker)
 
     def _succeed(self) -> None:
         self._upstream.breaker.success(trial=self._trial)
         self._upstream.budget.success()
-
-    def _release(self) -> None:
-        """Give a trial's room to the next."""
-        if self._waits:
-            self._waits = False
-            self._upstream.breaker.release()
 
     async def aclose(self) -> None:
         """Stop the attempt, unless it has ended."""
@@ -202,11 +199,11 @@ class AttemptStream:
             return
         self._settled = True
         self._report.steps += self._answer.deltas > 0
-        milliseconds = int((time.monotonic() - self._began) * 1000)
+        milliseconds = int((self._upstream.time() - self._began) * 1000)
         self._report.attempts.append(Attempt(self._upstream.name, outcome, status, milliseconds))
+        self._upstream.breaker.release(trial=self._has_room)
         if tell_breaker is not None:
             tell_breaker()
-        self._release()
         if self._observer is not None:
             self._observer.ended(outcome, status)
 
@@ -223,9 +220,11 @@ def _with_spent(finish: FinishReason, spent: int) -> FinishReason:
 
 # ---- what all attempts of one request share -------------------------------------------------------------------------------
 
-#: Seconds that an upstream may ask to wait while there is another one that could be asked now, and that a retry may wait for
-#: the budget.
-PATIENCE_S: Final = 2.0
+#: Seconds that an upstream may ask to wait while there is another one that could be asked now.
+_PATIENCE_S: Final = 2.0
+
+#: Seconds that a request may wait for a breaker or a budget, where no other upstream can be asked.
+LONGEST_WAIT_S: Final = 15.0
 
 #: Seconds between two attempts at an answer that can be had again exactly, at the least.
 _EXACT_PAUSE: Final = 0.1
@@ -306,10 +305,10 @@ class RouteState:
         return all(other.breaker.state != "closed" for other in self.route[index + 1 :])
 
     def tries(self, upstream: Upstream) -> int:
-        """Return how often a request may try *upstream*. Where no other can be asked, it may do so nearly twice as often: of
-        those that fail three times out of ten, one in forty fails three times, and one in four hundred five times."""
+        """Return how often a request may try *upstream*. Where no other can be asked, it is twice as often: where three of ten
+        requests fail, one in forty fails three times in a row, and one in a thousand six times."""
         attempts = self.settings.retry.attempts
-        return 2 * attempts - 1 if self.is_last(upstream) else attempts
+        return 2 * attempts if attempts > 1 and self.is_last(upstream) else attempts
 
     async def admitted(self, upstream: Upstream, patience: float) -> bool:
         """Return whether the upstream's breaker admits an attempt now, or within *patience* seconds."""
@@ -333,11 +332,21 @@ class RouteState:
         delay = self._delay(upstream, error, decision, tries, exact=exact)
         if delay is None or self.loop.time() + delay >= self.deadline:
             return False
-        if exact or upstream.budget.spend():
+        if exact:
             await asyncio.sleep(delay)
             return True
-        until = min(self.loop.time() + delay + PATIENCE_S, self.deadline)
-        while self.is_last(upstream) and upstream.breaker.state == "closed" and self.loop.time() < until:
+        return await self.afford(upstream, delay)
+
+    async def afford(self, upstream: Upstream, delay: float = 0.0) -> bool:
+        """Spend one retry of the upstream's budget, and wait *delay* seconds. Returns False where none is left. Where no other
+        upstream can be asked, and this one answers others, the budget may fill for a while."""
+        if upstream.budget.spend():
+            await asyncio.sleep(delay)
+            return True
+        until = min(self.loop.time() + LONGEST_WAIT_S, self.deadline)
+        while self.is_last(upstream) and self.loop.time() + delay < until:
+            if upstream.breaker.state != "closed" and not upstream.budget.is_filling():
+                break
             await asyncio.sleep(max(delay, _POLL_PAUSE))
             delay = 0.0
             if upstream.budget.spend():
@@ -355,6 +364,7 @@ class RouteState:
         )
         if not again or (not exact and tries >= self.tries(upstream)):
             return None
-        if asked is not None and asked > PATIENCE_S and not last:
+        if asked is not None and asked > _PATIENCE_S and not last:
             return None
-        return max(backoff(tries, base=self.settings.retry.backoff, retry_after=asked), _EXACT_PAUSE if exact else 0)
+        doubled = min(tries, self.settings.retry.attempts)
+        return max(backoff(doubled, base=self.settings.retry.backoff, retry_after=asked), _EXACT_PAUSE if exact else 0)

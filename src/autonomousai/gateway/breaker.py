@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Final, Literal
 
 State = Literal["closed", "open", "probing"]
@@ -12,15 +13,16 @@ State = Literal["closed", "open", "probing"]
 _WINDOW: Final = 20
 _LONGEST_COOLDOWN: Final = 60.0
 
-#: Seconds within which answers that break half-way are taken to have broken together, for one cause.
-_TOGETHER: Final = 1.0
-
 #: Trials that an open breaker admits at once where no other upstream can be asked.
 _TRIALS: Final = 8
 
+#: Seconds for which a success gives hope of more.
+_OF_LATE_S: Final = 5.0
+
 
 class Breaker:
-    """One upstream's breaker. It opens after ``failures`` in a row, or when half of the last 20 outcomes failed.
+    """One upstream's breaker. It opens after ``failures`` in a row, or when half of the last 20 outcomes failed. Failures come
+    quicker than answers: of many requests at once at least half must have failed, those in a row.
 
     While it is not closed, requests are admitted as trials. Where another upstream can be asked: one, after the cool-down,
     which doubles up to a minute while trials fail. Where none can be asked, the breaker must not be worse than none: a few at
@@ -35,8 +37,9 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self._probe_at = 0.0
-        self._failed_at = -_TOGETHER
-        self._trials: deque[float] = deque()  # when each was admitted
+        self._failed_at = -inf  # the last failure that counted
+        self._running = 0  # requests that were admitted and are not over
+        self._trials: deque[float] = deque()  # when each of them was admitted, where the breaker was not closed
 
     @property
     def state(self) -> State:
@@ -44,14 +47,14 @@ class Breaker:
         return "closed" if self._is_closed else "probing" if self._trials else "open"
 
     def admit(self, *, last: bool = False) -> bool:
-        """Return whether a request may try the upstream now. *last*: no other can be asked. Where `state` is not closed then,
-        the request is a trial, which has to be released."""
-        if self._is_closed:
-            return True
-        now = self._time()
-        if len(self._trials) >= (_TRIALS if last else 1) or not (last or now >= self._probe_at):
-            return False
-        self._trials.append(now)
+        """Return whether a request may try the upstream now. *last*: no other can be asked. Who is admitted is to be
+        released; it is a trial where `state` is not closed then."""
+        if not self._is_closed:
+            now = self._time()
+            if len(self._trials) >= (_TRIALS if last else 1) or not (last or now >= self._probe_at):
+                return False
+            self._trials.append(now)
+        self._running += 1
         return True
 
     def wait(self, *, last: bool = False) -> float:
@@ -64,10 +67,16 @@ class Breaker:
         busy = now - self._trials[0] if len(self._trials) >= (_TRIALS if last else 1) else 0.0
         return max(cooling, busy)
 
-    def release(self) -> None:
-        """Make room for the next trial, once for each: it has begun to be answered, which may take long, or is over."""
+    def heard(self) -> None:
+        """Make room for the next trial, once for each: it has begun to be answered, which may take long."""
         if self._trials:
             self._trials.popleft()
+
+    def release(self, *, trial: bool) -> None:
+        """Note that a request is over. *trial*: whether it has a trial's room still."""
+        self._running -= 1
+        if trial:
+            self.heard()
 
     def success(self, *, trial: bool = True) -> None:
         """The upstream did its work. What was begun before the breaker opened does not close it."""
@@ -81,24 +90,24 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes.append(True)
 
-    def failure(self, *, halfway: bool = False, trial: bool = True) -> None:
-        """The upstream failed, through no fault of the caller's. *halfway*: after it had begun to answer. All that it was
-        answering breaks at once when it dies, and that is one failure: whether it comes back, the next requests will tell.
-        *trial*: whether it was admitted as one. What was begun before, and ends beside a trial, says nothing new."""
+    def failure(self, *, halfway_since: float | None = None, trial: bool = True) -> None:
+        """The upstream failed, through no fault of the caller's. *halfway_since*: when it was asked, where it had begun to
+        answer. All that it was answering breaks at once when it dies, and that is one failure: whether it comes back, requests
+        will tell that come later. *trial*: whether the request was one; others that end beside it say nothing new."""
         now = self._time()
-        together = halfway and now - self._failed_at < _TOGETHER
-        self._failed_at = now
         if not self._is_closed:
             if trial and now >= self._probe_at:
                 self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
                 self._probe_at = now + self._cooldown
             return
-        if together:
+        if halfway_since is not None and halfway_since < self._failed_at:
             return
+        self._failed_at = now
         self._in_a_row += 1
         self._outcomes.append(False)
         rate_exceeded = len(self._outcomes) == _WINDOW and self._outcomes.count(False) * 2 >= _WINDOW
-        if self._in_a_row >= self._failures or rate_exceeded:
+        enough = self._failures if halfway_since is not None else max(self._failures, self._running)
+        if self._in_a_row >= enough or rate_exceeded:
             self._is_closed = False
             self._in_a_row = 0
             self._probe_at = now + self._cooldown
@@ -106,16 +115,18 @@ class Breaker:
 
 class RetryBudget:
     """Retries as a share of successes: an upstream that answers most requests can be asked again for the others, and an outage
-    is not multiplied. Each success earns *share* of a retry; *reserve* are there at first, and at most *limit*."""
+    is not multiplied. Each success earns *share* of a retry; *reserve* are there at first, and at most."""
 
-    def __init__(self, *, share: float = 0.5, reserve: float = 10.0, limit: float = 15.0) -> None:
+    def __init__(self, *, time: Callable[[], float], share: float = 0.5, reserve: float = 15.0) -> None:
+        self._time = time
         self._share = share
-        self._tokens = reserve
-        self._limit = limit
+        self._limit = self._tokens = reserve
+        self._filled_at = -inf
 
     def success(self) -> None:
         """A request was answered."""
         self._tokens = min(self._limit, self._tokens + self._share)
+        self._filled_at = self._time()
 
     def spend(self) -> bool:
         """Return whether one more retry can be afforded; it is spent then."""
@@ -123,3 +134,7 @@ class RetryBudget:
             return False
         self._tokens -= 1
         return True
+
+    def is_filling(self) -> bool:
+        """Return whether a request was answered of late."""
+        return self._time() - self._filled_at < _OF_LATE_S

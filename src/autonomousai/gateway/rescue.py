@@ -12,13 +12,10 @@ from typing import Literal, NamedTuple
 from ..errors import ProviderError
 from ..events import Batch, Splice
 from ..request import ChatRequest
-from .attempt import RouteState
+from .attempt import LONGEST_WAIT_S, RouteState
 from .replay_filter import DivergedError, ReplayFilter, to_last_whole_word
 from .retry_policy import RetryDecision, classify, is_prose, is_rescuable
 from .upstream import Upstream
-
-#: Seconds that a broken answer waits for an upstream's breaker.
-_LONGEST_WAIT = 15.0
 
 #: Rescues of one answer. Each of them delivered something, so that this only bounds what would never end.
 _MOST_RESCUES = 20
@@ -68,14 +65,19 @@ async def _rest(run: RouteState, cause: ProviderError) -> AsyncGenerator[Batch]:
     """
     before = run.answer.deltas
     failures: dict[str, int] = {}
+    unpaid = {run.report.upstream}  # asking it once more is a retry
     plans = await _plans(run, cause)
     for is_last_round in (False, True):
         postponed: list[RescuePlan] = []
         for plan in plans:
             if not plan.exact and failures.get(plan.upstream.name, 0) >= run.tries(plan.upstream):
                 continue  # an upstream has so many tries, by whichever plan
+            if not plan.exact and plan.upstream.name in unpaid:
+                if not await run.afford(plan.upstream):
+                    continue
+                unpaid.clear()
             is_open = any(plan.upstream is other.upstream for other in postponed)
-            patience = (run.settings.total if plan.exact else _LONGEST_WAIT) if is_last_round else 0.0
+            patience = (run.settings.total if plan.exact else LONGEST_WAIT_S) if is_last_round else 0.0
             if is_open or not await run.admitted(plan.upstream, patience):
                 postponed.append(plan)
                 continue

@@ -6,19 +6,16 @@ An answer that breaks after it has begun is finished by `rescue`, which begins f
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from typing import Final, Self
+from typing import Self
 
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Answer, Batch, Report
 from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe
-from .attempt import AttemptStream, GatewaySettings, RouteState
+from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
 from .rescue import rescued
 from .retry_policy import RetryDecision, classify, is_rescuable, unanswered
 from .upstream import Upstream
-
-#: Seconds that a request waits for the breaker of the last upstream of its route: trials that answer make room one by one.
-_ADMISSION_S: Final = 15.0
 
 
 class RouteRunner(RouteState):
@@ -74,7 +71,7 @@ class RouteRunner(RouteState):
             return await self._rescue(IncompleteStreamError())
         for upstream in self.route:
             tries = 0
-            patience = _ADMISSION_S if upstream is self.route[-1] else 0.0
+            patience = LONGEST_WAIT_S if upstream is self.route[-1] else 0.0
             while self._fits(upstream) and await self.admitted(upstream, patience):
                 tries += 1
                 try:

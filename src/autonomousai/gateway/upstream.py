@@ -14,7 +14,8 @@ from .breaker import Breaker, RetryBudget
 
 
 class Upstream:
-    """A place that can answer, with what is remembered of how it did. ``context``: its tokens a request, None if unknown."""
+    """A place that can answer, with what is remembered of how it did. ``context``: its tokens a request, None if unknown.
+    ``time``: the clock of its breaker and its attempts."""
 
     def __init__(
         self,
@@ -29,8 +30,9 @@ class Upstream:
         self.name = name
         self.provider = provider
         self.context = context
+        self.time = time
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
-        self.budget = RetryBudget()
+        self.budget = RetryBudget(time=time)
 
 
 class AttemptObserver(Protocol):
