@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import itertools
 import random
 import selectors
+import socket
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autonomousai import OpenAICompatible
 from autonomousai.config import RetryConfig
@@ -26,13 +27,12 @@ from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from autonomousai.result import BatchStream, GeneratedBatches
 from autonomousai.testing import Script, ScriptedServer
-from autonomousai.testing.server import Request
 
 FAULTS = ("refused", "500", "503", "reset", "cut")
 RATES = (10, 20, 30)
 AT_ONCE = (1, 4, 40)
 
-REQUESTS = 1000
+REQUESTS = 500
 SOCKET_REQUESTS = 200
 
 #: Seconds of a simulated answer: to a failure, to the first word, and between two words.
@@ -106,6 +106,7 @@ class SimulatedUpstream(AsyncGeneratorProvider):
 
     def __init__(self, fault: str, draws: Draws) -> None:
         self._fault = fault
+        self._error = ERRORS[fault]
         self._draws = draws
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
@@ -118,13 +119,13 @@ class SimulatedUpstream(AsyncGeneratorProvider):
         fails = self._draws.fails(number)
         if fails and self._fault != "cut":
             await asyncio.sleep(0 if self._fault == "refused" else FAILS_S)
-            raise ERRORS[self._fault]()
+            raise self._error()
         await asyncio.sleep(FIRST_S)
         yield [Started("m"), WORDS[0]]
         for index, word in enumerate(WORDS[1:]):
             await asyncio.sleep(NEXT_S)
             if fails and index == 1:
-                raise ERRORS[self._fault]()
+                raise self._error()
             yield [word]
         yield [FinishReason("stop", "finish_reason")]
 
@@ -145,8 +146,8 @@ def simulate(fault: str, percent: int, at_once: int, *, requests: int = REQUESTS
 # ---- over sockets
 
 
+#: What a failing attempt is answered with; one that is to be refused is sent to a port where nobody listens.
 SCRIPTS: dict[str, Callable[[], Script]] = {
-    "refused": Script.reset_before_headers,  # the port refuses while it is closed; see `measure`
     "500": lambda: Script.status(500),
     "503": lambda: Script.status(503),
     "reset": Script.reset_after_headers,
@@ -154,20 +155,44 @@ SCRIPTS: dict[str, Callable[[], Script]] = {
 }
 
 
-async def measure(fault: str, percent: int, at_once: int, *, requests: int = SOCKET_REQUESTS, pause: float = 0.5) -> Row:
-    """Return the same over real connections. ``pause``: `retry.backoff`."""
+class _Either(AsyncGeneratorProvider):
+    """Asks *usual*, or, where the draw says so, *failing*."""
+
+    def __init__(self, usual: OpenAICompatible, failing: OpenAICompatible, draws: Draws) -> None:
+        self._usual = usual
+        self._failing = failing
+        self._draws = draws
+
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        fails = self._draws.fails(str(request.messages[0]["content"]))
+        return (self._failing if fails else self._usual).stream(request, options)
+
+    async def continues(self) -> bool:
+        return False
+
+    async def aclose(self) -> None:
+        await self._usual.aclose()
+        await self._failing.aclose()
+
+
+async def measure(fault: str, percent: int, at_once: int, *, requests: int = SOCKET_REQUESTS, backoff: float = 0.05) -> Row:
+    """Return the same over real connections, with so many seconds as `retry.backoff`."""
     draws = Draws(percent)
-
-    def play(request: Request) -> Script:
-        number = request.json()["messages"][0]["content"]
-        return SCRIPTS[fault]() if draws.fails(number) else Script.stream(*WORDS)
-
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(ScriptedServer(play))
-        provider = OpenAICompatible(server.url, prefill="no", retries=0)
-        stack.push_async_callback(provider.aclose)
-        whole = await _ask_all(_gateway([Upstream("u0", provider)], RetryConfig(backoff=pause)), requests, at_once)
+        usual = await stack.enter_async_context(ScriptedServer(Script.stream(*WORDS)))
+        if fault == "refused":
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))  # and nobody listens
+                url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        else:
+            url = (await stack.enter_async_context(ScriptedServer(SCRIPTS[fault]()))).url
+        provider = await stack.enter_async_context(_Either(_client(usual.url), _client(url), draws))
+        whole = await _ask_all(_gateway([Upstream("u0", provider)], RetryConfig(backoff=backoff)), requests, at_once)
     return Row(100 * whole / requests, draws.asked / requests)
+
+
+def _client(url: str) -> OpenAICompatible:
+    return OpenAICompatible(url, prefill="no", retries=0)
 
 
 # ---- both
@@ -196,14 +221,68 @@ async def _ask_all(gateway: Gateway, requests: int, at_once: int) -> int:
     return whole
 
 
-if __name__ == "__main__":
+# ---- tables
+
+NAMES = {
+    "refused": "the connection is refused",
+    "500": "status 500",
+    "503": "status 503",
+    "reset": "a reset before the first event",
+    "cut": "cut in mid-answer",
+}
+
+
+def table_of_failing(rows: Mapping[tuple[str, int, int], Row]) -> str:
+    """Return what becomes of requests to a single upstream that fails now and then, as Markdown."""
+    heads = "".join(f" {at_once} at once |" for at_once in AT_ONCE)
+    lines = [f"| of ten attempts fail |{heads}", "|---|" + "---|" * len(AT_ONCE)]
     for fault in FAULTS:
         for percent in RATES:
-            print(fault, percent, [simulate(fault, percent, at_once) for at_once in AT_ONCE], flush=True)
+            cells = (f"{row.whole:.1f} %, {row.attempts:.2f}" for row in (rows[fault, percent, each] for each in AT_ONCE))
+            lines.append(f"| {percent // 10}: {NAMES[fault]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_dead(rows: Mapping[tuple[str, bool, int], Row]) -> str:
+    """Return the attempts a request at a dead upstream, as Markdown. Keys: the fault, whether another is there."""
+    heads = "".join(f" alone, {at_once} at once |" for at_once in AT_ONCE)
+    heads += "".join(f" with another, {at_once} at once |" for at_once in AT_ONCE)
+    lines = [f"| always |{heads}", "|---|" + "---|" * 2 * len(AT_ONCE)]
     for fault in FAULTS:
-        print(
-            fault,
-            "dead",
-            [simulate(fault, 100, at_once) for at_once in AT_ONCE],
-            [simulate(fault, 100, at_once, spare=True) for at_once in AT_ONCE],
-        )
+        cells = (f"{rows[fault, spare, at_once].attempts:.2f}" for spare in (False, True) for at_once in AT_ONCE)
+        lines.append(f"| {NAMES[fault]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def simulated_tables() -> tuple[str, str]:
+    """Return both tables as the simulation has them."""
+    failing = {
+        (fault, percent, at_once): simulate(fault, percent, at_once)
+        for fault, percent, at_once in itertools.product(FAULTS, RATES, AT_ONCE)
+    }
+    dead = {
+        (fault, spare, at_once): simulate(fault, 100, at_once, spare=spare)
+        for fault, spare, at_once in itertools.product(FAULTS, (False, True), AT_ONCE)
+    }
+    return table_of_failing(failing), table_of_dead(dead)
+
+
+async def measured_table() -> str:
+    """Return the first table as it is over sockets."""
+    return table_of_failing(
+        {
+            (fault, percent, at_once): await measure(fault, percent, at_once)
+            for fault, percent, at_once in itertools.product(FAULTS, RATES, AT_ONCE)
+        }
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--sockets", action="store_true", help="over real connections")
+    tables = [asyncio.run(measured_table())] if parser.parse_args().sockets else simulated_tables()
+    print("\n".join(tables), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,7 @@ class AttemptStream:
                 if batch := self._take(await self._batches.__anext__()):
                     return batch
         except DivergedError:
-            await self._end("diverged", 200, self._succeed)
+            await self._end("diverged", 200, self._note_health)
             raise
         except ProviderError as error:
             await self._fail(error)
@@ -170,11 +170,14 @@ class AttemptStream:
         halfway = self._generated > 0 or self._answer.deltas > self._had
         since = self._began if halfway else None
         failure = partial(self._upstream.breaker.failure, halfway_since=since, trial=self._trial)
-        tell_breaker = {True: self._succeed, False: failure, None: None}[is_healthy(error)]
+        tell_breaker = {True: self._note_health, False: failure, None: None}[is_healthy(error)]
         await self._end(*describe(error), tell_breaker)
 
-    def _succeed(self) -> None:
+    def _note_health(self) -> None:
         self._upstream.breaker.success(trial=self._trial)
+
+    def _succeed(self) -> None:
+        self._note_health()
         self._upstream.budget.success()
 
     async def aclose(self) -> None:
@@ -344,9 +347,7 @@ class RouteState:
             await asyncio.sleep(delay)
             return True
         until = min(self.loop.time() + LONGEST_WAIT_S, self.deadline)
-        while self.is_last(upstream) and self.loop.time() + delay < until:
-            if upstream.breaker.state != "closed" and not upstream.budget.is_filling():
-                break
+        while self.is_last(upstream) and upstream.breaker.is_hopeful() and self.loop.time() + delay < until:
             await asyncio.sleep(max(delay, _POLL_PAUSE))
             delay = 0.0
             if upstream.budget.spend():

@@ -16,8 +16,8 @@ _LONGEST_COOLDOWN: Final = 60.0
 #: Trials that an open breaker admits at once where no other upstream can be asked.
 _TRIALS: Final = 8
 
-#: Seconds for which a success gives hope of more.
-_OF_LATE_S: Final = 5.0
+#: Seconds for which a success gives hope of more, and an upstream is not given up whose breaker has opened.
+_HOPE_S: Final = 5.0
 
 
 class Breaker:
@@ -37,7 +37,7 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self._probe_at = 0.0
-        self._failed_at = -inf  # the last failure that counted
+        self._failed_at = self._hopeful_at = -inf  # the last failure that counted; the last success, or when it opened
         self._running = 0  # requests that were admitted and are not over
         self._trials: deque[float] = deque()  # when each of them was admitted, where the breaker was not closed
 
@@ -67,6 +67,11 @@ class Breaker:
         busy = now - self._trials[0] if len(self._trials) >= (_TRIALS if last else 1) else 0.0
         return max(cooling, busy)
 
+    def is_hopeful(self) -> bool:
+        """Return whether others may succeed soon: some are running, and the breaker is closed, or a success or its opening was
+        not long ago."""
+        return self._running > 0 and (self._is_closed or self._time() - self._hopeful_at < _HOPE_S)
+
     def heard(self) -> None:
         """Make room for the next trial, once for each: it has begun to be answered, which may take long."""
         if self._trials:
@@ -80,6 +85,7 @@ class Breaker:
 
     def success(self, *, trial: bool = True) -> None:
         """The upstream did its work. What was begun before the breaker opened does not close it."""
+        self._hopeful_at = self._time()
         if not self._is_closed:
             if not trial:
                 return
@@ -110,6 +116,7 @@ class Breaker:
         if self._in_a_row >= enough or rate_exceeded:
             self._is_closed = False
             self._in_a_row = 0
+            self._hopeful_at = now
             self._probe_at = now + self._cooldown
 
 
@@ -117,16 +124,13 @@ class RetryBudget:
     """Retries as a share of successes: an upstream that answers most requests can be asked again for the others, and an outage
     is not multiplied. Each success earns *share* of a retry; *reserve* are there at first, and at most."""
 
-    def __init__(self, *, time: Callable[[], float], share: float = 0.5, reserve: float = 15.0) -> None:
-        self._time = time
+    def __init__(self, *, share: float = 0.6, reserve: float = 15.0) -> None:
         self._share = share
         self._limit = self._tokens = reserve
-        self._filled_at = -inf
 
     def success(self) -> None:
         """A request was answered."""
         self._tokens = min(self._limit, self._tokens + self._share)
-        self._filled_at = self._time()
 
     def spend(self) -> bool:
         """Return whether one more retry can be afforded; it is spent then."""
@@ -134,7 +138,3 @@ class RetryBudget:
             return False
         self._tokens -= 1
         return True
-
-    def is_filling(self) -> bool:
-        """Return whether a request was answered of late."""
-        return self._time() - self._filled_at < _OF_LATE_S

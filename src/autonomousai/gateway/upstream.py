@@ -32,7 +32,7 @@ class Upstream:
         self.context = context
         self.time = time
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
-        self.budget = RetryBudget(time=time)
+        self.budget = RetryBudget()
 
 
 class AttemptObserver(Protocol):
