@@ -251,8 +251,11 @@ def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict
     if not isinstance(kind, str) or kind not in KINDS:
         raise one_of(f"{key}.kind", kind, KINDS)
     own = as_table(f"{key}.clocks", table.get("clocks", {}))
+    if kind == "llamacpp":
+        clocks = {name: value for name, value in clocks.items() if name != "first_token"}
+    clocks = Clocks.with_last({**clocks, **own})
     engine = {"first_token": ENGINE_FIRST_TOKEN} if kind == "llamacpp" else {}
-    return reader.read(key, {**table, "clocks": {**clocks, **engine, **own}}, KINDS[kind])
+    return reader.read(key, {**table, "clocks": {**engine, **clocks}}, KINDS[kind])
 
 
 def _subtables(key: str, tables: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autonomousai.clients.options import clocks_of, read_timeout
 from autonomousai.config import BreakerConfig, RetryConfig
 from autonomousai.errors import (
     ConfigError,
@@ -23,7 +24,10 @@ from autonomousai.errors import (
 )
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
+from autonomousai.gateway.breaker import Breaker
+from autonomousai.request import CallOptions
 from autonomousai.testing import ScriptedProvider, answer
+from autonomousai.timeouts import ENGINE_FIRST_TOKEN, Clocks
 from autonomousai.wires.errors import for_callers
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -376,6 +380,36 @@ async def test_upstreams_are_asked_for_a_stream_with_the_time_that_is_left() -> 
     assert provider.calls[0].stream is True
     assert set(provider.calls[0].kwargs) == {"temperature"}
     assert provider.calls[0].options.deadline is not None
+
+
+@pytest.mark.parametrize(
+    ("clocks", "expected"),
+    [
+        (Clocks(), 600),
+        (Clocks(first_token=5), 5),
+        (Clocks(first_token=ENGINE_FIRST_TOKEN), 600),
+        (Clocks(first_token=5, first_token_last=50), 50),
+        (read_timeout({"first_token": 20}, Clocks()), 20),
+        (read_timeout(30, Clocks()), 600),
+    ],
+)
+def test_the_last_upstream_gets_the_callers_patience(clocks: Clocks, expected: float) -> None:
+    """The first token is waited for as long as the answer may take, unless that clock was set."""
+    assert expected == clocks_of(CallOptions(last=True), clocks).first_token
+
+
+async def test_patience_is_for_the_last_upstream_alone() -> None:
+    """An upstream is told that no other can be asked: where it is the last, or those after it rest."""
+    first, second = ScriptedProvider([status(500)]), ScriptedProvider([status(500)])
+    made = gateway(first, second, breaker=BreakerConfig(failures=1000, cooldown=1000))
+    await attempts_of(made)
+    made.upstreams["u1"].breaker = Breaker(failures=1, cooldown=1000, time=lambda: 0)
+    made.upstreams["u1"].breaker.failure()
+    before = len(first.calls)
+    await attempts_of(made)
+
+    assert {False} == {call.options.last for call in first.calls[:before]}
+    assert {True} == {call.options.last for call in first.calls[before:]} | {call.options.last for call in second.calls}
 
 
 def test_an_unknown_model_is_named_at_the_call() -> None:

@@ -20,7 +20,7 @@ from ..timeouts import Clocks
 from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
-from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 
 _LISTING = 16 * 1024 * 1024
@@ -101,7 +101,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             url=f"{self.base_url}/chat/completions",
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
-            clocks=read_timeout(options.timeout, self._options.clocks),
+            clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,
             proxy=merged.proxy,
             retries=merged.retries,

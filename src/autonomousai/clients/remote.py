@@ -29,6 +29,9 @@ from .reconnecting import RESUMABLE, ResumableStream
 _ERROR_BODY: Final = 64 * 1024
 _DOCUMENT: Final = 64 * 1024 * 1024
 
+#: Bytes of white space before an answer: some servers send blank lines as a sign of life.
+_BLANKS: Final = 1024 * 1024
+
 #: Tries after a connection could not be made, where the caller did not say how many: nothing can have reached a server.
 _CONNECT_RETRIES: Final = 3
 _CONNECT_BACKOFF_S: Final = 0.1
@@ -240,10 +243,18 @@ class ResponseStream:
     async def _first(self) -> Batch:
         """Return the first batch: of an event stream, or of one document, which is all of it."""
         assert self._response is not None
-        head = first = b""  # what comes first, and the first byte of it that is no white space
+        parts: list[bytes] = []
+        first = b""  # the first byte that is no white space
+        size = 0
         while self._resumable is None and not first and (data := await self._response.read_some()):
-            head += data
-            first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            parts.append(data)
+            size += len(data)
+            first = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            if not first:
+                self._response.alive()
+                if size > _BLANKS:
+                    raise StreamError(f"the answer begins with more than {_BLANKS} bytes of white space", status=200)
+        head = b"".join(parts)
         if first == b"{":
             return await self._read_document(head)
         if first == b"<":
@@ -289,6 +300,8 @@ class ResponseStream:
                 if any(type(event) not in _SAYING_NOTHING for event in batch):
                     self._has_spoken = True
                     self._note_progress()
+                elif self._response is not None:
+                    self._response.alive()
                 if self._own is not None and self._request.stream:
                     self._own.add(batch)
                 return batch
@@ -342,6 +355,8 @@ class ResponseStream:
         elif self._has_spoken and self._decoder.progress > self._progress:
             self._progress = self._decoder.progress
             self._response.progress()
+        else:
+            self._response.alive()
 
     def _finish(self, batch: Batch) -> Batch:
         finish = self._decoder.finish()

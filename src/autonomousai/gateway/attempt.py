@@ -296,6 +296,7 @@ class RouteState:
             deadline=self.deadline,
             headers=None if observer is None else observer.headers,
             proxy=self._options.proxy,
+            last=self.is_last(upstream),
             answer=self.answer if replay is None else None,
         )
         return AttemptStream(

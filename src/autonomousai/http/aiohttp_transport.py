@@ -235,10 +235,12 @@ class AiohttpResponse:
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
+        self._failure: ClockError | None = None  # the total clock ran out while nobody read
         self._is_fresh = True  # nothing was read yet
         self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired)
         watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
         self.progress = watch.progress
+        self.alive = watch.alive
         self.wait_no_longer_than = watch.wait_no_longer_than
 
     def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
@@ -258,7 +260,8 @@ class AiohttpResponse:
             raise self._broken
         watch = self._watch
         try:
-            if self._is_fresh:  # a short answer has come with its head, and needs no timer
+            # A short answer has come with its head, and needs no timer; what came before a deadline is no silence.
+            if self._is_fresh or watch.is_overdue:
                 self._is_fresh = False
                 if data := self._content.read_nowait(-1):
                     return data
@@ -269,6 +272,8 @@ class AiohttpResponse:
         except HTTPError as error:
             return self._rest(error)
         except (OSError, aiohttp.ClientError) as error:
+            if self._failure is not None:
+                return self._rest(self._failure)
             broken = IncompleteStreamError(f"the connection broke before the answer was complete: {error}"[:300])
             broken.__cause__ = error
             return self._rest(broken)
@@ -285,7 +290,14 @@ class AiohttpResponse:
         raise error
 
     def _on_expired(self) -> None:
-        self._content.set_exception(_GraceOverError() if self._watch.ends_quietly else self._watch.error(self.status))
+        if self._watch.ends_quietly:
+            self._content.set_exception(_GraceOverError())
+            return
+        error = self._watch.error(self.status)
+        if not self._watch.waiting:  # its caller may never read again: the server must not work for nobody
+            self._failure = error
+            self._response.close()
+        self._content.set_exception(error)
 
     async def aclose(self) -> None:
         """See `Response.aclose`."""
