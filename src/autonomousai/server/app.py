@@ -122,6 +122,7 @@ class App:
             sweep=self._sweep_of_loop,
             keepalive_s=config.server.keepalive_s,
             max_body=config.server.max_body,
+            total_s=config.clocks.total,
         )
         self._hot: dict[str, Endpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
         self._stream_route = StreamRoute(context)

@@ -6,6 +6,7 @@ may read it and how long it is kept is in `streams`.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -35,6 +36,7 @@ class StreamRoute:
         context = self._context
         response: SSEResponse | None = None
         context.places.enter()
+        exchange.read_by = monotonic() + context.total_s
         try:
             if exchange.method == "DELETE":
                 await self._drop(exchange)

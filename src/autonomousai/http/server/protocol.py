@@ -199,7 +199,10 @@ class HTTPProtocol(asyncio.Protocol):
             self._idle_timer = self.loop.call_later(wait, self._on_idle)
         else:
             self._idle_timer = None
-            self.transport.close()
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()  # the other end does not read: closing would wait for it
+            else:
+                self.transport.close()
 
     # ---- what comes
 
