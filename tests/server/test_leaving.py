@@ -151,7 +151,7 @@ async def test_who_reads_nothing_keeps_no_place(provider, stream, resumable):
         await connection.send(request("POST", CHAT, {**HELLO, "stream": stream}, **headers))
         async with asyncio.timeout(PATIENCE):
             left = await called(provider)
-            await serving.connections.none_left.wait()
+            await serving.app.empty()
 
         inside = serving.app._places.inside
 

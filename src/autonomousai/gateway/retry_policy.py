@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 from ..errors import (
+    OUT_OF_DESCRIPTORS,
     ConfigError,
     ConnectError,
     HTTPError,
@@ -49,6 +50,7 @@ _CODES = {
     "unsupported_parameter": RetryDecision.NEXT,
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,
+    OUT_OF_DESCRIPTORS: RetryDecision.ANSWER,  # the next upstream wants one too
 }
 
 #: Statuses that are neither retryable nor the caller's fault: the operator's key, address or model name at that upstream.
@@ -79,6 +81,8 @@ def is_healthy(error: ProviderError) -> bool | None:
         return isinstance(error, InvalidMessagesError | ModelNotFoundError) or (
             None if isinstance(error, ConfigError) else False
         )
+    if error.code == OUT_OF_DESCRIPTORS:
+        return None
     if error.code in _CODES or (isinstance(error, StatusError) and (error.status < 500 or not error.retryable)):
         return True
     return False if error.retryable else None
@@ -101,6 +105,20 @@ def describe(error: ProviderError) -> tuple[str, int | None]:
     if isinstance(error, ClockError):
         return f"{error.clock}_timeout", status
     return next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "error"), status
+
+
+def as_answer(error: ProviderError) -> ProviderError:
+    """Return what the caller gets where *error* is the answer: itself, but for a shortage of this server's own."""
+    if not isinstance(error, HTTPError) or error.code != OUT_OF_DESCRIPTORS:
+        return error
+    busy = StatusError(
+        "the server is busy: it has as many connections as it may have; ask again later",
+        status=503,
+        type="server_error",
+        code="overloaded",
+    )
+    busy.__cause__ = error
+    return busy
 
 
 def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[Attempt], wait: float) -> ProviderError:

@@ -14,7 +14,7 @@ from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe
 from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
 from .rescue import rescued
-from .retry_policy import RetryDecision, classify, is_rescuable, unanswered
+from .retry_policy import RetryDecision, as_answer, classify, is_rescuable, unanswered
 from .upstream import Upstream
 
 
@@ -79,7 +79,7 @@ class RouteRunner(RouteState):
                 except ProviderError as error:
                     decision = classify(error)
                     if decision is RetryDecision.ANSWER:
-                        raise
+                        raise as_answer(error)  # noqa: B904  itself, or with the cause
                     self._errors.append(error)
                     if decision is RetryDecision.TOO_LONG:
                         self._longer_than = max(self._longer_than, upstream.context or 0)

@@ -18,6 +18,7 @@ from ..errors import ConfigError, ConnectError, HTTPError, IncompleteStreamError
 from ..errors import TimeoutError as ClockError
 from ..result import cannot_pipe
 from ..timeouts import Clocks
+from .descriptors import is_short, no_descriptors
 from .timeouts import ReadTimeouts
 from .transport import StaleConnectionError
 from .urls import Proxy, tls_advice, without_credentials
@@ -209,6 +210,9 @@ def _translate(error: Exception, attempt: _ConnectionAttempt, clocks: Clocks, wh
         return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
     if attempt.reused and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
         return StaleConnectionError()
+    cause = getattr(error, "os_error", None) or error
+    if attempt.connected is None and isinstance(cause, OSError) and is_short(cause):
+        return no_descriptors()
     for kinds, translation in _TRANSLATIONS:
         if isinstance(error, kinds):
             return translation(error, where)

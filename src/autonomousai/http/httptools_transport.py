@@ -20,6 +20,7 @@ from ..errors import ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .connection import ClientConnection
+from .descriptors import is_short, no_descriptors
 from .fairness import FairDispatcher
 from .request_head import Origin, RequestHead, make_head
 from .sweep import Sweep
@@ -195,6 +196,8 @@ def _tls(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
 
 
 def _translate_connecting(error: OSError, where: str) -> HTTPError:
+    if is_short(error):
+        return no_descriptors()
     reason = str(error.strerror or error)
     if isinstance(error, socket.gaierror):
         return ConnectError(f"cannot find the host of {where}: {reason}", advice="check the address and the network")

@@ -22,6 +22,7 @@ from ..errors import ConfigError
 from ..http.server.connections import Connections
 from ..http.server.listener import listen
 from ..server.app import App
+from .descriptors import raise_descriptor_limit
 
 #: Seconds for the last words to those who were still being answered when the time to drain was over.
 FAREWELL_S: Final = 2.0
@@ -136,7 +137,7 @@ class Server:
         self._ending = ending
         self._on_listening = on_listening
         self._on_draining = on_draining
-        self._connections = Connections()
+        self._connections = Connections(raise_descriptor_limit())
 
     async def serve(self, listener: socket.socket, where: str) -> None:
         """Serve until the end. ``where``: what to call the socket's address."""
