@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from autonomousai import OpenAICompatible
 from autonomousai.config import Clocks, Config
 from autonomousai.events import Batch, FinishReason, Started
+from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.result import AsyncResult
 from autonomousai.server import create_app
-from autonomousai.testing import Pause, answer
+from autonomousai.testing import Head, Pause, Script, ScriptedServer, answer, chunks
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, listening, request
 
 AGENT = "/api/v1/ai/chat"
@@ -156,6 +158,33 @@ async def test_who_reads_nothing_keeps_no_place(provider, stream, resumable):
         inside = serving.app._places.inside
 
     assert (0, True) == (inside, left in ("closed", "cancelled", "finished"))
+
+
+class Flood:
+    """A step that says more and more, as fast as it is read."""
+
+    async def play(self, line: Any) -> None:
+        data = chunks("x" * 1000, finish=None, done=False)
+        while not line.transport.is_closing():
+            await line.write_body(data)
+
+
+@pytest.mark.usefixtures("transport")
+async def test_a_flood_ends_with_its_total_behind_a_reader_who_sleeps():
+    """An upstream without an end, a stream that is resumable, a caller who reads nothing of it: the total clock ends all."""
+    async with ScriptedServer(Script.stream("Hi"), Script(Head(), Flood())) as upstream:
+        client = OpenAICompatible(upstream.url, retries=0, prefill="no")
+        await client.create_async_generator("llama", HELLO["messages"], stream=True).text()  # the first takes long over aiohttp
+        made = Gateway([Upstream("u0", client)], {"llama": ["u0"]}, total=0.5)
+        config = Config(clocks=Clocks(total=0.5))
+        async with listening(create_app(config, provider=made)) as serving, Connection(serving.port) as connection:
+            connection.writer.transport.pause_reading()
+            await connection.send(request("POST", CHAT, {**HELLO, "stream": True}, x_stream_resumable="1"))
+            async with asyncio.timeout(PATIENCE):
+                end = await (await upstream.request(1)).over()
+                await serving.app.empty()
+
+    assert ("left", 2) == (end, len(upstream.requests))
 
 
 async def called(provider: Any) -> Any:

@@ -143,6 +143,7 @@ class App:
         self._cold.router.redirect_slashes = False
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
+        self._drain_s = config.server.drain_s
         self._entry: Handle = self._enter
         self._cors: ASGIApp | None = None
         if origins := config.server.cors_origins:
@@ -195,8 +196,8 @@ class App:
 
     def drain(self) -> None:
         """From now on, new requests are refused with 503; what was begun goes on."""
-        self._guard.draining = True
-        self._streams.draining = True
+        self._guard.draining = self._streams.draining = True
+        self._guard.drained_by = self._streams.drained_by = monotonic() + self._drain_s
 
     async def empty(self) -> None:
         """Wait until nobody is being answered, and nothing generated for somebody who may come back."""

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from time import monotonic
 from typing import Final
 
 from ..config import ServerConfig, is_loopback
@@ -37,6 +38,8 @@ class AccessControl:
 
     def __init__(self, config: ServerConfig) -> None:
         self.draining = False
+        #: The monotonic time when the drain is over.
+        self.drained_by = 0.0
         self._keys = [_digest(key.encode()) for key in config.api_keys]
         self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
         self._checks_host = is_loopback(config.host) or bool(self._hosts)
@@ -50,7 +53,7 @@ class AccessControl:
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
             self._check_key(head.get(b"authorization", b""))
         if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
-            raise shutting_down()
+            raise shutting_down(self.drained_by - monotonic())
 
     def key_of(self, exchange: Exchange) -> bytes:
         """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
