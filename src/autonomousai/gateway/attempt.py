@@ -368,5 +368,5 @@ class RouteState:
             return None
         if asked is not None and asked > _PATIENCE_S and not last:
             return None
-        doubled = min(tries, self.settings.retry.attempts)
+        doubled = tries if exact else min(tries, self.settings.retry.attempts)
         return max(backoff(doubled, base=self.settings.retry.backoff, retry_after=asked), _EXACT_PAUSE if exact else 0)
