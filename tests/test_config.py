@@ -137,9 +137,11 @@ def test_every_key_of_the_contract_is_read(read):
             prefill="yes",
             vision=True,
             context=131072,
-            clocks=msgspec.structs.replace(general, idle=5.5),
+            clocks=msgspec.structs.replace(general, idle=5.5, first_token_last=21),
         ),
-        "hosted": AutonomousAIConfig(base_url="https://chatgpt.autonomous.ai", clocks=general),
+        "hosted": AutonomousAIConfig(
+            base_url="https://chatgpt.autonomous.ai", clocks=msgspec.structs.replace(general, first_token_last=21)
+        ),
     }
     assert expected == config.upstreams
     assert general == config.clocks
@@ -277,8 +279,8 @@ def test_an_upstreams_clocks_go_over_the_general_ones(read):
 
     expected = {
         "engine": Clocks(first_token=120, idle=8),
-        "slow": Clocks(first_token=300, idle=8),
-        "far": Clocks(first_token=7, idle=8, total=9),
+        "slow": Clocks(first_token=300, idle=8, first_token_last=300),
+        "far": Clocks(first_token=7, idle=8, total=9, first_token_last=7),
     }
     assert expected == {name: upstream.clocks for name, upstream in config.upstreams.items()}
 

@@ -96,6 +96,22 @@ async def test_an_impatient_caller_is_told_when_time_is_up() -> None:
     assert (caught.value.status, caught.value.retry_after, seats.waiting) == (503, 1, 0)
 
 
+async def test_a_line_that_stands_still_is_told_as_one() -> None:
+    """Where no seat was given back for a minute, another minute is a better guess than none; nobody is refused for a guess."""
+    clock = HandClock()
+    seats = Limiter(1, time=clock)
+    quiet = seats.likely_wait()
+    await seats.acquire(1000)
+    waiting = asyncio.create_task(seats.acquire(1000))
+    await turns()
+    clock.now += 60
+    expected, likely = seats.expected_wait(), seats.likely_wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert (None, None, 120) == (quiet, expected, likely)
+
+
 async def test_a_line_that_is_too_long_is_told_at_once() -> None:
     """A seat every 10 s, two in line: a newcomer would wait 30 s, which is told at once to who has only 20."""
     clock = HandClock()

@@ -164,8 +164,10 @@ def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict
         raise one_of(f"{key}.kind", kind, KINDS)
     struct = KINDS[kind]
     if "clocks" in struct.__struct_fields__:
+        changed = _own_clocks(struct)
+        general = {name: value for name, value in clocks.items() if name not in changed}
         own = as_table(f"{key}.clocks", table.get("clocks", {}))
-        table = {**table, "clocks": {**clocks, **_own_clocks(struct), **own}}
+        table = {**table, "clocks": {**changed, **Clocks.with_last({**general, **own})}}
     return reader.read(key, table, struct)
 
 

@@ -31,6 +31,9 @@ PERMANENT_CODES = frozenset(
 )
 
 
+#: The code of a connection that this machine could not make, for want of descriptors: no fault of whoever was asked.
+OUT_OF_DESCRIPTORS = "out_of_descriptors"
+
 #: What can be done with half an answer.
 USE_PARTIAL = "ask again, or use .partial"
 
@@ -129,8 +132,8 @@ class HTTPError(ProviderError):
 class ConnectError(HTTPError):
     """No connection: the name did not resolve, nobody listens, TLS or the proxy refused."""
 
-    def __init__(self, message: str, *, retryable: bool = True, advice: str = "") -> None:
-        super().__init__(message, retryable=retryable, advice=advice)
+    def __init__(self, message: str, *, retryable: bool = True, advice: str = "", code: str | None = None) -> None:
+        super().__init__(message, retryable=retryable, advice=advice, code=code)
 
 
 class StatusError(HTTPError):

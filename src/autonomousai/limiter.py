@@ -42,6 +42,14 @@ class Limiter:
         pace = (self._time() - self._moments[0]) / given_back
         return pace * (len(self._line) + 1)
 
+    def likely_wait(self) -> float | None:
+        """Return about how long it would take for who came now: like `expected_wait`, but a line in which no seat was given
+        back yet is taken to stand still for about as long again. None where there is no line."""
+        if not self._line and len(self._moments) < 2:
+            return None if not self._moments else self._time() - self._moments[0]
+        pace = (self._time() - self._moments[0]) / max(1, len(self._moments) - 1)
+        return pace * (len(self._line) + 1)
+
     def try_acquire(self) -> bool:
         """Take a seat, if one is free and nobody stands in line for it."""
         if self._free and not self._line:
@@ -71,7 +79,7 @@ class Limiter:
             elif turn in self._line:  # where it is not, it was passed over already
                 self._line.remove(turn)
             if isinstance(error, TimeoutError):
-                raise busy(f"no place was free within {patience:g} s", self.expected_wait(), code=self._code) from None
+                raise busy(f"no place was free within {patience:g} s", self.likely_wait(), code=self._code) from None
             raise
 
     def release(self) -> None:
@@ -90,30 +98,28 @@ class Limiter:
 
 
 def busy(problem: str, wait: float | None, *, code: str = "overloaded") -> StatusError:
-    """A 503 that says when to come back: after *wait* seconds, at least one."""
+    """Return a 503 that says when to come back: after *wait* seconds, at least one; None where that is not known."""
     return StatusError(
         f"the server is busy: {problem}; ask again later",
         status=503,
         type="server_error",
         code=code,
-        retry_after=float(max(1, round(wait or 0))),
+        retry_after=None if wait is None else float(max(1, round(wait))),
     )
 
-
-#: Seconds after which a caller who was refused because of a shutdown should ask again.
-RETRY_AFTER_S: Final = 5
 
 #: The error code of requests that a shutdown refuses or interrupts.
 SHUTTING_DOWN: Final = "shutting_down"
 
 
-def shutting_down() -> StatusError:
+def shutting_down(left: float = 0.0) -> StatusError:
+    """Return the error for who comes during a shutdown. *left*: seconds until it is over, and another server may be here."""
     return StatusError(
         "the server is shutting down; ask again, or ask another",
         status=503,
         type="server_error",
         code=SHUTTING_DOWN,
-        retry_after=RETRY_AFTER_S,
+        retry_after=max(1.0, left),
     )
 
 
@@ -149,7 +155,7 @@ class RequestLimiter:
     def enter(self) -> None:
         """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
         if self.inside >= self._most:
-            raise busy("too many requests are waiting already", self._seats.expected_wait())
+            raise busy("too many requests are waiting already", self._seats.likely_wait())
         if not self.inside:
             self.empty.clear()
         self.inside += 1

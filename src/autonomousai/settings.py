@@ -48,14 +48,16 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request's tries on one upstream, the first included, and the seconds before the second one."""
+    """A request's tries on one upstream, the first included, and the seconds before the second one. Where no other upstream can
+    be asked, it is tried up to twice as often (unless once is all), as long as its budget lasts."""
 
     attempts: Count = 3
     backoff: Seconds = 0.5
 
 
 class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many failures in a row open an upstream's breaker, and the seconds to the first probe."""
+    """How many failures in a row open an upstream's breaker, and the seconds to the first probe. Where no other upstream can be
+    asked, a few requests at a time are probes at once."""
 
     failures: Count = 5
     cooldown: Seconds = 3

@@ -5,13 +5,17 @@ from __future__ import annotations
 import builtins
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, HTTPError, TimeoutError  # noqa: A004  the contract's own name
+from autonomousai import AutonomousAI, HTTPError, StreamError, TimeoutError  # noqa: A004  the contract's own name
+from autonomousai.clients.remote import PreparedRequest, ResponseStream
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
+from autonomousai.timeouts import Clocks
+from autonomousai.wires.registry import OPENAI_CHAT
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -47,6 +51,50 @@ async def test_first_token(script: Script) -> None:
     assert (error.clock, error.seconds, error.partial, error.retryable) == ("first_token", SHORT, "", True)
     assert isinstance(error, builtins.TimeoutError)
     assert isinstance(error, HTTPError)
+
+
+SIGNS = {"comments": Send(b": keep-alive\n\n"), "blank lines": Send(b"\n")}
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=SIGNS)
+async def test_signs_of_life_prolong_the_wait_for_the_first_token(sign: Send) -> None:
+    """An upstream that says that it is there is waited for: longer than `first_token`, if not for ever."""
+    steps = [step for _ in range(100) for step in (Pause(seconds=0.03), sign)]
+    body = Script.stream("Hello").steps[1:]
+    clocks = {"first_token": 1.0, "first_token_alive": 60.0}
+    async with ScriptedServer(Script(Head(), *steps, *body)) as server, AutonomousAI(server.url, timeout=clocks) as provider:
+        text = await provider.create_async_generator("llama", HELLO, stream=True).text()
+
+    error = await timeout_of(Script(Head(), *steps * 100), first_token=SHORT, first_token_alive=2 * SHORT)
+
+    assert (text, error.clock, error.seconds) == ("Hello", "first_token", 2 * SHORT)
+
+
+class BlankResponse:
+    """A response that begins with one blank line after another, a few bytes a read, and never ends."""
+
+    status = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    async def post(self, *args: Any, **options: Any) -> BlankResponse:
+        return self
+
+    async def read_some(self) -> bytes:
+        return b"\n\n\n\n"
+
+    def alive(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_blank_lines_cost_no_more_than_they_are() -> None:
+    """A mebibyte of them in tiny reads is an error at its end, and not hours of copying before that."""
+    asked = PreparedRequest(url="", headers={}, body=b"", clocks=Clocks(), stream=True, wire=OPENAI_CHAT)
+
+    with pytest.raises(StreamError, match="white space"):
+        await anext(ResponseStream(BlankResponse(), asked))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("after", [(), (KEEP_ALIVES,)], ids=["silence", "comments"])

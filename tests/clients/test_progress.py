@@ -40,6 +40,9 @@ class Wound:
     def progress(self) -> None:
         self.count += 1
 
+    def alive(self) -> None:
+        pass
+
     def wait_no_longer_than(self, seconds: float) -> None:
         pass
 

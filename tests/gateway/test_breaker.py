@@ -26,8 +26,13 @@ def opened(clock: HandClock) -> Breaker:
     breaker = Breaker(failures=3, cooldown=4, time=clock)
     for _ in range(3):
         assert breaker.admit()
-        breaker.failure()
+        fail(breaker, trial=False)
     return breaker
+
+
+def fail(breaker: Breaker, *, trial: bool = True) -> None:
+    breaker.release(trial=trial)
+    breaker.failure(trial=trial)
 
 
 def test_it_opens_after_failures_in_a_row(clock: HandClock) -> None:
@@ -89,7 +94,7 @@ def test_failing_probes_double_the_cooldown_up_to_a_minute(clock: HandClock) -> 
     for _ in range(5):
         clock.now += breaker.wait()
         assert breaker.admit()
-        breaker.failure()
+        fail(breaker)
         waits.append(breaker.wait())
     clock.now += breaker.wait()
     breaker.admit()
@@ -106,29 +111,74 @@ def test_an_abandoned_probe_is_given_back(clock: HandClock) -> None:
     breaker = opened(clock)
     clock.now += 4
     breaker.admit()
-    breaker.abandon()
+    breaker.release(trial=True)
 
     assert breaker.admit()
+
+
+def test_a_probe_that_is_answered_makes_room_for_the_next(clock: HandClock) -> None:
+    """An answer may take long: as soon as it has begun, the next request may try; only the end of one closes the breaker."""
+    breaker = opened(clock)
+    clock.now += 4
+    breaker.admit()
+    breaker.heard()
+
+    assert (breaker.admit(), breaker.admit(), breaker.state) == (True, False, "probing")
 
 
 def test_stragglers_do_not_open_it_again(clock: HandClock) -> None:
     """Requests that were under way when it opened, and fail later, do not start the cool-down anew."""
     breaker = opened(clock)
     clock.now += 3
-    breaker.failure()
+    breaker.failure(trial=False)
 
     assert breaker.wait() == 1
 
 
-def test_answers_that_break_together_are_one_failure(clock: HandClock) -> None:
-    """One death breaks all that were being answered; what opens it is that the next ones fail too, or break later."""
-    breaker = Breaker(failures=3, cooldown=4, time=clock)
+def test_the_last_upstream_is_tried_by_a_few_at_once(clock: HandClock) -> None:
+    """Where no other can be asked, eight trials are admitted without a cool-down; the ninth waits for the end of one."""
+    breaker = opened(clock)
+    admitted = [breaker.admit(last=True) for _ in range(9)]
+    clock.now += 3
+    wait = breaker.wait(last=True)
+    fail(breaker)
+
+    assert ([True] * 8 + [False], 3) == (admitted, wait)
+    assert (breaker.admit(last=True), breaker.admit(last=True)) == (True, False)
+
+
+def test_failures_before_the_cooldown_is_over_do_not_double_it(clock: HandClock) -> None:
+    """What the last upstream's trials bring costs those nothing who can wait: the next probe comes when it was to come."""
+    breaker = opened(clock)
+    for _ in range(3):
+        breaker.admit(last=True)
+        fail(breaker)
+
+    assert breaker.wait() == 4
+
+
+def test_of_many_at_once_half_must_fail(clock: HandClock) -> None:
+    """Failures come quicker than answers: five in a row open nothing while thirty-five others may yet be answered."""
+    breaker = Breaker(failures=5, cooldown=4, time=clock)
+    for _ in range(40):
+        breaker.admit()
+    states = []
     for _ in range(20):
-        breaker.failure(halfway=True)
-    states = [breaker.state]
-    for _ in range(2):
-        clock.now += 1
-        breaker.failure(halfway=True)
+        fail(breaker, trial=False)
+        states.append(breaker.state)
+
+    assert ["closed"] * 19 + ["open"] == states
+
+
+def test_answers_that_break_together_are_one_failure(clock: HandClock) -> None:
+    """One death breaks all that were being answered; what opens it is that those fail too that were asked later."""
+    breaker = Breaker(failures=3, cooldown=4, time=clock)
+    states = []
+    for _ in range(3):
+        asked = clock.now
+        clock.now += 0.1
+        for _ in range(20):
+            breaker.failure(halfway_since=asked)
         states.append(breaker.state)
 
     assert ["closed", "closed", "open"] == states
@@ -139,20 +189,35 @@ def test_who_was_asked_before_says_nothing_of_the_probe(clock: HandClock) -> Non
     breaker = opened(clock)
     clock.now += 4
     breaker.admit()
-    breaker.failure(halfway=True, probe=False)
-    breaker.abandon(probe=False)
+    breaker.failure(halfway_since=1000.0, trial=False)
+    breaker.success(trial=False)
+    breaker.release(trial=False)
     meanwhile = (breaker.state, breaker.admit())
     breaker.success()
 
     assert (("probing", False), "closed") == (meanwhile, breaker.state)
 
 
-def test_the_budget_is_a_share_of_the_requests() -> None:
-    """The reserve can be spent; after that every fifth request earns one retry."""
-    budget = RetryBudget(share=0.2, reserve=2)
+def test_hope_lasts_as_long_as_a_success_is_recent(clock: HandClock) -> None:
+    """A retry is waited for as long as others run, until five seconds after the breaker opened or a request succeeded."""
+    breaker = opened(clock)
+    hopeless = breaker.is_hopeful()
+    breaker.admit(last=True)
+    hopes = [breaker.is_hopeful()]
+    clock.now += 5
+    hopes.append(breaker.is_hopeful())
+    breaker.success(trial=False)
+    hopes.append(breaker.is_hopeful())
+
+    assert (False, [True, False, True]) == (hopeless, hopes)
+
+
+def test_the_budget_is_a_share_of_the_successes() -> None:
+    """The reserve can be spent; after that every second success earns one retry, and no request does that fails."""
+    budget = RetryBudget(share=0.5, reserve=2)
     spent = [budget.spend() for _ in range(3)]
-    for _ in range(5):
-        budget.request()
+    for _ in range(2):
+        budget.success()
     spent += [budget.spend(), budget.spend()]
 
     assert [True, True, False, True, False] == spent

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from autonomousai.clients.options import clocks_of, read_timeout
 from autonomousai.config import BreakerConfig, RetryConfig
 from autonomousai.errors import (
+    ConfigError,
     ConnectError,
     HTTPError,
     IncompleteStreamError,
@@ -16,11 +19,15 @@ from autonomousai.errors import (
     ModelNotFoundError,
     ProviderError,
     StatusError,
+    StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
+from autonomousai.gateway.breaker import Breaker
+from autonomousai.request import CallOptions
 from autonomousai.testing import ScriptedProvider, answer
+from autonomousai.timeouts import ENGINE_FIRST_TOKEN, Clocks
 from autonomousai.wires.errors import for_callers
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -119,11 +126,99 @@ async def test_a_silent_upstream_is_not_asked_twice_while_there_is_another(clock
     assert (outcome, attempts) == ("B", [("u0", f"{clock}_timeout"), ("u1", "ok")])
 
 
-async def test_a_silent_upstream_is_asked_again_when_it_is_the_only_one() -> None:
-    """Where there is no other, asking again is all that is left."""
-    outcome, attempts = await attempts_of(gateway(ScriptedProvider([TimeoutError("first_token", 1)], answer("A"))))
+async def test_an_upstream_that_could_not_be_reached_is_asked_again_when_it_is_the_only_one() -> None:
+    """Where there is no other, asking again is all that is left: nothing was generated."""
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([TimeoutError("connect", 1)], answer("A"))))
 
     assert (outcome, len(attempts)) == ("A", 2)
+
+
+@pytest.mark.parametrize("clock", ["first_token", "idle", "total"])
+async def test_a_silent_upstream_is_never_asked_again(clock: Any) -> None:
+    """It may have generated all the while, and would be silent for as long again: each time somebody pays."""
+    made = TimeoutError(clock, 1)
+
+    outcome, attempts = await attempts_of(gateway(ScriptedProvider([made], answer("A"))))
+
+    assert (outcome, attempts) == (made, [("u0", f"{clock}_timeout")])
+
+
+async def test_the_last_upstream_is_tried_twice_as_often() -> None:
+    """Where nothing else is on the route: six tries instead of three."""
+    outcome, attempts = await attempts_of(gateway(*(ScriptedProvider([status(500)]) for _ in range(2))))
+
+    assert isinstance(outcome, StatusError)
+    assert [name for name, _ in attempts] == 3 * ["u0"] + 6 * ["u1"]
+
+
+async def test_whoever_wants_one_try_gets_one() -> None:
+    """attempts = 1 says that nothing is to be tried again, on the last upstream either."""
+    made = Gateway([Upstream("u0", ScriptedProvider([status(500)]))], {"llama": ["u0"]}, retry=RetryConfig(attempts=1))
+
+    _, attempts = await attempts_of(made)
+
+    assert [("u0", "status")] == attempts
+
+
+async def test_an_upstream_before_one_that_rests_counts_as_the_last() -> None:
+    """The second upstream's breaker is open: the first is tried twice as often."""
+    flaky, dead = ScriptedProvider(*([status(500)] for _ in range(4)), answer("A")), ScriptedProvider([status(500)])
+    made = gateway(flaky, dead, breaker=BreakerConfig(failures=5, cooldown=1000))
+    for _ in range(5):
+        made.upstreams["u1"].breaker.failure()
+
+    outcome, attempts = await attempts_of(made)
+
+    assert (outcome, [name for name, _ in attempts]) == ("A", 5 * ["u0"])
+
+
+async def test_an_empty_budget_fills_while_others_are_answered() -> None:
+    """On the last upstream a retry waits for the budget, as long as there is hope."""
+    made = gateway(ScriptedProvider([status(500)], answer("A")))
+    budget = made.upstreams["u0"].budget
+    while budget.spend():
+        pass
+    made.upstreams["u0"].breaker.admit()  # another request, which runs
+
+    async def others() -> None:
+        await asyncio.sleep(0)
+        budget.success()
+        budget.success()
+
+    (outcome, attempts), _ = await asyncio.gather(attempts_of(made), others())
+
+    assert (outcome, len(attempts)) == ("A", 2)
+
+
+async def test_without_a_budget_the_next_upstream_is_asked() -> None:
+    """Nobody waits for a retry while there is another."""
+    made = gateway(ScriptedProvider([status(500)]), ScriptedProvider(answer("B")))
+    while made.upstreams["u0"].budget.spend():
+        pass
+
+    assert ("B", [("u0", "status"), ("u1", "ok")]) == await attempts_of(made)
+
+
+PERMANENT: dict[str, Callable[[], ProviderError]] = {
+    "a certificate": lambda: ConnectError("TLS failed", retryable=False),
+    "not HTTP": lambda: HTTPError("not HTTP"),
+    "a web page": lambda: StreamError("a web page", status=200),
+    "the request's own time": lambda: TimeoutError("total", 1),
+    "configuration": lambda: ConfigError("no weights"),
+    "501": lambda: status(501),
+    "429": lambda: status(429),
+}
+
+
+@pytest.mark.parametrize("error", PERMANENT.values(), ids=PERMANENT)
+async def test_a_breaker_opens_for_what_waiting_can_mend_alone(error: Callable[[], ProviderError]) -> None:
+    """A rest mends no certificate, and an upstream that refuses is alive."""
+    first = ScriptedProvider([error()])
+    made = gateway(first, ScriptedProvider(answer("B")), breaker=BreakerConfig(failures=1, cooldown=1000))
+
+    await attempts_of(made)
+
+    assert "closed" == made.upstreams["u0"].breaker.state
 
 
 ANSWERS: dict[str, Callable[[], ProviderError]] = {
@@ -237,16 +332,31 @@ async def test_an_open_breaker_costs_no_attempt() -> None:
     assert (outcome, attempts, len(first.calls)) == ("B", [("u1", "ok")], 3)
 
 
-async def test_when_every_breaker_is_open_the_caller_is_told_when_to_come_back() -> None:
-    """503 with a Retry-After, and not one attempt."""
-    made = gateway(ScriptedProvider([status(500)]), breaker=BreakerConfig(failures=3, cooldown=1000))
-    await attempts_of(made)
+async def test_the_only_upstream_is_asked_though_its_breaker_is_open() -> None:
+    """A gateway must not be worse than nothing: what has recovered answers at once, and closes the breaker."""
+    made = gateway(ScriptedProvider([status(500)], answer("A")), breaker=BreakerConfig(failures=1, cooldown=1000))
+    made.upstreams["u0"].breaker.failure()
+    assert "open" == made.upstreams["u0"].breaker.state
+
+    outcome, attempts = await attempts_of(made)
+
+    assert (outcome, attempts, made.upstreams["u0"].breaker.state) == ("A", [("u0", "status"), ("u0", "ok")], "closed")
+
+
+async def test_who_finds_no_room_among_the_trials_is_told_when_to_come_back() -> None:
+    """503 with a Retry-After, about as long as the trials have taken until now, and not one attempt."""
+    now = 1000.0
+    upstream = Upstream("u0", ScriptedProvider(), breaker=BreakerConfig(failures=1, cooldown=1000), time=lambda: now)
+    made = Gateway([upstream], {"llama": ["u0"]}, total=0.01)
+    upstream.breaker.failure()
+    while upstream.breaker.admit(last=True):
+        pass
+    now += 7
 
     outcome, attempts = await attempts_of(made)
 
     assert isinstance(outcome, StatusError)
-    assert (outcome.status, attempts) == (503, [])
-    assert 900 < (outcome.retry_after or 0) <= 1000
+    assert (outcome.status, outcome.code, outcome.retry_after, attempts) == (503, "upstreams_unavailable", 7, [])
 
 
 async def test_a_caller_who_leaves_says_nothing_of_the_upstream() -> None:
@@ -270,6 +380,36 @@ async def test_upstreams_are_asked_for_a_stream_with_the_time_that_is_left() -> 
     assert provider.calls[0].stream is True
     assert set(provider.calls[0].kwargs) == {"temperature"}
     assert provider.calls[0].options.deadline is not None
+
+
+@pytest.mark.parametrize(
+    ("clocks", "expected"),
+    [
+        (Clocks(), 600),
+        (Clocks(first_token=5), 5),
+        (Clocks(first_token=ENGINE_FIRST_TOKEN), 600),
+        (Clocks(first_token=5, first_token_last=50), 50),
+        (read_timeout({"first_token": 20}, Clocks()), 20),
+        (read_timeout(30, Clocks()), 600),
+    ],
+)
+def test_the_last_upstream_gets_the_callers_patience(clocks: Clocks, expected: float) -> None:
+    """The first token is waited for as long as the answer may take, unless that clock was set."""
+    assert expected == clocks_of(CallOptions(last=True), clocks).first_token
+
+
+async def test_patience_is_for_the_last_upstream_alone() -> None:
+    """An upstream is told that no other can be asked: where it is the last, or those after it rest."""
+    first, second = ScriptedProvider([status(500)]), ScriptedProvider([status(500)])
+    made = gateway(first, second, breaker=BreakerConfig(failures=1000, cooldown=1000))
+    await attempts_of(made)
+    made.upstreams["u1"].breaker = Breaker(failures=1, cooldown=1000, time=lambda: 0)
+    made.upstreams["u1"].breaker.failure()
+    before = len(first.calls)
+    await attempts_of(made)
+
+    assert {False} == {call.options.last for call in first.calls[:before]}
+    assert {True} == {call.options.last for call in first.calls[before:]} | {call.options.last for call in second.calls}
 
 
 def test_an_unknown_model_is_named_at_the_call() -> None:

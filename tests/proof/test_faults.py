@@ -40,8 +40,9 @@ TEXT = "Hello world"
 SILENCE = {"first_token": 0.5, "idle": 0.5, "total": PATIENCE}
 PATIENT = {"first_token": PATIENCE, "idle": PATIENCE, "total": PATIENCE}
 
-#: What an upstream is asked at the most, for one answer and for its rest.
+#: What an upstream is asked at the most, for one answer and for its rest; and where no other can be asked.
 ATTEMPTS = 2
+AT_LAST = 2 * ATTEMPTS
 
 
 class Right(NamedTuple):
@@ -74,19 +75,20 @@ def whole(seen: str) -> Right:
 
 def refused(upstream_status: int, status: int, code: str | None, *, asked: int, **more: Any) -> Right:
     """An answer of that status from the upstream."""
+    alone = AT_LAST if asked == ATTEMPTS else asked
     return Right(
-        asked, "status", "finished", upstream_status=upstream_status, status=status, code=code, asked_first=asked, **more
+        alone, "status", "finished", upstream_status=upstream_status, status=status, code=code, asked_first=asked, **more
     )
 
 
 def broken(outcome: str, seen: str, code: str | None, *, status: int = 502, **more: Any) -> Right:
     """Nothing was delivered: asked again, then the next."""
-    return Right(ATTEMPTS, outcome, seen, status=status, code=code, **{"asked_first": ATTEMPTS, **more})
+    return Right(more.pop("asked", AT_LAST), outcome, seen, status=status, code=code, **{"asked_first": ATTEMPTS, **more})
 
 
 def torn(outcome: str, seen: str, code: str) -> Right:
     """Something was delivered: the rest is looked for, where the answer began as well."""
-    return Right(1 + ATTEMPTS, outcome, seen, status=502, code=code, text="Hello wor", asked_first=1 + ATTEMPTS)
+    return Right(1 + AT_LAST, outcome, seen, status=502, code=code, text="Hello wor", asked_first=1 + ATTEMPTS)
 
 
 RIGHT: dict[str, Right] = {
@@ -106,15 +108,16 @@ RIGHT: dict[str, Right] = {
         "first_token_timeout",
         status=504,
         upstream_status=None,
+        asked=1,
         asked_first=1,
         clocks=SILENCE,
     ),
     "cut": torn("cut", "closed", "upstream_incomplete"),
     "cut_with_terminator": torn("cut", "finished", "upstream_incomplete"),
     "empty_stream": broken("cut", "finished", "upstream_incomplete"),
-    "stall": torn("idle_timeout", "left", "idle_timeout")._replace(status=504, asked_first=1, clocks=SILENCE),
+    "stall": torn("idle_timeout", "left", "idle_timeout")._replace(asked=2, status=504, asked_first=1, clocks=SILENCE),
     "stall_before_text": broken(
-        "first_token_timeout", "left", "first_token_timeout", status=504, asked_first=1, clocks=SILENCE
+        "first_token_timeout", "left", "first_token_timeout", status=504, asked=1, asked_first=1, clocks=SILENCE
     ),
     "malformed_event": torn("stream_error", "finished or left", "unreadable_event"),
     "missing_done": whole("finished"),

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from autonomousai.config import Config
 from autonomousai.testing import Pause, ScriptedProvider
 from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
@@ -336,7 +337,7 @@ async def test_a_closing_server_takes_nothing_new_and_finishes_what_was_begun(se
 
     assert [(503, "shutting_down")] * 2 == [chat.told, models.told]
     assert ["close"] * 2 == [chat["connection"], models["connection"]]
-    assert int(chat["retry-after"] or 0) > 0
+    assert 0 < int(chat["retry-after"] or 0) <= Config().server.drain_s
     assert (200, 503, 200) == (alive.status, ready.status, metrics.status)
     assert b" world" in rest
 

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from autonomousai.events import Batch, FinishReason
+from autonomousai import OpenAICompatible
+from autonomousai.config import Clocks, Config
+from autonomousai.events import Batch, FinishReason, Started
+from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.result import AsyncResult
-from autonomousai.testing import Pause, answer
-from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, request
+from autonomousai.server import create_app
+from autonomousai.testing import Head, Pause, Script, ScriptedServer, answer, chunks
+from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, listening, request
 
 AGENT = "/api/v1/ai/chat"
 WIRES = pytest.mark.parametrize("path", [CHAT, AGENT])
@@ -132,6 +136,61 @@ async def test_a_slow_reader_who_leaves_stops_the_answer(serve, provider):
 
     assert (True, False) == (left in ("cancelled", "closed"), blocked.reached.is_set())
     assert [] == await settled(serving)
+
+
+FLOOD = [Started("m"), *("x" * 65536 for _ in range(500)), FinishReason("stop", "finish_reason")]
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+@STREAMS
+async def test_who_reads_nothing_keeps_no_place(provider, stream, resumable):
+    """A caller who stops reading holds a place, and the upstream, for as long as an answer may take and no longer."""
+    provider.play(FLOOD)
+    config = Config(clocks=Clocks(total=0.5))
+    headers = {"x_stream_resumable": "1"} if resumable else {}
+    async with listening(create_app(config, provider=provider)) as serving, Connection(serving.port) as connection:
+        connection.writer.transport.pause_reading()
+        await connection.send(request("POST", CHAT, {**HELLO, "stream": stream}, **headers))
+        async with asyncio.timeout(PATIENCE):
+            left = await called(provider)
+            await serving.app.empty()
+
+        inside = serving.app._places.inside
+
+    assert (0, True) == (inside, left in ("closed", "cancelled", "finished"))
+
+
+class Flood:
+    """A step that says more and more, as fast as it is read."""
+
+    async def play(self, line: Any) -> None:
+        data = chunks("x" * 1000, finish=None, done=False)
+        while not line.transport.is_closing():
+            await line.write_body(data)
+
+
+@pytest.mark.usefixtures("transport")
+async def test_a_flood_ends_with_its_total_behind_a_reader_who_sleeps():
+    """An upstream without an end, a stream that is resumable, a caller who reads nothing of it: the total clock ends all."""
+    async with ScriptedServer(Script.stream("Hi"), Script(Head(), Flood())) as upstream:
+        client = OpenAICompatible(upstream.url, retries=0, prefill="no")
+        await client.create_async_generator("llama", HELLO["messages"], stream=True).text()  # the first takes long over aiohttp
+        made = Gateway([Upstream("u0", client)], {"llama": ["u0"]}, total=0.5)
+        config = Config(clocks=Clocks(total=0.5))
+        async with listening(create_app(config, provider=made)) as serving, Connection(serving.port) as connection:
+            connection.writer.transport.pause_reading()
+            await connection.send(request("POST", CHAT, {**HELLO, "stream": True}, x_stream_resumable="1"))
+            async with asyncio.timeout(PATIENCE):
+                end = await (await upstream.request(1)).over()
+                await serving.app.empty()
+
+    assert ("left", 2) == (end, len(upstream.requests))
+
+
+async def called(provider: Any) -> Any:
+    while not provider.calls:
+        await asyncio.sleep(0)
+    return await provider.calls[0].over()
 
 
 async def test_leaving_is_no_error(serve, provider, caplog):

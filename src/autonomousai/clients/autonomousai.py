@@ -27,7 +27,7 @@ from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
-from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
 
@@ -169,7 +169,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             url=self.api_endpoints[name],
             headers=headers,
             body=write_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
-            clocks=read_timeout(options.timeout, self._options.clocks),
+            clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,
             wire=AUTONOMOUSAI,
             proxy=merged.proxy,

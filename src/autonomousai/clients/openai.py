@@ -24,7 +24,7 @@ from ..wires.redaction import secrets_of
 from ..wires.request_body import write_chat_request
 from . import retries
 from .adaptations import Adaptations, is_streamed
-from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES, retry_delay
 
@@ -111,7 +111,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             url=f"{self.base_url}/chat/completions",
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=adapted,
-            clocks=read_timeout(options.timeout, self._options.clocks),
+            clocks=clocks_of(options, self._options.clocks),
             stream=request.stream and (adapted is body or is_streamed(adapted)),
             wire=OPENAI_CHAT,
             proxy=merged.proxy,

@@ -13,7 +13,7 @@ from ..timeouts import Clocks
 from .retries import DEFAULT_RETRIES, check_retries
 
 #: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
-CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600)
+CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600, first_token_alive=600)
 
 #: Seconds that a clock may be set to.
 _LONGEST = 10_000_000
@@ -49,6 +49,12 @@ class ClientOptions(msgspec.Struct, frozen=True):
         )
 
 
+def clocks_of(call: CallOptions, default: Clocks) -> Clocks:
+    """Return the clocks of one *call*; see `read_timeout`."""
+    clocks = read_timeout(call.timeout, default)
+    return clocks.patient() if call.last else clocks
+
+
 def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: Clocks) -> Clocks:
     """Clocks from what a caller may write: seconds for the whole answer, a mapping of single clocks, or all of them.
 
@@ -64,4 +70,4 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
             raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
             raise ValueError(f"timeout: clock {name!r} must be a number of seconds above 0, not {seconds!r}")
-    return msgspec.structs.replace(default, **named)
+    return msgspec.structs.replace(default, **Clocks.with_last(named))

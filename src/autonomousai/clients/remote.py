@@ -32,8 +32,8 @@ from .retries import DEFAULT_RETRIES, retry_delay
 _ERROR_BODY: Final = 64 * 1024
 _DOCUMENT: Final = 64 * 1024 * 1024
 
-#: Bytes of white space after which a body is taken for an event stream.
-_BLANK: Final = 64 * 1024
+#: Bytes of white space before an answer: some servers send blank lines as a sign of life.
+_BLANKS: Final = 1024 * 1024
 
 #: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
 _GRACE_S: Final = 1.0
@@ -263,12 +263,18 @@ class ResponseStream:
     async def _first(self) -> Batch:
         """Return the first batch: of an event stream, or of one document, which is all of it."""
         assert self._response is not None
-        head = first = b""  # what comes first, and the first byte of it that is no white space
+        parts: list[bytes] = []
+        first = b""  # the first byte that is no white space
+        size = 0
         while self._resumable is None and not first and (data := await self._response.read_some()):
-            head = (head + data).lstrip(b"\r\n")  # blank lines mean nothing, in a document and in an event stream
-            first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-            if len(head) > _BLANK:
-                break
+            parts.append(data)
+            size += len(data)
+            first = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            if not first:
+                self._response.alive()
+                if size > _BLANKS:
+                    raise StreamError(f"the answer begins with more than {_BLANKS} bytes of white space", status=200)
+        head = b"".join(parts)
         if first == b"{":
             return await self._read_document(head)
         if first == b"<":
@@ -317,6 +323,8 @@ class ResponseStream:
                 if any(type(event) not in _SAYING_NOTHING for event in batch):
                     self._has_spoken = True
                     self._note_progress()
+                elif self._response is not None:
+                    self._response.alive()
                 if self._own is not None and self._request.stream:
                     self._own.add(batch)
                 return batch
@@ -372,6 +380,8 @@ class ResponseStream:
         elif self._has_spoken and self._decoder.progress > self._progress:
             self._progress = self._decoder.progress
             self._response.progress()
+        else:
+            self._response.alive()
 
     def _finish(self, batch: Batch) -> Batch:
         finish = self._decoder.finish(in_good_order=self._is_framed)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..clients.openai import OpenAICompatible
-from ..clients.options import read_timeout
+from ..clients.options import clocks_of
 from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Messages, Started
@@ -156,7 +156,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
         ``timeout`` and ``deadline`` are honoured; a proxy, a key and headers have no meaning here."""
         row = MODELS.get(self.get_model(request.model))
-        clocks = read_timeout(options.timeout, self._clocks)
+        clocks = clocks_of(options, self._clocks)
         system = row.system if row else None
         question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline)
         answer = partial(self._answer, question)

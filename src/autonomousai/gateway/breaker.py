@@ -4,97 +4,136 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from math import inf
+from typing import Final, Literal
 
 State = Literal["closed", "open", "probing"]
 
 #: The failure rate is judged over this many outcomes: half of them opens the breaker.
-_WINDOW = 20
-_LONGEST_COOLDOWN = 60.0
+_WINDOW: Final = 20
+_LONGEST_COOLDOWN: Final = 60.0
 
-#: Seconds within which answers that break half-way are taken to have broken together, for one cause.
-_TOGETHER = 1.0
+#: Trials that an open breaker admits at once where no other upstream can be asked.
+_TRIALS: Final = 8
+
+#: Seconds for which a success gives hope of more, and an upstream is not given up whose breaker has opened.
+_HOPE_S: Final = 5.0
 
 
 class Breaker:
-    """One upstream's breaker. It opens after ``failures`` in a row, or when half of the last 20 outcomes failed; after the
-    cool-down it lets one request through, whose success closes it. The cool-down doubles, up to a minute, while probes fail."""
+    """One upstream's breaker. It opens after ``failures`` in a row, or when half of the last 20 outcomes failed. Failures come
+    quicker than answers: of many requests at once at least half must have failed, those in a row.
+
+    While it is not closed, requests are admitted as trials. Where another upstream can be asked: one, after the cool-down,
+    which doubles up to a minute while trials fail. Where none can be asked, the breaker must not be worse than none: a few at
+    a time, without a cool-down. A trial that succeeds closes it; one that has begun to answer makes room for the next.
+    """
 
     def __init__(self, *, failures: int, cooldown: float, time: Callable[[], float]) -> None:
-        self.state: State = "closed"
         self._failures = failures
         self._cooldown = self._base = cooldown
         self._time = time
+        self._is_closed = True
         self._in_a_row = 0
         self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self._probe_at = 0.0
-        self._failed_at = -_TOGETHER
+        self._failed_at = self._hopeful_at = -inf  # the last failure that counted; the last success, or when it opened
+        self._running = 0  # requests that were admitted and are not over
+        self._trials: deque[float] = deque()  # when each of them was admitted, where the breaker was not closed
 
-    def admit(self) -> bool:
-        """Whether a request may try the upstream now. Who was admitted reports `success`, `failure` or `abandon`."""
-        if self.state == "open" and self._time() >= self._probe_at:
-            self.state = "probing"
-            return True
-        return self.state == "closed"
+    @property
+    def state(self) -> State:
+        """Return ``probing`` while a trial runs, else whether it is open."""
+        return "closed" if self._is_closed else "probing" if self._trials else "open"
 
-    def wait(self) -> float:
-        """Seconds until a request might be admitted."""
-        return 0.0 if self.state == "closed" else max(0.0, self._probe_at - self._time())
+    def admit(self, *, last: bool = False) -> bool:
+        """Return whether a request may try the upstream now. *last*: no other can be asked. Who is admitted is to be
+        released; it is a trial where `state` is not closed then."""
+        if not self._is_closed:
+            now = self._time()
+            if len(self._trials) >= (_TRIALS if last else 1) or not (last or now >= self._probe_at):
+                return False
+            self._trials.append(now)
+        self._running += 1
+        return True
 
-    def success(self) -> None:
-        """The upstream did its work."""
-        if self.state == "probing":
+    def wait(self, *, last: bool = False) -> float:
+        """Return the seconds until a request might be admitted. How long a trial will still take is not known: about as long
+        again as it has taken."""
+        if self._is_closed:
+            return 0.0
+        now = self._time()
+        cooling = 0.0 if last else max(0.0, self._probe_at - now)
+        busy = now - self._trials[0] if len(self._trials) >= (_TRIALS if last else 1) else 0.0
+        return max(cooling, busy)
+
+    def is_hopeful(self) -> bool:
+        """Return whether others may succeed soon: some are running, and the breaker is closed, or a success or its opening was
+        not long ago."""
+        return self._running > 0 and (self._is_closed or self._time() - self._hopeful_at < _HOPE_S)
+
+    def heard(self) -> None:
+        """Make room for the next trial, once for each: it has begun to be answered, which may take long."""
+        if self._trials:
+            self._trials.popleft()
+
+    def release(self, *, trial: bool) -> None:
+        """Note that a request is over. *trial*: whether it has a trial's room still."""
+        self._running -= 1
+        if trial:
+            self.heard()
+
+    def success(self, *, trial: bool = True) -> None:
+        """The upstream did its work. What was begun before the breaker opened does not close it."""
+        self._hopeful_at = self._time()
+        if not self._is_closed:
+            if not trial:
+                return
             self._outcomes.clear()
-            self.state = "closed"
+            self._trials.clear()
+            self._is_closed = True
         self._cooldown = self._base
         self._in_a_row = 0
         self._outcomes.append(True)
 
-    def failure(self, *, halfway: bool = False, probe: bool = True) -> None:
-        """The upstream failed, through no fault of the caller's. *halfway*: after it had begun to answer. All that it was
-        answering breaks at once when it dies, and that is one failure: whether it comes back, the next requests will tell.
-        *probe*: whether it was admitted as one. What was begun before, and ends beside a probe, says nothing new."""
+    def failure(self, *, halfway_since: float | None = None, trial: bool = True) -> None:
+        """The upstream failed, through no fault of the caller's. *halfway_since*: when it was asked, where it had begun to
+        answer. All that it was answering breaks at once when it dies, and that is one failure: whether it comes back, requests
+        will tell that come later. *trial*: whether the request was one; others that end beside it say nothing new."""
         now = self._time()
-        together = halfway and now - self._failed_at < _TOGETHER
+        if not self._is_closed:
+            if trial and now >= self._probe_at:
+                self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
+                self._probe_at = now + self._cooldown
+            return
+        if halfway_since is not None and halfway_since < self._failed_at:
+            return
         self._failed_at = now
-        if self.state == "probing":
-            if not probe:
-                return
-            self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
-            self._open()
-            return
-        if together:
-            return
         self._in_a_row += 1
         self._outcomes.append(False)
         rate_exceeded = len(self._outcomes) == _WINDOW and self._outcomes.count(False) * 2 >= _WINDOW
-        if self.state == "closed" and (self._in_a_row >= self._failures or rate_exceeded):
-            self._open()
-
-    def abandon(self, *, probe: bool = True) -> None:
-        """The caller left before anything could be said of the upstream: a probe is given back."""
-        if probe and self.state == "probing":
-            self.state = "open"
-
-    def _open(self) -> None:
-        self.state = "open"
-        self._in_a_row = 0
-        self._probe_at = self._time() + self._cooldown
+        enough = self._failures if halfway_since is not None else max(self._failures, self._running)
+        if self._in_a_row >= enough or rate_exceeded:
+            self._is_closed = False
+            self._in_a_row = 0
+            self._hopeful_at = now
+            self._probe_at = now + self._cooldown
 
 
 class RetryBudget:
-    """Retries as a share of requests: each request earns a fifth of a retry, so that an outage grows by no more than that."""
+    """Retries as a share of successes: an upstream that answers most requests can be asked again for the others, and an outage
+    is not multiplied. Each success earns *share* of a retry; *reserve* are there at first, and at most."""
 
-    def __init__(self, *, share: float = 0.2, reserve: float = 10.0) -> None:
+    def __init__(self, *, share: float = 0.6, reserve: float = 30.0) -> None:
         self._share = share
         self._limit = self._tokens = reserve
 
-    def request(self) -> None:
-        """A request came."""
+    def success(self) -> None:
+        """A request was answered."""
         self._tokens = min(self._limit, self._tokens + self._share)
 
     def spend(self) -> bool:
-        """Whether one more retry can be afforded; it is spent then."""
+        """Return whether one more retry can be afforded; it is spent then."""
         if self._tokens < 1:
             return False
         self._tokens -= 1

@@ -6,7 +6,6 @@ that the caller gets each character once, in order, or an error.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Literal, NamedTuple
@@ -14,14 +13,10 @@ from typing import Literal, NamedTuple
 from ..errors import ProviderError
 from ..events import Batch, Splice
 from ..request import ChatRequest
-from .attempt import RouteState
+from .attempt import LONGEST_WAIT_S, RouteState
 from .replay_filter import DivergedError, ReplayFilter, to_last_whole_word
 from .retry_policy import RetryDecision, classify, is_prose, is_rescuable
 from .upstream import Upstream
-
-#: Seconds that a broken answer waits for an upstream's breaker, and between two looks while another request probes it.
-_LONGEST_WAIT = 15.0
-_POLL_PAUSE = 0.1
 
 #: Rescues of one answer. Each of them delivered something, so that this only bounds what would never end.
 _MOST_RESCUES = 20
@@ -71,15 +66,20 @@ async def _rest(run: RouteState, cause: ProviderError) -> AsyncGenerator[Batch]:
     """
     before = run.answer.deltas
     failures: dict[str, int] = {}
+    unpaid = {run.report.upstream}  # asking it once more is a retry
     plans = await _plans(run, cause)
     for is_last_round in (False, True):
         postponed: list[RescuePlan] = []
         for plan in plans:
-            if not plan.exact and failures.get(plan.upstream.name, 0) >= run.settings.retry.attempts:
+            if not plan.exact and failures.get(plan.upstream.name, 0) >= run.tries(plan.upstream):
                 continue  # an upstream has so many tries, by whichever plan
+            if not plan.exact and plan.upstream.name in unpaid:
+                if not await run.afford(plan.upstream):
+                    continue
+                unpaid.clear()
             is_open = any(plan.upstream is other.upstream for other in postponed)
-            patience = (run.settings.total if plan.exact else _LONGEST_WAIT) if is_last_round else 0.0
-            if is_open or not await _admitted(run, plan.upstream, patience):
+            patience = (run.settings.total if plan.exact else LONGEST_WAIT_S) if is_last_round else 0.0
+            if is_open or not await run.admitted(plan.upstream, patience):
                 postponed.append(plan)
                 continue
             rest = _by_plan(run, plan, failures, patience)
@@ -121,24 +121,15 @@ async def _by_plan(run: RouteState, plan: RescuePlan, failures: dict[str, int], 
             if run.answer.deltas > before:
                 raise
             failures[name] = failures.get(name, 0) + 1
-            delay = run.delay(plan.upstream, error, classify(error), failures[name], exact=plan.exact)
-            if await run.wait(delay) is None:
+            decision = classify(error)
+            if decision is RetryDecision.SILENT and not plan.exact:
+                failures[name] = run.tries(plan.upstream)  # it would be silent again
+            if not await run.again(plan.upstream, error, decision, failures[name], exact=plan.exact):
                 raise
-            if not await _admitted(run, plan.upstream, patience):
+            if not await run.admitted(plan.upstream, patience):
                 raise _BreakerOpenError from error
         finally:
             await attempt.aclose()
-
-
-async def _admitted(run: RouteState, upstream: Upstream, patience: float) -> bool:
-    """Return whether the upstream's breaker admits an attempt now, or within *patience* seconds."""
-    until = min(run.loop.time() + patience, run.deadline)
-    while not upstream.breaker.admit():
-        pause = max(upstream.breaker.wait(), _POLL_PAUSE)
-        if run.loop.time() + pause > until:
-            return False
-        await asyncio.sleep(pause)
-    return True
 
 
 async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 from ..errors import (
+    OUT_OF_DESCRIPTORS,
     RETRYABLE_STATUSES,
+    ConfigError,
     ConnectError,
     HTTPError,
     IncompleteStreamError,
@@ -29,8 +31,10 @@ class RetryDecision(Enum):
     """To the caller: the error is the answer, and nobody else would give another."""
     AGAIN = auto()
     """To the same upstream, after a while; then to the next."""
-    SILENT = auto()
+    UNREACHED = auto()
     """To the next upstream; to the same only where there is no other."""
+    SILENT = auto()
+    """To the next upstream: this one may have generated all the while, and would be silent for as long again."""
     NEXT = auto()
     """To the next upstream: this one will not change its mind."""
     TOO_LONG = auto()
@@ -47,6 +51,7 @@ _CODES = {
     "unsupported_parameter": RetryDecision.NEXT,
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,
+    OUT_OF_DESCRIPTORS: RetryDecision.ANSWER,  # the next upstream wants one too
 }
 
 #: Statuses that are neither retryable nor the caller's fault: the operator's key, address or model name at that upstream.
@@ -62,7 +67,7 @@ def classify(error: ProviderError) -> RetryDecision:
     if error.code in _CODES:
         return _CODES[error.code]
     if isinstance(error, ClockError):
-        return RetryDecision.SILENT
+        return RetryDecision.UNREACHED if error.clock == "connect" else RetryDecision.SILENT
     if error.retryable:
         return RetryDecision.AGAIN
     if isinstance(error, StatusError) and 400 <= error.status < 500 and error.status not in _OPERATORS | RETRYABLE_STATUSES:
@@ -70,11 +75,18 @@ def classify(error: ProviderError) -> RetryDecision:
     return RetryDecision.NEXT
 
 
-def is_upstreams_fault(error: ProviderError) -> bool:
-    """Whether *error* speaks against the upstream's health. One that refuses, or asks for patience, is alive."""
+def is_healthy(error: ProviderError) -> bool | None:
+    """Whether the upstream is well by *error*: not, for what waiting can mend; yes, where it answered, if only to refuse or to
+    ask for patience; None where the error says nothing of that, such as a fault of the configuration or too little time."""
     if not isinstance(error, HTTPError):
-        return not isinstance(error, InvalidMessagesError | ModelNotFoundError)
-    return error.code not in _CODES and (not isinstance(error, StatusError) or error.status >= 500)
+        return isinstance(error, InvalidMessagesError | ModelNotFoundError) or (
+            None if isinstance(error, ConfigError) else False
+        )
+    if error.code == OUT_OF_DESCRIPTORS:
+        return None
+    if error.code in _CODES or (isinstance(error, StatusError) and (error.status < 500 or not error.retryable)):
+        return True
+    return False if error.retryable else None
 
 
 #: What an attempt's outcome is called, by the kind of its error.
@@ -94,6 +106,20 @@ def describe(error: ProviderError) -> tuple[str, int | None]:
     if isinstance(error, ClockError):
         return f"{error.clock}_timeout", status
     return next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "error"), status
+
+
+def as_answer(error: ProviderError) -> ProviderError:
+    """Return what the caller gets where *error* is the answer: itself, but for a shortage of this server's own."""
+    if not isinstance(error, HTTPError) or error.code != OUT_OF_DESCRIPTORS:
+        return error
+    busy = StatusError(
+        "the server is busy: it has as many connections as it may have; ask again later",
+        status=503,
+        type="server_error",
+        code="overloaded",
+    )
+    busy.__cause__ = error
+    return busy
 
 
 def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[Attempt], wait: float) -> ProviderError:

@@ -12,9 +12,9 @@ from ..errors import IncompleteStreamError, ProviderError
 from ..events import Answer, Batch, Report
 from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe
-from .attempt import AttemptStream, GatewaySettings, RouteState
+from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
 from .rescue import rescued
-from .retry_policy import RetryDecision, classify, is_rescuable, unanswered
+from .retry_policy import RetryDecision, as_answer, classify, is_rescuable, unanswered
 from .upstream import Upstream
 
 
@@ -70,29 +70,31 @@ class RouteRunner(RouteState):
         if self.report.begun == -1:  # another server delivered the beginning
             return await self._rescue(IncompleteStreamError())
         for upstream in self.route:
-            upstream.budget.request()
-            request = self.seeded if upstream.provider.capabilities.deterministic else self.request
-            delay: float | None = 0.0
             tries = 0
-            while delay is not None and self._fits(upstream) and upstream.breaker.admit():
+            patience = LONGEST_WAIT_S if upstream is self.route[-1] else 0.0
+            while self._fits(upstream) and await self.admitted(upstream, patience):
                 tries += 1
-                attempt = self.attempt(upstream, request)
                 try:
-                    batch = await attempt.__anext__()
+                    return await self._try(upstream)
                 except ProviderError as error:
                     decision = classify(error)
                     if decision is RetryDecision.ANSWER:
-                        raise
+                        raise as_answer(error)  # noqa: B904  itself, or with the cause
                     self._errors.append(error)
                     if decision is RetryDecision.TOO_LONG:
                         self._longer_than = max(self._longer_than, upstream.context or 0)
-                    delay = await self.wait(self.delay(upstream, error, decision, tries))
-                else:
-                    self.author = upstream
-                    self._attempt = attempt
-                    return batch
-        wait = min((upstream.breaker.wait() for upstream in self.route), default=0.0)
+                    if not await self.again(upstream, error, decision, tries):
+                        break
+        wait = min((upstream.breaker.wait(last=self.is_last(upstream)) for upstream in self.route), default=0.0)
         raise unanswered(self.request.model, self._errors, self.report.attempts, wait)
+
+    async def _try(self, upstream: Upstream) -> Batch:
+        """Return the first batch of an attempt at *upstream*."""
+        attempt = self.attempt(upstream, self.seeded if upstream.provider.capabilities.deterministic else self.request)
+        batch = await attempt.__anext__()
+        self.author = upstream
+        self._attempt = attempt
+        return batch
 
     async def _next(self, attempt: AttemptStream) -> Batch:
         """Return the next batch of the upstream that answers; where the answer breaks, of its rescue."""

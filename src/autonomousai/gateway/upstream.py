@@ -14,8 +14,8 @@ from .breaker import Breaker, RetryBudget
 
 
 class Upstream:
-    """A place that can answer, with what is remembered of how it did. ``context``: its tokens a
-    request, by default as the provider says, None if unknown."""
+    """A place that can answer, with what is remembered of how it did. ``context``: its tokens a request, by default as the
+    provider says, None if unknown. ``time``: the clock of its breaker and its attempts."""
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class Upstream:
         self.name = name
         self.provider = provider
         self.context = provider.capabilities.context if context is None else context
+        self.time = time
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
         self.budget = RetryBudget()
 

@@ -24,6 +24,7 @@ from ..errors import TimeoutError as ClockError
 from ..result import cannot_pipe
 from ..timeouts import Clocks
 from .decoding import BodyDecoder, CodingError, make_decoder
+from .descriptors import is_short, no_descriptors
 from .failures import (
     closed_before_answer,
     cut,
@@ -342,6 +343,9 @@ def _translate(error: Exception, attempt: _ConnectionAttempt, clocks: Clocks, wh
         return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
     if attempt.is_stale and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return StaleConnectionError()
+    cause = getattr(error, "os_error", None) or error
+    if attempt.connected is None and isinstance(cause, OSError) and is_short(cause):
+        return no_descriptors()
     for kinds, translation in _TRANSLATIONS:
         if isinstance(error, kinds):
             return translation(error, where)
@@ -381,10 +385,12 @@ class AiohttpResponse:
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
+        self._failure: ClockError | None = None  # the total clock ran out while nobody read
         self._is_fresh = True  # nothing was read yet
         self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired)
         watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
         self.progress = watch.progress
+        self.alive = watch.alive
         self.wait_no_longer_than = watch.wait_no_longer_than
 
     def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
@@ -404,7 +410,8 @@ class AiohttpResponse:
             raise self._broken
         watch = self._watch
         try:
-            if self._is_fresh:  # a short answer has come with its head, and needs no timer
+            # A short answer has come with its head, and needs no timer; what came before a deadline is no silence.
+            if self._is_fresh or watch.is_overdue:
                 self._is_fresh = False
                 if data := self._content.read_nowait(-1):
                     return data
@@ -415,6 +422,8 @@ class AiohttpResponse:
         except HTTPError as error:
             return self._rest(error)
         except (OSError, aiohttp.ClientError) as error:
+            if self._failure is not None:
+                return self._rest(self._failure)
             broken = cut(_payload_problem(error))
             broken.__cause__ = error
             return self._rest(broken)
@@ -431,7 +440,14 @@ class AiohttpResponse:
         raise error
 
     def _on_expired(self) -> None:
-        self._content.set_exception(_GraceOverError() if self._watch.ends_quietly else self._watch.error(self.status))
+        if self._watch.ends_quietly:
+            self._content.set_exception(_GraceOverError())
+            return
+        error = self._watch.error(self.status)
+        if not self._watch.waiting:  # its caller may never read again: the server must not work for nobody
+            self._failure = error
+            self._response.close()
+        self._content.set_exception(error)
 
     async def aclose(self) -> None:
         """See `Response.aclose`."""

@@ -27,6 +27,7 @@ from .headers import Headers
 from .heads import MAX_HEAD, TOO_LARGE, is_http, split_head
 from .request_head import Origin
 from .sweep import Sweep
+from .timeouts import seconds_of
 
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD: Final = 256 * 1024
@@ -46,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_alive_until",
         "_begun",
         "_clock",
         "_clocks",
@@ -57,9 +59,11 @@ class ClientConnection(asyncio.Protocol):
         "_feed",
         "_fields",
         "_held",
+        "_is_alive",
         "_is_busy",
         "_is_complete",
         "_is_interim",
+        "_is_overdue",
         "_is_paused",
         "_keeps",
         "_loop",
@@ -135,7 +139,9 @@ class ClientConnection(asyncio.Protocol):
         self._winds = False  # events wind up the idle clock
         self._clock: Clock = "total"
         self._total_at = 0.0
-        self._progressed = False
+        self._alive_until = 0.0
+        self._progressed = self._is_alive = False  # what has come since the last sweep
+        self._is_overdue = False  # the deadline passed while the reader did not wait
         self._ends_quietly = False
 
     # ---- for the pool
@@ -151,11 +157,13 @@ class ClientConnection(asyncio.Protocol):
         self._fields = []  # trailers, of the response before
         self._is_busy = True
         self._is_complete = self._progressed = self._ends_quietly = False
+        self._is_alive = self._is_overdue = False
         self._ends = ends
         self._clocks = clocks
         self._winds = streaming
         self._total_at = total_at
         first_token_at = now + clocks.first_token
+        self._alive_until = min(total_at, now + max(clocks.first_token, clocks.first_token_alive))
         if streaming and first_token_at < total_at:
             self._clock, self.deadline = "first_token", first_token_at
         else:
@@ -206,7 +214,8 @@ class ClientConnection(asyncio.Protocol):
                 raise self._error
             if self._is_complete:
                 return b""
-            await self._news()
+            if not self._end_overdue():
+                await self._news()
         return self._taken()
 
     async def pipe_to(self, take: Callable[[bytes], bool]) -> bool:
@@ -226,6 +235,10 @@ class ClientConnection(asyncio.Protocol):
     def progress(self) -> None:
         """See `Response.progress`. The clock is wound up by the next sweep."""
         self._progressed = True
+
+    def alive(self) -> None:
+        """See `Response.alive`; likewise."""
+        self._is_alive = True
 
     def wait_no_longer_than(self, seconds: float) -> None:
         """See `Response.wait_no_longer_than`."""
@@ -298,18 +311,41 @@ class ClientConnection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Act on a deadline that has passed; called by the sweep."""
-        if self._progressed:
-            self._progressed = False
-            if self._winds:
-                self._ends_quietly = False  # what was taken for the end was not it
-                idle_at = now + self._clocks.idle
-                self._clock, self.deadline = ("idle", idle_at) if idle_at < self._total_at else ("total", self._total_at)
-                self._sweep.by(self.deadline)
+        if self._progressed or self._is_alive:
+            self._wind(now)
+        if now < self.deadline:
+            return
         if not self._is_busy:
-            if now >= self.deadline:
-                self.abort()
-        elif now >= self._total_at or (now >= self.deadline and self._waiter is not None and not self.parts):
+            self.abort()
+        elif now >= self._total_at or (self._waiter is not None and not self.parts):
             self._expire(now)
+        else:
+            self._is_overdue = True  # its reader has not taken yet what came
+
+    def _wind(self, now: float) -> None:
+        """Set the deadline anew after what has come since the last sweep."""
+        if self._progressed and self._winds:
+            self._ends_quietly = False  # what was taken for the end was not it
+            self._clock, self.deadline = "idle", now + self._clocks.idle
+        elif self._clock == "first_token" and not self._ends_quietly and now < self._alive_until:
+            self.deadline = min(now + self._clocks.first_token, self._alive_until)
+        self._progressed = self._is_alive = False
+        self._is_overdue = now >= self.deadline
+        if self.deadline >= self._total_at:
+            self._clock, self.deadline = "total", self._total_at
+        self._sweep.by(self.deadline)
+
+    def _end_overdue(self) -> bool:
+        """End the response whose deadline passed while its reader did not wait, unless what came meanwhile winds it: comments
+        in step with the sweep must not keep it for ever. Returns whether it has ended."""
+        if not self._is_overdue or self._progressed:
+            return False
+        now = self._loop.time()
+        if self._is_alive and self._clock == "first_token" and now < self._alive_until:
+            return False
+        self._is_overdue = False
+        self._expire(now)
+        return True
 
     def rest(self, seconds: float) -> None:
         """Between two requests: close the connection unless it is used within *seconds*."""
@@ -333,7 +369,7 @@ class ClientConnection(asyncio.Protocol):
             self._wake()
         else:
             clock = "total" if now >= self._total_at else self._clock
-            seconds = {"first_token": self._clocks.first_token, "idle": self._clocks.idle}.get(clock, self._clocks.total)
+            seconds = seconds_of(clock, self._clocks, at_bound=now >= self._alive_until)
             self._break(ClockError(clock, seconds, status=self.status or None))
 
     # ---- asyncio's side
@@ -423,6 +459,7 @@ class ClientConnection(asyncio.Protocol):
             return  # the response has ended, or was read meanwhile
         try:
             if take(self._taken()):
+                self._end_overdue()
                 return
         except BaseException as error:  # it is the reader's
             self._fault = error

@@ -19,6 +19,7 @@ from ..errors import HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .connection import ClientConnection
+from .descriptors import is_short, no_descriptors
 from .failures import closed_before_answer, host_not_found, not_connected, not_http, request_failed, tls_failed
 from .fairness import FairDispatcher
 from .proxies import Proxy
@@ -194,6 +195,8 @@ def _is_address(host: str) -> bool:
 
 
 def _translate_connecting(error: OSError, where: str) -> HTTPError:
+    if is_short(error):
+        return no_descriptors()
     reason = str(error.strerror or error)
     if isinstance(error, socket.gaierror):
         return host_not_found(where, reason)

@@ -26,10 +26,10 @@ class Sweep:
     """Calls `look` of each of its items every quarter of a second, in the running event loop, as long as there are any.
 
     After the event loop stood still, nothing is looked at once: what came meanwhile has not been read yet, and its sender would
-    be blamed for the delay.
+    be blamed for the delay. Once, and not as long as the loop is slow: a flood that makes it so must not escape its deadline.
     """
 
-    __slots__ = ("_due", "_handle", "_interval", "_items", "_loop")
+    __slots__ = ("_due", "_handle", "_interval", "_items", "_loop", "_was_late")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float = INTERVAL_S) -> None:
         self._loop = loop
@@ -37,6 +37,7 @@ class Sweep:
         self._items: dict[Swept, None] = {}
         self._handle: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._was_late = False
 
     def add(self, item: Swept) -> None:
         """Look at *item* from now on."""
@@ -63,7 +64,7 @@ class Sweep:
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        late = now - self._due > LATE_S
+        self._was_late = late = now - self._due > LATE_S and not self._was_late
         self._arm(now + self._interval)
         if not late:
             for item in list(self._items):

@@ -17,14 +17,23 @@ def _nobody() -> None:
     """Whom a stopped watch tells."""
 
 
+def seconds_of(clock: Clock, clocks: Clocks, *, at_bound: bool) -> float:
+    """Return the seconds that *clock* allowed. *at_bound*: the bound of the first token from an upstream that is alive."""
+    if clock == "first_token":
+        return max(clocks.first_token, clocks.first_token_alive) if at_bound else clocks.first_token
+    return clocks.idle if clock == "idle" else clocks.total
+
+
 class ReadTimeouts:
     """One deadline, moved by assignment, and one timer that is set again only when it fires: an event costs it no more.
 
-    ``waiting``: set by the reader while it waits; only then does a deadline that passes call ``expired``. ``ends_quietly``: the
-    answer was proven, so that the deadline is no fault, just the end. It can ``begin`` again and again, until it is stopped.
+    ``waiting``: set by the reader while it waits. A deadline that passes then calls ``expired``; one that passes while the
+    reader does not wait makes the response overdue, and the reader's next `wait` calls it, unless an event has come. The total
+    clock waits for no reader. ``ends_quietly``: the answer was proven, so that the deadline is no fault, just the end.
     """
 
     __slots__ = (
+        "_alive_until",
         "_armed_at",
         "_clock",
         "_clocks",
@@ -34,23 +43,28 @@ class ReadTimeouts:
         "_loop",
         "_time",
         "_total_at",
+        "_was_late",
         "_winds",
         "ends_quietly",
+        "is_overdue",
         "waiting",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
         self.waiting = False
+        self.is_overdue = False
         self.ends_quietly = False
         self._loop = loop
         self._time = loop.time
         self._expired = expired
         self._handle: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
+        self._was_late = False
         self._clocks: Clocks
         self._clock: Clock
         self._deadline: float
         self._total_at: float
+        self._alive_until: float
         self._winds = False
 
     def begin(self, clocks: Clocks, total_at: float, first_token_from: float | None, *, lazily: bool = False) -> None:
@@ -58,21 +72,24 @@ class ReadTimeouts:
         from which the first token's clock runs, or None where it and the idle clock do not. ``lazily``: without a timer, until
         somebody has to `wait`."""
         self._clocks = clocks
-        self._total_at = total_at
-        self.ends_quietly = False
+        self._total_at = self._alive_until = total_at
+        self.ends_quietly = self.is_overdue = False
         self._winds = first_token_from is not None
         self._clock = "total"
         self._deadline = total_at
         if first_token_from is not None and first_token_from + clocks.first_token < total_at:
             self._clock = "first_token"
             self._deadline = first_token_from + clocks.first_token
+            self._alive_until = min(total_at, first_token_from + max(clocks.first_token, clocks.first_token_alive))
         if not lazily:
             self._arm()
 
     def wait(self) -> None:
         """From now on the reader waits."""
         self.waiting = True
-        if self._handle is None:
+        if self.is_overdue:
+            self._expired()
+        elif self._handle is None:
             self._arm()
 
     def progress(self) -> None:
@@ -80,11 +97,19 @@ class ReadTimeouts:
         if not self._winds:
             return
         self.ends_quietly = False  # what was taken for the end was none
-        deadline = self._time() + self._clocks.idle
-        if deadline < self._total_at:
-            self._clock = "idle"
-            self._deadline = deadline
-        else:
+        self._clock = "idle"
+        self._wind(self._time() + self._clocks.idle)
+
+    def alive(self) -> None:
+        """Something came that is no event: the first token is waited for anew, up to a bound of its own."""
+        now = self._time()
+        if self._clock == "first_token" and not self.ends_quietly and now < self._alive_until:
+            self._wind(min(now + self._clocks.first_token, self._alive_until))
+
+    def _wind(self, deadline: float) -> None:
+        self.is_overdue = False
+        self._deadline = deadline
+        if deadline >= self._total_at:
             self._clock = "total"
             self._deadline = self._total_at
         if self._deadline < self._armed_at and self._handle is not None:
@@ -93,33 +118,30 @@ class ReadTimeouts:
     def wait_no_longer_than(self, seconds: float) -> None:
         """The answer is proven; what may still follow is awaited this long, and then the body just ends."""
         if not self.ends_quietly:
-            self.end_within(seconds)
-
-    def end_within(self, seconds: float) -> None:
-        """From now on there are so many seconds, and then it is over."""
-        self.ends_quietly = True
-        self._deadline = min(self._total_at, self._time() + seconds)
-        if self._handle is not None:
-            self._arm()
-
-    def rest(self, seconds: float) -> None:
-        """Nothing is asked for now; whoever begins nothing within so many seconds is told."""
-        self.waiting = True
-        self._deadline = self._total_at = self._time() + seconds
-        self._arm()
+            self.ends_quietly = True
+            self.is_overdue = False
+            self._deadline = min(self._total_at, self._time() + seconds)
+            if self._handle is not None:
+                self._arm()
 
     def stop(self) -> None:
         """No timer is left, and nobody is told any more."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        self.is_overdue = False
         self._expired = _nobody
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the total clock has run out."""
+        return self._time() >= self._total_at
 
     def error(self, status: int | None) -> ClockError:
         """What the reader is told when the deadline has passed."""
-        clocks = self._clocks
-        seconds = {"first_token": clocks.first_token, "idle": clocks.idle}.get(self._clock, clocks.total)
-        return ClockError(self._clock, seconds, status=status)
+        now = self._time()
+        clock = "total" if now >= self._total_at else self._clock
+        return ClockError(clock, seconds_of(clock, self._clocks, at_bound=now >= self._alive_until), status=status)
 
     def _arm(self) -> None:
         """A timer that would fire after the deadline is set again; one that fires too early sets itself."""
@@ -135,13 +157,16 @@ class ReadTimeouts:
 
     def _on_timer(self) -> None:
         now = self._time()
-        if not self.waiting:
-            self._set(max(self._deadline, now + 1))
-        elif now < self._deadline:
+        late = now - self._armed_at > _LATE and not self._was_late
+        self._was_late = late and now >= self._deadline
+        if now < self._deadline:
             self._set(self._deadline)
-        elif now - self._armed_at > _LATE:
+        elif late:
             # The loop itself stood still: what came meanwhile has not been read yet, and would be blamed on the server.
             self._set(now + _LATE)
-        else:
+        elif self.waiting or now >= self._total_at:
             self._handle = None
             self._expired()
+        else:
+            self.is_overdue = True
+            self._set(self._total_at)

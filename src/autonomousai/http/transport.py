@@ -22,6 +22,10 @@ class Response(Protocol):
     def progress(self) -> None:
         """Note that an event came: from now on the idle clock runs, from anew."""
 
+    def alive(self) -> None:
+        """Note that something came that is no event, such as a comment: the first token is waited for anew, up to its own
+        bound. It winds up no other clock."""
+
     def wait_no_longer_than(self, seconds: float) -> None:
         """Note that the answer is proven: what may still follow is awaited this long, and then the body just ends."""
 

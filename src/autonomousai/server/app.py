@@ -121,6 +121,7 @@ class App:
             sweep=self._sweep_of_loop,
             keepalive_s=config.server.keepalive_s,
             max_body=config.server.max_body,
+            total_s=config.clocks.total,
         )
         self._hot: dict[str, Endpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
         self._stream_route = StreamRoute(context)
@@ -141,6 +142,7 @@ class App:
         self._cold.router.redirect_slashes = False
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
+        self._drain_s = config.server.drain_s
         self._entry: Handle = self._enter
         self._cors: ASGIApp | None = None
         if origins := config.server.cors_origins:
@@ -193,8 +195,8 @@ class App:
 
     def drain(self) -> None:
         """From now on, new requests are refused with 503; what was begun goes on."""
-        self._guard.draining = True
-        self._streams.draining = True
+        self._guard.draining = self._streams.draining = True
+        self._guard.drained_by = self._streams.drained_by = monotonic() + self._drain_s
 
     async def empty(self) -> None:
         """Wait until nobody is being answered, and nothing generated for somebody who may come back."""

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import Final
 
 from ..errors import StatusError
@@ -39,6 +40,8 @@ class AccessControl:
 
     def __init__(self, config: ServerConfig, key_headers: Iterable[str] = ()) -> None:
         self.draining = False
+        #: The monotonic time when the drain is over.
+        self.drained_by = 0.0
         self._keys = [_digest(key.encode()) for key in config.api_keys]
         self._key_headers = [name.encode() for name in key_headers]
         self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
@@ -53,7 +56,7 @@ class AccessControl:
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
             self._check_key(_key(head, self._key_headers))
         if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
-            raise shutting_down()
+            raise shutting_down(self.drained_by - monotonic())
 
     def key_of(self, exchange: Exchange) -> bytes:
         """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""

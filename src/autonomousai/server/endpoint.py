@@ -32,7 +32,8 @@ from .sse_response import SSEResponse
 
 class EndpointContext(msgspec.Struct, frozen=True):
     """What the endpoints share: the provider, how it is made ready, how names become models, the places, what is counted, the
-    streams that can be resumed and whose they are, the sweep of open streams, the bounds."""
+    streams that can be resumed and whose they are, the sweep of open streams, the bounds. ``total_s``: seconds that an answer
+    may take, and its caller to read it."""
 
     provider: AsyncGeneratorProvider
     ready: Callable[[], Awaitable[None]]
@@ -45,6 +46,7 @@ class EndpointContext(msgspec.Struct, frozen=True):
     sweep: Callable[[], Sweep]
     keepalive_s: float
     max_body: int
+    total_s: float
 
 
 class Endpoint:
@@ -59,6 +61,7 @@ class Endpoint:
         context = self._context
         response: SSEResponse | None = None
         context.places.enter()
+        exchange.read_by = time.monotonic() + context.total_s
         try:
             request = self._wire.decode_request(await read_json_body(exchange, context.max_body), exchange.path)
             if request.stream:
@@ -93,6 +96,7 @@ class Endpoint:
             await places.acquire()
         try:
             await context.ready()
+            exchange.read_by = time.monotonic() + context.total_s
             answer = Answer()
             batches = context.provider.stream(request, CallOptions(answer=answer))
             try:

@@ -6,6 +6,7 @@ may read it and how long it is kept is in `streams`.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -36,6 +37,7 @@ class StreamRoute:
         response: SSEResponse | None = None
         shape: Wire = OPENAI_CHAT
         context.places.enter()
+        exchange.read_by = monotonic() + context.total_s
         try:
             if exchange.method == "DELETE":
                 await self._drop(exchange)

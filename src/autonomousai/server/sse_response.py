@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final, NamedTuple, Protocol
 
 from ..errors import ProviderError, StatusError
 from ..events import Answer, Batch, Report
-from ..http.server.exchange import Exchange
+from ..http.server.exchange import ClientLeftError, Exchange
 from ..http.sweep import Sweep
 from ..limiter import SHUTTING_DOWN
 from ..streams.log import StreamReader
@@ -190,7 +191,11 @@ class SSEResponse:
         ):
             self._spoke_at = now
             if not self._put(self._sign_of_life()):
-                self._draining = asyncio.get_running_loop().create_task(self._exchange.drain())
+                self._draining = asyncio.get_running_loop().create_task(self._drain_comment())
+
+    async def _drain_comment(self) -> None:
+        with contextlib.suppress(ClientLeftError):  # who waits for the answer is told by the connection
+            await self._exchange.drain()
 
     def _sign_of_life(self) -> bytes:
         repair = self.repair if self._reader is None else _repair_of(self._reader)

@@ -75,6 +75,8 @@ class StreamBroker:
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.draining = False
+        #: The monotonic time when the drain is over.
+        self.drained_by = 0.0
         #: Set while no task of a stream runs.
         self.idle = asyncio.Event()
         self.idle.set()
@@ -150,7 +152,7 @@ class StreamBroker:
         elif (live := self._live.get(id)) is not None:
             stream = live
         elif self.draining:
-            raise shutting_down()
+            raise shutting_down(self.drained_by - monotonic())
         else:
             stream = StreamLog(id, self._store, found.last, name)
             self._run(stream, self._follow(stream))

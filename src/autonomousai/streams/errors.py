@@ -36,5 +36,4 @@ def store_unavailable(error: StoreError) -> StatusError:
         status=503,
         type="server_error",
         code="state_unavailable",
-        retry_after=1,
     )

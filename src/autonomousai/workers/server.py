@@ -16,6 +16,7 @@ from typing import Final
 from ..http.server.connections import Connections
 from ..http.server.listener import listen
 from ..server.app import App
+from .descriptors import raise_descriptor_limit
 from .shutdown import FAREWELL_S, Shutdown
 from .sockets import cannot_listen
 
@@ -57,7 +58,7 @@ class Server:
         self._ending = ending
         self._on_listening = on_listening
         self._on_draining = on_draining
-        self._connections = Connections()
+        self._connections = Connections(raise_descriptor_limit())
 
     async def serve(self, listener: socket.socket, where: str, others: Sequence[socket.socket] = ()) -> None:
         """Serve until the end. ``where``: what to call the socket's address. ``others``: see `Acceptor`."""

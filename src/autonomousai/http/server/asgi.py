@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from math import inf
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -46,6 +47,7 @@ class ASGIExchange:
         self.status = 0
         self.route = ""
         self.meter: Any = None
+        self.read_by = inf
         self.listener: DisconnectListener | None = None
         self.scope = scope
         self._receive = receive
@@ -106,8 +108,12 @@ class ASGIExchange:
     async def drain(self) -> None:
         """See `Exchange.drain`."""
         waiting, self._waiting = self._waiting, []
-        for message in waiting:
-            await self._send(message)
+        try:
+            async with asyncio.timeout(None if self.read_by == inf else self.read_by - monotonic()):
+                for message in waiting:
+                    await self._send(message)
+        except TimeoutError:
+            raise ClientLeftError from None
 
     def watch(self, listener: DisconnectListener) -> None:
         """See `Exchange.watch`. Only for a request whose body was read: what is received from then on is the disconnect

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from time import monotonic
 from typing import Final, Protocol
 
+from ...errors import StatusError
 from .cycle import RequestResponseCycle
 from .exchange import Application
 
 #: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
 #: that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
 STARTS: Final = 16
+
+#: Ends of connections over which their pace is measured.
+_REMEMBERED: Final = 32
 
 
 class Closable(Protocol):
@@ -24,9 +29,9 @@ class Closable(Protocol):
 
 class Connections:
     """``none_left``: set while there is no connection. ``is_closed``: set when nobody is to be let in any more; who was on the
-    way in already is shown out."""
+    way in already is shown out. ``descriptors``: how many may be in use before new callers are refused, None for any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptors: int | None = None) -> None:
         self.connections: set[Closable] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.none_left = asyncio.Event()
@@ -34,6 +39,8 @@ class Connections:
         self.is_closed = False
         self._room = STARTS  # in this turn
         self._waiting: deque[tuple[RequestResponseCycle, Application]] = deque()
+        self._descriptors = descriptors
+        self._lost_at = deque([monotonic()], maxlen=_REMEMBERED)
 
     def add(self, connection: Closable) -> None:
         """It has been made."""
@@ -45,8 +52,24 @@ class Connections:
     def discard(self, connection: Closable) -> None:
         """It has been lost."""
         self.connections.discard(connection)
+        self._lost_at.append(monotonic())
         if not self.connections:
             self.none_left.set()
+
+    def has_room(self, descriptor: int) -> bool:
+        """Return whether descriptors are left beside that of a new connection: the system gives the lowest that is free."""
+        return self._descriptors is None or descriptor < self._descriptors
+
+    def no_room(self) -> StatusError:
+        """Return the error for who comes while descriptors are short: as often as connections ended of late, one will."""
+        wait = (monotonic() - self._lost_at[0]) / len(self._lost_at)
+        return StatusError(
+            "the server has as many connections as it may have; ask again later",
+            status=503,
+            type="server_error",
+            code="overloaded",
+            retry_after=max(1.0, wait),
+        )
 
     def start(self, exchange: RequestResponseCycle, app: Application) -> None:
         """Let *app* answer: now, or in its turn behind those that came before."""

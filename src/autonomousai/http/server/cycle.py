@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from math import inf
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -85,6 +86,7 @@ class RequestResponseCycle:
         "path",
         "query",
         "raw_path",
+        "read_by",
         "request_id",
         "route",
         "status",
@@ -115,6 +117,7 @@ class RequestResponseCycle:
         self.status = 0
         self.route = ""
         self.meter: Any = None
+        self.read_by = inf
         self.listener: DisconnectListener | None = None
         self.keeps = keeps
         self.is_written = False
@@ -136,6 +139,8 @@ class RequestResponseCycle:
         """Let *application* answer. A bug, or a response without an end, costs this connection alone."""
         try:
             await application.handle(self)
+        except ClientLeftError:
+            self.connection.transport.abort()
         except Exception as error:
             self._give_up(error, application)
         else:
@@ -337,8 +342,16 @@ class RequestResponseCycle:
 
     async def drain(self) -> None:
         """See `Exchange.drain`."""
-        if (clear := self.connection.clear) is not None and not self._gone:
-            await asyncio.shield(clear)
+        if (clear := self.connection.clear) is None or self._gone:
+            return
+        try:
+            async with asyncio.timeout(None if self.read_by == inf else self.read_by - monotonic()):
+                await asyncio.shield(clear)
+        except TimeoutError:
+            self._gone = not self.is_complete
+            self.listener = None  # whoever waits here is told
+            self.connection.transport.abort()  # closing would wait for the caller to read
+            raise ClientLeftError from None
 
     def _account(self, size: int, *, last: bool) -> None:
         if self._left != _UNKNOWN:

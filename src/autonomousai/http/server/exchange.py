@@ -52,6 +52,8 @@ class Exchange(Protocol):
     status: int
     route: str
     meter: Any
+    #: The monotonic time by which the caller is to have read the response: `drain` waits no longer.
+    read_by: float
     #: Called when the caller leaves, while it is set.
     listener: DisconnectListener | None
 
@@ -77,7 +79,8 @@ class Exchange(Protocol):
         """Send the last of the body; the response is complete. False: `drain` before leaving it."""
 
     async def drain(self) -> None:
-        """Wait until the caller has read enough for the next `write`."""
+        """Wait until the caller has read enough for the next `write`. Where that has not come by ``read_by``, the connection is
+        closed; raises `ClientLeftError`."""
 
     def watch(self, listener: DisconnectListener) -> None:
         """Let *listener* be called when the caller leaves; at once where it has."""

@@ -67,6 +67,7 @@ class HTTPProtocol(asyncio.Protocol):
         "_connections",
         "_current",
         "_expects",
+        "_has_room",
         "_headers",
         "_heads",
         "_heard",
@@ -109,6 +110,7 @@ class HTTPProtocol(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
+        self._has_room = True  # else its request is refused
         self._is_paused = False
         self._heard = 0.0
         self._in_body = False
@@ -125,6 +127,8 @@ class HTTPProtocol(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self.server = _address(transport.get_extra_info("sockname"))
         self.client = _address(transport.get_extra_info("peername"))
+        socket = transport.get_extra_info("socket")
+        self._has_room = socket is None or self._connections.has_room(socket.fileno())
         self._connections.add(self)
         self._idle_since = self.loop.time()
         self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._on_idle)
@@ -189,8 +193,14 @@ class HTTPProtocol(asyncio.Protocol):
     def _start(self) -> None:
         """Let the application answer the request whose turn it is."""
         cycle, self._to_start = self._to_start, None
-        if cycle is not None:
+        if cycle is None:
+            return
+        if self._has_room:
             self._connections.start(cycle, self._app)
+            return
+        cycle.keeps = False
+        status, headers, body = self._app.encode_error(self._connections.no_room())
+        cycle.respond(status, body, [(name.encode(), value.encode()) for name, value in headers.items()])
 
     def _on_idle(self) -> None:
         busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
@@ -199,7 +209,10 @@ class HTTPProtocol(asyncio.Protocol):
             self._idle_timer = self.loop.call_later(wait, self._on_idle)
         else:
             self._idle_timer = None
-            self.transport.close()
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()  # the other end does not read: closing would wait for it
+            else:
+                self.transport.close()
 
     # ---- what comes
 
