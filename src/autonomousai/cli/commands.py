@@ -17,6 +17,7 @@ from ..clients.openai import OpenAICompatible
 from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
+from ..http.urls import authority
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from . import templates
 from .chat import (
@@ -290,7 +291,7 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
         }
         for name, model in served.items()
     ]
-    terminal.write(f"{args.file}: ok; it would listen on http://{config.server.host}:{config.server.port}\n")
+    terminal.write(f"{args.file}: ok; it would listen on http://{authority(config.server.host, config.server.port)}\n")
     terminal.write(table(rows))
     return DONE
 

@@ -46,6 +46,11 @@ def without_credentials(url: str) -> str:
     return _bare(urlsplit(url))
 
 
+def authority(host: str, port: int) -> str:
+    """Return *host* and *port* as they stand in a URL: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
 #: What is appended to a base URL, and is sometimes copied with it.
 _ROUTES = ("/chat/completions", "/api/v1/ai/chat")
 

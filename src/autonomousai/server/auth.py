@@ -16,9 +16,12 @@ from ..errors import StatusError
 from ..http.server.exchange import Exchange
 from ..limiter import shutting_down
 
+#: Paths of probes: an orchestrator asks by an address of its own, and has no key.
+PROBE_PATHS: Final = frozenset({"/health", "/healthz", "/readyz"})
+
 #: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
 #: names of the models; whoever has no key yet reads there how one is sent.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.json"})
+OPEN_PATHS: Final = PROBE_PATHS | {"/", "/docs", "/openapi.json"}
 
 #: Paths that are answered while closing.
 WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
@@ -45,6 +48,8 @@ class AccessControl:
     def check(self, exchange: Exchange) -> None:
         """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
         head, path = exchange.head, exchange.path
+        if path in PROBE_PATHS:
+            return
         if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
             self._check_host(host)
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):

@@ -52,7 +52,7 @@ class Endpoint:
 
     def __init__(self, context: EndpointContext, wire: Wire) -> None:
         self._context = context
-        self._wire = wire
+        self.wire = wire
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
@@ -60,18 +60,18 @@ class Endpoint:
         response: SSEResponse | None = None
         context.places.enter()
         try:
-            request = self._wire.decode_request(await read_json_body(exchange, context.max_body), exchange.path)
+            request = self.wire.decode_request(await read_json_body(exchange, context.max_body), exchange.path)
             if request.stream:
-                response = SSEResponse(exchange, self._wire, context.sweep(), context.keepalive_s)
+                response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
             with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
                 await self._answer(request, exchange, response, scope)
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
         except ProviderError as error:
-            await fail(error, response, exchange, self._wire)
+            await fail(error, response, exchange, self.wire)
         except Exception as error:  # a bug must cost its own request alone
             log_bug(exchange.request_id, error)
-            await fail(internal_error(), response, exchange, self._wire)
+            await fail(internal_error(), response, exchange, self.wire)
         finally:
             if response is not None:
                 response.close()
@@ -121,8 +121,8 @@ class Endpoint:
     ) -> None:
         batch = await batches.__anext__()
         answer.add(batch)
-        encoder = self._wire.encoder(
-            id=self._wire.answer_id(exchange.request_id),
+        encoder = self.wire.encoder(
+            id=self.wire.answer_id(exchange.request_id),
             created=int(time.time()),
             model=answer.model or meter.model,
             include_usage=request.include_usage,
@@ -148,12 +148,12 @@ class Endpoint:
     async def _send_resumable(self, request: ChatRequest, exchange: Exchange, response: SSEResponse) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
         streams = self._context.streams
-        kept = await streams.begin(request, self._context.key_of(exchange), exchange.request_id, self._wire)
+        kept = await streams.begin(request, self._context.key_of(exchange), exchange.request_id, self.wire)
         if kept is None:
             return False
         response.name(kept.id, goes_on=streams.outlive_us)
         try:
-            with streams.reader(kept, 0, self._wire) as reader:
+            with streams.reader(kept, 0, self.wire) as reader:
                 await response.relay(reader)
         finally:
             exchange.meter = kept.meter
@@ -170,9 +170,9 @@ class Endpoint:
             meter.batch()
             answer.add(batch)
             events += batch
-        body = self._wire.encode_answer(
+        body = self.wire.encode_answer(
             events,
-            id=self._wire.answer_id(exchange.request_id),
+            id=self.wire.answer_id(exchange.request_id),
             created=int(time.time()),
             model=answer.model or meter.model,
             extension=_provenance(answer),

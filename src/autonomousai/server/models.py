@@ -15,8 +15,9 @@ from ..errors import ModelNotFoundError
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 
 
-def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:
-    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, their aliases, and whether they see images."""
+def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
+    """``GET /models`` and ``GET /models/{id}`` under *prefix*: the provider's models, their aliases, and whether they see
+    images."""
     created = int(time.time())
 
     def entry(name: str, aliases: list[str]) -> dict[str, Any]:
@@ -40,7 +41,11 @@ def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:
                 return _json(entry(name, aliases))
         raise ModelNotFoundError(wanted, models)
 
-    return [Route("/v1/models", listing, methods=["GET"]), Route("/v1/models/{id:path}", one, methods=["GET"])]
+    path = prefix + "/models"
+    return [
+        Route(path, listing, methods=["GET"], include_in_schema=bool(prefix)),
+        Route(path + "/{id:path}", one, methods=["GET"], include_in_schema=bool(prefix)),
+    ]
 
 
 def _models(provider: AsyncGeneratorProvider) -> Mapping[str, list[str]]:

@@ -10,6 +10,7 @@ import msgspec
 
 from ..config import Config, check_exposure
 from ..errors import ConfigError
+from ..http.urls import authority
 from ..server.app import create_app
 from ..server.upstreams import make_gateway
 from ..telemetry.access_log import LogFormat, open_log
@@ -45,7 +46,7 @@ def run(
     tune_malloc()
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         _check_routes(config)
-        return runner.run(_serve(config, listener, _where(host, listener.getsockname()[1]), workers))
+        return runner.run(_serve(config, listener, authority(host, listener.getsockname()[1]), workers))
 
 
 async def _serve(config: Config, listener: socket.socket, where: str, workers: int) -> int:
@@ -95,9 +96,5 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise cannot_listen(_where(host, port), error) from None
+        raise cannot_listen(authority(host, port), error) from None
     return listener
-
-
-def _where(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -26,9 +26,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: In the scope of an application that is run on an exchange: that exchange.
-OUTER: Final = "autonomousai.exchange"
-
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -48,6 +45,8 @@ class ASGIExchange:
         self.meter: Any = None
         self.listener: DisconnectListener | None = None
         self.scope = scope
+        self.filler = b""
+        self.extra: Headers = []
         self._receive = receive
         self._send = send
         self._head: dict[bytes, bytes] | None = None
@@ -91,7 +90,7 @@ class ASGIExchange:
     def start(self, status: int, headers: Headers) -> None:
         """See `Exchange.start`."""
         self.status = status
-        self._waiting.append({"type": "http.response.start", "status": status, "headers": headers})
+        self._waiting.append({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra]})
 
     def write(self, data: bytes) -> bool:
         """See `Exchange.write`."""
@@ -151,9 +150,9 @@ async def run_asgi(app: ASGIApp, exchange: Exchange, more: Headers) -> None:
                 await exchange.drain()
 
     if isinstance(exchange, ASGIExchange):
-        await app({**exchange.scope, OUTER: exchange}, exchange._receive, send)
+        await app(exchange.scope, exchange._receive, send)
     elif isinstance(exchange, RequestResponseCycle):
-        await app({**_scope_of(exchange), OUTER: exchange}, _CycleReceiver(exchange).receive, send)
+        await app(_scope_of(exchange), _CycleReceiver(exchange).receive, send)
     else:
         raise TypeError(f"{type(exchange).__name__} cannot run an ASGI application")
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final, Protocol
 
 from ...errors import ProviderError
@@ -30,8 +32,15 @@ HIGH_WATER: Final = 64 * 1024
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 #: Statuses whose responses never have a body (RFC 9110 section 6.4.1).
 _BODILESS: Final = frozenset({204, 304})
+
+_NONE: Final[Headers] = []
+
+#: Headers that are not always an application's to send.
+_OURS: Final = frozenset({b"date", b"content-length"})
 
 #: The length of a body that is not known beforehand.
 _UNKNOWN: Final = -1
@@ -74,6 +83,8 @@ class RequestResponseCycle:
         "_waiter",
         "began",
         "connection",
+        "extra",
+        "filler",
         "headers",
         "http_version",
         "is_complete",
@@ -116,6 +127,8 @@ class RequestResponseCycle:
         self.route = ""
         self.meter: Any = None
         self.listener: DisconnectListener | None = None
+        self.filler = b""
+        self.extra: Headers = _NONE
         self.keeps = keeps
         self.is_written = False
         self.is_complete = False
@@ -175,6 +188,17 @@ class RequestResponseCycle:
         self._more = False
         self._wake()
 
+    def probe(self) -> None:
+        """Send what does not change the response, to learn whether the caller is still there: an interim response (RFC 9110
+        section 15.2), or in the midst of a stream its filler."""
+        if self.is_complete or self._gone:
+            return
+        if not self.is_written:
+            if self.http_version == "1.1":
+                self.connection.transport.write(_CONTINUE)
+        elif self.filler and self.connection.clear is None:
+            self.write(self.filler)
+
     def lose(self) -> None:
         """The connection is lost."""
         self._gone = not self.is_complete
@@ -218,7 +242,7 @@ class RequestResponseCycle:
         """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
         if self._expects and not (self.is_written or self._gone):
             self._expects = False
-            self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.connection.transport.write(_CONTINUE)
         while self._more and not self._body and not self._gone:
             self.connection.resume_reading()
             self._waiter = waiter = self.connection.loop.create_future()
@@ -269,9 +293,13 @@ class RequestResponseCycle:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
-        lines = [_STATUS_LINES[status]]
+        if self.extra:
+            headers = [*headers, *self.extra]
+        lines = [_STATUS_LINES[status], date_line(int(time()))]
         closes = False
         for name, value in headers:
+            if name in _OURS and (name == b"date" or status == 204):
+                continue  # RFC 9110 section 8.6: no length where no body can be
             lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"content-length":
                 self._left = int(value)
@@ -356,4 +384,10 @@ def raw_response(application: Application, error: ProviderError) -> bytes:
         f"x-request-id: {new_request_id()}\r\n"
         "connection: close\r\n\r\n"
     )
-    return _STATUS_LINES[status] + head.encode() + body
+    return _STATUS_LINES[status] + date_line(int(time())) + head.encode() + body
+
+
+@lru_cache(maxsize=1)
+def date_line(second: int) -> bytes:
+    """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
+    return f"date: {formatdate(second, usegmt=True)}\r\n".encode()

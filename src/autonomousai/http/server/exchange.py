@@ -54,6 +54,10 @@ class Exchange(Protocol):
     meter: Any
     #: Called when the caller leaves, while it is set.
     listener: DisconnectListener | None
+    #: What may stand between any two pieces of the body without changing what it says; b"" where nothing may.
+    filler: bytes
+    #: Headers that the response gets beside its own.
+    extra: Headers
 
     @property
     def head(self) -> Mapping[bytes, bytes]: ...
