@@ -33,6 +33,7 @@ from ..telemetry.tracer import Tracer, open_tracer
 from ..wires.errors import encode_error
 from ..wires.registry import OPENAI_CHAT, SERVED
 from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from .bodies import BodyReader
 from .cors import CrossOrigin
 from .endpoint import Endpoint, EndpointContext, refuse
 from .models import model_routes
@@ -124,7 +125,7 @@ class App:
             key_of=self._guard.key_of,
             sweep=self._sweep_of_loop,
             keepalive_s=config.server.keepalive_s,
-            max_body=config.server.max_body,
+            bodies=BodyReader(config.server.max_body),
         )
         self._hot: dict[str, Endpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
         # Many a client's base URL lacks the /v1.

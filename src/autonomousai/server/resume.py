@@ -34,7 +34,7 @@ class StreamRoute:
         """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
         context = self._context
         response: SSEResponse | None = None
-        context.places.enter()
+        place = context.places.enter()
         try:
             if exchange.method == "DELETE":
                 await self._drop(exchange)
@@ -52,7 +52,7 @@ class StreamRoute:
         finally:
             if response is not None:
                 response.close()
-            context.places.leave()
+            place.leave()
 
     async def _read(self, exchange: Exchange, response: SSEResponse, wire: Wire | None) -> None:
         context = self._context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -36,6 +37,21 @@ def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:
             break
         brackets = outer
     return b"[]" in brackets or brackets.count(b"[") > limit
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+
+
+def count_values(text: bytes, limit: int) -> int:
+    """Return at least how many values a JSON text holds, without decoding it; exactly where they are more than *limit*."""
+    if (count := _count(text)) > limit:
+        count = _count(_STRING.sub(b'""', text))
+    return count
+
+
+def _count(text: bytes) -> int:
+    """Each value but the first of a list or an object follows a comma."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:

@@ -225,22 +225,9 @@ class RequestResponseCycle:
         """See `Exchange.server`."""
         return self.connection.server
 
-    async def read_body(self, limit: int) -> bytes | None:
-        """See `Exchange.read_body`."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            body, more = self.body_now() if self._body or not self._more else await self.next_body()
-            size += len(body)
-            if size > limit:
-                return None
-            if not more:
-                return b"".join([*parts, body]) if parts else body
-            parts.append(body)
-
     async def next_body(self) -> tuple[bytes, bool]:
-        """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
-        if self._expects and not (self.is_written or self._gone):
+        """See `Exchange.next_body`."""
+        if self._expects and self._more and not self._body and not (self.is_written or self._gone):
             self._expects = False
             self.connection.transport.write(_CONTINUE)
         while self._more and not self._body and not self._gone:
@@ -249,10 +236,6 @@ class RequestResponseCycle:
             await waiter
         if self._gone:
             raise ClientLeftError
-        return self.body_now()
-
-    def body_now(self) -> tuple[bytes, bool]:
-        """Return what has come of the request's body and was not read, and whether more follows."""
         parts = self._body
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
