@@ -11,7 +11,7 @@ from typing import Final
 from ..errors import StatusError
 from ..http.server.exchange import JSON, Exchange
 from ..limiter import busy
-from ..wires.json import count_values
+from ..wires.json import has_more_values
 
 #: Largest bodies that may be arriving at the same time; of smaller ones, as many more.
 _LARGEST_AT_ONCE: Final = 4
@@ -40,7 +40,7 @@ class BodyReader:
             body = await self._gather(exchange, body)
         elif len(body) > self._limit:
             raise _too_large(self._limit)
-        if len(body) > MAX_VALUES and count_values(body, MAX_VALUES) > MAX_VALUES:
+        if len(body) > MAX_VALUES and has_more_values(body, MAX_VALUES):
             raise _too_many()
         return body
 

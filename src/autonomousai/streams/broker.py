@@ -109,8 +109,8 @@ class StreamBroker:
     ) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
-        *wire*: the one that the request came over; *place*: its own, if any, which the stream takes over. Returns None where the
-        store fails: then nothing has begun.
+        *wire*: the one that the request came over; *place*: its own, if any, which the stream takes over. Returns None where
+        the store fails: then nothing has begun.
         """
         stream_id = secrets.token_urlsafe(24)
         recorded = RecordedRequest(request, wire.name, name)

@@ -39,14 +39,23 @@ def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:
     return b"[]" in brackets or brackets.count(b"[") > limit
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+#: A string, or what stands between two.
+_PIECE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[^"]+', re.DOTALL)
+
+_QUOTE = ord('"')
 
 
-def count_values(text: bytes, limit: int) -> int:
-    """Return at least how many values a JSON text holds, without decoding it; exactly where they are more than *limit*."""
-    if (count := _count(text)) > limit:
-        count = _count(_STRING.sub(b'""', text))
-    return count
+def has_more_values(text: bytes, limit: int) -> bool:
+    """Whether a JSON text holds more than *limit* values, without decoding it."""
+    if _count(text) <= limit:
+        return False
+    count = 0
+    for piece in _PIECE.finditer(text):
+        if text[piece.start()] != _QUOTE:
+            count += _count(piece[0])
+            if count > limit:
+                return True
+    return False
 
 
 def _count(text: bytes) -> int:

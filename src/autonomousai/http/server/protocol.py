@@ -32,6 +32,9 @@ BODY_IDLE_S: Final = 60.0
 BODY_S: Final = 30.0
 BODY_RATE: Final = 16 * 1024
 
+#: Seconds in which a caller must read so much of an answer that more can be sent.
+WRITE_S: Final = 300.0
+
 #: Seconds that a refused sender is listened to, without heed: closing at once would take the answer away from under its eyes.
 LINGER_S: Final = 1.0
 
@@ -64,6 +67,7 @@ class HTTPProtocol(asyncio.Protocol):
         "_idle_since",
         "_idle_timer",
         "_in_body",
+        "_is_cut",
         "_is_paused",
         "_leaving",
         "_lingering",
@@ -71,6 +75,7 @@ class HTTPProtocol(asyncio.Protocol):
         "_parser",
         "_partial_head",
         "_paused_at",
+        "_reading_timer",
         "_target",
         "_timer",
         "_to_start",
@@ -99,9 +104,11 @@ class HTTPProtocol(asyncio.Protocol):
         self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
         self._leaving: LeavingWatch | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._reading_timer: asyncio.TimerHandle | None = None  # while the other end does not read
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._is_paused = False
+        self._is_cut = False  # after too many requests: the rest is not read as such
         self._paused_at = 0.0
         self._heard = 0.0
         self._body_from = 0.0  # when the body began to come; later by the time in which it was not read
@@ -181,9 +188,13 @@ class HTTPProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self.clear is None:
             self.clear = self.loop.create_future()
+            self._reading_timer = self.loop.call_later(WRITE_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         clear, self.clear = self.clear, None
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
         if clear is not None and not clear.done():
             clear.set_result(None)
 
@@ -193,7 +204,7 @@ class HTTPProtocol(asyncio.Protocol):
             return
         self._idle_since = self.loop.time()
         if not keeps:
-            if self._in_body or self._is_paused:
+            if self._in_body or self._is_paused or self._is_cut:
                 self._linger()
             else:
                 self.transport.close()
@@ -313,6 +324,7 @@ class HTTPProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._newest is not None and len(self._waiting) >= PIPELINED:
             self._newest.keeps = False
+            self._is_cut = True
         if self._is_past_last():
             raise RefusedError
         self._target = b""

@@ -13,10 +13,11 @@ class ToolCallIndexer:
     that brings a name and an id of its own begins a new call. (A new id alone does not: some servers draw one for each piece.)
     """
 
-    __slots__ = ("_ids", "_places")
+    __slots__ = ("_free", "_ids", "_places")
 
     def __init__(self) -> None:
         self._ids: dict[int, str] = {}  # place -> the call's id
+        self._free = 0  # the place after the last
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
 
     def delta(self, call: CallPiece) -> ToolCallDelta:
@@ -31,7 +32,8 @@ class ToolCallIndexer:
     def _place(self, index: int | None, id: str | None, name: str | None) -> int:
         place = self._places.get(index)
         if place is None or (name and self._is_new(index, id, self._ids[place])):
-            place = index if index is not None and index not in self._ids else max(self._ids, default=-1) + 1
+            place = index if index is not None and index not in self._ids else self._free
+            self._free = max(self._free, place + 1)
             self._places[index] = place
             self._ids[place] = id or ""
         return place
