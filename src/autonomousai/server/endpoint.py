@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Answer, Batch, FinishReason, Report
-from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, internal_error, log_bug
+from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
 from ..limiter import Place, RequestLimiter
 from ..provider import AsyncGeneratorProvider
@@ -239,12 +239,20 @@ async def fail(error: ProviderError, response: SSEResponse | None, exchange: Exc
         await refuse(exchange, error, wire)
 
 
+#: What would have been taken (RFC 9110 section 15.5.16), by the code of a refusal.
+_WANTED: Final[dict[str | None, Headers]] = {
+    "unsupported_content_encoding": [(b"accept-encoding", b"identity")],
+    "unsupported_media_type": [(b"accept", JSON)],
+}
+
+
 async def refuse(
     exchange: Exchange, error: ProviderError, wire: Wire, *, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
     """Answer with an error, in the shape of *wire*."""
     status, extra, body = wire.encode_error(error)
     more = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    more += _WANTED.get(getattr(error, "code", None), ())
     if exchange.http_version == "1.1" and b"expect" in exchange.head:
         # The caller waits for 100 Continue, and may send the body or not: where the next request begins is not known.
         more.append((b"connection", b"close"))
