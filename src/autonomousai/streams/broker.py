@@ -221,13 +221,15 @@ class StreamBroker:
         written = {stream.id: stream.lease for stream in self._live.values() if stream.lease is not None and stream.is_stored}
         followed = [stream.id for stream in self._live.values() if stream.lease is None]
         try:
-            lost, watched = await self._store.heartbeat(written, followed)
+            lost, watched, vanished = await self._store.heartbeat(written, followed)
         except StoreError as error:
             _log.warning("no heartbeat for %d streams: %s", len(written), error)
             return
         for each, lease in written.items():
             stream = self._live.get(each)
-            if stream is not None and stream.lease == lease:
+            if stream is not None and each in vanished:
+                stream.detach("the store has forgotten it")
+            elif stream is not None and stream.lease == lease:
                 self._on_heartbeat(stream, is_lost=each in lost, is_watched=each in watched)
 
     def _on_heartbeat(self, stream: StreamLog, *, is_lost: bool, is_watched: bool) -> None:
@@ -286,7 +288,7 @@ class StreamBroker:
     async def _follow(self, stream: StreamLog) -> None:
         """Fetch what another server writes; when that has died, write. Raises what the store raises."""
         while not stream.ended:
-            page = await self._store.read(stream.id, stream.last)
+            page = (await self._store.read(stream.id, stream.last)).check(stream.last)
             if page.records or page.ended:
                 stream.grow(self._decoded(page.records), ended=page.ended)
             elif (claim := await self._store.claim(stream.id)) is not None:
@@ -302,7 +304,7 @@ class StreamBroker:
         recorder = Recorder(msgspec.json.decode(claim.request, type=RecordedRequest))
         last = 0
         while last < claim.last:
-            page = await self._store.read(stream.id, last)
+            page = (await self._store.read(stream.id, last)).check(last)
             if not page.records:
                 raise GoneError
             records = self._decoded(page.records)
