@@ -87,6 +87,17 @@ async def test_who_does_not_read_is_let_go(serve, provider, monkeypatch):
     assert provider.calls[0].left in ("cancelled", "closed")
 
 
+async def test_hosts_that_are_remembered_are_bounded(serve):
+    """This machine has as many names as there are ports and dots at their ends."""
+    serving = await serve()
+    async with Connection(serving.port) as connection:
+        for host in ("localhost" + "." * 60_000, *(f"localhost:{number}" for number in range(1, 1_100))):
+            assert 200 == (await connection.ask(request("GET", "/v1/models", host=host))).status
+
+    known = serving.app._guard._known
+    assert (1_000, True) == (len(known), max(map(len, known)) <= 100)
+
+
 # ---- bodies
 
 

@@ -32,6 +32,10 @@ PAGE_PATH: Final = "/page/"
 #: Under it lie the streams that can be resumed: what was begun goes on while closing.
 STREAMS_PATH: Final = "/v1/streams/"
 
+#: Values of the Host header that are remembered to be allowed, and bytes of the longest.
+_KNOWN: Final = 1_000
+_LONGEST_KNOWN: Final = 100
+
 _HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -64,7 +68,7 @@ class AccessControl:
     def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
         if self._may_bear(value):
-            if len(self._known) < 1000:
+            if len(self._known) < _KNOWN and len(value) <= _LONGEST_KNOWN:
                 self._known.add(value)
             return
         raise StatusError(
