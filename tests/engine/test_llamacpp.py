@@ -46,7 +46,7 @@ async def prompt_tokens(engine: LlamaCpp, messages: Messages, **fields: Any) -> 
 
 
 async def test_a_streamed_answer_comes_in_pieces_and_ends_with_its_reason(engine: LlamaCpp) -> None:
-    """Started names the weights that speak and the engine's build, text follows, and one finish reason with the usage is last."""
+    """Started names the weights and the engine's build, text follows, and one finish reason with the usage is last."""
     result = engine.create_async_generator("llama", user("What is the capital of France?"), stream=True, temperature=0)
 
     batches = [batch async for batch in result.batches()]

@@ -333,7 +333,7 @@ async def _ask(
 
 @cache
 def fingerprint() -> str:
-    """Return what OpenAI calls ``system_fingerprint``: the engine's build. The last part of its version is llama.cpp's number."""
+    """Return what OpenAI calls ``system_fingerprint``: the engine's build, whose last number is llama.cpp's."""
     return f"xllamacpp-{version('xllamacpp')}"
 
 
