@@ -9,14 +9,14 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from autonomousai.events import Answer
 from autonomousai.http.server import protocol as http
 from autonomousai.http.server.protocol import PIPELINED
-from autonomousai.server.bodies import MAX_VALUES
+from autonomousai.server.bodies import MAX_VALUES, BodyReader
 from autonomousai.server.endpoint import MAX_MODEL
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.registry import OPENAI_CHAT
@@ -172,12 +172,37 @@ async def test_arriving_bodies_are_bounded_together(serve):
             await ask(serving.port, request("GET", "/healthz"))
         while sum(each.size for each in reader._arriving) < 3 * MB:
             await asyncio.sleep(0)
-        held = sum(len(part) for each in reader._arriving for part in each.parts)
+        held = sum(len(each.data) for each in reader._arriving)
         told = [(await connection.ask(data[-100:])).status for connection in connections]
 
     assert held <= 4 * MB
     assert {200, 503} == set(told)
     assert 200 == told[-1]
+
+
+async def test_single_bytes_of_a_body_take_no_more_than_themselves():
+    """Whether a read brings one each, or a chunk."""
+
+    class Trickling:
+        head: ClassVar = {b"content-type": b"application/json"}
+        left = MB
+
+        async def next_body(self) -> tuple[bytes, bool]:
+            self.left -= 1
+            return b" ", self.left > 0
+
+    with allocated() as reads:
+        body = await BodyReader(2 * MB).read(Trickling())
+    connection, _, _ = connect(Slow())
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    data = request("GET", "/") + head + b"1\r\nx\r\n" * 50_000
+    with allocated() as chunks:
+        connection.data_received(data)
+    connection.connection_lost(None)
+    await turns()
+
+    assert (MB, True) == (len(body), reads[1] < 4 * MB)
+    assert chunks[0] < MB / 4
 
 
 async def test_a_body_that_waits_is_kept_as_it_came(serve, provider):

@@ -53,7 +53,7 @@ class BodyReader:
             while more:
                 body, more = await exchange.next_body()
                 self._add(arriving, body)
-            return b"".join(arriving.parts)
+            return bytes(arriving.data)
         finally:
             self._drop(arriving)
 
@@ -62,7 +62,7 @@ class BodyReader:
         if arriving.size + len(body) > self._limit:
             raise _too_large(self._limit)
         if arriving in self._arriving:
-            arriving.parts.append(body)
+            arriving.data += body
             arriving.size += len(body)
             self._left -= len(body)
             while self._left < 0:
@@ -74,16 +74,16 @@ class BodyReader:
         if arriving in self._arriving:
             del self._arriving[arriving]
             self._left += arriving.size
-            arriving.parts.clear()
+            arriving.data = bytearray()
 
 
 class _Arriving:
-    """What has come of one body."""
+    """What has come of one body, in one piece: callers choose how small the pieces are that it comes in."""
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("data", "size")
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.data = bytearray()
         self.size = 0
 
 

@@ -30,6 +30,9 @@ from .exchange import (
 #: Bytes of a body that may wait for the application to read them.
 HIGH_WATER: Final = 64 * 1024
 
+#: Bytes of a piece of a body below which it is put to the one before: an object of its own takes forty more.
+_PIECE: Final = 512
+
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -138,7 +141,7 @@ class RequestResponseCycle:
         self._head: dict[bytes, bytes] | None = None
         self._gone = False
         self._waiter: asyncio.Future[None] | None = None
-        self._body: list[bytes] = []  # what has come of the request's body, and was not read
+        self._body: list[bytes | bytearray] = []  # what has come of the request's body, and was not read
         self._held = 0
         self._more = True
         self._head_bytes = b""  # of the response, while it waits for the first of its body
@@ -177,7 +180,14 @@ class RequestResponseCycle:
         """More of the request's body has come."""
         if self.is_complete:
             return  # it will not be read
-        self._body.append(body)
+        parts = self._body
+        if parts and len(body) < _PIECE:
+            last = parts[-1]
+            if type(last) is not bytearray:
+                parts[-1] = last = bytearray(last)
+            last += body
+        else:
+            parts.append(body)
         self._held += len(body)
         if self._held > HIGH_WATER:
             self.connection.pause_reading()
@@ -237,7 +247,7 @@ class RequestResponseCycle:
         if self._gone:
             raise ClientLeftError
         parts = self._body
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._held = 0
         return body, self._more
