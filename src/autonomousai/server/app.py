@@ -150,7 +150,7 @@ class App:
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
         self._entry: Handle = self._enter
-        self._cors = CrossOrigin(config.server.cors_origins)
+        self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
         if tracer is not None:
             self._entry = tracer.around(self._entry, WATCHED_PATHS - {"/"})
 
@@ -240,7 +240,7 @@ class App:
         path = exchange.path
         endpoint = self._hot.get(path)
         try:
-            if self._cors.admit(exchange):
+            if self._cors is not None and self._cors.admit(exchange):
                 await exchange.drain()
                 return
             self._guard.check(exchange)

@@ -32,8 +32,6 @@ class CrossOrigin:
 
         Raises `StatusError` 403 for a preflight that is not granted.
         """
-        if not self._origins:
-            return False
         head = exchange.head
         allowed = self._allowed(head.get(b"origin"))
         method = head.get(b"access-control-request-method")
