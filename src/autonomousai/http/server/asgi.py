@@ -26,6 +26,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+#: In the scope of an application that is run on an exchange: that exchange.
+OUTER: Final = "autonomousai.exchange"
+
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -141,9 +144,9 @@ async def run_asgi(app: ASGIApp, exchange: Exchange, more: Headers) -> None:
                 await exchange.drain()
 
     if isinstance(exchange, ASGIExchange):
-        await app(exchange.scope, exchange._receive, send)
+        await app({**exchange.scope, OUTER: exchange}, exchange._receive, send)
     elif isinstance(exchange, RequestResponseCycle):
-        await app(_scope_of(exchange), _CycleReceiver(exchange).receive, send)
+        await app({**_scope_of(exchange), OUTER: exchange}, _CycleReceiver(exchange).receive, send)
     else:
         raise TypeError(f"{type(exchange).__name__} cannot run an ASGI application")
 
