@@ -22,12 +22,18 @@ MISSING := $(strip $(if $(shell command -v chromium || command -v chromium-brows
 # Tests of so many files run side by side; what measures runs alone, after them.
 JOBS ?= $(shell cores=$$(nproc 2> /dev/null || echo 1); echo $$((cores < 4 ? cores : 4)))
 
+# Tests without an engine, a browser or a socket: tests/support/no_sockets.py holds them to it. `make check` has the layers.
+QUICK := tests/wires tests/gateway tests/kinds tests/engine/test_engine_request.py tests/engine/test_gguf.py \
+	tests/engine/test_schema.py tests/streams/test_memory.py tests/streams/test_readers.py tests/streams/test_record_encoder.py \
+	tests/streams/test_records.py tests/cli/test_markdown.py tests/cli/test_telling.py tests/test_answer.py tests/test_config.py \
+	tests/test_limiter.py
+
 # What `make chat` asks: make chat PROMPT="Why is the sky blue?"
 PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test proof check bench bench-peers docs site vendor system clean
+.PHONY: help chat test quick proof check bench bench-peers docs site vendor system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +47,9 @@ test: $(if $(MISSING),system) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIE
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/bench
 	$(BIN)/python -m pytest tests/bench
+
+quick: $(VENV)/.dev ## run the tests without engine, browser and sockets: half a minute
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not thorough" --hypothesis-profile quick -p tests.support.no_sockets $(QUICK)
 
 proof: $(VENV)/.dev $(VENV)/.weights $(LLMOCK)/.ready ## run the proofs whole, for half an hour, and write docs/proof.md
 	$(BIN)/python docs/prove.py

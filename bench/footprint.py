@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 #: Requests before the first that is counted, and requests that are counted.
-WARM_UPS, COUNTED = 2, 3
+WARM_UPS, COUNTED = 2, 6
 
 #: Events of an answer, and seconds between two of a paced one: longer in all than any period of a timer in the package.
 EVENTS, INTERVAL_S = 20, 0.02

@@ -1,11 +1,13 @@
-"""Make docs/reference/config.md and http.md from the program: ``python docs/make_reference.py``. A test compares them.
+"""Make docs/reference/config.md, http.md and fields.md from the program: ``python docs/make_reference.py``. A test compares
+them.
 
-Types and defaults come from the structs of `autonomousai.config`, the words beside them from the TOML in configuration.md, and
-HTTP from the document that the server publishes.
+Types and defaults come from the structs of `autonomousai.config` and the registry of kinds, the words beside them from the TOML
+in configuration.md, HTTP from the document that the server publishes, and the fields from the tables of the wires.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,11 @@ import msgspec
 import msgspec.inspect
 
 from autonomousai import config
+from autonomousai.kinds.registry import KINDS
+from autonomousai.request import OPTION_NAMES
 from autonomousai.server.openapi import make_document
+from autonomousai.wires.fields import FieldTable, FieldUse, RequestField
+from autonomousai.wires.registry import WIRES
 
 DOCS = Path(__file__).parent
 
@@ -27,15 +33,12 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "rescue": config.RescueConfig,
     "resume": config.ResumeConfig,
     "telemetry": config.TelemetryConfig,
-    "upstreams.NAME, kind = llamacpp": config.LlamaCppConfig,
-    "upstreams.NAME, kind = openai": config.OpenAIConfig,
-    "upstreams.NAME, kind = autonomousai": config.AutonomousAIConfig,
+    **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,
 }
 
-#: What neither the TOML of configuration.md nor the server's description has words for.
+#: What the TOML of configuration.md has no words for.
 WORDS = {
-    "messages": "`role` and `content`, and what belongs to them; the whole conversation",
     "host": "the address to listen on",
     "cors_origins": "pages that may ask from a browser: origins such as `https://chat.example.org`, or `*`",
     "connect": "to a connection, with TLS and proxy",
@@ -62,6 +65,19 @@ HTTP_HEAD = """\
 
 Made from the server's own description by `python docs/make_reference.py`. A running server has it whole, with every field of
 every document: at `/openapi.json` for programs, at `/docs` for people.
+"""
+
+
+FIELDS_HEAD = """\
+# Every field of a request
+
+Made from the tables of the wires by `python docs/make_reference.py`. The server checks that a field is well-formed, by its
+type; null is the same as leaving it out. Whether a value is in range is for the upstream to say: it gets what you sent, also
+fields that have no row here. Only the embedded engine (`llamacpp`) refuses what it cannot do, with a 400 that names the field.
+What `Message`, `Tool` and their like hold is shown by a running server at `/docs`.
+
+In the columns of the kinds of upstreams, *passed on*: unchanged; *honoured*: within these bounds; *left out*: accepted, it
+changes nothing there; *400*: refused. On every kind, the names of options of clients are a 400: OPTIONS.
 """
 
 
@@ -155,12 +171,6 @@ def http_page() -> str:
     for tag in document["tags"]:
         parts.append(f"## {tag['name']}\n")
         parts += [operation_text(*each, told) for each in operations(document) if each[2]["tags"] == [tag["name"]]]
-    schemas = document["components"]["schemas"]
-    chat, wire = schemas["ChatRequest"], schemas["AutonomousAIRequest"]
-    more = {name: field for name, field in wire["properties"].items() if field != chat["properties"].get(name)}
-    parts += ["## ChatRequest\n", chat["description"] + "\n", request_table(chat["properties"], chat["required"])]
-    parts += ["## AutonomousAIRequest\n", "Everything that a [ChatRequest](#chatrequest) may hold, and:\n"]
-    parts += [request_table(more, wire["required"])]
     return "\n".join(parts)
 
 
@@ -177,7 +187,7 @@ def operation_text(path: str, method: str, operation: dict[str, Any], told: dict
     lines = [f"### `{method} {path}`\n", f"{summary}." + (" Asks for no key." if "security" in operation else ""), ""]
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        lines += [f"- body: [{schema}](#{schema.lower()})"]
+        lines += [f"- body: [{schema}](fields.md#{schema.lower()})"]
     lines += [f"- {each['in']} `{each['name']}`: {each['description']}" for each in operation.get("parameters", ())] + [""]
     answers = "\n".join(f"| {status} | {answer['description']} |" for status, answer in sorted(operation["responses"].items()))
     if answers in told:
@@ -186,17 +196,58 @@ def operation_text(path: str, method: str, operation: dict[str, Any], told: dict
     return "\n".join([*lines, "| status | |", "|---|---|", answers]).replace("\n\n\n", "\n\n") + "\n"
 
 
-def request_table(properties: dict[str, Any], needed: list[str]) -> str:
-    """Fields that are never taken have no row."""
-    taken = {name: field for name, field in properties.items() if isinstance(field, dict) and "not" not in field}
-    rows = []
-    for name, field in sorted(taken.items(), key=lambda item: (item[0] not in needed, item[0])):
-        words = " ".join(field.get("description", "").split()).replace("|", "\\|")
-        rows.append(f"| `{name}`{' (needed)' if name in needed else ''} | {words or WORDS.get(name, '')} |")
-    return "\n".join(["| field | what |", "|---|---|", *rows]) + "\n"
+def fields_page() -> str:
+    parts = [FIELDS_HEAD.replace("OPTIONS", ", ".join(f"`{name}`" for name in sorted(OPTION_NAMES)))]
+    told: list[RequestField] = []
+    for table in (wire.fields for wire in WIRES.values() if wire.fields is not None):
+        rows = [row for row in table.rows.values() if not any(row is other for other in told)]
+        parts += [f"## {table.name}\n", f"{table.says}\n"]
+        if len(rows) < len(table.rows):
+            parts += ["Beside the fields above:\n"]
+        parts += [field_table(table, rows)]
+        told += rows
+    return "\n".join(parts)
 
 
-PAGES = {"reference/config.md": config_page, "reference/http.md": http_page}
+def field_table(table: FieldTable, rows: list[RequestField]) -> str:
+    """The columns are the kinds of upstreams that some field is not simply passed on to, and all others."""
+    kinds = sorted({kind for row in table.rows.values() for kind in row.uses})
+    lines = [
+        f"| field | type | what | {' | '.join(f'`{kind}`' for kind in kinds)} | other kinds |",
+        "|---|---|---|---|" + "---|" * len(kinds),
+    ]
+    for row in rows:
+        others = "left out" if row.dropped else "passed on"
+        uses = [use_words(row.uses[kind]) if kind in row.uses else others for kind in kinds]
+        name = f"`{row.name}`{' (needed)' if row.needed else ''}"
+        lines.append(f"| {name} | {type_words(row.shape.schema)} | {row.says} | {' | '.join(uses)} | {others} |")
+    return "\n".join(lines) + "\n"
+
+
+def type_words(schema: dict[str, Any]) -> str:
+    """What a value must be, in a few words."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(type_words(each) for each in schema["anyOf"]))
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    kind = schema.get("type", "anything")
+    if kind == "array" and schema.get("items"):
+        return f"list of {type_words(schema['items'])}"
+    return {"string": "text", "boolean": "true or false", "integer": "whole number", "array": "list"}.get(kind, kind)
+
+
+def use_words(use: FieldUse) -> str:
+    if use.what == "dropped":
+        return "left out"
+    if use.what == "refused":
+        neutral = " or ".join(f"`{json.dumps(value)}`" for value in use.neutral)
+        return f"400, but for {neutral}" if neutral else "400"
+    low, high = (use.shape.schema.get(bound) for bound in ("minimum", "maximum"))
+    bounds = use.says or ("" if low is None else f"{low:_} to {high:_}")
+    return f"honoured: {bounds}" if bounds else "honoured"
+
+
+PAGES = {"reference/config.md": config_page, "reference/http.md": http_page, "reference/fields.md": fields_page}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -22,6 +22,7 @@ Serve = Callable[..., Awaitable[Listening]]
 
 # Random examples take the time that they take: on a busy machine a slow one is no failure.
 settings.register_profile("no clock", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
 settings.load_profile("no clock")
 
 # A shell without job control starts what runs in its background with Ctrl-C ignored, and the programs under test inherit that.

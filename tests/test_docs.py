@@ -44,15 +44,20 @@ def blocks(language: str) -> list[tuple[Path, int, str]]:
     return found
 
 
-EXAMPLES = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python")}
+#: Pages whose files and commands are followed step by step, in a copy of the package: `tests/test_extending.py`. The tutorial's
+#: are too, see `tests/test_tutorial.py`, but may be run by themselves.
+EXTENDING = ("add-a-wire.md", "add-an-upstream-kind.md")
+FOLLOWED = ("tutorial.md", *EXTENDING)
+
+EXAMPLES = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python") if path.name not in EXTENDING}
 COMMANDS = [
     (f"{name_of(path)}:{line}", command)
     for path, line, text in blocks("sh")
     for command in text.splitlines()
     if command.strip() and not command.startswith("#")
-    if path.name != "tutorial.md" or command.startswith(("make ", "pip "))  # its others are run: test_tutorial.py
+    if path.name not in FOLLOWED or command.startswith(("make ", "pip "))  # their others are run
 ]
-CONFIGS = {f"{name_of(path)}:{line}": text for path, line, text in blocks("toml")}
+CONFIGS = {f"{name_of(path)}:{line}": text for path, line, text in blocks("toml") if path.name not in EXTENDING}
 
 
 def run_python(path: Path, *, server: str = "http://127.0.0.1:9") -> str:

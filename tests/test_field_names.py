@@ -20,19 +20,15 @@ from autonomousai.errors import IncompleteStreamError
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import Capabilities
-from autonomousai.request import CALL_OPTIONS, DEFAULT_OPTIONS, CallOptions, ChatRequest
+from autonomousai.request import DEFAULT_OPTIONS, RESERVED, CallOptions, ChatRequest
 from autonomousai.result import BatchStream
 from autonomousai.server import create_app
 from autonomousai.testing import ScriptedProvider, answer
-from autonomousai.wires.fields import FIELDS
-from autonomousai.wires.registry import SERVED
+from autonomousai.wires.registry import SERVED, WIRES
 from tests.support.sockets import HELLO, ask, events, listening, request, text_of
 
 #: The packages that a request passes.
 ON_THE_WAY = ("clients", "engine", "gateway", "http", "provider", "request", "result", "server", "streams", "testing", "wires")
-
-#: Names that are no request fields: the options of a call, and the members of a request that have their own place.
-RESERVED = CALL_OPTIONS | {"base_url", "self", "model", "messages", "stream"}
 
 VALUE = {"x": 1}
 
@@ -60,8 +56,9 @@ def names() -> list[str]:
 
 NAMES = names()
 
-#: Those that are sent as they are: the others are checked by the table of fields, or refused.
-FREE = [name for name in NAMES if name not in RESERVED and name not in FIELDS and name not in ("aiAgent", "threadId", "userId")]
+#: Those that are sent as they are: the others are checked by a table of fields, or refused.
+ROWS = {name for wire in WIRES.values() if wire.fields for name in wire.fields.rows}
+FREE = [name for name in NAMES if name not in RESERVED | ROWS]
 
 
 class Again(ScriptedProvider):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "bench/footprint.py"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "bench/footprint.py"
+DOCUMENT = ROOT / "docs/architecture.md"
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +32,30 @@ def footprint() -> ModuleType:
     return module
 
 
-def test_a_streamed_request_enters_no_more_of_the_package_than_before(footprint: ModuleType, tmp_path: Path) -> None:
-    """Files, functions and classes of every subject are counted, and none exceeds its limit."""
+def stated() -> dict[str, list[int]]:
+    """The figures in the document, by subject."""
+    rows = re.findall(
+        r"^\| ((?:client|server) [^|]+) \| (\d+) \| (\d+) \| (\d+) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return {subject: [int(figure) for figure in figures] for subject, *figures in rows}
+
+
+def test_the_document_states_the_limits(footprint: ModuleType) -> None:
+    """Whoever enters less lowers both."""
+    assert {subject: list(limit) for subject, limit in footprint.LIMITS.items()} == stated()
+
+
+def test_a_streamed_request_enters_no_more_of_the_package_than_the_document_says(footprint: ModuleType, tmp_path: Path) -> None:
+    """Files, functions and classes of every subject are counted, and none exceeds its figure."""
     file = tmp_path / "counts.json"
 
     done = subprocess.run([sys.executable, SCRIPT, "--json", file], capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout + done.stderr
     counts = json.loads(file.read_text(encoding="utf-8"))
-    assert footprint.LIMITS.keys() == counts.keys()
+    assert stated().keys() == counts.keys()
+    for subject, found in counts.items():
+        assert all(found[unit] <= limit for unit, limit in zip(footprint.Footprint._fields, stated()[subject], strict=True))
     for found in counts.values():
         assert len(set(found["entered"])) >= found["classes"] > 0
         assert found["functions"] >= found["files"] > 0

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,13 @@ def test_the_environment_says_where_the_cache_is(
         monkeypatch.setenv(name, value)
 
     assert Path(expected) == weights.weights_path("smollm2-135m").parent
+
+
+@pytest.mark.parametrize("find", [weights.pull, weights.resolve])
+def test_mistyped_weights_are_guessed(find: Callable[[str], Path], cache: Path) -> None:
+    """The message asks for the name that is near."""
+    with pytest.raises(ConfigError, match=r"did you mean smollm2-135m\?$"):
+        find("smolm2-135m")
 
 
 def test_a_name_resolves_to_its_place_in_the_cache(cache: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 import msgspec
 
 from .errors import ConfigError
+from .suggestions import did_you_mean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -93,13 +94,17 @@ def as_table(key: str, value: Any) -> dict[str, Any]:
 
 def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
     """Return the error for a key that does not exist."""
-    return ConfigError("there is no such key", key=key, advice=f"known here: {', '.join(known)}")
+    known = tuple(known)
+    meant = did_you_mean(key.rpartition(".")[2], known)
+    return ConfigError("there is no such key", key=key, advice=f"known here: {', '.join(known)}{meant}")
 
 
 def one_of(key: str, value: Any, known: Iterable[str]) -> ConfigError:
     """Return the error for a *value* that is none of the *known* ones, or None: is missing."""
+    known = tuple(known)
     problem = "is missing" if value is None else f"{value!r:.100} is unknown"
-    return ConfigError(problem, key=key, advice=f"it is one of {', '.join(map(repr, known))}")
+    meant = did_you_mean(value, map(str, known)) if isinstance(value, str) else ""
+    return ConfigError(problem, key=key, advice=f"it is one of {', '.join(map(repr, known))}{meant}")
 
 
 def _scalar(key: str, value: Any, wanted: type) -> Any:

@@ -139,7 +139,8 @@ class FinishReason(_Silent, frozen=True, gc=False, tag="finish_reason"):
 
     ``reason``: as the upstream named it (``"stop"``, ``"length"``, ``"tool_calls"``, …), None where the end is proven but no
     reason was named. ``evidence``: what proved the end. ``usage``: tokens, where the upstream counted them. ``model``: the
-    model that answered. ``extra``: unknown members of the chunk that named the reason, in the nesting of the wire.
+    model that answered. ``extra``: unknown members of the chunk that named the reason, in the nesting of the wire. ``notes``:
+    what was wrong with the answer's bytes and was mended, a sentence each.
     """
 
     reason: str | None
@@ -147,6 +148,7 @@ class FinishReason(_Silent, frozen=True, gc=False, tag="finish_reason"):
     usage: Usage | None = None
     model: str | None = None
     extra: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ChoiceEvent(_Silent, frozen=True, gc=False, tag="choice_event"):

@@ -60,11 +60,13 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 class ProviderStatus(msgspec.Struct, frozen=True):
     """How a provider is. ``state``: whether it takes requests. ``reason``: why it does not. ``orphans``: answers that a server
-    continues although their callers left, as it could not be stopped."""
+    continues although their callers left, as it could not be stopped. ``adaptations``: models, and in which other form than
+    the usual one they are asked, as the server refused that."""
 
     state: Literal["ready", "starting", "stopped", "failed"] = "ready"
     reason: str = ""
     orphans: int = 0
+    adaptations: tuple[tuple[str, str], ...] = ()
 
 
 class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be overridden

@@ -16,6 +16,12 @@ from .timeouts import Clocks
 #: Keyword arguments of `create_async_generator` that are options of the call and never request fields.
 CALL_OPTIONS: Final = frozenset({"api_key", "headers", "proxy", "retries", "timeout"})
 
+#: Names that a caller over the network must not think to reach: options of clients.
+OPTION_NAMES: Final = CALL_OPTIONS | {"base_url", "self"}
+
+#: Names that no other request field can bear: those, and the members of a request that have their own place.
+RESERVED: Final = OPTION_NAMES | {"model", "messages", "stream"}
+
 
 class ChatRequest(msgspec.Struct, frozen=True):
     """What is asked, in the terms of OpenAI's chat completions.

@@ -21,9 +21,10 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from tests.support.program import finish, run, start
+from autonomousai.testing import ScriptedServer
+from tests.support.program import finish, run, start, without
 
-HEAVY = ("aiohttp", "rich", "pygments", "prompt_toolkit", "xllamacpp", "starlette", "uvicorn", "sqlite3")
+HEAVY = ("aiohttp", "rich", "pygments", "prompt_toolkit", "tomli_w", "xllamacpp", "starlette", "uvicorn", "sqlite3")
 
 
 async def test_help_needs_no_manual(env: dict[str, str]) -> None:
@@ -149,6 +150,43 @@ async def test_wrong_usage_is_said_and_exits_2(arguments: list[str], words: str,
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["caht", "hi"], "chat"),
+        (["--verison"], "--version"),
+        (["chat", "--modle", "llama", "hi"], "--model"),
+        (["chat", "--modle=llama", "hi"], "--model"),
+        (["history", "shwo"], "show"),
+        (["history", "export", "--formt", "json"], "--format"),
+        (["history", "export", "--format", "jsn"], "json"),
+        (["completion", "bsah"], "bash"),
+        (["chat", "--model", "lama", "hi"], "llama"),
+        (["chat", "--model", "Hermes3", "hi"], "hermes-3"),
+        (["chat", "--base-url", "http://127.0.0.1:9", "--model", "visoin", "hi"], "vision"),
+        (["pull", "smolm2-135m"], "smollm2-135m"),
+        (["pull", "qwen_codr"], "qwen_coder"),
+    ],
+)
+async def test_what_was_mistyped_is_guessed(arguments: list[str], meant: str, env: dict[str, str]) -> None:
+    """An option, a command, a value or a model that is near to one there is: the message asks for that one."""
+    ended = await run(*arguments, env=env)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert f"; did you mean {meant}?\n" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["xyzzy"], ["chat", "--zzz", "hi"], ["chat", "--model", "gpt-9", "hi"], ["pull", "gpt-9"]]
+)
+async def test_what_is_near_to_nothing_is_not_guessed(arguments: list[str], env: dict[str, str]) -> None:
+    """A guess that nobody would make is none."""
+    ended = await run(*arguments, env=env)
+
+    assert 2 == ended.code
+    assert "did you mean" not in ended.err
+
+
 async def test_a_prompt_that_is_no_text_is_wrong_usage(env: dict[str, str]) -> None:
     """An argument that is not UTF-8 is refused in words."""
     ended = await run("chat", b"caf\xe9", env=env)
@@ -187,6 +225,23 @@ async def test_a_missing_extra_is_named(missing: str, arguments: list[str], extr
     assert (3, "") == (ended.code, ended.out)
     assert f"pip install 'autonomousai[{extra}]'" in ended.err
     assert "fetching" not in ended.err
+
+
+EXTRAS = ("httptools", "prometheus_client", "prompt_toolkit", "pygments", "starlette", "tomli_w", "uvloop", "xllamacpp")
+
+
+async def test_without_any_extra_a_server_is_asked_and_the_conversation_kept(env: dict[str, str]) -> None:
+    """The client's own two dependencies are enough for the command line, but for the engine, a server and `config show`."""
+    async with ScriptedServer() as server:
+        asked = await run("chat", "--base-url", server.url, "Hi", env=env, program=without(*EXTRAS))
+    rest = [
+        await run(*arguments.split(), env=env, program=without(*EXTRAS))
+        for arguments in ("history show", "templates", "models", "pull gpt-9", "completion bash")
+    ]
+
+    assert (0, "") == (asked.code, asked.err)
+    assert [0, 0, 0, 2, 0] == [ended.code for ended in rest]
+    assert "Hi" in rest[0].out
 
 
 async def test_help_into_a_closed_pipe_is_quiet(env: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autonomousai.cli.toml import write_toml
 from autonomousai.config import Config, load_config
-from tests.support.program import run
+from tests.support.program import run, without
 
 FILE = """\
 [server]
@@ -89,6 +89,14 @@ async def test_show_without_a_file_can_be_a_file(tmp_path: Path, env: dict[str, 
     path.write_text(ended.out)
 
     assert Config() == load_config(path, {})
+
+
+@pytest.mark.parametrize(("command", "code"), [("show", 3), ("check", 0)])
+async def test_without_the_writer_of_toml_its_extra_is_named(command: str, code: int, file: Path, env: dict[str, str]) -> None:
+    """`config show` says what to install; `config check` writes no TOML and does without."""
+    ended = await run("config", command, str(file), env={**env, "KEY": "k-12345678"}, program=without("tomli_w"))
+
+    assert (code, code == 3) == (ended.code, "pip install 'autonomousai[cli]'" in ended.err)
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
-from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain
+from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain, without
 
 PROMPT = "llama>"
 
@@ -249,6 +249,16 @@ async def test_help_shows_the_commands(env: dict[str, str]) -> None:
         assert word in shown
 
 
+async def test_what_was_mistyped_is_guessed_in_a_conversation(env: dict[str, str]) -> None:
+    """A command or a model that is near to one there is."""
+    async with ScriptedServer() as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        terminal.types("/modle hermes")
+        await terminal.sees("did you mean /model?")
+        terminal.types("/model hermse")
+        await terminal.sees("did you mean hermes?")
+
+
 async def test_an_unknown_command_gets_a_clear_word(env: dict[str, str]) -> None:
     """A slash that means nothing is not sent to the model; behind a space it is."""
     async with ScriptedServer() as server, talk(server, env) as terminal:
@@ -381,18 +391,11 @@ async def test_answers_can_be_piped_while_one_talks(env: dict[str, str], tmp_pat
     assert "Hello world\n" == out.read_text()
 
 
-WITHOUT_TOOLKIT = (
-    sys.executable,
-    "-c",
-    "import sys; sys.modules['prompt_toolkit'] = None; from autonomousai.cli import main; sys.exit(main())",
-)
-
-
 async def test_without_prompt_toolkit_it_talks_plainly(env: dict[str, str]) -> None:
     """Where the extra is not installed it is named, and plain input does."""
     async with (
         ScriptedServer(Script.stall("One"), Script.stream("Two.")) as server,
-        OnTerminal("chat", "--base-url", server.url, env=env, program=WITHOUT_TOOLKIT) as terminal,
+        OnTerminal("chat", "--base-url", server.url, env=env, program=without("prompt_toolkit")) as terminal,
     ):
         await terminal.sees("pip install 'autonomousai[cli]'")
         await terminal.sees(PROMPT)

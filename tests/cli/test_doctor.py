@@ -15,7 +15,7 @@ import pytest
 from autonomousai.config import OpenAIConfig, load_config
 from autonomousai.events import Usage
 from autonomousai.testing import Hang, Head, Request, Script, ScriptedServer, Send, chunks
-from tests.support.program import Ended, run
+from tests.support.program import Ended, run, without
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
 
@@ -169,6 +169,25 @@ async def test_the_shape_of_errors_is_told(body: Any, words: str, env: dict[str,
         found = await diagnosis(Own().on(server), env)
 
     assert words in found["error shape"]["found"]
+
+
+async def test_another_form_of_the_request_is_found(env: dict[str, str]) -> None:
+    """A server that refuses ``max_tokens`` is asked by the other name from then on, and the form is named."""
+
+    def chat(request: Request) -> Script:
+        if "max_tokens" in request.json():
+            return Script.status(400, {"error": {"message": "use 'max_completion_tokens' instead", "param": "max_tokens"}})
+        return Script.stream("Hello") if request.json().get("stream") else Script.document("Hello")
+
+    async with ScriptedServer() as server:
+        server.play(listing({"id": "small"}), path=LIST)
+        server.play(chat, path=CHAT)
+        server.play(Script.status(404), path="/metrics")
+        server.play(Script.status(404), path="/v1/metrics")
+        found = await diagnosis(server, env)
+
+    assert "it takes max_completion_tokens" == found["request forms"]["found"]
+    assert ("yes", "yes") == (found["streaming"]["result"], found["whole answers"]["result"])
 
 
 SICK: dict[str, Callable[[ScriptedServer], None]] = {
@@ -329,3 +348,15 @@ async def test_the_doctors_section_is_toml(env: dict[str, str]) -> None:
         ended = await run("doctor", "--upstream", f"{server.url}/v1", env=env)
 
     assert ["ollama"] == list(tomllib.loads(ended.out.partition("\n\n")[2])["upstreams"])
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_without_the_writer_of_toml_what_was_found_is_told(form: tuple[str, ...], env: dict[str, str]) -> None:
+    """Where the extra is not installed it is named, and only the section is missing."""
+    async with ScriptedServer() as server:
+        Capable("library").on(server)
+        ended = await run("doctor", "--upstream", f"{server.url}/v1", *form, env=env, program=without("tomli_w"))
+
+    assert 0 == ended.code
+    assert "pip install 'autonomousai[cli]'" in ended.err
+    assert ("[upstreams" in ended.out, "answers" in ended.out) == (False, True)

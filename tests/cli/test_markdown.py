@@ -188,10 +188,85 @@ def test_what_is_not_decided_is_held_back_and_never_lost() -> None:
     assert "| a | b |\n" == written("| a | b |")
 
 
+FORMULAS = [
+    r"\(a_1 * b_2 * c\)",
+    r"Let \( x \in \{1, 2\} \) and \(y\_z\), so.",
+    r"\[ \left[ \frac{-b \pm \sqrt{b^2}}{2a} \right] \]",
+    r"$x$ and $a_{1}^*b^*$, $\{y\}$ and $9.8 \, \text{m/s}^2$ and $10^{-3}\,m$",
+    r"$$\{x\}$$ and $$ *y* \\ z $$",
+    r"\begin{align*} a &= b \\ c &= *d* \end{align*}",
+    "\\[\n  - a_1 \\\\\n  # \\{b\\} *c*\n\\]",
+    "$$\n\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}\n> 0\n$$",
+    "that is \\[ x\n= *y* \\]",
+    "\\begin{cases}\n1. \\\\\n\\end{cases}",
+    r"\(never *closed",
+    r"a lone \] and \)",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_formulas_come_through_as_they_are(formula: str) -> None:
+    """Backslashes, stars and underlines of LaTeX are no marks of Markdown, on one line or on several."""
+    assert f"{formula}\n" == text(formula, width=200)
+    assert f"{formula}\n" == text(*formula, width=200)
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        (r"\(x\) **b** \_", r"\(x\) b _"),
+        (r"**b \(a**c\)** *i*", r"b \(a**c\) i"),
+        ("\\[\nx_1\n\\] so **b**\n- c", "\\[\nx_1\n\\] so b\n• c"),
+        ("\\[ never closed\n*x*\n\n*y*", "\\[ never closed\n*x*\n\ny"),
+        ("> \\[\n> - x\n> \\]\n> *y*", "│ \\[\n│ - x\n│ \\]\n│ y"),
+        ("- \\[\n  - x\n  \\]\n- y", "• \\[\n  - x\n  \\]\n• y"),
+        ("| $a_1$ | \\(b\\) |\n|---|---|\n| $\\{x\\}$ | *y* |", "$a_1$   │ \\(b\\)\n────────┼──────\n$\\{x\\}$ │ y"),
+        ("$5 is *less* than $6, **$7** and \\$8", "$5 is less than $6, $7 and $8"),
+        ("$1,000.50 or $2M *a year*", "$1,000.50 or $2M a year"),
+        ("a $ is *money*, and so is `a$b`", "a $ is money, and so is a$b"),
+        ("$HOME is `$x` and *so* on", "$HOME is $x and so on"),
+        ("- $$ – *cheap*\n- $$$ – *dear*", "• $$ – cheap\n• $$$ – dear"),
+    ],
+)
+def test_what_is_no_formula_is_drawn(given_text: str, shown: str) -> None:
+    """Beside formulas marks are marks, and a price begins none."""
+    assert f"{shown}\n" == text(given_text)
+    assert f"{shown}\n" == text(*given_text)
+
+
+def test_words_behind_a_price_are_shown_at_once() -> None:
+    """A `$` that may begin a formula holds nothing back but the marks behind it, and a price not even those."""
+    assert "It costs $5 a month, " == text("It costs $5 a month, ", close=False)
+    assert "It costs $5, not more, " == text("It costs $5, *not* more, ", close=False)
+    assert "The set $x " == text("The set $x *y", close=False)
+
+
+FAR_MARKS = [("**", "**"), ("`", "`"), ("[", "](u)"), ("\\(", "\\)"), ("a $$", "$$"), ("$a *", "*$"), ("\\[*", "*\\]")]
+
+
+@pytest.mark.parametrize("words", [78, 79, 80, 90])
+@pytest.mark.parametrize(("begin", "end"), FAR_MARKS)
+def test_a_mark_is_closed_near_by_whatever_the_pieces(begin: str, end: str, words: int) -> None:
+    """One that is not closed within 400 characters is text, in an answer that came whole too."""
+    given_text = f"{begin}{'word ' * words}x{end} *y*"
+
+    assert screen(written(given_text)) == screen(written(*given_text))
+
+
+@pytest.mark.parametrize(
+    "given_text",
+    ["**a `b** c` d**", r"**a \(b** c\) d**", "___", "> ___\n", f"see {'x' * 60} there", f"{'x' * 78} y", f"🦀🦀{'x' * 40}"],
+)
+def test_the_pieces_do_not_matter_where_they_once_did(given_text: str) -> None:
+    """A star inside code that has not ended, a rule that begins as a mark, a word longer than the line, one of emoji."""
+    assert screen(written(given_text)) == screen(written(*given_text))
+
+
 PIECES = st.sampled_from(
     [
         *("**", "*", "_", "`", "```", "~~", "[t](http://x)", "[", "](", ")", "\\"),
         *("\n", "\n\n", "\r\n", "# ", "- ", "1. ", "> ", "| a | b |\n", "|---|--:|\n", "---\n", "    "),
+        *("$", "$$", "$5", "\\(", "\\)", "\\[", "\\]", "\\begin{a}", "\\end{a}"),
         *(" ", "word", "日本", "x_y", "🦀", "é", "```python\n", "def f(): # c"),
     ]
 )
@@ -207,7 +282,7 @@ def test_the_pieces_do_not_matter(parts: list[str], data: st.DataObject, width: 
     assert screen(written(whole, width=width)) == screen(written(*pieces, width=width))
 
 
-@given(st.text(alphabet="ab *_`[]()#>-|\\~\n日", max_size=80))
+@given(st.text(alphabet="ab *_`[]()#>-|\\~$\n日", max_size=80))
 def test_no_word_is_lost(given_text: str) -> None:
     """Whatever stands between the marks is on the screen."""
     shown = text(given_text)

@@ -117,6 +117,7 @@ async def test_a_template_that_is_not_there_is_named(template: Path, env: dict[s
 
     assert (3, 3) == (missing.code, outside.code)
     assert "there is no template 'rewiev'; there are: review." in missing.err
+    assert missing.err.endswith("; did you mean review?\n")
     assert "a template cannot be called '../../x'" in outside.err
 
 

@@ -92,7 +92,7 @@ def test_an_unsupported_model_is_a_value_error_at_the_call() -> None:
     [
         ([], "messages"),
         ([{"role": "user"}], r"messages\[0\]"),
-        ([*HELLO, {"role": "wizard", "content": "x"}], r"messages\[1\].role"),
+        ([*HELLO, {"role": 5, "content": "x"}], r"messages\[1\].role"),
         ([{"role": "user", "content": "broken \ud800"}], r"messages\[0\]"),
         ("Hello", "messages"),
     ],

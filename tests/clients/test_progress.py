@@ -12,6 +12,7 @@ from autonomousai.clients.remote import PreparedRequest, ResponseStream
 from autonomousai.testing import chunks
 from autonomousai.timeouts import Clocks
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.registry import OPENAI_CHAT
 
 TEXT = chunks("Hello", finish=None, done=False)
 END = chunks(" world", finish="stop")
@@ -51,7 +52,7 @@ class Wound:
 
 def reading(response: Wound) -> ResponseStream:
     request = PreparedRequest(
-        url="", headers={}, body=b"", clocks=Clocks(), stream=True, streams_url="http://127.0.0.1/streams"
+        url="", headers={}, body=b"", clocks=Clocks(), stream=True, wire=OPENAI_CHAT, streams_url="http://127.0.0.1/streams"
     )
     return ResponseStream(response, request)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.request import ControlTokens, engine_fields, engine_messages, explain
+from autonomousai.engine.request import ControlTokens, engine_fields, engine_messages, explain, refuse_too_long
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Messages, Reasoning
 
@@ -63,6 +63,9 @@ REFUSED_MESSAGES = [
     (message("tool", "42", tool_call_id="1"), "messages[1].role", "unsupported_parameter"),
     (message("function", "42", name="f"), "messages[1].role", "unsupported_parameter"),
     (message("assistant", None, tool_calls=[CALL]), "messages[1].tool_calls", "unsupported_parameter"),
+    (message("assistant", None, audio={"id": "a"}), "messages[1].audio", "unsupported_parameter"),
+    (message("critic", "Hm."), "messages[1].role", "unsupported_parameter"),
+    (message("user", [{"type": "video_url", "video_url": {}}]), "messages[1].content[0]", "unsupported_parameter"),
 ]
 
 
@@ -184,9 +187,37 @@ def test_what_is_honoured_is_passed_on() -> None:
         "response_format": {"type": "json_object"},
     }
 
-    passed = fields(**given, user="me", n=1, tools=[], top_logprobs=None)
+    passed = fields(**given)
 
     assert given == {name: value for name, value in passed.items() if name not in ("seed", "max_tokens", *ALWAYS)}
+
+
+#: What changes nothing of an answer of these weights, or asks for what is the case anyway.
+IDLE: list[dict[str, Any]] = [
+    {"service_tier": "flex", "prompt_cache_key": "k", "prompt_cache_retention": "24h", "metadata": {"a": "b"}, "store": True},
+    {"user": "me", "safety_identifier": "s", "prediction": {"type": "content", "content": "a"}},
+    {"reasoning_effort": "high", "verbosity": "low", "chat_template_kwargs": {"enable_thinking": False}},
+    {"enable_thinking": True, "thinking": {"type": "enabled"}, "thinking_budget": 5, "think": "low", "reasoning": {}},
+    {"reasoning_format": "none", "include_reasoning": False, "separate_reasoning": True},
+    {"n": 1, "logprobs": False, "top_logprobs": 0, "modalities": ["text"], "functions": [], "function_call": "auto"},
+    {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
+    {"tool_choice": "none", "parallel_tool_calls": False},
+    {"response_format": {"type": "text"}, "stop": [], "logit_bias": {}},
+    {"stream_options": {"include_usage": True, "include_obfuscation": False, "continuous_usage_stats": False}},
+]
+
+
+@pytest.mark.parametrize("given", IDLE, ids=str)
+def test_what_changes_nothing_is_left_out(given: dict[str, Any]) -> None:
+    """It is accepted, and the engine does not hear of it."""
+    assert {"seed", "max_tokens", *ALWAYS} == fields(**given).keys()
+
+
+def test_more_than_four_texts_may_end_an_answer() -> None:
+    """The engine counts no further than ours."""
+    stops = [str(number) for number in range(64)]
+
+    assert stops == fields(stop=stops)["stop"]
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
@@ -202,10 +233,28 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"mirostat": 2}, "mirostat"),
     ({"json_schema": {}}, "json_schema"),
     ({"id_slot": 0}, "id_slot"),
-    ({"chat_template_kwargs": {}}, "chat_template_kwargs"),
     ({"cache_prompt": True}, "cache_prompt"),
+    ({"tool_choice": "required", "parallel_tool_calls": True, "tools": [{"type": "custom"}]}, "tools"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"functions": [{"name": "f"}]}, "functions"),
+    ({"web_search_options": {}}, "web_search_options"),
+    ({"stream_options": {"continuous_usage_stats": True}}, "stream_options.continuous_usage_stats"),
     ({"n": 2}, "n"),
     ({"logprobs": True}, "logprobs"),
+    ({"top_logprobs": 5}, "top_logprobs"),
+    ({"temperature": 2.01}, "temperature"),
+    ({"presence_penalty": 2.5}, "presence_penalty"),
+    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": 2**31}, "max_tokens"),
+    ({"max_completion_tokens": 0}, "max_completion_tokens"),
+    ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens"),
+    ({"stop": ""}, "stop"),
+    ({"stop": ["a"] * 65}, "stop"),
+    ({"logit_bias": [[5, 1]]}, "logit_bias"),
+    ({"logit_bias": {"7": 101}}, "logit_bias.7"),
+    ({"logit_bias": {"7": False}}, "logit_bias.7"),
+    ({"response_format": {"type": "grammar"}}, "response_format.type"),
+    ({"response_format": {"type": "json_schema", "schema": {}}}, "response_format.json_schema"),
     ({"temperature": -1}, "temperature"),
     ({"top_p": 2}, "top_p"),
     ({"top_k": -1}, "top_k"),
@@ -252,3 +301,16 @@ def test_an_empty_beginning_alone_is_refused() -> None:
         engine_messages([message("assistant", "")], "Be brief.")
 
     assert (caught.value.status, caught.value.param) == (400, "messages[0].content")
+
+
+@pytest.mark.parametrize(("size", "refused"), [(1000, False), (10_239, False), (10_240, True), (20_000_000, True)])
+def test_a_prompt_that_cannot_fit_is_refused_unread(size: int, refused: bool) -> None:
+    """A token has a longest text: so many bytes are more tokens than there is room for, whatever they say."""
+    messages: Messages = [{"role": "user", "content": "x" * size}]
+    if not refused:
+        refuse_too_long(messages, context=1024, longest=10)
+        return
+
+    with pytest.raises(StatusError, match=f"at least {size // 10} tokens long") as caught:
+        refuse_too_long(messages, context=1024, longest=10)
+    assert (400, "messages", "context_length_exceeded") == (caught.value.status, caught.value.param, caught.value.code)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autonomousai.engine import weights
-from autonomousai.engine.gguf import control_tokens
+from autonomousai.engine.gguf import read_tokenizer
 from autonomousai.models import DEFAULT_WEIGHTS
 
 
@@ -51,7 +51,7 @@ def test_control_tokens_are_told_from_others(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(gguf(*METADATA))
 
-    assert ["<|end|>", "<s>", "<|user|>", "<unk>", "<eot>", "<｜fin｜>"] == control_tokens(path)
+    assert ["<|end|>", "<s>", "<|user|>", "<unk>", "<eot>", "<｜fin｜>"] == read_tokenizer(path).control
 
 
 def test_a_file_without_a_vocabulary_has_none(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_file_without_a_vocabulary_has_none(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(gguf(METADATA[0]))
 
-    assert [] == control_tokens(path)
+    assert [] == read_tokenizer(path).control
 
 
 @pytest.mark.parametrize("length", [*range(4, 120, 7), 200, 300])
@@ -69,7 +69,7 @@ def test_a_file_that_is_cut_is_an_error(length: int, tmp_path: Path) -> None:
     path.write_bytes(gguf(*METADATA)[:length])
 
     with pytest.raises(ValueError, match="GGUF"):
-        control_tokens(path)
+        read_tokenizer(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(100)])
@@ -79,12 +79,12 @@ def test_another_file_is_an_error(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
 
     with pytest.raises(ValueError, match=r"GGUF|empty"):
-        control_tokens(path)
+        read_tokenizer(path)
 
 
 def test_the_real_weights_have_seventeen() -> None:
     """Those of the template, and those of the repositories that the model was trained on."""
-    found = control_tokens(weights.pull(DEFAULT_WEIGHTS))
+    found = read_tokenizer(weights.pull(DEFAULT_WEIGHTS)).control
 
     assert 17 == len(found)
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<repo_name>", "<filename>"} <= set(found)

@@ -565,3 +565,78 @@ def test_a_blocking_caller_who_leaves_takes_the_engine_along(leave: str) -> None
     said, complaints = last_words(process)
 
     assert ("", 0, False) == (complaints, process.returncode, is_there(int(said)))
+
+
+def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at once whether the child answers, and give it little time."""
+    monkeypatch.setattr(supervisor, "_LOOK", 0.02)
+    monkeypatch.setattr(supervisor, "_ANSWERS_WITHIN", 0.5)
+
+
+async def test_a_child_that_hangs_is_replaced(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is alive and does not answer never ends by itself."""
+    sooner(monkeypatch)
+    async with stand_in.engine() as engine:
+        await engine.start()
+        first = engine.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: engine.pid not in (None, first))
+
+        assert "ready" == engine.state
+        assert 2 == len(stand_in.starts)
+        assert 1 == (await engine.supervise()).condition.crashes
+
+
+async def test_a_child_whose_socket_is_gone_is_replaced(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cleaner of temporary files took it away: nobody can reach the child any more."""
+    sooner(monkeypatch)
+    async with stand_in.engine() as engine:
+        await engine.start()
+        first = engine.pid
+        Path((await engine.supervise()).settings.socket).unlink()
+        await until(lambda: engine.pid not in (None, first))
+
+        assert "ready" == engine.state
+
+
+async def test_a_child_that_answers_is_left_alone(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is looked at."""
+    sooner(monkeypatch)
+    looks = 0
+    async with stand_in.engine() as engine:
+        kept = await engine.supervise()
+        alive = kept.alive
+        assert alive is not None
+
+        async def counted() -> None:
+            nonlocal looks
+            await alive()
+            looks += 1
+
+        kept.alive = counted
+        await engine.start()
+        await until(lambda: looks > 2 * supervisor._MISSES)
+
+        assert 1 == len(stand_in.starts)
+
+
+async def test_damaged_weights_are_noticed_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The size is right and a byte is not: the engine says so, and pull fetches them again."""
+    whole = weights.pull(DEFAULT_WEIGHTS)
+    monkeypatch.setenv("AUTONOMOUSAI_CACHE", str(tmp_path))
+    path = weights.weights_path(DEFAULT_WEIGHTS)
+    path.parent.mkdir()
+    data = bytearray(whole.read_bytes())
+    data[-1000] ^= 1
+    path.write_bytes(data)
+    fetched: list[str] = []
+    monkeypatch.setattr(weights._Fetch, "run", lambda fetch: fetched.append(fetch.row.name))
+
+    engine = LlamaCpp()
+    with pytest.raises(ConfigError, match=f"damaged.*autonomousai pull {DEFAULT_WEIGHTS}"):
+        await engine.start()
+    await engine.aclose()
+    weights.pull(DEFAULT_WEIGHTS)
+
+    assert [DEFAULT_WEIGHTS] == fetched

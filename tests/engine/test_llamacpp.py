@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from autonomousai.engine.provider import LlamaCpp, fingerprint
-from autonomousai.engine.request import FIELDS, control_tokens, engine_messages
+from autonomousai.engine.request import control_tokens, engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import FinishReason, Messages, Started
 from autonomousai.models import MODELS
 from autonomousai.request import ChatRequest
 from autonomousai.result import AsyncResult
+from autonomousai.wires.openai_chat.request import CHAT
 from tests.support.engine import apply_template, eventually, tokenize
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -152,25 +153,24 @@ async def test_history_matters(engine: LlamaCpp) -> None:
 BASE = {"seed": 7, "temperature": 1.0, "max_tokens": 16}
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"temperature": 0.0},
-        {"top_p": 0.01},
-        {"top_k": 1},
-        {"min_p": 0.99},
-        {"typical_p": 0.05},
-        {"repeat_penalty": 2.0},
-        {"presence_penalty": 2.0},
-        {"frequency_penalty": 2.0},
-        {"max_tokens": 4},
-        {"stop": ["e"]},
-        {"seed": 8},
-        {"logit_bias": {"504": -100}},  # "The"
-        {"response_format": {"type": "json_object"}},
-    ],
-    ids=lambda field: next(iter(field)),
-)
+CHANGES: list[dict[str, Any]] = [
+    {"temperature": 0.0},
+    {"top_p": 0.01},
+    {"top_k": 1},
+    {"min_p": 0.99},
+    {"typical_p": 0.05},
+    {"repeat_penalty": 2.0},
+    {"presence_penalty": 2.0},
+    {"frequency_penalty": 2.0},
+    {"max_tokens": 4},
+    {"stop": ["e"]},
+    {"seed": 8},
+    {"logit_bias": {"504": -100}},  # "The"
+    {"response_format": {"type": "json_object"}},
+]
+
+
+@pytest.mark.parametrize("field", CHANGES, ids=lambda field: next(iter(field)))
 async def test_every_field_that_is_passed_on_is_honoured(field: dict[str, Any], engine: LlamaCpp) -> None:
     """Each of them changes the answer."""
     prompt = "Write about the sea, the sea, the sea, and the ships on the sea."
@@ -178,8 +178,17 @@ async def test_every_field_that_is_passed_on_is_honoured(field: dict[str, Any], 
 
     changed = await ask(engine, prompt, **{**BASE, **field})
 
-    assert set(field) <= FIELDS.keys()
     assert answer != changed
+
+
+OTHERWISE_TRIED = {"model", "messages", "stream", "stream_options", "max_completion_tokens"}
+
+
+async def test_no_honoured_field_is_left_out_above() -> None:
+    """The table names no others."""
+    honoured = {name for name, row in CHAT.rows.items() if (use := row.uses.get("llamacpp")) and use.what == "honoured"}
+
+    assert {name for field in CHANGES for name in field} == honoured - OTHERWISE_TRIED
 
 
 # ---- it is the model that speaks --------------------------------------------------------------------------------------
@@ -304,10 +313,18 @@ async def test_images_are_a_clear_400(engine: LlamaCpp) -> None:
     assert (400, "messages[0].content[1]") == (caught.value.status, caught.value.param)
 
 
-async def test_unknown_roles_are_an_error_at_the_call(engine: LlamaCpp) -> None:
+async def test_a_message_without_a_role_is_an_error_at_the_call(engine: LlamaCpp) -> None:
     """Before anything is asked."""
     with pytest.raises(InvalidMessagesError, match=r"messages\[0\]\.role"):
-        engine.create_async_generator("llama", [{"role": "robot", "content": "Hi"}])
+        engine.create_async_generator("llama", [{"role": None, "content": "Hi"}])
+
+
+async def test_a_role_that_the_weights_do_not_know_is_a_400(engine: LlamaCpp) -> None:
+    """No chat template has a place for it."""
+    with pytest.raises(StatusError) as caught:
+        await ask(engine, [{"role": "robot", "content": "Hi"}])
+
+    assert (400, "messages[0].role") == (caught.value.status, caught.value.param)
 
 
 async def test_a_prompt_too_long_says_how_long_it_is_and_what_fits() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from autonomousai.engine.schema import engine_schema
+from autonomousai.engine.schema import MAX_SCHEMA, engine_schema
 from autonomousai.errors import StatusError
 
 ACCEPTED: list[Any] = [
@@ -125,3 +126,21 @@ def test_anything_else_is_a_400_that_names_the_place(schema: Any, place: str) ->
         engine_schema(schema, "schema")
 
     assert (400, place) == (caught.value.status, caught.value.param)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ([], "must be an object, not a list"),
+        (None, "must be an object, not null"),
+        (json.loads('{"a":' * 65 + "1" + "}" * 65), "is nested deeper than 64 levels"),
+        ({"a": "b" * MAX_SCHEMA}, "at most 65536 are accepted"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_schema_is_bounded(schema: Any, said: str) -> None:
+    """In depth and size, for the sake of who compiles it; the error names where it stands."""
+    with pytest.raises(StatusError, match=said) as caught:
+        engine_schema(schema, "place")
+
+    assert "place" == caught.value.param

@@ -20,6 +20,7 @@ from autonomousai.http.sweep import Sweep
 from autonomousai.result import GeneratedBatches
 from autonomousai.testing import chunks
 from autonomousai.timeouts import Clocks
+from autonomousai.wires.registry import OPENAI_CHAT
 
 from .test_connection import OK, Wire
 
@@ -59,7 +60,7 @@ async def begin(limit: int = AT_ONCE) -> tuple[ClientConnection, ResponseStream]
     now = loop.time()
     connection.send(b"", b"", ends=True, clocks=Clocks(), streaming=False, total_at=now + 600, now=now)
     connection.data_received(HEAD)
-    request = PreparedRequest(url="https://localhost/", headers={}, body=b"", clocks=Clocks(), stream=True)
+    request = PreparedRequest(url="https://localhost/", headers={}, body=b"", clocks=Clocks(), stream=True, wire=OPENAI_CHAT)
     return connection, ResponseStream(OneResponse(connection), request)  # type: ignore[arg-type]
 
 

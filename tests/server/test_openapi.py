@@ -17,12 +17,13 @@ from starlette.routing import Mount
 
 from autonomousai.config import Config, LlamaCppConfig, ModelConfig, OpenAIConfig
 from autonomousai.events import Reasoning, ToolCallDelta, Usage
+from autonomousai.request import OPTION_NAMES
 from autonomousai.server import create_app
 from autonomousai.server.openapi import answers, make_document
 from autonomousai.server.openapi.page import write_page
-from autonomousai.server.openapi.request import FIELDS, REFUSED
 from autonomousai.testing import ScriptedProvider, answer
-from autonomousai.wires import fields as wire
+from autonomousai.wires.fields import FieldTable
+from autonomousai.wires.registry import WIRES
 from tests.support.sockets import CHAT, HELLO, ask, events, listening, request
 
 USAGE = Usage(3, 2, 5, cached_tokens=1, reasoning_tokens=1)
@@ -62,16 +63,15 @@ def test_the_paths_are_those_that_are_served() -> None:
         assert methods - {"HEAD"} == served[path] - {"HEAD"}
 
 
-def test_the_fields_are_those_of_the_table() -> None:
-    """A field that is checked is described, and one that is refused is refused."""
-    assert wire.FIELDS.keys() == FIELDS.keys()
-    assert set(REFUSED) == wire._RESERVED - {"model", "messages", "stream"}
+@pytest.mark.parametrize("table", [wire.fields for wire in WIRES.values() if wire.fields], ids=lambda table: table.name)
+def test_the_fields_are_those_of_the_table(table: FieldTable) -> None:
+    """A field that is checked is described, and an option of clients is refused."""
+    document = make_document(vision=True, asks_key=True)
 
+    described = document["components"]["schemas"][table.name]["properties"]
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_every_field_says_what_it_does(field: str) -> None:
-    """In a sentence."""
-    assert FIELDS[field][1].endswith(".")
+    taken = {name for name, schema in described.items() if schema is not False}
+    assert (table.rows.keys(), OPTION_NAMES) == (taken, described.keys() - taken)
 
 
 def same(document: Any, struct: type[msgspec.Struct]) -> bool:

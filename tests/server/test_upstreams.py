@@ -18,6 +18,7 @@ from autonomousai.config import (
     Secret,
 )
 from autonomousai.engine.provider import LlamaCpp
+from autonomousai.kinds import openai
 from autonomousai.server import upstreams
 from autonomousai.server.upstreams import make_gateway
 
@@ -86,7 +87,7 @@ def test_settings_reach_the_parts(monkeypatch):
             seen.update(options, base_url=base_url)
             super().__init__(base_url, **options)
 
-    monkeypatch.setattr(upstreams, "OpenAICompatible", Spy)
+    monkeypatch.setattr(openai, "OpenAICompatible", Spy)
     clocks = Clocks(idle=3)
     far = OpenAIConfig(base_url="http://far/v1", api_key=Secret("sk-1"), model="big", prefill="no", clocks=clocks)
 
@@ -102,6 +103,7 @@ def test_settings_reach_the_parts(monkeypatch):
         "model": "big",
         "timeout": clocks,
         "vision": False,
+        "context": None,
         "prefill": "no",
         "retries": 0,
     }

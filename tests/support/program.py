@@ -24,6 +24,12 @@ UP, ENTER, CTRL_C, CTRL_D, ALT_ENTER, TAB = "\x1b[A", "\r", "\x03", "\x04", "\x1
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
+def without(*modules: str) -> tuple[str, ...]:
+    """The program where these optional libraries are not installed."""
+    code = f"import sys; sys.modules.update(dict.fromkeys({modules!r})); from autonomousai.cli import main; sys.exit(main())"
+    return sys.executable, "-c", code
+
+
 class Ended(NamedTuple):
     """How a program ended, and what it wrote."""
 

@@ -73,6 +73,17 @@ async def traced(
     provider.shutdown()
 
 
+async def test_a_number_that_fits_no_attribute_is_left_out():
+    """The protocol has 64 bits and a sign; JSON has any number, and an upstream gets it as it was sent."""
+    async with ScriptedServer(Script.stream("Hello", usage=USAGE)) as upstream, traced(upstream.url) as server:
+        await ask(server.port, request("POST", CHAT, {**HELLO, "seed": 2**63, "top_k": -(2**63) + 1, "temperature": 10**30}))
+        (inner,) = server.of(SpanKind.CLIENT)
+
+    assert (10**30, 2**63) == (upstream.requests[0].json()["temperature"], upstream.requests[0].json()["seed"])
+    told = {name: value for name, value in inner.attributes.items() if name.startswith("gen_ai.request.")}
+    assert {"gen_ai.request.model": "llama", "gen_ai.request.top_k": -(2**63) + 1} == told
+
+
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "stream"])
 async def test_a_request_and_its_attempt_are_spans_by_the_conventions(body):
     """What was asked for, of whom, who answered, with how many tokens, and how it ended."""

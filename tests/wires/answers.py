@@ -57,6 +57,8 @@ class Outcome:
     def __init__(self, *reads: bytes) -> None:
         self.stream = ChatStreamDecoder()
         self.batches: list[Batch] = [self.stream.feed(data) for data in reads]
+        if last := self.stream.end():
+            self.batches.append(last)
         self.events: Batch = [event for batch in self.batches for event in batch]
         self.error: HTTPError | None = None
         self.finish: FinishReason | None = None

@@ -204,7 +204,7 @@ def test_the_wires_own_fields_end_here() -> None:
     """Those of chat completions go on to the provider."""
     request = read(threadId="t", userId="u", useTool=True, temperature=0.5, max_completion_tokens=9, user="ann", top_k=3)
 
-    assert {"temperature": 0.5, "max_tokens": 9, "user": "ann", "top_k": 3} == request.fields
+    assert {"temperature": 0.5, "max_completion_tokens": 9, "user": "ann", "top_k": 3} == request.fields
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_the_wires_own_fields_end_here() -> None:
         ("userId", {}, "invalid_type"),
         ("useTool", "yes", "invalid_type"),
         ("stream", "true", "invalid_type"),
-        ("temperature", 3, "invalid_value"),
-        ("n", 0, "invalid_value"),
+        ("temperature", "3", "invalid_type"),
+        ("seed", 2**64, "invalid_value"),
         ("proxy", "http://10.0.0.1", "unsupported"),
     ],
 )

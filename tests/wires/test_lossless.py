@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autonomousai.events import Batch, FinishReason
@@ -103,6 +103,15 @@ def folded(chunks: list[Json]) -> Json:
     return whole
 
 
+#: The last chunk repeats what the first one has, and that with the usage does not.
+REPEATED: list[Json] = [
+    {"model": "m", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], "citations": None},
+    {"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "citations": None},
+    {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}},
+]
+
+
+@example(REPEATED, [])
 @given(streams(), st.lists(st.integers(0, 3000), max_size=5))
 def test_a_stream_comes_through_with_all_its_members(chunks: list[Json], cuts: list[int]) -> None:
     """Each chunk with unknown members is one chunk again, equal to it; and what all of them say is what was said."""

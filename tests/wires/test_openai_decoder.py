@@ -9,13 +9,31 @@ import pytest
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
-from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from autonomousai.wires.openai_chat.decoder import REPLACED, ChatStreamDecoder
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, plain, sse, text, usage
+from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import every_byte
 
 COUNTED = Usage(3, 2, 5)
 STOP = FinishReason("stop", "finish_reason", None, "m")
 STOP_COUNTED = FinishReason("stop", "finish_reason", COUNTED, "m")
+NOTHINGS = ("", "null", "None", " NONE ", "undefined")
+BROKEN = (
+    *("abort", "error", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "FinishReason.ABORT"),
+    *("server-error", "cancelled", "timeout"),
+)
+
+
+def other(reason: str) -> Json:
+    """A chunk that ends the second choice."""
+    return chunk(choices=[{"index": 1, "delta": {}, "finish_reason": reason}])
+
+
+def choice_with_usage() -> Json:
+    return chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}])
+
+
+MENDED = FinishReason("stop", "finish_reason", None, "m", None, (REPLACED,))
 BY_DONE = FinishReason(None, "done", None, "m")
 BY_USAGE = FinishReason(None, "usage", COUNTED, "m")
 CUT = IncompleteStreamError
@@ -57,12 +75,39 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("reason of an odd type", sse(chunk({"content": "a"}, 0, finish_reason=[]), DONE), ["a"], BY_DONE),
     ("[DONE] alone", sse(text("a"), DONE), ["a"], BY_DONE),
     ("[DONE] with spaces", sse(text("a"), " [DONE] "), ["a"], BY_DONE),
-    ("[DONE] and nothing else", sse(DONE), [], FinishReason(None, "done")),
+    ("[DONE] and nothing else", sse(DONE), [], CUT),
     ("[DONE] and more", sse(text("a"), DONE, text("b"), "nonsense"), ["a"], BY_DONE),
     ("no end", sse(text("a"), text("b")), ["a", "b"], CUT),
     ("nothing at all", b"", [], CUT),
     ("comments alone", b": ping\n\n" * 3, [], CUT),
-    ("an end without its blank line", sse(text("a"), FINISH)[:-1], ["a"], CUT),
+    ("an end without its blank line", sse(text("a"), FINISH)[:-1], ["a"], STOP),
+    ("an end without any line end", sse(text("a"), FINISH)[:-2], ["a"], STOP),
+    ("half an end", sse(text("a"), FINISH)[:-3], ["a"], CUT),
+    ("[DONE] without its line end", sse(text("a"), DONE)[:-2], ["a"], BY_DONE),
+    ("half a [DONE]", sse(text("a"), DONE)[:-3], ["a"], CUT),
+    ("a last text without its blank line", sse(text("a"), text("b"))[:-2], ["a", "b"], CUT),
+    ("an error without its blank line", sse(text("a"), {"error": {"message": "m", "code": "c"}})[:-1], ["a"], "c"),
+    # -- reasons that end nothing
+    *[(f"the reason {word!r}", sse(chunk({"content": "a"}, word), text("b"), DONE), ["a", "b"], BY_DONE) for word in NOTHINGS],
+    ("the reason 'null' and no end", sse(text("a"), chunk(reason="null")), ["a"], CUT),
+    ("a reason before the first word", sse(FINISH, text("a"), text("b")), ["a", "b"], CUT),
+    ("a reason before the first word, and an end", sse(FINISH, text("a"), FINISH), ["a"], STOP),
+    (
+        "a reason and usage before the first word",
+        sse(chunk(reason="stop", usage=USAGE), text("a"), FINISH),
+        ["a"],
+        STOP_COUNTED,
+    ),
+    # -- reasons that say that the answer broke off
+    *[(f"broken off: {word}", sse(text("a"), chunk(reason=word), DONE), ["a"], "broken_off") for word in BROKEN],
+    ("broken off with an error", sse(text("a"), chunk(reason="error", error={"message": "m", "code": "c"})), ["a"], "c"),
+    ("broken off beside text", sse(chunk({"content": "a"}, "abort")), ["a"], "broken_off"),
+    ("another choice broke off", sse(text("a"), other("abort"), FINISH, DONE), ["a"], "broken_off"),
+    ("an unknown reason", sse(text("a"), chunk(reason="eos")), ["a"], FinishReason("eos", "finish_reason", None, "m")),
+    # -- places that are not the usual ones
+    ("a message instead of a delta", sse(chunk(choices=[{"message": {"content": "a"}}]), FINISH), ["a"], STOP),
+    ("usage in a member of Groq's", sse(text("a"), chunk(reason="stop", x_groq={"usage": USAGE}), DONE), ["a"], STOP_COUNTED),
+    ("usage in the choice", sse(text("a"), choice_with_usage(), DONE), ["a"], STOP_COUNTED),
     # -- usage
     ("usage in a chunk of its own", sse(text("a"), FINISH, usage(), DONE), ["a"], STOP_COUNTED),
     ("usage with the reason", sse(text("a"), chunk(reason="stop", usage=USAGE), DONE), ["a"], STOP_COUNTED),
@@ -220,7 +265,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         [
             *["a", "b", Reasoning("hm"), "c"] * 2,
             *["a", "b", "c", Refusal("no")],
-            *["a", "b", "c", Delta(0, None, None, "1")] * 2,
+            *["a", "b", "c", Delta(0, NEW_ID, None, "1"), "a", "b", "c", Delta(0, None, None, "1")],
             *["a", "b", "c"],
         ],
         FinishReason(None, "done", COUNTED, "m"),
@@ -264,7 +309,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "without an index or an id",
         sse(calls(call(None, "1", name="f"), call(None, "2", name="f")), FINISH),
-        [Delta(0, None, "f", "1"), Delta(1, None, "f", "2")],
+        [Delta(0, NEW_ID, "f", "1"), Delta(1, NEW_ID, "f", "2")],
         STOP,
     ),
     (
@@ -282,7 +327,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "the id comes late",
         sse(calls(call(0, "", name="f")), calls(call(0, "1", id="x", name="f")), FINISH),
-        [Delta(0, None, "f"), Delta(0, "x", "f", "1")],
+        [Delta(0, NEW_ID, "f"), Delta(0, None, "f", "1")],
         STOP,
     ),
     ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], STOP),  # type: ignore[arg-type]
@@ -294,7 +339,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             chunk({"content": "", "function_call": {"arguments": "{}"}}),
             chunk(reason="function_call"),
         ),
-        [Delta(0, None, "f"), Delta(0, None, None, "{}")],
+        [Delta(0, NEW_ID, "f"), Delta(0, None, None, "{}")],
         end("function_call"),
     ),
     # -- odd shapes
@@ -393,12 +438,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("no object", sse(text("a"), "[]"), ["a"], "unreadable_event"),
     ("null", sse(text("a"), "null"), ["a"], "unreadable_event"),
     ("text", sse(text("a"), '"b"'), ["a"], "unreadable_event"),
-    ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a"], "unreadable_event"),
+    ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a", "\ufffd"], MENDED),
     (
         "half a surrogate in UTF-8",
         sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xed\xa0\x80"}}]}\n\n', FINISH),
-        ["a"],
-        "unreadable_event",
+        ["a", "\ufffd\ufffd\ufffd"],
+        MENDED,
     ),
     ("nested without end", sse(text("a"), "[" * 100_000), ["a"], "unreadable_event"),
     ("a chunk nested without end", sse(text("a"), '{"choices":' + "[" * 3_000), ["a"], "unreadable_event"),
@@ -429,6 +474,7 @@ class TestTable:
         assert said == plain(outcome.events)
         assert end == outcome.end
 
+    @pytest.mark.thorough
     def test_cut_anywhere(self, stream: bytes, said: Batch, end: Any) -> None:
         """Cut in two at any byte it brings the same, and byte by byte too."""
         whole = Outcome(stream)
@@ -490,7 +536,7 @@ class TestState:
             ([chunk({"content": "a"}, "stop", usage=USAGE)], False, False),
             ([text("a"), DONE], True, False),
             ([text("a"), {"error": "boom"}], False, False),
-            ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, True),
+            ([text("a"), chunk(reason="error", usage=USAGE, error="boom")], False, False),
         ],
     )
     def test_when_to_stop_reading(self, events: list[Json | str], complete: bool, ending: bool) -> None:
@@ -542,17 +588,32 @@ class TestState:
         [
             ([], False),
             ([text("a")], False),
-            ([FINISH], True),
-            ([DONE], True),
-            ([text("a"), usage()], True),
+            ([text("a"), FINISH], True),
+            ([text("a"), DONE], True),
+            ([DONE], False),
             ([DONE[1:]], False),
         ],
     )
     def test_proven(self, events: list[Json | str], expected: bool) -> None:
-        """An end is proven exactly where `finish` succeeds."""
+        """What is proven, `finish` takes for an end."""
         outcome = Outcome(sse(*events))
 
         assert (expected, expected) == (outcome.stream.is_proven, outcome.finish is not None)
+
+    @pytest.mark.parametrize("events", [[FINISH], [text("a"), usage()], [ROLE, usage(completion_tokens=0)]])
+    def test_proven_by_a_body_in_good_order(self, events: list[Json]) -> None:
+        """A reason before the first word may be of a chunk that only begins, and usage may be counted in between: both prove
+        an end only where the body came completely."""
+        outcome = Outcome(sse(*events))
+
+        assert (False, True) == (outcome.stream.is_proven, outcome.finish is not None)
+
+    def test_usage_in_a_broken_body(self) -> None:
+        """Usage in mid-answer is no end where the body broke."""
+        stream = Outcome(sse(text("a"), usage())).stream
+
+        with pytest.raises(IncompleteStreamError):
+            stream.finish(in_good_order=False)
 
     def test_an_event_too_large(self) -> None:
         """The decoder's bound is a failure like any other, with what came before it."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.events import Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.wires.finish_reasons import broken_off, finish_reason_of
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
 from autonomousai.wires.sse import SSEDecoder
@@ -176,7 +177,7 @@ batches = st.lists(
 )
 finishes = st.builds(
     lambda reason, usage: FinishReason(reason, "finish_reason" if reason else "done", usage, "m"),
-    st.none() | texts,
+    st.none() | texts.filter(lambda reason: finish_reason_of(reason) is not None and broken_off(reason) is None),
     st.none() | st.builds(Usage, *[st.integers(0, 2**31)] * 3, *[st.none() | st.integers(0, 9)] * 2),
 )
 

@@ -1,4 +1,4 @@
-"""The command line. Only here: prompt_toolkit, Pygments, and the SQLite file of conversations."""
+"""The command line. Only here: prompt_toolkit, Pygments, tomli-w, and the SQLite file of conversations."""
 
 from .program import main, make_parser
 from .words import EXIT_CODES

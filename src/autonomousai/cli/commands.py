@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from ..clients.openai import OpenAICompatible
-from ..config import Config, LlamaCppConfig, UpstreamConfig, load_config
+from ..config import Config, load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StreamError
 from ..http.urls import authority
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from ..suggestions import did_you_mean
 from . import templates
 from .chat import (
     ChatContext,
@@ -153,11 +154,11 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def fetch_missing(config: Config, terminal: Terminal) -> None:
     """Fetch the weights of the engines that *config* names, where they are missing."""
-    engines = [upstream for upstream in config.upstreams.values() if isinstance(upstream, LlamaCppConfig)]
-    if engines:
+    upstreams = config.upstreams.values()
+    if any(upstream.runs_engine for upstream in upstreams):
         require_engine()
-    for weights in dict.fromkeys(engine.weights for engine in engines):
-        if weights in WEIGHTS and not present(weights):
+    for weights in dict.fromkeys(name for upstream in upstreams for name in upstream.weights_needed):
+        if not present(weights):
             fetch(weights, terminal)
 
 
@@ -169,6 +170,7 @@ def pull(args: argparse.Namespace, terminal: Terminal) -> int:
     if weights not in WEIGHTS:
         raise UsageError(
             f"there is no model and there are no weights called {name!r}; there are: {', '.join((*WEIGHTS, *MODELS))}"
+            f"{did_you_mean(name, (*WEIGHTS, *MODELS, *MODEL_ALIASES))}"
         )
     if present(weights):
         terminal.note(f"{weights} is here already")
@@ -287,19 +289,13 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
         {
             "model": name,
             "aliases": list(model.aliases),
-            "upstreams": [_place(upstream, config.upstreams[upstream]) for upstream in model.route or ()],
+            "upstreams": [f"{upstream} ({config.upstreams[upstream].place})" for upstream in model.route or ()],
         }
         for name, model in served.items()
     ]
     terminal.write(f"{args.file}: ok; it would listen on http://{authority(config.server.host, config.server.port)}\n")
     terminal.write(table(rows))
     return DONE
-
-
-def _place(name: str, upstream: UpstreamConfig) -> str:
-    if isinstance(upstream, LlamaCppConfig):
-        return f"{name} ({upstream.weights}, on this machine)"
-    return f"{name} ({upstream.base_url})"
 
 
 #: Keys of a config that are secrets, or may hold one.

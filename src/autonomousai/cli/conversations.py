@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from ..directories import user_directory
 from ..events import Messages
 
 #: Raised by one with each change of the tables; a file of a later version is left alone.
@@ -99,13 +100,10 @@ class Conversation(msgspec.Struct):
 
 def database(env: Mapping[str, str]) -> Path:
     """Where conversations are kept."""
-    base = Path(env.get("XDG_DATA_HOME") or "")
-    if not base.is_absolute():
-        try:
-            base = Path.home() / ".local" / "share"
-        except RuntimeError:
-            raise KeepError("there is no home directory; set XDG_DATA_HOME") from None
-    return base / "autonomousai" / "conversations.db"
+    try:
+        return user_directory("data", env) / "conversations.db"
+    except RuntimeError:
+        raise KeepError("there is no home directory; set XDG_DATA_HOME") from None
 
 
 def text_of(content: Any) -> str:

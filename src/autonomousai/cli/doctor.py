@@ -21,7 +21,7 @@ from .. import __version__
 from ..clients.autonomousai import HOSTED, AutonomousAI
 from ..clients.openai import OpenAICompatible
 from ..engine.weights import present, weights_path
-from ..errors import ProviderError
+from ..errors import ConfigError, ProviderError
 from ..http.urls import check_base_url, without_credentials
 from ..models import MODELS, WEIGHTS
 from ..timeouts import Clocks
@@ -77,32 +77,33 @@ async def _upstream(args: argparse.Namespace, terminal: Terminal) -> int:
             await probe.run()
     finally:
         spinner.stop()
-    section = (
-        _section(probe, named="AUTONOMOUSAI_API_KEY" if args.api_key is None else "UPSTREAM_API_KEY")
-        if key
-        else _section(probe)
-    )
+    named = "AUTONOMOUSAI_API_KEY" if args.api_key is None else "UPSTREAM_API_KEY"
+    section = _section(probe, terminal, named=named if key else "") if probe.answers else None
     if args.json:
         document: dict[str, Any] = {
             "upstream": without_credentials(probe.base_url),
             "model": probe.model,
             "findings": probe.findings,
         }
-        terminal.write(msgspec.json.encode({**document, "config": section if probe.answers else None}).decode() + "\n")
+        terminal.write(msgspec.json.encode({**document, "config": section}).decode() + "\n")
     else:
         terminal.write(_table(probe.findings, terminal))
-        if probe.answers:
+        if section:
             terminal.write(f"\n# for a config of `autonomousai serve --config FILE`\n{section}")
     return DONE if probe.answers else FAILED
 
 
-def _section(probe: Probe, *, named: str = "") -> str:
-    """The section of a config that says what was found out, and a route to it. ``named``: the variable of the key."""
+def _section(probe: Probe, terminal: Terminal, *, named: str) -> str | None:
+    """Return the section of a config that says what was found out, and a route to it. ``named``: the variable of the key."""
     settings = dict(probe.settings)
     ordered = {"kind": settings.pop("kind"), "base_url": settings.pop("base_url")}
     if named:
         ordered["api_key"] = f"env:{named}"
-    return write_toml({"upstreams": {probe.name: {**ordered, **settings}}, "models": {"llama": {"route": [probe.name]}}})
+    try:
+        return write_toml({"upstreams": {probe.name: {**ordered, **settings}}, "models": {"llama": {"route": [probe.name]}}})
+    except ConfigError as error:
+        terminal.note(str(error))  # what was found out is worth its table
+        return None
 
 
 # ---- this machine

@@ -14,12 +14,12 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from .highlight import Highlighter
-from .inline import SPECIAL, Span, Styles, cell_width, parse, scan
+from .inline import InlineReader, Span, Styles, cell_width, parse
 from .tables import draw_table, is_delimiter
 
 #: What begins a line and may still become something else when more of the line has come.
 _UNDECIDED = re.compile(
-    r"(?:[ ]{0,3}>)*[ ]*(?:#{1,6}[ ]*|[-*+][ ]*|\d{1,9}(?:[.)][ ]*)?|`{1,2}|~{1,2}|[-*_ ]{2,}|(?:```|~~~|\|).*)?"
+    r"(?:[ ]{0,3}>)*[ ]*(?:#{1,6}[ ]*|[-*+][ ]*|\d{1,9}(?:[.)][ ]*)?|`{1,2}|~{1,2}|[-*_ ]+|(?:```|~~~|\|).*)?"
 )
 _FENCE = re.compile(r"([ ]*)(`{3,}|~{3,})[ ]*([^`]*)")
 _RULE = re.compile(r"[ ]{0,3}([-*_])(?:[ ]*\1){2,}[ ]*")
@@ -31,11 +31,9 @@ _SPACE = re.compile(r"[ ]*")
 
 #: Scripts that are broken between any two characters.
 _WIDE: Final = r"\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
+_WIDE_CHAR = re.compile(rf"[{_WIDE}]")
 #: What text breaks into where lines are filled: spaces, words, and single wide characters.
 _WORDS = re.compile(rf"[ ]+|[^ {_WIDE}]+|.")
-
-#: Characters of a line that are held back for a mark that may never be closed.
-_PATIENCE: Final = 400
 
 _CODES: Final = {"bold": "1", "dim": "2", "italic": "3", "underline": "4", "strike": "9", "code": "36"}
 
@@ -56,6 +54,13 @@ class _Code(NamedTuple):
     highlighter: Highlighter
 
 
+class _Formula(NamedTuple):
+    """A formula over several lines: what closes it, and the quotations around it. A blank line ends it too, as in TeX."""
+
+    close: str
+    quotations: int
+
+
 class MarkdownStream:
     """``feed`` it what comes, and ``close`` it. ``write`` takes what is to be shown, escape sequences included; ``width`` tells
     the terminal's columns as they are now. ``colours``: whether it may be coloured; bold and its kin are none."""
@@ -66,11 +71,11 @@ class MarkdownStream:
         self._colours = colours
         self._out: list[Span] = []
         self._pending = ""
-        self._block: _Table | _Code | None = None
+        self._block: _Table | _Code | _Formula | None = None
         self._in_line = False
         self._base: Styles = ()  # of the line as a whole
         self._prefix = ""  # what a line that was broken goes on with
-        self._last = ""  # the last character of the line
+        self._inline = InlineReader()
         self._column = 0
         self._word: list[Span] = []
         self._word_width = 0
@@ -116,6 +121,9 @@ class MarkdownStream:
             return False
         if whole and not line and not newline:
             return False
+        if isinstance(self._block, _Formula):
+            self._formula_line(self._block, line)
+            return True
         if isinstance(self._block, _Code):
             self._code_line(self._block, line)
         elif isinstance(self._block, _Table) and line.lstrip().startswith("|"):
@@ -151,6 +159,22 @@ class MarkdownStream:
             return
         indent = min(block.indent, len(line) - len(line.lstrip(" ")))
         self._show(block.prefix + block.highlighter.line(line[indent:]), end="\n")
+
+    def _formula_line(self, block: _Formula, line: str) -> None:
+        """Write a line of the formula as it is; what stands behind the formula's end is text."""
+        prefix = ""
+        for _ in range(block.quotations):
+            if quote := _QUOTE.match(line):
+                prefix += "│ "
+                line = line[quote.end() :]
+        end = line.find(block.close)
+        if end >= 0 or not line.strip():
+            self._block = None
+        end = len(line) if end < 0 else end + len(block.close)
+        begin = min(end, len(line) - len(line.lstrip(" ")))
+        self._begin(line[end:], prefix + line[:begin], ())
+        self._inline = InlineReader(line[end - 1 : end])
+        self._put(line[begin:end], ())
 
     def _end_table(self, block: _Table) -> None:
         self._block = None
@@ -189,7 +213,7 @@ class MarkdownStream:
         _, newline, rest = self._pending.partition("\n")
         if not self.holds_table:
             self._pending = line + newline + rest
-        self._in_line, self._base, self._last = True, base, ""
+        self._in_line, self._base, self._inline = True, base, InlineReader()
         self._prefix = prefix if hang is None else hang
         self._column = len(prefix)
         self._word, self._word_width = [], 0
@@ -201,22 +225,12 @@ class MarkdownStream:
 
     def _continue_line(self, complete: bool) -> bool:
         text, newline, rest = self._pending.partition("\n")
-        whole = complete or bool(newline)
-        at = 0
-        while at < len(text):
-            special = SPECIAL.search(text, at)
-            if special is None or special.start() > at:
-                end = len(text) if special is None else special.start()
-                self._put(text[at:end], ())
-                at = end
-                continue
-            found = scan(text, at, whole or len(text) - at > _PATIENCE, self._last)
-            if found is None:
-                break
-            at, spans = found
-            for span in spans:
-                self._put(*span)
+        at, spans = self._inline.read(text, complete or bool(newline))
+        for span in spans:
+            self._put(*span)
         if at == len(text) and newline:
+            if self._inline.open:
+                self._block = _Formula(self._inline.open, self._prefix.count("│"))
             self._end_line()
             self._pending = rest
             return True
@@ -227,8 +241,6 @@ class MarkdownStream:
 
     def _put(self, text: str, styles: Styles) -> None:
         """Write on the present line; what does not fit goes on in the next one."""
-        if text:
-            self._last = text[-1]
         styles = (*self._base, *styles)
         limit = self._width() - 1
         for piece in _WORDS.findall(text):
@@ -240,11 +252,13 @@ class MarkdownStream:
                 self._word, self._word_width = [], 0
                 continue
             width = cell_width(piece)
-            if len(piece) == 1 and width == 2:
+            if width == 2 and _WIDE_CHAR.match(piece):
                 self._word, self._word_width = [], 0
             if self._column + width > limit:
-                self._wrap(width, limit)
+                self._wrap()
             self._write_piece(piece, width, styles)
+            if self._column > limit:
+                self._column %= max(1, limit + 1)  # the terminal has broken it
 
     def _write_piece(self, piece: str, width: int, styles: Styles) -> None:
         self._show(piece, styles)
@@ -252,12 +266,10 @@ class MarkdownStream:
         self._word_width += width
         self._column += width
 
-    def _wrap(self, width: int, limit: int) -> None:
-        """Take the word that is being written to the next line. One that would not fit there either breaks where it stands."""
+    def _wrap(self) -> None:
+        """Take the word that is being written to the next line, unless it began its line: then the terminal breaks it."""
         begin, word, taken = cell_width(self._prefix), self._word, self._word_width
-        if begin + taken + width > limit or self._column - taken <= begin:
-            if self._column >= limit:
-                self._column %= max(1, limit + 1)
+        if self._column - taken <= begin:
             return
         if taken:
             self._show(f"\x1b[{taken}D\x1b[K")

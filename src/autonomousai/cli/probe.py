@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ..clients.adaptations import Adaptations
 from ..clients.openai import OpenAICompatible
 from ..errors import HTTPError, StatusError, StreamError
 from ..http.pool import HttpPool
@@ -91,6 +92,7 @@ class Probe:
             self.settings["model"] = model
         self._api_key = api_key
         self._owners: set[str] = set()
+        self._adaptations = Adaptations()
         self._clocks = _COLD
         self._headers = {"Content-Type": "application/json", "Accept": "*/*"}
         if api_key:
@@ -164,7 +166,12 @@ class Probe:
     async def _streaming(self) -> bool:
         how = "POST /chat/completions with stream"
         try:
-            stream = await self._stream(_HELLO, max_tokens=32)
+            try:
+                stream = await self._stream(_HELLO, max_tokens=32)
+            except StatusError:
+                if not await self._takes_another_form():
+                    raise
+                stream = await self._stream(_HELLO, max_tokens=32)
         except HTTPError as error:
             self._note("streaming", "no", in_words(error), how)
             return False
@@ -183,6 +190,19 @@ class Probe:
         )
         self._first = [stream.first] if stream.first is not None else []
         return True
+
+    async def _takes_another_form(self) -> bool:
+        """Return whether the server answers where the request is said otherwise: ``max_completion_tokens``, no options of a
+        stream, no stream. From then on it is asked so."""
+        async with OpenAICompatible(self.base_url, api_key=self._api_key, timeout=_COLD, retries=0) as provider:
+            await provider.create_async_generator(self.model, _HELLO, stream=True, max_tokens=32).text()
+            forms = [form for _, form in provider.status().adaptations]
+        self._adaptations.remember(self.model, forms)
+        if forms:
+            self._note(
+                "request forms", "yes", f"it takes {', '.join(forms)}", "it refused the usual form; clients adapt by themselves"
+            )
+        return bool(forms)
 
     async def _document(self) -> None:
         how = "the same without stream"
@@ -308,7 +328,7 @@ class Probe:
         response = await self._pool.post(
             f"{self.base_url}/chat/completions",
             headers=self._headers,
-            body=msgspec.json.encode({"model": self.model, **body}),
+            body=self._adaptations.applied(self.model, msgspec.json.encode({"model": self.model, **body})),
             clocks=self._clocks,
             streaming=bool(body.get("stream")),
         )

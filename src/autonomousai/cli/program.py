@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from .. import __version__
+from ..suggestions import did_you_mean
 from .commands import run
 from .completion import SHELLS
 from .terminal import silence
@@ -59,6 +60,18 @@ class _Parser(argparse.ArgumentParser):
     def add_subparsers(self, **kwargs: Any) -> Any:
         return super().add_subparsers(**{"parser_class": _CommandParser, **kwargs})
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += did_you_mean(str(value), map(str, action.choices or ()))
+            raise
+
+    def unknown(self, arguments: list[str], hint: str) -> NoReturn:
+        """End for *arguments* that no option and no place takes."""
+        option = next((each.partition("=")[0] for each in arguments if each.startswith("-")), "")
+        self.error(f"unrecognized arguments: {' '.join(arguments)}{hint}{did_you_mean(option, self._option_string_actions)}")
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help tells more\n")
 
@@ -83,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
                 if args.command == "chat" and not unknown[0].startswith("-")
                 else ""
             )
-            args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            args.parser.unknown(unknown, hint)
         if args.command is None:
             parser.print_help(sys.stderr)
             return 2

@@ -14,12 +14,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..directories import user_directory
 from ..errors import HTTPError, ProviderError
 from ..models import MODELS
+from ..suggestions import did_you_mean
 from .chat import ChatContext, UsageError, make_question, with_system
 from .images import image_part
 from .talk import SessionRunner
-from .telling import tell
+from .telling import in_words, tell
 from .transcripts import transcript_json, transcript_markdown
 
 
@@ -138,7 +140,8 @@ class ChatSession:
         name, _, argument = line.partition(" ")
         name = {"/exit": "/quit", "/?": "/help"}.get(name.strip(), name.strip())
         if name not in COMMANDS:
-            self.terminal.note(f"there is no command {name}; /help shows those there are (a space before it sends it as it is)")
+            hint = "/help shows those there are (a space before it sends it as it is)"
+            self.terminal.note(f"there is no command {name}; {hint}{did_you_mean(name, COMMANDS)}")
             return
         getattr(self, COMMANDS[name].method)(argument.strip())
 
@@ -161,7 +164,7 @@ class ChatSession:
         try:
             settings.model = upstream.resolve(argument)
         except ProviderError as error:
-            self.terminal.error(str(error))
+            self.terminal.error(in_words(error))
         else:
             self.terminal.note(upstream.who(settings.model))
 
@@ -294,11 +297,8 @@ def _editing_reader(desk: ChatContext) -> LineReader:
 
 def history_file(env: Mapping[str, str]) -> Path | None:
     """The file of the lines that were typed, for their owner's eyes alone; None where there can be none."""
-    base = Path(env.get("XDG_STATE_HOME") or "")
     with suppress(OSError, RuntimeError):
-        if not base.is_absolute():
-            base = Path.home() / ".local" / "state"
-        path = base / "autonomousai" / "history"
+        path = user_directory("state", env) / "history"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         return path

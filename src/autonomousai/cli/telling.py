@@ -5,11 +5,16 @@ for who writes Python.
 from __future__ import annotations
 
 from ..errors import USE_PARTIAL, HTTPError, ModelNotFoundError, ProviderError, StatusError, TimeoutError  # noqa: A004
+from ..models import MODEL_ALIASES
+from ..suggestions import did_you_mean
 from .terminal import Terminal
 
 
 def in_words(error: ProviderError) -> str:
     """The error in one line."""
+    if isinstance(error, ModelNotFoundError):
+        aliases = (alias for alias, model in MODEL_ALIASES.items() if model in error.known)
+        return f"{error}{did_you_mean(error.model, (*error.known, *aliases))}"
     if not isinstance(error, HTTPError):
         return str(error)
     problem, advice = error.problem, error.advice

@@ -19,8 +19,10 @@ from typing import Any
 
 import msgspec
 
+from ..directories import user_directory
 from ..errors import ConfigError
 from ..request import CALL_OPTIONS
+from ..suggestions import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -65,13 +67,10 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def directory(env: Mapping[str, str]) -> Path:
     """Where templates are."""
-    base = Path(env.get("XDG_CONFIG_HOME") or "")
-    if not base.is_absolute():
-        try:
-            base = Path.home() / ".config"
-        except RuntimeError:
-            raise ConfigError("there is no home directory to look for templates in; set XDG_CONFIG_HOME") from None
-    return base / "autonomousai" / "templates"
+    try:
+        return user_directory("config", env) / "templates"
+    except RuntimeError:
+        raise ConfigError("there is no home directory to look for templates in; set XDG_CONFIG_HOME") from None
 
 
 def path_of(name: str, env: Mapping[str, str]) -> Path:
@@ -96,9 +95,10 @@ def load(name: str, env: Mapping[str, str]) -> Template:
         document = tomllib.loads(path.read_bytes().decode())
         template = msgspec.convert(document, Template)
     except FileNotFoundError:
-        known = ", ".join(names(env)) or "none yet"
+        known = names(env)
         raise ConfigError(
-            f"there is no template {name!r}; there are: {known}. `autonomousai templates edit {name}` makes it"
+            f"there is no template {name!r}; there are: {', '.join(known) or 'none yet'}. "
+            f"`autonomousai templates edit {name}` makes it{did_you_mean(name, known)}"
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None

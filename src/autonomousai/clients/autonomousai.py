@@ -24,7 +24,7 @@ from ..provider import (
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
-from ..wires.autonomousai import write_request
+from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
@@ -167,9 +167,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             body=write_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
             clocks=read_timeout(options.timeout, self._options.clocks),
             stream=request.stream,
+            wire=AUTONOMOUSAI,
             proxy=merged.proxy,
             retries=merged.retries,
-            api_key=merged.api_key,
             streams_url=f"{self.base_url}/v1/streams",
             deadline=options.deadline,
         )

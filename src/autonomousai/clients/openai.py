@@ -17,9 +17,12 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
-from ..wires.fields import write_chat_request
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
+from ..wires.openai_chat.wire import OPENAI_CHAT
+from ..wires.redaction import secrets_of
+from ..wires.request_body import write_chat_request
+from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, read_timeout
 from .remote import PreparedRequest, ResponseStream
 
@@ -46,7 +49,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ``base_url``: usually ends in ``/v1``. ``api_key``: sent as bearer key. ``model``: the name to send upstream instead of the
     caller's. ``models``: the names that callers may use; without any, every name is passed on. ``uds``: the Unix socket that
     the server listens on, where it does. ``prefill``: whether the server continues a final message of the assistant, "yes" or
-    "no"; "auto" finds out when it matters. The other options are those of `AutonomousAI`.
+    "no"; "auto" finds out when it matters. ``context``: tokens of prompt and answer together, if known. The other options are
+    those of `AutonomousAI`.
     """
 
     def __init__(
@@ -61,18 +65,20 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         headers: Mapping[str, str] | None = None,
         retries: int | None = None,
         vision: bool = False,
+        context: int | None = None,
         prefill: Prefill = "auto",
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.url = self.base_url
-        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill))
+        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
         self._prefill = prefill
         self._continuing: dict[str, Any] | None = {} if prefill == "yes" else None
+        self._adaptations = Adaptations()
         self._asking = asyncio.Lock()
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
@@ -97,17 +103,21 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self._model or self.get_model(request.model)
         merged = self._options.merged(options)
+        body = write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields)
+        adapted = self._adaptations.applied(name, body)
         exchange = PreparedRequest(
             url=f"{self.base_url}/chat/completions",
             headers=self._usual_headers if merged is self._options else self._headers(merged),
-            body=write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
+            body=adapted,
             clocks=read_timeout(options.timeout, self._options.clocks),
-            stream=request.stream,
+            stream=request.stream and (adapted is body or is_streamed(adapted)),
+            wire=OPENAI_CHAT,
             proxy=merged.proxy,
             retries=merged.retries,
-            api_key=merged.api_key,
             streams_url=f"{self.base_url}/streams",
             deadline=options.deadline,
+            model=name,
+            adaptations=self._adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
 
@@ -154,7 +164,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        return ProviderStatus(orphans=self._pool.orphans)
+        return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(self._adaptations.known()))
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""
@@ -168,11 +178,12 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch(self, path: str) -> bytes:
         """The body of ``GET {base_url}{path}``. Raises `HTTPError` and its kin."""
-        response = await self._pool.get(self.base_url + path, headers=self._headers(self._options), clocks=self._options.clocks)
+        headers = self._headers(self._options)
+        response = await self._pool.get(self.base_url + path, headers=headers, clocks=self._options.clocks)
         try:
             body = await read_body(response, _LISTING)
             if response.status != 200:
-                raise read_error(response.status, body, response.headers)
+                raise read_error(response.status, body, response.headers, secrets=secrets_of(headers))
             return body
         finally:
             await response.aclose()

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..errors import ConnectError, HTTPError, IncompleteStreamError, StreamError
+from ..errors import ConnectError, HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
@@ -20,14 +20,19 @@ from ..http.urls import Proxy
 from ..result import CLOSED, Sink, cannot_pipe
 from ..retry import backoff
 from ..timeouts import Clocks
-from ..wires.foreign_errors import read_error
-from ..wires.openai_chat.decoder import ChatStreamDecoder, decode_completion
+from ..wires.base import StreamDecoder, Wire
+from ..wires.foreign_errors import redact_error
 from ..wires.provenance import check_provenance, provenance_of_document
+from ..wires.redaction import secrets_of
+from .adaptations import Adaptations, is_streamed, other_form
 from .reconnecting import RESUMABLE, ResumableStream
 
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
 _DOCUMENT: Final = 64 * 1024 * 1024
+
+#: Bytes of white space after which a body is taken for an event stream.
+_BLANK: Final = 64 * 1024
 
 #: Tries after a connection could not be made, where the caller did not say how many: nothing can have reached a server.
 _CONNECT_RETRIES: Final = 3
@@ -38,20 +43,25 @@ _GRACE_S: Final = 1.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True):
-    """A request, ready to be sent. ``retries``: tries after the first, or None for those that reached no server alone.
-    ``api_key``: so that no error repeats it. ``streams_url``: where a stream that broke can be resumed, if the server can.
-    ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``."""
+    """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
+    first, or None for those that reached no server alone. ``streams_url``: where a stream that broke can be resumed, if the
+    server can. ``deadline``: the loop's time by which the answer must be complete, instead of the clock ``total``. ``model``:
+    what is asked of the server. ``adaptations``: where it is kept which other form of a request the server takes; ``forms``:
+    those that this request has taken already."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     clocks: Clocks
     stream: bool
+    wire: Wire
     proxy: Proxy | None = None
     retries: int | None = None
-    api_key: str | None = None
     streams_url: str | None = None
     deadline: float | None = None
+    model: str = ""
+    adaptations: Adaptations | None = None
+    forms: tuple[str, ...] = ()
 
 
 class ResponseStream:
@@ -68,6 +78,7 @@ class ResponseStream:
         "_decoder",
         "_fed",
         "_has_spoken",
+        "_is_framed",
         "_is_over",
         "_is_whole",
         "_own",
@@ -86,7 +97,7 @@ class ResponseStream:
         self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]
         self._response: Response | None = None
         self._resumable: ResumableStream | None = None
-        self._decoder = ChatStreamDecoder()
+        self._decoder: StreamDecoder = request.wire.decoder()
         self._sink: Sink
         self._fed: Batch | None = None  # a batch that `pipe_to` left to `anext`
         self._asker: asyncio.Task[Any] | None = None  # waits for the first batch
@@ -95,6 +106,7 @@ class ResponseStream:
         self._begun = False
         self._is_whole = False  # the answer has come completely
         self._is_over = False
+        self._is_framed = False  # the body has come completely, and says so itself
 
     def __aiter__(self) -> Self:
         return self
@@ -129,8 +141,13 @@ class ResponseStream:
                 try:
                     batch = await self._try(deadline)
                 except HTTPError as error:
-                    failures += 1
-                    delay = _delay(error, failures, request, loop.time() - began)
+                    if (adapted := _adapted(request, error)) is not None:
+                        request = self._request = adapted
+                        self._forget_answer()
+                        delay: float | None = 0.0
+                    else:
+                        failures += 1
+                        delay = _delay(error, failures, request, loop.time() - began)
                     if delay is None or loop.time() + delay >= deadline:
                         raise
                 else:
@@ -138,11 +155,16 @@ class ResponseStream:
                     self._asker = None
                     return batch
                 await self._hang_up()
-                self._decoder = ChatStreamDecoder()
+                self._decoder = request.wire.decoder()
                 await asyncio.sleep(delay)
         except BaseException as error:
             await self._leave(error)
             raise
+
+    def _forget_answer(self) -> None:
+        """Fold into an answer of our own what is not streamed: its reader gets it as one batch."""
+        if not self._request.stream:
+            self._own = self._answer = Answer()
 
     async def _try(self, deadline: float) -> Batch:
         """Send the request, and return the first batch of its answer; all of it where it is not to be streamed."""
@@ -157,7 +179,9 @@ class ResponseStream:
             proxy=request.proxy,
         )
         if not 200 <= response.status < 300:
-            await _refuse(response, request.api_key)
+            await _refuse(response, request)
+        if request.forms and request.adaptations is not None:
+            request.adaptations.remember(request.model, request.forms)
         self._resumable = ResumableStream.of(self._pool, request, response, deadline)
         batch = await self._first()
         if request.stream:
@@ -174,6 +198,8 @@ class ResponseStream:
 
     async def _leave(self, error: BaseException) -> None:
         """Close. A reader that was only woken because another task closes gets an error, and is not cancelled."""
+        if isinstance(error, HTTPError):
+            redact_error(error, _secrets_of(self._request))
         woken = self._is_over and isinstance(error, asyncio.CancelledError) and not self._begun
         await self.aclose()
         task = asyncio.current_task()
@@ -242,8 +268,10 @@ class ResponseStream:
         assert self._response is not None
         head = first = b""  # what comes first, and the first byte of it that is no white space
         while self._resumable is None and not first and (data := await self._response.read_some()):
-            head += data
+            head = (head + data).lstrip(b"\r\n")  # blank lines mean nothing, in a document and in an event stream
             first = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            if len(head) > _BLANK:
+                break
         if first == b"{":
             return await self._read_document(head)
         if first == b"<":
@@ -265,7 +293,7 @@ class ResponseStream:
             if size > _DOCUMENT:
                 raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
         body = b"".join(parts)
-        batch = decode_completion(body)
+        batch = self._request.wire.decode_answer(body)
         _check(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
         return batch
@@ -277,10 +305,13 @@ class ResponseStream:
             if self._fed is None:
                 if decoder.failure is not None:
                     raise decoder.failure
-                if not data and (data := await self._more()) == b"":
-                    return self._finish([])
-                batch = decoder.feed(data)
-                data = b""
+                if data or (data := await self._more()):
+                    batch = decoder.feed(data)
+                    data = b""
+                else:
+                    batch = decoder.end()
+                    if not batch and decoder.failure is None:
+                        return self._finish([])
             else:
                 batch, self._fed = self._fed, None
             if decoder.complete:
@@ -317,8 +348,10 @@ class ResponseStream:
             if not lost or not await self._is_resumed():
                 raise
             return await self._more()
-        if not data and not decoder.is_proven and await self._is_resumed():
-            return await self._more()
+        if not data:
+            if not decoder.is_proven and await self._is_resumed():
+                return await self._more()
+            self._is_framed = _is_framed(response)
         return data
 
     async def _is_resumed(self) -> bool:
@@ -344,7 +377,7 @@ class ResponseStream:
             self._response.progress()
 
     def _finish(self, batch: Batch) -> Batch:
-        finish = self._decoder.finish()
+        finish = self._decoder.finish(in_good_order=self._is_framed)
         if (provenance := self._decoder.extension) is not None:
             _check(provenance, self._answer.text + "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
@@ -365,6 +398,18 @@ def _check(provenance: Mapping[str, Any] | None, text: str) -> None:
         raise mismatch
 
 
+def _adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | None:
+    """Return *request* in another form, where *error* is a refusal of this one and another was not yet tried."""
+    if request.adaptations is None or not isinstance(error, StatusError):
+        return None
+    form = other_form(request.body, error)
+    if form is None or form[0] in request.forms:
+        return None
+    name, body = form
+    streams = request.stream and is_streamed(body)
+    return msgspec.structs.replace(request, body=body, stream=streams, forms=(*request.forms, name))
+
+
 def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: float) -> float | None:
     """Return the seconds to wait before another try, or None where another would be wrong."""
     if not error.retryable:
@@ -376,15 +421,27 @@ def _delay(error: HTTPError, failures: int, request: PreparedRequest, elapsed: f
     return backoff(failures, base=0.5, retry_after=error.retry_after) if failures <= request.retries else None
 
 
-async def _refuse(response: Response, api_key: str | None) -> NoReturn:
+def _secrets_of(request: PreparedRequest) -> tuple[str, ...]:
+    """Return what must not appear in an error: what the server or the proxy was sent to prove who asks."""
+    proxy = {} if request.proxy is None else request.proxy.headers
+    return (*secrets_of(request.headers), *secrets_of(proxy))
+
+
+def _is_framed(response: Response) -> bool:
+    """Return whether the body's end is told by its own framing, and not by that of the connection (RFC 9112, section 6.3)."""
+    headers = response.headers
+    return "chunked" in headers.get("Transfer-Encoding", "").lower() or "Content-Length" in headers
+
+
+async def _refuse(response: Response, request: PreparedRequest) -> NoReturn:
     """Raise what the server answered in place of an answer."""
     try:
-        raise await _refusal(response, api_key)
+        raise await _refusal(response, request)
     finally:
         await response.aclose()
 
 
-async def _refusal(response: Response, api_key: str | None) -> HTTPError:
+async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
     if response.status < 200:
         return HTTPError(
             f"the server answered {response.status} where an answer should be; check base_url", status=response.status
@@ -395,5 +452,6 @@ async def _refusal(response: Response, api_key: str | None) -> HTTPError:
             f"the server redirects to {target[:200]} (status {response.status}); use the address that it means as base_url",
             status=response.status,
         )
-    secrets = (api_key,) if api_key else ()
-    return read_error(response.status, await read_body(response, _ERROR_BODY), response.headers, secrets=secrets)
+    secrets = _secrets_of(request)
+    body = await read_body(response, _ERROR_BODY)
+    return request.wire.decode_error(response.status, body, response.headers, secrets=secrets)

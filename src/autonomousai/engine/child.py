@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from .gguf import control_tokens
+from .gguf import read_tokenizer
 from .ipc import EngineReady, EngineSettings
 from .parent_death import die_with_parent
 
@@ -42,7 +42,7 @@ def main() -> NoReturn:
     os.dup2(2, 1)  # whatever prints must not be taken for our word
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=EngineSettings)
     try:
-        control = control_tokens(Path(settings.weights))
+        tokenizer = read_tokenizer(Path(settings.weights))
         Path(settings.socket).unlink(missing_ok=True)  # one that died left it behind, and we could not listen there
         server = _serve(settings)
         _wait_until_loaded(settings.socket)
@@ -50,7 +50,7 @@ def main() -> NoReturn:
         say.write(msgspec.json.encode(EngineReady(error=_reason(error))) + b"\n")
         os._exit(1)
     stop = _stop_signal()
-    say.write(msgspec.json.encode(EngineReady(control=control)) + b"\n")
+    say.write(msgspec.json.encode(EngineReady(tokenizer.control, tokenizer.longest)) + b"\n")
     select.select([sys.stdin.fileno(), stop], [], [])  # nothing more is ever written to stdin: readable means its end
     _leave(Path(settings.socket), server)
 

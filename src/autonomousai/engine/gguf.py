@@ -1,4 +1,4 @@
-"""Reads from the head of a GGUF file which tokens are control tokens. Knows the format; no engine, and nothing of ours."""
+"""Reads from the head of a GGUF file what its tokenizer is like. Knows the format; no engine, and nothing of ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mmap
 import re
 import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 MAGIC: Final = b"GGUF"
 
@@ -23,8 +23,16 @@ _UNKNOWN_TOKEN, _CONTROL_TOKEN, _USER_DEFINED_TOKEN = 2, 3, 4
 _LOOKS_LIKE_CONTROL: Final = re.compile(r"<[|｜].*[|｜]>")
 
 
-def control_tokens(path: Path) -> list[str]:
-    """The texts that the tokenizer of this model turns into a control token wherever they stand, in the vocabulary's order.
+class Tokenizer(NamedTuple):
+    """``control``: the texts that become a control token wherever they stand, in the vocabulary's order. ``longest``: the bytes
+    of the longest token, so that a text of n bytes is at least n / longest tokens."""
+
+    control: list[str]
+    longest: int
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Return what the tokenizer of the model in *path* is like.
 
     Raises `ValueError` for a file whose head cannot be read, `OSError` for one that cannot be opened.
     """
@@ -34,8 +42,10 @@ def control_tokens(path: Path) -> list[str]:
         except (struct.error, KeyError) as error:
             raise ValueError(f"{path} is not a GGUF file that can be read ({error})") from None
     ends = {value for key, value in fields.items() if key.endswith("_token_id")}
-    tokens = zip(fields.get(_TOKENS, ()), fields.get(_TYPES, ()), strict=False)
-    return [text for index, (text, kind) in enumerate(tokens) if index in ends or _is_control(text, kind)]
+    texts = fields.get(_TOKENS, ())
+    tokens = zip(texts, fields.get(_TYPES, ()), strict=False)
+    control = [text for index, (text, kind) in enumerate(tokens) if index in ends or _is_control(text, kind)]
+    return Tokenizer(control, max((len(text.encode()) for text in texts), default=0))
 
 
 def _is_control(text: str, kind: int) -> bool:

@@ -35,9 +35,9 @@ class EngineSlots(Protocol):
 
 
 class EngineCondition(msgspec.Struct, frozen=True):
-    """All that can be told of an engine. ``control``: see `engine_words.Ready`. ``failure``: why it failed; ``setup``: whether
-    that is for the operator to mend (`ConfigError`). ``crashes``: ends of a child that nobody asked for; ``restarts``: children
-    that were started after one."""
+    """All that can be told of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
+    if that is for the operator to mend (`ConfigError`). ``crashes``: ends of a child that nobody asked for; ``restarts``:
+    children that were started after one."""
 
     state: State = "stopped"
     pid: int | None = None
@@ -46,6 +46,7 @@ class EngineCondition(msgspec.Struct, frozen=True):
     setup: bool = False
     crashes: int = 0
     restarts: int = 0
+    longest: int = 0
 
 
 class EngineHandle:
@@ -94,6 +95,9 @@ class EngineHandle:
     def completed(self) -> None:
         """An answer came whole: whatever crashes later is not the same trouble."""
         raise NotImplementedError
+
+    def suspect(self) -> None:
+        """Note that the child could not be reached: its owner looks whether it answers."""
 
     def let_go(self) -> None:
         """Give a slot back whose holder left in mid-answer, as soon as the engine has noticed. That may take it a second, and

@@ -59,7 +59,7 @@ _OUT_OF_MEMORY: Final = ("insufficient memory", "failed to allocate")
 
 
 class EngineProcess:
-    """A child whose socket answers. ``control``: the texts that its tokenizer takes for control tokens.
+    """A child whose socket answers. ``control``, ``longest``: see `gguf.Tokenizer`.
 
     Its end is the end of its stdout, which nobody else holds. asyncio's own subprocesses are not used: a loop that ends while
     it makes one waits for ever, and one that ends while the process does warns of pipes that nobody can close any more.
@@ -68,6 +68,8 @@ class EngineProcess:
     def __init__(self, process: subprocess.Popen[bytes], log: EngineLog) -> None:
         self.pid = process.pid
         self.control: list[str] = []
+        self.longest = 0
+        self._why = ""  # it was killed
         self._process = process
         self._log = log
         self._said = bytearray()  # on stdout
@@ -101,7 +103,7 @@ class EngineProcess:
             if any(word in said for word in _OUT_OF_MEMORY):
                 why = f"there is not enough memory for a context of {settings.context} tokens a slot; choose fewer"
             raise ConfigError(f"the embedded engine cannot start: {why}{said}")
-        child.control = ready.control
+        child.control, child.longest = ready.control, ready.longest
         return child
 
     async def _first_word(self, settings: EngineSettings) -> EngineReady:
@@ -121,7 +123,13 @@ class EngineProcess:
     async def wait(self) -> str:
         """Wait for its end, and tell it."""
         await self._gone.wait()
-        return describe(self._process.returncode)
+        return self._why or describe(self._process.returncode)
+
+    def kill(self, why: str) -> None:
+        """End it at once; its end is told as *why*."""
+        if not self._gone.is_set():
+            self._why = why
+            self._process.kill()
 
     async def stop(self) -> None:
         """End it, and wait until it is gone; who cancels that makes it quick."""

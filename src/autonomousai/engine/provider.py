@@ -27,14 +27,15 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
-from ..wires.fields import refusal
+from ..wires.fields import UNSUPPORTED
 from ..wires.messages import check_messages
+from ..wires.shapes import refusal
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .process import EngineLog
-from .request import UNSUPPORTED, control_tokens, engine_fields, engine_messages, explain, is_begun
+from .request import control_tokens, engine_fields, engine_messages, explain, is_begun, refuse_too_long
 from .supervisor import Supervisor
-from .weights import resolve
+from .weights import check_weights, resolve
 
 
 class _EngineQuestion(NamedTuple):
@@ -109,6 +110,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> None:
         self.weights = weights
         self.name = name
+        self.capabilities = msgspec.structs.replace(self.capabilities, context=context)
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens
@@ -191,6 +193,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                     # Whoever asks just as the child dies, or the next one loads, has lost nothing yet: they ask the next one.
                     if began or not error.retryable or isinstance(error, ClockError):
                         raise
+                    engine.supervisor.suspect()
                     if not await engine.supervisor.has_died(death):
                         raise
                 finally:
@@ -268,6 +271,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         )
         if isinstance(supervisor, Supervisor):
             supervisor.busy = partial(_busy, supervisor, client)
+            supervisor.alive = partial(client.fetch, "/health")
         return _Engine(supervisor, client, supervisor.lifetime())
 
     def _supervisor(self) -> Supervisor:
@@ -275,7 +279,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         if not path.is_file():
             raise ConfigError(f"the weights {self.weights} are not on this machine; run: autonomousai pull {self.weights}")
         settings = msgspec.structs.replace(self._settings, weights=str(path.absolute()), api_key=secrets.token_urlsafe(32))
-        return Supervisor(settings, self._log, lazy=self._lazy)
+        return Supervisor(settings, self._log, lazy=self._lazy, check=partial(check_weights, self.weights))
 
 
 async def _counters(supervisor: EngineHandle, client: OpenAICompatible) -> dict[str, float]:
@@ -299,6 +303,7 @@ async def _ask(
     """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
     there is something to say, since nothing is lost until then."""
     started: Batch = []
+    refuse_too_long(messages, context=engine.supervisor.settings.context, longest=engine.supervisor.condition.longest)
     defused, restorer = control_tokens(engine.supervisor.condition.control).defuse(messages)
     request = ChatRequest("", defused, stream=True, fields=fields)
     batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))

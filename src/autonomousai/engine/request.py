@@ -16,10 +16,11 @@ import msgspec
 
 from ..errors import StatusError
 from ..events import Batch, Message, Messages
-from ..wires.fields import as_whole, check_fields, refusal
+from ..wires.fields import UNSUPPORTED
+from ..wires.messages import ROLES
+from ..wires.openai_chat.request import CHAT
+from ..wires.shapes import check_type, number, refusal, shown
 from .schema import engine_schema
-
-UNSUPPORTED: Final = "unsupported_parameter"
 
 #: The engine's seeds have 32 bits, of which the last value means "draw one".
 _SEEDS: Final = 2**32 - 1
@@ -56,9 +57,11 @@ def _role(index: int, message: Message) -> str:
     role: str = message["role"]
     if role in ("tool", "function"):
         raise refusal(f"messages[{index}].role", f"{role!r} is for models that use tools; this one does not", UNSUPPORTED)
-    for field in ("tool_calls", "function_call"):
+    if role not in ROLES:
+        raise refusal(f"messages[{index}].role", f"{role[:50]!r} is no role that this model knows", UNSUPPORTED)
+    for field, who in (("tool_calls", "use tools"), ("function_call", "use tools"), ("audio", "speak")):
         if message.get(field):
-            raise refusal(f"messages[{index}].{field}", "is for models that use tools; this one does not", UNSUPPORTED)
+            raise refusal(f"messages[{index}].{field}", f"is for models that {who}; this one does not", UNSUPPORTED)
     return "system" if role == "developer" else role
 
 
@@ -74,7 +77,7 @@ def _text(index: int, message: Message) -> str:
     texts = []
     for place, part in enumerate(content):
         if part["type"] not in ("text", "refusal"):
-            what, code = _NOT_TEXT.get(part["type"], (f"take {part['type']!r}", UNSUPPORTED))
+            what, code = _NOT_TEXT.get(part["type"], (f"take {part['type'][:50]!r}", UNSUPPORTED))
             raise refusal(f"messages[{index}].content[{place}]", f"this model cannot {what}; send text", code)
         texts.append(part[part["type"]])
     return "\n".join(texts)
@@ -146,104 +149,65 @@ def control_tokens(texts: tuple[str, ...]) -> ControlTokens:
 
 # ---- fields -----------------------------------------------------------------------------------------------------------
 
-Check = Callable[[str, Any], Any]
+#: The engine looks for each of them in each piece of an answer.
+_MAX_STOPS: Final = 64
 
 
-def _number(low: float, high: float) -> Check:
-    def check(param: str, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise refusal(param, f"must be a number from {low:g} to {high:g}")
-        return value
-
-    return check
-
-
-def _whole(low: int, high: int) -> Check:
-    def check(param: str, value: Any) -> Any:
-        value = as_whole(value)
-        if type(value) is not int or not low <= value <= high:
-            raise refusal(param, f"must be a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _as_checked(param: str, value: Any) -> Any:
+def _stop(param: str, value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if len(texts) > _MAX_STOPS:
+        raise refusal(param, f"at most {_MAX_STOPS} texts are accepted, not {len(texts)}")
+    if not all(texts):
+        raise refusal(param, "a text to stop at must not be empty")
     return value
 
 
 def _logit_bias(param: str, value: Any) -> Any:
-    for token in value:
+    check_type(param, value, dict)
+    for token, bias in value.items():
+        _BIAS.check(f"{param}.{token[:20]}", bias)
         if not (token.isascii() and token.isdecimal()):
             raise refusal(f"{param}.{token[:20]}", "must be a token's number, as digits")
     return value
 
 
+_BIAS: Final = number(-100, 100)
+
+
 def _response_format(param: str, value: Any) -> Any:
-    if value["type"] == "json_object":
+    name = value["type"]
+    if name == "json_object":
         if extra := sorted(value.keys() - {"type"}):
             raise refusal(f"{param}.{extra[0][:50]}", "does not go with json_object; use json_schema", UNSUPPORTED)
         return value
-    schema = engine_schema(value["json_schema"]["schema"], f"{param}.json_schema.schema")
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    if name == "json_schema":
+        check_type(f"{param}.json_schema", value.get("json_schema"), dict)
+        schema = engine_schema(value["json_schema"].get("schema"), f"{param}.json_schema.schema")
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    if name != "text":
+        raise refusal(f"{param}.type", f"must be text, json_object or json_schema, not {shown(name)}")
+    return None
+
+
+def _stream_options(param: str, value: Any) -> None:
+    """Usage is told in any case, and no answer is padded."""
+    for name, option in value.items():
+        if option and name not in ("include_usage", "include_obfuscation"):
+            raise refusal(f"{param}.{name[:50]}", "is not supported by the embedded engine; leave it out", UNSUPPORTED)
 
 
 def _seed(param: str, value: Any) -> int:
     return int(value) % _SEEDS
 
 
-#: What is passed on. Those with a check of their own are not in the table that all upstreams share, or are bounded less there.
-FIELDS: Final[dict[str, Check]] = {
-    "temperature": _as_checked,
-    "top_p": _as_checked,
-    "top_k": _whole(0, 2**31 - 1),
-    "min_p": _number(0, 1),
-    "typical_p": _number(0, 1),
-    "repeat_penalty": _number(0.1, 10),
-    "presence_penalty": _as_checked,
-    "frequency_penalty": _as_checked,
-    "max_tokens": _as_checked,
-    "stop": _as_checked,
-    "seed": _seed,
+#: What becomes of fields whose rows say more than a table can. None: nothing need be said of it to the engine.
+_MADE: Final[dict[str, Callable[[str, Any], Any]]] = {
     "logit_bias": _logit_bias,
     "response_format": _response_format,
+    "seed": _seed,
+    "stop": _stop,
+    "stream_options": _stream_options,
 }
-
-
-#: Fields that say how to bill, store, find or hasten an answer, and change nothing of it.
-_INERT: Final = frozenset(
-    {
-        "metadata",
-        "prediction",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "user",
-    }
-)
-
-#: Fields that the engine cannot honour, with the values that ask for what is the case anyway, and what to do instead.
-_NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "modalities": (["text"],),
-    "audio": (),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-}
-_INSTEAD: Final = {
-    "n": "an answer has one choice: ask several times",
-    "logprobs": "answers carry no probabilities",
-    "top_logprobs": "answers carry no probabilities",
-    "modalities": 'answers are ["text"]',
-    "audio": "answers are text",
-    "functions": "use tools",
-    "function_call": "use tools and tool_choice",
-}
-
 
 #: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes:
 #: so it tells of its progress after each batch of the prompt, or a long one would be read to its end for nobody.
@@ -257,21 +221,40 @@ def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -
     fit the engine's 32 bits is folded into them, always in the same way. Raises `StatusError` 400 that names the field.
     """
     passed: dict[str, Any] = {}
-    for name, value in check_fields(fields).items():
-        check = FIELDS.get(name)
-        if name in _INERT or (name in _NEUTRAL and value in _NEUTRAL[name]):
-            continue
-        if name in _NEUTRAL:
-            raise refusal(name, f"is not supported by the embedded engine; {_INSTEAD[name]}", UNSUPPORTED)
-        if check is None:
-            raise refusal(name[:100], "is not something that the embedded engine can honour; leave it out", UNSUPPORTED)
-        passed[name] = check(name, value)
+    for name, value in CHAT.for_kind("llamacpp", CHAT.check(fields)).items():
+        made = _MADE[name](name, value) if name in _MADE else value
+        if made not in (None, [], {}):
+            passed[name] = made
+    _join_limits(passed)
     passed.setdefault("seed", secrets.randbelow(2**31))
     passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
     return {**passed, **_ALWAYS}
 
 
+def _join_limits(passed: dict[str, Any]) -> None:
+    """Two names of one limit, of which the engine gets one."""
+    limit = passed.pop("max_completion_tokens", None)
+    if limit is not None and passed.setdefault("max_tokens", limit) != limit:
+        problem = f"{limit} contradicts max_tokens, which is {passed['max_tokens']}; send one of the two"
+        raise refusal("max_completion_tokens", problem)
+
+
 # ---- errors -----------------------------------------------------------------------------------------------------------
+
+
+def refuse_too_long(messages: Messages, *, context: int, longest: int) -> None:
+    """Raise `StatusError` 400 for messages that cannot fit into a *context* of so many tokens, whatever their text: a token has
+    at most *longest* bytes (0: unknown). To find that out by the tokenizer takes gigabytes where there are megabytes."""
+    size = sum(len(message["content"].encode()) for message in messages)
+    if longest and size // longest >= context:
+        raise StatusError(
+            f"the prompt is at least {size // longest} tokens long ({size} bytes), and {context - 1} fit (a context of "
+            f"{context}, less one for the answer); shorten the messages, or give the engine a larger context",
+            status=400,
+            type="invalid_request_error",
+            param="messages",
+            code="context_length_exceeded",
+        )
 
 
 class _TooLong(msgspec.Struct):

@@ -11,7 +11,12 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..wires.fields import check_schema, refusal
+import msgspec
+
+from ..wires.messages import problem_of
+from ..wires.shapes import check_type, refusal
+
+MAX_SCHEMA: Final = 64 * 1024  # bytes of a JSON schema
 
 #: They say nothing about what is valid.
 _ANNOTATIONS: Final = frozenset(
@@ -45,9 +50,18 @@ _MAX_BOUND: Final = 10**12
 _BOUNDS: Final = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
 
 
+def check_schema(schema: Any, param: str) -> None:
+    """Raise `StatusError` 400 unless *schema* is an object that is bounded in depth and size."""
+    check_type(param, schema, dict)
+    if problem := problem_of(schema):
+        raise refusal(param, problem)
+    if (size := len(msgspec.json.encode(schema))) > MAX_SCHEMA:
+        raise refusal(param, f"is {size} bytes of JSON; at most {MAX_SCHEMA} are accepted")
+
+
 def engine_schema(schema: Any, param: str) -> dict[str, Any]:
     """*schema* as the engine can be held to it. Raises `StatusError` 400 that names the place, where it cannot be."""
-    check_schema(schema, param=param)
+    check_schema(schema, param)
     bounded: dict[str, Any] = copy.deepcopy(schema)
     values = 0
     for count, (place, node) in enumerate(_walk(bounded, param), start=1):

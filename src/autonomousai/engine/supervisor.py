@@ -6,6 +6,7 @@ Knows no HTTP and no request; what it offers is a `EngineHandle`: a socket that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -28,6 +29,11 @@ _BACKOFF: Final = (0.0, 0.5, 1.0, 2.0)
 _LETTING_GO: Final = 10.0
 _LOOK_AGAIN: Final = 0.05
 
+#: Seconds between two looks whether the child answers, seconds that it may take to, and misses after which it is replaced.
+_LOOK: Final = 5.0
+_ANSWERS_WITHIN: Final = 5.0
+_MISSES: Final = 3
+
 #: A Unix socket's path must fit into about 100 bytes; a deep TMPDIR leaves no room for it.
 _SOCKET_PATH: Final = 100
 
@@ -35,10 +41,13 @@ _SOCKET_PATH: Final = 100
 class Supervisor(EngineHandle):
     """The owner of one engine. ``lazy``: its child is started when it is `wanted`, not before.
 
+    ``check``: raises `ConfigError` where the weights are damaged; it is called in a thread, beside the child's start.
     ``watchers`` are called at each new condition.
     """
 
-    def __init__(self, settings: EngineSettings, log: EngineLog, *, lazy: bool = False) -> None:
+    def __init__(
+        self, settings: EngineSettings, log: EngineLog, *, lazy: bool = False, check: Callable[[], None] | None = None
+    ) -> None:
         self._directory = _private_directory()
         super().__init__(
             msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock")), Limiter(settings.slots, code=BUSY)
@@ -47,6 +56,10 @@ class Supervisor(EngineHandle):
         self._log = log
         #: Says how many the engine works for, by its own count. Whoever makes its client sets it.
         self.busy: Callable[[], Awaitable[float]] | None = None
+        #: Asks the child for a sign of life. Whoever makes its client sets it.
+        self.alive: Callable[[], Awaitable[object]] | None = None
+        self._check = check
+        self._suspected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._crashes = 0
         self._died = self._restarted = 0
@@ -96,6 +109,9 @@ class Supervisor(EngineHandle):
     def completed(self) -> None:
         self._crashes = 0
 
+    def suspect(self) -> None:
+        self._suspected.set()
+
     def _enter(self, condition: EngineCondition) -> None:
         super()._enter(msgspec.structs.replace(condition, crashes=self._died, restarts=self._restarted))
         for watcher in self.watchers:
@@ -123,18 +139,56 @@ class Supervisor(EngineHandle):
 
     async def _run(self) -> str:
         """One child, from its start to its end, which is told. The first of all must start, or it is an error."""
-        try:
-            child = await EngineProcess.start(self.settings, self._log)
-        except ConfigError as error:
+        child = await self._start()
+        if isinstance(child, ConfigError):
             if not self._crashes:
-                raise
-            return f"could not be started: {error}"
-        self._enter(EngineCondition("ready", child.pid, tuple(child.control)))
+                raise child
+            return f"could not be started: {child}"
+        watching = asyncio.create_task(self._watch(child), name="autonomousai-engine-watch")
         try:
+            self._enter(EngineCondition("ready", child.pid, tuple(child.control), longest=child.longest))
             return await child.wait()
         finally:
+            watching.cancel()
             self._enter(EngineCondition("starting"))
             await child.stop()
+
+    async def _start(self) -> EngineProcess | ConfigError:
+        """Return a child that answers, or why there is none. Raises `ConfigError` for weights that are damaged, which is found
+        while they are loaded."""
+        child, damage = await asyncio.gather(
+            EngineProcess.start(self.settings, self._log), self._check_weights(), return_exceptions=True
+        )
+        if isinstance(damage, BaseException):
+            if isinstance(child, EngineProcess):
+                await child.stop()
+            raise damage
+        if isinstance(child, BaseException) and not isinstance(child, ConfigError):
+            raise child
+        return child
+
+    async def _check_weights(self) -> None:
+        if self._check is not None:
+            await asyncio.to_thread(self._check)
+
+    async def _watch(self, child: EngineProcess) -> None:
+        """Look whether the child answers, again and again, and kill one that does not: a hung one never ends by itself."""
+        misses = 0
+        while misses < _MISSES:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN if misses else _LOOK):
+                    await self._suspected.wait()
+            self._suspected.clear()
+            if self.alive is None:
+                continue
+            try:
+                async with asyncio.timeout(_ANSWERS_WITHIN):
+                    await self.alive()
+            except (TimeoutError, ProviderError):
+                misses += 1
+            else:
+                misses = 0
+        child.kill("did not answer any more, and was ended")
 
     def _give_up(self, end: str) -> None:
         why = (

@@ -25,8 +25,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from autonomousai.directories import user_directory
 from autonomousai.errors import ConfigError
 from autonomousai.models import WEIGHTS, Weights
+from autonomousai.suggestions import did_you_mean
 
 #: The first bytes of every GGUF file.
 MAGIC: Final = b"GGUF"
@@ -70,7 +72,7 @@ def resolve(weights: str) -> Path:
     except OSError as error:
         raise ConfigError(
             f"weights: {weights!r} is neither a name ({', '.join(WEIGHTS)}) nor a file that can be read "
-            f"({error.strerror}); give one of the names, or the path of a GGUF file"
+            f"({error.strerror}); give one of the names, or the path of a GGUF file{did_you_mean(weights, WEIGHTS)}"
         ) from None
     if magic != MAGIC:
         raise ConfigError(f"weights: {weights!r} is not a GGUF file; give the path of one, or a name ({', '.join(WEIGHTS)})")
@@ -78,39 +80,59 @@ def resolve(weights: str) -> Path:
 
 
 def pull(name: str, *, progress: DownloadProgress | None = None) -> Path:
-    """Fetch these weights if they are not in the cache, and return their path. Blocking; safe to run twice at once.
+    """Fetch these weights if they are not in the cache, or damaged there, and return their path. Blocking; safe to run twice
+    at once.
 
     pip fetches, configured as the user has configured it. Raises `ConfigError` that says what to do.
     """
     row = _row(name)
     target = weights_path(name)
-    if _is_whole(target, row):
+    if _is_whole(target, row) and _digest(target) == row.sha256:
         return target
     with _disk(target.parent, row):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_name(f"{target.name}.lock")) as lock:
-            if not _is_whole(target, row):
+            if not (_is_whole(target, row) and _digest(target) == row.sha256):
                 _Fetch(row, target, lock, progress or _silent).run()
     return target
+
+
+def check_weights(weights: str) -> None:
+    """Raise `ConfigError` where *weights* is a name of `WEIGHTS` and its file in the cache is not what was fetched. Blocking:
+    all of the file is read."""
+    if (row := WEIGHTS.get(weights)) is None:
+        return
+    path = weights_path(weights)
+    if _is_whole(path, row) and _digest(path) == row.sha256:
+        return
+    raise ConfigError(f"the weights {weights} in {path} are damaged; fetch them again: autonomousai pull {weights}")
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex; of no file, nothing."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _directory() -> Path:
     if cache := os.environ.get("AUTONOMOUSAI_CACHE"):
         return Path(cache).expanduser().absolute() / "weights"
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    if not base.is_absolute():  # the XDG specification: a relative path is to be ignored
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:
-            raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
-    return base / "autonomousai" / "weights"
+    try:
+        return user_directory("cache", os.environ) / "weights"
+    except RuntimeError:
+        raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
 
 
 def _row(name: str) -> Weights:
     try:
         return WEIGHTS[name]
     except KeyError:
-        raise ConfigError(f"there are no weights called {name[:200]!r}; the names are {', '.join(WEIGHTS)}") from None
+        raise ConfigError(
+            f"there are no weights called {name[:200]!r}; the names are {', '.join(WEIGHTS)}{did_you_mean(name, WEIGHTS)}"
+        ) from None
 
 
 def _is_whole(path: Path, row: Weights) -> bool:

@@ -12,12 +12,12 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from ..config import RescueConfig, RetryConfig
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Answer, Attempt, Batch, FinishReason, ForeignEvent, Report, Started
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, Sink, cannot_pipe
 from ..retry import backoff
+from ..settings import RescueConfig, RetryConfig
 from .replay_filter import DivergedError, ReplayFilter
 from .retry_policy import RetryDecision, describe, is_upstreams_fault
 from .upstream import AttemptObserver, Observer, Upstream

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..config import RescueConfig, RetryConfig
 from ..events import Answer, Report
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches
+from ..settings import RescueConfig, RetryConfig
 from .attempt import GatewaySettings
 from .routing import RouteRunner
 from .upstream import Observer, Upstream

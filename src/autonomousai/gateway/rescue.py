@@ -7,6 +7,7 @@ that the caller gets each character once, in order, or an error.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Literal, NamedTuple
 
@@ -143,21 +144,25 @@ async def _admitted(run: RouteState, upstream: Upstream, patience: float) -> boo
 async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
     """Return the plans, the best first: the exact one while it is cheap, then a continuation, then a generation from anew.
 
-    An upstream that fell silent comes last, and is not asked whether it continues while there is another.
+    An upstream that fell silent comes last, and is not asked whether it continues while there is another. One that has had
+    all its tries comes after the others too.
     """
     author, answer = run.author, run.answer
     silent = run.report.upstream if classify(cause) is RetryDecision.SILENT else None
-    others = [upstream for upstream in run.route if upstream.name != silent]
+    tries = Counter(attempt.upstream for attempt in run.report.attempts)
+    most = run.settings.retry.attempts
+    route = sorted(run.route, key=lambda upstream: (upstream.name == silent, tries[upstream.name] >= most))
+    others = [upstream for upstream in route if upstream.name != silent]
     again: list[RescuePlan] = []
     if author is not None and author.provider.capabilities.deterministic:
         again = [RescuePlan(author, run.seeded, ReplayFilter(answer), exact=True, name="again")]
     plans = list(again) if answer.deltas <= run.settings.rescue.exact_tokens else []
     if answer.text and is_prose(run.request, answer):
-        for upstream in others or run.route:
+        for upstream in others or route:
             if await upstream.provider.continues():
                 plans += _continuations(run, upstream)
     plans += [plan for plan in again if plan not in plans]
-    for upstream in sorted(run.route, key=lambda upstream: upstream.name == silent):
+    for upstream in route:
         deterministic = upstream.provider.capabilities.deterministic
         if upstream is not author or not deterministic:
             plans.append(RescuePlan(upstream, run.seeded if deterministic else run.request, ReplayFilter(answer)))

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..config import BreakerConfig
 from ..events import Batch
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
+from ..settings import BreakerConfig
 from .breaker import Breaker, RetryBudget
 
 
 class Upstream:
-    """A place that can answer, with what is remembered of how it did. ``context``: its tokens a request, None if unknown."""
+    """A place that can answer, with what is remembered of how it did. ``context``: its tokens a
+    request, by default as the provider says, None if unknown."""
 
     def __init__(
         self,
@@ -28,7 +29,7 @@ class Upstream:
         settings = breaker or BreakerConfig()
         self.name = name
         self.provider = provider
-        self.context = context
+        self.context = provider.capabilities.context if context is None else context
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
         self.budget = RetryBudget()
 

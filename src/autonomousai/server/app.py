@@ -18,7 +18,7 @@ from starlette.routing import Route
 from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
-from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
+from ..http.server.asgi import OUTER, ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..limiter import RequestLimiter
@@ -30,13 +30,12 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-from ..wires.errors import encode_error
-from ..wires.registry import OPENAI_CHAT, SERVED
+from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths
 from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
 from .endpoint import Endpoint, EndpointContext, refuse
-from .models import model_routes
+from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
 from .resume import StreamRoute, no_content
@@ -96,7 +95,7 @@ class App:
         self._log = log
         self._tracer = tracer
         self._gather = gather
-        self._guard = AccessControl(config.server)
+        self._guard = AccessControl(config.server, key_headers())
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
@@ -138,6 +137,7 @@ class App:
                 Route(STREAMS_PATH + "{id}", _not_here, methods=["GET", "DELETE"]),
                 *model_routes(provider, V1),
                 *model_routes(provider, ""),
+                *wire_routes(provider),
                 *(Route(path, self._healthz, methods=["GET"]) for path in ("/health", "/healthz")),
                 Route("/readyz", self._readyz, methods=["GET"]),
                 Route("/metrics", self._write_metrics, methods=["GET"]),
@@ -334,6 +334,9 @@ class App:
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]
+        for name, upstream in self._upstreams.items():
+            for model, form in upstream.provider.status().adaptations:
+                yield "upstream_adaptations", (name, model, form), [1]
 
     def _sees(self) -> bool:
         """Whether any model takes images."""
@@ -363,7 +366,7 @@ def _route_name(path: str, *, hot: bool) -> str:
         return PAGE_PATH + "{name}"
     if path == "/models":
         return V1 + path
-    return path if path in _NAMED else "other"
+    return path if path in _NAMED or path in models_paths() else "other"
 
 
 def _wrong_method(method: str) -> StatusError:
@@ -375,46 +378,46 @@ def _wrong_method(method: str) -> StatusError:
     )
 
 
-#: What a caller means whose base URL has one /v1 too few or too many, or who knows an older or a newer API.
-_MEANT = ("/v1/chat/completions", "/v1/models")
-
-
 async def _not_here(request: Request) -> Response:
     """Stand for a route that `App._enter` serves."""
     raise AssertionError(request.url.path)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette's router says, in OpenAI's shape."""
+    """What Starlette's router says, in the shape of the path's wire."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allow = {"allow": ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"}))}
         return (
             Response(status_code=204, headers=allow)
             if request.method == "OPTIONS"
-            else _error(_wrong_method(request.method), allow)
+            else _error(request, _wrong_method(request.method), allow)
         )
     path = request.url.path[:200]
-    meant = next((known for known in _MEANT if path.endswith(known.removeprefix("/v1"))), None)
+    # A base URL may have one /v1 too few or too many, or be of an older or a newer API.
+    meant = next((known for known in (*SERVED, "/v1/models") if path.endswith(known.removeprefix("/v1"))), None)
     return _error(
+        request,
         StatusError(
             f"there is nothing at {path!r}; " + (f"{meant} is here" if meant else "GET /docs tells what there is"),
             status=error.status_code,
             type="invalid_request_error",
             code="not_found",
-        )
+        ),
     )
 
 
 async def _on_provider_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProviderError)
-    return _error(error)
+    return _error(request, error)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    return _error(internal_error())
+    return _error(request, internal_error())
 
 
-def _error(error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
-    status, headers, body = encode_error(error)
+def _error(request: Request, error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
+    path = request.scope[OUTER].path
+    wire = SERVED.get(path) or models_paths().get(path, OPENAI_CHAT)
+    status, headers, body = wire.encode_error(error)
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

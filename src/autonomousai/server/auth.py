@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ..config import ServerConfig, is_loopback
 from ..errors import StatusError
 from ..http.server.exchange import Exchange
 from ..limiter import shutting_down
+from ..settings import ServerConfig, is_loopback
 
 #: Paths of probes: an orchestrator asks by an address of its own, and has no key.
 PROBE_PATHS: Final = frozenset({"/health", "/healthz", "/readyz"})
@@ -40,11 +41,13 @@ _HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", 
 
 
 class AccessControl:
-    """The checks on one request's head, before anything of its body is read."""
+    """The checks on one request's head, before anything of its body is read. ``key_headers``: those that may carry a key where
+    there is no ``authorization``."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, key_headers: Iterable[str] = ()) -> None:
         self.draining = False
         self._keys = [_digest(key.encode()) for key in config.api_keys]
+        self._key_headers = [name.encode() for name in key_headers]
         self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
         self._checks_host = is_loopback(config.host) or bool(self._hosts)
         self._known: set[bytes] = set()
@@ -57,13 +60,13 @@ class AccessControl:
         if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
             self._check_host(host)
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
-            self._check_key(head.get(b"authorization", b""))
+            self._check_key(_key(head, self._key_headers))
         if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
             raise shutting_down()
 
     def key_of(self, exchange: Exchange) -> bytes:
         """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
-        return _digest(_bearer(exchange.head.get(b"authorization", b""))) if self._keys else b""
+        return _digest(_key(exchange.head, self._key_headers)) if self._keys else b""
 
     def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
@@ -91,12 +94,12 @@ class AccessControl:
         except ValueError:
             return False
 
-    def _check_key(self, value: bytes) -> None:
+    def _check_key(self, key: bytes) -> None:
         """All keys are compared, by their hashes and each in constant time: how long it takes says nothing about them."""
-        digest = _digest(_bearer(value))
+        digest = _digest(key)
         found = False
-        for key in self._keys:
-            found |= hmac.compare_digest(digest, key)
+        for known in self._keys:
+            found |= hmac.compare_digest(digest, known)
         if not found:
             raise StatusError(
                 "the API key is missing or wrong; send it with the header authorization: Bearer KEY",
@@ -106,8 +109,12 @@ class AccessControl:
             )
 
 
-def _bearer(value: bytes) -> bytes:
-    """The key in an authorization header, b"" where there is none, or more than one."""
+def _key(head: Mapping[bytes, bytes], others: Iterable[bytes]) -> bytes:
+    """The key in an authorization header, or without one in the first of the *others*; b"" where there is none, or more than
+    one."""
+    if (value := head.get(b"authorization")) is None:
+        bare = next((head[name] for name in others if name in head), b"")
+        return b"" if b"\n" in bare else bare.strip()
     scheme, _, rest = value.partition(b" ")
     return rest.strip() if scheme.lower() == b"bearer" and b"\n" not in value else b""
 

@@ -214,7 +214,7 @@ def _provenance(answer: Answer) -> dict[str, Any]:
     """Return how the answer came about, and what a client can check it against."""
     report = Report(upstream=answer.upstream) if answer.report is None else answer.report
     others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
-    return make_provenance(report, answer.text, others)
+    return make_provenance(report, answer.text, others, () if answer.finish is None else answer.finish.notes)
 
 
 def _refuse_image(request: ChatRequest, index: int) -> NoReturn:

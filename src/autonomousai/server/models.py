@@ -1,9 +1,9 @@
-"""``GET /v1/models``: the list of models (OpenAI API reference, "Models")."""
+"""``GET /v1/models``: the list of models (OpenAI API reference, "Models"), and the lists of wires that have their own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +13,8 @@ from starlette.routing import Route
 
 from ..errors import ModelNotFoundError
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..wires.base import ListedModel, Wire
+from ..wires.registry import models_paths
 
 
 def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
@@ -46,6 +48,21 @@ def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
         Route(path, listing, methods=["GET"], include_in_schema=bool(prefix)),
         Route(path + "/{id:path}", one, methods=["GET"], include_in_schema=bool(prefix)),
     ]
+
+
+def wire_routes(provider: AsyncGeneratorProvider) -> list[Route]:
+    """Return the lists of models of the wires that have their own."""
+    return [Route(path, _listing_of(wire, provider), methods=["GET"]) for path, wire in models_paths().items()]
+
+
+def _listing_of(wire: Wire, provider: AsyncGeneratorProvider) -> Callable[[Request], Awaitable[Response]]:
+    async def listing(request: Request) -> Response:
+        models = [
+            ListedModel(name, aliases, provider.capabilities_of(name).vision) for name, aliases in _models(provider).items()
+        ]
+        return Response(wire.encode_models(models), media_type="application/json")
+
+    return listing
 
 
 def _models(provider: AsyncGeneratorProvider) -> Mapping[str, list[str]]:

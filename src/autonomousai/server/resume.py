@@ -34,21 +34,23 @@ class StreamRoute:
         """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
         context = self._context
         response: SSEResponse | None = None
+        shape: Wire = OPENAI_CHAT
         place = context.places.enter()
         try:
             if exchange.method == "DELETE":
                 await self._drop(exchange)
             else:
                 wire = _wire_of(exchange)
-                response = SSEResponse(exchange, wire or OPENAI_CHAT, context.sweep(), context.keepalive_s)
+                shape = wire or OPENAI_CHAT
+                response = SSEResponse(exchange, shape, context.sweep(), context.keepalive_s)
                 await self._read(exchange, response, wire)
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
         except ProviderError as error:
-            await fail(error, response, exchange, OPENAI_CHAT)
+            await fail(error, response, exchange, shape)
         except Exception as error:  # a bug must cost its own request alone
             log_bug(exchange.request_id, error)
-            await fail(internal_error(), response, exchange, OPENAI_CHAT)
+            await fail(internal_error(), response, exchange, shape)
         finally:
             if response is not None:
                 response.close()

@@ -157,7 +157,9 @@ class SSEResponse:
             await asyncio.wait({self._draining})
             self._draining = None
         goes_on = self._goes_on and isinstance(error, StatusError) and error.code == SHUTTING_DOWN
-        await self.write(_COME_AGAIN if goes_on else self._wire.encode_error_event(error), last=True)
+        encoder = None if self._reader is None else self._reader.encoder
+        wire = self._wire if encoder is None or encoder.wire is None else encoder.wire
+        await self.write(_COME_AGAIN if goes_on else wire.encode_error_event(error), last=True)
 
     def close(self) -> None:
         """Send no more comments."""

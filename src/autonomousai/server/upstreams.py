@@ -1,4 +1,4 @@
-"""From the config to the providers: the only place of the server that knows the concrete ones."""
+"""From the config to the gateway. What becomes of a single upstream, its kind says; see `kinds`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ..clients.autonomousai import AutonomousAI
-from ..clients.openai import OpenAICompatible
-from ..config import AutonomousAIConfig, Config, LlamaCppConfig, ModelConfig, UpstreamConfig
+from ..config import Config, LlamaCppConfig, ModelConfig
 from ..engine.handle import RemoteEngine
 from ..engine.provider import LlamaCpp
 from ..engine.weights import present
 from ..gateway.gateway import Gateway
 from ..gateway.upstream import Observer, Upstream
+from ..kinds.kind import UpstreamSetup
 from ..models import DEFAULT_MODEL, MODELS
 from ..provider import AsyncGeneratorProvider
 
@@ -35,39 +34,21 @@ def with_coder(config: Config) -> Config:
     )
 
 
-def make_engines(config: Config, deputies: Mapping[str, RemoteEngine] | None = None) -> dict[str, LlamaCpp]:
-    """The embedded engines of *config*, by upstream; with *deputies*, those of another process. Starts no child."""
-    return {
-        name: LlamaCpp(
-            upstream.weights,
-            slots=upstream.slots,
-            context=upstream.context,
-            threads=upstream.threads,
-            max_tokens=upstream.max_tokens,
-            clocks=upstream.clocks,
-            queue=config.server.queue_s,
-            name=name,
-            lazy=(name, upstream) == (CODER_UPSTREAM, _CODER_ENGINE),  # it is large, and may never be asked for
-            deputy=None if deputies is None else deputies[name],
-        )
-        for name, upstream in config.upstreams.items()
-        if isinstance(upstream, LlamaCppConfig)
-    }
+def make_engines(config: Config) -> dict[str, LlamaCpp]:
+    """Return the engines on this machine, by upstream. Starts no child."""
+    made = {name: _make_provider(name, config, None) for name, upstream in config.upstreams.items() if upstream.runs_engine}
+    return {name: provider for name, provider in made.items() if isinstance(provider, LlamaCpp)}
 
 
 def make_gateway(
-    config: Config, observer: Observer | None = None, deputies: Mapping[str, RemoteEngine] | None = None
+    config: Config, observer: Observer | None = None, engines: Mapping[str, RemoteEngine] | None = None
 ) -> Gateway:
-    """One provider made of the config's upstreams, whose attempts *observer* is told of. Makes no connection and starts no
-    child. ``deputies``: see `make_engines`."""
+    """Return one provider made of the config's upstreams, whose attempts *observer* is told of. Makes no connection and starts
+    no child. ``engines``: those of another process, by upstream."""
     config = with_coder(config)
-    engines = make_engines(config, deputies)
     served = config.served()
     return Gateway(
-        [
-            Upstream(name, engines.get(name) or _remote(settings), context=_context(settings), breaker=config.breaker)
-            for name, settings in config.upstreams.items()
-        ],
+        [Upstream(name, _make_provider(name, config, engines), breaker=config.breaker) for name in config.upstreams],
         {model: row.route or () for model, row in served.items()},
         aliases={alias: model for model, row in served.items() for alias in row.aliases},
         default_model=DEFAULT_MODEL if DEFAULT_MODEL in served else "",
@@ -78,25 +59,13 @@ def make_gateway(
     )
 
 
-def _remote(upstream: UpstreamConfig) -> AsyncGeneratorProvider:
-    assert not isinstance(upstream, LlamaCppConfig)
-    if isinstance(upstream, AutonomousAIConfig):
-        return AutonomousAI(
-            upstream.base_url,
-            api_key=upstream.api_key or "",  # never the environment's, which may be this server's own
-            timeout=upstream.clocks,
-            retries=0,
+def _make_provider(name: str, config: Config, engines: Mapping[str, RemoteEngine] | None) -> AsyncGeneratorProvider:
+    upstream = config.upstreams[name]
+    return upstream.make_provider(
+        UpstreamSetup(
+            name,
+            config.server.queue_s,
+            lazy=(name, upstream) == (CODER_UPSTREAM, _CODER_ENGINE),  # it is large, and may never be asked for
+            engine=engines[name] if engines is not None and upstream.runs_engine else None,
         )
-    return OpenAICompatible(
-        upstream.base_url,
-        api_key=upstream.api_key,
-        model=upstream.model,
-        timeout=upstream.clocks,
-        vision=upstream.vision,
-        prefill=upstream.prefill,
-        retries=0,
     )
-
-
-def _context(upstream: UpstreamConfig) -> int | None:
-    return None if isinstance(upstream, AutonomousAIConfig) else upstream.context

@@ -25,13 +25,13 @@ from typing import Any, Final
 
 import msgspec
 
-from ..config import ResumeConfig
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Batch
 from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
+from ..settings import ResumeConfig
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import Wire
 from .errors import store_unavailable, stream_gone, stream_not_found

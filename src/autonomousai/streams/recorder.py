@@ -108,7 +108,8 @@ class Recorder:
         ends = type(batch[-1]) is FinishReason
         if ends:
             others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
-            provenance = make_provenance(report, answer.text, others)
+            notes = () if answer.finish is None else answer.finish.notes
+            provenance = make_provenance(report, answer.text, others, notes)
         return Record(batch.copy(), end=ends, header=header, state=state, provenance=provenance)
 
     def _header(self) -> StreamHeader:

@@ -66,6 +66,11 @@ FAMILIES: Final[dict[str, Family]] = {
         "counter", "Generations that went on upstream although their caller was gone and nobody could come back."
     ),
     "breaker_state": Family("gauge", "Processes whose breaker of that upstream is in that state.", ("upstream", "state")),
+    "upstream_adaptations": Family(
+        "gauge",
+        "Processes that ask an upstream's model in another form than the usual one, which it had refused.",
+        ("upstream", "model", "form"),
+    ),
     "places": Family("gauge", "Requests that may be answered at once."),
     "queue_length": Family("gauge", "Requests that wait for a place."),
     "streams": Family("gauge", "Resumable streams under way: written here, or followed from another server.", ("role",)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..config import TelemetryConfig
 from ..errors import ConfigError
 from ..gateway.upstream import AttemptObserver, Upstream
 from ..http.server.exchange import Handle
 from ..request import ChatRequest
+from ..settings import TelemetryConfig
 
 
 class Tracer(Protocol):

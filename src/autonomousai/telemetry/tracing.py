@@ -53,6 +53,10 @@ _FIELDS: Final = {
 }
 
 
+#: A whole number of more bits fits no attribute: the exporter would lose the spans that are sent with it.
+_BITS: Final = 64
+
+
 class OpenTelemetry:
     """Spans by *provider*. ``content``: with prompts and answers. ``owned``: the provider is ours to shut down."""
 
@@ -102,7 +106,8 @@ class OpenTelemetry:
             **_address(upstream.provider),
         }
         for field, name in _FIELDS.items():
-            if type(value := request.fields.get(field)) in (int, float):
+            value = request.fields.get(field)
+            if type(value) is float or (type(value) is int and value.bit_length() < _BITS):
                 attributes[name] = value
         if self._content:
             attributes["gen_ai.input.messages"] = _json([_message(message) for message in request.messages])

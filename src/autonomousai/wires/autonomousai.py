@@ -12,23 +12,21 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..events import Messages
 from ..models import DEFAULT_MODEL, MODELS
 from ..request import ChatRequest
-from .fields import (
-    chat_request,
-    decode_object,
-    encode_request,
-    refusal,
-    request_fields,
-    take,
-)
+from .base import Operation
+from .fields import FieldTable, RequestField, table_of
 from .json import MAX_DEPTH, decode, too_deep
+from .message_schemas import MESSAGES
+from .openai_chat.request import CHAT, OTHERS_SAY, SHARED, chat_request
 from .openai_chat.wire import OpenAIChatWire
+from .request_body import decode_object, encode_request, request_fields
+from .shapes import FLAG, TEXT, Shape, refusal
 
 
 def _path_models() -> dict[str, str]:
@@ -44,11 +42,52 @@ def _path_models() -> dict[str, str]:
 _PATH_MODELS = _path_models()
 
 
+def _check_messages(param: str, value: Any) -> Any:
+    return MESSAGES.check(param, _read_messages(_decode_base64(value)) if isinstance(value, str) else value)
+
+
+_BASE64 = {"type": "string", "minLength": 1, "format": "base64-messages"}
+
+FIELDS = FieldTable(
+    name="AutonomousAIRequest",
+    says=f"A request of the AutonomousAI wire, which takes the fields of the other one too. {OTHERS_SAY}",
+    rows=table_of(
+        RequestField(
+            "messages",
+            Shape(_check_messages, {"anyOf": [_BASE64, MESSAGES.schema]}),
+            "The base64 of the messages' JSON text, or of a bare prompt; or the list itself.",
+            needed=True,
+            uses=CHAT.rows["messages"].uses,
+        ),
+        *(
+            RequestField(name, TEXT, says, uses=CHAT.rows["model"].uses)
+            for name, says in (
+                ("aiAgent", "The model; else `model` names it, else the path does."),
+                ("model", "Another name of `aiAgent`, which goes first."),
+            )
+        ),
+        # The wire's own, and its end: a thread or user id is of this server's making or none, and no upstream of another wire
+        # would know it; no tools stand behind useTool here. The public clients send them, so they are taken.
+        *(
+            RequestField(name, shape, "Accepted, and left out: it changes nothing here.", dropped=True)
+            for name, shape in (("threadId", TEXT), ("userId", TEXT), ("useTool", FLAG))
+        ),
+        *SHARED,
+    ),
+    rules=CHAT.rules,
+    components=CHAT.components,
+    others=CHAT.others,
+)
+
+
 class AutonomousAIWire(OpenAIChatWire):
     """The AutonomousAI wire: a request of its own, and answers that are OpenAI's, with the finish reason at the top as well."""
 
     name = "autonomousai"
+    title = "the AutonomousAI wire"
+    root = ""
     paths = tuple(_PATH_MODELS)
+    fields = FIELDS
     finish_reason_at_top = True
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
@@ -58,6 +97,26 @@ class AutonomousAIWire(OpenAIChatWire):
     def encode_request(self, request: ChatRequest, model: str) -> bytes:
         """See `Wire.encode_request`."""
         return write_request(model, request.messages, stream=request.stream, fields=request.fields)
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        models = [name for name, row in MODELS.items() if row.path == path]
+        return Operation(
+            id="ask" + path.rpartition("/")[2].title().replace("-", ""),
+            summary=f"Ask {' or '.join(models)}, over {self.title}",
+            request="AutonomousAIRequest",
+            answer="Completion",
+            event="Event",
+            example={
+                "messages": "W3sicm9sZSI6InVzZXIiLCJjb250ZW50IjoiSGVsbG8ifV0=",
+                "threadId": "llama",
+                "stream": True,
+                "aiAgent": "llama",
+            },
+        )
+
+
+AUTONOMOUSAI: Final = AutonomousAIWire()
 
 
 def write_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
@@ -80,17 +139,9 @@ def read_request(body: bytes, *, path_model: str) -> ChatRequest:
     Raises `StatusError` 400 that names the field, or `InvalidMessagesError`.
     """
     document = decode_object(body)
-    agent = take(document, "aiAgent", str)
-    model = take(document, "model", str)
-    # The wire's own, and its end: a thread or user id is of this server's making or none, and no upstream of another wire
-    # would know it; no tools stand behind useTool here. The public clients send them, so they are taken.
-    take(document, "threadId", str)
-    take(document, "userId", str)
-    take(document, "useTool", bool)
-    messages = document.pop("messages", None)
-    if isinstance(messages, str):
-        messages = _read_messages(_decode_base64(messages))
-    return chat_request(agent or model or path_model, messages, document)
+    agent = FIELDS.take(document, "aiAgent")
+    model = FIELDS.take(document, "model")
+    return chat_request(agent or model or path_model, document.pop("messages", None), document, FIELDS)
 
 
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -1,26 +1,29 @@
 """What a wire is: one dialect that requests and answers are spoken in, both ways. Does no I/O.
 
-A further dialect is one module that implements `Wire`, and one row in `registry`.
+A further dialect is one module that implements `Wire`, and one row in `registry`; docs/guides/add-a-wire.md shows it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from ..errors import HTTPError, StatusError
 from ..events import Batch, FinishReason
 from ..request import ChatRequest
 from .errors import encode_error, error_event
+from .fields import FieldTable
 from .foreign_errors import read_error
 
 
 class StreamDecoder(Protocol):
     """One streamed answer, bytes in and events out. `feed` never raises; however the bytes are split, the events are the same.
 
-    ``failure``: what the caller raises after yielding the batch. ``complete``: the answer has come completely, nothing more
-    need be read. ``ending``: a finish reason came, and only what may follow one can come. ``is_proven``: `finish` would succeed
+    ``failure``: what the caller raises after yielding the batch. ``complete``: nothing more need be read. ``ending``: a finish
+    reason came, and only what may follow one can come. ``is_proven``: the answer is complete even where the connection breaks
     now. ``extension``: the ``x_autonomousai`` object of a server of this package; ``progress``: the number in it that grows
     while the server repairs a broken answer, 0 where there is none. ``last_event_id``: to resume after.
     """
@@ -41,8 +44,15 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> Batch:
         """Return the events that *data* brought. What came before a failure is among them."""
 
-    def finish(self) -> FinishReason:
-        """Return the end of the answer, when no more is to come. Raises where nothing proves it."""
+    def end(self) -> Batch:
+        """Return the events of a last event that lacks the blank line, where its data is complete otherwise. Called when the
+        body has ended without an error, and `finish` after it."""
+
+    def finish(self, *, in_good_order: bool = True) -> FinishReason:
+        """Return the end of the answer, when no more is to come. *in_good_order*: the body came completely, by its own framing.
+
+        Raises ``failure``, or `IncompleteStreamError` where nothing that came proves the end.
+        """
 
     def reopen(self) -> None:
         """Continue with the bytes of another connection, from the event after the last complete one."""
@@ -61,29 +71,54 @@ class StreamEncoder(Protocol):
         """Return an event without an id that says that a broken answer is being repaired; *progress* is higher each time."""
 
 
+class Operation(msgspec.Struct, frozen=True):
+    """What the published description (OpenAPI 3.1) says of ``POST`` to one path. ``id``: unique among all; ``request``,
+    ``answer``, ``event`` (of a streamed answer) and ``error``: the names of schemas; ``example``: a request."""
+
+    id: str
+    summary: str
+    request: str
+    answer: str
+    event: str
+    example: Any
+    error: str = "Error"
+
+
+class ListedModel(msgspec.Struct, frozen=True):
+    """A model as a list of models shows it: its name, its other names, and whether it sees images."""
+
+    id: str
+    aliases: list[str]
+    vision: bool
+
+
 class Wire(ABC):
-    """One dialect. ``name``: its key in the registry; ``paths``: where a server speaks it, for POST requests."""
+    """One dialect.
+
+    ``name``: its key in the registry. ``title``: its name for people, as in "over the OpenAI wire". ``root``: what a client's
+    base URL has after the server's address. ``paths``: where a server speaks it, for POST requests; no two wires share one.
+    ``fields``: the table of its requests, where it has one.
+
+    ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
+    ``Authorization: Bearer``. ``models_path``: where its clients list the models in a shape of its own, which is the schema
+    ``models_schema``; without one they do so at ``/v1/models``, in OpenAI's.
+    """
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    root: ClassVar[str] = ""
     paths: ClassVar[tuple[str, ...]]
+    fields: ClassVar[FieldTable | None] = None
+    key_header: ClassVar[str | None] = None
+    models_path: ClassVar[str | None] = None
+    models_schema: ClassVar[str] = ""
+
+    # ---- for the server
 
     @abstractmethod
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """Return the request in *body*, which was sent to *path*. Raises `StatusError` 400 that names the field, or
         `InvalidMessagesError`."""
-
-    @abstractmethod
-    def encode_request(self, request: ChatRequest, model: str) -> bytes:
-        """Return the body that asks an upstream's *model*; its messages are checked ones. Raises `ValueError` that names the
-        field where it cannot be written."""
-
-    @abstractmethod
-    def decoder(self) -> StreamDecoder:
-        """Return a decoder for one streamed answer."""
-
-    @abstractmethod
-    def decode_answer(self, body: bytes) -> Batch:
-        """Return an answer that came as one document. Raises `StreamError` where it cannot be read, or is an error."""
 
     @abstractmethod
     def encoder(
@@ -98,13 +133,48 @@ class Wire(ABC):
     ) -> StreamEncoder:
         """Return an encoder for one streamed answer. *id*, *created* (seconds since the epoch) and *model* stand in each event.
         *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: its beginning was written
-        before."""
+        before.
+
+        Resumed streams are encoded again: the same batches give the same bytes, and a `copy.deepcopy` of the encoder (with the
+        *ids* in it) goes on as the encoder does."""
 
     @abstractmethod
     def encode_answer(
         self, events: Batch, *, id: str, created: int, model: str, extension: dict[str, Any] | None = None
     ) -> bytes:
         """Return a complete answer as one document. Its last event is the `FinishReason`."""
+
+    @abstractmethod
+    def operation(self, path: str) -> Operation:
+        """Return the description of POST requests to *path*, one of its paths."""
+
+    def schemas(self) -> Mapping[str, Any]:
+        """Return the schemas (JSON Schema 2020-12) that its operations name and no other wire has, by name."""
+        return {}
+
+    def encode_models(self, models: Sequence[ListedModel]) -> bytes:
+        """Return the list of models as ``models_path`` answers it."""
+        raise NotImplementedError(f"the wire {self.name} has no list of models of its own")
+
+    # ---- for clients; a wire that is only served has none of these
+
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """Return the body that asks an upstream's *model*; its messages are checked ones. Raises `ValueError` that names the
+        field where it cannot be written."""
+        raise self._is_only_served()
+
+    def decoder(self) -> StreamDecoder:
+        """Return a decoder for one streamed answer."""
+        raise self._is_only_served()
+
+    def decode_answer(self, body: bytes) -> Batch:
+        """Return an answer that came as one document. Raises `StreamError` where it cannot be read, or is an error."""
+        raise self._is_only_served()
+
+    def _is_only_served(self) -> NotImplementedError:
+        return NotImplementedError(f"no upstream is asked over the wire {self.name}")
+
+    # ---- OpenAI's, where a dialect has no other
 
     def answer_id(self, request_id: str) -> str:
         """Return the id of the answer to the request of that id: as hard to guess, and drawn once."""

@@ -13,7 +13,7 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from ..errors import PERMANENT_CODES, StatusError, StreamError, is_retryable
+from ..errors import PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
 from .json import decode
 from .redaction import one_line, redact, without_markup
 
@@ -23,14 +23,20 @@ MAX_NAME = 200  # characters of a foreign type, code, param or request id
 
 # ---- the shapes that errors come in -----------------------------------------------------------------------------------
 
+#: Where vendors put an error, or the news that there is none, into documents that come with a status of success.
+_VENDORS_WRAPPERS = ("base_resp", "baseResp", "BaseResp", "header", "Response", "status", "fault")
+
 #: Where a document holds the error proper, or a list of which the first speaks for all.
-_WRAPPERS = ("error", "errors", "detail", "message")
+_WRAPPERS = ("error", "errors", "detail", "message", *_VENDORS_WRAPPERS, "Error")
 
 #: What an error object says, and under which keys (the first that is there counts; the innermost object wins).
 _KEYS = {
-    "message": ("message", "error_description", "detail", "msg", "Message", "title", "reason", "error"),
+    "message": (
+        *("message", "error_description", "detail", "msg", "Message", "title", "reason", "error"),
+        *("status_msg", "error_msg", "errorMsg", "err_msg", "errmsg", "errorMessage", "error_message", "ErrorMsg"),
+    ),
     "type": ("type", "error_type", "status"),
-    "code": ("code", "error_code"),
+    "code": ("code", "error_code", "status_code", "Code", "errorCode", "err_code", "errcode", "ErrorCode", "statusCode"),
     "param": ("param", "loc", "field"),
 }
 
@@ -205,6 +211,18 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
         return None
 
 
+def redact_error(error: HTTPError, secrets: Iterable[str]) -> None:
+    """Redact all that *error* says, as far as a server's words may be in it."""
+    secrets = tuple(secrets)
+    if not secrets:
+        return
+    for name in ("problem", "message", "type", "code", "param", "body", "request_id"):
+        said = getattr(error, name, None)
+        if isinstance(said, str):
+            setattr(error, name, redact(said, secrets))
+    error.args = tuple(redact(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)
+
+
 # ---- an error inside a stream -----------------------------------------------------------------------------------------
 
 #: Types that say that the same request would fail again.
@@ -221,7 +239,7 @@ def error_in_event(obj: dict[str, Any], *, event: str = "message") -> StreamErro
     return StreamError(
         f"the server sent an error inside the stream: {fault.message or 'it does not say which'}",
         status=200,
-        retryable=_may_pass(fault),
+        retryable=_may_pass(fault, words=not obj.get("error")),
         type=fault.type,
         code=fault.code,
         param=fault.param,
@@ -231,17 +249,67 @@ def error_in_event(obj: dict[str, Any], *, event: str = "message") -> StreamErro
 def _is_error(obj: dict[str, Any], event: str) -> bool:
     if event == "error" or obj.get("error") or obj.get("type") == "error" or obj.get("object") == "error":
         return True
-    if "choices" in obj:
+    if any(_reports_failure(wrapped) for name in _VENDORS_WRAPPERS[:4] if isinstance(wrapped := obj.get(name), dict)):
+        return True
+    if isinstance(obj.get("choices"), list):
         return False
     if obj.get("error") == {} and "object" not in obj:
         return True  # it says nothing of the error, but it is nothing else
-    failed = any(isinstance(code := obj.get(key), int) and code >= 400 for key in ("code", "status", "status_code"))
-    return bool(obj.get("errors") or obj.get("detail")) or (failed and isinstance(obj.get("message"), str))
+    if "choices" not in obj and (obj.get("errors") or obj.get("detail")):
+        return True
+    return any(map(_reports_failure, _layers(obj)))
 
 
-def _may_pass(fault: _ForeignError) -> bool:
-    """Whether asking again can help; yes where nothing is said against it, as the request itself had been accepted."""
-    if fault.code in PERMANENT_CODES or fault.type in _FINAL_TYPES:
+def _reports_failure(said: dict[str, Any]) -> bool:
+    """Whether an object says that a request failed: by a code, a status or a word, and with a message; or by ``success``."""
+    if said.get("success") is False:
+        return True
+    if not any(isinstance(said.get(key), str) for key in _KEYS["message"]):
         return False
-    numeric = fault.code is not None and fault.code.isdecimal() and len(fault.code) == 3
-    return is_retryable(int(fault.code or 0)) if numeric else True
+    status = said.get("status")
+    if isinstance(status, str):
+        return status.strip().lower() in _FAILED
+    return any(_is_failure(said.get(key)) for key in ("status", *_KEYS["code"]))
+
+
+#: What a ``status`` says of a failure, in letters.
+_FAILED = frozenset({"error", "fail", "failed", "failure"})
+
+#: Codes that say that all is well.
+_FINE = frozenset({"", "0", "ok", "success", "succeeded", "successful", "none", "null"})
+
+
+def _is_failure(code: Any) -> bool:
+    if isinstance(code, bool) or not isinstance(code, int | str):
+        return False
+    said = str(code).strip().lower()
+    return not (said in _FINE or (len(said) == 3 and said.startswith("2") and said.isdecimal()))
+
+
+#: Words by which a failure without a code of OpenAI's or of HTTP's says that the same request would fail again, in English and
+#: Chinese; and those which say that it is a matter of time after all.
+_PERMANENT_WORDS = re.compile(
+    r"api[ _-]?key|unauthori[sz]ed|authenticat|authoriz|login fail|permission|forbidden|not allowed|denied"
+    r"|balance|arrears|overdue|insufficient (?:fund|quota|credit)|billing|invalid|illegal|malformed|param"
+    r"|not (?:found|exist|support)|unsupported|no such|sensitive|token limit|too long|context"
+    r"|鉴权|认证|密钥|余额|欠费|无权|权限|参数|不存在|敏感|不支持",
+    re.IGNORECASE,
+)
+_PASSING_WORDS = re.compile(
+    r"rate.?limit|too many|\b[rtq]p[ms]\b|concurren|busy|overload|later|timeout|timed out|temporar|unavailable"
+    r"|繁忙|限流|频率|超时|稍后",
+    re.IGNORECASE,
+)
+
+
+def _may_pass(fault: _ForeignError, *, words: bool) -> bool:
+    """Whether asking again can help; yes where nothing is said against it, as the request itself had been accepted. *words*:
+    the message is all that can tell, as codes are the vendor's own."""
+    if fault.code in PERMANENT_CODES or fault.type in _FINAL_TYPES or fault.code in _FINAL_TYPES:
+        return False
+    if fault.code is not None and fault.code.isdecimal() and len(fault.code) == 3 and fault.code[0] in "45":
+        return is_retryable(int(fault.code))
+    if not words:
+        return True
+    said = f"{fault.code or ''} {fault.message or ''}"[:2000]
+    return not _PERMANENT_WORDS.search(said) or bool(_PASSING_WORDS.search(said))

@@ -1,10 +1,11 @@
-"""How deep JSON may be nested: in a text, before a decoder recurses into it, and in a value. Knows no wire."""
+"""JSON values: what kind one is, and how deep it may be nested: in a text, before a decoder recurses into it, and in a value.
+Knows no wire."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -76,3 +77,19 @@ def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
             if isinstance(child, dict | list | tuple)
         ]
     return bool(level)
+
+
+_KINDS: Final = {
+    dict: "an object",
+    list: "a list",
+    tuple: "a list",
+    str: "text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
+
+
+def kind(value: Any) -> str:
+    """Return what *value* is, in the words of JSON, for a message that must not show the value."""
+    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)

@@ -1,7 +1,8 @@
 """What messages may be sent: the one check that clients and servers share. Knows no wire and no upstream.
 
-Roles, the shapes of content and tool calls, text that UTF-8 can carry, and a bound on nesting are looked at. Keys that are not
-known here (``name``, ``reasoning_content``, …) are kept, and what an upstream makes of a part is its own matter.
+The shapes of content and tool calls, text that UTF-8 can carry, and a bound on nesting are looked at. What is not known here (a
+role, a type of parts or of calls, a key such as ``reasoning_content``) passes unchanged, for the upstream to judge. The same as
+JSON schemas: `message_schemas`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import msgspec
 
 from ..errors import InvalidMessagesError
 from ..events import Message, Messages
-from .json import MAX_DEPTH, too_deep
+from .json import MAX_DEPTH, kind, too_deep
 
 #: Roles whose messages need nothing beside their content.
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
+#: The roles that are known here; the messages of others pass.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+#: What an assistant's message may hold in place of content.
+INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 
 #: Built once: ``list | tuple`` would be built at each look.
 _LISTS = (list, tuple)
@@ -72,22 +77,6 @@ def find_part(messages: Messages, types: Collection[str]) -> int | None:
     return None
 
 
-_KINDS = {
-    dict: "an object",
-    list: "a list",
-    tuple: "a list",
-    str: "text",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-}
-
-
-def kind(value: Any) -> str:
-    """What *value* is, in the words of JSON, for a message that must not show the value."""
-    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
-
-
 def _plain_message(message: Any) -> Message | None:
     """A message of a role and text alone, which needs no closer look, as most are; None for any other."""
     if type(message) is not dict or len(message) != 2:
@@ -118,8 +107,8 @@ def _check_message(index: int, message: Any) -> Message:
     if not isinstance(message, Mapping):
         raise refuse(None, f'must be an object such as {{"role": "user", "content": "Hello"}}, not {kind(message)}')
     role = message.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        said = repr(role[:50]) if isinstance(role, str) else kind(role) if "role" in message else "missing"
+    if not isinstance(role, str) or not role:
+        said = "empty" if role == "" else kind(role) if "role" in message else "missing"
         raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}")
     checked = dict(message)
     _check_writable(checked, refuse)
@@ -165,10 +154,11 @@ def problem_of(value: Any) -> str | None:
 
 def _check_content(message: Message, refuse: Refuse) -> None:
     content = message.get("content")
-    if isinstance(content, str):
+    role = message["role"]
+    if isinstance(content, str) or (content is None and role not in ROLES):
         return
     if content is None:
-        if message["role"] == "assistant" and any(message.get(key) for key in ("tool_calls", "function_call", "refusal")):
+        if role == "assistant" and any(message.get(key) for key in INSTEAD_OF_CONTENT):
             return
         said = "is null" if "content" in message else "is missing"
         raise refuse("content", f"{said}; only an assistant's message with tool_calls or a refusal may have none: give text")
@@ -184,19 +174,27 @@ def _check_part(where: str, part: Any, refuse: Refuse) -> None:
     if not isinstance(part, dict):
         raise refuse(where, f'must be an object such as {{"type": "text", "text": "Hello"}}, not {kind(part)}')
     name = part.get("type")
-    if not isinstance(name, str) or name not in PARTS:
-        said = repr(name[:50]) if isinstance(name, str) else kind(name) if "type" in part else "missing"
-        raise refuse(f"{where}.type", f"is {said}; the types of parts are {', '.join(PARTS)}")
-    shape = PARTS[name]
-    if not isinstance(part.get(name), shape):
-        raise refuse(f"{where}.{name}", f"must be {_KINDS[shape]}, not {kind(part.get(name))}")
-    if name == "image_url" and not (isinstance(url := part[name].get("url"), str) and url):
-        raise refuse(f"{where}.image_url.url", "must be the image's address: https://… or data:image/png;base64,…")
+    if not isinstance(name, str) or not name:
+        said = "empty" if name == "" else kind(name) if "type" in part else "missing"
+        raise refuse(f"{where}.type", f"is {said}; give one such as text or image_url")
+    if name in TEXT_PARTS and not isinstance(part.get(name), str):
+        raise refuse(f"{where}.{name}", f"must be text, not {kind(part.get(name))}")
+    if name == "image_url":
+        _check_image(f"{where}.{name}", part.get(name), refuse)
 
 
-#: The types of content parts: each holds, under a key of the type's own name, text or an object. Sound and files go as they
-#: are to the upstreams that know them.
-PARTS: dict[str, type] = {"text": str, "image_url": dict, "input_audio": dict, "file": dict, "refusal": str}
+def _check_image(field: str, image: Any, refuse: Refuse) -> None:
+    """An object with the address, or the address itself, as some servers have it."""
+    if not isinstance(image, dict | str):
+        raise refuse(field, f"must be an object, not {kind(image)}")
+    url = image.get("url") if isinstance(image, dict) else image
+    if not isinstance(url, str) or not url:
+        raise refuse(f"{field}.url", "must be the image's address: https://… or data:image/png;base64,…")
+
+
+#: The types of content parts that hold text under a key of the type's own name. Sound, files and what is not known here go as
+#: they are to the upstreams that know them.
+TEXT_PARTS = ("text", "refusal")
 
 
 def _check_tool_calls(field: str, calls: Any, refuse: Refuse) -> None:
@@ -208,8 +206,11 @@ def _check_tool_calls(field: str, calls: Any, refuse: Refuse) -> None:
         where = f"{field}[{place}]"
         if not isinstance(call, dict):
             raise refuse(where, f"must be an object with id, type and function, not {kind(call)}")
-        if call.get("type", "function") != "function":
-            raise refuse(f"{where}.type", 'must be "function"')
+        name = call.get("type", "function")
+        if not isinstance(name, str) or not name:
+            raise refuse(f"{where}.type", f'must be text such as "function", not {"empty" if name == "" else kind(name)}')
+        if name != "function":
+            continue
         _check_text(f"{where}.id", call.get("id"), refuse)
         if not isinstance(call.get("function"), dict):
             raise refuse(f"{where}.function", f"must be an object with name and arguments, not {kind(call.get('function'))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,10 +14,12 @@ from ..events import Report
 KEY = "x_autonomousai"
 
 
-def make_provenance(report: Report, text: str, others: Mapping[int, str] | None = None) -> dict[str, Any]:
+def make_provenance(
+    report: Report, text: str, others: Mapping[int, str] | None = None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the object for an answer of *text*: ``upstream``, ``attempts``, ``splices``, ``length`` (characters), ``sha256``
     (of the UTF-8, in hex). *others*: the texts of the choices beside the first, by index; then ``choices`` has the same of
-    each."""
+    each. *notes*: see `FinishReason`; where there are none, they are left out."""
     provenance: dict[str, Any] = {
         "upstream": report.upstream,
         "attempts": report.attempts,
@@ -29,6 +31,8 @@ def make_provenance(report: Report, text: str, others: Mapping[int, str] | None 
         provenance["choices"] = [
             {"index": index, "length": len(each), "sha256": _digest(each)} for index, each in sorted(others.items())
         ]
+    if notes:
+        provenance["notes"] = list(notes)
     return provenance
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote
 
 #: What looks like a credential, and what is left of it. Words that follow "bearer" in plain sentences are not keys.
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -29,13 +33,72 @@ _HTML = re.compile(r"\s*<(?:!doctype\s|html|head|body|title|h1|p\b|center)", re.
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """*text* with ``***`` in the place of each of the *secrets* (of eight characters or more: shorter ones are words of
-    the text), and of all that looks like a credential."""
+    the text), and of all that looks like a credential.
+
+    A secret is found in any case, encoded (base64, alone or behind a user's name; percent signs; hex), and cut, down to a part
+    of `_PART` characters.
+
+    Example::
+
+        assert redact("Incorrect key: c2VjcmV0LWtleS0x", ["secret-key-1"]) == "Incorrect key: ***"
+    """
     for secret in secrets:
-        if len(secret) >= 8:
-            text = text.replace(secret, "***")
+        if len(secret) >= _LEAST:
+            text = _without(text, _parts(secret))
     for pattern, rest in _CREDENTIALS:
         text = pattern.sub(rest, text)
     return text
+
+
+#: Names of headers whose values are secrets.
+_SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+
+
+def secrets_of(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the secrets that a request's *headers* hold: their values, without the scheme where there is one."""
+    for name, value in headers.items():
+        if _SECRET_HEADER.search(name):
+            yield value.partition(" ")[2].strip() or value
+
+
+#: Characters of the shortest secret that is looked for, and of a part of one: half of it, within these bounds.
+_LEAST: Final = 8
+_PART: Final = (8, 16)
+
+
+@lru_cache(maxsize=256)
+def _parts(secret: str) -> tuple[frozenset[str], int]:
+    """Return all parts of the forms in which a secret may be repeated, in lower case, and their length."""
+    size = min(max(len(secret) // 2, _PART[0]), _PART[1])
+    data = secret.encode()
+    forms = {secret, quote(secret, safe=""), data.hex()}
+    for behind in range(3):  # in base64 it looks otherwise behind other bytes: what is common to all of them
+        for encode in (b64encode, urlsafe_b64encode):
+            first = -(-behind * 4 // 3)
+            encoded = encode(b"\0" * behind + data).decode().rstrip("=")
+            forms.add(encoded[first : len(encoded) - ((behind + len(data)) % 3 > 0)])
+    folded = {form.lower() for form in forms}
+    return frozenset(form[at : at + size] for form in folded for at in range(len(form) - size + 1)), size
+
+
+def _without(text: str, parts: tuple[frozenset[str], int]) -> str:
+    """Return *text* with ``***`` in the place of each run of characters that *parts* cover."""
+    wanted, size = parts
+    folded = text.lower()
+    if len(folded) != len(text):
+        folded = text
+    if not any(part in folded for part in wanted):
+        return text
+    kept: list[str] = []
+    covered = end = 0  # up to where a part covers, and up to where the text is kept or replaced
+    for at in range(len(folded) - size + 1):
+        if folded[at : at + size] not in wanted:
+            continue
+        if at > covered or not covered:
+            kept.append(text[end:at])
+            kept.append("***")
+        covered = end = at + size
+    return "".join([*kept, text[end:]])
 
 
 def one_line(text: str, limit: int) -> str:

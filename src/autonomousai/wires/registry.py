@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-from .autonomousai import AutonomousAIWire
+from .autonomousai import AUTONOMOUSAI
 from .base import Wire
-from .openai_chat.wire import OpenAIChatWire
+from .openai_chat.wire import OPENAI_CHAT
 
-OPENAI_CHAT: Final = OpenAIChatWire()
-AUTONOMOUSAI: Final = AutonomousAIWire()
+__all__ = ["AUTONOMOUSAI", "OPENAI_CHAT", "SERVED", "WIRES", "key_headers", "models_paths"]
+
+_WIRES: Final[tuple[Wire, ...]] = (
+    OPENAI_CHAT,
+    AUTONOMOUSAI,
+)
 
 #: By name.
-WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_CHAT, AUTONOMOUSAI)}
+WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in _WIRES}
 
 #: By the path that a server speaks it at.
-SERVED: Final[dict[str, Wire]] = {path: wire for wire in WIRES.values() for path in wire.paths}
+SERVED: Final[dict[str, Wire]] = {path: wire for wire in _WIRES for path in wire.paths}
+
+
+def key_headers() -> list[str]:
+    """Return the headers that may carry an API key beside ``authorization``."""
+    return [wire.key_header for wire in WIRES.values() if wire.key_header]
+
+
+def models_paths() -> dict[str, Wire]:
+    """Return the wires whose clients list the models in a shape of their own, by the path where they do."""
+    return {wire.models_path: wire for wire in WIRES.values() if wire.models_path}

@@ -1,7 +1,8 @@
 """Server-sent events by the WHATWG standard, bytes <-> events. Knows nothing of what the events carry: no JSON, no models.
 
-What came since the last blank line is kept as it is, and only whole events are parsed: so no state of a half-read line
-exists, and the work is linear in the input however it is chopped. Line ends become LF on arrival, before anything else.
+What came since the last blank line is kept as it is, but for comments, and only whole events are parsed: so no state of a
+half-read line exists, and the work is linear in the input however it is chopped. Line ends become LF on arrival, before
+anything else.
 
 Most streams hold events of one `data` line alone, or of an `id` line and a `data` line. Such a batch is proven to be one by
 looking at each of its lines, and is read at once; every other batch is read line by line, as the standard says it.
@@ -38,11 +39,12 @@ class SSEDecoder:
     from then on `feed` raises it.
     """
 
-    __slots__ = ("_after_cr", "_id", "_max", "_pending", "_retry", "_start", "failure")
+    __slots__ = ("_after_cr", "_id", "_line", "_max", "_pending", "_retry", "_start", "failure")
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
         self.failure: StreamError | None = None
         self._max = max_event
+        self._line = 0  # where the line that has not ended begins in what is pending
         self._pending = bytearray()  # the lines since the last blank line; never begins with a line end
         self._start: bytes | None = b""  # the stream's first bytes, while they may yet become a byte order mark
         self._after_cr = False
@@ -53,6 +55,11 @@ class SSEDecoder:
     def last_event_id(self) -> str:
         """The id to resume after, as of the last blank line: also that of an event without data, which is not returned."""
         return self._id.decode("utf-8", "replace")
+
+    def unfinished_data(self) -> bytes:
+        """Return the data of the event that a blank line would complete now; ``b""`` where there is none."""
+        fields = map(_field, bytes(self._pending).split(b"\n"))
+        return b"\n".join(value for name, value in fields if name == b"data")
 
     @property
     def retry_ms(self) -> int | None:
@@ -89,6 +96,7 @@ class SSEDecoder:
         """Another connection brings the rest of the stream: what was begun of an event is forgotten, the last id is kept."""
         self._retry = self.retry_ms
         self._pending.clear()
+        self._line = 0
         self._start = b""
         self._after_cr = False
 
@@ -117,21 +125,42 @@ class SSEDecoder:
         end = data.rfind(b"\n\n") + 2
         # end is 1 where there is no blank line within data. There may be one that ends with its first byte.
         if end == 1 and not (data.startswith(b"\n") and pending.endswith(b"\n")):
-            pending += data
+            self._keep(data)
             return b""
         if pending:
             batch = b"".join((pending, data[:end]))
             pending.clear()
         else:
             batch = data[:end]
-        pending += data[end:]
+        self._line = 0
+        self._keep(data[end:])
         return batch
+
+    def _keep(self, data: bytes) -> None:
+        """Keep *data*, which ends no event, but none of its comments: they may come without end."""
+        pending = self._pending
+        is_comment = pending[self._line : self._line + 1] == b":"
+        if not is_comment and data[:1] != b":" and b"\n:" not in data:
+            pending += data
+            if (end := data.rfind(b"\n")) >= 0:
+                self._line = len(pending) - (len(data) - end - 1)
+            return
+        first, *lines = data.split(b"\n")
+        if not lines:
+            if not is_comment:
+                pending += first[:1] if len(pending) == self._line else first
+            return
+        *lines, rest = (bytes(pending[self._line :]) + first, *lines)
+        del pending[self._line :]
+        pending += b"".join(line + b"\n" for line in lines if line[:1] != b":")
+        self._line = len(pending)
+        pending += b":" if rest[:1] == b":" else rest
 
     def _within_bound(self, batch: bytes) -> bytes:
         """The events before the first that is too large, which sets the failure."""
         end = 0
         for event in batch.split(b"\n\n")[:-1]:
-            if len(event.lstrip(b"\n")) >= self._max:
+            if len(_without_comments(event.lstrip(b"\n"))) >= self._max:
                 self._fail()
                 return batch[:end]
             end += len(event) + 2
@@ -139,6 +168,7 @@ class SSEDecoder:
 
     def _fail(self) -> None:
         self._pending.clear()
+        self._line = 0
         self.failure = StreamError(
             f"an event of the stream is larger than {self._max:,} bytes; raise max_event if such events are meant",
             status=200,
@@ -201,6 +231,12 @@ def _line_feeds(data: bytes) -> bytes:
     if b"\r" not in data:
         return data
     return b"\n".join(data.splitlines()) + (b"\n" if data.endswith((b"\n", b"\r")) else b"")
+
+
+def _without_comments(event: bytes) -> bytes:
+    if event[:1] != b":" and b"\n:" not in event:
+        return event
+    return b"\n".join(line for line in event.split(b"\n") if line[:1] != b":")
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:

@@ -1,4 +1,5 @@
-"""The usual request of chat completions, proven by one typed decode; any other one takes the longer road of `fields`.
+"""The usual request of chat completions, proven by one typed decode; any other one takes the longer road of
+`openai_chat.request`.
 
 Usual is a request of messages of a role and text alone, with the sampling fields that most callers send. What is decoded here
 is equal to what the longer road makes of it; what cannot be decoded here may still be valid, and has its errors there.
@@ -21,7 +22,6 @@ class _PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 class _StreamOptions(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
 
 
 _Tokens = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
@@ -51,9 +51,11 @@ def read_usual_request(body: bytes) -> ChatRequest | None:
         request = _decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+    options = request.stream_options
+    if options is not None and request.stream is not True:
+        return None  # an error, by the longer road
     messages = CheckedMessages([{"role": message.role, "content": message.content} for message in request.messages])
     messages.plain = True
     fields: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(request, name)) is not None}
-    options = request.stream_options
     include_usage = options is not None and options.include_usage is True
     return ChatRequest(request.model or "", messages, request.stream is True, include_usage, fields)

@@ -8,6 +8,7 @@ from typing import Any
 from .._version import __version__
 from ..config import Config
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..wires.registry import WIRES
 
 
 def banner(config: Config, provider: AsyncGeneratorProvider, url: str) -> str:
@@ -17,15 +18,17 @@ def banner(config: Config, provider: AsyncGeneratorProvider, url: str) -> str:
 
 def _lines(config: Config, provider: AsyncGeneratorProvider, url: str) -> Iterator[str]:
     yield f"autonomousai {__version__} serves"
-    yield f"  OpenAI's wire        {url}/v1"
-    yield f"  AutonomousAI's wire  {url}"
-    yield f"  a page to chat       {url}/"
-    yield f"  metrics              {url}/metrics"
     keys = len(config.server.api_keys)
-    if keys:
-        yield f"  keys                 {keys}: callers send one as a bearer key"
-    else:
-        yield "  keys                 none are asked for; only this machine can connect"
+    yield from _table(
+        {
+            **{wire.title: url + wire.root for wire in WIRES.values()},
+            "a page to chat": f"{url}/",
+            "metrics": f"{url}/metrics",
+            "keys": f"{keys}: callers send one as a bearer key"
+            if keys
+            else "none are asked for; only this machine can connect",
+        }
+    )
     yield "models, and who answers for them, in this order:"
     yield from _table({model: ", ".join(names) or "-" for model, names in _routes(provider).items()})
     if described := _upstreams(provider):

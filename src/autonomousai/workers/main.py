@@ -17,7 +17,8 @@ from ..telemetry.access_log import LogFormat, open_log
 from .banner import banner
 from .malloc import tune_malloc
 from .parent import Workers
-from .server import Server, Shutdown, cannot_listen, loop_factory, say, signals_to
+from .server import Server, cannot_listen, loop_factory
+from .shutdown import Shutdown, say, signals_to
 
 
 def run(

@@ -23,7 +23,7 @@ from ..server.upstreams import make_engines, with_coder
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
 from .messages import Begin, Channel, Drain, Failed, Leave, WorkerMessage
-from .server import FAREWELL_S, Shutdown, say
+from .shutdown import FAREWELL_S, Shutdown, say
 from .worker_handle import WorkerHandle
 
 #: Seconds before another is started in the place of one that ended: doubled with each, but for one that had lived for a while.

@@ -43,7 +43,8 @@ from .messages import (
     Refused,
     ReleaseSlot,
 )
-from .server import Server, Shutdown, loop_factory, signals_to
+from .server import Server, loop_factory
+from .shutdown import Shutdown, signals_to
 
 T = TypeVar("T")
 

@@ -9,18 +9,19 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from ..._version import __version__
-from ...models import MODELS
-from ...wires.registry import WIRES
+from ...wires.base import Operation
+from ...wires.message_schemas import message_schemas
+from ...wires.registry import SERVED, WIRES, key_headers, models_paths
+from ...wires.shapes import Schema
 from ..auth import PROBE_PATHS
 from .answers import answer_schemas
-from .request import Schema, request_schemas
 
 _CHAT = "Chat"
 _RESUME = "Streams that can be resumed"
 _SERVER = "The server itself"
 
 _ABOUT: Final = """\
-Chat answers on two wires, streamed or whole: OpenAI's chat completions, and the AutonomousAI wire.
+Chat answers, streamed or whole, over {wires}.
 
 A streamed answer is server-sent events: each is one `Chunk`, and the last one is `[DONE]`. A stream that ends without it was \
 cut. After the head was sent an error travels as an event of the shape `Error`; then neither a finish reason nor `[DONE]` \
@@ -86,14 +87,6 @@ _EVENT: Final = {
     "required": ["data"],
 }
 
-_EXAMPLE: Final = {"model": "llama", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
-_WIRE_EXAMPLE: Final = {
-    "messages": "W3sicm9sZSI6InVzZXIiLCJjb250ZW50IjoiSGVsbG8ifV0=",
-    "threadId": "llama",
-    "stream": True,
-    "aiAgent": "llama",
-}
-
 
 def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
     """The whole document. *vision*: whether some model takes images. *asks_key*: whether callers need a key."""
@@ -102,35 +95,53 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
         "info": {
             "title": "autonomousai",
             "version": __version__,
-            "summary": "Chat completions over the OpenAI and the AutonomousAI wire",
-            "description": _ABOUT,
+            "summary": f"Chat completions over {_wires()}",
+            "description": _ABOUT.replace("{wires}", _wires()),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "tags": [{"name": name} for name in (_CHAT, _RESUME, _SERVER)],
         "paths": _paths(asks_key=asks_key),
         "components": {
-            "schemas": dict(sorted({**request_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}.items())),
+            "schemas": dict(sorted(_schemas(vision=vision).items())),
             "headers": _HEADERS,
         },
     }
     if asks_key:
-        document["components"]["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"}
-        }
-        document["security"] = [{"key": []}]
+        document["components"]["securitySchemes"] = schemes = _key_schemes()
+        document["security"] = [{name: []} for name in schemes]
     return document
+
+
+def _wires() -> str:
+    """Return the wires' names in one phrase."""
+    *most, last = [wire.title for wire in WIRES.values()]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _schemas(*, vision: bool) -> dict[str, Schema]:
+    """Return the requests and answers of all wires, and what they are made of."""
+    schemas = {**message_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}
+    for wire in WIRES.values():
+        if wire.fields is not None:
+            schemas |= {wire.fields.name: wire.fields.schema, **wire.fields.components}
+        schemas |= wire.schemas()
+    return schemas
+
+
+def _key_schemes() -> dict[str, Schema]:
+    """Return the headers that a key may stand in."""
+    own = {f"key-in-{name}": {"type": "apiKey", "in": "header", "name": name} for name in key_headers()}
+    return {"key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"}, **own}
 
 
 def _paths(*, asks_key: bool) -> dict[str, Any]:
     guarded = ("401", "403") if asks_key else ("403",)
     open_to_all: Schema = {"security": []} if asks_key else {}
-    paths: dict[str, Any] = {"/v1/chat/completions": {"post": _chat("ChatRequest", _EXAMPLE, guarded, "chatCompletions")}}
-    for path, names in _wire_paths().items():
-        operation = _chat(
-            "AutonomousAIRequest", _WIRE_EXAMPLE, guarded, "ask" + path.rpartition("/")[2].title().replace("-", "")
-        )
-        operation["summary"] = f"Ask {' or '.join(names)}, over the AutonomousAI wire"
-        paths[path] = {"post": operation}
+    paths: dict[str, Any] = {path: {"post": _chat(wire.operation(path), guarded)} for path, wire in SERVED.items()}
+    for path, wire in models_paths().items():
+        name = f"listModelsOver{wire.name.title().replace('_', '')}"
+        listing = _get(f"The models, over {wire.title}", name, _CHAT, _json(wire.models_schema), ("503", *guarded))
+        paths[path] = {"get": listing}
     paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, _json("ModelList"), ("503", *guarded))}
     paths["/v1/models/{id}"] = {
         "parameters": [_in_path("id", "A model's name or alias.")],
@@ -155,24 +166,16 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     return paths
 
 
-def _wire_paths() -> dict[str, list[str]]:
-    """The paths of the AutonomousAI wire, and the models that each is for."""
-    paths: dict[str, list[str]] = {}
-    for name, row in MODELS.items():
-        paths.setdefault(row.path, []).append(name)
-    return paths
-
-
-def _chat(schema: str, example: Any, guarded: Iterable[str], name: str) -> Schema:
+def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
     answer = _answer(
         "The answer: whole, or with `stream` as events.",
-        {**_json("Completion"), **_events()},
+        {**_json(operation.answer), **_events([operation.event])},
         "x-stream-id",
     )
     return {
         "tags": [_CHAT],
-        "operationId": name,
-        "summary": "Ask a model, over the OpenAI wire",
+        "operationId": operation.id,
+        "summary": operation.summary,
         "parameters": [
             {
                 "name": "X-Stream-Resumable",
@@ -186,9 +189,9 @@ def _chat(schema: str, example: Any, guarded: Iterable[str], name: str) -> Schem
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}},
+            "content": {"application/json": {**_json(operation.request)["application/json"], "example": operation.example}},
         },
-        "responses": {"200": answer, **_errors((*_FOR_CHAT, *guarded))},
+        "responses": {"200": answer, **_errors((*_FOR_CHAT, *guarded), operation.error)},
     }
 
 
@@ -208,6 +211,7 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "description": "The wire to read the stream over, by default the one that it was begun over. Each has ids of its own.",
         "schema": {"type": "string", "enum": list(WIRES)},
     }
+    events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items()))
     errors = _errors((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
     reading = {**errors, **_errors(["400"])}
@@ -219,7 +223,7 @@ def _streams(guarded: Iterable[str]) -> Schema:
             "operationId": "resumeStream",
             "summary": "Read a stream on",
             "parameters": [last, wire],
-            "responses": {"200": _answer("The events after that one.", _events(), "x-stream-id"), **nothing, **reading},
+            "responses": {"200": _answer("The events after that one.", _events(events), "x-stream-id"), **nothing, **reading},
         },
         "head": {
             "tags": [_RESUME],
@@ -255,9 +259,10 @@ def _json(schema: str) -> Schema:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-def _events() -> Schema:
-    """A stream of events: in OpenAPI 3.1 the schema is that of one event, as its tools read it."""
-    return {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Event"}}}
+def _events(names: list[str]) -> Schema:
+    """A stream of events of one of these schemas: in OpenAPI 3.1 the schema is that of one event, as its tools read it."""
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    return {"text/event-stream": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
 
 
 def _answer(description: str, content: Schema, *more: str) -> Schema:
@@ -265,10 +270,10 @@ def _answer(description: str, content: Schema, *more: str) -> Schema:
     return {"description": description, "headers": headers, **({"content": content} if content else {})}
 
 
-def _errors(statuses: Iterable[str]) -> dict[str, Schema]:
+def _errors(statuses: Iterable[str], schema: str = "Error") -> dict[str, Schema]:
     waits = ("429", "503")
     return {
-        status: _answer(_ERRORS[status], _json("Error"), *(["retry-after"] if status in waits else []))
+        status: _answer(_ERRORS[status], _json(schema), *(["retry-after"] if status in waits else []))
         for status in sorted(set(statuses))
     }
 

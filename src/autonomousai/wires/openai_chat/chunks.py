@@ -188,11 +188,12 @@ _ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def load(document: bytes) -> Any:
-    """Any JSON, read as leniently as Python does: NaN and halves of surrogate pairs are taken. Raises one of `UNREADABLE`.
+    """Any JSON, read leniently: NaN, halves of surrogate pairs and control characters in strings are taken, and bytes that are
+    no UTF-8 become U+FFFD. Raises one of `UNREADABLE`.
 
     Halves stay in the text of an answer alone, where the next chunk may bring the other half.
     """
-    obj = json.loads(document.decode("utf-8"))
+    obj = json.loads(document.decode("utf-8", "replace"), strict=False)
     if _ESCAPED_HALF.search(document) is None:
         return obj
     mended = mend_all(obj)
@@ -216,11 +217,18 @@ def as_chunk(obj: Json) -> Chunk:
     return Chunk(
         choices=[_choice(choice) for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else None,
         model=_string(obj.get("model")),
-        usage=_object(obj.get("usage")),
+        usage=_object(obj.get("usage")) or _usage_elsewhere(obj),
         finish_reason=_string(obj.get("finish_reason")),
         error=obj.get("error"),
         x_autonomousai=_object(obj.get("x_autonomousai")),
     )
+
+
+def _usage_elsewhere(obj: Json) -> Json | None:
+    """Return the usage that some servers have elsewhere: Groq in a member of its own, Moonshot in the last choice."""
+    choices = obj.get("choices")
+    places = [obj.get("x_groq"), *(choices if isinstance(choices, list) else ())]
+    return next((usage for place in places if isinstance(place, dict) and (usage := _object(place.get("usage")))), None)
 
 
 def _choice(choice: Json) -> Choice:

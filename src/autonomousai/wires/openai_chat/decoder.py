@@ -6,7 +6,7 @@ error, for it may have held text; and the end of an answer must be proven. Writi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,8 +24,8 @@ from ...events import (
     Reasoning,
     Refusal,
     Started,
-    ToolCallDelta,
 )
+from ..finish_reasons import broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..redaction import redact
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
@@ -62,6 +62,9 @@ from .usual import (
     widened_call,
 )
 
+#: The note of an answer whose bytes were no UTF-8 in some place.
+REPLACED: Final = "bytes that are no UTF-8 were replaced by U+FFFD"
+
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
 _BOUND = (LogProbs, Annotations, Images)  # what belongs to the text that came with it
@@ -88,8 +91,10 @@ class ChatStreamDecoder:
         "_finish_extra",
         "_foreign",
         "_half",
+        "_has_said",
         "_misses",
         "_model",
+        "_notes",
         "_open",
         "_places",
         "_reason",
@@ -116,7 +121,9 @@ class ChatStreamDecoder:
         self._sse = SSEDecoder(max_event=max_event)
         self._started = False
         self._spoke = False  # a chunk with choices has come
+        self._has_said = False  # the first choice has said something
         self._model: str | None = None
+        self._notes: tuple[str, ...] = ()
         self._usage: dict[str, Any] | None = None  # the last that was not empty
         self._places: ToolCallIndexer | None = None
         self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
@@ -151,8 +158,9 @@ class ChatStreamDecoder:
 
     @property
     def is_proven(self) -> bool:
-        """Whether `finish` would succeed now."""
-        return self.failure is None and (self._reason_counts or self._done or (self._usage_came_last and not self._open))
+        """Whether the answer is complete, however its body may end: a reason without a word before it may be of a chunk that
+        only begins, and usage may be counted in between."""
+        return self.failure is None and (self._done or (self._reason_counts and self._has_said))
 
     @property
     def progress(self) -> int:
@@ -184,11 +192,15 @@ class ChatStreamDecoder:
             self.failure = self._sse.failure
         return batch
 
-    def finish(self) -> FinishReason:
-        """The end of the answer, when no more is to come.
+    def end(self) -> Batch:
+        """See `StreamDecoder.end`."""
+        data = self._sse.unfinished_data().strip()
+        if self._over or not data or (data != _DONE and not _is_object(data)):
+            return []
+        return self.feed(b"\n\n")
 
-        Raises the ``failure``, or `IncompleteStreamError` where nothing that came proves the end.
-        """
+    def finish(self, *, in_good_order: bool = True) -> FinishReason:
+        """See `StreamDecoder.finish`."""
         if self.failure is not None:
             raise self.failure
         evidence: Evidence
@@ -196,14 +208,16 @@ class ChatStreamDecoder:
             evidence = "finish_reason"
         elif self._done:
             evidence = "done"
-        elif self._usage_came_last and not self._open:
+        elif self._usage_came_last and in_good_order and not self._open:
             evidence = "usage"
+        elif self.complete and not self._spoke:
+            raise IncompleteStreamError("the stream held no answer: nothing came before its [DONE]")
         else:
             raise IncompleteStreamError
         extra = self._finish_extra
         if self._trailer is not None:
-            extra = {**(extra or {}), TRAILER: self._trailer}
-        return FinishReason(self._reason, evidence, usage_of(self._usage), self._model, extra)
+            extra = {**(self._constant if extra is None else extra), TRAILER: self._trailer}
+        return FinishReason(self._reason, evidence, usage_of(self._usage), self._model, extra, self._notes)
 
     @property
     def _over(self) -> bool:
@@ -224,6 +238,7 @@ class ChatStreamDecoder:
         """Read a chunk by which the answer only continues. False: it may be another one, and nothing of it was read."""
         if self._template is not None and (text := self._template.text(data)) is not None:
             if text:
+                self._has_said = True
                 batch.append(text)
             return True
         chunk: PlainChunk | UsualChunk
@@ -241,6 +256,7 @@ class ChatStreamDecoder:
             if not self._read_delta(delta, batch):
                 return False
         elif text := delta.content:
+            self._has_said = True
             batch.append(text)
             if self._misses < _MISSES:
                 self._learn_single(data, text)
@@ -253,6 +269,7 @@ class ChatStreamDecoder:
         text, calls = delta.content, delta.tool_calls
         if self._constant and bool(text) + bool(delta.reasoning_content) + len(calls or ()) > 1:
             return False  # events of a chunk with unknown members are kept together
+        self._has_said = True
         if delta.reasoning_content:
             batch.append(Reasoning(delta.reasoning_content))
         if text:
@@ -356,6 +373,7 @@ class ChatStreamDecoder:
             self._misses += 1
             return start
         self._misses = 0
+        self._has_said = True
         batch += texts if all(texts) else [text for text in texts if text]
         return stop
 
@@ -364,8 +382,7 @@ class ChatStreamDecoder:
         stripped = data.strip()
         if event != "error":
             if stripped == _DONE:
-                self._done = self.complete = True
-                self._begin(batch)
+                self._read_done(batch)
                 return
             if not stripped:
                 return  # a sign of life
@@ -377,6 +394,7 @@ class ChatStreamDecoder:
             chunk = as_chunk(obj) if isinstance(obj, dict) else Chunk()
         except UNREADABLE:
             obj, chunk = None, Chunk()
+        self._notes = self._notes or _notes_on(data)
         if event == "error" and not isinstance(obj, dict):
             obj = {"error": obj if isinstance(obj, str) else _shown(data)}
         if not isinstance(obj, dict):
@@ -400,6 +418,12 @@ class ChatStreamDecoder:
         if error is not None:
             self._fail(error)
 
+    def _read_done(self, batch: Batch) -> None:
+        self.complete = True
+        self._done = self._spoke or self._reason is not None  # behind no chunk it proves nothing
+        if self._done:
+            self._begin(batch)
+
     def _pass_on(self, event: ForeignEvent, batch: Batch) -> None:
         """An event that is no part of an answer; it is held back until one has begun."""
         (batch if self._started else self._foreign).append(event)
@@ -410,7 +434,7 @@ class ChatStreamDecoder:
         """Take any chunk: what it says goes into the batch, what it proves is kept. *unknown*: see `unknown_members`."""
         before = len(batch)
         choices = chunk.choices or ()
-        reason = None if choices else chunk.finish_reason
+        reason = None if choices else finish_reason_of(chunk.finish_reason)
         said = False  # by the first choice
         for choice in choices:
             if choice.index:
@@ -419,7 +443,7 @@ class ChatStreamDecoder:
                 already = len(batch)
                 self._say(choice, batch)
                 said = said or len(batch) > already
-                reason = choice.finish_reason or chunk.finish_reason or reason
+                reason = finish_reason_of(choice.finish_reason) or finish_reason_of(chunk.finish_reason) or reason
         counted = usage_of(chunk.usage) is not None
         if choices:
             self._spoke = True
@@ -431,9 +455,12 @@ class ChatStreamDecoder:
         self._usage = chunk.usage or self._usage
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
+        self._has_said = self._has_said or said
+        if reason and self._is_broken_off(reason):
+            reason = None
         self._weigh(reason, silent=not said)
         self.extension = chunk.x_autonomousai or self.extension
-        self.complete = silent and counted and self._reason is not None and not self._open and self.failure is None
+        self.complete = silent and counted and self._reason_counts and self._has_said and self.failure is None
         self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._model is not None or self._reason is not None:
             self._begin(batch)
@@ -473,7 +500,7 @@ class ChatStreamDecoder:
             self._reason_is_doubtful = self._reason_is_doubtful or self._reason is not None
             self._reason_ended = False
         elif reason:
-            self._reason_ended = True
+            self._reason_ended = self._has_said
         self._reason = reason or self._reason
 
     def _begin(self, batch: Batch) -> None:
@@ -500,7 +527,7 @@ class ChatStreamDecoder:
             if delta.tool_calls:
                 self._call(delta.tool_calls, batch)
             if (function := delta.function_call) is not None:
-                batch.append(ToolCallDelta(0, None, function.name, function.arguments or ""))
+                self._call([CallPiece(0, None, function)], batch)
             if delta.annotations is not None:
                 batch.append(Annotations(delta.annotations))
             if delta.images is not None:
@@ -525,9 +552,10 @@ class ChatStreamDecoder:
             said.append(mend(self._half))
         self._half, self._places = half, places
         self._open.add(index)
-        if choice.finish_reason:
+        reason = finish_reason_of(choice.finish_reason)
+        if reason and not self._is_broken_off(reason):
             self._open.discard(index)
-            said.append(FinishReason(choice.finish_reason, "finish_reason"))
+            said.append(FinishReason(reason, "finish_reason"))
         batch += [ChoiceEvent(index, event) for event in said]
 
     def _call(self, calls: list[CallPiece], batch: Batch) -> None:
@@ -541,9 +569,32 @@ class ChatStreamDecoder:
             if text:
                 batch.append(text)
 
+    def _is_broken_off(self, reason: str) -> bool:
+        """Return whether *reason* reports that the answer broke off; then the stream fails, unless it did with more words."""
+        error = broken_off(reason)
+        if error is not None and self.failure is None:
+            self._fail(error)
+        return error is not None
+
     def _fail(self, error: StreamError) -> None:
         self.failure = error
         self.complete = False
+
+
+def _notes_on(data: bytes) -> tuple[str, ...]:
+    """Return what was mended in *data* so that it could be read."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return (REPLACED,)
+    return ()
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(load(data), dict)
+    except UNREADABLE:
+        return False
 
 
 def _shown(data: bytes) -> str:
@@ -570,6 +621,7 @@ def decode_completion(body: bytes) -> Batch:
     chunk = as_chunk(obj)
     error = error_in_event(obj)
     if error is not None:
+        error.partial = _text_of(chunk)
         raise error
     first = next((choice for choice in chunk.choices or () if not choice.index), None)
     if first is None or (first.message is None and first.delta is None and first.text is None and first.finish_reason is None):
@@ -585,8 +637,10 @@ def decode_completion(body: bytes) -> Batch:
     unknown = unknown_members(obj)
     answer._started = True  # the document's members are those of no other one
     answer._model = chunk.model or None
+    answer._notes = _notes_on(body)
     answer._take(chunk, batch, {})
     if answer.failure is not None:
+        answer.failure.partial = _text_of(chunk)
         raise answer.failure
     answer._open.clear()
     finish = answer.finish()
@@ -596,6 +650,13 @@ def decode_completion(body: bytes) -> Batch:
     events += [event for event in batch if not isinstance(event, Extra)]
     finish = finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body")
     return [*events, finish]
+
+
+def _text_of(chunk: Chunk) -> str:
+    """Return the text of a document's first choice, as far as there is one."""
+    first = next((choice for choice in chunk.choices or () if not choice.index), Choice())
+    said = first.message or first.delta
+    return mend((first.text if said is None else said.content) or "")
 
 
 def _load_document(body: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...events import Batch, Extra, FinishReason, Reasoning, Started
+from ..finish_reasons import STANDARD
 from .chunks import UNREADABLE, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, Json, usage_of
 
 _Silent = Literal[""] | None
@@ -104,7 +105,7 @@ class UsualMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 class UsualWholeChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     message: UsualMessage
-    finish_reason: Annotated[str, msgspec.Meta(min_length=1)]
+    finish_reason: str
     index: Literal[0] = 0
     logprobs: None = None
     error: None = None
@@ -156,7 +157,7 @@ def decode_usual_completion(body: bytes) -> Batch | None:
         document = _decode_usual_completion(body)
     except UNREADABLE:
         return None
-    if document.finish_reason:
+    if document.finish_reason or document.choices[0].finish_reason not in STANDARD:
         return None
     choice, model = document.choices[0], document.model or None
     said: Batch = []

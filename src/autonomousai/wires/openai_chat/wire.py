@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from ...events import Batch
 from ...request import ChatRequest
-from ..base import Wire
-from ..fields import read_chat_request, write_chat_request
+from ..base import Operation, Wire
+from ..fields import FieldTable
+from ..request_body import write_chat_request
 from ..usual_request import read_usual_request
 from .decoder import ChatStreamDecoder, decode_completion
 from .encoder import ChatStreamEncoder, encode_completion
+from .request import CHAT, read_chat_request
 
 
 class OpenAIChatWire(Wire):
     """``POST /v1/chat/completions``."""
 
     name = "openai_chat"
+    title = "the OpenAI wire"
+    root = "/v1"
     paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
+    fields: ClassVar[FieldTable | None] = CHAT
 
     #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
     finish_reason_at_top = False
@@ -32,13 +37,8 @@ class OpenAIChatWire(Wire):
         """See `Wire.encode_request`."""
         return write_chat_request(model, request.messages, stream=request.stream, fields=request.fields)
 
-    def decoder(self) -> ChatStreamDecoder:
-        """See `Wire.decoder`."""
-        return ChatStreamDecoder()
-
-    def decode_answer(self, body: bytes) -> Batch:
-        """See `Wire.decode_answer`."""
-        return decode_completion(body)
+    decoder = ChatStreamDecoder
+    decode_answer = staticmethod(decode_completion)
 
     def encoder(
         self,
@@ -73,3 +73,17 @@ class OpenAIChatWire(Wire):
             finish_reason_at_top=self.finish_reason_at_top,
             extension=extension,
         )
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        return Operation(
+            id="chatCompletions",
+            summary=f"Ask a model, over {self.title}",
+            request="ChatRequest",
+            answer="Completion",
+            event="Event",
+            example={"model": "llama", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20},
+        )
+
+
+OPENAI_CHAT: Final = OpenAIChatWire()

@@ -1,0 +1,170 @@
+"""Other forms of the same request, for servers that refuse the usual one: a table, and what was learnt of one server by its
+refusals.
+
+What is learnt holds for one model, is used with the next request at once, and is forgotten after a while: servers change.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ..errors import StatusError
+
+Json = dict[str, Any]
+
+#: Seconds after which what was learnt is forgotten.
+REMEMBERED_S: Final = 3600.0
+
+#: Statuses by which servers refuse a request for what it says.
+_REFUSALS: Final = frozenset({400, 403, 404, 405, 415, 422, 501})
+
+_UNKNOWN_FIELD: Final = re.compile(
+    r"un(?:recognized|supported|known|expected)|not (?:supported|permitted|allowed|recognized|valid)"
+    r"|extra (?:fields?|inputs?)|no such",
+    re.IGNORECASE,
+)
+_NO_STREAM: Final = re.compile(
+    r"verified to stream"
+    r"|stream\w*['\"`]? ?[^.]{0,60}(?:not (?:supported|allowed|available|permitted|enabled)|unsupported|disabled)"
+    r"|(?:not|n't) support[^.]{0,30} stream|unsupported[^.]{0,40}['\"`]stream['\"`]",
+    re.IGNORECASE,
+)
+_STREAM_ALONE: Final = re.compile(
+    r"only (?:supports?|allows?|accepts?|works? (?:with|in))[^.]{0,20} stream|streaming is (?:required|mandatory)"
+    r"|requires? (?:the )?['\"`]?stream|non-?stream\w*[^.]{0,60}(?:not (?:supported|allowed)|unsupported)"
+    r"|['\"`]?stream['\"`]? (?:must|should|has to) be (?:set to )?['\"`]?true|enable (?:the )?stream",
+    re.IGNORECASE,
+)
+
+
+class Adaptation(NamedTuple):
+    """One other form of a request. ``is_wanted``: whether a refusal, in its words, asks for it; ``apply``: change the request's
+    body to it. ``name``: what it is called in ``doctor`` and in ``/metrics``."""
+
+    name: str
+    is_wanted: Callable[[Json, str, str | None], bool]
+    apply: Callable[[Json], None]
+
+
+def _rename(old: str, new: str) -> Callable[[Json], None]:
+    def apply(body: Json) -> None:
+        if old in body:
+            body.setdefault(new, body.pop(old))
+
+    return apply
+
+
+def _ask_whole(body: Json) -> None:
+    body["stream"] = False
+    body.pop("stream_options", None)
+
+
+def _ask_streamed(body: Json) -> None:
+    body["stream"] = True
+
+
+#: In the order in which they are looked for: the name of one field may be a part of another's.
+ADAPTATIONS: Final = (
+    Adaptation(
+        "max_completion_tokens",
+        lambda body, said, param: "max_tokens" in body and "max_completion_tokens" in said,
+        _rename("max_tokens", "max_completion_tokens"),
+    ),
+    Adaptation(
+        "max_tokens",
+        lambda body, said, param: (
+            "max_completion_tokens" in body and "max_completion_tokens" in said and bool(_UNKNOWN_FIELD.search(said))
+        ),
+        _rename("max_completion_tokens", "max_tokens"),
+    ),
+    Adaptation(
+        "no_stream_options",
+        lambda body, said, param: "stream_options" in body and "stream_options" in said,
+        lambda body: body.pop("stream_options", None),
+    ),
+    Adaptation(
+        "no_stream",
+        lambda body, said, param: body.get("stream") is True and (param == "stream" or bool(_NO_STREAM.search(said))),
+        _ask_whole,
+    ),
+    Adaptation(
+        "stream_alone",
+        lambda body, said, param: not body.get("stream") and (param == "stream" or bool(_STREAM_ALONE.search(said))),
+        _ask_streamed,
+    ),
+)
+
+_BY_NAME: Final = {row.name: row for row in ADAPTATIONS}
+
+
+class _Streamed(msgspec.Struct):
+    stream: bool = False
+
+
+def is_streamed(body: bytes) -> bool:
+    """Return whether a request asks for a stream."""
+    return msgspec.json.decode(body, type=_Streamed).stream
+
+
+def other_form(body: bytes, error: StatusError) -> tuple[str, bytes] | None:
+    """Return the name and the body of the form that *error*, the answer to *body*, asks for; None where it asks for none.
+
+    Example::
+
+        refusal = StatusError("Use 'max_completion_tokens' instead.", status=400)
+        form = other_form(b'{"model":"m","max_tokens":5}', refusal)
+        assert form == ("max_completion_tokens", b'{"model":"m","max_completion_tokens":5}')
+    """
+    if error.status not in _REFUSALS:
+        return None
+    document = msgspec.json.decode(body)
+    said = f"{error.problem} {error.body}"
+    for row in ADAPTATIONS:
+        if row.is_wanted(document, said, error.param):
+            row.apply(document)
+            return row.name, msgspec.json.encode(document)
+    return None
+
+
+class Adaptations:
+    """What was learnt of one server, by the model that it was asked for."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._learnt: dict[str, dict[str, float]] = {}  # model -> name of a row -> until when
+
+    def known(self) -> list[tuple[str, str]]:
+        """Return what is remembered: models and names of rows."""
+        now = self._now()
+        return [(model, name) for model, rows in self._learnt.items() for name, until in rows.items() if until > now]
+
+    def applied(self, model: str, body: bytes) -> bytes:
+        """Return *body*, in the form that the server takes for *model*."""
+        rows = [_BY_NAME[name] for known, name in self.known() if known == model] if self._learnt else ()
+        if not rows:
+            return body
+        document = msgspec.json.decode(body)
+        for row in rows:
+            row.apply(document)
+        return msgspec.json.encode(document)
+
+    def remember(self, model: str, names: Iterable[str]) -> None:
+        """Note that the server took a request for *model* in these forms."""
+        rows = self._learnt.setdefault(model, {})
+        for name in names:
+            rows.pop(_OPPOSITES.get(name, ""), None)
+            rows[name] = self._now() + REMEMBERED_S
+
+
+#: What was learnt earlier and holds no longer.
+_OPPOSITES: Final = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+    "no_stream": "stream_alone",
+    "stream_alone": "no_stream",
+}

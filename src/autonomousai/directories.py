@@ -1,0 +1,27 @@
+"""Where a user's files are, by the XDG Base Directory Specification, version 0.8. Reads the environment, and no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+#: What is kept there -> the variable that names the base directory, and where that is under the home directory by default.
+_BASES: Final = {
+    "cache": ("XDG_CACHE_HOME", ".cache"),
+    "config": ("XDG_CONFIG_HOME", ".config"),
+    "data": ("XDG_DATA_HOME", ".local/share"),
+    "state": ("XDG_STATE_HOME", ".local/state"),
+}
+
+
+def user_directory(kind: str, env: Mapping[str, str]) -> Path:
+    """Return the program's directory for files of *kind*: "cache", "config", "data" or "state".
+
+    Raises `RuntimeError`, as `Path.home` does, where there is no home directory and *env* names none.
+    """
+    variable, under_home = _BASES[kind]
+    base = Path(env.get(variable) or "")
+    if not base.is_absolute():  # the specification: a relative path is to be ignored
+        base = Path.home() / under_home
+    return base / "autonomousai"

@@ -1,0 +1,39 @@
+"""Upstreams of the kind ``autonomousai``: the hosted service, and whatever speaks its wire."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..clients.autonomousai import HOSTED, AutonomousAI
+from ..models import MODELS
+from ..settings import Secret
+from ..timeouts import Clocks
+from .kind import UpstreamConfig, UpstreamSetup, check_base_url
+
+
+class AutonomousAIConfig(UpstreamConfig, frozen=True, tag="autonomousai"):
+    """A server that speaks the AutonomousAI wire: its root, under which the endpoints keep their paths."""
+
+    base_url: str = HOSTED
+    api_key: Secret | None = None
+    clocks: Clocks = Clocks()
+
+    only_models: ClassVar[tuple[str, ...] | None] = tuple(MODELS)
+
+    @property
+    def place(self) -> str:
+        """See `UpstreamConfig.place`."""
+        return self.base_url
+
+    def check(self, key: str) -> None:
+        """See `UpstreamConfig.check`."""
+        check_base_url(key, self.base_url)
+
+    def make_provider(self, setup: UpstreamSetup) -> AutonomousAI:
+        """See `UpstreamConfig.make_provider`."""
+        return AutonomousAI(
+            self.base_url,
+            api_key=self.api_key or "",  # never the environment's, which may be this server's own
+            timeout=self.clocks,
+            retries=0,
+        )

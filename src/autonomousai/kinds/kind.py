@@ -1,0 +1,93 @@
+"""What a kind of upstream is: the keys that an operator sets, and how a provider is made of them. Knows no concrete kind.
+
+A further kind is one module with a class derived from `UpstreamConfig`, and one row in `registry`;
+docs/guides/add-an-upstream-kind.md shows it. Its docstring and its fields
+are the config's reference; its errors name the key.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..engine.handle import RemoteEngine
+from ..errors import ConfigError
+from ..provider import AsyncGeneratorProvider
+
+
+class UpstreamSetup(msgspec.Struct, frozen=True):
+    """What a provider is made with beside its config. ``name``: the upstream's. ``queue_s``: seconds that a request may wait
+    for a slot of an engine. ``lazy``: whether an engine starts with its first request only. ``engine``: the engine, where it is
+    another process's."""
+
+    name: str
+    queue_s: float = 60
+    lazy: bool = False
+    engine: RemoteEngine | None = None
+
+
+class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=""):
+    """One upstream of a kind; the struct's tag is the kind's name. A field is a key, its default is the key's.
+
+    A field ``clocks: Clocks`` gets the config's general clocks, but for those that its default changes. What an upstream can
+    do, images or so many tokens, its provider says with its ``capabilities``.
+    """
+
+    #: Whether its provider is an engine on this machine, which needs the extra ``local`` and is shared by all workers. The only
+    #: one of a config answers for those of `models.MODELS` that have no route.
+    runs_engine: ClassVar[bool] = False
+
+    #: The models that an upstream of this kind can be asked for; None: any.
+    only_models: ClassVar[tuple[str, ...] | None] = None
+
+    @property
+    def weights_needed(self) -> tuple[str, ...]:
+        """Return the names of `models.WEIGHTS` that must be on this machine before it answers."""
+        return ()
+
+    @property
+    def place(self) -> str:
+        """Return where it answers, for people."""
+        return str(self.__struct_config__.tag)
+
+    def check(self, key: str) -> None:
+        """Raise `ConfigError` for what the types of the fields cannot say. *key*: of the upstream's table."""
+
+    def make_provider(self, setup: UpstreamSetup) -> AsyncGeneratorProvider:
+        """Return the provider. Makes no connection and starts no child. A gateway tries again, so the provider does not."""
+        raise NotImplementedError(f"{type(self).__name__} makes no provider")
+
+
+# ---- for the kinds that are asked over HTTP
+
+
+def check_base_url(key: str, url: str) -> None:
+    """Raise `ConfigError` unless *url* can be the base URL of an upstream, whose table is at *key*."""
+    if problem := _url_problem(url):
+        advice = "write http://host[:port] or https://host[:port] with the API's root path"
+        raise ConfigError(problem, key=f"{key}.base_url", advice=advice)
+
+
+def _url_problem(url: str) -> str:
+    """Return what is wrong with the base URL of an upstream, or nothing."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError as error:
+        return f"is not a URL ({error})"
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", url):
+        return "is not an http URL"
+    if parts.username is not None or parts.password is not None:
+        return "carries a name or a password: put the key into api_key"
+    if parts.query or parts.fragment:
+        return "has a query or a fragment"
+    if route := _ROUTE.search(parts.path):
+        return f"names a route of the server: leave out {route[1]}"
+    return ""
+
+
+#: What is sometimes copied with a base URL; `http.urls` holds clients to the same, but knows neither file nor key.
+_ROUTE: Final = re.compile(r"(/chat/completions|/api/v1/ai/chat)/*$")

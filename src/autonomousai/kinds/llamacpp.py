@@ -1,0 +1,59 @@
+"""Upstreams of the kind ``llamacpp``: the embedded engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from ..engine.provider import LlamaCpp
+from ..errors import ConfigError
+from ..models import DEFAULT_WEIGHTS, WEIGHTS
+from ..settings import Count
+from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
+from .kind import UpstreamConfig, UpstreamSetup
+
+
+class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
+    """The embedded engine. ``weights``: a name of `models.WEIGHTS`, or a path to a GGUF file."""
+
+    weights: str = DEFAULT_WEIGHTS
+    slots: Count = 4
+    context: Count = 4096
+    threads: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    max_tokens: Count = 1024
+    clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN)
+
+    runs_engine: ClassVar[bool] = True
+
+    @property
+    def weights_needed(self) -> tuple[str, ...]:
+        """See `UpstreamConfig.weights_needed`."""
+        return (self.weights,) if self.weights in WEIGHTS else ()
+
+    @property
+    def place(self) -> str:
+        """See `UpstreamConfig.place`."""
+        return f"{self.weights}, on this machine"
+
+    def check(self, key: str) -> None:
+        """See `UpstreamConfig.check`."""
+        weights = self.weights
+        if weights not in WEIGHTS and "/" not in weights and not weights.endswith(".gguf"):
+            known = f"the names are {', '.join(WEIGHTS)}, or give a path to a GGUF file"
+            raise ConfigError(f"{weights!r} is unknown", key=f"{key}.weights", advice=known)
+
+    def make_provider(self, setup: UpstreamSetup) -> LlamaCpp:
+        """See `UpstreamConfig.make_provider`."""
+        return LlamaCpp(
+            self.weights,
+            slots=self.slots,
+            context=self.context,
+            threads=self.threads,
+            max_tokens=self.max_tokens,
+            clocks=self.clocks,
+            queue=setup.queue_s,
+            name=setup.name,
+            lazy=setup.lazy,
+            deputy=setup.engine,
+        )

@@ -1,0 +1,147 @@
+"""What an operator can set of a server: the structs, and what their types alone cannot say. Knows no file and no upstream.
+
+Every mistake is a `ConfigError` that names the key (``server.port``) and says what to do. The defaults here are what a server
+without a file does. How a file becomes these structs is in `config`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .errors import ConfigError
+from .timeouts import Clock
+
+# The upper bounds exclude `inf`, which is valid TOML and not a time that a timer can be set to.
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class Secret(str):
+    """A key: a string whose ``repr`` does not show it, so that the ``repr`` of a struct that holds it does not either."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens, who may use it, and its limits. Times in seconds, ``max_body`` in bytes."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    api_keys: tuple[Secret, ...] = ()
+    drain_s: Seconds = 30
+    state: str = "memory:"
+    keepalive_s: Clock = 15
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    max_body: Count = 20_000_000
+    max_concurrency: Count = 1000
+    queue_s: Seconds = 60
+    log: Literal["text", "json", "off"] = "text"
+
+
+class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request's tries on one upstream, the first included, and the seconds before the second one."""
+
+    attempts: Count = 3
+    backoff: Seconds = 0.5
+
+
+class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many failures in a row open an upstream's breaker, and the seconds to the first probe."""
+
+    failures: Count = 5
+    cooldown: Seconds = 3
+
+
+class RescueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a broken answer is completed: one of at most ``exact_tokens`` pieces is generated again where that gives the same
+    bytes; a longer one is continued where that is possible, because it is quicker."""
+
+    exact_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 512
+
+
+class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Streams that can be resumed: the seconds that a stream without a reader is still generated, the seconds that it is kept
+    after its end, and the bytes that they take in all, wherever they are kept."""
+
+    grace_s: Seconds = 30
+    keep_s: Seconds = 300
+    max_bytes: Count = 64_000_000
+
+
+class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenTelemetry traces, by the extra ``otel``. ``content``: whether spans carry prompts and answers too. The standard
+    ``OTEL_*`` environment variables say where they are sent to."""
+
+    otel: bool = False
+    content: bool = False
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host*, a name or an address, can be reached from this machine alone."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_exposure(server: ServerConfig) -> None:
+    """Raise `ConfigError` for a server that other machines can reach and that asks for no key."""
+    if not server.api_keys and not is_loopback(server.host):
+        raise ConfigError(
+            f"{server.host!r} can be reached from other machines, and no key is asked for",
+            key="server.host",
+            advice='set server.api_keys (for example ["env:AUTONOMOUSAI_API_KEY"]), or listen on 127.0.0.1',
+        )
+
+
+_STATE: Final = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
+
+
+def check_server(server: ServerConfig) -> None:
+    if not server.host:
+        raise ConfigError("is empty", key="server.host", advice="write 127.0.0.1, or the address to listen on")
+    if not _STATE.fullmatch(server.state):  # not shown: it may hold a password
+        raise ConfigError(
+            "is none of the places there are",
+            key="server.state",
+            advice="write 'memory:', 'sqlite:PATH' or 'redis://host[:port]'",
+        )
+    for index, host in enumerate(server.allowed_hosts):
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not bare or re.search(r"[\s/@*\[\]]", bare) or (":" in bare and not _is_address(bare)):
+            key = f"server.allowed_hosts[{index}]"
+            raise ConfigError(f"{host!r} is not a host's name", key=key, advice="write it without scheme and port")
+    for index, origin in enumerate(server.cors_origins):
+        if origin != "*" and not _is_origin(origin):
+            key = f"server.cors_origins[{index}]"
+            raise ConfigError(f"{origin!r} is not an origin", key=key, advice="write https://host[:port], or '*'")
+    check_exposure(server)
+
+
+def _is_origin(origin: str) -> bool:
+    """Return whether *origin* is written as browsers write it (RFC 6454, section 6.2)."""
+    try:
+        parts = urlsplit(origin)
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(parts.scheme and parts.hostname) and origin == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

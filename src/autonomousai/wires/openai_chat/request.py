@@ -1,0 +1,328 @@
+"""The request of chat completions (OpenAI API reference, "Create chat completion"): the table of its fields, with those that
+servers of the same wire know besides, and how a request is read by it.
+
+What a server's caller sends is checked, and what is malformed is a 400 that names the field; what a client sends goes as it is
+given (`request_body.write_chat_request`). How a row is read: `wires/fields.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...errors import StatusError
+from ...request import ChatRequest
+from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, honoured, refused, table_of
+from ..message_schemas import MESSAGES, ref
+from ..request_body import decode_object
+from ..shapes import (
+    ANYTHING,
+    FLAG,
+    LIST,
+    NAME,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    Schema,
+    Shape,
+    check_type,
+    either,
+    list_of,
+    number,
+    object_of,
+    refusal,
+    shown,
+    typed,
+    whole,
+)
+
+# ---- shapes of their own ----------------------------------------------------------------------------------------------
+
+
+def _check_stop(param: str, value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise refusal(param, f"must be text or a list of texts, not {shown(value)}", "invalid_type")
+    for text in value if isinstance(value, list) else ():
+        check_type(param, text, str)
+    return value
+
+
+_STOP: Final = Shape(_check_stop, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+
+_FUNCTION: Final = object_of({"name": NAME, "description": TEXT, "parameters": OBJECT, "strict": FLAG}, ("name",))
+_TOOL: Final = typed({"function": object_of({"function": _FUNCTION}, ("function",))})
+_CHOICE: Final = typed({"function": object_of({"function": object_of({"name": NAME}, ("name",))}, ("function",))})
+_FORMAT: Final = typed({"json_schema": object_of({"json_schema": object_of({"schema": OBJECT})})}, needed=True)
+
+#: What the rows refer to by name.
+COMPONENTS: Final[dict[str, Schema]] = {
+    "Tool": {**_TOOL.schema, "description": "A function that the model may ask to be called, or a tool of the upstream's own."},
+    "ToolChoice": {**_CHOICE.schema, "description": "The one function to be called, or what else the upstream knows."},
+    "ResponseFormat": {
+        **_FORMAT.schema,
+        "description": "`text`, `json_object`, `json_schema`, or what else the upstream knows. The embedded engine takes "
+        "schemas of up to 64 levels and 64 KiB.",
+    },
+}
+
+# ---- the embedded engine's column -------------------------------------------------------------------------------------
+
+
+def _engine(use: FieldUse) -> Mapping[str, FieldUse]:
+    return {"llamacpp": use}
+
+
+def _no(instead: str, *neutral: Any) -> Mapping[str, FieldUse]:
+    return _engine(refused(f"is not supported by the embedded engine; {instead}", *neutral))
+
+
+_TOKENS: Final = _engine(honoured(whole(1, 2**31 - 1)))
+_IDLE: Final = _engine(DROPPED)
+_TAKEN: Final = _engine(honoured())
+
+#: Of a field without a row.
+OTHERS: Final = _engine(refused("is not something that the embedded engine can honour; leave it out"))
+
+# ---- rows -------------------------------------------------------------------------------------------------------------
+
+SAMPLING: Final = (
+    RequestField(
+        "temperature",
+        NUMBER,
+        "How freely the next token is chosen; 0: always the likeliest.",
+        uses=_engine(honoured(number(0, 2))),
+    ),
+    RequestField(
+        "top_p",
+        NUMBER,
+        "Only the likeliest tokens that together have this probability are chosen from.",
+        uses=_engine(honoured(number(0, 1))),
+    ),
+    RequestField(
+        "top_k",
+        whole(),
+        "Only so many of the likeliest tokens are chosen from.",
+        uses=_engine(honoured(whole(0, 2**31 - 1))),
+    ),
+    RequestField(
+        "min_p",
+        NUMBER,
+        "Only tokens that are at least this likely, beside the likeliest, are chosen from.",
+        uses=_engine(honoured(number(0, 1))),
+    ),
+    RequestField("typical_p", NUMBER, "Locally typical sampling.", uses=_engine(honoured(number(0, 1)))),
+    RequestField("repeat_penalty", NUMBER, "Against repeating tokens; 1: none.", uses=_engine(honoured(number(0.1, 10)))),
+    RequestField("presence_penalty", NUMBER, "Against what was said at all.", uses=_engine(honoured(number(-2, 2)))),
+    RequestField("frequency_penalty", NUMBER, "Against what was said often.", uses=_engine(honoured(number(-2, 2)))),
+    RequestField(
+        "logit_bias",
+        either("an object or a list", {dict: OBJECT, list: LIST}),
+        "By a token's number: what is added to its likelihood.",
+        uses=_engine(honoured(says="an object, from -100 to 100 each")),
+    ),
+    RequestField(
+        "seed",
+        whole(),
+        "The embedded engine gives the same answer to the same request with the same seed; other upstreams may.",
+        uses=_TAKEN,
+    ),
+)
+
+LENGTH: Final = (
+    RequestField("max_tokens", whole(), "The longest answer, in tokens.", uses=_TOKENS),
+    RequestField(
+        "max_completion_tokens",
+        whole(),
+        "The newer name of `max_tokens`; an upstream gets the name that you send.",
+        uses=_TOKENS,
+    ),
+    RequestField(
+        "stop", _STOP, "A text at which the answer ends, or several.", uses=_engine(honoured(says="up to 64, none empty"))
+    ),
+)
+
+TOOLS: Final = (
+    RequestField(
+        "tools",
+        Shape(list_of(_TOOL).check, {"type": "array", "items": ref("Tool")}),
+        "Functions that the model may ask to be called, and tools of the upstream's own.",
+        uses=_no("leave tools out, or ask a model that has them", []),
+    ),
+    RequestField(
+        "tool_choice",
+        Shape(either("text or an object", {str: TEXT, dict: _CHOICE}).check, {"anyOf": [TEXT.schema, ref("ToolChoice")]}),
+        "Whether tools are called, and which.",
+        uses=_no("it has no tools", "none", "auto"),
+    ),
+    RequestField("parallel_tool_calls", FLAG, "Whether several calls may be asked for at once.", uses=_IDLE),
+    RequestField("functions", LIST, "The older form of `tools`.", uses=_no("it has no tools", [])),
+    RequestField("function_call", ANYTHING, "The older form of `tool_choice`.", uses=_no("it has no tools", "none", "auto")),
+    RequestField("web_search_options", OBJECT, "How the upstream searches the web.", uses=_no("it searches nothing")),
+)
+
+ANSWER: Final = (
+    RequestField(
+        "response_format",
+        Shape(_FORMAT.check, ref("ResponseFormat")),
+        "Text, any JSON object, or JSON that obeys a schema.",
+        uses=_engine(honoured(says="`text`, `json_object`, and `json_schema` with the schemas that it can be held to")),
+    ),
+    RequestField(
+        "n",
+        whole(),
+        "How many choices; an answer of several is not rescued.",
+        uses=_no("an answer has one choice: ask several times", 1),
+    ),
+    RequestField(
+        "logprobs",
+        either("true or false, or a whole number", {bool: FLAG, int: whole(), float: whole()}),
+        "Log probabilities of the tokens.",
+        uses=_no("answers carry no probabilities", False),
+    ),
+    RequestField(
+        "top_logprobs",
+        whole(),
+        "Log probabilities of so many of the likeliest tokens.",
+        uses=_no("answers carry no probabilities", 0),
+    ),
+    RequestField("modalities", LIST, "What the answer may be made of.", uses=_no('answers are ["text"]', ["text"])),
+    RequestField("audio", OBJECT, "In which voice and format the answer is spoken.", uses=_no("answers are text")),
+)
+
+#: How much and in which words a model thinks and speaks: the weights of the embedded engine do neither more nor less for it.
+THINKING: Final = tuple(
+    RequestField(name, ANYTHING, says, uses=_IDLE)
+    for name, says in {
+        "reasoning_effort": "How much the model reasons.",
+        "reasoning": "How the model reasons.",
+        "reasoning_format": "Where the reasoning stands in an answer.",
+        "include_reasoning": "Whether the reasoning is told.",
+        "separate_reasoning": "Whether the reasoning is told apart from the text.",
+        "enable_thinking": "Whether the model reasons.",
+        "thinking": "Whether and how the model reasons.",
+        "thinking_budget": "How many tokens the model may reason for.",
+        "think": "Whether and how much the model reasons.",
+        "chat_template_kwargs": "Variables of the model's chat template.",
+        "verbosity": "How long answers are.",
+    }.items()
+)
+
+#: How an answer is billed, stored, found or hastened: nothing of this changes its text.
+ADMINISTRATION: Final = tuple(
+    RequestField(name, shape, says, uses=_IDLE)
+    for name, (shape, says) in {
+        "metadata": (OBJECT, "Notes to the answer, which the upstream keeps."),
+        "prediction": (OBJECT, "A text that the answer will resemble, to be quicker."),
+        "prompt_cache_key": (TEXT, "What requests with the same beginning have in common, to be quicker."),
+        "prompt_cache_retention": (TEXT, "How long the upstream keeps the beginning."),
+        "safety_identifier": (TEXT, "Who uses your application, for the upstream."),
+        "service_tier": (TEXT, "How quickly and at which price the upstream answers."),
+        "store": (FLAG, "Whether the upstream keeps the answer."),
+        "user": (TEXT, "Who uses your application, for the upstream."),
+    }.items()
+)
+
+STREAM: Final = RequestField("stream", FLAG, "Whether the answer comes as server-sent events.", uses=_TAKEN)
+STREAM_OPTIONS: Final = RequestField(
+    "stream_options",
+    object_of({"include_usage": FLAG, "include_obfuscation": FLAG}),
+    "Only with `stream`. `include_usage`: the last chunk counts the tokens; others are passed on.",
+    uses=_engine(honoured(says="`include_usage`")),
+)
+
+
+def _check_stream_options(document: Mapping[str, Any]) -> None:
+    """In OpenAI's own words."""
+    if document.get("stream_options") is not None and document.get("stream") is not True:
+        raise StatusError(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            status=400,
+            type="invalid_request_error",
+            param="stream_options",
+            code="invalid_value",
+        )
+
+
+OPTIONS_NEED_A_STREAM: Final = FieldRule(
+    _check_stream_options,
+    {
+        "anyOf": [
+            {"properties": {"stream": {"enum": [True]}}, "required": ["stream"]},
+            {"properties": {"stream_options": {"type": "null"}}},
+        ]
+    },
+)
+
+OTHERS_SAY: Final = (
+    "A field without a row is passed on to upstreams of the kinds `openai` and `autonomousai`, which may know it "
+    "(`guided_json`, …); the embedded engine refuses it."
+)
+
+#: What every wire has whose requests become chat completions.
+SHARED: Final = (STREAM, STREAM_OPTIONS, *SAMPLING, *LENGTH, *TOOLS, *ANSWER, *THINKING, *ADMINISTRATION)
+
+CHAT: Final = FieldTable(
+    name="ChatRequest",
+    says=f"A request of the OpenAI wire. {OTHERS_SAY}",
+    rows=table_of(
+        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", uses=_TAKEN),
+        RequestField(
+            "messages",
+            MESSAGES,
+            "The whole conversation: who said what.",
+            needed=True,
+            uses=_engine(honoured(says="text of the roles system, developer, user and assistant")),
+        ),
+        *SHARED,
+    ),
+    rules=(OPTIONS_NEED_A_STREAM,),
+    components=COMPONENTS,
+    others=OTHERS,
+)
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_chat_request(body: bytes) -> ChatRequest:
+    """Return the request in *body*. Raises `StatusError` 400 that names the field, or `InvalidMessagesError`."""
+    document = decode_object(body)
+    model = CHAT.take(document, "model")
+    return chat_request(model or "", document.pop("messages", None), document)
+
+
+def chat_request(model: str, messages: Any, document: dict[str, Any], table: FieldTable = CHAT) -> ChatRequest:
+    """Return the request that *document* asks for, by its *table*, beside its *model* and *messages*, which were taken out of
+    it."""
+    if messages is None:
+        raise refusal("messages", 'is missing; send a list such as [{"role": "user", "content": "Hello"}]', "missing")
+    for rule in table.rules:
+        rule.check(document)
+    stream = table.take(document, "stream")
+    fields = table.check(document)
+    include_usage = _take_usage(fields)
+    _leave_out_empty(fields)
+    return ChatRequest(model, table.rows["messages"].shape.check("messages", messages), bool(stream), include_usage, fields)
+
+
+def _take_usage(fields: dict[str, Any]) -> bool:
+    """Take ``include_usage`` out of the options of a stream: whether its caller wants to hear of usage. An upstream is asked
+    for it in any case."""
+    options: dict[str, Any] | None = fields.pop("stream_options", None)
+    if options is None:
+        return False
+    if others := {name: option for name, option in options.items() if name != "include_usage" and option is not None}:
+        fields["stream_options"] = others
+    return options.get("include_usage") is True
+
+
+def _leave_out_empty(fields: dict[str, Any]) -> None:
+    """Leave out lists and objects that say nothing when they are empty, and which some servers refuse then; without tools, what
+    else was said of them means nothing either."""
+    for name in ("stop", "logit_bias", "tools"):
+        if fields.get(name) in ([], {}):
+            del fields[name]
+            if name == "tools":
+                fields.pop("parallel_tool_calls", None)
+                if fields.get("tool_choice") in ("none", "auto"):
+                    del fields["tool_choice"]

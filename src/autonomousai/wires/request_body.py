@@ -1,0 +1,64 @@
+"""The body of a request: a JSON object, bounded in depth, from bytes and to bytes; and that of chat completions, written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import StatusError
+from ..events import Messages
+from ..request import RESERVED
+from .json import MAX_DEPTH, decode, kind, too_deep
+from .messages import problem_of
+from .shapes import refusal
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in *body*; where a key comes twice, the last counts. Raises `StatusError` 400 otherwise."""
+    try:
+        document = decode(body)
+    except UnicodeDecodeError:
+        raise refusal(None, "the body is not UTF-8; encode the JSON text as UTF-8", "invalid_json") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        if not body.strip():
+            raise refusal(None, "the body is empty; send a JSON object", "invalid_json") from None
+        raise refusal(None, f"the body cannot be read as JSON: {error}", "invalid_json") from None
+    if not isinstance(document, dict):
+        raise refusal(None, f"the body must be a JSON object, not {kind(document)}", "invalid_type")
+    # Most bodies have fewer brackets than levels are allowed, and need no look at each of their values.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and too_deep(document):
+        raise _too_deep()
+    return document
+
+
+def _too_deep() -> StatusError:
+    return refusal(None, f"the body is nested deeper than {MAX_DEPTH} levels", "invalid_json")
+
+
+def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
+    """Return the body of ``POST /chat/completions``; a stream is asked for its usage. *fields* that are None are left out."""
+    request = {"model": model, "messages": messages, "stream": stream, **request_fields(fields)}
+    options = request.pop("stream_options", None) or {}
+    if stream:
+        request["stream_options"] = {**options, "include_usage": True}
+    return encode_request(request)
+
+
+def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a client's keyword arguments that travel in the body."""
+    return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
+
+
+def encode_request(request: dict[str, Any]) -> bytes:
+    """Return the JSON text of a request, in UTF-8. Raises `ValueError` that names the field where it cannot be written."""
+    try:
+        return msgspec.json.encode(request)
+    except (TypeError, ValueError, RecursionError):
+        for name, value in request.items():
+            if problem := problem_of(value):
+                raise ValueError(f"the request field {name!r} {problem}") from None
+        raise

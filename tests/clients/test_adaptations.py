@@ -1,0 +1,157 @@
+"""Servers that refuse the usual form of a request are asked in the form that they take, and it is remembered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai import OpenAICompatible, StatusError
+from autonomousai.clients.adaptations import REMEMBERED_S, Adaptations, other_form
+from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing.server import Request
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+MAX_TOKENS = {
+    "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "param": "max_tokens",
+    "code": "unsupported_parameter",
+}
+UNVERIFIED = {
+    "message": "Your organization must be verified to stream this model.",
+    "param": "stream",
+    "code": "unsupported_value",
+}
+
+#: Refusals as servers send them: what the request holds, status and body, and the form that is asked for.
+REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
+    ({"max_tokens": 5}, 400, {"error": MAX_TOKENS}, "max_completion_tokens"),
+    (
+        {"max_completion_tokens": 5},
+        400,
+        {"error": {"message": "Unrecognized request argument supplied: max_completion_tokens"}},
+        "max_tokens",
+    ),
+    (
+        {"max_completion_tokens": 5},
+        422,
+        {
+            "detail": [
+                {"type": "extra_forbidden", "loc": ["body", "max_completion_tokens"], "msg": "Extra inputs are not permitted"}
+            ]
+        },
+        "max_tokens",
+    ),
+    ({"max_completion_tokens": 5}, 400, {"error": {"message": "max_completion_tokens is too large: 5"}}, None),
+    ({"max_tokens": 5}, 400, {"error": {"message": "max_tokens is too large: 5"}}, None),
+    (
+        {"stream": True, "stream_options": {"include_usage": True}},
+        422,
+        {"detail": [{"loc": ["body", "stream_options"], "msg": "extra fields not permitted"}]},
+        "no_stream_options",
+    ),
+    ({"stream": True, "stream_options": {}}, 400, {"error": {"message": "Unknown field: stream_options"}}, "no_stream_options"),
+    ({"stream": True}, 400, {"error": UNVERIFIED}, "no_stream"),
+    ({"stream": True}, 400, {"error": {"message": "Streaming is not supported for this model."}}, "no_stream"),
+    ({"stream": True}, 400, {"error": {"message": "This model does not support streaming."}}, "no_stream"),
+    (
+        {"stream": False},
+        400,
+        {"error": {"message": "This model only support stream mode, please enable the stream."}},
+        "stream_alone",
+    ),
+    ({"stream": False}, 400, {"error": {"message": "Streaming is required for long requests."}}, "stream_alone"),
+    ({"stream": False}, 400, {"error": {"message": "Non-streaming calls are not supported."}}, "stream_alone"),
+    ({"stream": True}, 400, {"error": {"message": "temperature must be 1"}}, None),
+    ({"max_tokens": 5}, 500, {"error": MAX_TOKENS}, None),
+]
+
+
+def refuse(status: int, body: Any) -> StatusError:
+    from autonomousai.wires.foreign_errors import read_error  # noqa: PLC0415  as clients read it
+
+    return read_error(status, json.dumps(body).encode(), {})
+
+
+@pytest.mark.parametrize(("fields", "status", "body", "expected"), REFUSALS)
+def test_a_refusal_asks_for_another_form(fields: dict[str, Any], status: int, body: Any, expected: str | None) -> None:
+    """By the field that it names, and the words beside it."""
+    form = other_form(json.dumps({"model": "m", **fields}).encode(), refuse(status, body))
+
+    assert expected == (form and form[0])
+
+
+def strict(request: Request) -> Script:
+    """A server that takes neither ``max_tokens`` nor ``stream_options`` nor a stream."""
+    body = request.json()
+    if "max_tokens" in body:
+        return Script.status(400, {"error": MAX_TOKENS})
+    if "stream_options" in body:
+        return Script.status(422, {"detail": [{"loc": ["body", "stream_options"], "msg": "extra fields not permitted"}]})
+    if body.get("stream"):
+        return Script.status(400, {"error": UNVERIFIED})
+    return Script.document(f"Hello {body['max_completion_tokens']}")
+
+
+async def test_one_request_in_the_form_that_is_taken() -> None:
+    """Whatever is refused is said otherwise; the answer is played as a stream; and the next request is right at once."""
+    async with ScriptedServer(strict) as server, OpenAICompatible(server.url) as provider:
+        first = await provider.create_async_generator("m", HELLO, stream=True, max_tokens=5).text()
+        asked = len(server.requests)
+        second = await provider.create_async_generator("m", HELLO, stream=True, max_tokens=6).text()
+        status = provider.status()
+
+    assert ("Hello 5", "Hello 6") == (first, second)
+    assert (4, 5) == (asked, len(server.requests))
+    assert {("m", "max_completion_tokens"), ("m", "no_stream_options"), ("m", "no_stream")} == set(status.adaptations)
+
+
+async def test_a_stream_for_who_wants_none() -> None:
+    """A server that only streams is asked for a stream, and the caller gets the whole answer."""
+
+    def play(request: Request) -> Script:
+        if request.json()["stream"]:
+            return Script.stream("Hel", "lo")
+        return Script.status(400, {"error": {"message": "This model only supports stream mode"}})
+
+    async with ScriptedServer(play) as server, OpenAICompatible(server.url) as provider:
+        assert "Hello" == await provider.create_async_generator("m", HELLO).text()
+
+
+async def test_what_does_not_help_is_not_remembered() -> None:
+    """A server that refuses every form is told so as it is, and no form is kept."""
+    async with (
+        ScriptedServer(lambda request: Script.status(400, {"error": UNVERIFIED})) as server,
+        OpenAICompatible(server.url) as provider,
+    ):
+        with pytest.raises(StatusError, match="verified"):
+            await provider.create_async_generator("m", HELLO, stream=True).text()
+        status = provider.status()
+
+    assert () == status.adaptations
+    assert 3 == len(server.requests)
+
+
+def test_what_was_learnt_is_forgotten() -> None:
+    """After an hour the usual form is tried again; another model's was never changed."""
+    now = 0.0
+    adaptations = Adaptations(lambda: now)
+    adaptations.remember("m", ["max_completion_tokens"])
+
+    body = b'{"model":"m","max_tokens":5}'
+
+    assert b'{"model":"m","max_completion_tokens":5}' == adaptations.applied("m", body)
+    assert body == adaptations.applied("other", body)
+    now = REMEMBERED_S + 1
+    assert body == adaptations.applied("m", body)
+
+
+def test_the_newest_counts() -> None:
+    """A server that was replaced by a newer one takes the other name again."""
+    adaptations = Adaptations()
+    adaptations.remember("m", ["max_tokens"])
+    adaptations.remember("m", ["max_completion_tokens"])
+
+    assert [("m", "max_completion_tokens")] == adaptations.known()

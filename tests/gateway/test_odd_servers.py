@@ -1,0 +1,121 @@
+"""Upstreams whose answers are complete to whoever believes a status of 200, and are not: the gateway asks the next one, or
+finishes what they began. Over real sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai import OpenAICompatible
+from autonomousai.config import RetryConfig
+from autonomousai.errors import IncompleteStreamError, StreamError
+from autonomousai.gateway import Gateway, Upstream
+from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing.scripts import End, Head, Send, chunks, event
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+#: Streams of no word: each is an empty stream or an error, whatever its end looks like.
+NOTHING: dict[str, bytes] = {
+    "[DONE] behind no chunk": event("[DONE]"),
+    "comments alone": b": ping\n\n" * 3,
+    "comments and [DONE]": b": ping\n\n" + event("[DONE]"),
+    "a role and an abort": chunks("", finish="abort"),
+    "an error in MiniMax's words": event({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}),
+    "an error in Zhipu's words": event({"code": "1305", "msg": "busy"}) + event("[DONE]"),
+    "an empty chunk before the error": chunks(done=False, finish=None) + event({"error": {"message": "boom"}}),
+}
+
+#: Streams of half an answer.
+HALVES: dict[str, bytes] = {
+    name: chunks("Hel", "lo", finish=name) for name in ("abort", "error", "network_error", "MALFORMED_FUNCTION_CALL")
+} | {
+    "usage in mid-answer, and no end": chunks("Hel", "lo", finish=None, done=False),
+    "the reason 'null', and no end": chunks("Hel", "lo", finish="null", done=False),
+}
+
+
+def script(body: bytes) -> Script:
+    return Script(Head(), Send(body), End())
+
+
+def upstream(name: str, server: ScriptedServer) -> Upstream:
+    return Upstream(name, OpenAICompatible(server.url, prefill="yes"))
+
+
+async def ask(*servers: ScriptedServer, stream: bool = True) -> tuple[str, list[str]]:
+    """The text that a caller of a gateway before these servers gets, and the outcomes of the attempts."""
+    names = [f"u{number}" for number in range(len(servers))]
+    made = [upstream(*pair) for pair in zip(names, servers, strict=True)]
+    async with Gateway(made, {"llama": names}, retry=RetryConfig(attempts=1, backoff=0)) as gateway:
+        result = gateway.create_async_generator("llama", HELLO, stream=stream)
+        text = await result.text()
+    assert result.report is not None
+    return text, [attempt.outcome for attempt in result.report.attempts]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("body", NOTHING.values(), ids=NOTHING)
+async def test_an_answer_of_nothing_is_asked_elsewhere(body: bytes, stream: bool) -> None:
+    """No empty text passes as an answer: the next upstream gives it."""
+    async with ScriptedServer(script(body)) as bad, ScriptedServer(Script.stream("Hello")) as good:
+        text, outcomes = await ask(bad, good, stream=stream)
+
+    assert "Hello" == text
+    assert (2, "ok") == (len(outcomes), outcomes[-1])
+
+
+@pytest.mark.parametrize("body", HALVES.values(), ids=HALVES)
+async def test_half_an_answer_is_finished_elsewhere(body: bytes) -> None:
+    """A reason that says that the answer broke off ends nothing: the next upstream continues the text."""
+    async with ScriptedServer(script(body)) as bad, ScriptedServer(Script.stream(", you")) as good:
+        text, outcomes = await ask(bad, good)
+
+    assert "Hello, you" == text
+    assert (2, "ok") == (len(outcomes), outcomes[-1])
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"choices": [{"message": {"content": "Hel"}, "finish_reason": "abort"}]}, "broke the answer off"),
+        ({"choices": [{"message": {"content": "Hel"}, "finish_reason": "stop", "error": {"message": "boom"}}]}, "boom"),
+        (
+            {
+                "choices": [{"message": {"content": "Hel"}, "finish_reason": "stop"}],
+                "base_resp": {"status_code": 1027, "status_msg": "sensitive"},
+            },
+            "sensitive",
+        ),
+    ],
+    ids=["abort", "error in the choice", "a vendor's code"],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_broken_document_keeps_what_it_holds(document: dict[str, Any], message: str, stream: bool) -> None:
+    """The error has the text in ``.partial``, whether a stream was asked for or not."""
+    async with (
+        ScriptedServer(Script.body(json.dumps(document).encode())) as server,
+        OpenAICompatible(server.url) as provider,
+    ):
+        with pytest.raises(StreamError, match=message) as caught:
+            await provider.create_async_generator("m", HELLO, stream=stream).text()
+
+    assert "Hel" == caught.value.partial
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_usage_is_evidence_in_good_order_alone(chunked: bool) -> None:
+    """A body that the connection's end delimits may have been cut after usage that was counted in between."""
+    body = chunks("Hello", finish=None, done=False, usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})
+    played = Script(Head(chunked=chunked), Send(body), End())
+    async with ScriptedServer(played) as server, OpenAICompatible(server.url) as provider:
+        result = provider.create_async_generator("m", HELLO, stream=True)
+        if chunked:
+            assert "Hello" == await result.text()
+            assert result.finish is not None
+            assert "usage" == result.finish.evidence
+        else:
+            with pytest.raises(IncompleteStreamError):
+                await result.text()
