@@ -129,11 +129,49 @@ class Interruptible(Protocol):
     def interrupt(self, reason: Exception) -> None: ...
 
 
+class Place:
+    """The place of one request: taken when it is to be answered, and given back once. ``is_taken``: whether it is held."""
+
+    __slots__ = ("_limiter", "_queue_s", "_seats", "is_taken")
+
+    def __init__(self, limiter: RequestLimiter | None, seats: Limiter, queue_s: float) -> None:
+        self.is_taken = False
+        self._limiter = limiter
+        self._seats = seats
+        self._queue_s = queue_s
+
+    async def acquire(self) -> None:
+        """Take the place, unless it is held. Raises `StatusError` 503 when none is free in time, or none can be by the speed of
+        late."""
+        if not self.is_taken:
+            await self._seats.acquire(self._queue_s)
+            self.is_taken = True
+
+    def release(self) -> None:
+        """Give the place back, if it is held."""
+        if self.is_taken:
+            self.is_taken = False
+            self._seats.release()
+
+    def hand_over(self) -> Place:
+        """Return this place for another task, which gives it back: whoever is inside holds none any more."""
+        place = Place(None, self._seats, self._queue_s)
+        place.is_taken, self.is_taken = self.is_taken, False
+        return place
+
+    def leave(self) -> None:
+        """Give the place back, and go outside."""
+        self.release()
+        if self._limiter is not None:
+            self._limiter.on_left()
+            self._limiter = None
+
+
 class RequestLimiter:
     """How many requests are answered at once, and how many more may wait for that, and for how long.
 
-    Whoever is inside (sending the request, waiting, or being answered) is counted, so that the memory that bodies take is
-    bounded too: at most as many again may be inside as there are places.
+    Whoever is inside (waiting, or being answered) is counted, so that the memory that whole bodies take is bounded too: at most
+    as many again may be inside as there are places.
     """
 
     def __init__(self, places: int, queue_s: float) -> None:
@@ -152,29 +190,24 @@ class RequestLimiter:
         """How many stand in line for a place."""
         return self._seats.waiting
 
-    def enter(self) -> None:
+    def enter(self) -> Place:
         """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
         if self.inside >= self._most:
             raise busy("too many requests are waiting already", self._seats.likely_wait())
         if not self.inside:
             self.empty.clear()
         self.inside += 1
+        return Place(self, self._seats, self._queue_s)
 
-    def leave(self) -> None:
+    def place(self) -> Place:
+        """Return what takes a place for an answer that nobody inside waits for."""
+        return Place(None, self._seats, self._queue_s)
+
+    def on_left(self) -> None:
+        """Count one less inside."""
         self.inside -= 1
         if not self.inside:
             self.empty.set()
-
-    def try_acquire(self) -> bool:
-        """Take a place, if one is free and nobody stands in line for it."""
-        return self._seats.try_acquire()
-
-    async def acquire(self) -> None:
-        """Take a place. Raises `StatusError` 503 when none is free in time, or none can be by the speed of late."""
-        await self._seats.acquire(self._queue_s)
-
-    def release(self) -> None:
-        self._seats.release()
 
     def cancel_all(self) -> None:
         """Send away everybody who is still being answered: the end of the time to drain."""

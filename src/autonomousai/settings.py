@@ -72,7 +72,7 @@ class RescueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Streams that can be resumed: the seconds that a stream without a reader is still generated, the seconds that it is kept
-    after its end, and the bytes that ``state = "memory:"`` holds in all."""
+    after its end, and the bytes that they take in all, wherever they are kept."""
 
     grace_s: Seconds = 30
     keep_s: Seconds = 300

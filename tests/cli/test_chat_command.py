@@ -455,6 +455,18 @@ async def test_a_signal_gets_out_of_a_full_pipe(env: dict[str, str]) -> None:
     assert (143, "") == (ended.code, ended.err)
 
 
+async def test_waiting_for_standard_input_is_told_to_a_log_too(env: dict[str, str]) -> None:
+    """A program that started this one with a pipe of its own has only its log to learn from."""
+    process = await start("chat", QUESTION, env=env, stdin=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    said = await process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    ended = await finish(process)
+
+    assert said.startswith(b"autonomousai: reading standard input up to its end")
+    assert (130, "") == (ended.code, ended.out)
+
+
 async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: dict[str, str]) -> None:
     """Who forgot that a pipe stays open reads what the program waits for, and Ctrl-C ends it quietly."""
     terminal, its_side = os.openpty()

@@ -44,6 +44,16 @@ async def test_check_says_what_would_be_served(file: Path, env: dict[str, str]) 
     assert ["llama", "llama-3.3-70b", "far", "(http://far:8000/v1)"] == ended.out.splitlines()[2].split()
 
 
+async def test_an_address_of_ipv6_is_written_in_brackets(tmp_path: Path, env: dict[str, str]) -> None:
+    """As it stands in a URL, and as `serve` says it."""
+    file = tmp_path / "config.toml"
+    file.write_text('[server]\nhost = "::1"\nport = 9000\n')
+
+    ended = await run("config", "check", str(file), env=env)
+
+    assert f"{file}: ok; it would listen on http://[::1]:9000" == ended.out.splitlines()[0]
+
+
 async def test_check_says_what_is_wrong(file: Path, env: dict[str, str]) -> None:
     """A mistake is exit code 3, and the message names the file and the key."""
     ended = await run("config", "check", str(file), env=env)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.provider import LlamaCpp
+from autonomousai.engine.provider import LlamaCpp, fingerprint
 from autonomousai.engine.request import control_tokens, engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
@@ -47,14 +47,14 @@ async def prompt_tokens(engine: LlamaCpp, messages: Messages, **fields: Any) -> 
 
 
 async def test_a_streamed_answer_comes_in_pieces_and_ends_with_its_reason(engine: LlamaCpp) -> None:
-    """Started names the weights that speak, text follows, and one finish reason with the usage is last."""
+    """Started names the weights and the engine's build, text follows, and one finish reason with the usage is last."""
     result = engine.create_async_generator("llama", user("What is the capital of France?"), stream=True, temperature=0)
 
     batches = [batch async for batch in result.batches()]
 
     events = [event for batch in batches for event in batch]
     finish = events[-1]
-    assert [Started(model="smollm2-135m"), "The"] == batches[0]
+    assert [Started(model="smollm2-135m", extra={"system_fingerprint": fingerprint()}), "The"] == batches[0]
     assert isinstance(finish, FinishReason)
     assert ("stop", "finish_reason", "smollm2-135m") == (finish.reason, finish.evidence, finish.model)
     assert finish.usage is not None

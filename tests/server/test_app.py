@@ -264,3 +264,27 @@ async def test_two_applications_do_not_share_anything():
         statuses = [(await ask(each.port, request("POST", CHAT, HELLO))).status for each in (one, two)]
 
     assert [503, 200] == statuses
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/chat/completions", HELLO), ("GET", "/models", b""), ("GET", "/models/llama", b"")],
+)
+async def test_openais_paths_may_lack_their_beginning(port, method, path, body):
+    """A base URL without /v1 is what many a client is given: the same answers, counted under the same name."""
+    here, there = await ask(port, request(method, path, body)), await ask(port, request(method, "/v1" + path, body))
+    counted = (await ask(port, request("GET", "/metrics"))).body.decode()
+
+    assert (200, 200) == (here.status, there.status)
+    assert here.json().keys() == there.json().keys()
+    assert f'route="{path}"' not in counted
+
+
+async def test_the_page_answers_to_head(port):
+    """A link checker and a proxy ask for the head alone: it is that of the page, and nothing follows it."""
+    whole = await ask(port, request("GET", "/"))
+    async with Connection(port) as connection:
+        head = await connection.ask(request("HEAD", "/"))
+        after = await connection.ask(request("GET", "/healthz"))
+
+    assert (200, whole["content-length"], 200) == (head.status, head["content-length"], after.status)

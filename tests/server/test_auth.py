@@ -11,7 +11,7 @@ from autonomousai.testing import Pause, ScriptedProvider
 from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
 KEY = "sk-correct-horse"
-PATHS = ["/v1/models", "/healthz", "/", "/nothing"]
+PATHS = ["/v1/models", "/metrics", "/", "/nothing"]
 AGENT = "/api/v1/ai/chat"
 
 
@@ -52,7 +52,6 @@ async def test_this_machines_names_may_be_borne(serve, host):
         "localhost@evil.example",
         "localhost, evil.example",
         "",
-        None,
     ],
 )
 async def test_a_foreign_host_is_refused(port, path, host):
@@ -64,7 +63,22 @@ async def test_two_hosts_are_refused(port):
     """A request with two Host headers is refused, though one of them is right."""
     data = request("GET", "/v1/models").replace(b"\r\n\r\n", b"\r\nhost: localhost\r\n\r\n")
 
-    assert (403, "host_not_allowed") == (await ask(port, data)).told
+    assert (400, "invalid_http") == (await ask(port, data)).told
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/health", "/healthz", "/readyz"])
+async def test_a_probe_needs_neither_a_name_of_ours_nor_a_key(serve, path, method):
+    """An orchestrator asks a container by its address."""
+    port = (await serve(api_keys=[KEY], allowed_hosts=("my.example",))).port
+
+    assert 200 == (await ask(port, request(method, path, host="10.0.0.7:8000"))).status
+
+
+@pytest.mark.parametrize("target", ["http://evil.example/v1/models", "http://evil.example:80/v1/models?x"])
+async def test_the_host_of_a_whole_url_is_the_host(port, target):
+    """RFC 9112 section 3.2.2: it counts instead of the header."""
+    assert (403, "host_not_allowed") == (await ask(port, request("GET", target))).told
 
 
 async def test_a_foreign_host_starts_no_generation(port, provider):
@@ -238,6 +252,45 @@ async def test_another_origin_is_not_let_in_by_that(serve):
     answer = await ask(port, request("POST", CHAT, HELLO, origin="https://evil.example"))
 
     assert None is answer["access-control-allow-origin"]
+
+
+async def test_a_page_may_reach_a_private_network(serve):
+    """A browser asks first whether a page of the internet may reach a server at home (Private Network Access)."""
+    port = (await serve(cors_origins=(ORIGIN,))).port
+    asked = {"access_control_request_method": "POST", "access_control_request_private_network": "true"}
+
+    granted = await ask(port, request("OPTIONS", CHAT, origin=ORIGIN, **asked))
+    refused = await ask(port, request("OPTIONS", CHAT, origin="https://evil.example", **asked))
+
+    name = "access-control-allow-private-network"
+    assert ("true", None) == (granted[name], refused[name])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"origin": "https://evil.example"}, {"access_control_request_method": "PATCH"}, {"origin": "null"}],
+    ids=["origin", "method", "null"],
+)
+async def test_a_refused_preflight_has_our_errors_shape(serve, asked):
+    """It grants nothing, and says why to who looks at it."""
+    port = (await serve(cors_origins=(ORIGIN,))).port
+
+    preflight = await ask(
+        port, request("OPTIONS", CHAT, **{"origin": ORIGIN, "access_control_request_method": "POST", **asked})
+    )
+
+    assert (403, "cors_not_allowed") == preflight.told
+    assert None is preflight["access-control-allow-methods"]
+
+
+async def test_caches_keep_apart_what_depends_on_the_origin(serve):
+    """With origins configured every answer says that it depends on it, also one to a caller who has none."""
+    port = (await serve(cors_origins=(ORIGIN,))).port
+    origins = [{}, {"origin": ORIGIN}, {"origin": "https://evil.example"}]
+
+    answers = [await ask(port, request("GET", "/v1/models", **origin)) for origin in origins]
+
+    assert ["origin"] * 3 == [answer["vary"] for answer in answers]
 
 
 # Places

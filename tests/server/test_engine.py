@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import pytest
 
@@ -133,6 +134,15 @@ async def test_both_wires_and_both_ways_say_the_same(served):
 
     assert (1, {"smollm2-135m"}, [12] * 4) == (len(set(texts)), models, usages)
     assert texts[0].strip()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_answers_name_the_engines_build(served, stream):
+    """Whoever asks with a seed sees whether the same engine answers."""
+    got = await ask(served.port, request("POST", CHAT, {**HELLO, "max_tokens": 2, "stream": stream}))
+    documents = [each for each in events(got.body) if each != "[DONE]"] if stream else [got.json()]
+
+    assert {f"xllamacpp-{version('xllamacpp')}"} == {each["system_fingerprint"] for each in documents}
 
 
 async def test_a_crash_of_the_engine_and_its_restart_are_counted(served):

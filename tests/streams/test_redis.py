@@ -65,7 +65,7 @@ async def test_nothing_stays_for_ever(redis_url: str) -> None:
         left.append([await redis.ttl(key) for key in await redis.keys("*")])
     await store.aclose()
 
-    assert [2, 4, 2] == [len(each) for each in left]
+    assert [2, 5, 3] == [len(each) for each in left]  # with the bytes that were written
     assert all(seconds > 0 for each in left for seconds in each)
 
 
@@ -104,6 +104,38 @@ def test_a_url_that_is_none() -> None:
     """A mistake of the config."""
     with pytest.raises(ConfigError, match=r"server\.state: is not a URL of Redis"):
         open_state("redis://host:port", keep_s=300, max_bytes=1)
+
+
+@pytest.mark.parametrize("option", ["colour", "socket_timeouts"])
+def test_an_option_that_there_is_not(option: str) -> None:
+    """A mistake of the config that names it, and no traceback at the first request; what there is, is taken."""
+    with pytest.raises(ConfigError, match=f"server.state: has the option '{option}', which redis-py does not know"):
+        open_state(f"redis://host?{option}=1", keep_s=300, max_bytes=1)
+    open_state("redis://host/3?protocol=2&socket_keepalive=yes", keep_s=300, max_bytes=1)
+
+
+async def test_all_servers_together_are_bounded(redis_url: str) -> None:
+    """What one has written counts at the other; streams that have ended go first, and then nothing more is taken."""
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+    stores = [RedisStore(redis_url, keep_s=300, max_bytes=100_000) for _ in range(2)]
+    for name in "ab":
+        lease = await stores[0].create(name, b"owner", b"")
+        await stores[0].append(name, lease, 1, bytes(45_000), end=True)
+    lease = await stores[1].create("s", b"owner", b"")
+    await stores[1].append("s", lease, 1, bytes(50_000))
+    await stores[1].heartbeat({"s": lease}, ())
+    await stores[0].heartbeat({}, ())
+    states = [info.state for name in "abs" if (info := await stores[1].find(name))]
+    await stores[0].heartbeat({}, ())
+    await stores[1].heartbeat({"s": lease}, ())
+    with pytest.raises(StoreError, match="is full"):
+        for number in range(2, 5):
+            await stores[1].append("s", lease, number, bytes(40_000))
+    for store in stores:
+        await store.aclose()
+
+    assert ["gone", "ended", "running"] == states
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

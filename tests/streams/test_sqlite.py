@@ -6,12 +6,13 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from autonomousai.errors import ConfigError
-from autonomousai.streams.stores import Page, StoreError
+from autonomousai.streams.stores import Page, StoreError, sqlite
 from autonomousai.streams.stores.sqlite import SqliteStore
 
 #: Stores records for ever, and says of each that it is stored.
@@ -179,3 +180,123 @@ async def test_a_file_that_goes_away(path: Path) -> None:
     with pytest.raises(StoreError):
         await store.append("s", lease, 1, b"a")
     await store.aclose()
+
+
+async def fill(store: SqliteStore, *names: str, size: int = 100_000) -> None:
+    """Store streams that have ended, of about that size."""
+    for name in names:
+        lease = await store.create(name, b"owner", b"")
+        await store.append(name, lease, 1, bytes(size))
+        await store.append(name, lease, 2, b"end", end=True)
+
+
+async def test_the_file_is_bounded(path: Path) -> None:
+    """Past the bound the streams that ended first go; where none has ended, nothing more is taken."""
+    now = 0.0
+    store = SqliteStore(path, keep_s=300, max_bytes=500_000, now=lambda: now)
+    await store.open()
+    for name in "abcdefgh":
+        now += 1
+        await fill(store, name)
+    states = [info.state for name in "abcdefgh" if (info := await store.find(name))]
+    lease = await store.create("running", b"owner", b"")
+    with pytest.raises(StoreError, match=r"is full; see resume\.max_bytes"):
+        for number in range(1, 10):
+            await store.append("running", lease, number, bytes(100_000))
+    await store.aclose()
+
+    assert ["gone"] * 4 + ["ended"] * 4 == states
+    assert path.stat().st_size < 700_000
+
+
+async def test_the_file_shrinks(path: Path) -> None:
+    """What is past its time is given back to the file system, and the log beside the file with it."""
+    now = 0.0
+    store = SqliteStore(path, keep_s=300, now=lambda: now)
+    await store.open()
+    await fill(store, *"abcdefgh", size=1_000_000)
+    for _ in range(3):
+        now += 400
+        await store.heartbeat({}, ())
+    await store.aclose()
+
+    assert path.stat().st_size < 100_000
+
+
+async def test_a_file_that_could_not_shrink_is_made_anew(path: Path) -> None:
+    """One of before, whose pages stay for ever."""
+    with sqlite3.connect(path) as database:
+        database.executescript(FORMER)
+    database.close()
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    await store.aclose()
+    with sqlite3.connect(path) as database:
+        vacuum = database.execute("PRAGMA auto_vacuum").fetchone()
+    database.close()
+
+    assert (2,) == vacuum
+
+
+@pytest.mark.parametrize("jump", [10_000.0, -10_000.0])
+async def test_the_time_of_day_may_jump(path: Path, monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    """Somebody sets the clock: no stream that is written is dropped or taken over for that."""
+    stores = [SqliteStore(path, keep_s=300) for _ in range(2)]
+    for store in stores:
+        await store.open()
+    lease = await stores[0].create("s", b"owner", b"")
+    told = time.time
+    monkeypatch.setattr(time, "time", lambda: told() + jump)
+    stores[1]._swept = 0.0
+    beat = await stores[1].heartbeat({}, ())
+    claim = await stores[1].claim("s")
+    await stores[0].append("s", lease, 1, b"a")
+    for store in stores:
+        await store.aclose()
+
+    assert (None, set()) == (claim, beat.lost)
+
+
+async def test_a_machine_that_was_started_anew(path: Path) -> None:
+    """Its clock begins anew: what was written before is there, can be taken over, and goes in its time."""
+    now = 1_000_000.0
+    store = SqliteStore(path, keep_s=300, now=lambda: now)
+    await store.open()
+    lease = await store.create("s", b"owner", b"")
+    await store.append("s", lease, 1, b"a")
+    await store.aclose()
+    now = 50.0
+    await store.open()
+    found, claim = await store.find("s"), await store.claim("s")
+    now += 301
+    await store.heartbeat({}, ())
+    late = await store.find("s")
+    await store.aclose()
+
+    assert found is not None
+    assert late is not None
+    assert ("running", True, "gone") == (found.state, claim is not None, late.state)
+
+
+async def test_a_locked_file_costs_one_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process holds it, one operation waits for it, and the others are refused at once."""
+    monkeypatch.setattr(sqlite, "_BUSY_S", 0.05)
+    monkeypatch.setattr(sqlite, "_LOCKED_S", 1000)
+    store = SqliteStore(path, keep_s=300)
+    await store.open()
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = [await refused(store, f"s{number}") for number in range(20)]
+    other.close()
+    monkeypatch.setattr(store, "_locked_until", 0.0)
+    lease = await store.create("s", b"owner", b"")
+    await store.aclose()
+
+    assert [True, *[False] * 19] == ["database is locked" in each for each in begun]
+    assert 1 == lease
+
+
+async def refused(store: SqliteStore, id: str) -> str:
+    with pytest.raises(StoreError) as caught:
+        await store.create(id, b"owner", b"")
+    return str(caught.value)

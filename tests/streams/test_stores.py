@@ -36,6 +36,15 @@ async def test_an_unknown_stream(place: Place) -> None:
         await place.store.append("s", 1, 1, b"a")
 
 
+async def test_a_page_with_a_gap_before_it() -> None:
+    """A store that lost records must not have those behind them taken for the next."""
+    page = Page([b"a", b"b"], 7, False)
+
+    assert page == page.check(5)
+    with pytest.raises(GoneError):
+        page.check(4)
+
+
 async def test_a_new_stream(place: Place) -> None:
     """It is running and has no records yet."""
     await begun(place)
@@ -178,7 +187,7 @@ async def test_signs_of_life(place: Place) -> None:
     for _ in range(5):
         await place.pass_time(LEASE_S * 0.9)
         beat = await place.store.heartbeat({"s": lease}, ())
-        assert (set(), set()) == beat
+        assert (set(), set(), set()) == (beat.lost, beat.watched, set(beat.vanished))
 
     assert None is await place.other.claim("s")
 
@@ -193,7 +202,7 @@ async def test_a_stream_that_has_ended_is_not_lost(place: Place) -> None:
     await place.store.heartbeat({}, ())
     found = await place.store.find("s")
 
-    assert (set(), set()) == beat
+    assert (set(), set(), set()) == (beat.lost, beat.watched, set(beat.vanished))
     assert found is not None
     assert "gone" == found.state
 

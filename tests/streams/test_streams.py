@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog
 from autonomousai.streams.stores import Heartbeat, Store, StoreError
 from autonomousai.streams.stores.memory import MemoryStore
+from autonomousai.streams.stores.redis import RedisStore
+from autonomousai.streams.stores.room import SharedRoom
+from autonomousai.streams.stores.sqlite import SqliteStore
 from autonomousai.streams.stores.store import LEASE_S
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.base import Wire
@@ -874,6 +878,61 @@ async def test_a_store_that_fails_does_not_end_an_answer(place: Place, hub: Hub)
     assert [b"1", b"2", b"-", b"-", b"-", b"-"] == numbers
     assert found is not None
     assert ("running", 1) == (found.state, found.last)
+
+
+async def empty(place: Place) -> None:
+    """Take all that the place holds, as an operator does who empties it or starts it anew."""
+    if isinstance(place.store, SqliteStore):
+        with closing(sqlite3.connect(place.store._path)) as database, database:
+            database.executescript("DELETE FROM streams; DELETE FROM records")
+    else:
+        assert isinstance(place.store, RedisStore)
+        await place.store._redis.flushall()
+
+
+@pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
+@pytest.mark.parametrize("beats", [0, 2], ids=["at once", "after a heartbeat"])
+async def test_a_store_that_forgets_does_not_end_an_answer(place: Place, hub: Hub, beats: int) -> None:
+    """Emptied, evicted or begun anew: whoever reads the answer gets all of it, however far behind, and it is no lost lease."""
+    script, pauses = paused("Hello", *["."] * 200, " world")
+    streams = await hub(place.store, ScriptedProvider(script))
+    stream = await begin(streams)
+    with streams.reader(stream, 0) as reader:
+        begun = b""
+        while reader.last < 2:
+            begun += await reader.read() or b""
+        await empty(place)
+        for _ in range(beats):
+            await streams.heartbeat()
+        for pause in pauses:
+            pause.release()
+        assert stream.source is not None
+        await asyncio.wait({stream.source})
+        while (data := await reader.read()) is not None:
+            begun += data
+
+    assert reader.ended
+    assert f"Hello{'.' * 200} world" == "".join(event for event in ChatStreamDecoder().feed(begun) if type(event) is str)
+
+
+@pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
+async def test_a_store_that_is_full_does_not_end_an_answer(place: Place, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of it cannot be resumed; and what begins then is not kept at all."""
+    script, pauses = paused("Hello", "x" * 100_000, " world")
+    streams = await hub(place.store, ScriptedProvider(script))
+    stream = await begin(streams)
+    if isinstance(place.store, RedisStore):
+        place.store._room = SharedRoom(50_000, 300)
+    else:
+        monkeypatch.setattr(place.store, "_max_bytes", 50_000)
+    for pause in pauses:
+        pause.release()
+    said = await rest(streams, stream)
+    await streams.heartbeat()
+    kept = await streams.begin(ASKED, KEY, "req_2", OPENAI_CHAT)
+
+    assert (True, True) == (b" world" in said, b"[DONE]" in said)
+    assert kept is None or isinstance(place.store, RedisStore)
 
 
 async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> None:

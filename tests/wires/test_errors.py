@@ -416,7 +416,7 @@ def test_answers_each_error_with_its_status(error: ProviderError, expected: tupl
     assert expected == (status, told["type"], told["param"], told["code"])
     assert {"message", "type", "param", "code"} == told.keys()
     assert for_callers(error) == told["message"]
-    assert {} == headers
+    assert headers == ({"www-authenticate": "Bearer"} if status == 401 else {})
 
 
 def test_a_subclass_is_answered_as_its_class() -> None:

@@ -365,9 +365,9 @@ _PATIENCE = 1.0
 
 def _read_all(stdin: TextIO, terminal: Terminal) -> str:
     """All of standard input, without the newlines at its very end."""
-    if terminal.err_is_terminal and not select.select([stdin], [], [], _PATIENCE)[0]:
-        terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
     try:
+        if not select.select([stdin], [], [], _PATIENCE)[0]:
+            terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
         data = stdin.buffer.read()
     except OSError as error:
         raise UsageError(f"standard input cannot be read: {error.strerror}") from None

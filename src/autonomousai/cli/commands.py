@@ -17,7 +17,7 @@ from ..clients.openai import OpenAICompatible
 from ..config import Config, load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
-from ..http.urls import openai_base_url
+from ..http.urls import authority, openai_base_url
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import templates
@@ -281,7 +281,7 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
         }
         for name, model in served.items()
     ]
-    terminal.write(f"{args.file}: ok; it would listen on http://{config.server.host}:{config.server.port}\n")
+    terminal.write(f"{args.file}: ok; it would listen on http://{authority(config.server.host, config.server.port)}\n")
     terminal.write(table(rows))
     return DONE
 

@@ -9,7 +9,8 @@ import contextlib
 import secrets
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -335,11 +336,20 @@ async def _ask(
         await batches.aclose()
 
 
+@cache
+def fingerprint() -> str:
+    """Return what OpenAI calls ``system_fingerprint``: the engine's build, whose last number is llama.cpp's."""
+    return f"xllamacpp-{version('xllamacpp')}"
+
+
 def _without_internals(batch: Batch) -> Batch:
-    """Return *batch* without the members that llama.cpp adds for its own caller: its progress with a prompt, its timings."""
+    """Return *batch* without the members that llama.cpp adds for its own caller: its progress with a prompt, its timings. The
+    engine's build is said by its version, as llama.cpp does not know it."""
     kept: Batch = []
     for event in batch:
-        if isinstance(event, Started | FinishReason) and event.extra:
+        if isinstance(event, Started):
+            kept.append(msgspec.structs.replace(event, extra={"system_fingerprint": fingerprint()}))
+        elif isinstance(event, FinishReason) and event.extra:
             kept.append(msgspec.structs.replace(event, extra=None))
         elif not isinstance(event, Extra | ForeignEvent):
             kept.append(event)

@@ -38,6 +38,11 @@ def without_credentials(url: str) -> str:
     return _bare(urlsplit(url))
 
 
+def authority(host: str, port: int) -> str:
+    """Return *host* and *port* as they stand in a URL: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
 def clean_base_url(url: str) -> str:
     """*url* without what is often copied with it: white space and quotes around it, slashes at its end."""
     return url.strip().strip(_AROUND).strip().rstrip("/")

@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol, get_args, runtime_checkable
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,7 +18,7 @@ from starlette.routing import Route
 from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
-from ..http.server.asgi import OUTER, ASGIApp, ASGIExchange, Receive, Scope, Send, run_asgi
+from ..http.server.asgi import OUTER, ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..limiter import RequestLimiter
@@ -32,17 +31,22 @@ from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
 from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths
-from .auth import PAGE_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from .bodies import BodyReader
+from .cors import CrossOrigin
 from .endpoint import Endpoint, EndpointContext, refuse
-from .models import model_routes
+from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
-from .resume import StreamRoute
+from .resume import StreamRoute, no_content
 from .upstreams import make_gateway
 
 #: The route of streams, whichever is meant: an id is a secret.
 STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
 
+
+#: What OpenAI's paths begin with; they are served without it too.
+V1: Final = "/v1"
 
 #: Seconds that an engine may take to tell its counters.
 _ENGINE_S: Final = 2.0
@@ -120,18 +124,22 @@ class App:
             key_of=self._guard.key_of,
             sweep=self._sweep_of_loop,
             keepalive_s=config.server.keepalive_s,
-            max_body=config.server.max_body,
+            bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
         )
         self._hot: dict[str, Endpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
+        # Many a client's base URL lacks the /v1.
+        self._hot |= {path.removeprefix(V1): self._hot[path] for path in SERVED if path.startswith(V1)}
         self._stream_route = StreamRoute(context)
         self._cold = Starlette(
             routes=[
                 # Named here for other methods than those that `_enter` takes.
-                *(Route(path, _not_here, methods=["POST"]) for path in self._hot),
+                *(Route(path, _not_here, methods=["POST"], include_in_schema=path in SERVED) for path in self._hot),
                 Route(STREAMS_PATH + "{id}", _not_here, methods=["GET", "DELETE"]),
-                *model_routes(provider),
-                Route("/healthz", self._healthz, methods=["GET"]),
+                *model_routes(provider, V1),
+                *model_routes(provider, ""),
+                *wire_routes(provider),
+                *(Route(path, self._healthz, methods=["GET"]) for path in ("/health", "/healthz")),
                 Route("/readyz", self._readyz, methods=["GET"]),
                 Route("/metrics", self._write_metrics, methods=["GET"]),
                 *page_routes(),
@@ -144,16 +152,7 @@ class App:
         self._keepalive_s = config.server.keepalive_s
         self._drain_s = config.server.drain_s
         self._entry: Handle = self._enter
-        self._cors: ASGIApp | None = None
-        if origins := config.server.cors_origins:
-            self._cors = CORSMiddleware(
-                self._enter_asgi,
-                allow_origins=origins,
-                allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["*"],
-                expose_headers=["x-request-id", "x-stream-id"],
-            )
-            self._entry = self._enter_by_origin
+        self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
         if tracer is not None:
             self._entry = tracer.around(self._entry, WATCHED_PATHS - {"/"})
 
@@ -239,42 +238,31 @@ class App:
 
     # A request's way in
 
-    async def _enter_by_origin(self, exchange: Exchange) -> None:
-        """Requests from web pages pass the rules for them (the Fetch standard, section 3.2)."""
-        if self._cors is None or b"origin" not in exchange.head:
-            await self._enter(exchange)
-            return
-        await run_asgi(self._cors, exchange, [])
-
-    async def _enter_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outer: Exchange = scope[OUTER]
-        inner = ASGIExchange(scope, receive, send)
-        inner.request_id = outer.request_id
-        try:
-            await self._enter(inner)
-        finally:
-            outer.route, outer.meter = inner.route, inner.meter
-
     async def _enter(self, exchange: Exchange) -> None:
         path = exchange.path
         endpoint = self._hot.get(path)
         try:
+            if self._cors is not None and self._cors.admit(exchange):
+                await exchange.drain()
+                return
             self._guard.check(exchange)
             if endpoint is not None and exchange.method == "POST":
                 await endpoint(exchange)
             elif path.startswith(STREAMS_PATH) and exchange.method in ("GET", "HEAD", "DELETE"):
                 await self._stream_route(exchange)
+            elif path == "*":  # OPTIONS: what the server as a whole can do (RFC 9110 section 9.3.7)
+                await no_content(exchange)
             else:
                 await self._serve_cold(exchange)
         except StatusError as error:
             closing = ((b"connection", b"close"),) if self._guard.draining else ()
-            await refuse(exchange, error, SERVED.get(path, OPENAI_CHAT), headers=closing)
+            await refuse(exchange, error, endpoint.wire if endpoint is not None else OPENAI_CHAT, headers=closing)
         finally:
             self._note(exchange, hot=endpoint is not None)
 
     def _note(self, exchange: Exchange, *, hot: bool) -> None:
         """Count and log a request that is over."""
-        exchange.route = name = exchange.path if hot else _route_name(exchange.path)
+        exchange.route = name = _route_name(exchange.path, hot=hot)
         seconds = monotonic() - exchange.began
         self._metrics.request(name, exchange.status, seconds)
         if name == STREAM_ROUTE and exchange.method == "GET":
@@ -366,14 +354,21 @@ def _document(content: Mapping[str, Any], status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-def _route_name(path: str) -> str:
-    """A few fixed names: a caller who tries paths must not fill our memory with them."""
+#: Paths that are named as they are.
+_NAMED: Final = PROBE_PATHS | {"/", "/docs", "/metrics", "/openapi.json", "/v1/models"}
+
+
+def _route_name(path: str, *, hot: bool) -> str:
+    """A few fixed names: a caller who tries paths must not fill our memory with them. An alias has its path's name."""
+    if hot:
+        return path if path in SERVED else V1 + path
     if path.startswith(STREAMS_PATH):
         return STREAM_ROUTE
     if path.startswith(PAGE_PATH):
         return PAGE_PATH + "{name}"
-    known = ("/", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz", "/v1/models")
-    return path if path in known or path in models_paths() else "other"
+    if path == "/models":
+        return V1 + path
+    return path if path in _NAMED or path in models_paths() else "other"
 
 
 def _wrong_method(method: str) -> StatusError:

@@ -18,9 +18,12 @@ from ..http.server.exchange import Exchange
 from ..limiter import shutting_down
 from ..settings import ServerConfig, is_loopback
 
+#: Paths of probes: an orchestrator asks by an address of its own, and has no key.
+PROBE_PATHS: Final = frozenset({"/health", "/healthz", "/readyz"})
+
 #: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
 #: names of the models; whoever has no key yet reads there how one is sent.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.json"})
+OPEN_PATHS: Final = PROBE_PATHS | {"/", "/docs", "/openapi.json"}
 
 #: Paths that are answered while closing.
 WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
@@ -30,6 +33,10 @@ PAGE_PATH: Final = "/page/"
 
 #: Under it lie the streams that can be resumed: what was begun goes on while closing.
 STREAMS_PATH: Final = "/v1/streams/"
+
+#: Values of the Host header that are remembered to be allowed, and bytes of the longest.
+_KNOWN: Final = 1_000
+_LONGEST_KNOWN: Final = 100
 
 _HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 
@@ -51,6 +58,8 @@ class AccessControl:
     def check(self, exchange: Exchange) -> None:
         """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
         head, path = exchange.head, exchange.path
+        if path in PROBE_PATHS:
+            return
         if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
             self._check_host(host)
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
@@ -65,7 +74,7 @@ class AccessControl:
     def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
         if self._may_bear(value):
-            if len(self._known) < 1000:
+            if len(self._known) < _KNOWN and len(value) <= _LONGEST_KNOWN:
                 self._known.add(value)
             return
         raise StatusError(

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Answer, Batch, FinishReason, Report
-from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange, internal_error, log_bug
+from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
-from ..limiter import RequestLimiter
+from ..limiter import Place, RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream
@@ -26,14 +26,21 @@ from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
+from .bodies import BodyReader
 from .disconnect import DisconnectScope
 from .sse_response import SSEResponse
+
+#: Characters of a model's name.
+MAX_MODEL: Final = 256
+
+#: Bytes of a body that is decoded at once. A larger one waits for its place as it came: decoded, it takes many times as much.
+_SMALL: Final = 64 * 1024
 
 
 class EndpointContext(msgspec.Struct, frozen=True):
     """What the endpoints share: the provider, how it is made ready, how names become models, the places, what is counted, the
-    streams that can be resumed and whose they are, the sweep of open streams, the bounds. ``total_s``: seconds that an answer
-    may take, and its caller to read it."""
+    streams that can be resumed and whose they are, the sweep of open streams, what reads bodies. ``total_s``: seconds that an
+    answer may take, and its caller to read it."""
 
     provider: AsyncGeneratorProvider
     ready: Callable[[], Awaitable[None]]
@@ -45,7 +52,7 @@ class EndpointContext(msgspec.Struct, frozen=True):
     key_of: Callable[[Exchange], bytes]
     sweep: Callable[[], Sweep]
     keepalive_s: float
-    max_body: int
+    bodies: BodyReader
     total_s: float
 
 
@@ -54,34 +61,44 @@ class Endpoint:
 
     def __init__(self, context: EndpointContext, wire: Wire) -> None:
         self._context = context
-        self._wire = wire
+        self.wire = wire
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
-        context = self._context
-        response: SSEResponse | None = None
-        context.places.enter()
-        exchange.read_by = time.monotonic() + context.total_s
         try:
-            request = self._wire.decode_request(await read_json_body(exchange, context.max_body), exchange.path)
-            if request.stream:
-                response = SSEResponse(exchange, self._wire, context.sweep(), context.keepalive_s)
-            with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
-                await self._answer(request, exchange, response, scope)
+            await self._serve(exchange, await self._context.bodies.read(exchange))
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
+
+    async def _serve(self, exchange: Exchange, body: bytes) -> None:
+        context = self._context
+        response: SSEResponse | None = None
+        place = context.places.enter()
+        exchange.read_by = time.monotonic() + context.total_s
+        try:
+            with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
+                if len(body) > _SMALL:
+                    await place.acquire()
+                request = self.wire.decode_request(body, exchange.path)
+                del body
+                _check_model(request)
+                if request.stream:
+                    response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
+                await self._answer(request, exchange, response, scope, place)
+        except ClientLeftError:
+            raise
         except ProviderError as error:
-            await fail(error, response, exchange, self._wire)
+            await fail(error, response, exchange, self.wire)
         except Exception as error:  # a bug must cost its own request alone
             log_bug(exchange.request_id, error)
-            await fail(internal_error(), response, exchange, self._wire)
+            await fail(internal_error(), response, exchange, self.wire)
         finally:
             if response is not None:
                 response.close()
-            context.places.leave()
+            place.leave()
 
     async def _answer(
-        self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope
+        self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:
         context = self._context
         model = context.resolve(request.model)
@@ -89,11 +106,10 @@ class Endpoint:
             _refuse_image(request, index)
         if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
             await context.ready()
-            if await self._send_resumable(request, exchange, response):
+            if await self._send_resumable(request, exchange, response, place):
                 return
-        places = context.places
-        if not places.try_acquire():
-            await places.acquire()
+        if not place.is_taken:
+            await place.acquire()
         try:
             await context.ready()
             exchange.read_by = time.monotonic() + context.total_s
@@ -111,7 +127,7 @@ class Endpoint:
             finally:
                 await batches.aclose()
         finally:
-            places.release()
+            place.release()
 
     async def _send_stream(
         self,
@@ -125,10 +141,10 @@ class Endpoint:
     ) -> None:
         batch = await batches.__anext__()
         answer.add(batch)
-        encoder = self._wire.encoder(
-            id=self._wire.answer_id(exchange.request_id),
+        encoder = self.wire.encoder(
+            id=self.wire.answer_id(exchange.request_id),
             created=int(time.time()),
-            model=answer.model or meter.model,
+            model=(answer.model or meter.model)[:MAX_MODEL],
             include_usage=request.include_usage,
         )
         response.begin(encoder, answer, meter)
@@ -149,15 +165,15 @@ class Endpoint:
             batch = await batches.__anext__()
             answer.add(batch)
 
-    async def _send_resumable(self, request: ChatRequest, exchange: Exchange, response: SSEResponse) -> bool:
+    async def _send_resumable(self, request: ChatRequest, exchange: Exchange, response: SSEResponse, place: Place) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
         streams = self._context.streams
-        kept = await streams.begin(request, self._context.key_of(exchange), exchange.request_id, self._wire)
+        kept = await streams.begin(request, self._context.key_of(exchange), exchange.request_id, self.wire, place)
         if kept is None:
             return False
         response.name(kept.id, goes_on=streams.outlive_us)
         try:
-            with streams.reader(kept, 0, self._wire) as reader:
+            with streams.reader(kept, 0, self.wire) as reader:
                 await response.relay(reader)
         finally:
             exchange.meter = kept.meter
@@ -174,16 +190,28 @@ class Endpoint:
             meter.batch()
             answer.add(batch)
             events += batch
-        body = self._wire.encode_answer(
+        body = self.wire.encode_answer(
             events,
-            id=self._wire.answer_id(exchange.request_id),
+            id=self.wire.answer_id(exchange.request_id),
             created=int(time.time()),
-            model=answer.model or meter.model,
+            model=(answer.model or meter.model)[:MAX_MODEL],
             extension=_provenance(answer),
         )
         scope.release()
         exchange.respond(200, body)
         await exchange.drain()
+
+
+def _check_model(request: ChatRequest) -> None:
+    """Raise `StatusError` 400 for a name that is too long to be one: each event of the answer repeats it."""
+    if len(request.model) > MAX_MODEL:
+        raise StatusError(
+            f"model: {request.model[:50]!r}… has {len(request.model)} characters; at most {MAX_MODEL} are accepted",
+            status=400,
+            type="invalid_request_error",
+            param="model",
+            code="invalid_value",
+        )
 
 
 def _provenance(answer: Answer) -> dict[str, Any]:
@@ -215,62 +243,22 @@ async def fail(error: ProviderError, response: SSEResponse | None, exchange: Exc
         await refuse(exchange, error, wire)
 
 
+#: What would have been taken (RFC 9110 section 15.5.16), by the code of a refusal.
+_WANTED: Final[dict[str | None, Headers]] = {
+    "unsupported_content_encoding": [(b"accept-encoding", b"identity")],
+    "unsupported_media_type": [(b"accept", JSON)],
+}
+
+
 async def refuse(
     exchange: Exchange, error: ProviderError, wire: Wire, *, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
     """Answer with an error, in the shape of *wire*."""
     status, extra, body = wire.encode_error(error)
     more = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    more += _WANTED.get(getattr(error, "code", None), ())
     if exchange.http_version == "1.1" and b"expect" in exchange.head:
         # The caller waits for 100 Continue, and may send the body or not: where the next request begins is not known.
         more.append((b"connection", b"close"))
     exchange.respond(status, body, [*more, *headers])
     await exchange.drain()
-
-
-# ---- bodies
-
-
-async def read_json_body(exchange: Exchange, limit: int) -> bytes:
-    """Return the body of a request, which must say that it is JSON: a foreign page may post anything else without asking.
-
-    Raises `StatusError` 415, or 413 (before anything is read, where the length is announced), and `ClientLeftError`.
-    """
-    _check_head(exchange, limit)
-    body = await exchange.read_body(limit)
-    if body is None:
-        raise _too_large(limit)
-    return body
-
-
-def _check_head(exchange: Exchange, limit: int) -> None:
-    head = exchange.head
-    if (length := head.get(b"content-length")) is not None:
-        for each in length.split(b"\n"):
-            if each.isdigit() and int(each[:20]) > limit:
-                raise _too_large(limit)
-    for encoding in head.get(b"content-encoding", b"identity").split(b"\n"):
-        if encoding.lower() != b"identity":
-            raise StatusError(
-                "the body is compressed; send it as it is, without content-encoding",
-                status=415,
-                type="invalid_request_error",
-                code="unsupported_content_encoding",
-            )
-    kind = head.get(b"content-type", b"")
-    if kind != JSON and kind.rpartition(b"\n")[2].split(b";", 1)[0].strip().lower() != JSON:
-        raise StatusError(
-            "the body must be JSON, and say so with the header content-type: application/json",
-            status=415,
-            type="invalid_request_error",
-            code="unsupported_media_type",
-        )
-
-
-def _too_large(limit: int) -> StatusError:
-    return StatusError(
-        f"the body is larger than {limit} bytes; send less, or raise server.max_body",
-        status=413,
-        type="invalid_request_error",
-        code="body_too_large",
-    )

@@ -17,8 +17,9 @@ from ..wires.base import ListedModel, Wire
 from ..wires.registry import models_paths
 
 
-def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:
-    """``GET /v1/models`` and ``GET /v1/models/{id}``: the provider's models, their aliases, and whether they see images."""
+def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
+    """``GET /models`` and ``GET /models/{id}`` under *prefix*: the provider's models, their aliases, and whether they see
+    images."""
     created = int(time.time())
 
     def entry(name: str, aliases: list[str]) -> dict[str, Any]:
@@ -42,11 +43,16 @@ def model_routes(provider: AsyncGeneratorProvider) -> list[Route]:
                 return _json(entry(name, aliases))
         raise ModelNotFoundError(wanted, models)
 
+    path = prefix + "/models"
     return [
-        Route("/v1/models", listing, methods=["GET"]),
-        Route("/v1/models/{id:path}", one, methods=["GET"]),
-        *(Route(path, _listing_of(wire, provider), methods=["GET"]) for path, wire in models_paths().items()),
+        Route(path, listing, methods=["GET"], include_in_schema=bool(prefix)),
+        Route(path + "/{id:path}", one, methods=["GET"], include_in_schema=bool(prefix)),
     ]
+
+
+def wire_routes(provider: AsyncGeneratorProvider) -> list[Route]:
+    """Return the lists of models of the wires that have their own."""
+    return [Route(path, _listing_of(wire, provider), methods=["GET"]) for path, wire in models_paths().items()]
 
 
 def _listing_of(wire: Wire, provider: AsyncGeneratorProvider) -> Callable[[Request], Awaitable[Response]]:

@@ -36,7 +36,7 @@ class StreamRoute:
         context = self._context
         response: SSEResponse | None = None
         shape: Wire = OPENAI_CHAT
-        context.places.enter()
+        place = context.places.enter()
         exchange.read_by = monotonic() + context.total_s
         try:
             if exchange.method == "DELETE":
@@ -56,7 +56,7 @@ class StreamRoute:
         finally:
             if response is not None:
                 response.close()
-            context.places.leave()
+            place.leave()
 
     async def _read(self, exchange: Exchange, response: SSEResponse, wire: Wire | None) -> None:
         context = self._context
@@ -74,7 +74,7 @@ class StreamRoute:
             streams.reader(streams.attach(stream_id, found, exchange.request_id), last, wire) as reader,
         ):
             if not await streams.seek(reader):
-                await _no_content(exchange)  # which makes a browser stop asking
+                await no_content(exchange)  # which makes a browser stop asking
             elif exchange.method == "HEAD":
                 await response.write(b"", last=True)
             else:
@@ -87,10 +87,11 @@ class StreamRoute:
         await context.ready()
         await context.streams.find(stream_id, context.key_of(exchange))
         await context.streams.drop(stream_id)
-        await _no_content(exchange)
+        await no_content(exchange)
 
 
-async def _no_content(exchange: Exchange) -> None:
+async def no_content(exchange: Exchange) -> None:
+    """Answer with 204."""
     exchange.start(204, [(b"x-request-id", exchange.request_id.encode())])
     exchange.end()
     await exchange.drain()

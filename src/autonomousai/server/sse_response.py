@@ -177,6 +177,7 @@ class SSEResponse:
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
             exchange.start(200, headers)
+            exchange.filler = _KEEP_ALIVE
         return exchange.end(data) if last else exchange.write(data)
 
     # ---- silence

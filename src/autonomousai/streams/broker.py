@@ -28,7 +28,7 @@ import msgspec
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Batch
 from ..http.server.exchange import internal_error, log_bug
-from ..limiter import RequestLimiter, shutting_down
+from ..limiter import Place, RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from ..settings import ResumeConfig
@@ -106,10 +106,13 @@ class StreamBroker:
         written = sum(stream.lease is not None for stream in self._live.values())
         return written, len(self._live) - written
 
-    async def begin(self, request: ChatRequest, key: bytes, name: str, wire: Wire) -> StreamLog | None:
+    async def begin(
+        self, request: ChatRequest, key: bytes, name: str, wire: Wire, place: Place | None = None
+    ) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
-        *wire*: the one that the request came over. Returns None where the store fails: then nothing has begun.
+        *wire*: the one that the request came over; *place*: its own, if any, which the stream takes over. Returns None where
+        the store fails: then nothing has begun.
         """
         stream_id = secrets.token_urlsafe(24)
         recorded = RecordedRequest(request, wire.name, name)
@@ -122,7 +125,9 @@ class StreamBroker:
         stream = StreamLog(stream_id, self._store, 0, name)
         stream.lease = lease
         stream.wire = wire
-        self._run(stream, self._write(stream, Recorder(recorded)))
+        place = place.hand_over() if place is not None else self._places.place()
+        source = self._run(stream, self._write(stream, Recorder(recorded), place))
+        source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
         return stream
 
     async def find(self, id: str, key: bytes) -> StreamInfo:
@@ -218,13 +223,15 @@ class StreamBroker:
         written = {stream.id: stream.lease for stream in self._live.values() if stream.lease is not None and stream.is_stored}
         followed = [stream.id for stream in self._live.values() if stream.lease is None]
         try:
-            lost, watched = await self._store.heartbeat(written, followed)
+            lost, watched, vanished = await self._store.heartbeat(written, followed)
         except StoreError as error:
             _log.warning("no heartbeat for %d streams: %s", len(written), error)
             return
         for each, lease in written.items():
             stream = self._live.get(each)
-            if stream is not None and stream.lease == lease:
+            if stream is not None and each in vanished:
+                stream.detach("the store has forgotten it")
+            elif stream is not None and stream.lease == lease:
                 self._on_heartbeat(stream, is_lost=each in lost, is_watched=each in watched)
 
     def _on_heartbeat(self, stream: StreamLog, *, is_lost: bool, is_watched: bool) -> None:
@@ -241,16 +248,16 @@ class StreamBroker:
 
     # ---- writing
 
-    async def _write(self, stream: StreamLog, recorder: Recorder) -> None:
+    async def _write(self, stream: StreamLog, recorder: Recorder, place: Place) -> None:
         """Generate what *recorder* has not recorded yet. Raises `LeaseLostError`."""
         began = monotonic()
         try:
-            await self._places.acquire()
             try:
+                await place.acquire()
                 await self._ready()
                 await self._generate(stream, recorder, began)
             finally:
-                self._places.release()
+                place.release()
         except ProviderError as error:
             await _fail(stream, recorder, error)
         except LeaseLostError:
@@ -283,13 +290,13 @@ class StreamBroker:
     async def _follow(self, stream: StreamLog) -> None:
         """Fetch what another server writes; when that has died, write. Raises what the store raises."""
         while not stream.ended:
-            page = await self._store.read(stream.id, stream.last)
+            page = (await self._store.read(stream.id, stream.last)).check(stream.last)
             if page.records or page.ended:
                 stream.grow(self._decoded(page.records), ended=page.ended)
             elif (claim := await self._store.claim(stream.id)) is not None:
                 stream.lease = claim.lease
                 self._metrics.takeovers += 1
-                await self._write(stream, await self._take_over(stream, claim))
+                await self._write(stream, await self._take_over(stream, claim), self._places.place())
                 return
             else:
                 await self._store.wait(stream.id, stream.last, _WAIT_S)
@@ -299,7 +306,7 @@ class StreamBroker:
         recorder = Recorder(msgspec.json.decode(claim.request, type=RecordedRequest))
         last = 0
         while last < claim.last:
-            page = await self._store.read(stream.id, last)
+            page = (await self._store.read(stream.id, last)).check(last)
             if not page.records:
                 raise GoneError
             records = self._decoded(page.records)
@@ -315,12 +322,13 @@ class StreamBroker:
 
     # ---- tasks and timers
 
-    def _run(self, stream: StreamLog, source: Coroutine[Any, Any, None]) -> None:
+    def _run(self, stream: StreamLog, source: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let *source* bring the records of *stream*, until its end."""
         self._live[stream.id] = stream
-        stream.source = self._spawn(source)
-        stream.source.add_done_callback(partial(self._on_source_done, stream))
+        stream.source = task = self._spawn(source)
+        task.add_done_callback(partial(self._on_source_done, stream))
         self._arm(self._heartbeat_s)
+        return task
 
     def _on_source_done(self, stream: StreamLog, source: asyncio.Task[None]) -> None:
         stream.close()

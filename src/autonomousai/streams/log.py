@@ -19,10 +19,13 @@ from ..events import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
 from .records import Record, RecordEncoder, after_events, decode_record, encode_record, size_of
-from .stores import GoneError, LeaseLostError, Store, StoreError
+from .stores import GoneError, LeaseLostError, Store, StoreError, StreamVanishedError
 
 #: A stream's latest records that are kept in memory.
 _RECENT: Final = 64
+
+#: The same for a stream that the store has failed: its readers find older ones nowhere else.
+_UNSTORED: Final = 16_384
 
 #: Records between two checkpoints of a wire, and how many of those are kept.
 _CHECKPOINT: Final = 512
@@ -61,7 +64,7 @@ class StreamLog:
         self._store = store
         #: Readers whose `on_growth` is called when records come, and when none will come any more, until it returns False.
         self.waiting: list[StreamReader] = []
-        self._recent: deque[Record] = deque(maxlen=_RECENT)
+        self._recent: deque[Record] = deque()
         self._checkpoints: dict[str, deque[RecordEncoder]] = {}
 
     @property
@@ -79,10 +82,15 @@ class StreamLog:
         assert self.lease is not None
         try:
             await self._store.append(self.id, self.lease, self.last + 1, encode_record(record), end=record.end)
-        except StoreError as error:
-            _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, error)
-            self.stored_last = self.last
+        except (StoreError, StreamVanishedError) as error:
+            self.detach(str(error) or "the store has forgotten it")
         self.grow((record,), ended=record.end)
+
+    def detach(self, reason: str) -> None:
+        """Note that the store has failed: the answer goes on without it."""
+        if self.stored_last is None:
+            _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, reason)
+            self.stored_last = self.last
 
     def append_now(self, record: Record) -> bool:
         """Add the next record, where the store needs no I/O for it. Returns False where it does, and has added nothing.
@@ -104,6 +112,8 @@ class StreamLog:
         self.last += len(records)
         self.ended = ended
         self._recent.extend(records)
+        for _ in range(len(self._recent) - (_RECENT if self.is_stored else _UNSTORED)):
+            self._recent.popleft()
         self.waiting = [reader for reader in self.waiting if reader.on_growth(records)]
 
     def stop(self) -> None:
@@ -126,7 +136,8 @@ class StreamLog:
         missing = self.last - after
         if missing <= len(self._recent):
             return [self._recent[index] for index in range(-missing, 0)]
-        records = (await self._store.read(self.id, after)).records[:missing]  # there may be more, which do not count yet
+        page = (await self._store.read(self.id, after)).check(after)
+        records = page.records[:missing]  # there may be more, which do not count yet
         if not records:
             raise GoneError  # they were here, and are nowhere else
         return [decode_record(data) for data in records] if self._store.shared else records

@@ -114,6 +114,8 @@ def encode_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
     headers = {}
     if isinstance(error, HTTPError) and error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(max(0.0, min(error.retry_after, 1e9))))
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"  # RFC 9110 section 11.6.1
     return status, headers, msgspec.json.encode({"error": told})
 
 

@@ -4,6 +4,7 @@ Knows no wire."""
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from typing import Any, Final
 
@@ -51,6 +52,30 @@ def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:
             break
         brackets = outer
     return b"[]" in brackets or brackets.count(b"[") > limit
+
+
+#: A string, or what stands between two.
+_PIECE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[^"]+', re.DOTALL)
+
+_QUOTE = ord('"')
+
+
+def has_more_values(text: bytes, limit: int) -> bool:
+    """Whether a JSON text holds more than *limit* values, without decoding it."""
+    if _count(text) <= limit:
+        return False
+    count = 0
+    for piece in _PIECE.finditer(text):
+        if text[piece.start()] != _QUOTE:
+            count += _count(piece[0])
+            if count > limit:
+                return True
+    return False
+
+
+def _count(text: bytes) -> int:
+    """Each value but the first of a list or an object follows a comma."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from ..config import Config, check_exposure
 from ..errors import ConfigError
+from ..http.urls import authority
 from ..server.app import create_app
 from ..server.upstreams import make_gateway
 from ..telemetry.access_log import LogFormat, open_log
@@ -17,7 +18,7 @@ from .malloc import tune_malloc
 from .parent import Workers
 from .server import Server, loop_factory
 from .shutdown import Shutdown, say, signals_to
-from .sockets import bind, name_of
+from .sockets import bind
 
 
 def run(
@@ -46,7 +47,7 @@ def run(
     tune_malloc()
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         _check_routes(config)
-        return runner.run(_serve(config, listener, name_of(host, listener.getsockname()[1]), workers))
+        return runner.run(_serve(config, listener, authority(host, listener.getsockname()[1]), workers))
 
 
 async def _serve(config: Config, listener: socket.socket, where: str, workers: int) -> int:

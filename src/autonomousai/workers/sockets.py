@@ -13,6 +13,7 @@ from typing import Final
 
 from ..errors import ConfigError
 from ..http.server.listener import BACKLOG
+from ..http.urls import authority
 
 #: Whether the system shares connections out among the sockets of one address (`SO_REUSEPORT` in socket(7)). Elsewhere the
 #: option is missing, or gives all of them to the socket that was bound last.
@@ -34,7 +35,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise cannot_listen(name_of(host, port), error) from None
+        raise cannot_listen(authority(host, port), error) from None
     return listener
 
 
@@ -73,10 +74,6 @@ def _beside(bound: socket.socket) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def name_of(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def cannot_listen(where: str, error: OSError) -> ConfigError:

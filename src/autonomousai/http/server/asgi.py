@@ -50,6 +50,8 @@ class ASGIExchange:
         self.read_by = inf
         self.listener: DisconnectListener | None = None
         self.scope = scope
+        self.filler = b""
+        self.extra: Headers = []
         self._receive = receive
         self._send = send
         self._head: dict[bytes, bytes] | None = None
@@ -68,21 +70,12 @@ class ASGIExchange:
         """See `Exchange.server`."""
         return self.scope.get("server")
 
-    async def read_body(self, limit: int) -> bytes | None:
-        """See `Exchange.read_body`."""
-        parts: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeftError
-            parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-            size += len(parts[-1])
-            if size > limit:
-                return None
-        return b"".join(parts)
+    async def next_body(self) -> tuple[bytes, bool]:
+        """See `Exchange.next_body`."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        return message.get("body", b""), message.get("more_body", False)
 
     def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
         """See `Exchange.respond`."""
@@ -93,7 +86,7 @@ class ASGIExchange:
     def start(self, status: int, headers: Headers) -> None:
         """See `Exchange.start`."""
         self.status = status
-        self._waiting.append({"type": "http.response.start", "status": status, "headers": headers})
+        self._waiting.append({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra]})
 
     def write(self, data: bytes) -> bool:
         """See `Exchange.write`."""

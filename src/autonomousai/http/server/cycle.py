@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from math import inf
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final, Protocol
 
 from ...errors import ProviderError
@@ -29,10 +31,20 @@ from .exchange import (
 #: Bytes of a body that may wait for the application to read them.
 HIGH_WATER: Final = 64 * 1024
 
+#: Bytes of a piece of a body below which it is put to the one before: an object of its own takes forty more.
+_PIECE: Final = 512
+
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: Statuses whose responses never have a body (RFC 9110 section 6.4.1).
 _BODILESS: Final = frozenset({204, 304})
+
+_NONE: Final[Headers] = []
+
+#: Headers that are not always an application's to send.
+_OURS: Final = frozenset({b"date", b"content-length"})
 
 #: The length of a body that is not known beforehand.
 _UNKNOWN: Final = -1
@@ -75,6 +87,8 @@ class RequestResponseCycle:
         "_waiter",
         "began",
         "connection",
+        "extra",
+        "filler",
         "headers",
         "http_version",
         "is_complete",
@@ -119,6 +133,8 @@ class RequestResponseCycle:
         self.meter: Any = None
         self.read_by = inf
         self.listener: DisconnectListener | None = None
+        self.filler = b""
+        self.extra: Headers = _NONE
         self.keeps = keeps
         self.is_written = False
         self.is_complete = False
@@ -128,7 +144,7 @@ class RequestResponseCycle:
         self._head: dict[bytes, bytes] | None = None
         self._gone = False
         self._waiter: asyncio.Future[None] | None = None
-        self._body: list[bytes] = []  # what has come of the request's body, and was not read
+        self._body: list[bytes | bytearray] = []  # what has come of the request's body, and was not read
         self._held = 0
         self._more = True
         self._head_bytes = b""  # of the response, while it waits for the first of its body
@@ -169,7 +185,14 @@ class RequestResponseCycle:
         """More of the request's body has come."""
         if self.is_complete:
             return  # it will not be read
-        self._body.append(body)
+        parts = self._body
+        if parts and len(body) < _PIECE:
+            last = parts[-1]
+            if type(last) is not bytearray:
+                parts[-1] = last = bytearray(last)
+            last += body
+        else:
+            parts.append(body)
         self._held += len(body)
         if self._held > HIGH_WATER:
             self.connection.pause_reading()
@@ -179,6 +202,17 @@ class RequestResponseCycle:
         """The request's body has come completely."""
         self._more = False
         self._wake()
+
+    def probe(self) -> None:
+        """Send what does not change the response, to learn whether the caller is still there: an interim response (RFC 9110
+        section 15.2), or in the midst of a stream its filler."""
+        if self.is_complete or self._gone:
+            return
+        if not self.is_written:
+            if self.http_version == "1.1":
+                self.connection.transport.write(_CONTINUE)
+        elif self.filler and self.connection.clear is None:
+            self.write(self.filler)
 
     def lose(self) -> None:
         """The connection is lost."""
@@ -206,36 +240,19 @@ class RequestResponseCycle:
         """See `Exchange.server`."""
         return self.connection.server
 
-    async def read_body(self, limit: int) -> bytes | None:
-        """See `Exchange.read_body`."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            body, more = self.body_now() if self._body or not self._more else await self.next_body()
-            size += len(body)
-            if size > limit:
-                return None
-            if not more:
-                return b"".join([*parts, body]) if parts else body
-            parts.append(body)
-
     async def next_body(self) -> tuple[bytes, bool]:
-        """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
-        if self._expects and not (self.is_written or self._gone):
+        """See `Exchange.next_body`."""
+        if self._expects and self._more and not self._body and not (self.is_written or self._gone):
             self._expects = False
-            self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.connection.transport.write(_CONTINUE)
         while self._more and not self._body and not self._gone:
             self.connection.resume_reading()
             self._waiter = waiter = self.connection.loop.create_future()
             await waiter
         if self._gone:
             raise ClientLeftError
-        return self.body_now()
-
-    def body_now(self) -> tuple[bytes, bool]:
-        """Return what has come of the request's body and was not read, and whether more follows."""
         parts = self._body
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._held = 0
         return body, self._more
@@ -274,9 +291,14 @@ class RequestResponseCycle:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]  # an upstream's own has no phrase
+        if self.extra:
+            headers = [*headers, *self.extra]
+        status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # an upstream's own has no phrase
+        lines = [status_line, date_line(int(time()))]
         closes = False
         for name, value in headers:
+            if name in _OURS and (name == b"date" or status == 204):
+                continue  # RFC 9110 section 8.6: no length where no body can be
             lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"content-length":
                 self._left = int(value)
@@ -369,4 +391,10 @@ def raw_response(application: Application, error: ProviderError) -> bytes:
         f"x-request-id: {new_request_id()}\r\n"
         "connection: close\r\n\r\n"
     )
-    return _STATUS_LINES[status] + head.encode() + body
+    return _STATUS_LINES[status] + date_line(int(time())) + head.encode() + body
+
+
+@lru_cache(maxsize=1)
+def date_line(second: int) -> bytes:
+    """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
+    return f"date: {formatdate(second, usegmt=True)}\r\n".encode()

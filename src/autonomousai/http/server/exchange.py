@@ -56,6 +56,10 @@ class Exchange(Protocol):
     read_by: float
     #: Called when the caller leaves, while it is set.
     listener: DisconnectListener | None
+    #: What may stand between any two pieces of the body without changing what it says; b"" where nothing may.
+    filler: bytes
+    #: Headers that the response gets beside its own.
+    extra: Headers
 
     @property
     def head(self) -> Mapping[bytes, bytes]: ...
@@ -63,8 +67,8 @@ class Exchange(Protocol):
     def server(self) -> tuple[str, int | None] | None:
         """Return the address that the request came to; None for a Unix socket."""
 
-    async def read_body(self, limit: int) -> bytes | None:
-        """Return the complete body; None as soon as it is longer than *limit* bytes. Raises `ClientLeftError`."""
+    async def next_body(self) -> tuple[bytes, bool]:
+        """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
 
     def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
         """Send a complete response of the content type *kind*."""

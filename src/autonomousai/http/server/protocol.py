@@ -7,23 +7,20 @@ Strict in what it takes (llhttp's strict mode): whatever two readers could under
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import Any, Final, cast
-from urllib.parse import unquote
 
 import httptools
 
-from ...errors import StatusError
 from .connections import Connections
 from .cycle import RequestResponseCycle, raw_response
 from .exchange import Application, log_bug
+from .leaving import LeavingWatch
+from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, refusal, status_of
+from .request_form import FORMAL, check_form, read_target
 from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
-
-#: Bytes of a request's line and headers.
-MAX_HEAD: Final = 64 * 1024
 
 #: Seconds from a head's first byte to its last.
 HEAD_S: Final = 10.0
@@ -31,30 +28,25 @@ HEAD_S: Final = 10.0
 #: Seconds for the next piece of a body, while somebody wants to read it.
 BODY_IDLE_S: Final = 60.0
 
+#: Seconds for all of a body, and one more for so many bytes of it.
+BODY_S: Final = 30.0
+BODY_RATE: Final = 16 * 1024
+
+#: Seconds in which a caller must read so much of an answer that more can be sent.
+WRITE_S: Final = 300.0
+
 #: Seconds that a refused sender is listened to, without heed: closing at once would take the answer away from under its eyes.
 LINGER_S: Final = 1.0
 
 #: Bytes of a refused request's body that are read and forgotten before the connection is closed.
 MAX_UNWANTED: Final = 64 * 1024 * 1024
 
-#: Bytes of a request's target up to which it is remembered how to read it.
-_SHORT: Final = 128
-
-
-class _RefusedError(Exception):
-    """Raised inside a parser callback: the parser stops, and the connection is refused."""
-
+#: Requests that may wait on one connection for the answer to the one before. More of them are not answered (RFC 9112 section
+#: 9.3.2): the connection ends after those.
+PIPELINED: Final = 16
 
 #: What the parser's callbacks may raise.
-_EXPECTED: Final = (_RefusedError, httptools.HttpParserError)
-
-
-@lru_cache(maxsize=256)
-def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
-    """The path of a request, as text and as it came, and its query. Raises `HttpParserInvalidURLError`."""
-    url = httptools.parse_url(target)
-    path = url.path or b"/"  # http://host alone has none
-    return unquote(path.decode("ascii")), path, url.query or b""
+_EXPECTED: Final = (RefusedError, httptools.HttpParserError)
 
 
 class HTTPProtocol(asyncio.Protocol):
@@ -63,6 +55,7 @@ class HTTPProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_app",
+        "_body_from",
         "_bytes",
         "_connections",
         "_current",
@@ -71,15 +64,19 @@ class HTTPProtocol(asyncio.Protocol):
         "_headers",
         "_heads",
         "_heard",
+        "_hosts",
         "_idle_since",
         "_idle_timer",
         "_in_body",
+        "_is_cut",
         "_is_paused",
+        "_leaving",
         "_lingering",
         "_newest",
         "_parser",
         "_partial_head",
-        "_refusal",
+        "_paused_at",
+        "_reading_timer",
         "_target",
         "_timer",
         "_to_start",
@@ -106,13 +103,17 @@ class HTTPProtocol(asyncio.Protocol):
         self._current: RequestResponseCycle | None = None  # that is being answered, or was the last to be
         self._waiting: list[RequestResponseCycle] = []  # for the answer before theirs: few, and a deque takes 600 bytes
         self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
-        self._refusal: StatusError | None = None
+        self._leaving: LeavingWatch | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._reading_timer: asyncio.TimerHandle | None = None  # while the other end does not read
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._has_room = True  # else its request is refused
         self._is_paused = False
+        self._is_cut = False  # after too many requests: the rest is not read as such
+        self._paused_at = 0.0
         self._heard = 0.0
+        self._body_from = 0.0  # when the body began to come; later by the time in which it was not read
         self._in_body = False
         self._partial_head = False
         self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
@@ -122,6 +123,7 @@ class HTTPProtocol(asyncio.Protocol):
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._expects = False
+        self._hosts = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
@@ -138,6 +140,9 @@ class HTTPProtocol(asyncio.Protocol):
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
+        if self._leaving is not None:
+            self._leaving.stop()
+            self._leaving = None
         self.resume_writing()
         for exchange in (self._current, *self._waiting):
             if exchange is not None:
@@ -153,23 +158,47 @@ class HTTPProtocol(asyncio.Protocol):
         else:
             self._newest.keeps = False
 
+    def eof_received(self) -> bool:
+        """Keep the way back open for the answers that are owed: the other end sends no more (RFC 9112 section 9.6)."""
+        newest = self._newest
+        if newest is None or newest.is_complete or self._in_body or self._lingering:
+            return False
+        newest.keeps = False
+        self._watch_leaving()
+        return True
+
+    def _watch_leaving(self) -> None:
+        if self._leaving is None:
+            self._leaving = LeavingWatch(self.loop, self.transport, self._probe)
+        self._leaving.start()
+
+    def _probe(self) -> None:
+        if self._current is not None:
+            self._current.probe()
+
     def pause_reading(self) -> None:
         if not self._is_paused:
             self._is_paused = True
+            self._paused_at = self.loop.time()
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
             self._heard = self.loop.time()  # until now it was we who did not read
+            self._body_from += self._heard - self._paused_at
             self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         if self.clear is None:
             self.clear = self.loop.create_future()
+            self._reading_timer = self.loop.call_later(WRITE_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         clear, self.clear = self.clear, None
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
         if clear is not None and not clear.done():
             clear.set_result(None)
 
@@ -179,7 +208,7 @@ class HTTPProtocol(asyncio.Protocol):
             return
         self._idle_since = self.loop.time()
         if not keeps:
-            if self._in_body or self._is_paused:
+            if self._in_body or self._is_paused or self._is_cut:
                 self._linger()
             else:
                 self.transport.close()
@@ -188,6 +217,8 @@ class HTTPProtocol(asyncio.Protocol):
             self._current = self._to_start = self._waiting.pop(0)
             self._start()
         if not self._waiting:  # else there is enough to do
+            if self._leaving is not None:
+                self._leaving.stop()
             self.resume_reading()
 
     def _start(self) -> None:
@@ -231,9 +262,13 @@ class HTTPProtocol(asyncio.Protocol):
             if self._is_past_last():
                 return
             cause = error.__context__
+            if isinstance(cause, RefusedError):
+                self._refuse(cause.status)
+                return
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _EXPECTED):
                 log_bug(None, cause or error)
-            self._refuse(self._refusal or _refusals(400))
+            is_method = isinstance(error, httptools.HttpParserInvalidMethodError)
+            self._refuse(400 if self._in_body else status_of(data, is_method=is_method))
             return
         # As a rule all of the request is here: the application need not wait for its body.
         self._start()
@@ -245,7 +280,7 @@ class HTTPProtocol(asyncio.Protocol):
             self._heads.break_off(data)
             self._await_head()
         elif self._trailer > MAX_HEAD:
-            self._refuse(_refusals(431))
+            self._refuse(431)
         else:
             self._await_body()
 
@@ -258,7 +293,7 @@ class HTTPProtocol(asyncio.Protocol):
     def _await_head(self) -> None:
         """Part of a head is here, or bytes between two requests, which count as one."""
         if self._bytes > MAX_HEAD:
-            self._refuse(_refusals(431))
+            self._refuse(431)
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_S, self._on_late_head)
 
@@ -267,7 +302,7 @@ class HTTPProtocol(asyncio.Protocol):
         if self._newest is not None and self._newest.is_complete and self._bytes > MAX_UNWANTED:
             self.transport.close()
         elif self._timer is None:
-            self._timer = self.loop.call_later(BODY_IDLE_S, self._on_late_body)
+            self._timer = self.loop.call_later(min(BODY_IDLE_S, BODY_S), self._on_late_body)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -277,7 +312,7 @@ class HTTPProtocol(asyncio.Protocol):
     def _on_late_head(self) -> None:
         self._timer = None
         if self._newest is None or self._newest.is_complete:
-            self._refuse(_refusals(408))
+            self._refuse(408)
         else:
             # The head of a next request, while this one's answer is under way: that answer is finished first.
             self._newest.keeps = False
@@ -286,7 +321,8 @@ class HTTPProtocol(asyncio.Protocol):
         self._timer = None
         if not self._in_body:
             return
-        wait = self._heard + BODY_IDLE_S - self.loop.time()
+        late = min(self._heard + BODY_IDLE_S, self._body_from + BODY_S + self._bytes / BODY_RATE)
+        wait = late - self.loop.time()
         if self._is_paused:
             wait = BODY_IDLE_S  # it is we who do not read
         if wait > 0:
@@ -294,50 +330,66 @@ class HTTPProtocol(asyncio.Protocol):
         elif self._newest is None or self._newest.is_complete:
             self.transport.close()
         else:
-            self._refuse(_refusals(408))
+            self._refuse(408)
 
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
+        if self._newest is not None and len(self._waiting) >= PIPELINED:
+            self._newest.keeps = False
+            self._is_cut = True
         if self._is_past_last():
-            raise _RefusedError
+            raise RefusedError
         self._target = b""
         self._headers = []
         self._expects = False
+        self._hosts = 0
         self._partial_head = True
 
     def on_url(self, url: bytes) -> None:
         self._target += url
+        if len(self._target) > MAX_TARGET:
+            raise RefusedError(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:
             return  # trailers are of no use to us, and must not change what the head said
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects = True
+        if name in FORMAL:
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"expect":
+                self._expects = value.lower() == b"100-continue"
+            elif value.lower() != b"chunked":
+                raise RefusedError(501)
         self._headers.append((name, value))
+        if len(self._headers) > MAX_HEADERS:
+            raise RefusedError(431)
 
     def on_headers_complete(self) -> None:
         self._partial_head = False
         target, headers, parser = self._target, self._headers, self._parser
         # What came with the end of the head may be a body; only a read that is too large for a head is looked at closely.
         if self._bytes > MAX_HEAD and len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
-            self._refusal = _refusals(431)
-            raise _RefusedError
+            raise RefusedError(431)
         if parser.should_upgrade():
             # A tunnel; or behind another request in one read: the parser would lose its body, and take that for the next one.
-            raise _RefusedError
+            raise RefusedError
         # A long target is not worth remembering.
-        path, raw_path, query = _read_target(target) if len(target) <= _SHORT else _read_target.__wrapped__(target)
-        version = parser.get_http_version()
+        path, raw_path, query, host = read_target(target)
+        version, method = parser.get_http_version(), parser.get_method().decode("ascii")
+        check_form(version, method, path, headers, self._hosts)
+        if host is not None:  # RFC 9112 section 3.2.2: it takes the place of the header
+            headers = [*(each for each in headers if each[0] != b"host"), (b"host", host)]
         self._in_body = True
         self._bytes = self._trailer = 0
+        self._body_from = self.loop.time()
         self._stop_timer()
         before = self._newest
         keeps = version != "1.0" and parser.should_keep_alive()
         self._newest = cycle = RequestResponseCycle(
             self,
-            parser.get_method().decode("ascii"),
+            method,
             path,
             raw_path,
             query,
@@ -351,6 +403,7 @@ class HTTPProtocol(asyncio.Protocol):
         else:
             self.pause_reading()
             self._waiting.append(cycle)
+            self._watch_leaving()
 
     def on_body(self, body: bytes) -> None:
         self._trailer = 0
@@ -364,12 +417,15 @@ class HTTPProtocol(asyncio.Protocol):
         self._stop_timer()
         if self._newest is not None:
             self._newest.end_of_body()
+        if not self._waiting:
+            self.resume_reading()  # what waits is complete; and who is not read from is not seen to leave
 
     # ---- refusals
 
-    def _refuse(self, error: StatusError) -> None:
+    def _refuse(self, status: int) -> None:
         """Answer in OpenAI's shape what never becomes a request, and close."""
         self._stop_timer()
+        error = refusal(status)
         current = self._current
         if current is None or current.is_complete:
             self.transport.write(raw_response(self._app, error))
@@ -389,15 +445,6 @@ class HTTPProtocol(asyncio.Protocol):
             self._timer = self.loop.call_later(LINGER_S, self.transport.close)
         else:
             self.transport.close()
-
-
-def _refusals(status: int) -> StatusError:
-    problem, code = {
-        400: ("the request is not valid HTTP/1.1", "invalid_http"),
-        408: ("the request did not come in time; send it at once", "request_timeout"),
-        431: (f"the request line and headers are larger than {MAX_HEAD} bytes; send less", "headers_too_large"),
-    }[status]
-    return StatusError(problem, status=status, type="invalid_request_error", code=code)
 
 
 def _address(name: Any) -> tuple[str, int] | None:

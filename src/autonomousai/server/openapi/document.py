@@ -13,6 +13,7 @@ from ...wires.base import Operation
 from ...wires.message_schemas import message_schemas
 from ...wires.registry import SERVED, WIRES, key_headers, models_paths
 from ...wires.shapes import Schema
+from ..auth import PROBE_PATHS
 from .answers import answer_schemas
 
 _CHAT = "Chat"
@@ -28,7 +29,8 @@ follows. Lines that begin with a colon are comments.
 
 Every answer has the header `x-request-id`, under which the server's log knows it. Every error has the shape `Error`. A wrong \
 method is 405 with the header `allow`, an unknown path 404. On any path a request that does not come in time is 408, one whose \
-head is too large 431, and one that is no HTTP 400."""
+target is too long 414, one whose head is too large 431, and one that is no HTTP/1.1 400, 501 or 505. OpenAI's paths may be \
+written without `/v1` too."""
 
 _HEADERS: Final[dict[str, Schema]] = {
     "x-request-id": {
@@ -147,6 +149,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
     for path, summary, content, more in (
+        ("/health", "Is it alive?", _json("Health"), {}),
         ("/healthz", "Is it alive?", _json("Health"), {}),
         ("/readyz", "Does it take requests?", _json("Readiness"), {"503": _answer("It does not.", _json("Readiness"))}),
         ("/metrics", "Its counters, for Prometheus", {"text/plain": {"schema": {"type": "string"}}}, {}),
@@ -155,7 +158,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         ("/openapi.json", "This description", {"application/json": {"schema": {"type": "object"}}}, {}),
     ):
         is_open = path != "/metrics"
-        statuses = ("403",) if is_open else guarded
+        statuses = () if path in PROBE_PATHS else ("403",) if is_open else guarded
         name = path.strip("/").partition(".")[0] or "page"
         operation = _get(summary, name, _SERVER, content, statuses)
         operation["responses"].update(more)

@@ -7,25 +7,36 @@ from pathlib import Path
 from ...errors import ConfigError
 from .memory import MemoryStore
 from .sqlite import SqliteStore
-from .store import Claim, GoneError, Heartbeat, LeaseLostError, Page, Store, StoreError, StreamInfo
+from .store import Claim, GoneError, Heartbeat, LeaseLostError, Page, Store, StoreError, StreamInfo, StreamVanishedError
 
-__all__ = ["Claim", "GoneError", "Heartbeat", "LeaseLostError", "Page", "Store", "StoreError", "StreamInfo", "open_state"]
+__all__ = [
+    "Claim",
+    "GoneError",
+    "Heartbeat",
+    "LeaseLostError",
+    "Page",
+    "Store",
+    "StoreError",
+    "StreamInfo",
+    "StreamVanishedError",
+    "open_state",
+]
 
 
 def open_state(url: str, *, keep_s: float, max_bytes: int) -> Store:
     """Return the store that *url* names: ``memory:``, ``sqlite:PATH``, ``redis://…`` or ``rediss://…``. Does no I/O.
 
-    ``keep_s``: seconds that a stream is kept after its end. ``max_bytes``: what memory may hold in all.
+    ``keep_s``: seconds that a stream is kept after its end. ``max_bytes``: what it may hold in all.
     """
     kind, _, rest = url.partition(":")
     if kind == "memory":
         return MemoryStore(keep_s=keep_s, max_bytes=max_bytes)
     if kind == "sqlite":
-        return SqliteStore(Path(rest), keep_s=keep_s)
+        return SqliteStore(Path(rest), keep_s=keep_s, max_bytes=max_bytes)
     try:
         from .redis import RedisStore  # noqa: PLC0415  an optional extra, needed by this kind alone
     except ImportError as error:
         if error.name != "redis":
             raise
         raise ConfigError("server.state: redis:// needs redis-py; install it with: pip install 'autonomousai[redis]'") from None
-    return RedisStore(url, keep_s=keep_s)
+    return RedisStore(url, keep_s=keep_s, max_bytes=max_bytes)

@@ -8,6 +8,7 @@ lie in one slot of a cluster.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -17,10 +18,31 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ...errors import ConfigError
-from .store import LEASE_S, PAGE, REMEMBERED_S, Claim, GoneError, Heartbeat, LeaseLostError, Page, StoreError, StreamInfo
+from .room import SharedRoom
+from .store import (
+    LEASE_S,
+    PAGE,
+    REMEMBERED_S,
+    Claim,
+    GoneError,
+    Heartbeat,
+    LeaseLostError,
+    Page,
+    StoreError,
+    StreamInfo,
+    StreamVanishedError,
+)
 
 #: The layout has a number: what servers of another layout left behind has other keys, and expires.
 _KEY: Final = "autonomousai:stream:2:{%s}"
+
+#: What a heartbeat says of a stream that Redis knows nothing of.
+_VANISHED: Final = -2
+
+#: The bytes that were written in a part of the time for which they are kept, by all servers together.
+_WRITTEN: Final = "autonomousai:bytes:2:%d"
+
+_UNBOUNDED: Final = 2**63
 
 #: Seconds that a connection may take, and that a reply may.
 _TIMEOUT_S: Final = 5.0
@@ -34,6 +56,7 @@ _MAX_CONNECTIONS: Final = 10_000
 _APPEND: Final = """
 local known = redis.call('HMGET', KEYS[1], 'lease', 'state', 'last')
 local lease, number, data, ending, keep, remember = unpack(ARGV)
+if not known[1] then return -1 end
 if known[1] ~= lease then return 0 end
 if known[3] == number then return 1 end  -- sent again, because the reply was lost
 if known[2] ~= 'running' then return 0 end
@@ -83,6 +106,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 
 _HEARTBEAT: Final = """
 local known = redis.call('HMGET', KEYS[1], 'lease', 'state')
+if not known[1] then return -2 end
 if known[1] ~= ARGV[1] or known[2] == 'gone' then return -1 end
 if known[2] ~= 'running' then return 0 end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
@@ -97,7 +121,7 @@ class RedisStore:
 
     shared = True
 
-    def __init__(self, url: str, *, keep_s: float, lease_s: float = LEASE_S) -> None:
+    def __init__(self, url: str, *, keep_s: float, max_bytes: int = _UNBOUNDED, lease_s: float = LEASE_S) -> None:
         self._keep = _milliseconds(keep_s)
         self._remember = _milliseconds(keep_s + REMEMBERED_S)
         self._lease = _milliseconds(lease_s)
@@ -106,8 +130,13 @@ class RedisStore:
             self._redis: Redis = Redis.from_url(
                 url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, max_connections=_MAX_CONNECTIONS
             )
-        except ValueError:
-            raise ConfigError("server.state: is not a URL of Redis; write redis://host[:port]") from None
+            pool: Any = self._redis.connection_pool
+            pool.make_connection()  # connects to nothing, and takes only options that there are
+        except (ValueError, TypeError) as error:
+            option = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            what = f"has the option {option[1]!r}, which redis-py does not know" if option else "is not a URL of Redis"
+            raise ConfigError(f"server.state: {what}; write redis://host[:port]") from None
+        self._room = SharedRoom(max_bytes, keep_s)
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._scripts = {
             script: self._redis.register_script(script)
@@ -126,6 +155,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def create(self, id: str, owner: bytes, request: bytes) -> int:
+        self._room.check(len(request))
         known: dict[Any, Any] = {"owner": owner, "request": request, "state": "running", "last": 0, "lease": 1}
         keys = _keys(id)
         batch = self._redis.pipeline()
@@ -133,6 +163,7 @@ class RedisStore:
         batch.pexpire(keys[0], self._remember)
         batch.set(keys[2], 1, px=self._lease)
         await self._do(batch.execute)
+        self._room.add(id, len(request))
         return 1
 
     async def find(self, id: str) -> StreamInfo | None:
@@ -140,8 +171,11 @@ class RedisStore:
         return None if state is None else StreamInfo(owner, state.decode(), int(last))
 
     async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
-        if not await self._call(_APPEND, id, lease, number, data, int(end), self._keep, self._remember):
-            raise LeaseLostError
+        self._room.check(len(data))
+        kept = await self._call(_APPEND, id, lease, number, data, int(end), self._keep, self._remember)
+        if kept != 1:
+            raise StreamVanishedError if kept < 0 else LeaseLostError
+        self._room.add(id, len(data), ended=end)
 
     def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
         raise NotImplementedError
@@ -172,6 +206,7 @@ class RedisStore:
         await self._call(_DROP, id, self._remember)
 
     async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
+        await self._make_room(written)
         batch = self._redis.pipeline(transaction=False)
         for each in read:
             batch.set(_keys(each)[3], 1, px=self._lease)
@@ -179,8 +214,23 @@ class RedisStore:
             await self._scripts[_HEARTBEAT](_keys(each), [lease, self._lease, self._keep, self._remember], client=batch)
         said = dict(zip(written, (await self._do(batch.execute))[len(read) :], strict=True))
         return Heartbeat(
-            {each for each, watch in said.items() if watch < 0}, {each for each, watch in said.items() if watch > 0}
+            {each for each, watch in said.items() if watch == -1},
+            {each for each, watch in said.items() if watch > 0},
+            {each for each, watch in said.items() if watch == _VANISHED},
         )
+
+    async def _make_room(self, written: Collection[str]) -> None:
+        """Tell the other servers what was written here, learn what they have written, and drop streams if it is too much."""
+        room = self._room
+        batch = self._redis.pipeline(transaction=False)
+        now = await self._do(self._redis.time)
+        keys = [_WRITTEN % part for part in room.parts(now[0])]
+        if here := room.take(written):
+            batch.incrby(keys[-1], here)
+            batch.pexpire(keys[-1], 2 * self._keep + 1000)
+        batch.mget(keys)
+        for old in room.learn(sum(map(int, filter(None, (await self._do(batch.execute))[-1])))):
+            await self.drop(old)
 
     async def _call(self, script: str, id: str, *arguments: Any) -> Any:
         return await self._do(lambda: self._scripts[script](_keys(id), arguments))

@@ -13,20 +13,47 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ...errors import ConfigError
-from .store import LEASE_S, PAGE, REMEMBERED_S, Claim, GoneError, Heartbeat, LeaseLostError, Page, StoreError, StreamInfo
+from .store import (
+    LEASE_S,
+    PAGE,
+    REMEMBERED_S,
+    Claim,
+    GoneError,
+    Heartbeat,
+    LeaseLostError,
+    Page,
+    StoreError,
+    StreamInfo,
+    StreamVanishedError,
+)
 
 T = TypeVar("T")
 
 #: The layout below, as the file's ``user_version``. Streams of the former layouts are dropped, and a file of a later one is not
 #: touched.
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 #: Seconds between two looks whether another process has written.
 _POLL_S: Final = 0.05
+
+#: Seconds that an operation waits for another process; while the store is opened; and in which, after it waited in vain, no
+#: other one does: each caller would wait behind the one before.
+_BUSY_S: Final = 1.0
+_OPEN_S: Final = 5.0
+_LOCKED_S: Final = 1.0
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+#: SQLite's number for it; pages that a sweep gives back to the file system at most; bytes of the write-ahead log that stay.
+_INCREMENTAL: Final = 2
+_GIVEN_BACK: Final = 2_000
+_JOURNAL: Final = 4_000_000
+
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: Seconds between two sweeps.
 _SWEEP_S: Final = 10.0
@@ -42,6 +69,7 @@ _CREATE: Final = (
     lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, touched REAL NOT NULL,
     request BLOB NOT NULL
 )""",
+    "CREATE INDEX IF NOT EXISTS by_touch ON streams (state, touched)",
     """CREATE TABLE IF NOT EXISTS records (
     stream INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, number)
 ) WITHOUT ROWID""",
@@ -49,17 +77,33 @@ _CREATE: Final = (
 )
 
 
+def boot_time() -> float:
+    """Return the seconds since this machine was started: nobody sets that clock, and it is the same for all processes."""
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
 class SqliteStore:
-    """*now* is the time of day: it continues over a restart, and is the same for all processes that share the file."""
+    """Past *max_bytes*, drops the streams that ended first; with none left, nothing more is taken. *now*: seconds since the
+    machine was started; what was written before that is of the moment at which it is found."""
 
     shared = True
 
-    def __init__(self, path: Path, *, keep_s: float, lease_s: float = LEASE_S, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keep_s: float,
+        max_bytes: int = 2**63,
+        lease_s: float = LEASE_S,
+        now: Callable[[], float] = boot_time,
+    ) -> None:
         self._path = path
         self._keep_s = keep_s
+        self._max_bytes = max_bytes
         self._lease_s = lease_s
         self._now = now
         self._swept = 0.0
+        self._locked_until = 0.0  # by this process's clock
         self._database: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
 
@@ -84,6 +128,7 @@ class SqliteStore:
 
     async def create(self, id: str, owner: bytes, request: bytes) -> int:
         def create(database: sqlite3.Connection) -> int:
+            self._make_room(database)
             now = self._now()
             values = (id, owner, now + self._lease_s, now, request)
             database.execute("INSERT INTO streams VALUES (NULL, ?, ?, 'running', 0, 1, ?, 0, ?, ?)", values)
@@ -104,8 +149,7 @@ class SqliteStore:
     async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
         def append(database: sqlite3.Connection) -> None:
             stream = self._held(database, id, lease)
-            if stream is None:
-                raise LeaseLostError
+            self._make_room(database)
             database.execute(
                 "UPDATE streams SET last = ?, state = ?, touched = ? WHERE number = ?",
                 (number, "ended" if end else "running", self._now(), stream),
@@ -172,16 +216,18 @@ class SqliteStore:
     async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
         def heartbeat(database: sqlite3.Connection) -> Heartbeat:
             now = self._now()
-            lost, watched = set(), set()
+            lost, watched, vanished = set(), set(), set()
             for each in read:
                 database.execute("UPDATE streams SET watched_until = ? WHERE id = ?", (now + self._lease_s, each))
             for each, lease in written.items():
                 row = database.execute(
-                    "SELECT number, state = 'running', watched_until > ? FROM streams "
-                    "WHERE id = ? AND lease = ? AND state <> 'gone'",
-                    (now, each, lease),
+                    "SELECT number, state = 'running', watched_until > ?, lease = ? AND state <> 'gone' "
+                    "FROM streams WHERE id = ?",
+                    (now, lease, each),
                 ).fetchone()
                 if row is None:
+                    vanished.add(each)
+                elif not row[3]:
                     lost.add(each)
                 elif row[1]:
                     until = (now + self._lease_s, now, row[0])
@@ -190,30 +236,55 @@ class SqliteStore:
                         watched.add(each)
             if now >= self._swept + _SWEEP_S:
                 self._sweep(database)
-            return Heartbeat(lost, watched)
+            return Heartbeat(lost, watched, vanished)
 
         return await self._run(heartbeat)
 
-    def _held(self, database: sqlite3.Connection, id: str, lease: int) -> int | None:
-        """Return the stream's number in the file; None where it is not running, or has another lease."""
-        values = (id, lease)
-        row = database.execute("SELECT number FROM streams WHERE id = ? AND lease = ? AND state = 'running'", values).fetchone()
-        return None if row is None else row[0]
+    def _held(self, database: sqlite3.Connection, id: str, lease: int) -> int:
+        """Return the stream's number in the file. Raises `LeaseLostError` where it is not running, or has another lease."""
+        row = database.execute("SELECT number, lease, state FROM streams WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise StreamVanishedError
+        if row[1:] != (lease, "running"):
+            raise LeaseLostError
+        number: int = row[0]
+        return number
+
+    def _make_room(self, database: sqlite3.Connection) -> None:
+        """Drop the streams that ended first, while the file holds too much. Raises `StoreError` where that is not enough."""
+        while self._used(database) > self._max_bytes:
+            oldest = database.execute("SELECT id FROM streams WHERE state = 'ended' ORDER BY touched LIMIT 1").fetchone()
+            if oldest is None:
+                raise StoreError(f"{self._path} is full; see resume.max_bytes")
+            _drop(database, "id = ?", oldest, self._now())
+
+    @staticmethod
+    def _used(database: sqlite3.Connection) -> int:
+        """Return the bytes of the file's pages that hold something."""
+        pages, free, size = (
+            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        used: int = (pages - free) * size
+        return used
 
     def _sweep(self, database: sqlite3.Connection) -> None:
         """Drop what is past its time, and forget what was dropped long ago."""
         self._swept = now = self._now()
         _drop(database, "touched <= ? AND state <> 'gone'", (now - self._keep_s,), now)
         database.execute("DELETE FROM streams WHERE touched <= ? AND state = 'gone'", (now - REMEMBERED_S,))
+        for _ in range(min(_GIVEN_BACK, database.execute("PRAGMA freelist_count").fetchone()[0])):
+            database.execute("PRAGMA incremental_vacuum(1)")  # one step of it is all that sqlite3 does
 
     # The file and its thread
 
     def _connect(self) -> sqlite3.Connection:
         # It holds what people asked: a new file is its owner's alone, and SQLite gives the files beside it the same mode.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(self._path, timeout=_OPEN_S, isolation_level=None, check_same_thread=False)
         try:
+            self._let_shrink(database)
             database.execute("PRAGMA journal_mode = WAL")
+            database.execute(f"PRAGMA journal_size_limit = {_JOURNAL}")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("PRAGMA secure_delete = FAST")
             database.execute("BEGIN IMMEDIATE")  # several workers open the file at the same time
@@ -223,11 +294,30 @@ class SqliteStore:
             former = 0 < version < _VERSION and database.execute(_HAS_FORMER).fetchone()
             for statement in (*(_DROP_FORMER if former else ()), *_CREATE):
                 database.execute(statement)
+            self._rebase(database)
             database.execute("COMMIT")
+            database.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
         except BaseException:
             database.close()
             raise
         return database
+
+    @staticmethod
+    def _let_shrink(database: sqlite3.Connection) -> None:
+        """Let the file give back the pages that it no longer needs. One that was made without that is made anew."""
+        if database.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+            return
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        database.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+        if 0 < version <= _VERSION and database.execute(_HAS_FORMER).fetchone():
+            with suppress(sqlite3.OperationalError):  # another process has it open, and the next one makes it
+                database.execute("VACUUM")
+
+    def _rebase(self, database: sqlite3.Connection) -> None:
+        """Take what was written before the machine was started anew for written now, by processes that are no more."""
+        now = self._now()
+        database.execute("UPDATE streams SET lease_until = 0 WHERE lease_until > ?", (now + self._lease_s,))
+        database.execute("UPDATE streams SET touched = ?, watched_until = 0 WHERE touched > ?", (now, now))
 
     async def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do *work*, which only reads: other processes need not wait for it."""
@@ -240,6 +330,8 @@ class SqliteStore:
             raise StoreError(f"{self._path} is closed")
 
         def transact() -> T:
+            if time.monotonic() < self._locked_until:
+                raise StoreError(f"{self._path} is locked")
             database.execute(begin)
             try:
                 done = work(database)
@@ -252,6 +344,8 @@ class SqliteStore:
         try:
             return await self._in_thread(transact)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:
+                self._locked_until = time.monotonic() + _LOCKED_S
             raise StoreError(f"{self._path}: {error}") from None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -29,6 +29,10 @@ class LeaseLostError(Exception):
     """The stream has another writer by now, or was dropped."""
 
 
+class StreamVanishedError(LeaseLostError):
+    """The store knows nothing of the stream any more: it was emptied, or made room. No other writer has it."""
+
+
 class GoneError(Exception):
     """The records that were asked for were dropped."""
 
@@ -50,6 +54,12 @@ class Page(NamedTuple):
     last: int
     ended: bool
 
+    def check(self, after: int) -> Page:
+        """Return the page, which must begin behind number *after*: a store may lose records. Raises `GoneError`."""
+        if self.records and self.last - len(self.records) != after:
+            raise GoneError
+        return self
+
 
 class Claim(NamedTuple):
     """A lease that was taken over, and what its new holder must know: the number of the last record that the writer before
@@ -61,10 +71,12 @@ class Claim(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """What a heartbeat brought: written streams whose lease is lost, and written streams that are read elsewhere."""
+    """What a heartbeat brought, of the streams that are written: whose lease is lost, which are read elsewhere, and which the
+    store knows nothing of any more."""
 
     lost: set[str]
     watched: set[str]
+    vanished: Collection[str] = frozenset()
 
 
 class Store(Protocol):

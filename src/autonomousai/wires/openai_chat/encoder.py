@@ -296,9 +296,9 @@ def message_of(events: Batch) -> dict[str, Any]:
         elif isinstance(event, ToolCallDelta):
             deltas.append(event)
         elif isinstance(event, Annotations):
-            message["annotations"] = [*message.get("annotations", ()), *event.items]
+            message.setdefault("annotations", []).extend(event.items)
         elif isinstance(event, Images):
-            message["images"] = [*message.get("images", ()), *event.items]
+            message.setdefault("images", []).extend(event.items)
     if texts or not (deltas or refusals):
         message["content"] = "".join(texts)
     if thoughts:
@@ -342,10 +342,11 @@ def merge_members(chunk: dict[str, Any], members: dict[str, Any]) -> None:
         if name != "choices":
             chunk[name] = value
             continue
+        choices = {choice["index"]: choice for choice in reversed(chunk["choices"])}
         for unknown in value:
-            choice = next((choice for choice in chunk["choices"] if choice["index"] == unknown["index"]), None)
+            choice = choices.get(unknown["index"])
             if choice is None:
-                choice = {"index": unknown["index"], "delta": {}, "finish_reason": None}
+                choice = choices[unknown["index"]] = {"index": unknown["index"], "delta": {}, "finish_reason": None}
                 chunk["choices"].append(choice)
             for inner, each in unknown.items():
                 if inner == "delta":
@@ -354,18 +355,28 @@ def merge_members(chunk: dict[str, Any], members: dict[str, Any]) -> None:
                     choice[inner] = each
 
 
+class _OwnList(list[Any]):
+    """A list of nobody's but the document that is being merged: it may grow, where others are copied first."""
+
+
+class _OwnObject(dict[str, Any]):
+    """The same for an object."""
+
+
 def merge_values(into: dict[str, Any], more: dict[str, Any]) -> None:
     """Fold *more* into what earlier pieces said, as clients fold deltas: text and lists are appended, objects merged."""
     for name, value in more.items():
         known = into.get(name)
         if isinstance(known, list) and isinstance(value, list):
-            into[name] = [*known, *value]
+            if type(known) is not _OwnList:
+                into[name] = known = _OwnList(known)
+            known.extend(value)
         elif isinstance(known, str) and isinstance(value, str) and name not in ("type", "id"):
             into[name] = f"{known}{value}"
         elif isinstance(known, dict) and isinstance(value, dict):
-            merged = dict(known)
-            merge_values(merged, value)
-            into[name] = merged
+            if type(known) is not _OwnObject:
+                into[name] = known = _OwnObject(known)
+            merge_values(known, value)
         else:
             into[name] = value
 

@@ -21,11 +21,12 @@ class ToolCallIndexer:
     A call whose first piece has no id gets one that no other call has: callers send it back with the call's result.
     """
 
-    __slots__ = ("_drawn", "_ids", "_places")
+    __slots__ = ("_drawn", "_free", "_ids", "_places")
 
     def __init__(self) -> None:
         self._ids: dict[int, str] = {}  # place -> the call's id
         self._drawn: set[int] = set()  # places of calls whose id is of our making
+        self._free = 0  # the place after the last
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
 
     def delta(self, call: CallPiece) -> ToolCallDelta:
@@ -47,7 +48,8 @@ class ToolCallIndexer:
     def _place(self, index: int | None, id: str | None, name: str | None) -> int:
         place = self._places.get(index)
         if place is None or (name and self._is_new(index, id, self._ids[place])):
-            place = index if index is not None and index not in self._ids else max(self._ids, default=-1) + 1
+            place = index if index is not None and index not in self._ids else self._free
+            self._free = max(self._free, place + 1)
             self._places[index] = place
             self._ids[place] = id or ""
         return place
