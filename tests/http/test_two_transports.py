@@ -196,7 +196,8 @@ async def test_what_is_not_http_is_not_quoted(pool: HttpPool) -> None:
         with pytest.raises(HTTPError) as caught:
             await pool.get(server.url, headers={}, clocks=CLOCKS)
 
-    assert f"the server at {server.url} did not answer in HTTP: Expected HTTP/, RTSP/ or ICE/" == str(caught.value)
+    assert str(caught.value).startswith(f"the server at {server.url} did not answer in HTTP: Expected HTTP/")
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_trailers_are_not_headers_of_the_next_response(pool: HttpPool) -> None:

@@ -132,7 +132,7 @@ class _Protocol(ResponseHandler):
         self.has_heard = True
         if not self._awaits_head or not data:
             super().data_received(data)
-        elif not self._begun and (end := data.find(b"\r\n\r\n") + 4) > 4 and not is_odd(data, 0, end):
+        elif not self._begun and 4 < (end := data.find(b"\r\n\r\n") + 4) <= MAX_HEAD and not is_odd(data, 0, end):
             self._awaits_head = False
             super().data_received(data[:end])
             if end < len(data):
@@ -150,8 +150,9 @@ class _Protocol(ResponseHandler):
             return
         self._begun = b""
         self._awaits_head = False
-        if parts is None or len(parts[0]) > MAX_HEAD:
-            self.set_exception(HttpProcessingError(message=TOO_LARGE))
+        problem = TOO_LARGE if parts is None or len(parts[0]) > MAX_HEAD else ""
+        if parts is None or problem or b"\0" in parts[0]:
+            self.set_exception(HttpProcessingError(message=problem or "a zero byte in a head"))
             self.force_close()
             if self.transport is not None:
                 self.transport.close()

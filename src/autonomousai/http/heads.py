@@ -17,7 +17,7 @@ TOO_LARGE: Final = "a head that is too large"
 
 #: Whether anything in a whole head may have to be rewritten; a quick look before a thorough one.
 is_odd: Final = re.compile(
-    rb"^[\r\n]|[^\r]\n|\n[ \t]|[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]|[ \t]:|^(?!HTTP/1\.1 [2-9])"
+    rb"^[\r\n]|[^\r]\n|\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[ \t]:|^(?!HTTP/1\.1 [2-9])"
     rb"|\ncontent-length:(?:[^\r]*,|.*\ncontent-length:)|\ntransfer-encoding:[ \t]*identity",
     re.IGNORECASE | re.DOTALL,
 ).search
