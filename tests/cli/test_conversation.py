@@ -325,7 +325,7 @@ async def test_tab_completes_commands(env: dict[str, str]) -> None:
     async with ScriptedServer() as server, talk(server, env) as terminal:
         await terminal.sees(PROMPT)
         terminal.types("/cl", key=TAB)
-        await terminal.sees("/clear")
+        await terminal.sees("ear")  # the rest alone, where what was typed is on the screen already
         terminal.types("")
         await terminal.sees("forgotten")
 
