@@ -35,6 +35,10 @@ _LIVED_S: Final = 60.0
 #: Seconds beyond its time to drain that a worker may take to leave, before it is killed.
 _GRACE_S: Final = 10.0
 
+#: Seconds between two looks whether a worker answers, and seconds without an answer after which it is killed.
+_LOOK_S: Final = 5.0
+_HUNG_S: Final = 30.0
+
 
 class Workers:
     """``on_listening``: called when all of them take requests; ``on_draining``: when the end was asked for."""
@@ -170,7 +174,8 @@ class Workers:
             ours.close()
             raise
         try:
-            failed = await self._serve_one(await Channel.open(ours, WorkerMessage), self._listening[number].set)
+            channel = await Channel.open(ours, WorkerMessage)
+            failed = await self._serve_one(channel, process, self._listening[number].set)
             status = await process.wait()
         finally:
             if process.returncode is None:
@@ -181,16 +186,26 @@ class Workers:
             return f"(process {process.pid}) {describe(status)}", None
         return "", ConfigError(failed.message) if failed.setup else ConnectError(failed.message)
 
-    async def _serve_one(self, channel: Channel[WorkerMessage], on_listening: Callable[[], None]) -> Failed | None:
+    async def _serve_one(
+        self, channel: Channel[WorkerMessage], process: asyncio.subprocess.Process, on_listening: Callable[[], None]
+    ) -> Failed | None:
         """Mind the worker at the other end until it is gone. Returns why it could not start, where it said so."""
-        desk = WorkerHandle(channel, self._engines, on_listening=on_listening, gather=self._gather)
+        listening = asyncio.Event()
+
+        def note_listening() -> None:
+            listening.set()
+            on_listening()
+
+        desk = WorkerHandle(channel, self._engines, on_listening=note_listening, gather=self._gather)
         self._desks[desk] = channel
+        watching = asyncio.create_task(_watch(desk, process, listening))
         try:
             channel.say(Begin(self._config, {name: engine.settings for name, engine in self._engines.items()}))
             if self._ending.asked.is_set():
                 channel.say(Drain())
             await desk.serve()
         finally:
+            watching.cancel()
             del self._desks[desk]
             if desk.counted:
                 self._remains = remains(each for each in (self._remains, desk.counted) if each)
@@ -202,3 +217,13 @@ class Workers:
         await asyncio.gather(*(desk.ask() for desk in self._desks))
         counted = [desk.counted for desk in self._desks if desk is not asking]
         return [snapshot for snapshot in (self._remains, *counted) if snapshot]
+
+
+async def _watch(desk: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
+    """Look again and again whether a worker that takes requests answers, and kill one that does not: it never ends by itself."""
+    await listening.wait()
+    while await desk.answers(_HUNG_S):
+        await asyncio.sleep(_LOOK_S)
+    say(f"a worker (process {process.pid}) did not answer for {_HUNG_S:g} s, and is ended\n")
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

@@ -76,10 +76,15 @@ class WorkerHandle:
 
     async def ask(self) -> None:
         """Have `counted` renewed, if the worker is quick."""
+        await self.answers(_PATIENCE_S)
+
+    async def answers(self, seconds: float) -> bool:
+        """Return whether the worker says within so many seconds what it has counted. One that hangs does not."""
         if self._told is None:
             self._told = asyncio.get_running_loop().create_future()
             self._channel.say(Count())
-        await asyncio.wait([self._told], timeout=_PATIENCE_S)
+        done, _ = await asyncio.wait([self._told], timeout=seconds)
+        return bool(done)
 
     def _hear(self, word: WorkerMessage) -> None:
         match word:
