@@ -174,7 +174,7 @@ class Workers:
             ours.close()
             raise
         try:
-            channel = await Channel.open(ours, WorkerMessage)
+            channel: Channel[WorkerMessage] = await Channel.open(ours, WorkerMessage)
             failed = await self._serve_one(channel, process, self._listening[number].set)
             status = await process.wait()
         finally:
@@ -220,10 +220,10 @@ class Workers:
 
 
 async def _watch(desk: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
-    """Look again and again whether a worker that takes requests answers, and kill one that does not: it never ends by itself."""
+    """Look again and again whether a worker that takes requests answers, and kill one that does not: it never ends itself."""
     await listening.wait()
     while await desk.answers(_HUNG_S):
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_LOOK_S)  # noqa: ASYNC110  nothing tells that it hangs
     say(f"a worker (process {process.pid}) did not answer for {_HUNG_S:g} s, and is ended\n")
     with contextlib.suppress(ProcessLookupError):
         process.kill()
