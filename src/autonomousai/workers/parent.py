@@ -222,7 +222,7 @@ class Workers:
 async def _watch(desk: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
     """Look again and again whether a worker that takes requests answers, and kill one that does not: it never ends itself."""
     await listening.wait()
-    while await desk.answers(_HUNG_S):
+    while await desk.answers(_HUNG_S):  # noqa: ASYNC110  nothing tells that it hangs
         await asyncio.sleep(_LOOK_S)
     say(f"a worker (process {process.pid}) did not answer for {_HUNG_S:g} s, and is ended\n")
     with contextlib.suppress(ProcessLookupError):
