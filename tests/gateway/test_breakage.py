@@ -47,6 +47,7 @@ def test_what_the_docs_show_is_good_enough() -> None:
     assert [] == [cell for cell in dead if float(cell) > ATTEMPTS_AT_DEAD]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", ["refused", "500", "503", "reset", "cut"])
 async def test_over_sockets_answers_are_whole(breakage: ModuleType, fault: str) -> None:
     """Three of ten attempts fail, forty requests at once: the same over real connections."""

@@ -19,13 +19,13 @@ def decode_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object in *body*; where a key comes twice, the last counts. Raises `StatusError` 400 otherwise."""
     try:
         document = decode(body)
-    except UnicodeDecodeError:
-        raise refusal(None, "the body is not UTF-8; encode the JSON text as UTF-8", "invalid_json") from None
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
         if not body.strip():
             raise refusal(None, "the body is empty; send a JSON object", "invalid_json") from None
+        if not _is_utf8(body):
+            raise refusal(None, "the body is not UTF-8; encode the JSON text as UTF-8", "invalid_json") from None
         raise refusal(None, f"the body cannot be read as JSON: {error}", "invalid_json") from None
     if not isinstance(document, dict):
         raise refusal(None, f"the body must be a JSON object, not {kind(document)}", "invalid_type")
@@ -33,6 +33,14 @@ def decode_object(body: bytes) -> dict[str, Any]:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and too_deep(document):
         raise _too_deep()
     return document
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_deep() -> StatusError:
