@@ -31,6 +31,10 @@ settings.load_profile("no clock")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# `nohup` has SIGHUP ignored. A handler is not inherited by the programs under test, as that is: the signal ends them again.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
 
 @pytest.fixture(scope="session")
 def real_server() -> Iterator[str]:

@@ -123,10 +123,10 @@ async def test_ctrl_c_at_the_prompt_drops_the_line(env: dict[str, str]) -> None:
 
 async def test_a_failure_does_not_end_the_conversation(env: dict[str, str]) -> None:
     """The error is shown, and the next question is answered."""
-    async with ScriptedServer(Script.status(500), Script.stream("Better.")) as server, talk(server, env) as terminal:
+    async with ScriptedServer(Script.status(400), Script.stream("Better.")) as server, talk(server, env) as terminal:
         await terminal.sees(PROMPT)
         terminal.types("Hello")
-        await terminal.sees("scripted 500")
+        await terminal.sees("scripted 400")
         await terminal.sees(PROMPT)
         terminal.types("Again")
         await terminal.sees("Better.")

@@ -68,10 +68,12 @@ class Truth(NamedTuple):
     proven: bool
 
 
-def truth(sent: bytes) -> Truth:
+def truth(sent: bytes, *, in_good_order: bool) -> Truth:
+    """A last event without its blank line counts where the body ended in good order and its data is complete."""
     text, proven = "", False
-    for block in sent.split(b"\n\n")[:-1]:
-        data = block.removeprefix(b"data: ")
+    *blocks, last = sent.split(b"\n\n")
+    for block in [*blocks, last] if in_good_order else blocks:
+        data = block.strip().removeprefix(b"data: ")
         if data == b"[DONE]":
             return Truth(text, True)
         try:
@@ -107,9 +109,10 @@ def script(offset: int, ending: str) -> Script:
     return Script(Head(), Send(STREAM[:offset]), *ENDINGS[ending])
 
 
-def verdict(seen: Seen, sent: bytes, *, lossy: bool) -> str | None:
+def verdict(seen: Seen, sent: bytes, ending: str) -> str | None:
     """What is wrong with it, or None."""
-    right = truth(sent)
+    lossy = ending == "reset"
+    right = truth(sent, in_good_order=ending == "clean end")
     if seen.finish is not None:
         if not right.proven:
             return f"success without evidence: {seen}"
@@ -132,7 +135,7 @@ async def wrong(ask_one: Any, offsets: list[int], ending: str) -> list[str]:
         async with gate:
             seen = await ask_one(script(offset, ending))
         sent = STREAM[:offset] + (b"\n\n" + ERROR if ending == "error event" else b"")
-        problem = verdict(seen, sent, lossy=ending == "reset")
+        problem = verdict(seen, sent, ending)
         return problem and f"offset {offset}: {problem}"
 
     return [problem for problem in await asyncio.gather(*map(one, offsets)) if problem]

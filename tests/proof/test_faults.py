@@ -156,8 +156,12 @@ MORE: dict[str, tuple[Callable[[], Script], Right]] = {
         whole("closed"),
     ),
     "a finish reason, cut before its end": (
-        lambda: Script.body(chunks("Hello", " world", done=False)[:-1]),
+        lambda: Script.body(chunks("Hello", " world", done=False)[:-3]),
         torn("cut", "finished", "upstream_incomplete")._replace(text=TEXT),
+    ),
+    "a finish reason without its blank line": (
+        lambda: Script.body(chunks("Hello", " world", done=False)[:-1]),
+        whole("finished"),
     ),
     "the content policy": (
         lambda: Script.status(400, FILTERED),

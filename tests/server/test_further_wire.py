@@ -18,8 +18,9 @@ from autonomousai.request import ChatRequest
 from autonomousai.server.openapi import make_document
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.base import Operation, StreamEncoder, Wire
-from autonomousai.wires.fields import chat_request, decode_object
+from autonomousai.wires.openai_chat.request import chat_request
 from autonomousai.wires.registry import SERVED, WIRES
+from autonomousai.wires.request_body import decode_object
 from autonomousai.workers.banner import banner
 from tests.conftest import Serve
 from tests.support.sockets import CHAT, Connection, ask, events, request, text_of
