@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from autonomousai.clients import retries
 from autonomousai.config import Config, Secret, ServerConfig
@@ -23,8 +23,9 @@ from tests.support.sockets import Listening, listening
 Serve = Callable[..., Awaitable[Listening]]
 
 # Random examples take the time that they take: on a busy machine a slow one is no failure.
-settings.register_profile("no clock", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
+NO_CLOCK = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("no clock", **NO_CLOCK)  # type: ignore[arg-type]
+settings.register_profile("quick", max_examples=20, **NO_CLOCK)  # type: ignore[arg-type]  # for `make quick`
 settings.load_profile("no clock")
 
 # A shell without job control starts what runs in its background with Ctrl-C ignored, and the programs under test inherit that.
