@@ -91,7 +91,7 @@ def test_reads_whether_to_stream(stream: Any, options: Any, expected: tuple[bool
         (b'{"a":"\xff"}', "the body is not UTF-8"),
         (b'{"a":"\xed\xa0\xbd"}', "the body is not UTF-8"),
         (b'{"\xff":1}', "the body is not UTF-8"),
-        ('{"a":1}'.encode("utf-16"), "the body is not UTF-8"),
+        ('{"a":1}'.encode("utf-16"), "the body cannot be read as JSON"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, "nested deeper than 64 levels"),
         (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nested deeper than 64 levels"),
         (b'{"a":' + b"[" * 2_000_000, "nested deeper than 64 levels"),

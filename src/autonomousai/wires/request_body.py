@@ -24,7 +24,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         if not body.strip():
             raise refusal(None, "the body is empty; send a JSON object", "invalid_json") from None
-        if not _is_utf8(body):
+        if isinstance(error, msgspec.DecodeError | UnicodeDecodeError) and not _is_utf8(body):
             raise refusal(None, "the body is not UTF-8; encode the JSON text as UTF-8", "invalid_json") from None
         raise refusal(None, f"the body cannot be read as JSON: {error}", "invalid_json") from None
     if not isinstance(document, dict):
