@@ -373,6 +373,12 @@ def test_other_events_are_no_errors(event: dict[str, Any]) -> None:
     assert error_in_event(event) is None
 
 
+@pytest.mark.parametrize(("code", "is_error"), [(1, False), (503, True)])
+def test_an_event_of_another_type_counts_in_codes_of_its_own(code: int, is_error: bool) -> None:
+    """Its code is a failure where it is a status of HTTP's; any other one may be the place in a queue."""
+    assert is_error == (error_in_event({"code": code, "message": "queued"}, event="progress") is not None)
+
+
 def request_error(**fields: Any) -> StatusError:
     return StatusError("m", **{"status": 400, **fields})
 

@@ -23,8 +23,10 @@ MAX_NAME = 200  # characters of a foreign type, code, param or request id
 
 # ---- the shapes that errors come in -----------------------------------------------------------------------------------
 
-#: Where vendors put an error, or the news that there is none, into documents that come with a status of success.
-_VENDORS_WRAPPERS = ("base_resp", "baseResp", "BaseResp", "header", "Response", "status", "fault")
+#: Where vendors put an error, or the news that there is none, into documents that come with a status of success: beside the
+#: choices, and in place of them.
+_BESIDE_CHOICES = ("base_resp", "baseResp", "BaseResp", "header")
+_VENDORS_WRAPPERS = (*_BESIDE_CHOICES, "Response", "status", "fault")
 
 #: Where a document holds the error proper, or a list of which the first speaks for all.
 _WRAPPERS = ("error", "errors", "detail", "message", *_VENDORS_WRAPPERS, "Error")
@@ -254,7 +256,7 @@ def error_in_event(obj: dict[str, Any], *, event: str = "message") -> StreamErro
 def _is_error(obj: dict[str, Any], event: str) -> bool:
     if event == "error" or obj.get("error") or obj.get("type") == "error" or obj.get("object") == "error":
         return True
-    if any(_reports_failure(wrapped) for name in _VENDORS_WRAPPERS[:4] if isinstance(wrapped := obj.get(name), dict)):
+    if any(_reports_failure(wrapped) for name in _BESIDE_CHOICES if isinstance(wrapped := obj.get(name), dict)):
         return True
     if isinstance(obj.get("choices"), list):
         return False
@@ -262,6 +264,10 @@ def _is_error(obj: dict[str, Any], event: str) -> bool:
         return True  # it says nothing of the error, but it is nothing else
     if "choices" not in obj and (obj.get("errors") or obj.get("detail")):
         return True
+    if event != "message":  # an event of a type of its own may count in codes what it likes, but for those of HTTP
+        return isinstance(obj.get("message"), str) and any(
+            isinstance(code := obj.get(key), int) and code >= 400 for key in ("code", "status", "status_code")
+        )
     return any(map(_reports_failure, _layers(obj)))
 
 
