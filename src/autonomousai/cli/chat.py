@@ -365,12 +365,23 @@ _PATIENCE = 1.0
 
 def _read_all(stdin: TextIO, terminal: Terminal) -> str:
     """All of standard input, without the newlines at its very end."""
+    pieces: list[bytes] = []
+    waiting_is_told = False
     try:
-        if not select.select([stdin], [], [], _PATIENCE)[0]:
-            terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
-        data = stdin.buffer.read()
+        while True:
+            # Never a read that waits: a signal that comes just before such a read would be seen after it, and that may be never.
+            if not select.select([stdin], [], [], _PATIENCE)[0]:
+                if not (waiting_is_told or pieces):
+                    terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
+                    waiting_is_told = True
+                continue
+            piece = os.read(stdin.fileno(), 1 << 16)
+            if not piece:
+                break
+            pieces.append(piece)
     except OSError as error:
         raise UsageError(f"standard input cannot be read: {error.strerror}") from None
+    data = b"".join(pieces)
     try:
         return data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
