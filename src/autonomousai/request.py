@@ -23,13 +23,28 @@ OPTION_NAMES: Final = CALL_OPTIONS | {"base_url", "self"}
 RESERVED: Final = OPTION_NAMES | {"model", "messages", "stream"}
 
 
+class OriginalRequest(msgspec.Struct, frozen=True):
+    """A request as its caller wrote it, where that was over another wire than chat completions: an upstream of the same wire
+    gets it unchanged, whatever of it has no place in a `ChatRequest`.
+
+    ``wire``: the wire's name. ``document``: the body as it came. ``changes``: request fields that were replaced or added since.
+    ``continues``: the beginning of the answer that is to be continued, where one is.
+    """
+
+    wire: str
+    document: dict[str, Any]
+    changes: dict[str, Any] = {}
+    continues: str | None = None
+
+
 class ChatRequest(msgspec.Struct, frozen=True):
     """What is asked, in the terms of OpenAI's chat completions.
 
     ``model``: as the caller named it, ``""`` for the provider's default. ``messages``: in the shape of chat completions.
     ``stream``: whether the answer may come in pieces; otherwise it comes as one batch. ``include_usage``: whether a served
     caller asked for a chunk with usage (``stream_options.include_usage``). ``fields``: all other members of the request, by the
-    caller's own names; what a provider does not know, it passes on.
+    caller's own names; what a provider does not know, it passes on. ``origin``: the request in its caller's own wire, where
+    that is none of chat completions. ``echo``: what of the request the answer repeats, where the caller's wire wants that.
     """
 
     model: str
@@ -37,15 +52,23 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stream: bool = False
     include_usage: bool = False
     fields: dict[str, Any] = {}
+    origin: OriginalRequest | None = None
+    echo: dict[str, Any] | None = None
 
     def with_fields(self, **fields: Any) -> ChatRequest:
         """Return the same request with *fields* replaced or added."""
-        return msgspec.structs.replace(self, fields={**self.fields, **fields})
+        origin = self.origin
+        if origin is not None:
+            origin = msgspec.structs.replace(origin, changes={**origin.changes, **fields})
+        return msgspec.structs.replace(self, fields={**self.fields, **fields}, origin=origin)
 
     def continued(self, text: str) -> ChatRequest:
         """Return the streamed request for the rest of an answer that begins with *text*: a last message of the assistant."""
         messages = [*self.messages, {"role": "assistant", "content": text}]
-        return msgspec.structs.replace(self, messages=messages, stream=True)
+        origin = self.origin
+        if origin is not None:
+            origin = msgspec.structs.replace(origin, continues=text)
+        return msgspec.structs.replace(self, messages=messages, stream=True, origin=origin)
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from autonomousai.http.server.protocol import PIPELINED
 from autonomousai.server.bodies import MAX_VALUES, BodyReader
 from autonomousai.server.endpoint import MAX_MODEL
 from autonomousai.testing import Pause, ScriptedProvider, answer
+from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.registry import OPENAI_CHAT
 from tests.http.test_cycle import Clock, Slow, connect, echo, turns
 from tests.support.sockets import CHAT, HELLO, Connection, Listening, ask, request
@@ -308,7 +309,7 @@ def seconds(choices: list[dict[str, Any]]) -> float:
         began = time.process_time()
         said = [each for batch in OPENAI_CHAT.decoder().feed(event) for each in (batch if isinstance(batch, list) else [batch])]
         Answer().add(said)
-        OPENAI_CHAT.encoder(id="x", created=1, model="m").write(said)
+        OPENAI_CHAT.encoder(AnswerHead("x", 1, "m")).write(said)
         took.append(time.process_time() - began)
     return min(took)
 

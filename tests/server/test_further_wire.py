@@ -17,7 +17,7 @@ from autonomousai.events import Batch, FinishReason
 from autonomousai.request import ChatRequest
 from autonomousai.server.openapi import make_document
 from autonomousai.testing import Pause, ScriptedProvider, answer
-from autonomousai.wires.base import Operation, StreamEncoder, Wire
+from autonomousai.wires.base import AnswerHead, Operation, StreamEncoder, Wire
 from autonomousai.wires.openai_chat.request import chat_request
 from autonomousai.wires.registry import SERVED, WIRES
 from autonomousai.wires.request_body import decode_object
@@ -49,6 +49,9 @@ class YellEncoder:
     def sign(self, progress: int) -> bytes:
         return b": %d\n\n" % progress
 
+    def fail(self, error: BaseException) -> bytes:
+        return YellWire().encode_error_event(error)
+
 
 class YellWire(Wire):
     """Everything in capitals."""
@@ -66,10 +69,10 @@ class YellWire(Wire):
         messages = [{"role": "user", "content": document.pop("say", None) or ""}]
         return chat_request("", messages, {"stream": document.pop("loud", False), **document})
 
-    def encoder(self, *, ids: Iterator[str] | None = None, **options: Any) -> StreamEncoder:
+    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> StreamEncoder:
         return YellEncoder(ids)
 
-    def encode_answer(self, events: Batch, **options: Any) -> bytes:
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         return msgspec.json.encode({"yelled": "".join(event for event in events if type(event) is str).upper()})
 
     def operation(self, path: str) -> Operation:

@@ -369,7 +369,7 @@ def _read_all(stdin: TextIO, terminal: Terminal) -> str:
     waiting_is_told = False
     try:
         while True:
-            # Never a read that waits: a signal that comes just before such a read would be seen after it, and that may be never.
+            # Never a read that waits: a signal that comes just before it would be seen after it, and that may be never.
             if not select.select([stdin], [], [], _PATIENCE)[0]:
                 if not (waiting_is_told or pieces):
                     terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")

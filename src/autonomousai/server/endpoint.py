@@ -23,7 +23,7 @@ from ..result import BatchStream
 from ..streams.broker import StreamBroker
 from ..streams.orphans import Orphans
 from ..telemetry.metrics import AnswerMeter, Metrics
-from ..wires.base import Wire
+from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
 from .bodies import BodyReader
@@ -119,7 +119,7 @@ class Endpoint:
                 with context.metrics.answer(model, answer, exchange.began) as meter:
                     exchange.meter = meter
                     if response is None:
-                        await self._send_document(batches, answer, meter, exchange, scope)
+                        await self._send_document(batches, answer, meter, exchange, scope, request)
                     else:
                         await self._send_stream(batches, answer, meter, exchange, response, scope, request)
             except StopAsyncIteration:
@@ -141,13 +141,10 @@ class Endpoint:
     ) -> None:
         batch = await batches.__anext__()
         answer.add(batch)
-        encoder = self.wire.encoder(
-            id=self.wire.answer_id(exchange.request_id),
-            created=int(time.time()),
-            model=(answer.model or meter.model)[:MAX_MODEL],
-            include_usage=request.include_usage,
-        )
-        response.begin(encoder, answer, meter)
+        model = (answer.model or meter.model)[:MAX_MODEL]
+        answer_id = self.wire.answer_id(exchange.request_id)
+        head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
+        response.begin(encoder := self.wire.encoder(head), answer, meter)
         pipes = True
         while True:
             meter.batch()
@@ -182,7 +179,13 @@ class Endpoint:
         return True
 
     async def _send_document(
-        self, batches: BatchStream, answer: Answer, meter: AnswerMeter, exchange: Exchange, scope: DisconnectScope
+        self,
+        batches: BatchStream,
+        answer: Answer,
+        meter: AnswerMeter,
+        exchange: Exchange,
+        scope: DisconnectScope,
+        request: ChatRequest,
     ) -> None:
         events: Batch = []
         while answer.finish is None:
@@ -190,13 +193,10 @@ class Endpoint:
             meter.batch()
             answer.add(batch)
             events += batch
-        body = self.wire.encode_answer(
-            events,
-            id=self.wire.answer_id(exchange.request_id),
-            created=int(time.time()),
-            model=(answer.model or meter.model)[:MAX_MODEL],
-            extension=_provenance(answer),
-        )
+        model = (answer.model or meter.model)[:MAX_MODEL]
+        answer_id = self.wire.answer_id(exchange.request_id)
+        head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
+        body = self.wire.encode_answer(events, head, extension=_provenance(answer))
         scope.release()
         exchange.respond(200, body)
         await exchange.drain()

@@ -16,8 +16,6 @@ from ..telemetry.metrics import AnswerMeter
 from ..wires.base import StreamEncoder, Wire
 from ..wires.sse import encode_comment
 
-_KEEP_ALIVE: Final = encode_comment("keep-alive")
-
 #: What a stream says when it continues, but not on this connection: a reader comes back after a second.
 _COME_AGAIN: Final = b"retry: 1000\n" + encode_comment("to be continued: GET v1/streams/ID, with Last-Event-ID")
 
@@ -51,6 +49,7 @@ class SSEResponse:
     __slots__ = (
         "_answer",
         "_draining",
+        "_encode",
         "_encoder",
         "_exchange",
         "_goes_on",
@@ -86,7 +85,7 @@ class SSEResponse:
         self._goes_on = False
         self._reader: StreamReader | None = None
         self._steps = 0
-        self._encoder: StreamEncoder
+        self._encoder: StreamEncoder | None = None
         self._answer: Answer
         self._meter: AnswerMeter
         sweep.add(self)
@@ -101,6 +100,7 @@ class SSEResponse:
     def begin(self, encoder: StreamEncoder, answer: Answer, meter: AnswerMeter) -> None:
         """Prepare `take`."""
         self._encoder = encoder
+        self._encode = encoder.write
         self._answer = answer
         self._meter = meter
         if answer.report is not None:
@@ -111,7 +111,7 @@ class SSEResponse:
         self._meter.batch()
         self._answer.add(batch)
         self._spoken = True
-        return self._exchange.write(self._encoder.write(batch))
+        return self._exchange.write(self._encode(batch))
 
     # ---- sending
 
@@ -158,9 +158,9 @@ class SSEResponse:
             await asyncio.wait({self._draining})
             self._draining = None
         goes_on = self._goes_on and isinstance(error, StatusError) and error.code == SHUTTING_DOWN
-        encoder = None if self._reader is None else self._reader.encoder
-        wire = self._wire if encoder is None or encoder.wire is None else encoder.wire
-        await self.write(_COME_AGAIN if goes_on else wire.encode_error_event(error), last=True)
+        encoder = self._encoder if self._reader is None else self._reader.encoder
+        event = self._wire.encode_error_event(error) if encoder is None else encoder.fail(error)
+        await self.write(_COME_AGAIN if goes_on else event, last=True)
 
     def close(self) -> None:
         """Send no more comments."""
@@ -177,7 +177,7 @@ class SSEResponse:
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
             exchange.start(200, headers)
-            exchange.filler = _KEEP_ALIVE
+            exchange.filler = self._wire.ping
         return exchange.end(data) if last else exchange.write(data)
 
     # ---- silence
@@ -201,7 +201,7 @@ class SSEResponse:
     def _sign_of_life(self) -> bytes:
         repair = self.repair if self._reader is None else _repair_of(self._reader)
         if not self.started or repair is None or repair.report.steps <= self._steps:
-            return _KEEP_ALIVE
+            return self._wire.ping
         self._steps = repair.report.steps
         return repair.encoder.sign(self._steps)
 

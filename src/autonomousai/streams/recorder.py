@@ -114,7 +114,9 @@ class Recorder:
 
     def _header(self) -> StreamHeader:
         recorded = self._recorded
-        return StreamHeader(recorded.wire, recorded.id, int(time.time()), self._model, self.request.include_usage)
+        return StreamHeader(
+            recorded.wire, recorded.id, int(time.time()), self._model, self.request.include_usage, self.request.echo
+        )
 
 
 def _continue_report(report: Report, state: ResumeState) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from ..errors import ProviderError, StatusError
 from ..events import Attempt, Batch, FinishReason, Splice
-from ..wires.base import StreamEncoder, Wire
+from ..wires.base import AnswerHead, StreamEncoder, Wire
 from ..wires.errors import encode_error
 from ..wires.registry import WIRES
 
@@ -30,14 +30,15 @@ _RECORD_SIZE: Final = 150
 
 class StreamHeader(msgspec.Struct, frozen=True):
     """What every event of a stream repeats, in whichever wire. ``wire``: the name of the one that the stream was begun over.
-    ``request_id``: what the answer is named after. ``created``: seconds since the epoch. ``include_usage``: see `ChatRequest`.
-    """
+    ``request_id``: what the answer is named after. ``created``: seconds since the epoch. ``include_usage``, ``echo``: see
+    `ChatRequest`."""
 
     wire: str
     request_id: str
     created: int
     model: str
     include_usage: bool
+    echo: dict[str, Any] | None = None
 
 
 class ResumeState(msgspec.Struct, frozen=True):
@@ -162,6 +163,10 @@ class RecordEncoder:
         """Return an event without a number, which says that a broken answer is being rescued."""
         return self._encoder.sign(progress)
 
+    def fail(self, error: BaseException) -> bytes:
+        """Return an event without a number, which reports *error* and ends the stream on this connection."""
+        return self._encoder.fail(error)
+
     def copy(self) -> Self:
         """Return an encoder in the same state, which is independent of this one."""
         return deepcopy(self)
@@ -170,18 +175,13 @@ class RecordEncoder:
         self.wire = wire = self.wire or WIRES.get(header.wire)
         if wire is None:
             raise UnknownWireError(header.wire)
-        self._encoder = wire.encoder(
-            id=wire.answer_id(header.request_id),
-            created=header.created,
-            model=header.model,
-            include_usage=header.include_usage,
-            ids=self,
-        )
+        echo = header.echo if wire.name == header.wire else None
+        head = AnswerHead(wire.answer_id(header.request_id), header.created, header.model, header.include_usage, echo)
+        self._encoder = wire.encoder(head, ids=self)
 
     def _end(self, record: Record) -> bytes:
         if record.error is not None:
-            assert self.wire is not None
-            return b"id: %b\n%b" % (next(self).encode(), self.wire.encode_error_event(record.error.as_error()))
+            return b"id: %b\n%b" % (next(self).encode(), self._encoder.fail(record.error.as_error()))
         finish = record.events[-1]
         assert type(finish) is FinishReason
         return self._encoder.write(record.events) + self._encoder.end(finish, extension=record.provenance)

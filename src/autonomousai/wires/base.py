@@ -17,6 +17,7 @@ from ..request import ChatRequest
 from .errors import encode_error, error_event
 from .fields import FieldTable
 from .foreign_errors import read_error
+from .sse import encode_comment
 
 
 class StreamDecoder(Protocol):
@@ -58,6 +59,17 @@ class StreamDecoder(Protocol):
         """Continue with the bytes of another connection, from the event after the last complete one."""
 
 
+class AnswerHead(msgspec.Struct, frozen=True):
+    """What an answer is called, and what all its events repeat. ``created``: seconds since the epoch. ``include_usage`` and
+    ``echo``: see `ChatRequest`."""
+
+    id: str
+    created: int
+    model: str
+    include_usage: bool = False
+    echo: dict[str, Any] | None = None
+
+
 class StreamEncoder(Protocol):
     """Events become the bytes of one streamed answer. A batch becomes one bytes object, to be sent in one write."""
 
@@ -69,6 +81,9 @@ class StreamEncoder(Protocol):
 
     def sign(self, progress: int) -> bytes:
         """Return an event without an id that says that a broken answer is being repaired; *progress* is higher each time."""
+
+    def fail(self, error: BaseException) -> bytes:
+        """Return the one event, without an id, that reports *error* and ends the stream."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -113,6 +128,9 @@ class Wire(ABC):
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""
 
+    #: What bridges a silence: a comment, or an event without an id that says nothing.
+    ping: ClassVar[bytes] = encode_comment("keep-alive")
+
     # ---- for the server
 
     @abstractmethod
@@ -121,27 +139,15 @@ class Wire(ABC):
         `InvalidMessagesError`."""
 
     @abstractmethod
-    def encoder(
-        self,
-        *,
-        id: str,
-        created: int,
-        model: str,
-        include_usage: bool = False,
-        ids: Iterator[str] | None = None,
-        begun: bool = False,
-    ) -> StreamEncoder:
-        """Return an encoder for one streamed answer. *id*, *created* (seconds since the epoch) and *model* stand in each event.
-        *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*: its beginning was written
-        before.
+    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> StreamEncoder:
+        """Return an encoder for one streamed answer. *ids*: each event gets the next of them as its ``id``, to be resumed
+        after. *begun*: its beginning was written before.
 
         Resumed streams are encoded again: the same batches give the same bytes, and a `copy.deepcopy` of the encoder (with the
         *ids* in it) goes on as the encoder does."""
 
     @abstractmethod
-    def encode_answer(
-        self, events: Batch, *, id: str, created: int, model: str, extension: dict[str, Any] | None = None
-    ) -> bytes:
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """Return a complete answer as one document. Its last event is the `FinishReason`."""
 
     @abstractmethod
@@ -185,7 +191,7 @@ class Wire(ABC):
         return encode_error(error)
 
     def encode_error_event(self, error: BaseException) -> bytes:
-        """Return the event that reports *error* inside a stream, and ends it."""
+        """Return the event that reports *error* inside a stream of which nothing was encoded, and ends it."""
         return error_event(error)
 
     def decode_error(self, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()) -> StatusError:

@@ -29,6 +29,7 @@ from ...events import (
     Usage,
     join_tool_calls,
 )
+from ..errors import error_event
 from ..sse import encode_event
 from .chunks import TRAILER, WIRE
 
@@ -144,6 +145,10 @@ class ChatStreamEncoder:
         """A chunk that says nothing but that the answer is being brought on: *progress* is higher each time. It has no id:
         there is nothing to resume after."""
         return b'%b{},"finish_reason":null}],"x_autonomousai":{"progress":%d}}\n\n' % (self._before, progress)
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `StreamEncoder.fail`."""
+        return error_event(error)
 
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """Return the chunk with the finish reason, that with the usage if it is wanted and known, and ``[DONE]``.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from ...events import Batch
 from ...request import ChatRequest
-from ..base import Operation, Wire
+from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
 from ..request_body import write_chat_request
 from ..usual_request import read_usual_request
@@ -40,36 +40,25 @@ class OpenAIChatWire(Wire):
     decoder = ChatStreamDecoder
     decode_answer = staticmethod(decode_completion)
 
-    def encoder(
-        self,
-        *,
-        id: str,
-        created: int,
-        model: str,
-        include_usage: bool = False,
-        ids: Iterator[str] | None = None,
-        begun: bool = False,
-    ) -> ChatStreamEncoder:
+    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ChatStreamEncoder:
         """See `Wire.encoder`."""
         return ChatStreamEncoder(
-            id=id,
-            created=created,
-            model=model,
+            id=head.id,
+            created=head.created,
+            model=head.model,
             finish_reason_at_top=self.finish_reason_at_top,
-            include_usage=include_usage,
+            include_usage=head.include_usage,
             ids=ids,
             begun=begun,
         )
 
-    def encode_answer(
-        self, events: Batch, *, id: str, created: int, model: str, extension: dict[str, Any] | None = None
-    ) -> bytes:
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
         return encode_completion(
             events,
-            id=id,
-            created=created,
-            model=model,
+            id=head.id,
+            created=head.created,
+            model=head.model,
             finish_reason_at_top=self.finish_reason_at_top,
             extension=extension,
         )
