@@ -45,7 +45,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     ``vision``: takes images. ``tools``: calls tools. ``schema``: answers by a JSON schema. ``reasoning``: tells its reasoning
     apart. ``continues``: continues a last message of the assistant; where it is None, ``await provider.continues()`` finds out.
     ``deterministic``: the same request with the same ``seed`` is answered with the same bytes, so that a broken answer can be
-    generated again. ``embeddings``: makes embeddings. ``context``: tokens of prompt and answer together.
+    generated again; `AsyncGeneratorProvider.repeats` says of which requests this holds. ``embeddings``: makes embeddings.
+    ``context``: tokens of prompt and answer together.
     """
 
     vision: bool = False
@@ -165,6 +166,11 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     def status(self) -> ProviderStatus:
         """Return how the provider is, without I/O."""
         return ProviderStatus()
+
+    def repeats(self, request: ChatRequest) -> bool:
+        """Return whether *request*, with a seed, is answered with the same bytes again. ``capabilities.deterministic``: whether
+        any is."""
+        return self.capabilities.deterministic
 
     async def continues(self) -> bool:
         """Return whether `stream_continuation` can be used; finds out where ``capabilities.continues`` is None."""

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.request import ControlTokens, engine_fields, engine_messages, explain, refuse_too_long
+from autonomousai.engine.request import (
+    EXACT_SIZE,
+    ControlTokens,
+    engine_fields,
+    engine_messages,
+    explain,
+    is_exact,
+    refuse_too_long,
+)
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Messages, Reasoning
 
@@ -153,6 +161,31 @@ def test_every_request_has_a_seed_and_no_prompt_cache() -> None:
     assert 20 == len({each["seed"] for each in drawn})
     assert all(0 <= each["seed"] < 2**31 for each in drawn)
     assert [False] * 20 == [each["cache_prompt"] for each in drawn]
+
+
+LONG = "x" * (EXACT_SIZE + 1)
+
+
+@pytest.mark.parametrize(
+    ("messages", "given", "expected"),
+    [
+        ([message("user", "Hello")], {}, True),
+        ([message("user", LONG[1:])], {}, True),
+        ([message("user", LONG)], {}, False),
+        ([message("system", LONG[:600]), message("user", LONG[:600])], {}, False),
+        ([{"role": "user", "content": [{"type": "text", "text": LONG}]}], {}, False),
+        ([{"role": "assistant", "content": None}, message("user", "Hello")], {}, True),
+        ([message("user", LONG)], {"seed": 0}, True),
+        ([message("user", LONG)], {"seed": None}, False),
+        ([message("user", LONG)], {"response_format": {"type": "json_object"}}, True),
+    ],
+)
+def test_an_answer_is_exact_where_that_is_asked_or_costs_little(
+    messages: list[Any], given: dict[str, Any], expected: bool
+) -> None:
+    """Otherwise the engine keeps what it has read of a conversation."""
+    assert expected is is_exact(messages, given)
+    assert expected is not engine_fields(given, max_tokens=1, context=9, exact=expected)["cache_prompt"]
 
 
 @pytest.mark.parametrize(

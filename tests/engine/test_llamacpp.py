@@ -13,7 +13,7 @@ from autonomousai.engine.provider import LlamaCpp, fingerprint
 from autonomousai.engine.request import control_tokens, engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.events import FinishReason, Messages, Started
+from autonomousai.events import Answer, FinishReason, Messages, Started
 from autonomousai.models import MODELS
 from autonomousai.request import ChatRequest
 from autonomousai.result import AsyncResult
@@ -148,6 +148,33 @@ async def test_history_matters(engine: LlamaCpp) -> None:
     without = await ask(engine, question, temperature=0)
 
     assert (True, False) == ("banana" in with_history, "banana" in without)
+
+
+async def test_a_turn_costs_what_is_new_in_it(engine: LlamaCpp) -> None:
+    """Of a long conversation the engine keeps what it has read and said; with a seed it reads all again, to repeat itself."""
+    facts = " ".join(f"The town number {number} has a mill." for number in range(60))
+    first = await whole(engine, user(f"{facts} What do they have?"))
+    told: Messages = [*user(f"{facts} What do they have?"), {"role": "assistant", "content": first.text}, *user("Why?")]
+    second, seeded = await whole(engine, told), await whole(engine, told, seed=1)
+    read = [tokens_read(answer) for answer in (first, second, seeded)]
+
+    assert 500 < read[0] < read[2]
+    assert read[1] < 60
+
+
+def tokens_read(answer: Answer) -> int:
+    """Of the prompt, without what the engine had kept."""
+    assert answer.finish is not None
+    assert answer.finish.usage is not None
+    return answer.finish.usage.prompt_tokens - (answer.finish.usage.cached_tokens or 0)
+
+
+async def whole(engine: LlamaCpp, messages: Messages, **fields: Any) -> Answer:
+    """A short answer, folded."""
+    folded = Answer()
+    async for batch in engine.stream(ChatRequest("llama", messages, True, fields={"max_tokens": 8, **fields})):
+        folded.add(batch)
+    return folded
 
 
 BASE = {"seed": 7, "temperature": 1.0, "max_tokens": 16}

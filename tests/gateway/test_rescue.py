@@ -182,6 +182,23 @@ async def test_a_long_answer_is_continued_rather_than_repeated() -> None:
     assert ([], ["The sky"]) == (short.continued, long.continued)
 
 
+async def test_a_request_that_is_not_repeated_is_continued_and_gets_no_seed() -> None:
+    """An upstream that repeats some requests says which: for others it is one like any other."""
+
+    class Sometimes(Continuing):
+        capabilities = Capabilities(continues=True, deterministic=True)
+
+        def repeats(self, request: ChatRequest) -> bool:
+            return "seed" in request.fields
+
+    unseeded, seeded = Sometimes(CUT, answer(" is", " blue", ".")), Sometimes(CUT, answer(*WHOLE))
+    texts = [(await read(gateway(unseeded)))[0], (await read(gateway(seeded), seed=5))[0]]
+
+    assert [WORDS, WORDS] == texts
+    assert (["The sky"], []) == (unseeded.continued, seeded.continued)
+    assert [None, None] == [call.kwargs.get("seed") for call in unseeded.calls]
+
+
 async def test_anew_elsewhere_works_between_equals() -> None:
     """The next upstream generates the same text: what was delivered is swallowed."""
     text, error, result = await read(gateway(ScriptedProvider(CUT), ScriptedProvider(answer("The sky", " is blue", "."))))

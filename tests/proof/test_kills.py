@@ -104,6 +104,30 @@ async def test_a_killed_engine_costs_no_character(engine: LlamaCpp) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("after", sample([1, 5, 12, 20, 33], 2))
+async def test_a_long_conversation_is_continued(after: int, engine: LlamaCpp) -> None:
+    """Above the length up to which an answer is repeated exactly, what was delivered stays, and the rest continues it: said by
+    a splice of that offset, and checked by length and hash as ever."""
+    gateway = Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})
+    story = " ".join(f"On day {day} the keeper lit the lamp and wrote into the book." for day in range(24))
+    messages = [SYSTEM, {"role": "user", "content": f"{story} Tell this story in your own words."}]
+    result = gateway.create_async_generator("llama", messages, stream=True, max_tokens=LENGTH, temperature=0)
+    texts: list[str] = []
+    async for chunk in result:
+        if isinstance(chunk, str):
+            texts.append(chunk)
+            if len(texts) == after:
+                assert engine.pid is not None
+                os.kill(engine.pid, signal.SIGKILL)
+                delivered = "".join(texts)
+
+    assert result.report is not None
+    (splice,) = result.report.splices
+    assert (["continue"], len(delivered)) == (result.report.ways, splice.offset)
+    assert len("".join(texts)) > len(delivered)
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_next_request_finds_a_fresh_child(engine: LlamaCpp) -> None:
     """After a kill between two requests the next one is answered by another process."""
     gateway = Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})

@@ -68,7 +68,7 @@ def _serve(settings: EngineSettings) -> Any:
     params.n_batch = params.n_ubatch = _BATCH
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads or _threads()
     params.fit_params = False  # what does not fit is an error, not another context
-    params.cache_prompt = False  # with it, a seed does not repeat an answer
+    params.cache_prompt = False  # unless a request asks for it: with it, a seed does not repeat an answer
     params.cache_ram_mib = 0
     params.cache_idle_slots = False
     params.verbosity = _VERBOSITY

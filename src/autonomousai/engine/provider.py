@@ -33,7 +33,7 @@ from ..wires.shapes import refusal
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .process import EngineLog
-from .request import control_tokens, engine_fields, engine_messages, explain, is_begun, refuse_too_long
+from .request import control_tokens, engine_fields, engine_messages, explain, is_begun, is_exact, refuse_too_long
 from .supervisor import Supervisor
 from .weights import check_weights, resolve
 
@@ -46,6 +46,7 @@ class _EngineQuestion(NamedTuple):
     fields: dict[str, Any]
     clocks: Clocks
     deadline: float | None
+    exact: bool
 
 
 class _Engine(NamedTuple):
@@ -159,10 +160,16 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         row = MODELS.get(self.get_model(request.model))
         clocks = clocks_of(options, self._clocks)
         system = row.system if row else None
-        question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline)
+        exact = self.repeats(request)
+        question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline, exact)
         answer = partial(self._answer, question)
         stream = GeneratedBatches(answer)
         return stream if request.stream else JoinedBatches(stream, Answer())
+
+    def repeats(self, request: ChatRequest) -> bool:
+        """See `AsyncGeneratorProvider.repeats`: with a seed of the caller's own, or where the messages are short. Others are
+        answered with the prompt cache, by which a seed does not repeat an answer."""
+        return is_exact(request.messages, request.fields)
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream_continuation`: a last message of the assistant is the beginning of the answer."""
@@ -171,7 +178,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
         messages = engine_messages(question.messages, question.system)
-        fields = engine_fields(question.fields, max_tokens=self._max_tokens, context=self._context)
+        fields = engine_fields(question.fields, max_tokens=self._max_tokens, context=self._context, exact=question.exact)
         if is_begun(messages) and "response_format" in fields:
             raise refusal(
                 "response_format", "does not go with a last message of the assistant, which is continued", UNSUPPORTED

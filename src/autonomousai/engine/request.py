@@ -209,13 +209,36 @@ _MADE: Final[dict[str, Callable[[str, Any], Any]]] = {
     "stream_options": _stream_options,
 }
 
-#: With the prompt cache on, a seed does not repeat an answer. And the engine notices that its caller has left when it writes:
-#: so it tells of its progress after each batch of the prompt, or a long one would be read to its end for nobody.
-_ALWAYS: Final = {"cache_prompt": False, "return_progress": True}
+#: Characters of messages up to which the engine reads all of them for each answer: about 250 tokens, a second on two cores.
+EXACT_SIZE: Final = 1024
 
 
-def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -> dict[str, Any]:
+def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
+    """Return whether the answer must be one that comes again with the same seed: where the caller gave one, where a broken
+    answer could not be continued, as it is JSON of a schema, or where reading the whole prompt each time costs little. With the
+    prompt cache on, a seed does not repeat an answer.
+
+    Example::
+
+        assert is_exact([{"role": "user", "content": "Hello"}], {})
+        assert not is_exact([{"role": "user", "content": "Hello " * 1000}], {})
+        assert is_exact([{"role": "user", "content": "Hello " * 1000}], {"seed": 1})
+    """
+    if any(fields.get(name) is not None for name in ("seed", "response_format")):
+        return True
+    size = 0
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            size += len(content)
+        else:
+            size += sum(len(str(part.get("text", ""))) for part in content or ())
+    return size <= EXACT_SIZE
+
+
+def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int, exact: bool = True) -> dict[str, Any]:
     """The request's *fields* as the engine gets them. *max_tokens*: where the caller names none; never more than the context.
+    *exact*: see `is_exact`; otherwise what a slot has read of the same prompt before is not read again.
 
     Every request has a seed: with it, and with the prompt cache off, the same request has the same answer. A seed that does not
     fit the engine's 32 bits is folded into them, always in the same way. Raises `StatusError` 400 that names the field.
@@ -228,7 +251,9 @@ def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int) -
     _join_limits(passed)
     passed.setdefault("seed", secrets.randbelow(2**31))
     passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
-    return {**passed, **_ALWAYS}
+    # The engine notices that its caller has left when it writes: so it tells of its progress after each batch of the prompt, or
+    # a long one would be read to its end for nobody.
+    return {**passed, "cache_prompt": not exact, "return_progress": True}
 
 
 def _join_limits(passed: dict[str, Any]) -> None:

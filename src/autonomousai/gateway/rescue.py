@@ -145,7 +145,7 @@ async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
     route = sorted(run.route, key=lambda upstream: (upstream.name == silent, tries[upstream.name] >= most))
     others = [upstream for upstream in route if upstream.name != silent]
     again: list[RescuePlan] = []
-    if author is not None and author.provider.capabilities.deterministic:
+    if author is not None and author.repeats(run.request):
         again = [RescuePlan(author, run.seeded, ReplayFilter(answer), exact=True, name="again")]
     plans = list(again) if answer.deltas <= run.settings.rescue.exact_tokens else []
     if answer.text and is_prose(run.request, answer):
@@ -154,9 +154,9 @@ async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
                 plans += _continuations(run, upstream)
     plans += [plan for plan in again if plan not in plans]
     for upstream in route:
-        deterministic = upstream.provider.capabilities.deterministic
-        if upstream is not author or not deterministic:
-            plans.append(RescuePlan(upstream, run.seeded if deterministic else run.request, ReplayFilter(answer)))
+        repeats = upstream.repeats(run.request)
+        if upstream is not author or not repeats:
+            plans.append(RescuePlan(upstream, run.seeded if repeats else run.request, ReplayFilter(answer)))
     return plans
 
 

@@ -34,6 +34,10 @@ class Upstream:
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
         self.budget = RetryBudget()
 
+    def repeats(self, request: ChatRequest) -> bool:
+        """Return whether *request*, with a seed, is answered with the same bytes again."""
+        return self.provider.capabilities.deterministic and self.provider.repeats(request)
+
 
 class AttemptObserver(Protocol):
     """One attempt as it goes on."""

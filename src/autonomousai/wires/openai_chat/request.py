@@ -123,7 +123,8 @@ SAMPLING: Final = (
     RequestField(
         "seed",
         whole(),
-        "The embedded engine gives the same answer to the same request with the same seed; other upstreams may.",
+        "The embedded engine gives the same answer to the same request with the same seed, and reads the whole prompt for "
+        "that; other upstreams may.",
         uses=_TAKEN,
     ),
 )
