@@ -267,7 +267,7 @@ class RouteState:
         self.request = self.seeded = request
         if request.fields.get("seed") is None:
             for upstream in route:
-                if upstream.repeats(request):
+                if upstream.provider.capabilities.deterministic and upstream.provider.repeats(request):
                     self.seeded = request.with_fields(seed=random.getrandbits(31) if report.seed is None else report.seed)
                     break
         report.seed = self.seeded.fields.get("seed")
