@@ -58,7 +58,7 @@ GUARDED: dict[str, frozenset[str]] = {
     "asyncio": frozenset().union(*FLOORS[1:]) - {"wires"} | {"blocking"},
     "socket": frozenset({"http", "workers", "engine", "testing"}),
     "ssl": frozenset({"http", "testing"}),
-    "subprocess": frozenset({"engine", "workers"}),
+    "subprocess": frozenset({"engine", "workers", "cli.child_processes"}),
     "multiprocessing": frozenset({"engine"}),
     "sqlite3": frozenset({"streams.stores", "cli.conversations"}),
 }

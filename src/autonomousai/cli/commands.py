@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..clients.openai import OpenAICompatible
-from ..config import Config, load_config
+from ..config import load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
 from ..http.urls import authority, openai_base_url
@@ -29,14 +29,15 @@ from .chat import (
     fetch,
     make_question,
     read_prompt,
-    require_engine,
     weights_for,
     wire_of,
 )
 from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
 from .completion import completion
+from .fetching import fetch_missing
 from .history import history
 from .images import image_part
+from .launch import launch
 from .rendering import table
 from .repl import converse
 from .talk import Keeper, SessionRunner, ask_once, keeps_history
@@ -152,16 +153,6 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     fetch_missing(config, terminal)
     terminal.interrupts.restore()  # from here on the server minds the signals
     return run_server(config, host=args.host, port=args.port, workers=args.workers, log=args.log)
-
-
-def fetch_missing(config: Config, terminal: Terminal) -> None:
-    """Fetch the weights of the engines that *config* names, where they are missing."""
-    upstreams = config.upstreams.values()
-    if any(upstream.runs_engine for upstream in upstreams):
-        require_engine()
-    for weights in dict.fromkeys(name for upstream in upstreams for name in upstream.weights_needed):
-        if not present(weights):
-            fetch(weights, terminal)
 
 
 def pull(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -306,6 +297,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "history": history,
     "templates": show_templates,
     "serve": serve,
+    "launch": launch,
     "config": show_config,
     "models": models,
     "pull": pull,

@@ -27,6 +27,7 @@ _VALUES: Final = {
     ("chat", "weights"): " ".join(WEIGHTS),
     ("chat", "template"): f"${_TEMPLATES}",
     ("chat", "conversation"): f"${_CONVERSATIONS}",
+    ("launch", "model"): _MODELS,
     ("pull", "name"): " ".join((*WEIGHTS, *MODELS)),
     ("history show", "id"): f"${_CONVERSATIONS}",
     ("history export", "id"): f"${_CONVERSATIONS}",

@@ -14,6 +14,7 @@ from .. import __version__
 from ..suggestions import did_you_mean
 from .commands import run
 from .completion import SHELLS
+from .launch import PROGRAMS
 from .terminal import silence
 from .words import (
     CHAT,
@@ -27,6 +28,8 @@ from .words import (
     EXIT_CODES,
     HISTORY,
     HISTORY_MORE,
+    LAUNCH,
+    LAUNCH_MORE,
     MODELS,
     PULL,
     SERVE,
@@ -89,14 +92,11 @@ def main(argv: list[str] | None = None) -> int:
     _fill_standard_streams()
     try:
         parser = make_parser()
+        argv, passed_on = _split_passed_on(sys.argv[1:] if argv is None else argv)
         args, unknown = parser.parse_known_args(argv)
+        args.passed_on = passed_on
         if unknown:
-            hint = (
-                " (put a prompt of several words in quotes)"
-                if args.command == "chat" and not unknown[0].startswith("-")
-                else ""
-            )
-            args.parser.unknown(unknown, hint)
+            args.parser.unknown(unknown, _hint(args.command, unknown))
         if args.command is None:
             parser.print_help(sys.stderr)
             return 2
@@ -109,6 +109,26 @@ def main(argv: list[str] | None = None) -> int:
         code = INTERRUPTED
     _flush(sys.stderr)
     return _flush(sys.stdout) or code
+
+
+def _split_passed_on(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments that are ours, and those of the program that `launch` starts, which follow the first ``--``.
+
+    Versions of argparse differ in which ``--`` they take away.
+    """
+    if argv[:1] != ["launch"] or "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def _hint(command: str, unknown: list[str]) -> str:
+    """Return what was probably meant by arguments that have no place."""
+    if command == "launch":
+        return " (arguments of the program come after --)"
+    if command == "chat" and not unknown[0].startswith("-"):
+        return " (put a prompt of several words in quotes)"
+    return ""
 
 
 def _fill_standard_streams() -> None:
@@ -148,6 +168,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_history,
         _add_templates,
         _add_serve,
+        _add_launch,
         _add_config,
         _add_models,
         _add_pull,
@@ -237,6 +258,22 @@ def _add_serve(commands: Any) -> None:
         default=1,
         help="processes that serve; default: 1; more need a server.state other than memory:",
     )
+
+
+def _add_launch(commands: Any) -> None:
+    launch = commands.add_parser(
+        "launch",
+        help="start a coding agent against the server: Codex, Claude Code, opencode, Aider, Qwen Code",
+        description=LAUNCH,
+        epilog="\n".join((LAUNCH_MORE, EXIT_CODES)),
+        usage="%(prog)s [OPTION ...] PROGRAM [-- ARGUMENT ...]",
+    )
+    launch.add_argument("program", choices=tuple(PROGRAMS), metavar="PROGRAM", help=f"one of {', '.join(PROGRAMS)}")
+    launch.add_argument("--model", default="", metavar="NAME", help="a model of the server; default: the first that it lists")
+    _add_server_options(launch)
+    launch.add_argument("--config", type=Path, metavar="FILE", help="start a server with this TOML file")
+    launch.add_argument("--print", action="store_true", help="show the command and its variables, and start nothing")
+    launch.add_argument("--show-key", action="store_true", help="with --print: show the key too")
 
 
 def _add_models(commands: Any) -> None:

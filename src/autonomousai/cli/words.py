@@ -33,6 +33,7 @@ examples:
   autonomousai chat                               a conversation
   git diff | autonomousai chat "review this"      standard input joins the prompt
   autonomousai serve                              a server for any OpenAI client
+  autonomousai launch codex                       a coding agent against it
   autonomousai chat --base-url http://127.0.0.1:8000 "Hello"
   autonomousai doctor                             is everything there that it needs?
 
@@ -82,6 +83,25 @@ SERVE: Final = """\
 Serve both wires, AutonomousAI's and OpenAI's, on one address. Without a config:
 the embedded engine behind all five models, on http://127.0.0.1:8000. When it is
 ready, standard output gets one line: listening on http://HOST:PORT
+"""
+
+LAUNCH: Final = """\
+Start a coding agent, which has to be installed, with the flags and variables
+that point it at a server: the one of --base-url, else the one that runs on
+http://127.0.0.1:8000, else one that is started on a free port and ends with the
+agent. No file of the agent's is changed. What follows -- is for the agent.
+"""
+
+LAUNCH_MORE: Final = """\
+examples:
+  autonomousai launch codex
+  autonomousai launch claude --model llama -- -p "What does this program do?"
+  autonomousai launch aider --config gateway.toml -- main.py
+  autonomousai launch opencode --print
+
+The exit code is the agent's own; the codes below are for what came before it.
+Agents send long instructions: a model with a context of fewer tokens than these
+take is used all the same, and standard error says so.
 """
 
 MODELS: Final = """\

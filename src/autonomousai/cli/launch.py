@@ -1,0 +1,268 @@
+"""``autonomousai launch``: start a coding agent against a server of ours. An agent is a row of `PROGRAMS`.
+
+Only flags and environment variables are used: no file of the agent's own configuration is written or changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ..clients.openai import OpenAICompatible
+from ..config import load_config
+from ..errors import ConfigError, ConnectError, HTTPError, ModelNotFoundError, StatusError
+from ..http.urls import check_base_url, openai_base_url
+from ..models import DEFAULT_MODEL
+from ..wires.model_list import ModelEntry
+from .chat import UsageError
+from .child_processes import own_server, run_child
+from .codes import DONE
+from .fetching import fetch_missing
+from .terminal import Terminal
+
+#: Where a server without a config listens.
+DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
+
+#: What is sent where no key is known: the agents refuse to start without one.
+_NO_KEY: Final = "none"
+
+#: Seconds that an address which nobody named may take to say that a server is there.
+_LOOK_SECONDS: Final = 5
+
+#: What servers call the tokens of a prompt and its answer together, in their lists of models.
+_CONTEXTS: Final = ("context_length", "max_model_len", "context_window")
+
+
+class LaunchTarget(NamedTuple):
+    """What an agent is pointed at. ``base_url``: of the OpenAI wires, mostly ``…/v1``; ``root``: the same without ``/v1``;
+    ``context``: tokens, None where the server does not say."""
+
+    base_url: str
+    api_key: str
+    model: str
+    context: int | None = None
+
+    @property
+    def root(self) -> str:
+        return self.base_url.removesuffix("/v1")
+
+
+class AgentProgram(NamedTuple):
+    """An agent: its name for people, how to install it, the arguments that come before the user's own, the variables, and
+    the tokens that its instructions and tools take before the first word of a user."""
+
+    title: str
+    install: str
+    arguments: Callable[[LaunchTarget], Sequence[str]]
+    variables: Callable[[LaunchTarget], dict[str, str]]
+    tokens: int
+
+
+def _codex_arguments(target: LaunchTarget) -> list[str]:
+    """Return the configuration of a provider as flags: Codex reads no variable that names a server."""
+    provider = "model_providers.autonomousai"
+    settings: dict[str, str | int] = {
+        "model_provider": "autonomousai",
+        "model": target.model,
+        f"{provider}.name": "AutonomousAI",
+        f"{provider}.base_url": target.base_url,
+        f"{provider}.wire_api": "responses",
+        f"{provider}.env_key": "AUTONOMOUSAI_API_KEY",
+    }
+    if target.context:
+        settings["model_context_window"] = target.context
+    # The values are TOML; its basic strings and integers are written as JSON's.
+    return [word for key, value in settings.items() for word in ("-c", f"{key}={msgspec.json.encode(value).decode()}")]
+
+
+def _opencode_config(target: LaunchTarget) -> str:
+    """Return the configuration that opencode merges into its user's own."""
+    limit = {"limit": {"context": target.context, "output": min(target.context // 2, 32_000)}} if target.context else {}
+    config = {
+        "$schema": "https://opencode.ai/config.json",
+        "provider": {
+            "autonomousai": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": "AutonomousAI",
+                "options": {"baseURL": target.base_url, "apiKey": "{env:AUTONOMOUSAI_API_KEY}"},
+                "models": {target.model: {"name": target.model, **limit}},
+            }
+        },
+        "model": f"autonomousai/{target.model}",
+        "small_model": f"autonomousai/{target.model}",
+    }
+    return msgspec.json.encode(config).decode()
+
+
+def _claude_variables(target: LaunchTarget) -> dict[str, str]:
+    models = ("", "SMALL_FAST_", "DEFAULT_HAIKU_", "DEFAULT_SONNET_", "DEFAULT_OPUS_")
+    return {
+        "ANTHROPIC_BASE_URL": target.root,
+        "ANTHROPIC_AUTH_TOKEN": target.api_key,
+        # A key of the user's for the vendor must not go to another server, and would be asked about.
+        "ANTHROPIC_API_KEY": "",
+        **{f"ANTHROPIC_{each}MODEL": target.model for each in models},
+        "CLAUDE_CODE_SUBAGENT_MODEL": target.model,
+    }
+
+
+PROGRAMS: Final[dict[str, AgentProgram]] = {
+    "codex": AgentProgram(
+        "Codex",
+        "npm install -g @openai/codex",
+        _codex_arguments,
+        lambda target: {"AUTONOMOUSAI_API_KEY": target.api_key},
+        25_000,
+    ),
+    "claude": AgentProgram(
+        "Claude Code", "npm install -g @anthropic-ai/claude-code", lambda target: (), _claude_variables, 25_000
+    ),
+    "opencode": AgentProgram(
+        "opencode",
+        "npm install -g opencode-ai",
+        lambda target: (),
+        lambda target: {"OPENCODE_CONFIG_CONTENT": _opencode_config(target), "AUTONOMOUSAI_API_KEY": target.api_key},
+        25_000,
+    ),
+    "aider": AgentProgram(
+        "Aider",
+        "python3 -m pip install aider-chat",
+        lambda target: ("--model", f"openai/{target.model}", "--no-show-model-warnings"),
+        lambda target: {"OPENAI_API_BASE": target.base_url, "OPENAI_API_KEY": target.api_key},
+        25_000,
+    ),
+    "qwen": AgentProgram(
+        "Qwen Code",
+        "npm install -g @qwen-code/qwen-code",
+        lambda target: ("--auth-type", "openai"),
+        lambda target: {
+            "OPENAI_BASE_URL": target.base_url,
+            "OPENAI_API_KEY": target.api_key,
+            "OPENAI_MODEL": target.model,
+        },
+        25_000,
+    ),
+}
+
+
+def launch(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Start the agent that *args* name, and return its exit code."""
+    program = PROGRAMS[args.program]
+    base_url = args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL") or None
+    if base_url and args.config:
+        raise UsageError("--config is for a server that is started; it does not go with --base-url")
+    api_key = args.api_key or os.environ.get("AUTONOMOUSAI_API_KEY") or _NO_KEY
+    if args.print:
+        _print(args, _printed_target(args, base_url, api_key, terminal), terminal)
+        return DONE
+    found = shutil.which(args.program)
+    if found is None:
+        raise ConfigError(
+            f"{program.title} is not installed: no program {args.program!r} is on the PATH; run: {program.install}"
+        )
+    with _server(args, base_url, api_key, terminal) as target:
+        if target.context is not None and target.context < program.tokens:
+            terminal.note(
+                f"the context of {target.model} is too small: it has {target.context:,} tokens, and {program.title} takes "
+                f"about {program.tokens:,} before the first word of yours; name another model with --model"
+            )
+        terminal.interrupts.restore()
+        arguments = [*program.arguments(target), *args.passed_on]
+        return run_child([found, *arguments], {**os.environ, **program.variables(target)})
+
+
+@contextmanager
+def _server(args: argparse.Namespace, base_url: str | None, api_key: str, terminal: Terminal) -> Iterator[LaunchTarget]:
+    """Yield the server that is named, the one that runs on this machine, or one that lives as long as the block."""
+    listed = None
+    if base_url:
+        listed = _list_named(base_url, api_key, terminal)
+    elif not args.config:
+        listed = _look(api_key, terminal)
+    if base_url or listed is not None:
+        yield _choose(openai_base_url(base_url or DEFAULT_SERVER), api_key, args.model, listed or [])
+        return
+    config = load_config(args.config, os.environ)
+    fetch_missing(config, terminal)
+    if api_key == _NO_KEY and config.server.api_keys:
+        api_key = config.server.api_keys[0]
+    with own_server(args.config, terminal) as url:
+        terminal.note(f"started a server on {url}, until {PROGRAMS[args.program].title} ends")
+        yield _choose(openai_base_url(url), api_key, args.model, _list(openai_base_url(url), api_key, terminal))
+
+
+def _printed_target(args: argparse.Namespace, base_url: str | None, api_key: str, terminal: Terminal) -> LaunchTarget:
+    """Return what would be launched against; nothing is started for it, and a server that is away is no error."""
+    url = openai_base_url(base_url or DEFAULT_SERVER)
+    listed = None if args.config else _look(api_key, terminal, url)
+    if listed is None:
+        terminal.note(f"no server answers at {url}" + ("" if base_url else "; without --print, one is started"))
+        return LaunchTarget(url, api_key, args.model or DEFAULT_MODEL)
+    return _choose(url, api_key, args.model, listed)
+
+
+def _choose(url: str, api_key: str, model: str, listed: Sequence[ModelEntry]) -> LaunchTarget:
+    """Return the target for *model*, which the server has to have where it lists any; "" is the first one."""
+    if not listed:
+        if not model:
+            raise UsageError(f"{check_base_url(url)} lists no models: name one with --model")
+        return LaunchTarget(url, api_key, model)
+    entry = next((each for each in listed if model in ("", each.id, *each.aliases)), None)
+    if entry is None:
+        raise ModelNotFoundError(model, [each.id for each in listed])
+    return LaunchTarget(url, api_key, model or entry.id, _context(entry.fields))
+
+
+def _context(fields: Any) -> int | None:
+    return next((value for name in _CONTEXTS if isinstance(value := fields.get(name), int) and value > 0), None)
+
+
+def _list(url: str, api_key: str, terminal: Terminal, **options: Any) -> list[ModelEntry]:
+    async def fetch() -> list[ModelEntry]:
+        with terminal.interrupts.cancel_main():
+            async with OpenAICompatible(url, api_key=None if api_key == _NO_KEY else api_key, **options) as server:
+                return await server.list_models()
+
+    return asyncio.run(fetch())
+
+
+def _list_named(base_url: str, api_key: str, terminal: Terminal) -> list[ModelEntry]:
+    """Return the models of a server that the user has named. Raises `HTTPError` where it cannot be used."""
+    try:
+        return _list(openai_base_url(base_url), api_key, terminal)
+    except StatusError as error:
+        if error.status == 404:  # a server without a list
+            return []
+        raise
+
+
+def _look(api_key: str, terminal: Terminal, url: str = f"{DEFAULT_SERVER}/v1") -> list[ModelEntry] | None:
+    """Return the models of the server at *url*, None where there is none, or something else."""
+    try:
+        return _list(url, api_key, terminal, retries=0, timeout=_LOOK_SECONDS)
+    except ConnectError:
+        return None
+    except StatusError as error:
+        if error.status in (401, 403):
+            raise
+        return None
+    except HTTPError:
+        return None
+
+
+def _print(args: argparse.Namespace, target: LaunchTarget, terminal: Terminal) -> None:
+    """Write the command with its variables, as a shell reads them; the key is hidden unless it is asked for."""
+    if target.api_key != _NO_KEY and not args.show_key:
+        target = target._replace(api_key="***")
+    program = PROGRAMS[args.program]
+    variables = [f"{name}={shlex.quote(value)}" for name, value in program.variables(target).items()]
+    command = shlex.join([args.program, *program.arguments(target), *args.passed_on])
+    terminal.write(" \\\n".join([*variables, command]) + "\n")
