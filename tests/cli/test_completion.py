@@ -54,6 +54,8 @@ def completed(script: Path, line: str, **env: str) -> list[str]:
         ("autonomousai config check ", []),
         ("autonomousai pull ", ["smollm2-135m", "qwen_coder"]),
         ("autonomousai serve --port ", []),
+        ("autonomousai launch ", ["codex", "claude", "opencode", "aider", "qwen"]),
+        ("autonomousai launch --pr", ["--print"]),
         ("autonomousai completion ", ["bash", "zsh", "fish"]),
     ],
 )

@@ -57,7 +57,8 @@ class LaunchTarget(NamedTuple):
 
 class AgentProgram(NamedTuple):
     """An agent: its name for people, how to install it, the arguments that come before the user's own, the variables, and
-    the tokens that its instructions and tools take before the first word of a user."""
+    the tokens of context that it needs: for its instructions and tools, which come before the first word of a user, and for
+    a first answer."""
 
     title: str
     install: str
@@ -130,14 +131,14 @@ PROGRAMS: Final[dict[str, AgentProgram]] = {
         "npm install -g opencode-ai",
         lambda target: (),
         lambda target: {"OPENCODE_CONFIG_CONTENT": _opencode_config(target), "AUTONOMOUSAI_API_KEY": target.api_key},
-        25_000,
+        16_000,
     ),
     "aider": AgentProgram(
         "Aider",
         "python3 -m pip install aider-chat",
         lambda target: ("--model", f"openai/{target.model}", "--no-show-model-warnings"),
         lambda target: {"OPENAI_API_BASE": target.base_url, "OPENAI_API_KEY": target.api_key},
-        25_000,
+        8_000,
     ),
     "qwen": AgentProgram(
         "Qwen Code",
@@ -171,8 +172,8 @@ def launch(args: argparse.Namespace, terminal: Terminal) -> int:
     with _server(args, base_url, api_key, terminal) as target:
         if target.context is not None and target.context < program.tokens:
             terminal.note(
-                f"the context of {target.model} is too small: it has {target.context:,} tokens, and {program.title} takes "
-                f"about {program.tokens:,} before the first word of yours; name another model with --model"
+                f"the context of {target.model} is too small: it has {target.context:,} tokens, and {program.title} needs "
+                f"about {program.tokens:,} for its instructions alone; name another model with --model"
             )
         terminal.interrupts.restore()
         arguments = [*program.arguments(target), *args.passed_on]
@@ -186,7 +187,7 @@ def _server(args: argparse.Namespace, base_url: str | None, api_key: str, termin
     if base_url:
         listed = _list_named(base_url, api_key, terminal)
     elif not args.config:
-        listed = _look(api_key, terminal)
+        listed = _look(openai_base_url(DEFAULT_SERVER), api_key, terminal)
     if base_url or listed is not None:
         yield _choose(openai_base_url(base_url or DEFAULT_SERVER), api_key, args.model, listed or [])
         return
@@ -202,7 +203,7 @@ def _server(args: argparse.Namespace, base_url: str | None, api_key: str, termin
 def _printed_target(args: argparse.Namespace, base_url: str | None, api_key: str, terminal: Terminal) -> LaunchTarget:
     """Return what would be launched against; nothing is started for it, and a server that is away is no error."""
     url = openai_base_url(base_url or DEFAULT_SERVER)
-    listed = None if args.config else _look(api_key, terminal, url)
+    listed = None if args.config else _look(url, api_key, terminal)
     if listed is None:
         terminal.note(f"no server answers at {url}" + ("" if base_url else "; without --print, one is started"))
         return LaunchTarget(url, api_key, args.model or DEFAULT_MODEL)
@@ -244,7 +245,7 @@ def _list_named(base_url: str, api_key: str, terminal: Terminal) -> list[ModelEn
         raise
 
 
-def _look(api_key: str, terminal: Terminal, url: str = f"{DEFAULT_SERVER}/v1") -> list[ModelEntry] | None:
+def _look(url: str, api_key: str, terminal: Terminal) -> list[ModelEntry] | None:
     """Return the models of the server at *url*, None where there is none, or something else."""
     try:
         return _list(url, api_key, terminal, retries=0, timeout=_LOOK_SECONDS)
