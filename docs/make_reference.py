@@ -210,14 +210,16 @@ def fields_page() -> str:
 
 
 def field_table(table: FieldTable, rows: list[RequestField]) -> str:
-    """The columns are the kinds of upstreams that some field is not simply passed on to, and all others."""
+    """The columns are the kinds of upstreams that some field is not simply passed on to, and all others; for a table of a wire
+    whose fields become others elsewhere, what they become."""
     kinds = sorted({kind for row in table.rows.values() for kind in row.uses})
+    last = "upstreams of other wires" if any(row.becomes is not None for row in rows) else "other kinds"
     lines = [
-        f"| field | type | what | {' | '.join(f'`{kind}`' for kind in kinds)} | other kinds |",
+        f"| field | type | what | {' | '.join(f'`{kind}`' for kind in kinds)} | {last} |",
         "|---|---|---|---|" + "---|" * len(kinds),
     ]
     for row in rows:
-        others = "left out" if row.dropped else "passed on"
+        others = "left out" if row.dropped else "passed on" if row.becomes is None else row.becomes or "left out"
         uses = [use_words(row.uses[kind]) if kind in row.uses else others for kind in kinds]
         name = f"`{row.name}`{' (needed)' if row.needed else ''}"
         lines.append(f"| {name} | {type_words(row.shape.schema)} | {row.says} | {' | '.join(uses)} | {others} |")

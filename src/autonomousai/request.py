@@ -28,13 +28,15 @@ class OriginalRequest(msgspec.Struct, frozen=True):
     gets it unchanged, whatever of it has no place in a `ChatRequest`.
 
     ``wire``: the wire's name. ``document``: the body as it came. ``changes``: request fields that were replaced or added since.
-    ``continues``: the beginning of the answer that is to be continued, where one is.
+    ``continues``: the beginning of the answer that is to be continued, where one is. ``headers``: those of the request that its
+    wire hands on, by their names in lower case.
     """
 
     wire: str
     document: dict[str, Any]
     changes: dict[str, Any] = {}
     continues: str | None = None
+    headers: dict[str, str] = {}
 
 
 class ChatRequest(msgspec.Struct, frozen=True):

@@ -84,8 +84,8 @@ class YellWire(Wire):
     def encode_models(self, models: Any) -> bytes:
         return msgspec.json.encode([model.id.upper() for model in models])
 
-    def encode_error(self, error: BaseException) -> tuple[int, dict[str, str], bytes]:
-        status, headers, body = super().encode_error(error)
+    def encode_error(self, error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = super().encode_error(error, request_id)
         return status, headers, msgspec.json.encode({"ouch": msgspec.json.decode(body)["error"]["code"]})
 
     def encode_error_event(self, error: BaseException) -> bytes:

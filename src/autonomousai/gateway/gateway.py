@@ -86,7 +86,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         if (report := answer.report) is None:
             report = answer.report = Report()
         # Upstream every answer is streamed, so that a break is noticed and can be mended.
-        asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields)
+        asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields, request.origin)
         return RouteRunner(asked, self.routes[model], answer, report, options, self._settings)
 
     async def start(self) -> None:

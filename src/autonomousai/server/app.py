@@ -30,7 +30,7 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths
+from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
 from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
@@ -245,6 +245,8 @@ class App:
             if self._cors is not None and self._cors.admit(exchange):
                 await exchange.drain()
                 return
+            if (id_header := _id_header(path) if endpoint is None else endpoint.id_header) is not None:
+                exchange.extra = [*exchange.extra, (id_header, exchange.request_id.encode())]
             self._guard.check(exchange)
             if endpoint is not None and exchange.method == "POST":
                 await endpoint(exchange)
@@ -256,7 +258,7 @@ class App:
                 await self._serve_cold(exchange)
         except StatusError as error:
             closing = ((b"connection", b"close"),) if self._guard.draining else ()
-            await refuse(exchange, error, endpoint.wire if endpoint is not None else OPENAI_CHAT, headers=closing)
+            await refuse(exchange, error, wire_of(path), headers=closing)
         finally:
             self._note(exchange, hot=endpoint is not None)
 
@@ -371,6 +373,12 @@ def _route_name(path: str, *, hot: bool) -> str:
     return path if path in _NAMED or path in models_paths() else "other"
 
 
+def _id_header(path: str) -> bytes | None:
+    """Return the header with the request's id of the wire that is spoken at *path*; None where it has none of its own."""
+    header = wire_of(path).id_header
+    return None if header is None else header.encode()
+
+
 def _wrong_method(method: str) -> StatusError:
     return StatusError(
         f"the method {method[:20]} is not allowed here; the header allow names those that are",
@@ -419,7 +427,6 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 def _error(request: Request, error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
-    path = request.scope[OUTER].path
-    wire = SERVED.get(path) or models_paths().get(path, OPENAI_CHAT)
-    status, headers, body = wire.encode_error(error)
+    exchange = request.scope[OUTER]
+    status, headers, body = wire_of(exchange.path).encode_error(error, exchange.request_id)
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

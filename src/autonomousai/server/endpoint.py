@@ -18,7 +18,7 @@ from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange,
 from ..http.sweep import Sweep
 from ..limiter import Place, RequestLimiter
 from ..provider import AsyncGeneratorProvider
-from ..request import CallOptions, ChatRequest
+from ..request import CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream
 from ..streams.broker import StreamBroker
 from ..streams.orphans import Orphans
@@ -62,6 +62,7 @@ class Endpoint:
     def __init__(self, context: EndpointContext, wire: Wire) -> None:
         self._context = context
         self.wire = wire
+        self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
@@ -81,6 +82,8 @@ class Endpoint:
                     await place.acquire()
                 request = self.wire.decode_request(body, exchange.path)
                 del body
+                if request.origin is not None:
+                    request = self._with_headers(request, request.origin, exchange)
                 _check_model(request)
                 if request.stream:
                     response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
@@ -96,6 +99,18 @@ class Endpoint:
             if response is not None:
                 response.close()
             place.leave()
+
+    def _with_headers(self, request: ChatRequest, origin: OriginalRequest, exchange: Exchange) -> ChatRequest:
+        """Return *request* with the headers that its wire hands on."""
+        head = exchange.head
+        passed = {
+            name: value.decode("latin-1").replace("\n", ",")
+            for name in self.wire.passed_headers
+            if (value := head.get(name.encode())) is not None
+        }
+        if not passed:
+            return request
+        return msgspec.structs.replace(request, origin=msgspec.structs.replace(origin, headers=passed))
 
     async def _answer(
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
@@ -254,7 +269,7 @@ async def refuse(
     exchange: Exchange, error: ProviderError, wire: Wire, *, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
     """Answer with an error, in the shape of *wire*."""
-    status, extra, body = wire.encode_error(error)
+    status, extra, body = wire.encode_error(error, exchange.request_id)
     more = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
     more += _WANTED.get(getattr(error, "code", None), ())
     if exchange.http_version == "1.1" and b"expect" in exchange.head:

@@ -115,8 +115,10 @@ class Wire(ABC):
     ``fields``: the table of its requests, where it has one.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
-    ``Authorization: Bearer``. ``models_path``: where its clients list the models in a shape of its own, which is the schema
-    ``models_schema``; without one they do so at ``/v1/models``, in OpenAI's.
+    ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
+    ``passed_headers``: headers of a request that an upstream of the same wire gets too, see `OriginalRequest`.
+    ``models_path``: where its clients list the models in a shape of its own, which is the schema ``models_schema``; without one
+    they do so at ``/v1/models``, in OpenAI's.
     """
 
     name: ClassVar[str]
@@ -125,6 +127,8 @@ class Wire(ABC):
     paths: ClassVar[tuple[str, ...]]
     fields: ClassVar[FieldTable | None] = None
     key_header: ClassVar[str | None] = None
+    id_header: ClassVar[str | None] = None
+    passed_headers: ClassVar[tuple[str, ...]] = ()
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""
 
@@ -186,8 +190,8 @@ class Wire(ABC):
         """Return the id of the answer to the request of that id: as hard to guess, and drawn once."""
         return "chatcmpl-" + request_id.removeprefix("req_")
 
-    def encode_error(self, error: BaseException) -> tuple[int, dict[str, str], bytes]:
-        """Return the status, the extra headers and the body of the response that reports *error*."""
+    def encode_error(self, error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
+        """Return the status, the extra headers and the body of the response that reports *error* of the request of that id."""
         return encode_error(error)
 
     def encode_error_event(self, error: BaseException) -> bytes:

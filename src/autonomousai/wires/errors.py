@@ -110,21 +110,27 @@ _INTERNAL = {
 
 def encode_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
     """The answer that tells a caller of *error*: status, extra headers, body. Of an error not ours it tells nothing but 500."""
-    status, told = _tell(error)
+    status, told = tell(error)
+    return status, headers_of(error, status), msgspec.json.encode({"error": told})
+
+
+def headers_of(error: BaseException, status: int) -> dict[str, str]:
+    """Return the extra headers of the response that reports *error* with *status*."""
     headers = {}
     if isinstance(error, HTTPError) and error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(max(0.0, min(error.retry_after, 1e9))))
     if status == 401:
         headers["www-authenticate"] = "Bearer"  # RFC 9110 section 11.6.1
-    return status, headers, msgspec.json.encode({"error": told})
+    return headers
 
 
 def error_event(error: BaseException) -> bytes:
     """The same object as an event of a stream; after it comes neither a finish reason nor [DONE]."""
-    return b"data: " + msgspec.json.encode({"error": _tell(error)[1]}) + b"\n\n"
+    return b"data: " + msgspec.json.encode({"error": tell(error)[1]}) + b"\n\n"
 
 
-def _tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
+def tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
+    """Return the status that *error* is answered with, and what is told of it: ``message``, ``type``, ``param``, ``code``."""
     if not isinstance(error, ProviderError):
         return 500, _INTERNAL
     row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)

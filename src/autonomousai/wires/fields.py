@@ -50,8 +50,9 @@ class RequestField(msgspec.Struct, frozen=True):
     """A row: one field of a request.
 
     ``shape``: what it must be to be well-formed. ``says``: a sentence for people. ``needed``: whether a request must have it.
-    ``dropped``: whether no upstream gets it. ``uses``: by kind of upstream, as a config names it; other kinds get the field
-    unchanged.
+    ``dropped``: whether no upstream gets it. ``becomes``: what it becomes for an upstream of another wire, for people, nothing
+    where it is left out there; None where all wires share the field. ``uses``: by kind of upstream, as a config names it; other
+    kinds get the field unchanged.
     """
 
     name: str
@@ -59,6 +60,7 @@ class RequestField(msgspec.Struct, frozen=True):
     says: str
     needed: bool = False
     dropped: bool = False
+    becomes: str | None = None
     uses: Mapping[str, FieldUse] = {}
 
     @property

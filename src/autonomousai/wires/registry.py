@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from .anthropic_messages.wire import ANTHROPIC_MESSAGES
 from .autonomousai import AUTONOMOUSAI
 from .base import Wire
 from .openai_chat.wire import OPENAI_CHAT
 
-__all__ = ["AUTONOMOUSAI", "OPENAI_CHAT", "SERVED", "WIRES", "key_headers", "models_paths"]
+__all__ = ["ANTHROPIC_MESSAGES", "AUTONOMOUSAI", "OPENAI_CHAT", "SERVED", "WIRES", "key_headers", "models_paths", "wire_of"]
 
 _WIRES: Final[tuple[Wire, ...]] = (
     OPENAI_CHAT,
     AUTONOMOUSAI,
+    ANTHROPIC_MESSAGES,
 )
 
 #: By name.
@@ -20,6 +22,16 @@ WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in _WIRES}
 
 #: By the path that a server speaks it at.
 SERVED: Final[dict[str, Wire]] = {path: wire for wire in _WIRES for path in wire.paths}
+
+
+def wire_of(path: str) -> Wire:
+    """Return the wire that errors at *path* are told in: the one that is spoken there or above it, with or without ``/v1``;
+    OpenAI's elsewhere."""
+    for known, wire in (*SERVED.items(), *models_paths().items()):
+        for root in (known, known.removeprefix("/v1")):
+            if path == root or path.startswith(root + "/"):
+                return wire
+    return OPENAI_CHAT
 
 
 def key_headers() -> list[str]:

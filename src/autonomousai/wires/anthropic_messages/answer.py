@@ -1,0 +1,87 @@
+"""Events -> a whole answer of the Messages API, as one document. Made of the same blocks as a stream is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ...events import Batch, FinishReason
+from ..base import AnswerHead
+from ..openai_chat.encoder import merge_values
+from .blocks import BlockWriter
+from .message import Payload, empty_message, members_of, stop_of, usage_of
+
+#: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
+#: guide gives to it. A tool's schema refuses it, and the model is told.
+_INVALID: Final = "INVALID_JSON"
+
+
+def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+    """Return a whole answer as one document. Its last event is the `FinishReason`."""
+    finish = events[-1]
+    if type(finish) is not FinishReason:
+        raise ValueError("the events of a whole answer end with its FinishReason")
+    writer = BlockWriter(head.id.removeprefix("msg_"))
+    payloads = [payload for event in events[:-1] for payload in writer.add(event)]
+    payloads += writer.finish()
+    stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused)
+    message = empty_message(head.id, head.model, members_of(events, "message_start").part)
+    message |= {**stop, **members_of(events, "message_delta").part}
+    message["content"] = _fold(payloads)
+    message["usage"] = {**message["usage"], **usage_of(finish.usage)}
+    if extension is not None:
+        message["x_autonomousai"] = extension
+    return msgspec.json.encode(message)
+
+
+def _fold(payloads: list[Payload]) -> list[Payload]:
+    """Return the blocks that the *payloads* of a stream make."""
+    blocks: list[Payload] = []
+    pieces: list[list[Payload]] = []
+    for payload in payloads:
+        if payload["type"] == "content_block_start":
+            blocks.append(payload["content_block"])
+            pieces.append([])
+        elif payload["type"] == "content_block_delta":
+            pieces[payload["index"]].append(payload["delta"])
+    return [_grown(block, deltas) for block, deltas in zip(blocks, pieces, strict=True)]
+
+
+#: The member of a block that a delta of that type is a piece of.
+_TEXTS: Final = {"text_delta": "text", "thinking_delta": "thinking"}
+
+
+def _grown(block: Payload, deltas: list[Payload]) -> Payload:
+    """Return *block* with all its *deltas*."""
+    grown = dict(block)
+    texts: dict[str, list[str]] = {}
+    arguments: list[str] = []
+    for delta in deltas:
+        kind = delta.get("type")
+        if kind == "input_json_delta":
+            arguments.append(delta.get("partial_json") or "")
+        elif kind in _TEXTS:
+            member = _TEXTS[kind]
+            texts.setdefault(member, [grown.get(member) or ""]).append(delta.get(member) or "")
+        elif kind == "signature_delta":
+            grown["signature"] = delta.get("signature")
+        elif kind == "citations_delta":
+            grown["citations"] = [*(grown.get("citations") or ()), delta.get("citation")]
+        else:
+            merge_values(grown, {name: value for name, value in delta.items() if name != "type"})
+    grown |= {member: "".join(said) for member, said in texts.items()}
+    if text := "".join(arguments):
+        grown["input"] = _input_of(text)
+    return grown
+
+
+def _input_of(text: str) -> Any:
+    """Return the object that a call's arguments are."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        value = text
+    if isinstance(value, dict):
+        return value
+    return {} if value is None or not text.strip() else {_INVALID: text}

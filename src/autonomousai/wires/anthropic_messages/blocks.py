@@ -1,0 +1,220 @@
+"""Events -> content blocks (Anthropic API reference, "Streaming messages"): what starts, grows and stops, one at a time.
+
+The payloads are those of a stream's events; `encoder` writes them one by one, `answer` folds them into a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from ...events import Event, Extra, Reasoning, Refusal, ToolCallDelta
+from .message import WIRE, Payload
+
+#: A block of each type as it starts, and the type and the member of its deltas.
+_STARTS: Final[dict[str, Payload]] = {
+    "text": {"type": "text", "text": ""},
+    "thinking": {"type": "thinking", "thinking": "", "signature": ""},
+}
+_DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
+
+
+class BlockWriter:
+    """Writes the events of one answer as blocks, numbered from 0 without a gap. *name*: what is unique to the answer.
+
+    Blocks do not interleave. Calls that do (some servers stream several at once) are written one after the other: what comes
+    for another block waits until the arguments of the open call are complete JSON, or the answer has ended.
+
+    ``has_calls``: whether a call was written; ``is_refused``: whether a refusal was.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_call",
+        "_index",
+        "_kind",
+        "_more",
+        "_more_of_stop",
+        "_name",
+        "_waiting",
+        "_written",
+        "has_calls",
+        "is_refused",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.has_calls = False
+        self.is_refused = False
+        self._name = name
+        self._index = -1  # of the last block
+        self._kind: str | None = None  # the type of the block that is open
+        self._call: int | None = None  # the call whose block is open
+        self._arguments: list[str] = []  # of that call
+        self._more: tuple[Payload, Payload] | None = None  # members of the next delta, and of its event
+        self._more_of_stop: Payload = {}
+        self._waiting: list[Event] = []
+        self._written: set[int] = set()  # calls whose blocks were started
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether a further piece of text is one more delta of the open block."""
+        return self._kind == "text" and not self._waiting and self._more is None
+
+    @property
+    def index(self) -> int:
+        """Return the index of the block that was started last."""
+        return self._index
+
+    def add(self, event: Event) -> Iterator[Payload]:
+        """Yield the payloads that *event* brings."""
+        if isinstance(event, Extra) and event.wire != WIRE:
+            return
+        if isinstance(event, ToolCallDelta) and event.index == self._call:
+            yield from self._grow_call(event)
+            if self._waiting and self._is_complete():
+                yield from self._go_on()
+        elif self._waiting or (self._call is not None and not (isinstance(event, Extra) or self._is_complete())):
+            self._waiting.append(event)
+            if self._call is None and _names(event, self._waiting[0]):
+                yield from self._go_on()
+        else:
+            yield from self._write(event)
+
+    def finish(self) -> Iterator[Payload]:
+        """Yield the payloads of what waited, and the end of the last block."""
+        while self._waiting:
+            yield from self._stop()
+            first = _named(self._waiting.pop(0), self._waiting)
+            if isinstance(first, ToolCallDelta) and first.index not in self._written:
+                yield from self._start_call(first)
+            else:
+                yield from self._write(first)
+            yield from self._go_on()
+        yield from self._stop()
+
+    def _go_on(self) -> Iterator[Payload]:
+        """Take what waited as if it came now; what cannot be written yet waits again."""
+        waiting, self._waiting = self._waiting, []
+        for place, event in enumerate(waiting, start=1):
+            yield from self.add(_named(event, waiting[place:]))
+
+    def _write(self, event: Event) -> Iterator[Payload]:
+        if isinstance(event, str):
+            if event:
+                yield from self._say("text", event)
+        elif isinstance(event, Reasoning):
+            if event.text:
+                yield from self._say("thinking", event.text)
+        elif isinstance(event, Refusal):
+            self.is_refused = True
+            if event.text:
+                yield from self._say("text", event.text)
+        elif isinstance(event, ToolCallDelta):
+            yield from self._write_call(event)
+        elif isinstance(event, Extra):
+            yield from self._write_extra(event)
+
+    def _write_extra(self, event: Extra) -> Iterator[Payload]:
+        """Write what an upstream of this wire said and has no event: a block as it began, a delta of another type, and members
+        of an event that is written for another one."""
+        members = event.members
+        others = members.get("event") or {}
+        if (block := members.get("content_block")) is not None:
+            yield from self._start(block, others)
+        elif (delta := members.get("delta")) is not None:
+            if event.covers:
+                self._more = (delta, others)
+            elif self._kind is not None:
+                yield {**self._delta(delta), **others}
+        self._more_of_stop |= members.get("content_block_stop") or {}
+
+    def _say(self, kind: str, text: str) -> Iterator[Payload]:
+        if self._kind != kind:
+            yield from self._start(_STARTS[kind])
+        delta, member = _DELTAS[kind]
+        yield self._delta({"type": delta, member: text})
+
+    # ---- calls
+
+    def _write_call(self, event: ToolCallDelta) -> Iterator[Payload]:
+        """Write the first piece of a call. What follows one that was complete is no part of its arguments."""
+        if event.index in self._written:
+            return
+        if self._kind == "tool_use" and self._call is None:  # its block came as an upstream of this wire began it
+            self._take_call(event)
+            yield from self._grow_call(event)
+        elif event.name:
+            yield from self._start_call(event)
+        else:
+            self._waiting.append(event)
+
+    def _start_call(self, event: ToolCallDelta) -> Iterator[Payload]:
+        call_id = event.id or f"toolu_{self._name}_{event.index}"
+        block = {"type": "tool_use", "id": call_id, "name": event.name or "", "input": {}}
+        yield from self._start({**(event.extra or {}), **block})
+        self._take_call(event)
+        yield from self._grow_call(event)
+
+    def _take_call(self, event: ToolCallDelta) -> None:
+        self._call = event.index
+        self._arguments = []
+        self._written.add(event.index)
+        self.has_calls = True
+
+    def _grow_call(self, event: ToolCallDelta) -> Iterator[Payload]:
+        if event.arguments:
+            self._arguments.append(event.arguments)
+            yield self._delta({"type": "input_json_delta", "partial_json": event.arguments})
+
+    def _is_complete(self) -> bool:
+        """Return whether the arguments of the open call, if there is one, are complete."""
+        if self._call is None:
+            return True
+        self._arguments = ["".join(self._arguments)]
+        if not self._arguments[0].rstrip().endswith("}"):
+            return False
+        try:
+            msgspec.json.decode(self._arguments[0])
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
+
+    # ---- blocks
+
+    def _start(self, block: Payload, others: Payload | None = None) -> Iterator[Payload]:
+        yield from self._stop()
+        self._index += 1
+        self._kind = str(block.get("type"))
+        yield {"type": "content_block_start", "index": self._index, "content_block": block, **(others or {})}
+
+    def _delta(self, delta: Payload) -> Payload:
+        if self._more is None:
+            return {"type": "content_block_delta", "index": self._index, "delta": delta}
+        (members, others), self._more = self._more, None
+        return {"type": "content_block_delta", "index": self._index, "delta": {**delta, **members}, **others}
+
+    def _stop(self) -> Iterator[Payload]:
+        if self._kind is not None:
+            self._kind = self._call = None
+            others, self._more_of_stop = self._more_of_stop, {}
+            yield {"type": "content_block_stop", "index": self._index, **others}
+
+
+def _names(event: Event, first: Event) -> bool:
+    """Return whether *event* brings the name of the call that *first* began without one."""
+    return (
+        isinstance(event, ToolCallDelta)
+        and isinstance(first, ToolCallDelta)
+        and event.index == first.index
+        and bool(event.name)
+    )
+
+
+def _named(event: Event, later: list[Event]) -> Event:
+    """Return a piece of a call that has no name with the name that a *later* piece brings; any other event as it is."""
+    if not isinstance(event, ToolCallDelta) or event.name:
+        return event
+    name = next((each.name for each in later if isinstance(each, ToolCallDelta) and _names(each, event)), None)
+    return event if name is None else msgspec.structs.replace(event, name=name)

@@ -1,0 +1,92 @@
+"""Events -> the stream of the Messages API (Anthropic API reference, "Streaming messages"): ``message_start``, blocks,
+``message_delta``, ``message_stop``. Knows no network and no server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ...events import Batch, Extra, FinishReason, ForeignEvent
+from ..base import AnswerHead
+from ..sse import encode_event
+from .blocks import BlockWriter
+from .errors import write_error_event
+from .message import WIRE, Payload, SaidMembers, empty_message, members_of, stop_of, usage_of
+
+_json = msgspec.json.Encoder().encode
+
+#: An event without an id that says nothing.
+PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+
+class MessagesStreamEncoder:
+    """Events become the bytes of one streamed answer; see `StreamEncoder`. *ids*: each event gets the next of them. *begun*:
+    the answer's beginning was written before."""
+
+    __slots__ = ("_begun", "_blocks", "_delta", "_head", "_ids", "_stop")
+
+    def __init__(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> None:
+        self._head = head
+        self._ids = ids
+        self._begun = begun
+        self._blocks = BlockWriter(head.id.removeprefix("msg_"))
+        self._delta = SaidMembers({}, {})  # of message_delta
+        self._stop = SaidMembers({}, {})  # of message_stop
+
+    def write(self, batch: Batch) -> bytes:
+        """See `StreamEncoder.write`. The first event of an answer is ``message_start``."""
+        blocks = self._blocks
+        pieces: list[bytes] = []
+        if not self._begun:
+            self._begun = True
+            said = members_of(batch, "message_start")
+            message = empty_message(self._head.id, self._head.model, said.part)
+            pieces.append(self._event({"type": "message_start", "message": message, **said.event}))
+        for event in batch:
+            if type(event) is str and event and blocks.is_text:
+                delta = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % blocks.index
+                pieces += (self._id_line(), delta, b'{"type":"text_delta","text":', _json(event), b"}}\n\n")
+            elif isinstance(event, ForeignEvent):
+                if event.wire == WIRE:
+                    pieces += (self._id_line(), encode_event(event.data, event=event.event))
+            elif not isinstance(event, FinishReason):
+                if isinstance(event, Extra):
+                    self._note_end(event)
+                pieces += map(self._event, blocks.add(event))
+        return b"".join(pieces)
+
+    def _note_end(self, event: Extra) -> None:
+        """Note what an upstream of this wire said of the end."""
+        for name, known in (("message_delta", self._delta), ("message_stop", self._stop)):
+            said = members_of([event], name)
+            known.part.update(said.part)
+            known.event.update(said.event)
+
+    def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `StreamEncoder.end`. *extension* goes into the ``message_delta``."""
+        pieces = [] if self._begun else [self.write([finish])]
+        blocks = self._blocks
+        pieces += map(self._event, blocks.finish())
+        stop = stop_of(finish, has_calls=blocks.has_calls, is_refused=blocks.is_refused)
+        delta: Payload = {"type": "message_delta", "delta": {**stop, **self._delta.part}, "usage": usage_of(finish.usage)}
+        delta |= self._delta.event
+        if extension is not None:
+            delta["x_autonomousai"] = extension
+        pieces += map(self._event, (delta, {"type": "message_stop", **self._stop.part}))
+        return b"".join(pieces)
+
+    def sign(self, progress: int) -> bytes:
+        """See `StreamEncoder.sign`: a ``ping`` that says how far the repair has come."""
+        return b'event: ping\ndata: {"type":"ping","x_autonomousai":{"progress":%d}}\n\n' % progress
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `StreamEncoder.fail`."""
+        return write_error_event(error)
+
+    def _event(self, payload: Payload) -> bytes:
+        return b"%bevent: %b\ndata: %b\n\n" % (self._id_line(), payload["type"].encode(), _json(payload))
+
+    def _id_line(self) -> bytes:
+        return b"" if self._ids is None else b"id: %b\n" % next(self._ids).encode()

@@ -1,0 +1,56 @@
+"""Errors as the Messages API tells them (Anthropic API reference, "Errors"):
+``{"type": "error", "error": {"type", "message"}, "request_id"}``, as a document or as the event ``error`` of a stream."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import headers_of, tell
+
+#: The type that goes with a status. Its clients try again by the status: 408, 409, 429, and all from 500 on.
+_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+#: Types that an upstream of this wire names, and that say more than a status.
+_OWN_TYPES: Final = frozenset(_TYPES.values()) - {"invalid_request_error"}
+
+#: Codes of a prompt that does not fit, and how its error begins here: some clients know it by these words, and shorten the
+#: conversation.
+_TOO_LONG: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_TOO_LONG_SAYS: Final = "prompt is too long"
+
+
+def write_error(error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
+    """Return the status, the extra headers and the body of the response that reports *error*."""
+    status, said = _said(error, request_id)
+    return status, headers_of(error, status), msgspec.json.encode(said)
+
+
+def write_error_event(error: BaseException) -> bytes:
+    """Return the event that reports *error* and ends a stream; no ``message_stop`` follows."""
+    return b"event: error\ndata: " + msgspec.json.encode(_said(error, "")[1]) + b"\n\n"
+
+
+def _said(error: BaseException, request_id: str) -> tuple[int, dict[str, Any]]:
+    status, told = tell(error)
+    message = told["message"] or ""
+    if told["code"] in _TOO_LONG and _TOO_LONG_SAYS not in message:
+        message = f"{_TOO_LONG_SAYS}: {message}"
+    kind = told["type"]
+    if kind not in _OWN_TYPES or status in _TYPES:
+        kind = _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
+    said: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
+    return status, {**said, "request_id": request_id} if request_id else said

@@ -1,0 +1,73 @@
+"""Anthropic's Messages API as a `Wire` (Anthropic API reference, "Messages": create, streaming, errors)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from ...events import Batch
+from ...request import ChatRequest
+from ..base import AnswerHead, Operation, Wire
+from ..fields import FieldTable
+from .answer import encode_message
+from .encoder import PING, MessagesStreamEncoder
+from .errors import write_error, write_error_event
+from .message import WIRE
+from .request import MESSAGES_REQUEST, read_messages_request
+from .schemas import ANSWER_SCHEMAS
+
+
+class AnthropicMessagesWire(Wire):
+    """``POST /v1/messages``."""
+
+    name = WIRE
+    title = "the Anthropic wire"
+    paths: ClassVar[tuple[str, ...]] = ("/v1/messages",)
+    fields: ClassVar[FieldTable | None] = MESSAGES_REQUEST
+    key_header = "x-api-key"
+    id_header = "request-id"
+    passed_headers = ("anthropic-beta",)
+    ping = PING
+
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """See `Wire.decode_request`."""
+        return read_messages_request(body)
+
+    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> MessagesStreamEncoder:
+        """See `Wire.encoder`."""
+        return MessagesStreamEncoder(head, ids=ids, begun=begun)
+
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_answer`."""
+        return encode_message(events, head, extension=extension)
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        return Operation(
+            id="messages",
+            summary=f"Ask a model, over {self.title}",
+            request=MESSAGES_REQUEST.name,
+            answer="MessagesAnswer",
+            event="MessagesEvent",
+            example={"model": "llama", "max_tokens": 20, "messages": [{"role": "user", "content": "Hello"}]},
+            error="MessagesError",
+        )
+
+    def schemas(self) -> Mapping[str, Any]:
+        """See `Wire.schemas`."""
+        return ANSWER_SCHEMAS
+
+    def answer_id(self, request_id: str) -> str:
+        """See `Wire.answer_id`."""
+        return "msg_" + request_id.removeprefix("req_")
+
+    def encode_error(self, error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
+        """See `Wire.encode_error`."""
+        return write_error(error, request_id)
+
+    def encode_error_event(self, error: BaseException) -> bytes:
+        """See `Wire.encode_error_event`."""
+        return write_error_event(error)
+
+
+ANTHROPIC_MESSAGES: Final = AnthropicMessagesWire()
