@@ -218,6 +218,8 @@ def test_what_is_honoured_is_passed_on() -> None:
         "stop": ["a", "b"],
         "logit_bias": {"5": -100},
         "response_format": {"type": "json_object"},
+        "logprobs": True,
+        "top_logprobs": 2,
     }
 
     passed = fields(**given)
@@ -273,8 +275,9 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"web_search_options": {}}, "web_search_options"),
     ({"stream_options": {"continuous_usage_stats": True}}, "stream_options.continuous_usage_stats"),
     ({"n": 2}, "n"),
-    ({"logprobs": True}, "logprobs"),
+    ({"logprobs": 5}, "logprobs"),
     ({"top_logprobs": 5}, "top_logprobs"),
+    ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     ({"temperature": 2.01}, "temperature"),
     ({"presence_penalty": 2.5}, "presence_penalty"),
     ({"max_tokens": -1}, "max_tokens"),

@@ -13,7 +13,7 @@ from autonomousai.engine.provider import LlamaCpp, fingerprint
 from autonomousai.engine.request import control_tokens, engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.events import Answer, FinishReason, Messages, Started
+from autonomousai.events import Answer, FinishReason, LogProbs, Messages, Started
 from autonomousai.models import MODELS
 from autonomousai.request import ChatRequest
 from autonomousai.result import AsyncResult
@@ -208,7 +208,25 @@ async def test_every_field_that_is_passed_on_is_honoured(field: dict[str, Any], 
     assert answer != changed
 
 
-OTHERWISE_TRIED = {"model", "messages", "stream", "stream_options", "max_completion_tokens"}
+async def test_log_probabilities_are_those_of_the_tokens(engine: LlamaCpp) -> None:
+    """One entry a token, with the likeliest others, in pieces that make the text."""
+    folded = await whole(engine, user("What is the capital of France?"), logprobs=True, top_logprobs=2, temperature=0)
+    told = [entry for event in folded.others if isinstance(event, LogProbs) for entry in event.content or ()]
+
+    assert folded.text == "".join(entry["token"] for entry in told)
+    assert {True} == {entry["logprob"] == entry["top_logprobs"][0]["logprob"] <= 0 for entry in told}
+    assert {2} == {len(entry["top_logprobs"]) for entry in told}
+
+
+OTHERWISE_TRIED = {
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_completion_tokens",
+    "logprobs",
+    "top_logprobs",
+}
 
 
 async def test_no_honoured_field_is_left_out_above() -> None:

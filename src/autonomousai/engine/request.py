@@ -196,6 +196,10 @@ def _stream_options(param: str, value: Any) -> None:
             raise refusal(f"{param}.{name[:50]}", "is not supported by the embedded engine; leave it out", UNSUPPORTED)
 
 
+def _if_any(param: str, value: Any) -> Any:
+    return value or None
+
+
 def _seed(param: str, value: Any) -> int:
     return int(value) % _SEEDS
 
@@ -203,10 +207,12 @@ def _seed(param: str, value: Any) -> int:
 #: What becomes of fields whose rows say more than a table can. None: nothing need be said of it to the engine.
 _MADE: Final[dict[str, Callable[[str, Any], Any]]] = {
     "logit_bias": _logit_bias,
+    "logprobs": _if_any,
     "response_format": _response_format,
     "seed": _seed,
     "stop": _stop,
     "stream_options": _stream_options,
+    "top_logprobs": _if_any,
 }
 
 #: Characters of messages up to which the engine reads all of them for each answer: about 250 tokens, a second on two cores.
@@ -249,6 +255,8 @@ def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int, e
         if made not in (None, [], {}):
             passed[name] = made
     _join_limits(passed)
+    if "top_logprobs" in passed and "logprobs" not in passed:
+        raise refusal("top_logprobs", "is given, and logprobs is not true; send both")
     passed.setdefault("seed", secrets.randbelow(2**31))
     passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
     # The engine notices that its caller has left when it writes: so it tells of its progress after each batch of the prompt, or
