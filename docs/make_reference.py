@@ -1,8 +1,9 @@
-"""Make docs/reference/config.md, http.md and fields.md from the program: ``python docs/make_reference.py``. A test compares
-them.
+"""Make docs/reference/config.md, http.md, fields.md and vendors.md from the program: ``python docs/make_reference.py``. A test
+compares them.
 
 Types and defaults come from the structs of `autonomousai.config` and the registry of kinds, the words beside them from the TOML
-in configuration.md, HTTP from the document that the server publishes, and the fields from the tables of the wires.
+in configuration.md, HTTP from the document that the server publishes, the fields from the tables of the wires, and the vendors
+from the table of the clients.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 import msgspec.inspect
 
 from autonomousai import config
+from autonomousai.clients.vendors import FACTS_OF, VENDORS, Vendor
 from autonomousai.kinds.registry import KINDS
 from autonomousai.request import OPTION_NAMES
 from autonomousai.server.openapi import make_document
@@ -46,8 +48,9 @@ WORDS = {
     "clocks": "its own clocks, laid over the general ones",
     "aliases": "other names that callers may use",
     "route": "upstreams in order of preference; `[]`: not served",
-    "base_url": "where its paths begin; for `openai` it usually ends in `/v1`",
-    "api_key": "the key that it wants, or `env:NAME`",
+    "base_url": "where its paths begin; for `openai` it usually ends in `/v1`, and may have a query; absent: the vendor's",
+    "vendor": "whose server it is: a row of [the vendors](vendors.md)",
+    "api_key": "the key that it wants, or `env:NAME`; absent: the vendor's variable",
     "model": "the name sent upstream; absent: the caller's",
     "context": "tokens; absent: unknown",
 }
@@ -79,6 +82,34 @@ What `Message`, `Tool` and their like hold is shown by a running server at `/doc
 In the columns of the kinds of upstreams, *passed on*: unchanged; *honoured*: within these bounds; *left out*: accepted, it
 changes nothing there; *400*: refused. On every kind, the names of options of clients are a 400: OPTIONS.
 """
+
+
+VENDORS_HEAD = """\
+# Vendors
+
+Made from the table of the clients by `python docs/make_reference.py`; the facts in it are those of FACTS_OF, as the vendors
+and the sources of these servers tell them. A vendor is a row: `vendor = "groq"` in an upstream of the kind `openai`, or
+`OpenAICompatible(vendor="groq")`. What you write yourself, `base_url`, `api_key` or `prefill`, wins over its row.
+
+- *base URL*: where it is asked. Where there is none, write `base_url`. A query in it goes with each request.
+- *key*: the environment variable that holds it; one that is not set is an error at the start that names it. It is sent as
+  `Authorization: Bearer`, unless another header is named.
+- *limit*: the name under which it is told the most tokens of an answer, whichever your caller uses. Blank: your caller's.
+- *continues*: what a request says that continues an answer from its beginning, as [a rescue](../dependability.md) does. Blank:
+  found out when it matters.
+- *reasoning*: where its reasoning stands. Any of these is read from any vendor.
+- *embeddings*: whether it has them. Blank: not known here.
+- *ids of calls*: `mistral` takes ids of tool calls of nine letters and digits alone; others are replaced, a call's and its
+  result's alike.
+
+What no row says is found out as before: [servers that do not follow the book](../guides/odd-servers.md).
+`autonomousai doctor --upstream URL` knows a vendor by its host, by the owner of its models or by its headers, and prints its
+section.
+
+Azure has an address for each customer: `base_url = "https://NAME.openai.azure.com/openai/v1"`, or with the version in the
+query, `base_url = "https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2024-10-21"`. With a token of Entra
+ID in place of a key, Python callers pass `headers={"Authorization": "Bearer …"}`.
+""".replace("FACTS_OF", FACTS_OF)
 
 
 def config_page() -> str:
@@ -226,6 +257,31 @@ def field_table(table: FieldTable, rows: list[RequestField]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def vendors_page() -> str:
+    lines = [
+        "| `vendor` | whose | base URL | key | limit | continues | reasoning | embeddings |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join((f'`{name}`', row.title, *vendor_cells(row)))} |" for name, row in VENDORS.items()]
+    return "\n".join([VENDORS_HEAD, *lines]) + "\n"
+
+
+def vendor_cells(row: Vendor) -> Iterator[str]:
+    yield f"`{row.base_url}`" if row.base_url else "*yours*"
+    header = f", in `{row.key_header}`" if row.key_header else ""
+    yield f"`{row.key_env}`{header}" if row.key_env else "none"
+    yield ", ".join(f"`{form}`" for form in row.forms)
+    how = row.continuation
+    if how is None:
+        yield ""
+    else:
+        said = [f"`{name}: {json.dumps(value)}`" for name, value in how.fields.items()]
+        said += [f"`{name}: {json.dumps(value)}` in the message" for name, value in how.message.items()]
+        yield (", ".join(said) or "the message alone") + (f"; below `{how.below}` only" if how.below else "")
+    yield f"`{row.reasoning}`" if row.reasoning else ""
+    yield {True: "yes", False: "no", None: ""}[row.embeds]
+
+
 def type_words(schema: dict[str, Any]) -> str:
     """What a value must be, in a few words."""
     if "anyOf" in schema:
@@ -249,7 +305,12 @@ def use_words(use: FieldUse) -> str:
     return f"honoured: {bounds}" if bounds else "honoured"
 
 
-PAGES = {"reference/config.md": config_page, "reference/http.md": http_page, "reference/fields.md": fields_page}
+PAGES = {
+    "reference/config.md": config_page,
+    "reference/http.md": http_page,
+    "reference/fields.md": fields_page,
+    "reference/vendors.md": vendors_page,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -349,7 +349,7 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
             "has white space or quotes",
         ),
         ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://'", "upstreams.far.base_url", "write http://host"),
-        ("[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1?x=1'", "upstreams.far.base_url", "query"),
+        ("[upstreams.far]\nkind = 'autonomousai'\nbase_url = 'http://far/v1?x=1'", "upstreams.far.base_url", "query"),
         (
             "[upstreams.far]\nkind = 'openai'\nbase_url = 'http://far/v1/chat/completions/'",
             "upstreams.far.base_url",

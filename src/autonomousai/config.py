@@ -163,6 +163,7 @@ def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict
     if not isinstance(kind, str) or kind not in KINDS:
         raise one_of(f"{key}.kind", kind, KINDS)
     struct = KINDS[kind]
+    table = struct.completed(table)
     if "clocks" in struct.__struct_fields__:
         changed = _own_clocks(struct)
         general = {name: value for name, value in clocks.items() if name not in changed}
@@ -195,7 +196,7 @@ def _secret(key: str, value: Any, env: Mapping[str, str]) -> Secret:
         source = f"the environment variable {name}"
         value = env.get(name, "")
         if not value:
-            raise ConfigError(f"{source} is not set", key=key, advice="set it, or remove this entry")
+            raise ConfigError(f"{source} is not set", key=key, advice="set it, or change this entry")
     # RFC 9110, section 5.5: a header's value may hold more, but not every client and server agrees on how.
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{source} must be of visible ASCII characters, without spaces: a header carries it", key=key)

@@ -93,12 +93,44 @@ async def test_a_capable_server_is_known_as_one(env: dict[str, str], tmp_path: P
     assert "4096 tokens" == found["context"]["found"]
     assert (
         OpenAIConfig(
-            base_url=f"{server.url}/v1", api_key="sk-secret-key", model="big-model", prefill="yes", vision=True, context=4096
+            base_url=f"{server.url}/v1",
+            api_key="sk-secret-key",
+            model="big-model",
+            vendor="vllm",
+            prefill="yes",
+            vision=True,
+            context=4096,
         )
         == config.upstreams["vllm"]
     )  # type: ignore[comparison-overlap]
     assert ("vllm",) == config.served()["llama"].route
     assert {"Bearer sk-secret-key"} == {request.headers.get("authorization") for request in server.requests}
+
+
+async def test_a_vendor_is_known_by_its_headers(env: dict[str, str], tmp_path: Path) -> None:
+    """Behind any address, with a query or without: the section names it, its variable holds the key, and it loads."""
+
+    class Azure(Capable):
+        def chat(self, request: Request) -> Script:
+            hello = "Say hello" in words_of(request) and request.json().get("stream")
+            return Script.stream("Hello", headers={"apim-request-id": "1"}) if hello else super().chat(request)
+
+    azure = Azure("me")
+    async with ScriptedServer() as server:
+        server.play(listing(azure.entry), path="/openai/models?api-version=1")
+        server.play(azure.chat, path="/openai/chat/completions?api-version=1")
+        server.play(azure.metrics, path="/openai/metrics")
+        url = f"{server.url}/openai?api-version=1"
+        ended = await run("doctor", "--upstream", url, "--json", "--api-key", "sk-secret-key", env=env)
+    document = json.loads(ended.out)
+    path = tmp_path / "config.toml"
+    path.write_text(document["config"])
+    upstream = load_config(path, {"AZURE_OPENAI_API_KEY": "sk-secret-key"}).upstreams["azure"]
+
+    assert ["the headers of its answers"] == [each["how"] for each in document["findings"] if each["check"] == "vendor"]
+    assert "api_key" not in document["config"]
+    assert isinstance(upstream, OpenAIConfig)
+    assert ("azure", url, "sk-secret-key") == (upstream.vendor, upstream.base_url, upstream.api_key)
 
 
 async def test_a_server_that_does_not_stop_is_found_out(env: dict[str, str]) -> None:

@@ -137,7 +137,7 @@ async def test_what_does_not_help_is_not_remembered() -> None:
 def test_what_was_learnt_is_forgotten() -> None:
     """After an hour the usual form is tried again; another model's was never changed."""
     now = 0.0
-    adaptations = Adaptations(lambda: now)
+    adaptations = Adaptations(now=lambda: now)
     adaptations.remember("m", ["max_completion_tokens"])
 
     body = b'{"model":"m","max_tokens":5}'

@@ -36,7 +36,10 @@ def made(kind: type[UpstreamConfig]) -> UpstreamConfig:
 
 
 def required(kind: type[UpstreamConfig]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(kind) if field.required]
+    """The keys that have no default, and those that another may stand for."""
+    return [
+        field.name for field in msgspec.structs.fields(kind) if field.required or (field.name in NEEDED and not field.default)
+    ]
 
 
 def read(tmp_path: Path, text: str) -> Config:

@@ -20,9 +20,10 @@ import msgspec
 from .. import __version__
 from ..clients.autonomousai import HOSTED, AutonomousAI
 from ..clients.openai import OpenAICompatible
+from ..clients.vendors import vendor_at, vendor_of
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, ProviderError
-from ..http.urls import openai_base_url, without_credentials
+from ..http.urls import check_base_url, openai_base_url, without_credentials
 from ..models import MODELS, WEIGHTS
 from ..timeouts import Clocks
 from .chat import weights_for
@@ -69,15 +70,15 @@ def _table(findings: list[Finding], terminal: Terminal) -> str:
 
 
 async def _upstream(args: argparse.Namespace, terminal: Terminal) -> int:
-    key = args.api_key if args.api_key is not None else os.environ.get("AUTONOMOUSAI_API_KEY")
-    probe = Probe(args.upstream, api_key=key or None, model=args.model)
+    key, variable = _key(args)
+    probe = Probe(args.upstream, api_key=key, model=args.model)
     spinner = terminal.spinner(f"asking {without_credentials(probe.base_url)}")
     try:
         with terminal.interrupts.cancel_main():
             await probe.run()
     finally:
         spinner.stop()
-    named = "AUTONOMOUSAI_API_KEY" if args.api_key is None else "UPSTREAM_API_KEY"
+    named = variable or vendor_of(probe.vendor).key_env or "UPSTREAM_API_KEY"
     section = _section(probe, terminal, named=named if key else "") if probe.answers else None
     if args.json:
         document: dict[str, Any] = {
@@ -93,11 +94,22 @@ async def _upstream(args: argparse.Namespace, terminal: Terminal) -> int:
     return DONE if probe.answers else FAILED
 
 
+def _key(args: argparse.Namespace) -> tuple[str | None, str]:
+    """Return the key that the upstream is asked with, and the variable that it came from: none where it is the option's, that
+    of the vendor whose address it is, or this package's own."""
+    variable = vendor_of(vendor_at(check_base_url(args.upstream, query=True))).key_env
+    if args.api_key is not None:
+        return args.api_key or None, ""
+    if variable and os.environ.get(variable):
+        return os.environ[variable], variable
+    return os.environ.get("AUTONOMOUSAI_API_KEY") or None, "AUTONOMOUSAI_API_KEY"
+
+
 def _section(probe: Probe, terminal: Terminal, *, named: str) -> str | None:
     """Return the section of a config that says what was found out, and a route to it. ``named``: the variable of the key."""
     settings = dict(probe.settings)
-    ordered = {"kind": settings.pop("kind"), "base_url": settings.pop("base_url")}
-    if named:
+    ordered: dict[str, Any] = {name: settings.pop(name) for name in ("kind", "vendor", "base_url") if name in settings}
+    if named and named != vendor_of(probe.vendor).key_env:
         ordered["api_key"] = f"env:{named}"
     try:
         return write_toml({"upstreams": {probe.name: {**ordered, **settings}}, "models": {"llama": {"route": [probe.name]}}})

@@ -19,10 +19,11 @@ import msgspec
 
 from ..clients.adaptations import Adaptations
 from ..clients.openai import OpenAICompatible
+from ..clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_headers, vendor_by_owner, vendor_of
 from ..errors import HTTPError, StatusError, StreamError
 from ..http.pool import HttpPool
 from ..http.transport import Response, read_body
-from ..http.urls import check_base_url, without_credentials
+from ..http.urls import below, check_base_url, without_credentials
 from ..timeouts import Clocks
 from ..wires.foreign_errors import read_error
 from ..wires.json import decode
@@ -49,9 +50,6 @@ _RUNNING: Final = re.compile(
 )
 #: Seconds that a server may take to notice that a caller left.
 _NOTICED: Final = 3.0
-
-#: Who a server is, as `owned_by` in its list of models tells, and what the config may call it.
-_OWNERS: Final = {"vllm": "vllm", "llamacpp": "llama-server", "library": "ollama", "autonomousai": "autonomousai"}
 
 
 class Finding(msgspec.Struct):
@@ -85,20 +83,21 @@ class Probe:
     """One server, asked: ``findings`` grows as it is; ``settings`` is what a config would say of it."""
 
     def __init__(self, base_url: str, *, api_key: str | None, model: str | None) -> None:
-        self.base_url = check_base_url(base_url)
+        self.base_url = check_base_url(base_url, query=True)
         self.findings: list[Finding] = []
         self.name = "upstream"
-        self.settings: dict[str, Any] = {"kind": "openai", "base_url": without_credentials(self.base_url)}
+        self.vendor: VendorName | None = vendor_at(self.base_url)
+        shown = below(without_credentials(self.base_url), "".join(self.base_url.partition("?")[1:]))
+        self.settings: dict[str, Any] = {"kind": "openai", "base_url": shown}
         self.model = model or ""
         if model:
             self.settings["model"] = model
         self._api_key = api_key
-        self._owners: set[str] = set()
         self._adaptations = Adaptations()
         self._clocks = _COLD
         self._headers = {"Content-Type": "application/json", "Accept": "*/*"}
         if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+            self._headers |= vendor_of(self.vendor).auth_headers(api_key)
         self._pool = HttpPool()
 
     @property
@@ -109,6 +108,7 @@ class Probe:
     async def run(self) -> None:
         """Ask everything."""
         try:
+            self._recognize(self.vendor, "the host of its address")
             if not await self._models():
                 return
             if await self._streaming():
@@ -134,12 +134,30 @@ class Probe:
         clean = " ".join(redact(found, (self._api_key,) if self._api_key else ()).split())
         self.findings.append(Finding(check, result, clean[:300], how))
 
+    def _client(self, model: str | None, clocks: Clocks) -> OpenAICompatible:
+        """Return a client as a config would make one."""
+        return OpenAICompatible(
+            self.base_url, vendor=self.vendor, api_key=self._api_key or "", model=model, timeout=clocks, retries=0
+        )
+
+    def _recognize(self, told: VendorName | None, how: str) -> None:
+        """Note whose server it is, where that was told."""
+        if told is None or any(each.check == "vendor" for each in self.findings):
+            return
+        self.vendor = told
+        row = VENDORS[told]
+        self.name = told
+        self.settings["vendor"] = told
+        if self.base_url == row.base_url:
+            del self.settings["base_url"]
+        self._note("vendor", "yes", f"{row.title}, as the table of vendors knows it", how)
+
     # ---- the questions
 
     async def _models(self) -> bool:
         how = "GET /models"
         try:
-            listed = read_model_list(await self._get(f"{self.base_url}/models"))
+            listed = read_model_list(await self._get(below(self.base_url, "/models")))
         except StatusError as error:
             self._note("models", "no", in_words(error), how)
             listed = []
@@ -151,8 +169,10 @@ class Probe:
         names = [model.id for model in listed]
         if names:
             self._note("models", "yes", f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}", how)
-        self._owners = {model.owned_by for model in listed}
-        self.name = next((name for owner, name in _OWNERS.items() if owner in self._owners), "upstream")
+        owners = {model.owned_by for model in listed}
+        self._recognize(vendor_by_owner(owners), "owned_by in its list of models")
+        if "autonomousai" in owners:
+            self.name = "autonomousai"
         self.model = self.model or (names[0] if names else "")
         if not self.model:
             self._note("model", "no", "the server lists none; name one with --model", how)
@@ -196,7 +216,7 @@ class Probe:
     async def _takes_another_form(self) -> bool:
         """Return whether the server answers where the request is said otherwise: ``max_completion_tokens``, no options of a
         stream, no stream. From then on it is asked so."""
-        async with OpenAICompatible(self.base_url, api_key=self._api_key, timeout=_COLD, retries=0) as provider:
+        async with self._client(None, _COLD) as provider:
             await provider.create_async_generator(self.model, _HELLO, stream=True, max_tokens=32).text()
             forms = [form for _, form in provider.status().adaptations]
         self._adaptations.remember(self.model, forms)
@@ -249,13 +269,11 @@ class Probe:
         self._note("unknown models", "no" if status < 400 else "yes", found, f"asked for {name!r}")
 
     async def _prefill(self) -> None:
-        async with OpenAICompatible(
-            self.base_url, api_key=self._api_key, model=self.model, timeout=_WARM, retries=0
-        ) as provider:
+        async with self._client(self.model, _WARM) as provider:
+            known = provider.capabilities.continues
             continues = await provider.continues()
-        known = next((owner for owner in ("vllm", "llamacpp") if owner in self._owners), None)
         found = "it continues an answer from its beginning" if continues else "it does not continue an answer"
-        how = f"it says of itself that it is {known}" if known else 'asked to go on after "one two three four five"'
+        how = f"{vendor_of(self.vendor).title} does" if known else 'asked to go on after "one two three four five"'
         self._note("prefill", _word(continues), found, how)
         self.settings["prefill"] = "yes" if continues else "no"
 
@@ -328,7 +346,7 @@ class Probe:
         """The response to a chat request, whatever its status, and when it was sent."""
         began = time.monotonic()
         response = await self._pool.post(
-            f"{self.base_url}/chat/completions",
+            below(self.base_url, "/chat/completions"),
             headers=self._headers,
             body=self._adaptations.applied(self.model, msgspec.json.encode({"model": self.model, **body})),
             clocks=self._clocks,
@@ -364,6 +382,7 @@ class Probe:
         decoder = SSEDecoder()
         body = {"messages": messages, "stream": True, "stream_options": {"include_usage": True}, **fields}
         async with self._open(body) as (response, began):
+            self._recognize(vendor_by_headers(response.headers), "the headers of its answers")
             found.content_type = response.headers.get("content-type", "").partition(";")[0]
             if response.status >= 400:
                 await self._read(response)
@@ -390,7 +409,8 @@ class Probe:
 
     async def _running(self) -> float | None:
         """How many requests are at work in the server, as it says itself; None where it does not."""
-        for root in dict.fromkeys((self.base_url.removesuffix("/v1"), self.base_url)):
+        base = self.base_url.partition("?")[0]
+        for root in dict.fromkeys((base.removesuffix("/v1"), base)):
             with suppress(HTTPError):
                 numbers = _RUNNING.findall((await self._get(f"{root}/metrics")).decode("utf-8", "replace"))
                 if numbers:

@@ -132,30 +132,35 @@ def other_form(body: bytes, error: StatusError) -> tuple[str, bytes] | None:
 
 
 class Adaptations:
-    """What was learnt of one server, by the model that it was asked for. ``learnt``: empty as long as there is nothing."""
+    """What was learnt of one server, by the model that it was asked for. ``usual``: the names of the rows that hold for any
+    model until one refuses them. ``wanted``: False as long as there is nothing to apply."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, usual: tuple[str, ...] = (), now: Callable[[], float] = time.monotonic) -> None:
+        self.wanted = bool(usual)
+        self._usual = usual
         self._now = now
-        self.learnt: dict[str, dict[str, float]] = {}  # model -> name of a row -> until when
+        self._learnt: dict[str, dict[str, float]] = {}  # model -> name of a row -> until when
 
     def known(self) -> list[tuple[str, str]]:
         """Return what is remembered: models and names of rows."""
         now = self._now()
-        return [(model, name) for model, rows in self.learnt.items() for name, until in rows.items() if until > now]
+        return [(model, name) for model, rows in self._learnt.items() for name, until in rows.items() if until > now]
 
     def applied(self, model: str, body: bytes) -> bytes:
         """Return *body*, in the form that the server takes for *model*."""
-        rows = [_BY_NAME[name] for known, name in self.known() if known == model]
-        if not rows:
+        learnt = [name for known, name in self.known() if known == model]
+        names = [name for name in self._usual if _OPPOSITES.get(name) not in learnt] + learnt
+        if not names:
             return body
         document = msgspec.json.decode(body)
-        for row in rows:
-            row.apply(document)
+        for name in names:
+            _BY_NAME[name].apply(document)
         return msgspec.json.encode(document)
 
     def remember(self, model: str, names: Iterable[str]) -> None:
         """Note that the server took a request for *model* in these forms."""
-        rows = self.learnt.setdefault(model, {})
+        self.wanted = True
+        rows = self._learnt.setdefault(model, {})
         for name in names:
             rows.pop(_OPPOSITES.get(name, ""), None)
             rows[name] = self._now() + REMEMBERED_S

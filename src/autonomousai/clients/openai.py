@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from ..errors import HTTPError, StatusError
+import msgspec
+
+from ..errors import ConfigError, HTTPError, StatusError
 from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import read_body
-from ..http.urls import check_base_url
+from ..http.urls import below, check_base_url
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
@@ -27,16 +29,20 @@ from .adaptations import Adaptations, is_streamed
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES, retry_delay
+from .vendors import (
+    VENDORS,
+    Continuation,
+    VendorName,
+    continued_message,
+    read_key,
+    vendor_by_owner,
+    vendor_of,
+    with_call_ids,
+)
 
 _LISTING = 16 * 1024 * 1024
 
 Prefill: TypeAlias = Literal["yes", "no", "auto"]
-
-#: Servers that say who they are in their list of models, and what they want in a request that continues an answer.
-_SELF_DESCRIBED: dict[str, dict[str, Any]] = {
-    "vllm": {"continue_final_message": True, "add_generation_prompt": False},
-    "llamacpp": {},
-}
 
 #: The probe: who continues says six next; who begins anew, or repeats the beginning, says something else.
 _PROBE: Messages = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
@@ -48,17 +54,20 @@ _PROBE_SECONDS = 20
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``.
 
-    ``base_url``: usually ends in ``/v1``. ``api_key``: sent as bearer key. ``model``: the name to send upstream instead of the
-    caller's. ``models``: the names that callers may use; without any, every name is passed on. ``uds``: the Unix socket that
-    the server listens on, where it does. ``prefill``: whether the server continues a final message of the assistant, "yes" or
-    "no"; "auto" finds out when it matters. ``context``: tokens of prompt and answer together, if known. The other options are
-    those of `AutonomousAI`.
+    ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: a row of `VENDORS`,
+    which says what this server does otherwise, and in place of what is not given its base URL and the environment variable that
+    holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name to send
+    upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
+    ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
+    message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``context``: tokens of prompt and answer
+    together, if known. The other options are those of `AutonomousAI`.
     """
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | None = None,
         *,
+        vendor: VendorName | None = None,
         api_key: str | None = None,
         model: str | None = None,
         models: Sequence[str] = (),
@@ -72,15 +81,19 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
-        self.base_url = check_base_url(base_url)
+        self._vendor = vendor_of(vendor)
+        self.base_url = check_base_url(base_url or _base_url_of(vendor), query=True)
         self.url = self.base_url
-        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
+        if api_key is None and not _names_asker(headers or {}):
+            api_key = read_key(self._vendor)
+        self._continuing = self._told_continuation(prefill)
+        continues = True if self._continuing is not None else {"no": False}.get(prefill)
+        self.capabilities = Capabilities(vision=vision, continues=continues, context=context)
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
         self._prefill = prefill
-        self._continuing: dict[str, Any] | None = {} if prefill == "yes" else None
-        self._adaptations = Adaptations()
+        self._adaptations = Adaptations(self._vendor.forms)
         self._asking = asyncio.Lock()
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
@@ -90,7 +103,16 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             retries=retries,
         )
         self._usual_headers = self._headers(self._options)
+        self._chat_url = below(self.base_url, "/chat/completions")
+        self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
+
+    def _told_continuation(self, prefill: Prefill) -> Continuation | None:
+        """Return how the server continues an answer, where that need not be found out."""
+        row = self._vendor.continuation
+        if row is not None and not self.base_url.partition("?")[0].endswith(row.below):
+            row = None
+        return None if prefill == "no" else Continuation() if prefill == "yes" and row is None else row
 
     @class_or_instance
     def get_model(self, model: str | None) -> str:
@@ -105,10 +127,13 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self._model or self.get_model(request.model)
         merged = self._options.merged(options)
-        body = write_chat_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields)
-        adapted = self._adaptations.applied(name, body) if self._adaptations.learnt else body
+        messages = check_messages(request.messages)
+        if self._vendor.call_id_length:
+            messages = with_call_ids(messages, self._vendor.call_id_length)
+        body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
+        adapted = self._adaptations.applied(name, body) if self._adaptations.wanted else body
         exchange = PreparedRequest(
-            url=f"{self.base_url}/chat/completions",
+            url=self._chat_url,
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=adapted,
             clocks=clocks_of(options, self._options.clocks),
@@ -116,7 +141,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             wire=OPENAI_CHAT,
             proxy=merged.proxy,
             retries=merged.retries,
-            streams_url=f"{self.base_url}/streams",
+            streams_url=self._streams_url,
             deadline=options.deadline,
             model=name,
             adaptations=self._adaptations,
@@ -136,12 +161,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         return self._continuing is not None
 
     async def _find_out(self) -> None:
-        owners = {model.owned_by for model in await self.list_models()}
-        for owner, fields in _SELF_DESCRIBED.items():
-            if owner in owners:
-                self._continuing = fields
-                return
-        self._continuing = {}
+        told = vendor_by_owner({model.owned_by for model in await self.list_models()})
+        if told is not None and (row := VENDORS[told].continuation) is not None:
+            self._continuing = row
+            return
+        self._continuing = Continuation()
         try:
             request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
             options = CallOptions(timeout={"total": _PROBE_SECONDS}, retries=0)
@@ -156,12 +180,15 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream_continuation`; only where `continues`."""
-        return self.stream(request.continued(text).with_fields(**(self._continuing or {})), options)
+        how = self._continuing or Continuation()
+        continued = request.continued(text).with_fields(**how.fields)
+        messages = continued_message(continued.messages, how.message)
+        return self.stream(msgspec.structs.replace(continued, messages=messages), options)
 
     def _headers(self, options: ClientOptions) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}
         if options.api_key:
-            headers["Authorization"] = f"Bearer {options.api_key}"
+            headers |= self._vendor.auth_headers(options.api_key)
         return headers
 
     def status(self) -> ProviderStatus:
@@ -191,7 +218,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def _fetch(self, path: str) -> bytes:
         headers = self._headers(self._options)
-        response = await self._pool.get(self.base_url + path, headers=headers, clocks=self._options.clocks)
+        response = await self._pool.get(below(self.base_url, path), headers=headers, clocks=self._options.clocks)
         try:
             body = await read_body(response, _LISTING)
             if response.status != 200:
@@ -203,3 +230,17 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()
+
+
+def _base_url_of(vendor: VendorName | None) -> str:
+    """Return the base URL of a vendor. Raises `ConfigError` where it has none that is everybody's."""
+    row = vendor_of(vendor)
+    if not row.base_url:
+        whose = f", which {row.title} has for each customer" if vendor else ", or a vendor"
+        raise ConfigError("base_url is missing", advice=f"name the server's address{whose}")
+    return row.base_url
+
+
+def _names_asker(headers: Mapping[str, str]) -> bool:
+    """Whether a caller's own headers say already who asks."""
+    return any(name.lower() in ("authorization", "api-key", "x-api-key") for name in headers)

@@ -44,8 +44,9 @@ def authority(host: str, port: int) -> str:
 
 
 def clean_base_url(url: str) -> str:
-    """*url* without what is often copied with it: white space and quotes around it, slashes at its end."""
-    return url.strip().strip(_AROUND).strip().rstrip("/")
+    """*url* without what is often copied with it: white space and quotes around it, slashes at the end of its path."""
+    root, mark, query = url.strip().strip(_AROUND).strip().partition("?")
+    return f"{root.rstrip('/')}{mark}{query}"
 
 
 def copied_route(path: str) -> str:
@@ -54,19 +55,37 @@ def copied_route(path: str) -> str:
     return found[1] if found else ""
 
 
-def check_base_url(url: str, said_by: str = "base_url") -> str:
-    """*url*, cleaned; `ConfigError` where it is no http(s) URL. ``said_by``: what holds it, for errors."""
+def check_base_url(url: str, said_by: str = "base_url", *, query: bool = False) -> str:
+    """*url*, cleaned; `ConfigError` where it is no http(s) URL. ``said_by``: what holds it, for errors. ``query``: whether it
+    may have one, which then goes with each request; see `below`."""
     cleaned = clean_base_url(url)
     parts = split_url(cleaned, said_by)
     if parts.scheme not in ("http", "https"):
         raise ConfigError(f"{said_by} {_bare(parts)!r} must begin with http:// or https://")
     if re.search(r"\s", cleaned):
         raise ConfigError(f"{said_by} {_bare(parts)!r} has white space in it; write it as http://host:port")
-    if parts.query or parts.fragment:
+    if (parts.query and not query) or parts.fragment:
         raise ConfigError(f"{said_by} {_bare(parts)!r} must end with its path: what comes after '?' or '#' would be lost")
+    if holds_key(parts.query):
+        raise ConfigError(f"{said_by} {_bare(parts)!r} carries a key behind its '?': pass it as api_key")
     if route := copied_route(parts.path):
         raise ConfigError(f"{said_by} {_bare(parts)!r} names a route of the server; leave out {route}")
     return cleaned
+
+
+#: Names of a query's parameters whose values are secrets.
+_KEY: Final = re.compile(r"auth|key|token|secret|password|credential|\bsig\b", re.IGNORECASE)
+
+
+def holds_key(query: str) -> bool:
+    """Whether a URL's *query* has a parameter that looks like a key: it would be shown wherever the URL is."""
+    return any(_KEY.search(part.partition("=")[0]) for part in query.split("&"))
+
+
+def below(base_url: str, path: str) -> str:
+    """The URL of *path* below a base URL, with the base URL's query."""
+    root, mark, query = base_url.partition("?")
+    return f"{root}{path}{mark}{query}"
 
 
 def has_path(url: str) -> bool:

@@ -8,14 +8,14 @@ are the config's reference; its errors name the key.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ..engine.handle import RemoteEngine
 from ..errors import ConfigError
-from ..http.urls import clean_base_url, copied_route
+from ..http.urls import clean_base_url, copied_route, holds_key
 from ..provider import AsyncGeneratorProvider
 
 
@@ -54,6 +54,11 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         """Return where it answers, for people."""
         return str(self.__struct_config__.tag)
 
+    @classmethod
+    def completed(cls, table: dict[str, Any]) -> dict[str, Any]:
+        """Return an upstream's *table*, as the config has it, with the keys that others of it imply. Not checked yet."""
+        return table
+
     def check(self, key: str) -> None:
         """Raise `ConfigError` for what the types of the fields cannot say. *key*: of the upstream's table."""
 
@@ -65,16 +70,18 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 # ---- for the kinds that are asked over HTTP
 
 
-def check_base_url(key: str, url: str) -> None:
-    """Raise `ConfigError` unless *url* can be the base URL of an upstream, whose table is at *key*."""
-    if problem := _url_problem(url):
+def check_base_url(key: str, url: str, *, query: bool = False) -> None:
+    """Raise `ConfigError` unless *url*, with a query only where *query*, can be the base URL of an upstream whose table is at
+    *key*."""
+    if problem := _url_problem(url, query):
         advice = "write http://host[:port] or https://host[:port] with the API's root path"
         raise ConfigError(problem, key=f"{key}.base_url", advice=advice)
 
 
-def _url_problem(url: str) -> str:
+def _url_problem(url: str, query: bool) -> str:
     """Return what is wrong with the base URL of an upstream, or nothing."""
-    if clean_base_url(url) != url.rstrip("/"):
+    root, mark, rest = url.partition("?")
+    if clean_base_url(url) != f"{root.rstrip('/')}{mark}{rest}":
         return "has white space or quotes around it"
     try:
         parts = urlsplit(url)
@@ -85,8 +92,10 @@ def _url_problem(url: str) -> str:
         return "is not an http URL"
     if parts.username is not None or parts.password is not None:
         return "carries a name or a password: put the key into api_key"
-    if parts.query or parts.fragment:
+    if (parts.query and not query) or parts.fragment:
         return "has a query or a fragment"
+    if holds_key(parts.query):
+        return "carries a key behind its '?': put it into api_key"
     if route := copied_route(parts.path):
         return f"names a route of the server: leave out {route}"
     return ""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from ..clients.openai import OpenAICompatible
+from ..clients.vendors import VENDORS, VendorName, vendor_of
 from ..errors import ConfigError
+from ..http.urls import without_credentials
 from ..settings import Count, Secret
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
 
 class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
-    """An OpenAI-compatible server. ``model``: the name sent upstream; absent, the caller's."""
+    """An OpenAI-compatible server. ``vendor``: whose it is, which says where it is and the variable of its key, unless they are
+    written, and what it wants otherwise. ``model``: the name sent upstream; absent, the caller's."""
 
-    base_url: str
+    base_url: str | None = None
     api_key: Secret | None = None
     model: str | None = None
+    vendor: VendorName | None = None
     prefill: Literal["yes", "no", "auto"] = "auto"
     vision: bool = False
     context: Count | None = None
@@ -25,11 +29,26 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
     @property
     def place(self) -> str:
         """See `UpstreamConfig.place`."""
-        return self.base_url
+        return without_credentials(self.base_url or vendor_of(self.vendor).base_url)
+
+    @classmethod
+    def completed(cls, table: dict[str, Any]) -> dict[str, Any]:
+        """See `UpstreamConfig.completed`: a vendor's key is in its environment variable."""
+        vendor = table.get("vendor")
+        variable = next((row.key_env for name, row in VENDORS.items() if name == vendor), "")
+        return {"api_key": f"env:{variable}", **table} if variable else table
 
     def check(self, key: str) -> None:
         """See `UpstreamConfig.check`."""
-        check_base_url(key, self.base_url)
+        url = self.base_url if self.base_url is not None else vendor_of(self.vendor).base_url
+        if self.base_url is None and not url:
+            where = (
+                "write the server's address"
+                if self.vendor
+                else f"write it, or name one of these with vendor: {', '.join(VENDORS)}"
+            )
+            raise ConfigError("is missing", key=f"{key}.base_url", advice=where)
+        check_base_url(key, url, query=True)
         if self.model == "":
             advice = "name the upstream's model, or leave the key out to send the caller's"
             raise ConfigError("is empty", key=f"{key}.model", advice=advice)
@@ -38,6 +57,7 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
         """See `UpstreamConfig.make_provider`."""
         return OpenAICompatible(
             self.base_url,
+            vendor=self.vendor,
             api_key=self.api_key,
             model=self.model,
             timeout=self.clocks,

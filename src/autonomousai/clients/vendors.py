@@ -1,0 +1,321 @@
+"""The vendors of OpenAI-compatible servers: one row each, and what in it the client does otherwise. Knows no network.
+
+A vendor is a row and not a class: where it is asked, how it is told who asks, and which of the quirks hold there. What no
+row says is found out by asking, as with any server. `FACTS_OF` is the month in which the rows were last compared with what the
+vendors document; docs/reference/vendors.md is made of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import string
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..errors import ConfigError
+from ..events import Messages
+from ..suggestions import did_you_mean
+
+#: When the rows were last compared with the vendors' documents.
+FACTS_OF: Final = "November 2026"
+
+VendorName: TypeAlias = Literal[
+    "openai", "azure", "gemini", "groq", "mistral", "deepseek", "openrouter", "together", "fireworks", "xai", "perplexity",
+    "cerebras", "nvidia", "moonshot", "zai", "alibaba", "huggingface", "sambanova",
+    "ollama", "lmstudio", "vllm", "llama-server", "sglang",
+]  # fmt: skip
+
+
+class Continuation(msgspec.Struct, frozen=True):
+    """How a server is asked to continue a final message of the assistant: ``fields`` of the request, members of that
+    ``message``, and what the path of the base URL must end in (``below``) for it."""
+
+    fields: Mapping[str, Any] = {}
+    message: Mapping[str, Any] = {}
+    below: str = ""
+
+
+class Vendor(msgspec.Struct, frozen=True, kw_only=True):
+    """One row.
+
+    ``base_url``: where it is asked; ``""`` where each customer has an address of its own. ``key_env``: the environment variable
+    of its key, ``""`` where none is needed. ``key_header``: the header that carries the bare key, ``""`` for ``Authorization:
+    Bearer``. ``forms``: the `adaptations` that hold for all its models, so that no refusal is needed to learn them.
+    ``continuation``: how it continues an answer, None where that is found out. ``call_id_length``: the letters and digits that
+    ids of tool calls must have, 0 for any. ``reasoning``: the member of its answers that holds the reasoning. ``embeds``:
+    whether it has embeddings, None where that is not known.
+
+    ``hosts``: names of its hosts beside that of the base URL, or their ends (``.example.com``); ``owned_by``: what its list of
+    models says; ``header``: how a header begins that its answers alone have. All three tell who a server is.
+    """
+
+    title: str
+    base_url: str = ""
+    key_env: str = ""
+    key_header: str = ""
+    forms: tuple[str, ...] = ()
+    continuation: Continuation | None = None
+    call_id_length: int = 0
+    reasoning: str = ""
+    embeds: bool | None = None
+    hosts: tuple[str, ...] = ()
+    owned_by: str = ""
+    header: str = ""
+
+    def auth_headers(self, key: str) -> dict[str, str]:
+        """Return the header that says who asks."""
+        return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
+
+
+#: A server of no known vendor.
+ANY_VENDOR: Final = Vendor(title="any OpenAI-compatible server")
+
+_PREFIX: Final = Continuation(message={"prefix": True})
+_PARTIAL: Final = Continuation(message={"partial": True})
+_OLD_NAME: Final = ("max_tokens",)
+_NEW_NAME: Final = ("max_completion_tokens",)
+
+#: By name.
+VENDORS: Final[dict[VendorName, Vendor]] = {
+    "openai": Vendor(
+        title="OpenAI",
+        base_url="https://api.openai.com/v1",
+        key_env="OPENAI_API_KEY",
+        forms=_NEW_NAME,
+        embeds=True,
+        header="openai-organization:",
+    ),
+    "azure": Vendor(
+        title="Azure OpenAI",
+        key_env="AZURE_OPENAI_API_KEY",
+        key_header="api-key",
+        forms=_NEW_NAME,
+        embeds=True,
+        hosts=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
+        header="apim-request-id:",
+    ),
+    "gemini": Vendor(
+        title="Google Gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        key_env="GEMINI_API_KEY",
+        embeds=True,
+    ),
+    "groq": Vendor(
+        title="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        key_env="GROQ_API_KEY",
+        reasoning="reasoning",
+        header="x-groq-region:",
+    ),
+    "mistral": Vendor(
+        title="Mistral",
+        base_url="https://api.mistral.ai/v1",
+        key_env="MISTRAL_API_KEY",
+        forms=_OLD_NAME,
+        continuation=_PREFIX,
+        call_id_length=9,
+        reasoning="content",
+        embeds=True,
+    ),
+    "deepseek": Vendor(
+        title="DeepSeek",
+        base_url="https://api.deepseek.com",
+        key_env="DEEPSEEK_API_KEY",
+        forms=_OLD_NAME,
+        continuation=Continuation(message={"prefix": True}, below="/beta"),
+        reasoning="reasoning_content",
+        embeds=False,
+    ),
+    "openrouter": Vendor(
+        title="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        key_env="OPENROUTER_API_KEY",
+        reasoning="reasoning",
+        embeds=True,
+    ),
+    "together": Vendor(
+        title="Together AI",
+        base_url="https://api.together.xyz/v1",
+        key_env="TOGETHER_API_KEY",
+        forms=_OLD_NAME,
+        embeds=True,
+        hosts=("api.together.ai",),
+    ),
+    "fireworks": Vendor(
+        title="Fireworks AI",
+        base_url="https://api.fireworks.ai/inference/v1",
+        key_env="FIREWORKS_API_KEY",
+        reasoning="reasoning_content",
+    ),
+    "xai": Vendor(
+        title="xAI",
+        base_url="https://api.x.ai/v1",
+        key_env="XAI_API_KEY",
+        reasoning="reasoning_content",
+        embeds=False,
+    ),
+    "perplexity": Vendor(title="Perplexity", base_url="https://api.perplexity.ai", key_env="PERPLEXITY_API_KEY"),
+    "cerebras": Vendor(
+        title="Cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        key_env="CEREBRAS_API_KEY",
+        reasoning="reasoning",
+        embeds=False,
+    ),
+    "nvidia": Vendor(
+        title="NVIDIA NIM",
+        base_url="https://integrate.api.nvidia.com/v1",
+        key_env="NVIDIA_API_KEY",
+        forms=_OLD_NAME,
+    ),
+    "moonshot": Vendor(
+        title="Moonshot AI (Kimi)",
+        base_url="https://api.moonshot.ai/v1",
+        key_env="MOONSHOT_API_KEY",
+        forms=_OLD_NAME,
+        continuation=_PARTIAL,
+        reasoning="reasoning_content",
+        hosts=("api.moonshot.cn",),
+    ),
+    "zai": Vendor(
+        title="Z.ai (GLM)",
+        base_url="https://api.z.ai/api/paas/v4",
+        key_env="ZAI_API_KEY",
+        forms=_OLD_NAME,
+        reasoning="reasoning_content",
+        hosts=("open.bigmodel.cn",),
+    ),
+    "alibaba": Vendor(
+        title="Alibaba Model Studio (Qwen)",
+        base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        key_env="DASHSCOPE_API_KEY",
+        continuation=_PARTIAL,
+        reasoning="reasoning_content",
+        hosts=("dashscope.aliyuncs.com",),
+    ),
+    "huggingface": Vendor(
+        title="Hugging Face Inference Providers", base_url="https://router.huggingface.co/v1", key_env="HF_TOKEN"
+    ),
+    "sambanova": Vendor(title="SambaNova", base_url="https://api.sambanova.ai/v1", key_env="SAMBANOVA_API_KEY"),
+    "ollama": Vendor(
+        title="Ollama", base_url="http://127.0.0.1:11434/v1", reasoning="reasoning", embeds=True, owned_by="library"
+    ),
+    "lmstudio": Vendor(title="LM Studio", base_url="http://127.0.0.1:1234/v1", reasoning="reasoning_content", embeds=True),
+    "vllm": Vendor(
+        title="vLLM",  # it listens on 8000, as this package's own server does: the address is not guessed
+        continuation=Continuation(fields={"continue_final_message": True, "add_generation_prompt": False}),
+        reasoning="reasoning",
+        embeds=True,
+        owned_by="vllm",
+    ),
+    "llama-server": Vendor(
+        title="llama-server (llama.cpp)",
+        base_url="http://127.0.0.1:8080/v1",
+        continuation=Continuation(),
+        reasoning="reasoning_content",
+        embeds=True,
+        owned_by="llamacpp",
+        header="server: llama.cpp",
+    ),
+    "sglang": Vendor(
+        title="SGLang",
+        base_url="http://127.0.0.1:30000/v1",
+        continuation=Continuation(fields={"continue_final_message": True}),
+        reasoning="reasoning_content",
+        embeds=True,
+        owned_by="sglang",
+    ),
+}
+
+
+def vendor_of(name: VendorName | None) -> Vendor:
+    """Return the row of that name, that of `ANY_VENDOR` for None. Raises `ConfigError` for a name that no row has."""
+    if name is None:
+        return ANY_VENDOR
+    if name not in VENDORS:
+        known = f"it is one of {', '.join(map(repr, VENDORS))}{did_you_mean(name, VENDORS)}"
+        raise ConfigError(f"vendor {name!r:.100} is unknown", advice=known)
+    return VENDORS[name]
+
+
+def read_key(vendor: Vendor) -> str | None:
+    """Return the vendor's key from the environment, None where none is needed. Raises `ConfigError` where it is not set."""
+    if not vendor.key_env:
+        return None
+    key = os.environ.get(vendor.key_env, "").strip()
+    if not key:
+        advice = "set it, or pass api_key"
+        raise ConfigError(
+            f"the environment variable {vendor.key_env}, for the key of {vendor.title}, is not set", advice=advice
+        )
+    return key
+
+
+# ---- who a server is
+
+
+def vendor_at(base_url: str) -> VendorName | None:
+    """Return the name of the vendor whose hosts *base_url* is one of; hosts of this machine are nobody's."""
+    host = urlsplit(base_url).hostname or ""
+    for name, row in VENDORS.items():
+        own = urlsplit(row.base_url).hostname if row.key_env and row.base_url else None
+        if host in (own, *row.hosts) or any(end.startswith(".") and host.endswith(end) for end in row.hosts):
+            return name
+    return None
+
+
+def vendor_by_owner(owners: set[str]) -> VendorName | None:
+    """Return the name of the vendor that a list of models says to be the models' owner."""
+    return next((name for name, row in VENDORS.items() if row.owned_by and row.owned_by in owners), None)
+
+
+def vendor_by_headers(headers: Mapping[str, str]) -> VendorName | None:
+    """Return the name of the vendor by what only its answers have among their *headers*."""
+    lines = [f"{name}: {value}".lower() for name, value in headers.items()]
+    return next(
+        (name for name, row in VENDORS.items() if row.header and any(line.startswith(row.header) for line in lines)), None
+    )
+
+
+# ---- what a request needs there
+
+
+def continued_message(messages: Messages, members: Mapping[str, Any]) -> Messages:
+    """Return *messages* with further *members* in the last of them."""
+    return [*messages[:-1], {**messages[-1], **members}] if members else messages
+
+
+_ALPHABET: Final = string.digits + string.ascii_letters
+
+
+def with_call_ids(messages: Messages, length: int) -> Messages:
+    """Return *messages* with ids of tool calls of so many letters and digits; an id that is one already is kept, any other one
+    becomes the same one wherever it stands."""
+    if not any(message.get("tool_calls") or message.get("tool_call_id") for message in messages):
+        return messages
+    return [_with_ids(message, length) for message in messages]
+
+
+def _with_ids(message: dict[str, Any], length: int) -> dict[str, Any]:
+    changed = dict(message)
+    if isinstance(answered := message.get("tool_call_id"), str):
+        changed["tool_call_id"] = _call_id(answered, length)
+    if isinstance(calls := message.get("tool_calls"), list):
+        changed["tool_calls"] = [
+            {**call, "id": _call_id(call["id"], length)} if isinstance(call, dict) and isinstance(call.get("id"), str) else call
+            for call in calls
+        ]
+    return changed
+
+
+def _call_id(id: str, length: int) -> str:
+    if re.fullmatch(f"[a-zA-Z0-9]{{{length}}}", id):
+        return id
+    from hashlib import sha256  # noqa: PLC0415  one vendor wants it, and it is slow to come
+
+    digest = sha256(id.encode("utf-8", "surrogatepass")).digest()
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:length])
