@@ -1,4 +1,5 @@
-"""What other people's clients get beside the real server: one whose upstream calls a tool, and one whose answers break."""
+"""What other people's clients get beside the real server: one whose upstream calls a tool, one that thinks
+first, one that has no room at first, and one whose answers break."""
 
 from __future__ import annotations
 
@@ -24,28 +25,42 @@ def ask_for_the_weather(request: Request) -> Script:
     return Script.stream({"tool_calls": [CALL]}, {"tool_calls": [ARGUMENTS]}, finish="tool_calls")
 
 
+class Limited:
+    """An upstream that has no room for every other request."""
+
+    def __init__(self) -> None:
+        self._odd = False
+
+    def __call__(self, request: Request) -> Script:
+        """Refuse, or answer."""
+        self._odd = not self._odd
+        if self._odd:
+            return Script.status(429, headers={"Retry-After": "0"})
+        return Script.stream("There", " is room") if request.json().get("stream") else Script.document("There is room")
+
+
+def think(request: Request) -> Script:
+    """An upstream that thinks before it speaks."""
+    return Script.stream({"reasoning_content": "Hm"}, {"reasoning_content": ", yes."}, "I", " think so.")
+
+
 @pytest.fixture(scope="session")
 def scripted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The root URL of `autonomousai serve` before an upstream that calls a tool, and another whose answers are cut."""
+    """The root URL of `autonomousai serve` before upstreams that are scripted, each behind a model."""
     config = tmp_path_factory.mktemp("scripted") / "autonomousai.toml"
-    with served(ask_for_the_weather) as weather, served(Script.cut("Once upon")) as cut:
-        config.write_text(
-            f"""
-            [retry]
-            attempts = 1
-            [upstreams.weather]
-            kind = "openai"
-            base_url = "{weather.url}/v1"
-            [upstreams.cut]
-            kind = "openai"
-            base_url = "{cut.url}/v1"
-            prefill = "no"
-            [models.llama]
-            route = ["weather"]
-            [models.broken]
-            route = ["cut"]
-            """
-        )
+    with (
+        served(ask_for_the_weather) as llama,
+        served(think) as thinks,
+        served(Limited()) as limited,
+        served(Script.cut("Once upon")) as broken,
+    ):
+        upstreams = {"llama": llama, "thinks": thinks, "limited": limited, "broken": broken}
+        sections = [
+            f'[upstreams.{name}]\nkind = "openai"\nbase_url = "{at.url}/v1"\nprefill = "no"\n'
+            f'[models.{name}]\nroute = ["{name}"]\n'
+            for name, at in upstreams.items()
+        ]
+        config.write_text("\n".join(["[retry]\nattempts = 1", *sections]))
         with serving("--config", str(Path(config))) as running:
             yield running.url
 

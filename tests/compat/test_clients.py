@@ -17,12 +17,15 @@ import pytest
 from tests.compat.clients_env import CLIENTS, DRIVERS, node_of, python_of
 
 QUESTION = "Name three colours."
+#: The driver of each, and the wire that it speaks where it has several.
 PROGRAMS = {
-    "pydantic-ai": "drive_pydantic_ai.py",
-    "openai-agents": "drive_openai_agents.py",
-    "llama-index": "drive_llama_index.py",
-    "openai-node": "drive_openai.mjs",
-    "ai-sdk": "drive_ai_sdk.mjs",
+    "pydantic-ai": ("drive_pydantic_ai.py", "chat"),
+    "openai-agents": ("drive_openai_agents.py", "chat"),
+    "llama-index": ("drive_llama_index.py", "chat"),
+    "openai-node": ("drive_openai.mjs", "chat"),
+    "ai-sdk": ("drive_ai_sdk.mjs", "chat"),
+    "ai-sdk, messages": ("drive_ai_sdk.mjs", "messages"),
+    "anthropic-sdk": ("drive_anthropic.mjs", "messages"),
 }
 
 
@@ -42,7 +45,7 @@ def text(real_server: str) -> str:
 @pytest.fixture(scope="module", params=PROGRAMS)
 def seen(request: pytest.FixtureRequest, real_server: str, scripted_server: str, tmp_path_factory: Any) -> Any:
     """What one client saw, which is asked everything at once: its start takes longer than its answers."""
-    driver, home = PROGRAMS[request.param], tmp_path_factory.mktemp(request.param)
+    (driver, wire), home = PROGRAMS[request.param], tmp_path_factory.mktemp("client")
     if driver.endswith(".mjs"):
         # Modules are looked for beside the program.
         (home / "node_modules").symlink_to(CLIENTS / "node_modules")
@@ -52,7 +55,8 @@ def seen(request: pytest.FixtureRequest, real_server: str, scripted_server: str,
     assert Path(command[0]).exists(), (
         f"{command[0]} is missing: make it with `make test` or `python tests/compat/clients_env.py`"
     )
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "SERVER": f"{real_server}/v1", "SCRIPTED": f"{scripted_server}/v1"}
+    urls = {"SERVER": f"{real_server}/v1", "SCRIPTED": f"{scripted_server}/v1"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "WIRE": wire, **urls}
     done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -88,6 +92,11 @@ MORE = {
     "llama-index": {"complete", "async pieces"},
     "openai-node": {"helper", "models", "unknown model", "aborted"},
     "ai-sdk": {"city", "unknown model", "streamed tokens", "finish"},
+    "ai-sdk, messages": {"unknown model", "streamed tokens", "finish"},
+    "anthropic-sdk": {
+        *("helper", "models", "unknown model", "aborted", "streamed tokens", "finish"),
+        *("thought", "retried", "refused"),
+    },
 }
 #: What is to be seen of each of these; *text* is the answer to the question.
 HOLDS: dict[str, Callable[[Any, str], bool]] = {
@@ -101,6 +110,9 @@ HOLDS: dict[str, Callable[[Any, str], bool]] = {
     "aborted": lambda aborted, text: aborted is True,
     "streamed tokens": lambda tokens, text: 0 < tokens <= 40,
     "finish": lambda finish, text: finish in ("stop", "length"),
+    "thought": lambda thought, text: [["thinking", "Hm, yes."], ["text", "I think so."]] == thought,
+    "retried": lambda retried, text: "There is room" == retried,
+    "refused": lambda refused, text: "BadRequestError" == refused[0] and "max_" in str(refused[1:]),
 }
 
 

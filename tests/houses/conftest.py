@@ -1,4 +1,4 @@
-"""A server, as `autonomousai serve` starts it, before models that are scripted: one calls tools, one breaks off first, one always."""
+"""A server, as `autonomousai serve` starts it, before scripted models: they call tools, break off now and then, or always."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Make the environments with coding agents in them: programs, started as their users start them.
 
-Usage: ``python -m tests.houses.houses_env [DIRECTORY]``, by default ``.venv-houses``. They take 1.3 GB, and so have a make target
-of their own. Node comes from PyPI; scripts of npm's packages are not run, and none of these needs one.
+Usage: ``python -m tests.houses.houses_env [DIRECTORY]``, by default ``.venv-houses``. They take 1.3 GB, and so have a make
+target of their own. Node comes from PyPI; scripts of npm's packages are not run, and none of these needs one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def main(directory: Path) -> None:
     print(f"setting up {directory}: coding agents, 500 MB to fetch", file=sys.stderr)
     directory.mkdir(parents=True, exist_ok=True)
     running = [install(directory / name, requirements) for name, requirements in ENVIRONMENTS.items()]
-    if any([process.wait() for process in running]):
+    codes = [process.wait() for process in running]
+    if any(codes):
         raise SystemExit(f"{directory} could not be set up")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, directory)

@@ -1,12 +1,15 @@
-// The Vercel AI SDK, as its users write it. SERVER and SCRIPTED are base URLs; prints JSON.
+// The Vercel AI SDK, as its users write it. SERVER and SCRIPTED are base URLs; WIRE names the provider; prints JSON.
 
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, Output, generateText, isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
 
 const options = { name: "autonomousai", apiKey: "none", includeUsage: true, supportsStructuredOutputs: true };
-const real = createOpenAICompatible({ ...options, baseURL: process.env.SERVER });
-const scripted = createOpenAICompatible({ ...options, baseURL: process.env.SCRIPTED });
+const create = { chat: createOpenAICompatible, responses: createOpenAI, messages: createAnthropic }[process.env.WIRE];
+const real = create({ ...options, baseURL: process.env.SERVER });
+const scripted = create({ ...options, baseURL: process.env.SCRIPTED });
 const fixed = { system: "You are brief.", prompt: "Name three colours.", temperature: 0, seed: 1, maxOutputTokens: 40, maxRetries: 0 };
 const seen = {};
 
@@ -21,14 +24,16 @@ seen["streamed tokens"] = (await stream.usage).outputTokens;
 seen.finish = await stream.finishReason;
 
 const city = z.object({ name: z.string().max(30), people: z.number().int(), coast: z.boolean() });
-const described = await generateText({
-  ...fixed,
-  model: real("llama"),
-  prompt: "Describe a city.",
-  maxOutputTokens: 120,
-  output: Output.object({ schema: city }),
-});
-seen.city = described.output;
+if (process.env.WIRE !== "messages") { // where a schema becomes a tool, which the embedded engine has none of
+  const described = await generateText({
+    ...fixed,
+    model: real("llama"),
+    prompt: "Describe a city.",
+    maxOutputTokens: 120,
+    output: Output.object({ schema: city }),
+  });
+  seen.city = described.output;
+}
 
 const tooled = await generateText({
   model: scripted("llama"),

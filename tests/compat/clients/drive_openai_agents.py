@@ -1,10 +1,18 @@
-"""The OpenAI Agents SDK, as its users write it. SERVER and SCRIPTED are base URLs; prints JSON."""
+"""The OpenAI Agents SDK, as its users write it. SERVER and SCRIPTED are base URLs, WIRE is chat or responses; prints JSON."""
 
 import asyncio
 import json
 import os
 
-from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from openai import APIError, AsyncOpenAI
 from pydantic import BaseModel, Field
 
@@ -19,8 +27,9 @@ class City(BaseModel):
     coast: bool
 
 
-def model(name: str, base_url: str) -> OpenAIChatCompletionsModel:
-    return OpenAIChatCompletionsModel(name, openai_client=AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0))
+def model(name: str, base_url: str) -> OpenAIChatCompletionsModel | OpenAIResponsesModel:
+    kind = OpenAIResponsesModel if os.environ["WIRE"] == "responses" else OpenAIChatCompletionsModel
+    return kind(name, openai_client=AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0))
 
 
 async def streamed(agent: Agent) -> list[str]:
