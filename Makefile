@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 G4F := .venv-g4f
 LLMOCK := .venv-llmock
 CLIENTS := .venv-clients
+HOUSES := .venv-houses
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # In CI errors alone; for people warnings too.
@@ -34,7 +35,7 @@ PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test quick proof check bench bench-peers docs site vendor system clean
+.PHONY: help chat test quick houses proof check bench bench-peers docs site vendor system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,11 +47,14 @@ chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; 
 test: $(if $(MISSING),system) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIENTS)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/bench
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/bench --ignore tests/houses
 	$(BIN)/python -m pytest tests/bench
 
 quick: $(VENV)/.dev ## run the tests without engine, browser and sockets: half a minute
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not thorough" --hypothesis-profile quick -p tests.support.no_sockets $(QUICK)
+
+houses: $(VENV)/.dev $(HOUSES)/.ready ## run coding agents (Codex, opencode, Aider, Qwen Code) against the server; fetches 500 MB
+	$(BIN)/python -m pytest tests/houses
 
 proof: $(VENV)/.dev $(VENV)/.weights $(LLMOCK)/.ready ## run the proofs whole, for half an hour, and write docs/proof.md
 	$(BIN)/python docs/prove.py
@@ -87,7 +91,7 @@ system:
 	fi
 
 clean: ## remove the environments and what tools have left
-	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build site
+	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) $(HOUSES) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build site
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null
@@ -128,4 +132,8 @@ $(LLMOCK)/.ready: tests/compat/llmock_env.py | $(VENV)/.dev
 
 $(CLIENTS)/.ready: tests/compat/clients_env.py tests/compat/clients/package-lock.json | $(VENV)/.dev
 	@$(BIN)/python tests/compat/clients_env.py $(CLIENTS)
+	@touch $@
+
+$(HOUSES)/.ready: tests/houses/houses_env.py tests/houses/package-lock.json | $(VENV)/.dev
+	@$(BIN)/python -m tests.houses.houses_env $(HOUSES)
 	@touch $@

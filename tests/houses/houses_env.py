@@ -57,7 +57,8 @@ def main(directory: Path) -> None:
     node = node_of(directory)
     npm = [node / "bin/node", node / "lib/node_modules/npm/bin/npm-cli.js"]
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-    subprocess.run([*npm, "ci", *options], cwd=directory, check=True)
+    # Not `ci`, which wants every system's packages in the lock file and in the registry. The versions are those of the file.
+    subprocess.run([*npm, "install", *options], cwd=directory, check=True)
     shutil.rmtree(node / "include", ignore_errors=True)
 
 
