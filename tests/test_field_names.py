@@ -121,7 +121,8 @@ async def test_over_http_every_name_survives_a_rescue(path: str) -> None:
     for name in [*FREE, "text", "author", "delivered", "add_generation_prompt"]:
         providers = RESCUES["anew"]()
         async with listening(create_app(provider=gateway(providers))) as place:
-            got = await ask(place.port, request("POST", path, {**HELLO, "stream": True, name: VALUE}))
+            asked = {**SERVED[path].operation(path).example, "stream": True, name: VALUE}
+            got = await ask(place.port, request("POST", path, asked))
         sent = [call.kwargs.get(name) for provider in providers for call in provider.calls]
         said = text_of(events(got.body)) if got.status == 200 else ""
         if said != "The sky is blue." or sent != [VALUE] * len(sent):

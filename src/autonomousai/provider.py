@@ -46,7 +46,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     apart. ``continues``: continues a last message of the assistant; where it is None, ``await provider.continues()`` finds out.
     ``deterministic``: the same request with the same ``seed`` is answered with the same bytes, so that a broken answer can be
     generated again; `AsyncGeneratorProvider.repeats` says of which requests this holds. ``embeddings``: makes embeddings.
-    ``context``: tokens of prompt and answer together.
+    ``context``: tokens of prompt and answer together. ``wires``: over which it answers what is no conversation: raw prompts
+    (``openai_completions``), texts to embed, documents to rank.
     """
 
     vision: bool = False
@@ -55,8 +56,9 @@ class Capabilities(msgspec.Struct, frozen=True):
     reasoning: bool | None = None
     continues: bool | None = False
     deterministic: bool = False
-    embeddings: bool = False
+    embeddings: bool | None = False
     context: int | None = None
+    wires: tuple[str, ...] = ()
 
 
 class ProviderStatus(msgspec.Struct, frozen=True):

@@ -29,7 +29,8 @@ class OriginalRequest(msgspec.Struct, frozen=True):
 
     ``wire``: the wire's name. ``document``: the body as it came. ``changes``: request fields that were replaced or added since.
     ``continues``: the beginning of the answer that is to be continued, where one is. ``headers``: those of the request that its
-    wire hands on, by their names in lower case.
+    wire hands on, by their names in lower case. ``continuable``: whether its answer can be continued at all; not where it echoes
+    the prompt, or there are several.
     """
 
     wire: str
@@ -37,12 +38,14 @@ class OriginalRequest(msgspec.Struct, frozen=True):
     changes: dict[str, Any] = {}
     continues: str | None = None
     headers: dict[str, str] = {}
+    continuable: bool = True
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
     """What is asked, in the terms of OpenAI's chat completions.
 
-    ``model``: as the caller named it, ``""`` for the provider's default. ``messages``: in the shape of chat completions.
+    ``model``: as the caller named it, ``""`` for the provider's default. ``messages``: in the shape of chat completions; empty
+    where the request is no conversation (a raw prompt, texts to embed): then ``origin`` has all of it, see `is_raw`.
     ``stream``: whether the answer may come in pieces; otherwise it comes as one batch. ``include_usage``: whether a served
     caller asked for a chunk with usage (``stream_options.include_usage``). ``fields``: all other members of the request, by the
     caller's own names; what a provider does not know, it passes on. ``origin``: the request in its caller's own wire, where
@@ -57,6 +60,12 @@ class ChatRequest(msgspec.Struct, frozen=True):
     origin: OriginalRequest | None = None
     echo: dict[str, Any] | None = None
 
+    @property
+    def is_raw(self) -> bool:
+        """Return whether the request is no conversation, so that only a provider of its own wire can answer it; see
+        `Capabilities.wires`."""
+        return not self.messages and self.origin is not None
+
     def with_fields(self, **fields: Any) -> ChatRequest:
         """Return the same request with *fields* replaced or added."""
         origin = self.origin
@@ -65,8 +74,9 @@ class ChatRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, fields={**self.fields, **fields}, origin=origin)
 
     def continued(self, text: str) -> ChatRequest:
-        """Return the streamed request for the rest of an answer that begins with *text*: a last message of the assistant."""
-        messages = [*self.messages, {"role": "assistant", "content": text}]
+        """Return the streamed request for the rest of an answer that begins with *text*: a last message of the assistant, or
+        the end of a raw prompt."""
+        messages = self.messages if self.is_raw else [*self.messages, {"role": "assistant", "content": text}]
         origin = self.origin
         if origin is not None:
             origin = msgspec.structs.replace(origin, continues=text)

@@ -14,6 +14,7 @@ from autonomousai.engine.request import (
     explain,
     is_exact,
     refuse_too_long,
+    size_of,
 )
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Messages, Reasoning
@@ -344,9 +345,9 @@ def test_a_prompt_that_cannot_fit_is_refused_unread(size: int, refused: bool) ->
     """A token has a longest text: so many bytes are more tokens than there is room for, whatever they say."""
     messages: Messages = [{"role": "user", "content": "x" * size}]
     if not refused:
-        refuse_too_long(messages, context=1024, longest=10)
+        refuse_too_long(size_of(messages), context=1024, longest=10)
         return
 
     with pytest.raises(StatusError, match=f"at least {size // 10} tokens long") as caught:
-        refuse_too_long(messages, context=1024, longest=10)
+        refuse_too_long(size_of(messages), context=1024, longest=10)
     assert (400, "messages", "context_length_exceeded") == (caught.value.status, caught.value.param, caught.value.code)

@@ -185,5 +185,5 @@ def events(body: bytes) -> list[Any]:
 
 def text_of(payloads: list[Any]) -> str:
     """The text of a stream's payloads."""
-    deltas = [choice["delta"] for payload in payloads if payload != "[DONE]" for choice in payload.get("choices", ())]
-    return "".join(delta.get("content") or "" for delta in deltas)
+    choices = [choice for payload in payloads if payload != "[DONE]" for choice in payload.get("choices", ())]
+    return "".join(choice["text"] if "text" in choice else choice["delta"].get("content") or "" for choice in choices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -13,15 +13,18 @@ from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import read_body
-from ..http.urls import below, check_base_url
+from ..http.urls import below, check_base_url, has_path
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
+from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import OPENAI_CHAT
+from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
+from ..wires.raw import unsupported
 from ..wires.redaction import secrets_of
 from ..wires.request_body import write_chat_request
 from . import retries
@@ -44,6 +47,9 @@ _LISTING = 16 * 1024 * 1024
 
 Prefill: TypeAlias = Literal["yes", "no", "auto"]
 
+#: The wires of what is no conversation, by name; each is asked at its own path.
+_RAW_WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_COMPLETIONS,)}
+
 #: The probe: who continues says six next; who begins anew, or repeats the beginning, says something else.
 _PROBE: Messages = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
 _PROBE_BEGUN = "one two three four five"
@@ -51,8 +57,17 @@ _PROBE_NEXT = "six"
 _PROBE_SECONDS = 20
 
 
+def _raw_wire(model: str, request: ChatRequest) -> Wire:
+    """Return the wire of what is no conversation. Raises `StatusError` where it is none of OpenAI's."""
+    assert request.origin is not None
+    if (wire := _RAW_WIRES.get(request.origin.wire)) is None:
+        raise unsupported(model, request.origin.wire)
+    return wire
+
+
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``.
+    What is no conversation is asked for at the path of its own wire: a raw prompt at ``/completions``.
 
     ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: a row of `VENDORS`,
     which says what this server does otherwise, and in place of what is not given its base URL and the environment variable that
@@ -88,12 +103,15 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             api_key = read_key(self._vendor)
         self._continuing = self._told_continuation(prefill)
         continues = True if self._continuing is not None else {"no": False}.get(prefill)
-        self.capabilities = Capabilities(vision=vision, continues=continues, context=context)
+        self.capabilities = Capabilities(
+            vision=vision, continues=continues, embeddings=None, context=context, wires=tuple(_RAW_WIRES)
+        )
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
         self._prefill = prefill
         self._adaptations = Adaptations(self._vendor.forms)
+        self._raw_adaptations = Adaptations()  # what is refused at one path may be taken at another
         self._asking = asyncio.Lock()
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
@@ -127,26 +145,38 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self._model or self.get_model(request.model)
         merged = self._options.merged(options)
-        messages = check_messages(request.messages)
-        if self._vendor.call_id_length:
-            messages = with_call_ids(messages, self._vendor.call_id_length)
-        body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
-        adapted = self._adaptations.applied(name, body) if self._adaptations.wanted else body
+        adaptations = self._adaptations
+        wire: Wire
+        if request.is_raw:
+            wire, adaptations = _raw_wire(name, request), self._raw_adaptations
+            url, body = self._raw_url(wire), wire.encode_request(request, name)
+        else:
+            messages = check_messages(request.messages)
+            if self._vendor.call_id_length:
+                messages = with_call_ids(messages, self._vendor.call_id_length)
+            wire, url = OPENAI_CHAT, self._chat_url
+            body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
+        adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
-            url=self._chat_url,
+            url=url,
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=adapted,
             clocks=clocks_of(options, self._options.clocks),
-            stream=request.stream and (adapted is body or is_streamed(adapted)),
-            wire=OPENAI_CHAT,
+            stream=request.stream and ((adapted is body and wire is OPENAI_CHAT) or is_streamed(adapted)),
+            wire=wire,
             proxy=merged.proxy,
             retries=merged.retries,
             streams_url=self._streams_url,
             deadline=options.deadline,
             model=name,
-            adaptations=self._adaptations,
+            adaptations=adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
+
+    def _raw_url(self, wire: Wire) -> str:
+        """Return where *wire* is spoken. At a bare root llama.cpp has paths of its own, of the same names as those under /v1."""
+        path = wire.paths[0]
+        return below(self.base_url, path.removeprefix(wire.root) if has_path(self.base_url) else path)
 
     async def continues(self) -> bool:
         """Whether the server continues an answer from its beginning: as configured, as it says of itself, or as it does when it
@@ -179,7 +209,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             self._continuing, self._prefill = None, "no"
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
-        """See `AsyncGeneratorProvider.stream_continuation`; only where `continues`."""
+        """See `AsyncGeneratorProvider.stream_continuation`; only where `continues`. A raw prompt is continued by any server."""
+        if request.is_raw:
+            return self.stream(request.continued(text), options)
         how = self._continuing or Continuation()
         continued = request.continued(text).with_fields(**how.fields)
         messages = continued_message(continued.messages, how.message)
@@ -193,7 +225,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(self._adaptations.known()))
+        adaptations = dict.fromkeys([*self._adaptations.known(), *self._raw_adaptations.known()])
+        return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(adaptations))
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,11 +30,23 @@ from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.fields import UNSUPPORTED
 from ..wires.messages import check_messages
+from ..wires.raw import COMPLETIONS_WIRE, unsupported
 from ..wires.shapes import refusal
+from .completion import RawPart, completion_parts, joined_parts, raw_question
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .process import EngineLog
-from .request import control_tokens, engine_fields, engine_messages, explain, is_begun, is_exact, refuse_too_long
+from .request import (
+    Restorer,
+    control_tokens,
+    engine_fields,
+    engine_messages,
+    explain,
+    is_begun,
+    is_exact,
+    refuse_too_long,
+    size_of,
+)
 from .supervisor import Supervisor
 from .weights import check_weights, resolve
 
@@ -93,7 +106,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     models = list(MODELS)
     default_model = DEFAULT_MODEL
     model_aliases = dict(MODEL_ALIASES)
-    capabilities = Capabilities(continues=True, deterministic=True, schema=True)
+    capabilities = Capabilities(continues=True, deterministic=True, schema=True, wires=(COMPLETIONS_WIRE,))
 
     def __init__(
         self,
@@ -157,8 +170,10 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`. Raises `ConfigError` where the engine cannot be started, while it is read.
 
         ``timeout`` and ``deadline`` are honoured; a proxy, a key and headers have no meaning here."""
-        row = MODELS.get(self.get_model(request.model))
         clocks = clocks_of(options, self._clocks)
+        if request.is_raw:
+            return self._raw(request, clocks, options.deadline)
+        row = MODELS.get(self.get_model(request.model))
         system = row.system if row else None
         exact = self.repeats(request)
         question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline, exact)
@@ -175,6 +190,31 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream_continuation`: a last message of the assistant is the beginning of the answer."""
         return self.stream(request.continued(text), options)
 
+    def _raw(self, request: ChatRequest, clocks: Clocks, deadline: float | None) -> BatchStream:
+        """Return the answer to what is no conversation: a raw prompt. Raises `StatusError` for what the engine cannot do."""
+        assert request.origin is not None
+        if request.origin.wire not in self.capabilities.wires:
+            raise unsupported(request.model or self.name, request.origin.wire)
+        stream = GeneratedBatches(partial(self._complete, request, clocks, deadline))
+        return stream if request.stream else JoinedBatches(stream, Answer())
+
+    async def _complete(self, request: ChatRequest, clocks: Clocks, until: float | None) -> AsyncGenerator[Batch]:
+        """The text that follows a raw prompt; see `completion`."""
+        parts = completion_parts(request, context=self._context)
+        deadline = asyncio.get_running_loop().time() + clocks.total if until is None else until
+        engine = await self._engine()
+
+        def generate(part: RawPart) -> AsyncGenerator[Batch]:
+            def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
+                _refuse_too_long(supervisor, len(part.prompt.encode()) + len(part.suffix.encode()), "prompt")
+                return raw_question(part, supervisor.condition.control), None
+
+            return _generate(engine, slot, _Prompt("prompt", prepare), clocks, deadline)
+
+        async with _slot(engine, deadline, clocks, self._queue) as slot, aclosing(joined_parts(parts, generate)) as batches:
+            async for batch in batches:
+                yield batch
+
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
         messages = engine_messages(question.messages, question.system)
@@ -183,29 +223,20 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             raise refusal(
                 "response_format", "does not go with a last message of the assistant, which is continued", UNSUPPORTED
             )
+
+        def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
+            _refuse_too_long(supervisor, size_of(messages), "messages")
+            defused, restorer = control_tokens(supervisor.condition.control).defuse(messages)
+            return ChatRequest("", defused, stream=True, fields=fields), restorer
+
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
         async with _slot(engine, deadline, question.clocks, self._queue) as slot:
-            while True:
-                death = engine.supervisor.death
-                began = False
-                batches = _ask(engine, slot, messages, fields, question.clocks, deadline)
-                try:
-                    async for batch in batches:
-                        began = True
-                        yield batch
-                    return
-                except HTTPError as error:
-                    # Whoever asks just as the child dies, or the next one loads, has lost nothing yet: they ask the next one.
-                    if began or not error.retryable or isinstance(error, ClockError):
-                        raise
-                    engine.supervisor.suspect()
-                    if not await engine.supervisor.has_died(death):
-                        raise
-                finally:
-                    await batches.aclose()
-                await _ready(engine.supervisor, deadline, question.clocks)
+            batches = _generate(engine, slot, _Prompt("messages", prepare), question.clocks, deadline)
+            async with aclosing(batches):
+                async for batch in batches:
+                    yield batch
 
     # ---- the engine of this loop
 
@@ -304,15 +335,46 @@ async def _busy(supervisor: EngineHandle, client: OpenAICompatible) -> float:
     return counters.get("requests_processing", 0) + counters.get("requests_deferred", 0)
 
 
-async def _ask(
-    engine: _Engine, slot: _Slot, messages: Messages, fields: dict[str, Any], clocks: Clocks, deadline: float
-) -> AsyncGenerator[Batch]:
+class _Prompt(NamedTuple):
+    """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
+    child that is there now, and what puts its answer right again."""
+
+    param: str
+    prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
+
+
+def _refuse_too_long(supervisor: EngineHandle, size: int, param: str) -> None:
+    refuse_too_long(size, context=supervisor.settings.context, longest=supervisor.condition.longest, param=param)
+
+
+async def _generate(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, deadline: float) -> AsyncGenerator[Batch]:
+    """The answer to *prompt*, in a slot that is held."""
+    while True:
+        death = engine.supervisor.death
+        began = False
+        batches = _ask(engine, slot, prompt, clocks, deadline)
+        try:
+            async for batch in batches:
+                began = True
+                yield batch
+            return
+        except HTTPError as error:
+            # Whoever asks just as the child dies, or the next one loads, has lost nothing yet: they ask the next one.
+            if began or not error.retryable or isinstance(error, ClockError):
+                raise
+            engine.supervisor.suspect()
+            if not await engine.supervisor.has_died(death):
+                raise
+        finally:
+            await batches.aclose()
+        await _ready(engine.supervisor, deadline, clocks)
+
+
+async def _ask(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, deadline: float) -> AsyncGenerator[Batch]:
     """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
     there is something to say, since nothing is lost until then."""
     started: Batch = []
-    refuse_too_long(messages, context=engine.supervisor.settings.context, longest=engine.supervisor.condition.longest)
-    defused, restorer = control_tokens(engine.supervisor.condition.control).defuse(messages)
-    request = ChatRequest("", defused, stream=True, fields=fields)
+    request, restorer = prompt.prepare(engine.supervisor)
     batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))
     slot.asked = True
     engine.supervisor.asking += 1
@@ -333,7 +395,7 @@ async def _ask(
                 started = []
     except StatusError as error:
         slot.asked = False
-        raise explain(error) from None
+        raise explain(error, prompt.param) from None
     except ClockError as error:
         if error.clock == "total":
             raise ClockError("total", clocks.total, status=error.status) from None

@@ -16,14 +16,14 @@ import msgspec
 
 from ..errors import StatusError
 from ..events import Batch, Message, Messages
-from ..wires.fields import UNSUPPORTED
+from ..wires.fields import UNSUPPORTED, FieldTable
 from ..wires.messages import ROLES
 from ..wires.openai_chat.request import CHAT
 from ..wires.shapes import check_type, number, refusal, shown
 from .schema import engine_schema
 
 #: The engine's seeds have 32 bits, of which the last value means "draw one".
-_SEEDS: Final = 2**32 - 1
+SEEDS: Final = 2**32 - 1
 
 #: U+200B, invisible and of no width.
 _SPLIT: Final = "\u200b"
@@ -201,7 +201,7 @@ def _if_any(param: str, value: Any) -> Any:
 
 
 def _seed(param: str, value: Any) -> int:
-    return int(value) % _SEEDS
+    return int(value) % SEEDS
 
 
 #: What becomes of fields whose rows say more than a table can. None: nothing need be said of it to the engine.
@@ -242,15 +242,16 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
     return size <= EXACT_SIZE
 
 
-def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int, exact: bool = True) -> dict[str, Any]:
-    """The request's *fields* as the engine gets them. *max_tokens*: where the caller names none; never more than the context.
+def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int, exact: bool = True, table: FieldTable = CHAT) -> dict[str, Any]:
+    """The request's *fields* as the engine gets them, by their *table*. *max_tokens*: where the caller names none; never more
+    than the context.
     *exact*: see `is_exact`; otherwise what a slot has read of the same prompt before is not read again.
 
     Every request has a seed: with it, and with the prompt cache off, the same request has the same answer. A seed that does not
     fit the engine's 32 bits is folded into them, always in the same way. Raises `StatusError` 400 that names the field.
     """
     passed: dict[str, Any] = {}
-    for name, value in CHAT.for_kind("llamacpp", CHAT.check(fields)).items():
+    for name, value in table.for_kind("llamacpp", table.check(fields)).items():
         made = _MADE[name](name, value) if name in _MADE else value
         if made not in (None, [], {}):
             passed[name] = made
@@ -275,17 +276,17 @@ def _join_limits(passed: dict[str, Any]) -> None:
 # ---- errors -----------------------------------------------------------------------------------------------------------
 
 
-def refuse_too_long(messages: Messages, *, context: int, longest: int) -> None:
-    """Raise `StatusError` 400 for messages that cannot fit into a *context* of so many tokens, whatever their text: a token has
-    at most *longest* bytes (0: unknown). To find that out by the tokenizer takes gigabytes where there are megabytes."""
-    size = sum(len(message["content"].encode()) for message in messages)
+def refuse_too_long(size: int, *, context: int, longest: int, param: str = "messages") -> None:
+    """Raise `StatusError` 400 for a prompt that cannot fit into a *context* of so many tokens, whatever its text: it has *size*
+    bytes, and a token at most *longest* (0: unknown). To find that out by the tokenizer takes gigabytes where there are
+    megabytes."""
     if longest and size // longest >= context:
         raise StatusError(
             f"the prompt is at least {size // longest} tokens long ({size} bytes), and {context - 1} fit (a context of "
-            f"{context}, less one for the answer); shorten the messages, or give the engine a larger context",
+            f"{context}, less one for the answer); shorten the {param}, or give the engine a larger context",
             status=400,
             type="invalid_request_error",
-            param="messages",
+            param=param,
             code="context_length_exceeded",
         )
 
@@ -299,7 +300,12 @@ class _TooLongBody(msgspec.Struct):
     error: _TooLong
 
 
-def explain(error: StatusError) -> StatusError:
+def size_of(messages: Messages) -> int:
+    """Return the bytes of the text of checked *messages*."""
+    return sum(len(message["content"].encode()) for message in messages)
+
+
+def explain(error: StatusError, param: str = "messages") -> StatusError:
     """The engine's refusal as the caller should see it: of a prompt that is too long it says how long it was, and what fits."""
     if error.code != "exceed_context_size_error":
         return error
@@ -309,10 +315,10 @@ def explain(error: StatusError) -> StatusError:
         return error
     return StatusError(
         f"the prompt is {told.n_prompt_tokens} tokens long, and {told.n_ctx - 1} fit (a context of {told.n_ctx}, less one for "
-        "the answer); shorten the messages, or give the engine a larger context",
+        f"the answer); shorten the {param}, or give the engine a larger context",
         status=400,
         type="invalid_request_error",
-        param="messages",
+        param=param,
         code="context_length_exceeded",
         body=error.body,
     )

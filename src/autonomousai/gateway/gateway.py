@@ -13,6 +13,7 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches
 from ..settings import RescueConfig, RetryConfig
+from ..wires.raw import unsupported
 from .attempt import GatewaySettings
 from .routing import RouteRunner
 from .upstream import Observer, Upstream
@@ -52,8 +53,9 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             tools=_any(upstream.provider.capabilities.tools for upstream in upstreams),
             schema=_any(upstream.provider.capabilities.schema for upstream in upstreams),
             reasoning=_any(upstream.provider.capabilities.reasoning for upstream in upstreams),
-            embeddings=any(upstream.provider.capabilities.embeddings for upstream in upstreams),
+            embeddings=_any(upstream.provider.capabilities.embeddings for upstream in upstreams),
             context=max((upstream.context for upstream in upstreams if upstream.context is not None), default=None),
+            wires=tuple(dict.fromkeys(wire for upstream in upstreams for wire in upstream.provider.capabilities.wires)),
         )
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
@@ -87,7 +89,18 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             report = answer.report = Report()
         # Upstream every answer is streamed, so that a break is noticed and can be mended.
         asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields, request.origin)
-        return RouteRunner(asked, self.routes[model], answer, report, options, self._settings)
+        route = self.routes[model] if request.messages else self._raw_route(request, model)
+        return RouteRunner(asked, route, answer, report, options, self._settings)
+
+    def _raw_route(self, request: ChatRequest, model: str) -> list[Upstream]:
+        """Return the upstreams of *model* that can be asked for what is no conversation. Raises `StatusError` where there is
+        none."""
+        route = self.routes[model]
+        if (origin := request.origin) is None:
+            return route
+        if able := [upstream for upstream in route if origin.wire in upstream.provider.capabilities.wires]:
+            return able
+        raise unsupported(model, origin.wire)
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""

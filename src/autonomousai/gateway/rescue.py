@@ -150,7 +150,7 @@ async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
     plans = list(again) if answer.deltas <= run.settings.rescue.exact_tokens else []
     if answer.text and is_prose(run.request, answer):
         for upstream in others or route:
-            if await upstream.provider.continues():
+            if run.request.is_raw or await upstream.provider.continues():
                 plans += _continuations(run, upstream)
     plans += [plan for plan in again if plan not in plans]
     for upstream in route:

@@ -22,6 +22,7 @@ from ..errors import TimeoutError as ClockError
 from ..events import Answer, Attempt
 from ..request import ChatRequest
 from ..wires.errors import as_gateway_error, for_callers
+from ..wires.raw import UNSUPPORTED_ENDPOINT
 
 
 class RetryDecision(Enum):
@@ -51,6 +52,7 @@ _CODES = {
     "unsupported_parameter": RetryDecision.NEXT,
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,
+    UNSUPPORTED_ENDPOINT: RetryDecision.NEXT,
     OUT_OF_DESCRIPTORS: RetryDecision.ANSWER,  # the next upstream wants one too
 }
 
@@ -156,7 +158,10 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
 
 
 def is_prose(request: ChatRequest, answer: Answer) -> bool:
-    """Return whether a continuation of *answer* makes sense: not in the middle of a tool call or of constrained JSON."""
+    """Return whether a continuation of *answer* makes sense: not in the middle of a tool call or of constrained JSON, nor where
+    the wire has none."""
+    if request.origin is not None and not request.origin.continuable:
+        return False
     response_format = request.fields.get("response_format")
     constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
     return not (constrained or request.fields.get("tools") or answer.calls or answer.refusal)

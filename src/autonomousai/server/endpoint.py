@@ -26,6 +26,7 @@ from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
+from ..wires.raw import unsupported
 from .bodies import BodyReader
 from .disconnect import DisconnectScope
 from .sse_response import SSEResponse
@@ -119,6 +120,8 @@ class Endpoint:
         model = context.resolve(request.model)
         if (index := has_images(request.messages)) is not None and not context.provider.capabilities_of(model).vision:
             _refuse_image(request, index)
+        if request.is_raw and self.wire.name not in context.provider.capabilities_of(model).wires:
+            raise unsupported(request.model or model, self.wire.name)
         if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
             await context.ready()
             if await self._send_resumable(request, exchange, response, place):

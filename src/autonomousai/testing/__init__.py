@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .documents import document_script, embedding_list, text_chunks, text_completion
 from .provider import Call, ScriptedProvider, answer
 from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step, chunks, completion, event
 from .server import Request, ScriptedServer
@@ -25,5 +26,9 @@ __all__ = [
     "answer",
     "chunks",
     "completion",
+    "document_script",
+    "embedding_list",
     "event",
+    "text_chunks",
+    "text_completion",
 ]

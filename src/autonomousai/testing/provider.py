@@ -12,8 +12,9 @@ import msgspec
 from ..events import Batch, Event, FinishReason, Messages, Started, Usage
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
-from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream, GeneratedBatches
+from ..wires.raw import OPERATIONS
 from .scripts import Pause
 
 Left = Literal["finished", "closed", "cancelled", "failed"]
@@ -32,8 +33,9 @@ def answer(
 class Call:
     """One call, and how its answer was left.
 
-    ``model`` is the name that was asked for. ``left``: None while it is open or was never read, ``"finished"`` (read to its
-    end), ``"closed"``, ``"cancelled"`` (its reader was), ``"failed"`` (the script raised, or just stopped).
+    ``model`` is the name that was asked for. ``origin``: see `ChatRequest`. ``left``: None while it is open or was never read,
+    ``"finished"`` (read to its end), ``"closed"``, ``"cancelled"`` (its reader was), ``"failed"`` (the script raised, or just
+    stopped).
     """
 
     model: str
@@ -42,6 +44,7 @@ class Call:
     proxy: str | None
     kwargs: dict[str, Any]
     options: CallOptions = DEFAULT_OPTIONS
+    origin: OriginalRequest | None = None
     read: bool = False
     left: Left | None = None
     _over: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
@@ -63,6 +66,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
     A script is a sequence of events or batches, of exceptions to raise, and of `Pause` steps that the test releases. A script
     that ends without a `FinishReason` is a stream that just stops. ``calls`` is the log. Without ``stream`` the whole answer
     comes as one batch, as the contract says. The models are the five by default.
+    ``wires``: see `Capabilities`; what is no conversation is answered as scripted, too.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         aliases: Mapping[str, str] | None = None,
         default_model: str | None = None,
         vision: bool = False,
+        wires: Iterable[str] = tuple(OPERATIONS),
         name: str = "scripted",
     ) -> None:
         self.models = list(models)
@@ -79,7 +84,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self.model_aliases = {alias: model for alias, model in self.model_aliases.items() if model in self.models}
         fallback = DEFAULT_MODEL if DEFAULT_MODEL in self.models else (self.models or [""])[0]
         self.default_model = fallback if default_model is None else default_model
-        self.capabilities = msgspec.structs.replace(type(self).capabilities, vision=vision)
+        self.capabilities = msgspec.structs.replace(type(self).capabilities, vision=vision, wires=tuple(wires))
         self.name = name
         self.calls: list[Call] = []
         self.closed = False
@@ -96,7 +101,9 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self.get_model(request.model)
         script = self._scripts[min(self._taken, len(self._scripts) - 1)]
         self._taken += 1
-        call = Call(request.model, request.messages, request.stream, options.proxy, dict(request.fields), options)
+        call = Call(
+            request.model, request.messages, request.stream, options.proxy, dict(request.fields), options, request.origin
+        )
         self.calls.append(call)
         return GeneratedBatches(lambda: self._play(call, script))
 

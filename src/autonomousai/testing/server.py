@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
+from .documents import usual_answer
 from .scripts import FAULTS, Script
 
 End = Literal["finished", "left", "closed", "reset", "stopped"]
@@ -225,8 +226,8 @@ class ScriptedServer:
     """A server whose answers are scripted: ``async with ScriptedServer(Script.cut("Hel")) as server: server.url``.
 
     Each request takes the next script of the queue; the last one is repeated for ever. With none it answers "Hello world",
-    streamed or as a document, as the request asked. ``tls``: serve https with this context; ``uds``: on a Unix socket at this
-    path instead of a port.
+    streamed or as a document, as the request asked; at the paths of text completions, embeddings and rankings the like of it.
+    ``tls``: serve https with this context; ``uds``: on a Unix socket at this path instead of a port.
     """
 
     def __init__(
@@ -340,7 +341,10 @@ class ScriptedServer:
 def _hello(request: Request) -> Script:
     """The answer of a server without scripts."""
     try:
-        streamed = request.json().get("stream") is True
-    except (ValueError, AttributeError):
-        streamed = False
+        document = dict(request.json())
+    except (ValueError, TypeError):
+        document = {}
+    if (script := usual_answer(request.path, document)) is not None:
+        return script
+    streamed = document.get("stream") is True
     return Script.stream("Hello", " world") if streamed else Script.document("Hello world")

@@ -165,15 +165,15 @@ _OPERATORS_FAULT = {
     405: "it does not take requests at the address that this server's configuration names",
     407: "the proxy on the way to it refused this server's credentials",
 }
-#: A rejection of the content may bear one of those statuses too, and concerns the caller.
-_CONTENT_CODES = frozenset({"content_filter", "content_policy_violation"})
+#: A rejection of the content, or of what is asked for, may bear one of those statuses too, and concerns the caller.
+_CALLERS_CODES = frozenset({"content_filter", "content_policy_violation", "unsupported_endpoint"})
 
 
 def as_gateway_error(error: StatusError) -> StatusError:
     """An upstream's answer as this server's callers should see it: what is the operator's fault becomes a 502 with the code
     ``upstream_<status>`` and none of the upstream's words, the cause attached; anything else is returned as it is."""
     fault = _OPERATORS_FAULT.get(error.status)
-    if fault is None or error.code in _CONTENT_CODES:
+    if fault is None or error.code in _CALLERS_CODES:
         return error
     shown = StatusError(
         f"the upstream answered {error.status}: {fault}; only this server's operator can mend that",

@@ -8,13 +8,25 @@ from .anthropic_messages.wire import ANTHROPIC_MESSAGES
 from .autonomousai import AUTONOMOUSAI
 from .base import Wire
 from .openai_chat.wire import OPENAI_CHAT
+from .openai_completions.wire import OPENAI_COMPLETIONS
 
-__all__ = ["ANTHROPIC_MESSAGES", "AUTONOMOUSAI", "OPENAI_CHAT", "SERVED", "WIRES", "key_headers", "models_paths", "wire_of"]
+__all__ = [
+    "ANTHROPIC_MESSAGES",
+    "AUTONOMOUSAI",
+    "OPENAI_CHAT",
+    "OPENAI_COMPLETIONS",
+    "SERVED",
+    "WIRES",
+    "key_headers",
+    "models_paths",
+    "wire_of",
+]
 
 _WIRES: Final[tuple[Wire, ...]] = (
     OPENAI_CHAT,
     AUTONOMOUSAI,
     ANTHROPIC_MESSAGES,
+    OPENAI_COMPLETIONS,
 )
 
 #: By name.

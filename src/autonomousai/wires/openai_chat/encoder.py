@@ -155,7 +155,7 @@ class ChatStreamEncoder:
 
         *extension* goes into the last of the chunks. A reason that was not named is written as null.
         """
-        usage = None if finish.usage is None else _json(_usage(finish.usage))
+        usage = None if finish.usage is None else _json(usage_object(finish.usage))
         extra = self._constant if finish.extra is None else finish.extra
         trailer = extra.get(TRAILER)
         members = {name: value for name, value in extra.items() if name not in ("choices", TRAILER)}
@@ -209,7 +209,7 @@ def encode_completion(
     if finish_reason_at_top:
         pieces += (b',"finish_reason":', reason)
     if finish.usage is not None:
-        pieces += (b',"usage":', _json(_usage(finish.usage)))
+        pieces += (b',"usage":', _json(usage_object(finish.usage)))
     if extension is not None:
         pieces += (b',"x_autonomousai":', _json(extension))
     pieces.append(b"}")
@@ -243,7 +243,7 @@ def _document(
     if finish_reason_at_top:
         document["finish_reason"] = finish.reason
     if finish.usage is not None:
-        document["usage"] = _usage(finish.usage)
+        document["usage"] = usage_object(finish.usage)
     for members in _unknown_of(events, finish):
         merge_members(document, members)
     if extension is not None:
@@ -431,7 +431,8 @@ def _delta_of(event: Event) -> dict[str, Any] | None:
     return {"tool_calls": [call]}
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Return *usage* as the member of that name."""
     counted: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

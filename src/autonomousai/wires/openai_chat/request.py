@@ -301,12 +301,12 @@ def chat_request(model: str, messages: Any, document: dict[str, Any], table: Fie
         rule.check(document)
     stream = table.take(document, "stream")
     fields = table.check(document)
-    include_usage = _take_usage(fields)
-    _leave_out_empty(fields)
+    include_usage = take_usage(fields)
+    leave_out_empty(fields)
     return ChatRequest(model, table.rows["messages"].shape.check("messages", messages), bool(stream), include_usage, fields)
 
 
-def _take_usage(fields: dict[str, Any]) -> bool:
+def take_usage(fields: dict[str, Any]) -> bool:
     """Take ``include_usage`` out of the options of a stream: whether its caller wants to hear of usage. An upstream is asked
     for it in any case."""
     options: dict[str, Any] | None = fields.pop("stream_options", None)
@@ -317,7 +317,7 @@ def _take_usage(fields: dict[str, Any]) -> bool:
     return options.get("include_usage") is True
 
 
-def _leave_out_empty(fields: dict[str, Any]) -> None:
+def leave_out_empty(fields: dict[str, Any]) -> None:
     """Leave out lists and objects that say nothing when they are empty, and which some servers refuse then; without tools, what
     else was said of them means nothing either."""
     for name in ("stop", "logit_bias", "tools"):

@@ -1,0 +1,170 @@
+"""Raw prompts for the embedded engine: no chat template, no system message, and control tokens in them mean what they say.
+
+The engine is asked for one choice of one prompt at a time; several are asked for one after the other, in the same slot. Knows
+no process and no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ..events import Batch, ChoiceEvent, Event, FinishReason, Started, Usage
+from ..request import ChatRequest, OriginalRequest
+from ..wires.fields import UNSUPPORTED
+from ..wires.openai_completions.request import (
+    COMPLETIONS,
+    DEFAULT_MAX_TOKENS,
+    MOST_CHOICES,
+    continued_prompt,
+)
+from ..wires.prompts import is_tokens
+from ..wires.raw import COMPLETIONS_WIRE
+from ..wires.shapes import refusal
+from .request import SEEDS, engine_fields
+
+#: The tokens by which weights are told what stands before and after, and that what is between is wanted, by their families:
+#: Qwen and CodeGemma, StarCoder and Granite, DeepSeek, Code Llama.
+_MIDDLE: Final = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
+)
+
+
+class RawPart(NamedTuple):
+    """One choice of one prompt. ``number``: its index; ``is_first``: whether it is the first of its prompt; ``echo``: what its
+    text begins with before anything is generated; ``is_silent``: nothing is to be generated."""
+
+    number: int
+    is_first: bool
+    prompt: str
+    suffix: str
+    echo: str
+    is_silent: bool
+    fields: dict[str, Any]
+
+
+def completion_parts(request: ChatRequest, *, context: int) -> list[RawPart]:
+    """Return what the engine is asked for *request*. Raises `StatusError` 400 that names the field that it cannot honour."""
+    assert request.origin is not None
+    document = {**request.origin.document, **request.origin.changes}
+    prompts, suffix, echo, count = _taken(document, request.origin.continues)
+    fields = engine_fields(document, max_tokens=DEFAULT_MAX_TOKENS, context=context, table=COMPLETIONS)
+    is_silent = fields["max_tokens"] == 0
+    fields["max_tokens"] = max(1, fields["max_tokens"])  # the engine makes one in any case
+    return [
+        RawPart(
+            place * count + choice,
+            choice == 0,
+            prompt,
+            suffix,
+            prompt if echo else "",
+            is_silent,
+            {**fields, "seed": (fields["seed"] + choice) % SEEDS},  # or all choices would be the same
+        )
+        for place, prompt in enumerate(prompts)
+        for choice in range(count)
+    ]
+
+
+def _taken(document: dict[str, Any], continues: str | None) -> tuple[list[str], str, bool, int]:
+    """Take out of *document* what the engine has no field for: the prompts, the suffix, whether there is an echo, and how many
+    choices there are for each prompt."""
+    prompt = document.pop("prompt")
+    if is_tokens(prompt):
+        problem = "the embedded engine takes text, not tokens: those are numbers in the vocabulary of another model; send text"
+        raise refusal("prompt", problem, UNSUPPORTED)
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    if continues is not None:
+        prompts = [continued_prompt(prompt, continues)]
+    suffix, echo = COMPLETIONS.take(document, "suffix") or "", bool(COMPLETIONS.take(document, "echo"))
+    count = COMPLETIONS.rows["n"].uses["llamacpp"].shape.check("n", document.pop("n", None) or 1)
+    if len(prompts) * count > MOST_CHOICES:
+        raise refusal("prompt", f"at most {MOST_CHOICES} choices are made of one request, not {len(prompts) * count}")
+    for place, text in enumerate(prompts):
+        if not text and not suffix:
+            where = "prompt" if isinstance(prompt, str) else f"prompt[{place}]"
+            raise refusal(where, "is empty; the embedded engine needs a text to begin with")
+    return prompts, suffix, echo, count
+
+
+def raw_question(part: RawPart, control: Sequence[str]) -> ChatRequest:
+    """Return the request to the engine for *part*. *control*: the control tokens of its weights."""
+    prompt = fill_in_the_middle(part.prompt, part.suffix, control) if part.suffix else part.prompt
+    origin = OriginalRequest(COMPLETIONS_WIRE, {"prompt": prompt, **part.fields})
+    return ChatRequest("", [], stream=True, origin=origin)
+
+
+def fill_in_the_middle(before: str, after: str, control: Sequence[str]) -> str:
+    """Return the prompt by which weights with these *control* tokens write what is missing between two texts.
+
+    Raises `StatusError` 400 where they have none for that.
+
+    Example::
+
+        tokens = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+        assert fill_in_the_middle("a", "c", tokens) == "<|fim_prefix|>a<|fim_suffix|>c<|fim_middle|>"
+    """
+    for first, second, third in _MIDDLE:
+        if {first, second, third} <= {*control}:
+            return f"{first}{before}{second}{after}{third}"
+    problem = "the weights of this model have no tokens to fill in the middle with; ask one for code (qwen2.5-coder-1.5b has)"
+    raise refusal("suffix", problem, UNSUPPORTED)
+
+
+async def joined_parts(parts: Sequence[RawPart], generate: Callable[[RawPart], AsyncGenerator[Batch]]) -> AsyncGenerator[Batch]:
+    """Yield the answer that is made of the *parts*, each of which *generate* generates: the first is the first choice, the
+    others are `ChoiceEvent`. The end comes last, with all that was counted."""
+    ends: list[FinishReason] = []
+    counted: list[Usage] = []
+    for part in parts:
+        head: Batch = [part.echo] if part.echo else []
+        async with aclosing(generate(part)) as batches:
+            async for batch in batches:
+                said: Batch = []
+                for event in batch:
+                    if isinstance(event, FinishReason):
+                        ends.append(_silenced(event) if part.is_silent else event)
+                        said += [*head, *([] if part.number == 0 else [ends[-1]])]
+                        head = []
+                    elif isinstance(event, Started):
+                        said += [event] if part.number == 0 else []
+                    elif not part.is_silent:
+                        said += [*head, event]
+                        head = []
+                if part.number:
+                    said = [ChoiceEvent(part.number, _bare(event)) for event in said]
+                if said:
+                    yield said
+        if (usage := ends[-1].usage) is not None:
+            counted.append(usage if part.is_first else msgspec.structs.replace(usage, prompt_tokens=0, cached_tokens=0))
+    yield [msgspec.structs.replace(ends[0], usage=_sum(counted) if counted else None)]
+
+
+def _bare(event: Event) -> Event:
+    """Return the end of a further choice, which names its reason alone; any other event as it is."""
+    return FinishReason(event.reason, "finish_reason") if isinstance(event, FinishReason) else event
+
+
+def _silenced(end: FinishReason) -> FinishReason:
+    """Return the end of an answer of which nothing was wanted."""
+    usage = end.usage
+    if usage is not None:
+        usage = msgspec.structs.replace(usage, completion_tokens=0, total_tokens=usage.prompt_tokens)
+    return msgspec.structs.replace(end, reason="length", usage=usage)
+
+
+def _sum(usage: Sequence[Usage]) -> Usage:
+    prompt, completion = sum(each.prompt_tokens for each in usage), sum(each.completion_tokens for each in usage)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        cached_tokens=sum(each.cached_tokens or 0 for each in usage) if usage[0].cached_tokens is not None else None,
+    )

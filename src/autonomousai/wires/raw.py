@@ -1,0 +1,75 @@
+"""Requests that are no conversation: a raw prompt, texts to embed, documents to rank. Only an upstream of their own wire can be
+asked for them, at the wire's own path; a chat template must not come between. Does no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ..errors import StatusError
+from ..request import ChatRequest, OriginalRequest
+from .foreign_errors import read_error
+
+#: The code of what no upstream of a model can do.
+UNSUPPORTED_ENDPOINT: Final = "unsupported_endpoint"
+
+#: The names of the wires of this kind.
+COMPLETIONS_WIRE: Final = "openai_completions"
+EMBEDDINGS_WIRE: Final = "openai_embeddings"
+RERANK_WIRE: Final = "openai_rerank"
+
+#: What is asked of an upstream over each of them, in words.
+OPERATIONS: Final = {
+    COMPLETIONS_WIRE: "completes a raw prompt (text completions)",
+    EMBEDDINGS_WIRE: "makes embeddings",
+    RERANK_WIRE: "ranks documents",
+}
+
+#: Statuses by which a server says that it has no such path, or cannot do what is asked there.
+_ABSENT: Final = frozenset({404, 405, 501})
+
+#: A model that the server does not know is the operator's mistake, and no missing path.
+_UNKNOWN_MODEL: Final = re.compile(
+    r"model\b.{0,120}\b(?:not exist|not found|unknown|not available)|(?:no such|unknown) model|not find.{0,20} model",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def raw_request(wire: str, model: str, document: dict[str, Any], *, continuable: bool = False, **more: Any) -> ChatRequest:
+    """Return the request that *document* is, as it is asked over *wire*. *more*: further members of the `ChatRequest`."""
+    origin = OriginalRequest(wire, document, continuable=continuable)
+    return ChatRequest(model, [], origin=origin, **more)
+
+
+def unsupported(model: str, wire: str) -> StatusError:
+    """Return the error for a request over *wire* that no upstream of *model* can be asked."""
+    return StatusError(
+        f"no upstream of {model[:200]!r} {OPERATIONS.get(wire, f'answers over the wire {wire}')}; ask a model that has one: "
+        "a server that does, configured as an upstream of the kind openai",
+        status=404,
+        type="invalid_request_error",
+        param="model",
+        code=UNSUPPORTED_ENDPOINT,
+    )
+
+
+def read_raw_error(
+    wire: str, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()
+) -> StatusError:
+    """Return the error that a response of *status* is. One by which the server says that it has no such path becomes
+    `UNSUPPORTED_ENDPOINT`: another upstream may."""
+    error = read_error(status, body, headers, secrets=secrets)
+    if status not in _ABSENT or error.code == "model_not_found" or _UNKNOWN_MODEL.search(error.problem):
+        return error
+    absent = StatusError(
+        f"{error.problem}; this upstream is none that {OPERATIONS[wire]}",
+        status=404,
+        type="invalid_request_error",
+        code=UNSUPPORTED_ENDPOINT,
+        body=error.body,
+        request_id=error.request_id,
+    )
+    absent.retryable = False
+    return absent
