@@ -29,8 +29,8 @@ class OriginalRequest(msgspec.Struct, frozen=True):
 
     ``wire``: the wire's name. ``document``: the body as it came. ``changes``: request fields that were replaced or added since.
     ``continues``: the beginning of the answer that is to be continued, where one is. ``headers``: those of the request that its
-    wire hands on, by their names in lower case. ``continuable``: whether its answer can be continued at all; not where it echoes
-    the prompt, or there are several.
+    wire hands on, by their names in lower case. ``continuable``: whether its answer can be continued at all; not where it
+    echoes the prompt, or there are several.
     """
 
     wire: str

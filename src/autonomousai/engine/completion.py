@@ -55,6 +55,9 @@ def completion_parts(request: ChatRequest, *, context: int) -> list[RawPart]:
     assert request.origin is not None
     document = {**request.origin.document, **request.origin.changes}
     prompts, suffix, echo, count = _taken(document, request.origin.continues)
+    document["logprobs"] = _probabilities(document.get("logprobs"))
+    if echo and document["logprobs"]:
+        raise refusal("logprobs", "does not go with echo: the engine tells no probabilities of a prompt's tokens", UNSUPPORTED)
     fields = engine_fields(document, max_tokens=DEFAULT_MAX_TOKENS, context=context, table=COMPLETIONS)
     is_silent = fields["max_tokens"] == 0
     fields["max_tokens"] = max(1, fields["max_tokens"])  # the engine makes one in any case
@@ -71,6 +74,13 @@ def completion_parts(request: ChatRequest, *, context: int) -> list[RawPart]:
         for place, prompt in enumerate(prompts)
         for choice in range(count)
     ]
+
+
+def _probabilities(value: Any) -> Any:
+    """Return of how many tokens the engine tells the probabilities; None for none. 0 and true mean the chosen token alone."""
+    if value is None or value is False:
+        return None
+    return 1 if value is True or value == 0 else value
 
 
 def _taken(document: dict[str, Any], continues: str | None) -> tuple[list[str], str, bool, int]:

@@ -242,7 +242,9 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
     return size <= EXACT_SIZE
 
 
-def engine_fields(fields: Mapping[str, Any], *, max_tokens: int, context: int, exact: bool = True, table: FieldTable = CHAT) -> dict[str, Any]:
+def engine_fields(
+    fields: Mapping[str, Any], *, max_tokens: int, context: int, exact: bool = True, table: FieldTable = CHAT
+) -> dict[str, Any]:
     """The request's *fields* as the engine gets them, by their *table*. *max_tokens*: where the caller names none; never more
     than the context.
     *exact*: see `is_exact`; otherwise what a slot has read of the same prompt before is not read again.

@@ -39,7 +39,7 @@ class TextStreamEncoder:
         self._include_usage = head.include_usage
         self._ids = ids
         self._constant: dict[str, Any] = {}
-        self._lengths: dict[int, int] = {}  # characters of each choice's text
+        self._lengths: dict[int, int] = {}  # characters of the tokens of each choice
 
     def write(self, batch: Batch) -> bytes:
         """See `StreamEncoder.write`. Each event of the batch is a chunk, but for those that came in one."""
@@ -103,9 +103,7 @@ def encode_text_completion(events: Batch, head: AnswerHead, *, extension: dict[s
     """Return a whole answer as one document. Its last event is the `FinishReason`; a usage that is not known is left out."""
     finish = events[-1]
     assert type(finish) is FinishReason
-    # Probabilities first: their offsets count from where the text begins, and in a whole answer they stand behind it.
-    said = sorted((event for event in events if _says(event)), key=lambda event: not isinstance(_bare(event), LogProbs))
-    choices = choices_of(["", *said, finish], {})
+    choices = choices_of(["", *events], {})
     document: dict[str, Any] = {
         "id": head.id,
         "object": _OBJECT,
@@ -129,24 +127,23 @@ def encode_text_completion(events: Batch, head: AnswerHead, *, extension: dict[s
 
 
 def choices_of(events: Batch, lengths: dict[int, int]) -> list[dict[str, Any]]:
-    """Return the choices that *events* are. *lengths*: characters of each choice's text before; it is brought up to date."""
+    """Return the choices that *events* are. *lengths*: characters of each choice's tokens before; it is brought up to date."""
     choices: dict[int, dict[str, Any]] = {}
     for event in events:
         index, said = (event.index, event.event) if isinstance(event, ChoiceEvent) else (0, event)
-        if not (isinstance(said, FinishReason) or _says(said) or said == ""):
+        if not isinstance(said, str | LogProbs | FinishReason):
             continue
         choice = choices.setdefault(index, _choice(index))
         if isinstance(said, FinishReason):
             choice["finish_reason"] = said.reason
         elif isinstance(said, LogProbs):
-            probabilities = _older_shape(said, lengths.get(index, 0))
+            probabilities, lengths[index] = _older_shape(said, lengths.get(index, 0))
             if choice["logprobs"] is None:
                 choice["logprobs"] = probabilities
             else:
                 merge_values(choice["logprobs"], probabilities)
         elif isinstance(said, str):
             choice["text"] += said
-            lengths[index] = lengths.get(index, 0) + len(said)
     return list(choices.values())
 
 
@@ -166,9 +163,9 @@ def _says(event: Event) -> bool:
     return isinstance(said, LogProbs) or (isinstance(event, ChoiceEvent) and isinstance(said, FinishReason))
 
 
-def _older_shape(probabilities: LogProbs, offset: int) -> dict[str, Any]:
-    """Return the log probabilities of chat completions, which some servers send here too, as text completions have them: four
-    lists. *offset*: characters of the text before the first token."""
+def _older_shape(probabilities: LogProbs, offset: int) -> tuple[dict[str, Any], int]:
+    """Return the log probabilities of chat completions, which some servers send here too, as text completions have them, four
+    lists; and the offset after them. *offset*: characters before the first token."""
     shape: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
     for entry in probabilities.content or ():
         told = entry if isinstance(entry, dict) else {}
@@ -181,7 +178,7 @@ def _older_shape(probabilities: LogProbs, offset: int) -> dict[str, Any]:
         )
         shape["text_offset"].append(offset)
         offset += len(token)
-    return shape
+    return shape, offset
 
 
 def _merge(document: dict[str, Any], members: dict[str, Any]) -> None:

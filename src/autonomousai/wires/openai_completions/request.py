@@ -36,7 +36,7 @@ _PROMPT: Final = texts_or_tokens()
 _COUNT: Final = whole(1, MOST_CHOICES)
 
 _ENGINE: Final = "llamacpp"
-_NO_PROBABILITIES: Final = {_ENGINE: refused("is not supported by the embedded engine; answers carry no probabilities", False)}
+_PROBABILITIES: Final = either("true or false, or a whole number", {bool: FLAG, int: whole(0, 20), float: whole(0, 20)})
 
 _CHAT_ROWS: Final = {row.name: row for row in (*LENGTH, *ANSWER)}
 
@@ -81,7 +81,7 @@ COMPLETIONS: Final = FieldTable(
             "logprobs",
             either("true or false, or a whole number", {bool: FLAG, int: whole(), float: whole()}),
             "Log probabilities of so many of the likeliest tokens at each place.",
-            uses=_NO_PROBABILITIES,
+            uses={_ENGINE: honoured(_PROBABILITIES, says="up to 20, and not with `echo`")},
         ),
         RequestField(
             "max_tokens",
