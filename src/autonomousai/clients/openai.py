@@ -174,7 +174,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         return ResponseStream(self._pool, exchange, options.answer)
 
     def _raw_url(self, wire: Wire) -> str:
-        """Return where *wire* is spoken: at a bare root under /v1, since llama.cpp has paths of the same names of its own there."""
+        """Return where *wire* is spoken: at a bare root under /v1, as llama.cpp has other paths of the same names there."""
         path = wire.paths[0]
         return below(self.base_url, path.removeprefix(wire.root) if has_path(self.base_url) else path)
 
