@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, ChoiceEvent, Extra, FinishReason, ForeignEvent, Reasoning, Started
+from autonomousai.wires.base import StreamDecoder
 from autonomousai.wires.openai_chat import decoder as openai
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 
@@ -52,10 +54,12 @@ FINISH = chunk(reason="stop")
 
 
 class Outcome:
-    """All that an `ChatStreamDecoder` made of the reads that it was fed."""
+    """All that a decoder made of the reads that it was fed."""
+
+    decoder: ClassVar[Callable[[], StreamDecoder]] = ChatStreamDecoder
 
     def __init__(self, *reads: bytes) -> None:
-        self.stream = ChatStreamDecoder()
+        self.stream = self.decoder()
         self.batches: list[Batch] = [self.stream.feed(data) for data in reads]
         if last := self.stream.end():
             self.batches.append(last)

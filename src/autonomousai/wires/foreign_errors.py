@@ -234,7 +234,15 @@ def redact_error(error: HTTPError, secrets: Iterable[str]) -> None:
 
 #: Types that say that the same request would fail again.
 _FINAL_TYPES = frozenset(
-    {"invalid_request_error", "authentication_error", "permission_error", "not_found_error", "BadRequestError"}
+    {
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "request_too_large",
+        "BadRequestError",
+    }
 )
 
 

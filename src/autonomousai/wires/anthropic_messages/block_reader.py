@@ -1,0 +1,150 @@
+"""The content blocks of one answer, in order, become events. Knows neither the stream nor the document that they came in.
+
+Text, thinking and the calls of tools have events of their own; such a block begins with its first event, as long as that says
+all of it. Everything else is an `Extra`, see `members`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...events import Batch, Reasoning, ToolCallDelta
+from ..openai_chat import tool_calls
+from ..openai_chat.chunks import mend, split_half
+from .members import BLOCK_OF_DELTA, KNOWN_BLOCKS, TEXT_OF_DELTA, Json, arguments_of, extra, text_in, unknown
+
+#: What a server that leaves out a block's beginning must have meant.
+_IMPLIED_BLOCKS: dict[str, Json] = {
+    "text": {"type": "text", "text": ""},
+    "thinking": {"type": "thinking", "thinking": ""},
+    "tool_use": {"type": "tool_use", "input": {}},
+}
+
+
+class BlockReader:
+    """Reads the blocks of one answer. ``said``: whether any block has begun."""
+
+    __slots__ = ("_calls", "_half", "_index", "_input", "_is_open", "_kind", "_pending", "_place", "_places", "said")
+
+    def __init__(self) -> None:
+        self.said = False
+        self._kind = ""  # the type of the current block, or of the last one
+        self._index = -1
+        self._is_open = False
+        self._pending: Json | None = None  # the block, while no event says that it has begun
+        self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
+        self._calls = 0
+        self._place = 0  # of the current call among the calls
+        self._places: dict[int, int] = {}  # by the block's index
+        self._input: Any = None  # of a call, until a piece of its arguments comes
+
+    def start(self, index: int | None, block: Json, batch: Batch, others: Json | None = None) -> None:
+        """Begin a block; what it holds already is said at once. *others*: unknown members of the event that began it."""
+        self.close(batch)
+        last, self._kind = self._kind, text_in(block.get("type"))
+        self._index = self._index + 1 if index is None else index
+        self._is_open = self.said = True
+        known = KNOWN_BLOCKS.get(self._kind)
+        if known is None:
+            batch.append(extra("content_block", block, others))
+        elif self._kind == "tool_use":
+            self._start_call(block, batch, others, is_whole=not unknown(block, known))
+        else:
+            self._start_text(block, batch, others, is_whole=not unknown(block, known) and self._kind != last)
+
+    def _start_text(self, block: Json, batch: Batch, others: Json | None, *, is_whole: bool) -> None:
+        text, signature = text_in(block.get(self._kind)), text_in(block.get("signature"))
+        opening = {**block, self._kind: ""}
+        if signature:
+            opening["signature"] = ""
+        if is_whole and not others:
+            self._pending = opening
+        else:
+            batch.append(extra("content_block", opening, others))
+        if text:
+            self._say(text, batch)
+        if signature:
+            self._pass_on({"type": "signature_delta", "signature": signature}, None, batch)
+
+    def _start_call(self, block: Json, batch: Batch, others: Json | None, *, is_whole: bool) -> None:
+        self._place = self._places[self._index] = self._calls
+        self._calls += 1
+        self._input = block.get("input")
+        if not is_whole or others:
+            batch.append(extra("content_block", {**block, "input": {}}, others))
+        batch.append(
+            ToolCallDelta(self._place, text_in(block.get("id")) or tool_calls.new_call_id(), text_in(block.get("name")))
+        )
+
+    def delta(self, index: int | None, delta: Json, batch: Batch, others: Json | None = None) -> None:
+        """Say more of a block. Where its beginning was left out, or was another block's, one begins."""
+        kind = text_in(delta.get("type"))
+        block = BLOCK_OF_DELTA.get(kind)
+        if block is None or (self._is_open and self._kind not in KNOWN_BLOCKS):
+            self._pass_on(delta, others, batch)
+            return
+        place = self._places.get(-1 if index is None else index) if block == "tool_use" else None
+        if place is None:
+            if not self._is_open or block != self._kind:
+                self.start(index, _IMPLIED_BLOCKS[block], batch)
+            place = self._place
+        member = TEXT_OF_DELTA[kind]
+        rest = unknown(delta, frozenset({"type", member}))
+        before = len(batch)
+        self._say_more(block, place, delta.get(member), batch)
+        if rest or others:
+            if len(batch) == before:
+                self._pass_on(delta, others, batch)
+            else:
+                batch.insert(before, extra("delta", rest, others, covers=1))
+
+    def _say_more(self, block: str, place: int, said: Any, batch: Batch) -> None:
+        if block == "tool_use":
+            arguments = said if isinstance(said, str) else arguments_of(said) if said else ""
+            if arguments:
+                self._input = None
+                batch.append(ToolCallDelta(place, arguments=arguments))
+        elif text := text_in(said):
+            self._say(text, batch)
+
+    @property
+    def has_half(self) -> bool:
+        """Return whether half a character waits for the next text."""
+        return bool(self._half)
+
+    def stop(self, batch: Batch, others: Json | None = None) -> None:
+        """End the current block. *others*: unknown members of the event that ended it."""
+        self.close(batch)
+        if others:
+            batch.append(extra("content_block_stop", others))
+
+    def close(self, batch: Batch) -> None:
+        """Say what was held back of the current block, if one is open."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._half:
+            batch.append(mend(self._half))
+            self._half = ""
+        elif self._pending is not None:
+            batch.append(extra("content_block", self._pending))
+        if self._kind == "tool_use" and self._input is not None:
+            batch.append(ToolCallDelta(self._place, arguments=arguments_of(self._input)))
+        self._pending = self._input = None
+
+    def _say(self, text: str, batch: Batch) -> None:
+        if self._kind == "thinking":
+            batch.append(Reasoning(mend(text)))
+            self._pending = None
+            return
+        text, self._half = split_half(self._half + text)
+        if text:
+            batch.append(text)
+            self._pending = None
+
+    def _pass_on(self, delta: Json, others: Json | None, batch: Batch) -> None:
+        """Pass on a delta that has no event of its own; the block that it belongs to has begun."""
+        if self._pending is not None:
+            batch.append(extra("content_block", self._pending))
+            self._pending = None
+        batch.append(extra("delta", delta, others))

@@ -1,0 +1,325 @@
+"""Answers of the Messages API as a stream (Anthropic API reference, "Streaming Messages"): bytes in, events out. Knows no
+network, no clocks, no provider.
+
+It is lenient in all but two things: an event that cannot be read is an error, for it may have held text; and the end of an
+answer must be proven, by ``message_stop`` or by a reason in ``message_delta``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ...errors import HTTPError, IncompleteStreamError, StreamError
+from ...events import Batch, Evidence, Extra, FinishReason, ForeignEvent, Started
+from ..finish_reasons import broken_off
+from ..finish_reasons import finish_reason_of as said_reason
+from ..foreign_errors import error_in_event
+from ..openai_chat.decoder import REPLACED
+from ..provenance import KEY
+from ..redaction import redact
+from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
+from .block_reader import BlockReader
+from .members import (
+    WIRE,
+    Json,
+    beside,
+    extra,
+    finish_reason_of,
+    load_object,
+    merge_usage,
+    text_in,
+    unknown_of_message,
+    usage_of,
+)
+
+_SHOWN: Final = 200  # characters of an unreadable event that its error shows
+
+#: A sentinel of other wires that some servers send after the last event.
+_DONE: Final = b"[DONE]"
+
+
+class _TextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The usual event: text by which an answer only continues."""
+
+    type: Literal["content_block_delta"]
+    index: int
+    delta: _TextDelta
+
+
+_decode_text_event = msgspec.json.Decoder(_TextEvent).decode
+
+
+class MessageStreamDecoder:
+    """One streamed answer, bytes in and events out; a `StreamDecoder`."""
+
+    __slots__ = (
+        "_blocks",
+        "_held",
+        "_is_continuing",
+        "_message",
+        "_model",
+        "_notes",
+        "_reason",
+        "_sse",
+        "_started",
+        "_stopped",
+        "_usage",
+        "complete",
+        "extension",
+        "failure",
+    )
+
+    def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
+        self.failure: HTTPError | None = None
+        self.complete = False
+        self.extension: dict[str, Any] | None = None
+        self._sse = SSEDecoder(max_event=max_event)
+        self._blocks = BlockReader()
+        self._started = False
+        self._message = False  # its beginning was said
+        self._held: Batch = []  # what came before a block began
+        self._is_continuing = False  # the last event was text, and more of the same block may follow
+        self._model: str | None = None
+        self._notes: tuple[str, ...] = ()
+        self._usage: Json | None = None
+        self._reason: str | None = None
+        self._stopped = False
+
+    @property
+    def ending(self) -> bool:
+        """See `StreamDecoder`: a reason came, and only ``message_stop`` can follow."""
+        return self._reason is not None
+
+    @property
+    def is_proven(self) -> bool:
+        """See `StreamDecoder`."""
+        return self.failure is None and (self._reason is not None or self._stopped)
+
+    @property
+    def progress(self) -> int:
+        """See `StreamDecoder`."""
+        said = (self.extension or {}).get("progress")
+        return said if type(said) is int else 0
+
+    @property
+    def last_event_id(self) -> str:
+        """See `StreamDecoder`."""
+        return self._sse.last_event_id
+
+    def reopen(self) -> None:
+        """See `StreamDecoder.reopen`."""
+        self._sse.reopen()
+        if self.progress:
+            self.extension = None
+
+    def feed(self, data: bytes) -> Batch:
+        """See `StreamDecoder.feed`."""
+        batch: Batch = []
+        if self.complete or self.failure is not None:
+            return batch
+        try:
+            events = self._sse.feed(data)
+        except StreamError as error:
+            self.failure = error
+            return batch
+        self._read_all(events, batch)
+        if not self.complete and self.failure is None:
+            self.failure = self._sse.failure
+        return batch
+
+    def end(self) -> Batch:
+        """See `StreamDecoder.end`."""
+        data = self._sse.unfinished_data().strip()
+        if self.complete or self.failure is not None or load_object(data) is None:
+            return []
+        return self.feed(b"\n\n")
+
+    def finish(self, *, in_good_order: bool = True) -> FinishReason:
+        """See `StreamDecoder.finish`."""
+        if self.failure is not None:
+            raise self.failure
+        if self.complete and not self._started:
+            raise IncompleteStreamError("the stream held no answer: nothing came before its message_stop")
+        if not self.is_proven:
+            raise IncompleteStreamError
+        evidence: Evidence = "done" if self._reason is None else "finish_reason"
+        reason = None if self._reason is None else finish_reason_of(self._reason)
+        return FinishReason(reason, evidence, usage_of(self._usage), self._model, None, self._notes)
+
+    # ---- events of the stream
+
+    def _read_all(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
+        for event in events:
+            if isinstance(event, ServerSentEvent):
+                self._read(event.data, event.event, batch)
+            else:
+                self._read(event, "message", batch)
+            if self.complete or self.failure is not None:
+                return
+
+    def _read(self, data: bytes, event: str, batch: Batch) -> None:
+        if self._is_continuing:
+            try:
+                text = _decode_text_event(data).delta.text
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                self._is_continuing = False
+            else:
+                if text:
+                    batch.append(text)
+                return
+        stripped = data.strip()
+        if not stripped or stripped == _DONE:
+            return  # a sign of life
+        obj = load_object(data)
+        self._notes = self._notes or notes_on(data)
+        if obj is None:
+            self._read_unreadable(data, event, batch)
+            return
+        self.extension = extension if isinstance(extension := obj.get(KEY), dict) else self.extension
+        kind = text_in(obj.get("type")) or event
+        if event == "error" or kind == "error":
+            self.failure = error_in_event(obj, event="error")
+        elif (read := _READERS.get(kind)) is not None:
+            before = len(batch)
+            read(self, obj, batch)
+            said_more = kind == "content_block_delta" and len(batch) > before and type(batch[-1]) is str
+            self._is_continuing = said_more and not self._blocks.has_half
+        elif kind != "ping":
+            self._read_foreign(obj, data, kind, event, batch)
+
+    def _read_unreadable(self, data: bytes, event: str, batch: Batch) -> None:
+        """Read data that is no JSON object: of an event of a type of its own it may be anything."""
+        if event == "error":
+            self.failure = error_in_event({"error": {"message": _shown(data)}}, event="error")
+        elif event in _READERS or event in ("message", "ping"):
+            if event != "ping":
+                self.failure = unreadable("an event of the stream", data)
+        else:
+            self._hold(ForeignEvent(event, data, WIRE), batch)
+
+    def _read_foreign(self, obj: Json, data: bytes, kind: str, event: str, batch: Batch) -> None:
+        """Read an event of an unknown type; servers tell errors in objects of other shapes, too."""
+        if "type" not in obj and (error := error_in_event(obj, event=event)) is not None:
+            self.failure = error
+        elif kind != "message" or obj.keys() - {KEY}:
+            self._hold(ForeignEvent(kind, data, WIRE), batch)
+
+    def _hold(self, event: ForeignEvent | Extra, batch: Batch) -> None:
+        """Add what is no part of the answer's text; before a block has begun it is held back."""
+        (batch if self._message else self._held).append(event)
+
+    # ---- what each event says
+
+    def _start_message(self, obj: Json, batch: Batch) -> None:
+        message = obj.get("message")
+        message = message if isinstance(message, dict) else {}
+        self._model = text_in(message.get("model")) or self._model
+        self._usage = merge_usage(self._usage, message.get("usage"))
+        members, others = unknown_of_message(message), beside(obj, "message")
+        if members or others:
+            self._hold(extra("message_start", members, others), batch)
+        if not self._started:
+            self._started = True
+            batch.append(Started(self._model))
+        content = message.get("content")
+        for block in content if isinstance(content, list) else ():  # some servers begin with more than nothing
+            if isinstance(block, dict):
+                self._begin(batch)
+                self._blocks.start(None, block, batch)
+
+    def _begin(self, batch: Batch) -> None:
+        """The answer says something: what was held back is said before it."""
+        if not self._started:
+            self._started = True
+            batch.append(Started(self._model))
+        if not self._message:
+            self._message = True
+            batch += self._held
+            self._held = []
+
+    def _start_block(self, obj: Json, batch: Batch) -> None:
+        self._begin(batch)
+        block = obj.get("content_block")
+        if isinstance(block, dict):
+            self._blocks.start(_index(obj), block, batch, beside(obj, "content_block"))
+
+    def _continue_block(self, obj: Json, batch: Batch) -> None:
+        self._begin(batch)
+        delta = obj.get("delta")
+        if isinstance(delta, dict):
+            self._blocks.delta(_index(obj), delta, batch, beside(obj, "delta"))
+
+    def _stop_block(self, obj: Json, batch: Batch) -> None:
+        self._blocks.stop(batch, beside(obj, ""))
+
+    def _change_message(self, obj: Json, batch: Batch) -> None:
+        delta = obj.get("delta")
+        delta = delta if isinstance(delta, dict) else {}
+        self._usage = merge_usage(self._usage, obj.get("usage"))
+        reason = said_reason(delta.get("stop_reason"))
+        members = {name: value for name, value in delta.items() if reason or name not in ("stop_reason", "stop_sequence")}
+        others = beside(obj, "delta")
+        if not reason and not members and not others:
+            return
+        self._begin(batch)
+        if reason:
+            self._blocks.close(batch)
+            if (error := broken_off(reason)) is not None:
+                self.failure = error
+                return
+            self._reason = reason
+        batch.append(extra("message_delta", members, others))
+
+    def _stop_message(self, obj: Json, batch: Batch) -> None:
+        self.complete = True
+        if self._started:
+            self._stopped = True
+            self._begin(batch)
+            self._blocks.close(batch)
+            if others := beside(obj, ""):
+                batch.append(extra("message_stop", others))
+
+
+_READERS: Final = {
+    "message_start": MessageStreamDecoder._start_message,
+    "content_block_start": MessageStreamDecoder._start_block,
+    "content_block_delta": MessageStreamDecoder._continue_block,
+    "content_block_stop": MessageStreamDecoder._stop_block,
+    "message_delta": MessageStreamDecoder._change_message,
+    "message_stop": MessageStreamDecoder._stop_message,
+}
+
+
+def _index(obj: Json) -> int | None:
+    index = obj.get("index")
+    return index if type(index) is int else None
+
+
+def notes_on(data: bytes) -> tuple[str, ...]:
+    """Return what was mended in *data* so that it could be read."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return (REPLACED,)
+    return ()
+
+
+def _shown(data: bytes) -> str:
+    return redact(data[: 4 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
+
+
+def unreadable(what: str, data: bytes) -> StreamError:
+    """Return the error of bytes that cannot be read."""
+    return StreamError(
+        f"{what} could not be read, the rest may be missing; it begins with {repr(_shown(data))[:_SHOWN]}",
+        status=200,
+        retryable=True,
+        code="unreadable_event",
+    )
