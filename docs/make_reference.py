@@ -76,7 +76,8 @@ FIELDS_HEAD = """\
 
 Made from the tables of the wires by `python docs/make_reference.py`. The server checks that a field is well-formed, by its
 type; null is the same as leaving it out. Whether a value is in range is for the upstream to say: it gets what you sent, also
-fields that have no row here. Only the embedded engine (`llamacpp`) refuses what it cannot do, with a 400 that names the field.
+fields that have no row here. The embedded engine (`llamacpp`) refuses what it cannot do, with a 400 that names the field; so
+does the Messages API (`anthropic`) with what nothing in it stands for.
 What `Message`, `Tool` and their like hold is shown by a running server at `/docs`.
 
 In the columns of the kinds of upstreams, *passed on*: unchanged; *honoured*: within these bounds; *left out*: accepted, it

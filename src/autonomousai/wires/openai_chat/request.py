@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from ...errors import StatusError
 from ...request import ChatRequest
 from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, honoured, refused, table_of
@@ -82,6 +84,44 @@ _TAKEN: Final = _engine(honoured())
 
 #: Of a field without a row.
 OTHERS: Final = _engine(refused("is not something that the embedded engine can honour; leave it out"))
+
+# ---- the column of the Messages API -----------------------------------------------------------------------------------
+
+#: What it has no word for, and an answer without which is still one to the question: the vendor's own layer for chat
+#: completions leaves it out as well. What the caller would wait for is refused. How the others are written:
+#: `anthropic_messages.upstream_request`.
+_LEFT_OUT: Final = (
+    *("stream_options", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed"),
+    *("reasoning_format", "include_reasoning", "separate_reasoning", "enable_thinking", "thinking_budget", "think"),
+    *("chat_template_kwargs", "verbosity", "prediction", "prompt_cache_key", "prompt_cache_retention", "store"),
+)
+
+ANTHROPIC: Final[Mapping[str, FieldUse]] = {
+    **{name: honoured() for name in ("model", "stream", "max_tokens")},
+    "messages": honoured(says="system messages go first, as `system`"),
+    "max_completion_tokens": honoured(says="as `max_tokens`"),
+    "temperature": honoured(says="above 1 it is 1; left out beside thinking"),
+    "stop": honoured(says="as `stop_sequences`; white space alone is left out"),
+    "tools": honoured(says="functions, and tools of the vendor's own"),
+    "tool_choice": honoured(),
+    "parallel_tool_calls": honoured(says="as `disable_parallel_tool_use`"),
+    "functions": honoured(says="as `tools`"),
+    "function_call": honoured(says="as `tool_choice`"),
+    "response_format": honoured(says="`json_schema` as `output_config.format`; `json_object` is left to the prompt"),
+    "reasoning_effort": honoured(says="as `thinking` and `output_config.effort`"),
+    "reasoning": honoured(says="its `effort`"),
+    "user": honoured(says="as `metadata.user_id`"),
+    "safety_identifier": honoured(says="as `metadata.user_id`, without `user`"),
+    "metadata": honoured(says="its `user_id`"),
+    "service_tier": honoured(says="`auto`, and `default` as `standard_only`"),
+    **dict.fromkeys(_LEFT_OUT, DROPPED),
+    "n": refused("is not supported by the Messages API; an answer has one choice: ask several times", 1),
+    "logprobs": refused("is not supported by the Messages API; answers carry no probabilities", False),
+    "top_logprobs": refused("is not supported by the Messages API; answers carry no probabilities", 0),
+    "modalities": refused('is not supported by the Messages API; answers are ["text"]', ["text"]),
+    "audio": refused("is not supported by the Messages API; answers are text"),
+    "web_search_options": refused("is not supported by the Messages API; name its own tool for that in tools"),
+}
 
 # ---- rows -------------------------------------------------------------------------------------------------------------
 
@@ -255,24 +295,39 @@ OPTIONS_NEED_A_STREAM: Final = FieldRule(
 )
 
 OTHERS_SAY: Final = (
-    "A field without a row is passed on to upstreams of the kinds `openai` and `autonomousai`, which may know it "
+    "A field without a row is passed on to upstreams of the kinds `openai`, `anthropic` and `autonomousai`, which may know it "
     "(`guided_json`, …); the embedded engine refuses it."
 )
 
+
+def _at_anthropic(row: RequestField) -> RequestField:
+    """Return *row* with what becomes of the field at an upstream that speaks the Messages API."""
+    use = ANTHROPIC.get(row.name)
+    return row if use is None else msgspec.structs.replace(row, uses={**row.uses, "anthropic": use})
+
+
 #: What every wire has whose requests become chat completions.
-SHARED: Final = (STREAM, STREAM_OPTIONS, *SAMPLING, *LENGTH, *TOOLS, *ANSWER, *THINKING, *ADMINISTRATION)
+SHARED: Final = tuple(
+    map(_at_anthropic, (STREAM, STREAM_OPTIONS, *SAMPLING, *LENGTH, *TOOLS, *ANSWER, *THINKING, *ADMINISTRATION))
+)
 
 CHAT: Final = FieldTable(
     name="ChatRequest",
     says=f"A request of the OpenAI wire. {OTHERS_SAY}",
     rows=table_of(
-        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", uses=_TAKEN),
-        RequestField(
-            "messages",
-            MESSAGES,
-            "The whole conversation: who said what.",
-            needed=True,
-            uses=_engine(honoured(says="text of the roles system, developer, user and assistant")),
+        _at_anthropic(
+            RequestField(
+                "model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", uses=_TAKEN
+            )
+        ),
+        _at_anthropic(
+            RequestField(
+                "messages",
+                MESSAGES,
+                "The whole conversation: who said what.",
+                needed=True,
+                uses=_engine(honoured(says="text of the roles system, developer, user and assistant")),
+            )
         ),
         *SHARED,
     ),
