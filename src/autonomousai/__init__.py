@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .clients.anthropic import Anthropic
 from .clients.autonomousai import AutonomousAI
 from .clients.openai import OpenAICompatible
 from .errors import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .engine.provider import LlamaCpp
 
 __all__ = [
+    "Anthropic",
     "AsyncGeneratorProvider",
     "AsyncResult",
     "AutonomousAI",

@@ -99,8 +99,6 @@ ADAPTATIONS: Final = (
     ),
 )
 
-_BY_NAME: Final = {row.name: row for row in ADAPTATIONS}
-
 
 class _Streamed(msgspec.Struct):
     stream: bool = False
@@ -111,8 +109,9 @@ def is_streamed(body: bytes) -> bool:
     return msgspec.json.decode(body, type=_Streamed).stream
 
 
-def other_form(body: bytes, error: StatusError) -> tuple[str, bytes] | None:
-    """Return the name and the body of the form that *error*, the answer to *body*, asks for; None where it asks for none.
+def other_form(body: bytes, error: StatusError, rows: tuple[Adaptation, ...] = ADAPTATIONS) -> tuple[str, bytes] | None:
+    """Return the name and the body of the form that *error*, the answer to *body*, asks for; None where it asks for none of
+    *rows*.
 
     Example::
 
@@ -124,7 +123,7 @@ def other_form(body: bytes, error: StatusError) -> tuple[str, bytes] | None:
         return None
     document = msgspec.json.decode(body)
     said = f"{error.problem} {error.body}"
-    for row in ADAPTATIONS:
+    for row in rows:
         if row.is_wanted(document, said, error.param):
             row.apply(document)
             return row.name, msgspec.json.encode(document)
@@ -133,9 +132,16 @@ def other_form(body: bytes, error: StatusError) -> tuple[str, bytes] | None:
 
 class Adaptations:
     """What was learnt of one server, by the model that it was asked for. ``usual``: the names of the rows that hold for any
-    model until one refuses them. ``wanted``: False as long as there is nothing to apply."""
+    model until one refuses them. ``rows``: the forms that there are. ``wanted``: False as long as there is nothing to apply."""
 
-    def __init__(self, usual: tuple[str, ...] = (), now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        usual: tuple[str, ...] = (),
+        now: Callable[[], float] = time.monotonic,
+        *,
+        rows: tuple[Adaptation, ...] = ADAPTATIONS,
+    ) -> None:
+        self.rows = rows
         self.wanted = bool(usual)
         self._usual = usual
         self._now = now
@@ -149,12 +155,13 @@ class Adaptations:
     def applied(self, model: str, body: bytes) -> bytes:
         """Return *body*, in the form that the server takes for *model*."""
         learnt = [name for known, name in self.known() if known == model]
-        names = [name for name in self._usual if _OPPOSITES.get(name) not in learnt] + learnt
+        names = {*learnt, *(name for name in self._usual if _OPPOSITES.get(name) not in learnt)}
         if not names:
             return body
         document = msgspec.json.decode(body)
-        for name in names:
-            _BY_NAME[name].apply(document)
+        for row in self.rows:
+            if row.name in names:
+                row.apply(document)
         return msgspec.json.encode(document)
 
     def remember(self, model: str, names: Iterable[str]) -> None:

@@ -409,7 +409,7 @@ def _adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | No
     """Return *request* in another form, where *error* is a refusal of this one and another was not yet tried."""
     if request.adaptations is None or not isinstance(error, StatusError):
         return None
-    form = other_form(request.body, error)
+    form = other_form(request.body, error, request.adaptations.rows)
     if form is None or form[0] in request.forms:
         return None
     name, body = form

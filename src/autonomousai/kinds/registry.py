@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .anthropic import AnthropicConfig
 from .autonomousai import AutonomousAIConfig
 from .kind import UpstreamConfig
 from .llamacpp import LlamaCppConfig
@@ -12,6 +13,7 @@ from .openai import OpenAIConfig
 _KINDS: Final[tuple[type[UpstreamConfig], ...]] = (
     LlamaCppConfig,
     OpenAIConfig,
+    AnthropicConfig,
     AutonomousAIConfig,
 )
 

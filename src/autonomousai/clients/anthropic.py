@@ -1,0 +1,319 @@
+"""`Anthropic`: the client of any server that speaks Anthropic's Messages API. Knows the paths, the headers, and how an answer is
+continued there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import HTTPError, StatusError, StreamError
+from ..events import Batch, Event, Extra, Reasoning
+from ..http.pool import HttpPool
+from ..http.proxies import Proxy
+from ..http.transport import Response, read_body
+from ..http.urls import check_base_url
+from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..result import AsyncResult, BatchStream, GeneratedBatches
+from ..timeouts import Clocks
+from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, write_messages_request
+from ..wires.anthropic_messages.wire import ANTHROPIC_MESSAGES
+from ..wires.json import decode
+from ..wires.messages import check_messages
+from ..wires.model_list import ModelEntry, read_model_list
+from ..wires.redaction import secrets_of
+from . import retries
+from .adaptations import Adaptations, is_streamed
+from .messages_forms import MESSAGES_FORMS
+from .openai import Prefill
+from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
+from .remote import PreparedRequest, ResponseStream
+from .retries import DEFAULT_RETRIES, retry_delay
+
+#: The vendor's own server, and the version of the API that is spoken.
+ANTHROPIC: Final = "https://api.anthropic.com"
+VERSION: Final = "2023-06-01"
+
+_LISTING: Final = 16 * 1024 * 1024
+
+#: What the request of a count has of that of an answer (API reference, "Count tokens in a Message").
+_NOT_COUNTED: Final = frozenset(
+    {"max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier", "container"}
+)
+
+#: How the API says that a model continues no answer.
+_NO_PREFILL: Final = ("prefill", "must end with a user message")
+
+#: The probe of a server that is not the vendor's: one that continues says six next; one that begins anew, or repeats the
+#: beginning, says something else.
+_PROBE: Final = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
+_PROBE_BEGUN: Final = "one two three four five"
+_PROBE_NEXT: Final = "six"
+_PROBE_SECONDS: Final = 20
+
+
+class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
+    """Answers from Anthropic, or from whatever answers ``POST {base_url}/v1/messages``.
+
+    ``base_url``: the server's root, by default the vendor's. ``api_key``: sent as ``x-api-key``; for the vendor's server by
+    default ``ANTHROPIC_API_KEY``, and ``""`` for none. ``version`` and ``beta``: the headers ``anthropic-version`` and
+    ``anthropic-beta``. ``max_tokens``: the longest answer where a request names none, which the API wants. ``prefill``: whether
+    the server continues a final message of the assistant, "yes" or "no"; "auto" finds out when it matters. The other options
+    are those of `OpenAICompatible`.
+
+    Example::
+
+        async with Anthropic(api_key="sk-ant-…", model="claude-sonnet-5") as provider:
+            text = await provider.create_async_generator("", [{"role": "user", "content": "Hello"}]).text()
+    """
+
+    label = "Anthropic"
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        version: str = VERSION,
+        beta: Sequence[str] = (),
+        model: str | None = None,
+        models: Sequence[str] = (),
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        timeout: float | Mapping[str, float] | Clocks | None = None,
+        proxy: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int = DEFAULT_RETRIES,
+        vision: bool = True,
+        context: int | None = None,
+        prefill: Prefill = "auto",
+        uds: str | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        self.base_url = check_base_url(base_url or ANTHROPIC).removesuffix("/v1")
+        self.url = self.base_url
+        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
+        self.models = list(models)
+        self.default_model = model or (self.models[0] if self.models else "")
+        self._model = model
+        self._max_tokens = max_tokens
+        self._version = version
+        self._beta = tuple(beta)
+        self._prefill = prefill
+        self._continues: bool | None = True if self.base_url == ANTHROPIC else None
+        self._never_continue: set[str] = set()  # models that said so
+        self._adaptations = Adaptations(rows=MESSAGES_FORMS)
+        self._asking = asyncio.Lock()
+        if api_key is None and self.base_url == ANTHROPIC:
+            api_key = os.environ.get("ANTHROPIC_API_KEY")
+        self._options = ClientOptions(
+            clocks=read_timeout(timeout, CLIENT_CLOCKS),
+            headers=dict(headers or {}),
+            api_key=api_key or None,
+            proxy=Proxy(proxy) if proxy else None,
+            retries=retries,
+        )
+        self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
+
+    @class_or_instance
+    def get_model(self, model: str | None) -> str:
+        """The name to send upstream: the configured one, else the caller's, which must be among ``models`` if there are any."""
+        if self._model:
+            return self._model
+        if self.models or not model:
+            return super().get_model(model)
+        return model
+
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream`; raises `StatusError` 400 at the call for what the API cannot be asked."""
+        name = self.get_model(request.model)
+        check_messages(request.messages)
+        merged = self._options.merged(options)
+        body = write_messages_request(request, name, max_tokens=self._max_tokens)
+        # What a caller of the same wire wrote is not changed: a refusal is the answer to it.
+        adaptations = None if _is_original(request) else self._adaptations
+        adapted = body if adaptations is None or not adaptations.wanted else adaptations.applied(name, body)
+        exchange = PreparedRequest(
+            url=f"{self.base_url}/v1/messages",
+            headers=self._headers(merged, request),
+            body=adapted,
+            clocks=clocks_of(options, self._options.clocks),
+            stream=request.stream and (adapted is body or is_streamed(adapted)),
+            wire=ANTHROPIC_MESSAGES,
+            proxy=merged.proxy,
+            retries=merged.retries,
+            streams_url=f"{self.base_url}/v1/streams",
+            deadline=options.deadline,
+            model=name,
+            adaptations=adaptations,
+        )
+        return ResponseStream(self._pool, exchange, options.answer)
+
+    def _headers(self, options: ClientOptions, request: ChatRequest | None = None) -> dict[str, str]:
+        """Return the headers of a request; the marks of beta features that its caller sent go with those of the config."""
+        headers = {"Content-Type": "application/json", "Accept": "*/*", "anthropic-version": self._version}
+        passed = request.origin.headers if request is not None and _is_original(request) and request.origin else {}
+        asked = [mark.strip() for mark in passed.get("anthropic-beta", "").split(",") if mark.strip()]
+        if beta := dict.fromkeys((*self._beta, *asked)):
+            headers["anthropic-beta"] = ",".join(beta)
+        if options.api_key:
+            headers["x-api-key"] = options.api_key
+        return {**headers, **options.headers}
+
+    # ---- continuing an answer
+
+    async def continues(self) -> bool:
+        """Whether the server continues an answer from its beginning: as configured, as the vendor's does but for models that
+        refuse it, or as another one does when it is tried with a text whose next word is beyond doubt. What was found out is
+        kept; a server that is away is asked again."""
+        if self._prefill != "auto":
+            return self._prefill == "yes"
+        if self._model in self._never_continue:
+            return False
+        if self._continues is None:
+            try:
+                async with asyncio.timeout(_PROBE_SECONDS), self._asking:
+                    if self._continues is None:
+                        await self._find_out()
+            except (HTTPError, TimeoutError):
+                return False
+        return bool(self._continues)
+
+    async def _find_out(self) -> None:
+        request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
+        options = CallOptions(timeout={"total": _PROBE_SECONDS}, retries=0)
+        try:
+            text = await AsyncResult(self.stream_continuation(request, _PROBE_BEGUN, options)).text()
+        except StatusError as error:
+            if not error.retryable:
+                self._continues = False  # it does not accept such a request
+            raise
+        self._continues = text.strip().lower().startswith(_PROBE_NEXT)
+
+    def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """See `AsyncGeneratorProvider.stream_continuation`. Raises `StatusError` 400 for a model that has refused to continue.
+
+        The API takes no white space at the end of a beginning: it is held back, and dropped from what comes.
+        """
+        name = self.get_model(request.model)
+        if name in self._never_continue:
+            raise StatusError(f"{name} continues no answer", status=400, type="invalid_request_error", code=_CANNOT_CONTINUE)
+        begun = text.rstrip()
+        answer = self.stream(request.continued(begun), options)
+        return GeneratedBatches(partial(self._continued, answer, text[len(begun) :], name))
+
+    async def _continued(self, answer: BatchStream, held: str, name: str) -> AsyncGenerator[Batch]:
+        """Yield the rest of a text. No thinking is part of it: one answer never has that of two."""
+        try:
+            async for batch in answer:
+                rest: Batch = []
+                for event in batch:
+                    if type(event) is str and held:
+                        said, held = _without(held, event)
+                        rest += [said] if said else []
+                    elif not _is_thinking(event):
+                        rest.append(event)
+                if rest:
+                    yield rest
+        except StatusError as error:
+            if error.status == 400 and any(words in f"{error.problem} {error.body}" for words in _NO_PREFILL):
+                self._never_continue.add(name)
+            raise
+        finally:
+            await answer.aclose()
+
+    # ---- beside answers
+
+    async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
+        """Return the tokens of a request's prompt, as the server counts them. Raises `HTTPError` and its kin."""
+        name = self.get_model(request.model)
+        check_messages(request.messages)
+        body = decode(write_messages_request(request, name, max_tokens=self._max_tokens))
+        counted = msgspec.json.encode({member: value for member, value in body.items() if member not in _NOT_COUNTED})
+        merged = self._options.merged(options)
+        document = await self._ask("/v1/messages/count_tokens", self._headers(merged, request), merged, counted)
+        try:
+            count = decode(document)["input_tokens"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            count = None
+        if type(count) is not int:
+            raise StreamError("the server's count of tokens cannot be read", status=200)
+        return count
+
+    def status(self) -> ProviderStatus:
+        """See `AsyncGeneratorProvider.status`."""
+        return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(self._adaptations.known()))
+
+    async def fetch_models(self) -> list[str]:
+        """The names that the server lists at ``{base_url}/v1/models``. Raises `HTTPError` and its kin."""
+        return [model.id for model in await self.list_models()]
+
+    async def list_models(self) -> list[ModelEntry]:
+        """What the server says of each model at ``{base_url}/v1/models``. Raises `HTTPError` and its kin."""
+        return read_model_list(await self.fetch("/models?limit=1000"))
+
+    async def fetch(self, path: str) -> bytes:
+        """The body of ``GET {base_url}/v1{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
+        return await self._ask(f"/v1{path}", self._headers(self._options), self._options)
+
+    async def _ask(self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None = None) -> bytes:
+        failures = 0
+        while True:
+            try:
+                return await self._ask_once(path, headers, options, body)
+            except HTTPError as error:
+                failures += 1
+                delay = retry_delay(error, failures, options.retries)
+                if delay is None:
+                    raise
+            await retries.sleep(delay)
+
+    async def _ask_once(self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None) -> bytes:
+        url, clocks, proxy = self.base_url + path, options.clocks, options.proxy
+        response: Response
+        if body is None:
+            response = await self._pool.get(url, headers=headers, clocks=clocks, proxy=proxy)
+        else:
+            response = await self._pool.post(url, headers=headers, body=body, clocks=clocks, streaming=False, proxy=proxy)
+        try:
+            document = await read_body(response, _LISTING)
+            if response.status != 200:
+                secrets = secrets_of(headers)
+                raise ANTHROPIC_MESSAGES.decode_error(response.status, document, response.headers, secrets=secrets)
+            return document
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections."""
+        await self._pool.aclose()
+
+
+#: The code of a request to continue an answer that the model would refuse.
+_CANNOT_CONTINUE: Final = "prefill_not_supported"
+
+
+def _is_original(request: ChatRequest) -> bool:
+    return request.origin is not None and request.origin.wire == ANTHROPIC_MESSAGES.name
+
+
+def _without(held: str, said: str) -> tuple[str, str]:
+    """Return *said* without the text that was *held* back, as far as it repeats it, and what of that may still come."""
+    if said.startswith(held):
+        return said[len(held) :], ""
+    return ("", held[len(said) :]) if held.startswith(said) else (said, "")
+
+
+def _is_thinking(event: Event) -> bool:
+    """Return whether *event* is thinking, or what the beginning of another message holds."""
+    if isinstance(event, Reasoning):
+        return True
+    if not isinstance(event, Extra):
+        return False
+    members: dict[str, Any] = event.members
+    block, delta = members.get("content_block") or {}, members.get("delta") or {}
+    return "message_start" in members or "thinking" in str(block.get("type")) or delta.get("type") == "signature_delta"

@@ -1,0 +1,129 @@
+"""Other forms of a request to the Messages API, for models that refuse the usual one: a table. Models differ in how they are
+told to think, and in whether they take a temperature.
+
+What is learnt of a model is kept as that of chat completions, see `adaptations`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from .adaptations import ADAPTATIONS, Adaptation, Json
+
+#: Tokens that a model may think for, by effort, where it is told so in tokens; the API wants 1,024 at least.
+_BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
+_LEAST: Final = 1024
+
+_REFUSED: Final = re.compile(
+    r"deprecated|not (?:support|permit|allow|avail)|n't support|unsupported|may only be|cannot be|can ?not both"
+    r"|extra inputs|unexpected|unknown|invalid",
+    re.IGNORECASE,
+)
+
+
+def _thinking(body: Json) -> Any:
+    thinking = body.get("thinking")
+    return thinking.get("type") if isinstance(thinking, dict) else None
+
+
+def _is_refused(name: str, said: str) -> bool:
+    return name in said and bool(_REFUSED.search(said))
+
+
+def _think_by_budget(body: Json) -> None:
+    """Tell how much to think in tokens, as far as the longest answer leaves room; a turn that went on with a call without its
+    thinking cannot be thought on."""
+    if _thinking(body) != "adaptive":
+        return
+    config = dict(body.get("output_config") or {})
+    most = body["max_tokens"] - 1
+    budget = min(_BUDGETS.get(str(config.pop("effort", "")), _BUDGETS["medium"]), most)
+    if config:
+        body["output_config"] = config
+    else:
+        body.pop("output_config", None)
+    if budget < _LEAST or _calls_without_thinking(body):
+        del body["thinking"]
+    else:
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _calls_without_thinking(body: Json) -> bool:
+    last = next((message for message in reversed(body["messages"]) if message["role"] == "assistant"), None)
+    types = [block.get("type") for block in last["content"]] if last is not None and isinstance(last["content"], list) else []
+    return "tool_use" in types and types[0] not in ("thinking", "redacted_thinking")
+
+
+def _think_as_wanted(body: Json) -> None:
+    if _thinking(body) == "enabled":
+        body["thinking"] = {"type": "adaptive"}
+
+
+def _think(body: Json) -> None:
+    if _thinking(body) == "disabled":
+        del body["thinking"]
+
+
+def _leave_out_effort(body: Json) -> None:
+    config = {name: value for name, value in (body.pop("output_config", None) or {}).items() if name != "effort"}
+    if config:
+        body["output_config"] = config
+
+
+def _leave_out_top_p(body: Json) -> None:
+    if "temperature" in body:
+        body.pop("top_p", None)
+
+
+def _leave_out_strict(body: Json) -> None:
+    for tool in body.get("tools", ()):
+        tool.pop("strict", None)
+
+
+def _without(name: str) -> Adaptation:
+    """Return the form without a field, for models that do not take it."""
+    return Adaptation(
+        f"no_{name}",
+        lambda body, said, param: name in body and _is_refused(name, said),
+        lambda body: body.pop(name, None),
+    )
+
+
+#: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
+MESSAGES_FORMS: Final = (
+    Adaptation(
+        "thinking_budget",
+        lambda body, said, param: _thinking(body) == "adaptive" and _is_refused("adaptive", said),
+        _think_by_budget,
+    ),
+    Adaptation(
+        "thinking_adaptive",
+        lambda body, said, param: _thinking(body) == "enabled" and "adaptive" in said,
+        _think_as_wanted,
+    ),
+    Adaptation(
+        "thinking_always",
+        lambda body, said, param: _thinking(body) == "disabled" and _is_refused("thinking", said),
+        _think,
+    ),
+    Adaptation(
+        "no_effort",
+        lambda body, said, param: "effort" in (body.get("output_config") or {}) and _is_refused("effort", said),
+        _leave_out_effort,
+    ),
+    Adaptation(
+        "temperature_alone",
+        lambda body, said, param: all(name in body and name in said for name in ("temperature", "top_p")) and "both" in said,
+        _leave_out_top_p,
+    ),
+    _without("temperature"),
+    _without("top_p"),
+    _without("top_k"),
+    Adaptation(
+        "no_strict",
+        lambda body, said, param: "strict" in said and any("strict" in tool for tool in body.get("tools", ())),
+        _leave_out_strict,
+    ),
+    *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
+)

@@ -1,0 +1,59 @@
+"""Upstreams of the kind ``anthropic``: Anthropic, and whatever speaks its Messages API."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..clients.anthropic import ANTHROPIC, VERSION, Anthropic
+from ..errors import ConfigError
+from ..settings import Count, Secret
+from ..timeouts import Clocks
+from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS
+from .kind import UpstreamConfig, UpstreamSetup, check_base_url
+
+
+class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
+    """A server that speaks Anthropic's Messages API: its root, under which ``/v1/messages`` is asked. ``max_tokens``: the
+    longest answer where a caller names none, which the API wants."""
+
+    base_url: str = ANTHROPIC
+    api_key: Secret | None = None
+    version: str = VERSION
+    beta: tuple[str, ...] = ()
+    model: str | None = None
+    max_tokens: Count = DEFAULT_MAX_TOKENS
+    prefill: Literal["yes", "no", "auto"] = "auto"
+    vision: bool = True
+    context: Count | None = None
+    clocks: Clocks = Clocks()
+
+    @property
+    def place(self) -> str:
+        """See `UpstreamConfig.place`."""
+        return self.base_url
+
+    def check(self, key: str) -> None:
+        """See `UpstreamConfig.check`."""
+        check_base_url(key, self.base_url)
+        if self.model == "":
+            advice = "name the upstream's model, or leave the key out to send the caller's"
+            raise ConfigError("is empty", key=f"{key}.model", advice=advice)
+        for name, values in (("version", (self.version,)), ("beta", self.beta)):
+            if not all(value.isascii() and value.isprintable() and value.strip() for value in values):
+                raise ConfigError("is no value of a header", key=f"{key}.{name}", advice="write visible ASCII characters")
+
+    def make_provider(self, setup: UpstreamSetup) -> Anthropic:
+        """See `UpstreamConfig.make_provider`."""
+        return Anthropic(
+            self.base_url,
+            api_key=self.api_key or "",  # never the environment's, which the config would name
+            version=self.version,
+            beta=self.beta,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            timeout=self.clocks,
+            vision=self.vision,
+            context=self.context,
+            prefill=self.prefill,
+            retries=0,
+        )
