@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, LlamaCpp, OpenAICompatible
+from autonomousai import Anthropic, AutonomousAI, LlamaCpp, OpenAICompatible
 from autonomousai.events import FinishReason, Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -49,6 +49,18 @@ class TestOpenAICompatible(ProviderContract):
         async with (
             ScriptedServer(Script.stream("Hello", " world")) as server,
             OpenAICompatible(f"{server.url}/v1", models=["llama"]) as provider,
+        ):
+            yield provider
+
+
+class TestAnthropic(ProviderContract):
+    text = "Hello world"
+
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[AsyncGeneratorProvider]:
+        async with (
+            ScriptedServer(Script.messages("Hello", " world")) as server,
+            Anthropic(server.url, models=["llama"]) as provider,
         ):
             yield provider
 

@@ -13,6 +13,7 @@ import autonomousai
 import autonomousai.testing
 
 PUBLIC = [
+    "Anthropic",
     "AsyncGeneratorProvider",
     "AsyncResult",
     "AutonomousAI",

@@ -12,17 +12,13 @@ from tests.wires.answers import Outcome
 Json = dict[str, Any]
 
 WIRE = "anthropic_messages"
-USAGE = {"input_tokens": 3, "output_tokens": 1}
 PING = {"type": "ping"}
 STOP = {"type": "message_stop"}
 
 
 def start(**more: Any) -> Json:
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
-    return {
-        "type": "message_start",
-        "message": {**message, "stop_reason": None, "stop_sequence": None, "usage": USAGE, **more},
-    }
+    return {"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None, **more}}
 
 
 def block(index: Any = 0, kind: str = "text", **more: Any) -> Json:

@@ -34,7 +34,6 @@ from tests.wires.messages_streams import (
 
 M = Started("m")
 END = stopped()
-USAGE = Usage(3, 2, 5)
 
 
 def opens(**content_block: Any) -> Extra:
@@ -188,6 +187,10 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
     "unknown members of the message wait for its first block": (
         sse(start(container={"id": 1}), PING, block(), text("a"), stop(), end(), STOP),
         [M, Extra({"message_start": {"container": {"id": 1}}}, 0, WIRE), "a", END],
+    ),
+    "the counts of the beginning": (
+        sse(start(usage={"input_tokens": 3}), PING, block(), text("a"), stop(), end(), STOP),
+        [M, Extra({"message_start": {"usage": {"input_tokens": 3}}}, 0, WIRE), "a", END],
     ),
     "unknown members beside the parts": (
         sse(
@@ -443,6 +446,15 @@ def test_usage_is_cumulative(first: Any, last: Any, expected: Usage | None) -> N
 
     assert outcome.finish is not None
     assert expected == outcome.finish.usage
+
+
+def test_a_beginning_says_nothing() -> None:
+    """It is told with what comes first, so that no clock of an answer that goes on is wound by it."""
+    stream = MessageOutcome.decoder()
+
+    said = [stream.feed(sse(event)) for event in (start(x=1), PING, block(), text("a"))]
+
+    assert [[], [], [M, Extra({"message_start": {"x": 1}}, 0, WIRE)], ["a"]] == said
 
 
 def test_what_our_own_servers_add_is_read() -> None:

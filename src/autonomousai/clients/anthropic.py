@@ -1,5 +1,5 @@
-"""`Anthropic`: the client of any server that speaks Anthropic's Messages API. Knows the paths, the headers, and how an answer is
-continued there."""
+"""`Anthropic`: the client of any server that speaks Anthropic's Messages API. Knows the paths, the headers, and how an answer
+is continued there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -30,7 +30,6 @@ from ..wires.redaction import secrets_of
 from . import retries
 from .adaptations import Adaptations, is_streamed
 from .messages_forms import MESSAGES_FORMS
-from .openai import Prefill
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES, retry_delay
@@ -90,7 +89,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         retries: int = DEFAULT_RETRIES,
         vision: bool = True,
         context: int | None = None,
-        prefill: Prefill = "auto",
+        prefill: Literal["yes", "no", "auto"] = "auto",
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:

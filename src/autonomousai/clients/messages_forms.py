@@ -66,6 +66,8 @@ def _think(body: Json) -> None:
 
 
 def _leave_out_effort(body: Json) -> None:
+    """Leave out the effort; a model without it does not know either how to think as it likes."""
+    _think_by_budget(body)
     config = {name: value for name, value in (body.pop("output_config", None) or {}).items() if name != "effort"}
     if config:
         body["output_config"] = config

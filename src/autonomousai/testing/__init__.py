@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .documents import document_script, embedding_list, text_chunks, text_completion
+from .messages import message, message_event, message_events
 from .provider import Call, ScriptedProvider, answer
 from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step, chunks, completion, event
 from .server import Request, ScriptedServer
@@ -29,6 +30,9 @@ __all__ = [
     "document_script",
     "embedding_list",
     "event",
+    "message",
+    "message_event",
+    "message_events",
     "text_chunks",
     "text_completion",
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..events import Usage
+from .messages import message, message_events
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -247,6 +248,17 @@ class Script:
     def document(cls, text: str, **fields: Any) -> Script:
         """A whole JSON answer, whatever was asked for; ``fields``: the arguments of `completion`."""
         body = completion(text, **fields)
+        return cls(Head(content_type=JSON, length=len(body)), Send(body))
+
+    @classmethod
+    def messages(cls, *parts: str | Mapping[str, Any], headers: Mapping[str, str] | None = None, **end: Any) -> Script:
+        """A streamed answer of Anthropic's Messages API; ``end``: the arguments of `message_events`."""
+        return cls.body(message_events(*parts, **end), headers=headers)
+
+    @classmethod
+    def message(cls, *parts: str | Mapping[str, Any], **fields: Any) -> Script:
+        """A whole answer of Anthropic's Messages API, whatever was asked for; ``fields``: the arguments of `message`."""
+        body = message(*parts, **fields)
         return cls(Head(content_type=JSON, length=len(body)), Send(body))
 
     @classmethod

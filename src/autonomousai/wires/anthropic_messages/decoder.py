@@ -16,13 +16,11 @@ from ...events import Batch, Evidence, Extra, FinishReason, ForeignEvent, Starte
 from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
 from ..foreign_errors import error_in_event
-from ..openai_chat.decoder import REPLACED
+from ..openai_chat.chunks import notes_on, shown_bytes, unreadable
 from ..provenance import KEY
-from ..redaction import redact
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .block_reader import BlockReader
 from .members import (
-    WIRE,
     Json,
     beside,
     extra,
@@ -33,8 +31,7 @@ from .members import (
     unknown_of_message,
     usage_of,
 )
-
-_SHOWN: Final = 200  # characters of an unreadable event that its error shows
+from .message import WIRE
 
 #: A sentinel of other wires that some servers send after the last event.
 _DONE: Final = b"[DONE]"
@@ -61,9 +58,9 @@ class MessageStreamDecoder:
 
     __slots__ = (
         "_blocks",
+        "_has_said",
         "_held",
         "_is_continuing",
-        "_message",
         "_model",
         "_notes",
         "_reason",
@@ -82,9 +79,9 @@ class MessageStreamDecoder:
         self.extension: dict[str, Any] | None = None
         self._sse = SSEDecoder(max_event=max_event)
         self._blocks = BlockReader()
-        self._started = False
-        self._message = False  # its beginning was said
-        self._held: Batch = []  # what came before a block began
+        self._started = False  # a message has begun
+        self._has_said = False  # and something of it was said
+        self._held: Batch = []  # what came before that
         self._is_continuing = False  # the last event was text, and more of the same block may follow
         self._model: str | None = None
         self._notes: tuple[str, ...] = ()
@@ -197,7 +194,7 @@ class MessageStreamDecoder:
     def _read_unreadable(self, data: bytes, event: str, batch: Batch) -> None:
         """Read data that is no JSON object: of an event of a type of its own it may be anything."""
         if event == "error":
-            self.failure = error_in_event({"error": {"message": _shown(data)}}, event="error")
+            self.failure = error_in_event({"error": {"message": shown_bytes(data)}}, event="error")
         elif event in _READERS or event in ("message", "ping"):
             if event != "ping":
                 self.failure = unreadable("an event of the stream", data)
@@ -212,8 +209,8 @@ class MessageStreamDecoder:
             self._hold(ForeignEvent(kind, data, WIRE), batch)
 
     def _hold(self, event: ForeignEvent | Extra, batch: Batch) -> None:
-        """Add what is no part of the answer's text; before a block has begun it is held back."""
-        (batch if self._message else self._held).append(event)
+        """Add what is no part of the answer's text; before that begins it is held back: it winds no clock."""
+        (batch if self._has_said else self._held).append(event)
 
     # ---- what each event says
 
@@ -223,11 +220,9 @@ class MessageStreamDecoder:
         self._model = text_in(message.get("model")) or self._model
         self._usage = merge_usage(self._usage, message.get("usage"))
         members, others = unknown_of_message(message), beside(obj, "message")
+        self._started = True
         if members or others:
             self._hold(extra("message_start", members, others), batch)
-        if not self._started:
-            self._started = True
-            batch.append(Started(self._model))
         content = message.get("content")
         for block in content if isinstance(content, list) else ():  # some servers begin with more than nothing
             if isinstance(block, dict):
@@ -236,12 +231,10 @@ class MessageStreamDecoder:
 
     def _begin(self, batch: Batch) -> None:
         """The answer says something: what was held back is said before it."""
-        if not self._started:
-            self._started = True
-            batch.append(Started(self._model))
-        if not self._message:
-            self._message = True
-            batch += self._held
+        self._started = True
+        if not self._has_said:
+            self._has_said = True
+            batch += [Started(self._model), *self._held]
             self._held = []
 
     def _start_block(self, obj: Json, batch: Batch) -> None:
@@ -300,26 +293,3 @@ _READERS: Final = {
 def _index(obj: Json) -> int | None:
     index = obj.get("index")
     return index if type(index) is int else None
-
-
-def notes_on(data: bytes) -> tuple[str, ...]:
-    """Return what was mended in *data* so that it could be read."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return (REPLACED,)
-    return ()
-
-
-def _shown(data: bytes) -> str:
-    return redact(data[: 4 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
-
-
-def unreadable(what: str, data: bytes) -> StreamError:
-    """Return the error of bytes that cannot be read."""
-    return StreamError(
-        f"{what} could not be read, the rest may be missing; it begins with {repr(_shown(data))[:_SHOWN]}",
-        status=200,
-        retryable=True,
-        code="unreadable_event",
-    )

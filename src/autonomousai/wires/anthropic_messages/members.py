@@ -17,11 +17,9 @@ from typing import Any, Final
 from ...events import Extra, Usage
 from ..openai_chat.chunks import UNREADABLE, mend_all
 from ..provenance import KEY
+from .message import WIRE
 
 Json = dict[str, Any]
-
-#: The name of the wire, in events that are bound to it.
-WIRE: Final = "anthropic_messages"
 
 #: Stop reasons, in the words of chat completions; another one is passed on.
 FINISH_REASONS: Final = {
@@ -44,9 +42,7 @@ KNOWN_BLOCKS: Final = {
 TEXT_OF_DELTA: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 BLOCK_OF_DELTA: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "tool_use"}
 
-_KNOWN_MESSAGE: Final = frozenset(
-    {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage", "error", KEY}
-)
+_KNOWN_MESSAGE: Final = frozenset({"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "error", KEY})
 #: Members of the events themselves; usage stands beside the delta of a message.
 _OF_ANY_EVENT: Final = frozenset({"type", "index", "usage", KEY})
 _KNOWN_USAGE: Final = frozenset({"input_tokens", "output_tokens", "cache_read_input_tokens"})
@@ -63,8 +59,8 @@ def beside(obj: Json, part: str) -> Json:
 
 
 def unknown_of_message(message: Json) -> Json:
-    """Return the members of a message that have no event."""
-    return unknown(message, _KNOWN_MESSAGE)
+    """Return the members of a message that have no event, and its usage: the prompt is counted with its beginning."""
+    return {name: value for name, value in unknown(message, _KNOWN_MESSAGE).items() if name != "usage" or value}
 
 
 def extra(part: str, members: Json, others: Json | None = None, covers: int = 0) -> Extra:

@@ -15,7 +15,8 @@ from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import encode_request
 from ..shapes import refusal
-from .members import WIRE, Json
+from .members import Json
+from .message import WIRE
 from .upstream_messages import write_messages
 
 #: The longest answer, in tokens, where the request names none: the API wants a number. Every model that the vendor serves

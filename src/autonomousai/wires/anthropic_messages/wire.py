@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
+from ...errors import StatusError
 from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
 from .answer import encode_message
+from .decoder import MessageStreamDecoder
+from .document import decode_message
 from .encoder import PING, MessagesStreamEncoder
 from .errors import write_error, write_error_event
 from .message import WIRE
 from .request import MESSAGES_REQUEST, read_messages_request
 from .schemas import ANSWER_SCHEMAS
+from .upstream_errors import read_messages_error
+from .upstream_request import write_messages_request
 
 
 class AnthropicMessagesWire(Wire):
@@ -56,6 +61,17 @@ class AnthropicMessagesWire(Wire):
     def schemas(self) -> Mapping[str, Any]:
         """See `Wire.schemas`."""
         return ANSWER_SCHEMAS
+
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """See `Wire.encode_request`."""
+        return write_messages_request(request, model)
+
+    decoder = MessageStreamDecoder
+    decode_answer = staticmethod(decode_message)
+
+    def decode_error(self, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()) -> StatusError:
+        """See `Wire.decode_error`; where no pause is asked for, it lasts until the spent limit is filled again."""
+        return read_messages_error(status, body, headers, secrets=secrets)
 
     def answer_id(self, request_id: str) -> str:
         """See `Wire.answer_id`."""

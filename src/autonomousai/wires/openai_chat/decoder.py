@@ -6,7 +6,7 @@ error, for it may have held text; and the end of an answer must be proven. Writi
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -27,7 +27,6 @@ from ...events import (
 )
 from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
-from ..redaction import redact
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .chunks import (
     TRAILER,
@@ -41,8 +40,11 @@ from .chunks import (
     constant_of,
     load,
     mend,
+    notes_on,
+    shown_bytes,
     split_half,
     unknown_members,
+    unreadable,
     usage_of,
 )
 from .template import ChunkTemplate
@@ -62,14 +64,10 @@ from .usual import (
     widened_call,
 )
 
-#: The note of an answer whose bytes were no UTF-8 in some place.
-REPLACED: Final = "bytes that are no UTF-8 were replaced by U+FFFD"
-
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
 _BOUND = (LogProbs, Annotations, Images)  # what belongs to the text that came with it
 _SINGLES = 4  # usual chunks that came alone, after which a template is learnt
-_SHOWN = 200  # characters of an unreadable event that its error shows
 _FEW = 3  # chunks in one read below which a template gains nothing
 _WORTHWHILE = 8  # chunks in one read from which on it is worth while to learn a template
 _ODD_ENDS = 4  # chunks at the end of a read that may be of another kind: finish reason, usage, [DONE]
@@ -394,11 +392,11 @@ class ChatStreamDecoder:
             chunk = as_chunk(obj) if isinstance(obj, dict) else Chunk()
         except UNREADABLE:
             obj, chunk = None, Chunk()
-        self._notes = self._notes or _notes_on(data)
+        self._notes = self._notes or notes_on(data)
         if event == "error" and not isinstance(obj, dict):
-            obj = {"error": obj if isinstance(obj, str) else _shown(data)}
+            obj = {"error": obj if isinstance(obj, str) else shown_bytes(data)}
         if not isinstance(obj, dict):
-            self._fail(_unreadable("an event of the stream", data))
+            self._fail(unreadable("an event of the stream", data))
             return
         error = error_in_event(obj, event=event)
         if error is None and "choices" not in obj and not (chunk.usage or chunk.x_autonomousai or chunk.finish_reason):
@@ -584,33 +582,11 @@ class ChatStreamDecoder:
         self.complete = False
 
 
-def _notes_on(data: bytes) -> tuple[str, ...]:
-    """Return what was mended in *data* so that it could be read."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return (REPLACED,)
-    return ()
-
-
 def _is_object(data: bytes) -> bool:
     try:
         return isinstance(load(data), dict)
     except UNREADABLE:
         return False
-
-
-def _shown(data: bytes) -> str:
-    return redact(data[: 4 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
-
-
-def _unreadable(what: str, data: bytes) -> StreamError:
-    return StreamError(
-        f"{what} could not be read, the rest may be missing; it begins with {repr(_shown(data))[:_SHOWN]}",
-        status=200,
-        retryable=True,
-        code="unreadable_event",
-    )
 
 
 def decode_completion(body: bytes) -> Batch:
@@ -628,7 +604,7 @@ def decode_completion(body: bytes) -> Batch:
         raise error
     first = next((choice for choice in chunk.choices or () if not choice.index), None)
     if first is None or (first.message is None and first.delta is None and first.text is None and first.finish_reason is None):
-        raise _unreadable("the answer holds no message and", body)
+        raise unreadable("the answer holds no message and", body)
     chunk.choices = list({choice.index or 0: choice for choice in reversed(chunk.choices or ())}.values())[::-1]
     for choice in chunk.choices:
         choice.delta = choice.message or choice.delta
@@ -640,7 +616,7 @@ def decode_completion(body: bytes) -> Batch:
     unknown = unknown_members(obj)
     answer._started = True  # the document's members are those of no other one
     answer._model = chunk.model or None
-    answer._notes = _notes_on(body)
+    answer._notes = notes_on(body)
     answer._take(chunk, batch, {})
     if answer.failure is not None:
         answer.failure.partial = _text_of(chunk)
@@ -668,5 +644,5 @@ def _load_document(body: bytes) -> dict[str, Any]:
     except UNREADABLE:
         obj = None
     if not isinstance(obj, dict):
-        raise _unreadable("the answer", body)
+        raise unreadable("the answer", body)
     return obj
