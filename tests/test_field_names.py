@@ -114,9 +114,17 @@ async def test_in_python_every_name_survives_a_rescue(way: str) -> None:
     assert {} == lost
 
 
-@pytest.mark.parametrize("path", sorted(SERVED))
+#: Where a field without a row is passed on, whatever the upstream speaks.
+PATHS = [
+    path
+    for path, wire in sorted(SERVED.items())
+    if wire.fields is not None and all(row.becomes is None for row in wire.fields.rows.values())
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
 async def test_over_http_every_name_survives_a_rescue(path: str) -> None:
-    """The same for a caller of the server, on every wire; nothing is an internal error."""
+    """The same for a caller of the server, on every wire that passes fields on; nothing is an internal error."""
     lost = {}
     for name in [*FREE, "text", "author", "delivered", "add_generation_prompt"]:
         providers = RESCUES["anew"]()

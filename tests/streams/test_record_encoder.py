@@ -91,11 +91,13 @@ def test_an_error_is_the_last_event(wire: Wire) -> None:
     first = RecordEncoder(wire).encode([end])
     before = encoded(encoder, RECORDS[:2])
     number = encoder.last + 1
+    said = encoder.fail(error)
     later = encoder.encode([Record(end=True, error=RecordedError.of(error))])
 
     assert b"id: 1\n" + wire.encode_error_event(error) == first
     assert before
-    assert b"id: %d\n" % number + wire.encode_error_event(error) == later
+    assert b"id: %d\n" % number + said == later
+    assert b'"no"' in later
 
 
 def test_what_is_not_stored_has_no_number() -> None:

@@ -203,7 +203,7 @@ def test_a_request_is_accepted_where_its_schema_accepts_it(name: str, data: st.D
     table, wire = TABLES[name], WIRES[name]
     members = data.draw(
         st.fixed_dictionaries(
-            {"messages": st.just([{"role": "user", "content": "Hello"}])},
+            {"messages": st.just([{"role": "user", "content": "Hello"}]), "input": st.just("Hello")},
             optional={
                 field: near(row.shape.schema) | st.none()
                 for field, row in table.rows.items()

@@ -9,12 +9,14 @@ from .autonomousai import AUTONOMOUSAI
 from .base import Wire
 from .openai_chat.wire import OPENAI_CHAT
 from .openai_completions.wire import OPENAI_COMPLETIONS
+from .openai_responses.wire import OPENAI_RESPONSES
 
 __all__ = [
     "ANTHROPIC_MESSAGES",
     "AUTONOMOUSAI",
     "OPENAI_CHAT",
     "OPENAI_COMPLETIONS",
+    "OPENAI_RESPONSES",
     "SERVED",
     "WIRES",
     "key_headers",
@@ -27,6 +29,7 @@ _WIRES: Final[tuple[Wire, ...]] = (
     AUTONOMOUSAI,
     ANTHROPIC_MESSAGES,
     OPENAI_COMPLETIONS,
+    OPENAI_RESPONSES,
 )
 
 #: By name.

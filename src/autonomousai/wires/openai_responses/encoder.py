@@ -1,0 +1,135 @@
+"""Events -> server-sent events of the Responses API, and its whole answer (OpenAI API reference, "Streaming events"; Open
+Responses, "Streaming"). Knows no network and no server.
+
+Each event has its type twice, in its ``event`` line and in its data, and a number that grows. The end is ``[DONE]``, as Open
+Responses wants it. Nothing says ``response.completed`` that was not handed in as the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ...events import Batch, Extra, FinishReason, ForeignEvent
+from ..base import AnswerHead
+from ..provenance import KEY
+from .errors import error_event_of, failure_of
+from .output import Change, output_for, with_log_probs
+from .response import INCOMPLETE, WIRE, ended, response_of
+
+_json = msgspec.json.Encoder().encode
+
+_DELTA: Final = b"event: response.output_text.delta\n"
+
+
+class ResponsesStreamEncoder:
+    """Events become the bytes of one streamed answer; see `StreamEncoder`. *ids*, *begun*: see `Wire.encoder`."""
+
+    __slots__ = ("_begun", "_head", "_ids", "_number", "_output", "_place", "_prefix", "_unknown")
+
+    def __init__(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> None:
+        self._head = head
+        self._ids = ids
+        self._begun = begun
+        self._number = 0
+        self._output = output_for(head)
+        self._unknown: dict[str, Any] = {}
+        #: Of the open part of text, what its events have before the delta.
+        self._place = (-1, -1)
+        self._prefix = b""
+
+    def write(self, batch: Batch) -> bytes:
+        """See `StreamEncoder.write`. The first bytes are the response's beginning."""
+        if len(batch) == 1 and type(text := batch[0]) is str and text and (part := self._output.text_part) is not None:
+            part.add(text)
+            return self._text_delta(text, part.place)
+        pieces: list[bytes] = []
+        if not self._begun:
+            self._begun = True
+            self._add(pieces, "response.created", {"response": response_of(self._head)})
+            self._add(pieces, "response.in_progress", {"response": response_of(self._head)})
+        for event, log_probs in with_log_probs(batch):
+            if isinstance(event, ForeignEvent):
+                self._pass_on(pieces, event)
+            elif isinstance(event, Extra) and event.wire == WIRE and "response" in event.members:
+                self._unknown |= event.members["response"]
+            else:
+                self._add_all(pieces, self._output.add(event, log_probs))
+        return b"".join(pieces)
+
+    def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `StreamEncoder.end`."""
+        pieces = [] if self._begun else [self.write([finish])]
+        is_incomplete = finish.reason in INCOMPLETE
+        self._add_all(pieces, self._output.finish(is_incomplete=is_incomplete))
+        unknown = self._unknown if extension is None else {**self._unknown, KEY: extension}
+        response = ended(self._head, finish, self._output.documents(), unknown)
+        self._add(pieces, f"response.{response['status']}", {"response": response})
+        pieces += (self._id_line(), b"data: [DONE]\n\n")
+        return b"".join(pieces)
+
+    def sign(self, progress: int) -> bytes:
+        """Return an event that repeats that the response is in progress, and the last number: it is no part of the stream
+        that a connection could resume after."""
+        response = response_of(self._head, output=self._output.documents(), **{KEY: {"progress": progress}})
+        return encode("response.in_progress", max(0, self._number - 1), {"response": response})
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `StreamEncoder.fail`."""
+        if not self._begun:
+            return encode_error_event(error)
+        response = response_of(self._head, status="failed", error=failure_of(error), output=self._output.documents())
+        return encode("response.failed", self._number, {"response": response})
+
+    def _text_delta(self, text: str, place: tuple[int, int]) -> bytes:
+        """Return the event of a piece of text, as most are."""
+        if place != self._place:
+            self._place = place
+            item = _json(self._output.text_id)
+            self._prefix = b'"item_id":%b,"output_index":%d,"content_index":%d,"delta":' % (item, *place)
+        number = self._number
+        self._number = number + 1
+        return b'%b%bdata: {"type":"response.output_text.delta","sequence_number":%d,%b%b,"logprobs":[]}\n\n' % (
+            b"" if self._ids is None else self._id_line(),
+            _DELTA,
+            number,
+            self._prefix,
+            _json(text),
+        )
+
+    def _pass_on(self, pieces: list[bytes], event: ForeignEvent) -> None:
+        """Write an event that came from an upstream of the same wire as it came, with this stream's number."""
+        if event.wire != WIRE:
+            return
+        try:
+            data = msgspec.json.decode(event.data)
+        except msgspec.DecodeError:
+            return
+        if isinstance(data, dict):
+            members = {name: value for name, value in data.items() if name not in ("type", "sequence_number")}
+            self._add(pieces, event.event, members)
+
+    def _add_all(self, pieces: list[bytes], changes: list[Change]) -> None:
+        for kind, members in changes:
+            self._add(pieces, kind, members)
+
+    def _add(self, pieces: list[bytes], kind: str, members: dict[str, Any]) -> None:
+        pieces += (self._id_line(), encode(kind, self._number, members))
+        self._number += 1
+
+    def _id_line(self) -> bytes:
+        """Return what stands before the next event."""
+        return b"" if self._ids is None else b"id: %b\n" % next(self._ids).encode()
+
+
+def encode(kind: str, number: int, members: dict[str, Any]) -> bytes:
+    """Return one event."""
+    data = _json({"type": kind, "sequence_number": number, **members})
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+
+def encode_error_event(error: BaseException) -> bytes:
+    """Return the event that reports *error* where nothing was said yet."""
+    return b"event: error\ndata: %b\n\n" % _json(error_event_of(error))

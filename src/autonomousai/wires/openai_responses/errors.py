@@ -1,0 +1,82 @@
+"""Errors inside a stream of the Responses API: in a response that failed, or as an event where nothing was said yet.
+
+Clients read the codes, and the seconds in the words "try again in 5s".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import msgspec
+
+from ...errors import HTTPError
+from ..errors import headers_of, tell
+
+#: Codes that clients of this wire know, and that an error keeps; any other one of an upstream's or this server's stays too.
+_RATE_LIMIT: Final = "rate_limit_exceeded"
+_FALLBACK: Final = "server_error"
+
+#: How this package's errors say when to ask again.
+_ASK_AGAIN: Final = re.compile(r"\bask again in ([0-9]+(?:\.[0-9]+)?) ?s\b")
+_TRY_AGAIN: Final = re.compile(r"try again in", re.IGNORECASE)
+
+
+#: Fields of chat completions, as which an upstream's refusal knows them, and what the caller named so.
+_CALLERS_NAMES: Final = {
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+_NAME: Final = re.compile(r"\w+")
+
+
+def tell_here(error: BaseException) -> tuple[int, dict[str, str | None]]:
+    """Return the status that *error* is answered with, and what is told of it, with the field by the name that it has here."""
+    status, said = tell(error)
+    param, message = said["param"], said["message"] or ""
+    named = _NAME.match(param or "")
+    if param is None or named is None or (name := _CALLERS_NAMES.get(named[0])) is None:
+        return status, said
+    return status, {
+        **said,
+        "param": name,
+        "message": f"{name}{message.removeprefix(param)}" if message.startswith(param) else message,
+    }
+
+
+def write_error(error: BaseException) -> tuple[int, dict[str, str], bytes]:
+    """Return the status, the extra headers and the body of the response that reports *error*."""
+    status, said = tell_here(error)
+    return status, headers_of(error, status), msgspec.json.encode({"error": said})
+
+
+def error_of(error: BaseException) -> dict[str, str | None]:
+    """Return the error object: ``type``, ``code``, ``message`` and ``param``."""
+    status, said = tell_here(error)
+    message = _ASK_AGAIN.sub(r"try again in \1s", said["message"] or "")
+    code = said["code"]
+    if status == 429 and code != "insufficient_quota":
+        code = _RATE_LIMIT
+        wait = error.retry_after if isinstance(error, HTTPError) else None
+        if wait is not None and not _TRY_AGAIN.search(message):
+            message = f"{message}; try again in {math.ceil(max(0.0, min(wait, 1e9)))}s"
+    return {**said, "message": message, "code": code or _FALLBACK}
+
+
+def failure_of(error: BaseException) -> dict[str, str | None]:
+    """Return the ``error`` of a response that failed."""
+    said = error_of(error)
+    return {"code": said["code"], "message": said["message"]}
+
+
+def error_event_of(error: BaseException) -> dict[str, Any]:
+    """Return the event that reports *error* where no response was begun. Its members stand in it twice: at the top, where
+    OpenAI has them, and in an object, where Open Responses does."""
+    said = error_of(error)
+    flat = {name: said[name] for name in ("code", "message", "param")}
+    return {"type": "error", "sequence_number": 0, **flat, "error": said}

@@ -1,0 +1,265 @@
+"""The input of a request: text, or items (OpenAI API reference, "Create a model response", ``input``; Open Responses, "Items"):
+what is well-formed, and as which messages of chat completions an upstream of another wire gets it.
+
+What has no place in messages is left out: reasoning, references to items, calls of the vendor's own tools, and items that are
+not known here. An upstream of the same wire gets all of it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ...errors import InvalidMessagesError
+from ...events import Message, Messages
+from ..message_schemas import ref
+from ..messages import check_messages
+from ..shapes import (
+    ANYTHING,
+    NAME,
+    OBJECT,
+    TEXT,
+    Schema,
+    Shape,
+    check_type,
+    either,
+    list_of,
+    object_of,
+    refusal,
+    typed,
+    with_other_type,
+    with_type,
+)
+from .custom_tools import custom_arguments
+
+# ---- shapes -----------------------------------------------------------------------------------------------------------
+
+_TEXT_PART: Final = object_of({"text": TEXT}, ("text",))
+_ADDRESS: Final = either("text or an object", {str: NAME, dict: object_of({"url": NAME}, ("url",))})
+_IMAGE: Final = object_of({"image_url": _ADDRESS, "file_id": NAME, "detail": TEXT})
+
+
+def _check_image(param: str, value: Any) -> Any:
+    _IMAGE.check(param, value)
+    if value.get("image_url") is None and value.get("file_id") is None:
+        raise refusal(
+            f"{param}.image_url", "is missing; give the image's address: https://… or data:image/png;base64,…", "missing"
+        )
+    return value
+
+
+def _needs(name: str, shape: Shape) -> Schema:
+    return {"properties": {name: shape.schema}, "required": [name]}
+
+
+_IMAGE_SCHEMA: Final = {**_IMAGE.schema, "anyOf": [_needs("image_url", _ADDRESS), _needs("file_id", NAME)]}
+
+#: A part of a message's content. Those of chat completions are taken too.
+_PART: Final = typed(
+    {
+        "input_text": _TEXT_PART,
+        "output_text": _TEXT_PART,
+        "text": _TEXT_PART,
+        "refusal": object_of({"refusal": TEXT}, ("refusal",)),
+        "input_image": Shape(_check_image, _IMAGE_SCHEMA),
+        "image_url": object_of({"image_url": _ADDRESS}, ("image_url",)),
+        "input_file": object_of({"file_id": TEXT, "file_data": TEXT, "file_url": TEXT, "filename": TEXT, "detail": TEXT}),
+        "input_audio": object_of({"input_audio": OBJECT}, ("input_audio",)),
+    },
+    needed=True,
+)
+_PARTS: Final = Shape(list_of(_PART).check, {"type": "array", "items": ref("ResponsesPart")})
+_CONTENT: Final = either("text or a list of parts", {str: TEXT, list: _PARTS})
+
+_MESSAGE: Final = object_of({"role": NAME, "content": _CONTENT}, ("role",))
+_OUTPUT: Final = object_of({"call_id": NAME, "output": _CONTENT}, ("call_id",))
+_REFERENCE: Final = object_of({"id": NAME}, ("id",))
+
+_ITEMS: Final[dict[str, Shape]] = {
+    "message": _MESSAGE,
+    "function_call": object_of({"call_id": NAME, "name": NAME, "arguments": TEXT}, ("call_id", "name", "arguments")),
+    "function_call_output": _OUTPUT,
+    "custom_tool_call": object_of({"call_id": NAME, "name": NAME, "input": TEXT}, ("call_id", "name", "input")),
+    "custom_tool_call_output": _OUTPUT,
+    "item_reference": _REFERENCE,
+    "reasoning": object_of({}),
+}
+
+
+def _type_of(item: dict[str, Any]) -> Any:
+    """Return the type of an item: one without a type is a message, or a reference if it has no role."""
+    kind = item.get("type")
+    if kind is not None:
+        return kind
+    return "item_reference" if item.get("role") is None and "id" in item else "message"
+
+
+def _check_item(param: str, value: Any) -> Any:
+    check_type(param, value, dict)
+    kind = _type_of(value)
+    check_type(f"{param}.type", kind, str)
+    return _ITEMS.get(kind, ANYTHING).check(param, value)
+
+
+def _without_type(shape: Shape, **properties: Schema) -> Schema:
+    """Return the schema of an object of that shape which has no ``type``."""
+    return {**shape.schema, "properties": {"type": {"type": "null"}, **shape.schema["properties"], **properties}}
+
+
+_ITEM: Final = Shape(
+    _check_item,
+    {
+        "anyOf": [
+            *(with_type(name, shape.schema) for name, shape in _ITEMS.items()),
+            _without_type(_MESSAGE),
+            _without_type(_REFERENCE, role={"type": "null"}),
+            with_other_type(_ITEMS),
+        ]
+    },
+)
+
+#: The whole input.
+INPUT: Final = Shape(
+    either("text or a list of items", {str: TEXT, list: list_of(_ITEM)}).check,
+    {"anyOf": [TEXT.schema, {"type": "array", "items": ref("InputItem")}]},
+)
+
+#: What the shapes refer to by name.
+COMPONENTS: Final[dict[str, Schema]] = {
+    "InputItem": {
+        **_ITEM.schema,
+        "description": "A message, a call, its output, or what else the upstream knows. Without `type` it is a message.",
+    },
+    "ResponsesPart": {**_PART.schema, "description": "A part of a content; those of other types are passed on."},
+}
+
+#: The member of a call in which some upstreams want their thought's signature back.
+SIGNATURE: Final = "extra_content"
+
+# ---- as messages ------------------------------------------------------------------------------------------------------
+
+
+def read_input(value: Any, instructions: str | None) -> Messages:
+    """Return a checked *value* as messages of chat completions, after the *instructions*.
+
+    All that the system or the developer say before anybody else is one message of the system: the chat templates of many models
+    take no second one. Raises `StatusError` 400 where there is no message.
+    """
+    items = [{"role": "user", "content": value}] if isinstance(value, str) else value or []
+    messages: Messages = [] if instructions is None else [{"role": "system", "content": instructions}]
+    for item in items:
+        if (read := _READERS.get(_type_of(item))) is not None:
+            read(item, messages)
+    if not messages:
+        raise refusal("input", 'holds no message; send text, or items such as {"role": "user", "content": "Hello"}', "missing")
+    try:
+        return check_messages(_with_one_system_message(messages))
+    except InvalidMessagesError as error:
+        raise refusal("input", f"cannot be read as a conversation: {error}") from None
+
+
+def _read_message(item: dict[str, Any], messages: Messages) -> None:
+    content = item.get("content")
+    role = "system" if item["role"] == "developer" else item["role"]
+    if content is None or content == []:
+        return
+    if role == "assistant":
+        _read_answer(content, messages)
+    else:
+        messages.append({"role": role, "content": content if isinstance(content, str) else _parts(content)})
+
+
+def _read_answer(content: Any, messages: Messages) -> None:
+    """Add what the assistant said; beside its calls, where those came first."""
+    parts = [{"type": "output_text", "text": content}] if isinstance(content, str) else content
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    refusals = [part["refusal"] for part in parts if part["type"] == "refusal"]
+    said: Message = {"content": "".join(texts) if texts or not refusals else None}
+    if refusals:
+        said["refusal"] = "".join(refusals)
+    last = messages[-1] if messages else {}
+    if "tool_calls" not in last:
+        messages.append({"role": "assistant", **said})
+        return
+    for name, text in said.items():  # nothing may stand between calls and their outputs
+        if text is not None:
+            last[name] = f"{last[name]}\n\n{text}" if last.get(name) else text
+
+
+def _add_call(messages: Messages, item: dict[str, Any], arguments: str) -> None:
+    """Add a call to what the assistant said last, or to a message of its own."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    call = {"id": item["call_id"], "type": "function", "function": {"name": item["name"], "arguments": arguments}}
+    if item.get(SIGNATURE) is not None:
+        call[SIGNATURE] = item[SIGNATURE]
+    messages[-1].setdefault("tool_calls", []).append(call)
+
+
+def _read_call(item: dict[str, Any], messages: Messages) -> None:
+    _add_call(messages, item, item["arguments"] if item["arguments"].strip() else "{}")
+
+
+def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
+    _add_call(messages, item, custom_arguments(item["input"]))
+
+
+def _read_output(item: dict[str, Any], messages: Messages) -> None:
+    output = item.get("output") or ""
+    content = output if isinstance(output, str) else _parts(output)
+    text = _text_of(content)
+    messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": content if text is None else text})
+
+
+#: What becomes of an item, by its type. One of another type is left out.
+_READERS: Final[dict[str, Callable[[dict[str, Any], Messages], None]]] = {
+    "message": _read_message,
+    "function_call": _read_call,
+    "function_call_output": _read_output,
+    "custom_tool_call": _read_custom_call,
+    "custom_tool_call_output": _read_output,
+}
+
+
+def _parts(parts: Iterable[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Return parts as chat completions have them; a text alone as text, which every server takes."""
+    read = [_part(part) for part in parts]
+    return read[0]["text"] if len(read) == 1 and read[0]["type"] == "text" else read
+
+
+_TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    kind = part["type"]
+    if kind in _TEXTS and isinstance(part.get("text"), str):
+        return {"type": "text", "text": part["text"]}
+    if kind == "input_image" and part.get("image_url"):
+        image = part["image_url"]
+        url = image["url"] if isinstance(image, dict) else image
+        return {"type": "image_url", "image_url": _known({"url": url, "detail": part.get("detail")})}
+    if kind in ("input_image", "input_file"):
+        names = ("file_id", "file_data", "file_url", "filename")
+        return {"type": "file", "file": _known({name: part.get(name) for name in names})}
+    return part
+
+
+def _known(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _with_one_system_message(messages: Messages) -> Messages:
+    """Return *messages* with all texts of the system at the beginning in one message."""
+    count = next((place for place, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    texts = [_text_of(message["content"]) for message in messages[:count]]
+    if count < 2 or any(text is None for text in texts):
+        return messages
+    return [{"role": "system", "content": "\n\n".join(filter(None, texts))}, *messages[count:]]
+
+
+def _text_of(content: Any) -> str | None:
+    """Return a content of texts alone as one text, None for any other."""
+    if isinstance(content, str):
+        return content
+    texts = [part["text"] for part in content if part["type"] == "text"]
+    return "\n\n".join(texts) if len(texts) == len(content) else None

@@ -1,0 +1,241 @@
+"""The request of the Responses API (OpenAI API reference, "Create a model response"): the table of its fields, and how it is
+read.
+
+A request becomes one of chat completions, for any upstream, and keeps its document beside it: an upstream of the same wire gets
+that unchanged. How a row is read: `wires/fields.py`; beside that, a row says which fields of chat completions it becomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ...request import ChatRequest, OriginalRequest
+from ..fields import UNSUPPORTED, FieldRule, FieldTable, RequestField, table_of
+from ..openai_chat.request import CHAT
+from ..request_body import decode_object
+from ..shapes import FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
+from . import input_items, tools
+from .input_items import INPUT, read_input
+from .response import WIRE, echo_of
+from .tools import TOOL_CHOICE, TOOLS, tools_for_chat
+
+Document = dict[str, Any]
+
+
+class ResponsesField(RequestField, frozen=True):
+    """A row. ``to_chat``: the fields of chat completions that a document becomes by it, called where the field is not null."""
+
+    to_chat: Callable[[Document], Mapping[str, Any]] = lambda _: {}
+
+
+def _nothing(_: Document) -> Mapping[str, Any]:
+    """Say nothing: another row says it, or it is not among the fields."""
+    return {}
+
+
+def _row(
+    name: str, shape: Shape, says: str, becomes: str, to_chat: Callable[[Document], Mapping[str, Any]] = _nothing
+) -> ResponsesField:
+    return ResponsesField(name, shape, says, becomes=becomes, to_chat=to_chat)
+
+
+def _unsaid(name: str, shape: Shape, says: str) -> ResponsesField:
+    """Return the row of a field that changes nothing of an answer's text: strict servers of chat completions refuse it."""
+    return ResponsesField(name, shape, says, becomes="")
+
+
+def _same(name: str, shape: Shape, says: str, chat: str = "") -> ResponsesField:
+    """Return the row of a field that chat completions have too; *chat*: under that name."""
+
+    def to_chat(document: Document) -> Mapping[str, Any]:
+        return {chat or name: document[name]}
+
+    return ResponsesField(name, shape, says, becomes=f"`{chat or name}`", to_chat=to_chat)
+
+
+def _shared(name: str) -> ResponsesField:
+    row = CHAT.rows[name]
+    return _same(name, row.shape, row.says)
+
+
+def _effort(document: Document) -> Mapping[str, Any]:
+    effort = document["reasoning"].get("effort")
+    return {} if effort is None else {"reasoning_effort": effort}
+
+
+_SCHEMA_FORMAT: Final = object_of({"name": TEXT, "description": TEXT, "schema": OBJECT, "strict": FLAG}, ("schema",))
+_FORMAT: Final = typed({"json_schema": _SCHEMA_FORMAT}, needed=True)
+
+
+def _text(document: Document) -> Mapping[str, Any]:
+    text = document["text"]
+    fields = {} if text.get("verbosity") is None else {"verbosity": text["verbosity"]}
+    form = text.get("format") or {"type": "text"}
+    if form["type"] == "json_schema":
+        schema = {name: form[name] for name in ("description", "schema", "strict") if form.get(name) is not None}
+        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": form.get("name") or "answer", **schema}}
+    elif form["type"] != "text":
+        fields["response_format"] = form
+    return fields
+
+
+#: What ``include`` names of log probabilities.
+_LOG_PROBS: Final = "message.output_text.logprobs"
+
+
+def _log_probs(document: Document) -> Mapping[str, Any]:
+    if _LOG_PROBS not in document["include"]:
+        return {}
+    top = document.get("top_logprobs")
+    return {"logprobs": True, **({"top_logprobs": top} if top else {})}
+
+
+def _tier(document: Document) -> Mapping[str, Any]:
+    tier = document["service_tier"]
+    return {} if tier in ("auto", "default") else {"service_tier": tier}
+
+
+def _check_has_input(document: Mapping[str, Any]) -> None:
+    if all(document.get(name) is None for name in _BEGINNINGS):
+        raise refusal("input", 'is missing; send text, or items such as {"role": "user", "content": "Hello"}', "missing")
+
+
+#: What a conversation may begin with.
+_BEGINNINGS: Final = ("input", "previous_response_id", "conversation", "prompt")
+
+
+def _check_is_not_kept(document: Mapping[str, Any]) -> None:
+    if document.get("previous_response_id") is not None:
+        raise refusal("previous_response_id", _NOT_KEPT, "previous_response_not_found")
+    if document.get("background"):
+        raise refusal("background", "is not supported; leave it out, and ask with stream", UNSUPPORTED)
+
+
+_NOT_KEPT: Final = "no response is kept here; send the whole conversation as input"
+
+_NEEDS_INPUT: Final = FieldRule(
+    _check_has_input,
+    {"anyOf": [{"properties": {name: {"not": {"type": "null"}}}, "required": [name]} for name in _BEGINNINGS]},
+)
+
+_KEEPS_NOTHING: Final = FieldRule(
+    _check_is_not_kept,
+    {"properties": {"previous_response_id": {"type": "null"}, "background": {"enum": [False, None]}}},
+)
+
+RESPONSES: Final = FieldTable(
+    name="ResponsesRequest",
+    says="A request of the Responses API. Upstreams that speak it get it unchanged; for others it becomes a request of chat "
+    "completions, in which a field without a row is left out.",
+    rows=table_of(
+        _row("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", "`model`"),
+        _row(
+            "input",
+            INPUT,
+            "Text, or the items of the conversation.",
+            "`messages`; reasoning and items of other types are left out",
+        ),
+        _row("instructions", TEXT, "What the system says first.", "the first of `messages`, with what the system says next"),
+        _row("stream", FLAG, "Whether the answer comes as server-sent events.", "`stream`"),
+        _row(
+            "tools",
+            TOOLS,
+            "Functions, custom tools, and tools of the upstream's own.",
+            "`tools`; a custom tool is a function of one text, and tools of other types are left out",
+            tools_for_chat,
+        ),
+        _row(
+            "tool_choice",
+            TOOL_CHOICE,
+            "Whether tools are called, and which.",
+            "`tool_choice`, where it names a function that is left; `allowed_tools` leaves out the others",
+        ),
+        _row(
+            "parallel_tool_calls", FLAG, "Whether several calls may be asked for at once.", "`parallel_tool_calls`, with tools"
+        ),
+        _row(
+            "reasoning",
+            object_of({"effort": TEXT, "summary": TEXT}),
+            "How much the model reasons, and whether it is told.",
+            "`effort` is `reasoning_effort`",
+            _effort,
+        ),
+        _row(
+            "text",
+            object_of({"format": _FORMAT, "verbosity": TEXT}),
+            "Text, any JSON object, or JSON that obeys a schema; and how long it is.",
+            "`format` is `response_format`, `verbosity` is `verbosity`",
+            _text,
+        ),
+        _same("max_output_tokens", whole(), "The longest answer, in tokens.", "max_tokens"),
+        *(_shared(name) for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")),
+        _row(
+            "top_logprobs",
+            whole(),
+            "Log probabilities of so many of the likeliest tokens.",
+            "`top_logprobs`, where they are included",
+        ),
+        _row(
+            "include",
+            list_of(TEXT),
+            "What the answer has beside the usual.",
+            f"`{_LOG_PROBS}` is `logprobs`; others are left out",
+            _log_probs,
+        ),
+        _row(
+            "service_tier",
+            TEXT,
+            "How quickly and at which price the upstream answers.",
+            "`service_tier`, but for `auto` and `default`",
+            _tier,
+        ),
+        _same("user", TEXT, "Who uses your application, for the upstream."),
+        _same("prompt", OBJECT, "A prompt that the upstream keeps."),
+        _same(
+            "conversation", either("text or an object", {str: TEXT, dict: OBJECT}), "A conversation that the upstream keeps."
+        ),
+        *(_shared(name) for name in ("seed", "stop", "top_k", "min_p")),
+        _unsaid("previous_response_id", TEXT, "The response that this one follows."),
+        _unsaid("store", FLAG, "Whether the response is kept."),
+        _unsaid("background", FLAG, "Whether the answer is made without a reader."),
+        _unsaid("metadata", OBJECT, "Notes to the answer, which repeats them."),
+        _unsaid("truncation", TEXT, "What is left out of a conversation that is too long."),
+        _unsaid("max_tool_calls", whole(), "How many calls the upstream's own tools may make."),
+        _unsaid("stream_options", OBJECT, "How the stream is padded; here it is not."),
+        _unsaid("prompt_cache_key", TEXT, "What requests with the same beginning have in common, to be quicker."),
+        _unsaid("prompt_cache_retention", TEXT, "How long the upstream keeps the beginning."),
+        _unsaid("safety_identifier", TEXT, "Who uses your application, for the upstream."),
+        _unsaid("context_management", LIST, "How the upstream shortens a long conversation."),
+        _unsaid("client_metadata", OBJECT, "Notes of the client about itself."),
+    ),
+    rules=(_NEEDS_INPUT, _KEEPS_NOTHING),
+    components=input_items.COMPONENTS | tools.COMPONENTS,
+)
+
+
+def read_responses_request(body: bytes) -> ChatRequest:
+    """Return the request in *body*. Raises `StatusError` 400 that names the field."""
+    document = decode_object(body)
+    for rule in RESPONSES.rules:
+        rule.check(document)
+    taken = {name: RESPONSES.take(dict(document), name) for name in ("model", "stream", "input")}
+    fields = RESPONSES.check({name: value for name, value in document.items() if name not in (*taken, "messages")})
+    messages = read_input(taken["input"], fields.get("instructions"))
+    return ChatRequest(
+        taken["model"] or "",
+        messages,
+        bool(taken["stream"]),
+        fields=to_chat(fields),
+        origin=OriginalRequest(WIRE, document),
+        echo=echo_of(fields),
+    )
+
+
+def to_chat(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checked document says beside its model and its input, as fields of chat completions."""
+    fields: dict[str, Any] = {}
+    for name, row in RESPONSES.rows.items():
+        if isinstance(row, ResponsesField) and document.get(name) is not None:
+            fields.update(row.to_chat(dict(document)))
+    return fields

@@ -1,0 +1,124 @@
+"""The response object (OpenAI API reference, "The response object"; Open Responses, ``ResponseResource``): every member that
+its schema names, in each event that carries one, and in the answer that is no stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from ...events import FinishReason, Usage
+
+if TYPE_CHECKING:
+    from ..base import AnswerHead
+
+#: The name of the wire.
+WIRE: Final = "openai_responses"
+
+#: What a response says of its request where that said nothing.
+_DEFAULTS: Final[dict[str, Any]] = {
+    "background": False,
+    "frequency_penalty": 0.0,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": False,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "user": None,
+}
+
+#: What is not done, whatever was asked: nothing is kept after its answer.
+_UNKEPT: Final = frozenset({"background", "store"})
+
+
+def echo_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a checked request the answer repeats."""
+    echo = {name: document[name] for name in _DEFAULTS if document.get(name) is not None and name not in _UNKEPT}
+    if "tools" in echo:
+        echo["tools"] = [_tool(tool) for tool in echo["tools"]]
+    for name in ("text", "reasoning"):
+        if name in echo:
+            said = {inner: value for inner, value in echo[name].items() if value is not None}
+            echo[name] = {**_DEFAULTS[name], **said}
+    if echo.get("service_tier") == "auto":
+        del echo["service_tier"]
+    return echo
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return a function with all members that the schema of responses names."""
+    if tool["type"] != "function":
+        return tool
+    return {"description": None, "parameters": None, "strict": None, **tool}
+
+
+def response_of(head: AnswerHead, **members: Any) -> dict[str, Any]:
+    """Return the response as far as it has come; *members* replace what it says at its beginning."""
+    return {
+        "id": head.id,
+        "object": "response",
+        "created_at": head.created,
+        "completed_at": None,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "model": head.model,
+        "output": [],
+        "usage": None,
+        **_DEFAULTS,
+        **(head.echo or {}),
+        **members,
+    }
+
+
+#: Why an answer is incomplete, by its finish reason.
+INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+def ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the response at its end. *unknown*: members that came from an upstream of the same wire."""
+    reason = INCOMPLETE.get(finish.reason or "")
+    members = dict(unknown)
+    members["output"] = output
+    members["usage"] = None if finish.usage is None else usage_of(finish.usage)
+    if reason is None:
+        members |= {"status": "completed", "completed_at": head.created}
+    else:
+        members |= {"status": "incomplete", "incomplete_details": {"reason": reason}}
+    return response_of(head, **members)
+
+
+#: Members of usage in the words of chat completions, which have others here.
+_CHAT_DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    """Return the tokens as this wire counts them."""
+    extra = {name: value for name, value in (usage.extra or {}).items() if name not in _CHAT_DETAILS}
+    inputs, outputs = (_details(extra.pop(name, None)) for name in ("input_tokens_details", "output_tokens_details"))
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens or 0, **inputs},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0, **outputs},
+        "total_tokens": usage.total_tokens or usage.prompt_tokens + usage.completion_tokens,
+        **extra,
+    }
+
+
+def _details(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,68 @@
+"""OpenAI's Responses API as a `Wire` (OpenAI API reference, "Responses"; Open Responses)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from ...events import Batch
+from ...request import ChatRequest
+from ..base import AnswerHead, Operation, Wire
+from ..fields import FieldTable
+from .answer import encode_response
+from .encoder import ResponsesStreamEncoder, encode_error_event
+from .errors import write_error
+from .request import RESPONSES, read_responses_request
+from .schemas import SCHEMAS
+
+
+class OpenAIResponsesWire(Wire):
+    """``POST /v1/responses``."""
+
+    name = "openai_responses"
+    title = "the Responses wire"
+    root = "/v1"
+    paths: ClassVar[tuple[str, ...]] = ("/v1/responses",)
+    fields: ClassVar[FieldTable | None] = RESPONSES
+
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """See `Wire.decode_request`."""
+        return read_responses_request(body)
+
+    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ResponsesStreamEncoder:
+        """See `Wire.encoder`."""
+        return ResponsesStreamEncoder(head, ids=ids, begun=begun)
+
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_answer`."""
+        return encode_response(events, head, extension=extension)
+
+    def encode_error(self, error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
+        """See `Wire.encode_error`."""
+        return write_error(error)
+
+    def encode_error_event(self, error: BaseException) -> bytes:
+        """See `Wire.encode_error_event`."""
+        return encode_error_event(error)
+
+    def answer_id(self, request_id: str) -> str:
+        """See `Wire.answer_id`."""
+        return "resp_" + request_id.removeprefix("req_")
+
+    def schemas(self) -> Mapping[str, Any]:
+        """See `Wire.schemas`."""
+        return SCHEMAS
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        return Operation(
+            id="createResponse",
+            summary=f"Ask a model, over {self.title}",
+            request="ResponsesRequest",
+            answer="Response",
+            event="ResponsesEvent",
+            example={"model": "llama", "input": "Hello", "max_output_tokens": 20},
+        )
+
+
+OPENAI_RESPONSES: Final = OpenAIResponsesWire()
