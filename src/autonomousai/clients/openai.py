@@ -22,6 +22,7 @@ from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
+from ..wires.openai_chat.continuous_usage import CONTINUOUS_USAGE, asks_for_usage
 from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
 from ..wires.raw import unsupported
@@ -104,7 +105,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._continuing = self._told_continuation(prefill)
         continues = True if self._continuing is not None else {"no": False}.get(prefill)
         self.capabilities = Capabilities(
-            vision=vision, continues=continues, embeddings=None, context=context, wires=tuple(_RAW_WIRES)
+            vision=vision, continues=continues, embeddings=self._vendor.embeds, context=context, wires=tuple(_RAW_WIRES)
         )
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
@@ -154,7 +155,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             messages = check_messages(request.messages)
             if self._vendor.call_id_length:
                 messages = with_call_ids(messages, self._vendor.call_id_length)
-            wire, url = OPENAI_CHAT, self._chat_url
+            wire = CONTINUOUS_USAGE if asks_for_usage(request.fields) else OPENAI_CHAT
+            url = self._chat_url
             body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
@@ -162,7 +164,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=adapted,
             clocks=clocks_of(options, self._options.clocks),
-            stream=request.stream and ((adapted is body and wire is OPENAI_CHAT) or is_streamed(adapted)),
+            stream=request.stream and ((adapted is body and not request.is_raw) or is_streamed(adapted)),
             wire=wire,
             proxy=merged.proxy,
             retries=merged.retries,

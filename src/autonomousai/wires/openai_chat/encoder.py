@@ -164,15 +164,17 @@ class ChatStreamEncoder:
         pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, _choice_members(extra), b"}]")
         if self._finish_reason_at_top:
             pieces += (b',"finish_reason":', reason)
+        counted = members.pop("usage", None)  # of this chunk, where the caller asked for it in each
         pieces.append(_members(members))
+        if self._include_usage or counted is not None:
+            pieces += (b',"usage":', _json(counted))
         if self._include_usage:
-            pieces.append(b',"usage":null')
             if usage is not None:
                 if trailer is None:
                     trailer = {name: value for name, value in self._constant.items() if name != "choices"}
                 pieces += (_CLOSING, self._id_line(), self._opening, b'],"usage":', usage, _members(trailer))
         else:
-            if self._finish_reason_at_top and usage is not None:
+            if self._finish_reason_at_top and usage is not None and counted is None:
                 pieces += (b',"usage":', usage)
             pieces.append(_members({name: value for name, value in (trailer or {}).items() if name not in members}))
         if extension is not None:

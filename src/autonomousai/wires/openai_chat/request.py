@@ -267,7 +267,8 @@ STREAM: Final = RequestField("stream", FLAG, "Whether the answer comes as server
 STREAM_OPTIONS: Final = RequestField(
     "stream_options",
     object_of({"include_usage": FLAG, "include_obfuscation": FLAG}),
-    "Only with `stream`. `include_usage`: the last chunk counts the tokens; others are passed on.",
+    "Only with `stream`. `include_usage`: the last chunk counts the tokens; `continuous_usage_stats`: each chunk does, where "
+    "the upstream can; others are passed on.",
     uses=_engine(honoured(says="`include_usage`")),
 )
 
