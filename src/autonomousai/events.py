@@ -361,6 +361,14 @@ class Answer:
         return "".join(self._texts)
 
     @property
+    def size(self) -> int:
+        """Return how many characters have come, in all choices: of text, reasoning and refusal, and of all else as it is
+        shown."""
+        shown = sum(len(repr(event)) for event in (*self.calls, *self.others))
+        said = sum(map(len, (*self._texts, *self._thoughts, *self._refusals)))
+        return said + shown + sum(choice.size for choice in self.choices.values())
+
+    @property
     def reasoning(self) -> str:
         """Return the reasoning so far."""
         return "".join(self._thoughts)

@@ -249,7 +249,7 @@ async def test_a_redirect_is_not_followed() -> None:
     """A redirect would turn the POST into something else: it is an error that names the target."""
     moved = Script.status(301, "", headers={"Location": "https://elsewhere.example/"})
     async with ScriptedServer(moved) as server, AutonomousAI(server.url) as provider:
-        with pytest.raises(HTTPError, match=r"redirects to https://elsewhere\.example/"):
+        with pytest.raises(HTTPError, match=r"and redirects to https://elsewhere\.example/"):
             await provider.create_async_generator("llama", HELLO).text()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from autonomousai import OpenAICompatible
+from autonomousai import HTTPError, OpenAICompatible
 from autonomousai.gateway.gateway import Gateway
 from autonomousai.gateway.upstream import Upstream
-from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing import Close, Raw, Script, ScriptedServer
 from tests.conftest import Serve
 from tests.support.sockets import CHAT, HELLO, ask, request
 
@@ -39,6 +39,47 @@ async def test_an_upstreams_status_is_passed_on(status: int, told: int, stream: 
 
     assert (told, "7") == (answer.status, answer["retry-after"])
     assert f"answered {status}" in answer.error["message"]
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"000 Nothing", "the upstream did not answer in HTTP: status 0"),
+        (b"099 Less", "the upstream did not answer in HTTP: status 99"),
+        (b"1000 More", "the upstream did not answer in HTTP"),
+        (b"101 Switching Protocols", "the upstream answered 101 where an answer should be; tell this server's operator"),
+        (b"300 Choices", "the upstream answered 300 where an answer should be; tell this server's operator"),
+        (b"304 Not Modified", "the upstream answered 304 where an answer should be; tell this server's operator"),
+        (b"302 Found\r\nLocation: https://inner.example/", "the upstream answered 302 and redirects to the upstream"),
+        (b"307 Moved\r\nLocation: http://10.0.0.5:8000/v1/x", "the upstream answered 307 and redirects to the upstream"),
+    ],
+)
+async def test_a_status_that_is_no_answer_is_a_502(head: bytes, words: str, stream: bool, serve: Serve) -> None:
+    """The caller learns what came, and not where an upstream lives."""
+    script = Script(Raw(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % head), Close())
+    async with ScriptedServer(script) as upstream, OpenAICompatible(upstream.url, retries=0) as provider:
+        running = await serve(provider)
+        answer = await ask(running.port, request("POST", CHAT, {**HELLO, "stream": stream}))
+
+    assert 502 == answer.status
+    assert answer.error["message"].startswith(words)
+    assert "inner" not in answer.error["message"]
+    assert "10.0.0.5" not in answer.error["message"]
+
+
+@pytest.mark.parametrize(("status", "tries"), [(600, 2), (999, 2), (302, 1)])
+async def test_a_client_takes_no_status_for_more_than_it_is(status: int, tries: int) -> None:
+    """Above 599 it is the server's fault, which may pass; a redirection does not."""
+    async with (
+        ScriptedServer(Script.status(status, retry_after=0)) as upstream,
+        OpenAICompatible(upstream.url, retries=1) as client,
+    ):
+        with pytest.raises(HTTPError) as caught:
+            await client.create_async_generator("m", [{"role": "user", "content": "Hello"}]).text()
+
+    assert (status, tries) == (caught.value.status, len(upstream.requests))
 
 
 async def test_a_gateway_passes_it_on_after_its_tries(serve: Serve) -> None:

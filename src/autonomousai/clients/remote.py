@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ..errors import HTTPError, IncompleteStreamError, StatusError, StreamError
+from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
@@ -20,7 +20,7 @@ from ..http.transport import Response, read_body
 from ..result import CLOSED, Sink, cannot_pipe
 from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
-from ..wires.foreign_errors import redact_error
+from ..wires.foreign_errors import ANSWERED, redact_error
 from ..wires.provenance import check_provenance, provenance_of_document
 from ..wires.redaction import secrets_of
 from . import retries
@@ -31,6 +31,9 @@ from .retries import DEFAULT_RETRIES, retry_delay
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
 _DOCUMENT: Final = 64 * 1024 * 1024
+
+#: Characters that a streamed answer may hold, text, reasoning and calls together; looked at whenever so many bytes have come.
+_STREAMED: Final = 64 * 1024 * 1024
 
 #: Bytes of white space before an answer: some servers send blank lines as a sign of life.
 _BLANKS: Final = 1024 * 1024
@@ -85,6 +88,7 @@ class ResponseStream:
         "_response",
         "_resumable",
         "_sink",
+        "_uncounted",
     )
 
     def __init__(self, pool: HttpPool, request: PreparedRequest, answer: Answer | None = None) -> None:
@@ -104,6 +108,7 @@ class ResponseStream:
         self._is_whole = False  # the answer has come completely
         self._is_over = False
         self._is_framed = False  # the body has come completely, and says so itself
+        self._uncounted = 0  # bytes since the answer was last measured
 
     def __aiter__(self) -> Self:
         return self
@@ -244,6 +249,9 @@ class ResponseStream:
         """Hand on what *data* brought; False where something of it is left for `anext`."""
         decoder = self._decoder
         batch = decoder.feed(data)
+        self._uncounted += len(data)
+        if self._uncounted > _STREAMED:
+            self._measure()
         if not batch or decoder.complete or decoder.failure is not None or decoder.ending:
             self._fed = batch
             return False
@@ -252,6 +260,14 @@ class ResponseStream:
         if type(batch[-1]) is not ForeignEvent:
             self._note_progress()
         return self._sink(batch)
+
+    def _measure(self) -> None:
+        """End an answer that has become too large: an upstream may not fill this machine's memory, however long it goes on."""
+        self._uncounted = 0
+        if self._answer.size > _STREAMED and self._decoder.failure is None:
+            self._decoder.failure = StreamError(
+                f"the answer is larger than {_STREAMED:,} characters", advice=USE_PARTIAL, status=200, code="answer_too_large"
+            )
 
     def _note_progress(self) -> None:
         """An event came: the idle clock is wound up."""
@@ -357,6 +373,9 @@ class ResponseStream:
             if not decoder.is_proven and await self._is_resumed():
                 return await self._more()
             self._is_framed = _is_framed(response)
+        self._uncounted += len(data)
+        if self._uncounted > _STREAMED:
+            self._measure()
         return data
 
     async def _is_resumed(self) -> bool:
@@ -438,16 +457,12 @@ async def _refuse(response: Response, request: PreparedRequest) -> NoReturn:
 
 
 async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
-    if response.status < 200:
-        return HTTPError(
-            f"the server answered {response.status} where an answer should be; check base_url", status=response.status
-        )
-    if response.status < 400:
-        target = response.headers.get("Location", "another address")
-        return HTTPError(
-            f"the server redirects to {target[:200]} (status {response.status}); use the address that it means as base_url",
-            status=response.status,
-        )
+    status, target = response.status, response.headers.get("Location")
+    if status < 300 or (status < 400 and target is None):
+        return HTTPError(f"{ANSWERED} {status} where an answer should be", advice="check base_url", status=status)
+    if status < 400:
+        advice = "use the address that it means as base_url"
+        return HTTPError(f"{ANSWERED} {status} and redirects to {target:.200}", advice=advice, status=status)
     secrets = _secrets_of(request)
     body = await read_body(response, _ERROR_BODY)
     return request.wire.decode_error(response.status, body, response.headers, secrets=secrets)

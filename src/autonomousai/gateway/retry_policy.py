@@ -53,6 +53,7 @@ _CODES = {
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,
     UNSUPPORTED_ENDPOINT: RetryDecision.NEXT,
+    "answer_too_large": RetryDecision.ANSWER,  # it would be too large from anybody
     OUT_OF_DESCRIPTORS: RetryDecision.ANSWER,  # the next upstream wants one too
 }
 

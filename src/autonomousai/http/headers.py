@@ -34,6 +34,8 @@ class Headers(Mapping[str, str]):
             return "a transfer encoding that is not chunked, once"
         if transfer and version == "1.0":
             return "chunks in HTTP/1.0"
+        if status < 200 and (transfer or any(length != "0" for length in self.values_of("content-length"))):
+            return f"a body in an interim response of status {status}"  # RFC 9110 section 8.6, RFC 9112 section 6.1
         return ""
 
     def values_of(self, name: str) -> list[str]:

@@ -40,10 +40,15 @@ def for_callers(error: ProviderError) -> str:
     """The message of *error* as this server's callers may read it: in words for them, and without the place where an upstream
     lives, which stands in what we say of connections, before an answer. What an upstream answers is its own to word."""
     text = redact(_worded(error))
-    if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and error.status is None):
+    if isinstance(error, ConfigError) or (isinstance(error, HTTPError) and not _is_worded_upstream(error)):
         for pattern, rest in _ADDRESSES:
             text = pattern.sub(rest, text)
     return text.replace("the server at the upstream", "the upstream")
+
+
+def _is_worded_upstream(error: HTTPError) -> bool:
+    """Whether the words are an upstream's: its answers are, but for redirections, which name its addresses."""
+    return error.status is not None and not 300 <= error.status < 400
 
 
 def _worded(error: ProviderError) -> str:
@@ -54,7 +59,9 @@ def _worded(error: ProviderError) -> str:
     problem, advice = error.problem, error.advice
     if problem.startswith(ANSWERED):
         problem = f"the upstream answered{problem.removeprefix(ANSWERED)}"
-    if isinstance(error, TimeoutError):
+    if type(error) is HTTPError and error.status is not None and advice:  # of the address, as below
+        advice = "tell this server's operator"
+    elif isinstance(error, TimeoutError):
         advice = "ask again, or have this server's operator raise it"
     elif isinstance(error, ConnectError) and advice:  # of the address, which they do not know
         advice = "ask again later, or tell this server's operator"
