@@ -14,18 +14,31 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeVar
 
 import msgspec
 
 from .blocking import BackgroundLoop, ClosedError
-from .errors import IncompleteStreamError, ModelNotFoundError
+from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
 from .events import Answer, Batch, Chunk, Messages
 from .request import CALL_OPTIONS, DEFAULT_OPTIONS, CallOptions, ChatRequest
 from .result import AsyncResult, BatchStream, ChunkIterator
 
+#: The code of the refusal to count tokens.
+CANNOT_COUNT: Final = "count_not_supported"
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def cannot_count(model: str) -> StatusError:
+    """Return the refusal of a provider that cannot count the tokens of a prompt for *model*."""
+    return StatusError(
+        f"nothing here can count the tokens of a prompt for {model!r}; estimate them",
+        status=404,
+        type="not_found_error",
+        code=CANNOT_COUNT,
+    )
 
 
 class class_or_instance(Generic[P, R]):
@@ -181,6 +194,14 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """Return the rest of an answer that begins with *text*: streamed, and without *text* itself."""
         raise NotImplementedError(f"{type(self).__name__} cannot continue an answer")
+
+    async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
+        """Return how many tokens the prompt of *request* has, tools included; nothing is generated.
+
+        Raises `ModelNotFoundError` and `InvalidMessagesError`, and a `StatusError` 404 of the code `CANNOT_COUNT` where the
+        provider cannot, which is the default.
+        """
+        raise cannot_count(request.model)
 
     def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
         """Return the rest of an answer that broke at another server. ``options.answer``: what was delivered of it, and the

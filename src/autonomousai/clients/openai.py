@@ -8,13 +8,20 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from ..errors import ConfigError, HTTPError, StatusError
+from ..errors import ConfigError, HTTPError, StatusError, StreamError
 from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import read_body
 from ..http.urls import below, check_base_url, has_path
-from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
+from ..provider import (
+    AsyncGeneratorProvider,
+    Capabilities,
+    ProviderModelMixin,
+    ProviderStatus,
+    cannot_count,
+    class_or_instance,
+)
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream
 from ..timeouts import Clocks
@@ -56,6 +63,14 @@ _PROBE: Messages = [{"role": "user", "content": "Count from one to ten in words,
 _PROBE_BEGUN = "one two three four five"
 _PROBE_NEXT = "six"
 _PROBE_SECONDS = 20
+
+
+#: Statuses of a server that has no path where tokens are counted.
+_NOT_THERE: Final = frozenset({404, 405, 501})
+
+
+class _TokenCount(msgspec.Struct):
+    input_tokens: int
 
 
 def _raw_wire(model: str, request: ChatRequest) -> Wire:
@@ -113,6 +128,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._prefill = prefill
         self._adaptations = Adaptations(self._vendor.forms)
         self._raw_adaptations = Adaptations()  # what is refused at one path may be taken at another
+        self._counts = True  # as far as is known
         self._asking = asyncio.Lock()
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
@@ -218,6 +234,40 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         continued = request.continued(text).with_fields(**how.fields)
         messages = continued_message(continued.messages, how.message)
         return self.stream(msgspec.structs.replace(continued, messages=messages), options)
+
+    async def count_tokens(
+        self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS, *, path: str = "/chat/completions/input_tokens"
+    ) -> int:
+        """See `AsyncGeneratorProvider.count_tokens`. llama.cpp's servers count at *path*; what a server answers that has no
+        such path is remembered."""
+        if not self._counts:
+            raise cannot_count(request.model)
+        merged = self._options.merged(options)
+        headers = self._headers(merged)
+        name = self._model or self.get_model(request.model)
+        body = write_chat_request(name, check_messages(request.messages), stream=False, fields=request.fields)
+        response = await self._pool.post(
+            below(self.base_url, path),
+            headers=headers,
+            body=body,
+            clocks=clocks_of(options, self._options.clocks),
+            streaming=False,
+            deadline=options.deadline,
+            proxy=merged.proxy,
+        )
+        try:
+            answer = await read_body(response, _LISTING)
+            if response.status in _NOT_THERE:
+                self._counts = False
+                raise cannot_count(request.model)
+            if response.status != 200:
+                raise read_error(response.status, answer, response.headers, secrets=secrets_of(headers))
+        finally:
+            await response.aclose()
+        try:
+            return msgspec.json.decode(answer, type=_TokenCount).input_tokens
+        except msgspec.DecodeError:
+            raise StreamError("the server's count of tokens cannot be read", status=200, retryable=False) from None
 
     def _headers(self, options: ClientOptions) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}

@@ -50,6 +50,9 @@ from .request import (
 from .supervisor import Supervisor
 from .weights import check_weights, resolve
 
+#: Where llama.cpp counts the tokens of a request; it has no such path without the ``/v1``.
+_COUNT_PATH = "/v1/chat/completions/input_tokens"
+
 
 class _EngineQuestion(NamedTuple):
     """A request that was checked as far as it can be without the engine."""
@@ -214,6 +217,21 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         async with _slot(engine, deadline, clocks, self._queue) as slot, aclosing(joined_parts(parts, generate)) as batches:
             async for batch in batches:
                 yield batch
+
+    async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
+        """See `AsyncGeneratorProvider.count_tokens`: by the tokenizer and the template of the weights."""
+        row = MODELS.get(self.get_model(request.model))
+        clocks = clocks_of(options, self._clocks)
+        messages = engine_messages(check_messages(request.messages), row.system if row else None)
+        fields = engine_fields(request.fields, max_tokens=self._max_tokens, context=self._context)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + clocks.total if options.deadline is None else options.deadline
+        engine = await self._engine()
+        await _ready(engine.supervisor, deadline, clocks)
+        _refuse_too_long(engine.supervisor, size_of(messages), "messages")
+        defused, _ = control_tokens(engine.supervisor.condition.control).defuse(messages)
+        counted = ChatRequest("", defused, fields=fields)
+        return await engine.client.count_tokens(counted, CallOptions(timeout=clocks, deadline=deadline), path=_COUNT_PATH)
 
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""

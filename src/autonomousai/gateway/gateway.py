@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
+from ..errors import ProviderError
 from ..events import Answer, Report
-from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin
+from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, cannot_count
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches
 from ..settings import RescueConfig, RetryConfig
 from ..wires.raw import unsupported
 from .attempt import GatewaySettings
+from .retry_policy import RetryDecision, as_answer, cannot_be_counted, classify, unanswered
 from .routing import RouteRunner
 from .upstream import Observer, Upstream
 
@@ -80,6 +84,26 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         runner.author = self.upstreams.get(runner.report.author or "")
         runner.report.begun = -1
         return runner
+
+    async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
+        """Return the count of the first upstream of the route that can count; see `AsyncGeneratorProvider.count_tokens`. One
+        that rests after failures is asked last."""
+        model = self.get_model(request.model)
+        asked = msgspec.structs.replace(request, model=model)
+        deadline = asyncio.get_running_loop().time() + self._settings.total
+        if options.deadline is not None:
+            deadline = min(deadline, options.deadline)
+        errors: list[ProviderError] = []
+        for upstream in sorted(self.routes[model], key=lambda upstream: upstream.breaker.state == "open"):
+            try:
+                return await upstream.provider.count_tokens(asked, CallOptions(deadline=deadline, retries=0))
+            except ProviderError as error:
+                if cannot_be_counted(error):
+                    continue
+                if classify(error) is RetryDecision.ANSWER:
+                    raise as_answer(error)  # noqa: B904  itself, or with the cause
+                errors.append(error)
+        raise unanswered(model, errors, (), 0.0) if errors else cannot_count(model)
 
     def _runner(self, request: ChatRequest, answer: Answer, options: CallOptions) -> RouteRunner:
         model = request.model

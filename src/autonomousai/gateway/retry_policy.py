@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from typing import Final
 
 from ..errors import (
     OUT_OF_DESCRIPTORS,
@@ -109,6 +110,15 @@ def describe(error: ProviderError) -> tuple[str, int | None]:
     if isinstance(error, ClockError):
         return f"{error.clock}_timeout", status
     return next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "error"), status
+
+
+#: Statuses by which a server says that it does not have what counts tokens.
+_NOT_THERE: Final = frozenset({404, 405, 501})
+
+
+def cannot_be_counted(error: ProviderError) -> bool:
+    """Return whether an upstream refused to count the tokens of a prompt because it cannot."""
+    return isinstance(error, StatusError) and error.status in _NOT_THERE
 
 
 def as_answer(error: ProviderError) -> ProviderError:

@@ -30,10 +30,11 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
+from ..wires.registry import COUNTED, OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
 from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
+from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
 from .models import model_routes, wire_routes
 from .openapi import description_routes
@@ -127,14 +128,17 @@ class App:
             bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
         )
-        self._hot: dict[str, Endpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
+        self._hot: dict[str, Endpoint | CountEndpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
         # Many a client's base URL lacks the /v1.
         self._hot |= {path.removeprefix(V1): self._hot[path] for path in SERVED if path.startswith(V1)}
+        self._hot |= {path: CountEndpoint(context, wire) for path, wire in COUNTED.items()}
+        self._hot |= {path.removeprefix(V1): self._hot[path] for path in COUNTED}
         self._stream_route = StreamRoute(context)
+        described = {*SERVED, *COUNTED}
         self._cold = Starlette(
             routes=[
                 # Named here for other methods than those that `_enter` takes.
-                *(Route(path, _not_here, methods=["POST"], include_in_schema=path in SERVED) for path in self._hot),
+                *(Route(path, _not_here, methods=["POST"], include_in_schema=path in described) for path in self._hot),
                 Route(STREAMS_PATH + "{id}", _not_here, methods=["GET", "DELETE"]),
                 *model_routes(provider, V1),
                 *model_routes(provider, ""),
@@ -363,7 +367,7 @@ _NAMED: Final = PROBE_PATHS | {"/", "/docs", "/metrics", "/openapi.json", "/v1/m
 def _route_name(path: str, *, hot: bool) -> str:
     """A few fixed names: a caller who tries paths must not fill our memory with them. An alias has its path's name."""
     if hot:
-        return path if path in SERVED else V1 + path
+        return path if path in SERVED or path in COUNTED else V1 + path
     if path.startswith(STREAMS_PATH):
         return STREAM_ROUTE
     if path.startswith(PAGE_PATH):

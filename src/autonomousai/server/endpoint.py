@@ -84,8 +84,8 @@ class Endpoint:
                 request = self.wire.decode_request(body, exchange.path)
                 del body
                 if request.origin is not None:
-                    request = self._with_headers(request, request.origin, exchange)
-                _check_model(request)
+                    request = with_headers(request, request.origin, self.wire, exchange)
+                check_model(request)
                 if request.stream:
                     response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
                 await self._answer(request, exchange, response, scope, place)
@@ -100,18 +100,6 @@ class Endpoint:
             if response is not None:
                 response.close()
             place.leave()
-
-    def _with_headers(self, request: ChatRequest, origin: OriginalRequest, exchange: Exchange) -> ChatRequest:
-        """Return *request* with the headers that its wire hands on."""
-        head = exchange.head
-        passed = {
-            name: value.decode("latin-1").replace("\n", ",")
-            for name in self.wire.passed_headers
-            if (value := head.get(name.encode())) is not None
-        }
-        if not passed:
-            return request
-        return msgspec.structs.replace(request, origin=msgspec.structs.replace(origin, headers=passed))
 
     async def _answer(
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
@@ -131,6 +119,8 @@ class Endpoint:
         try:
             await context.ready()
             exchange.read_by = time.monotonic() + context.total_s
+            if response is None and self.wire.keeps_order:
+                request = msgspec.structs.replace(request, stream=True)
             answer = Answer()
             batches = context.provider.stream(request, CallOptions(answer=answer))
             try:
@@ -220,7 +210,20 @@ class Endpoint:
         await exchange.drain()
 
 
-def _check_model(request: ChatRequest) -> None:
+def with_headers(request: ChatRequest, origin: OriginalRequest, wire: Wire, exchange: Exchange) -> ChatRequest:
+    """Return *request* with the headers that its *wire* hands on."""
+    head = exchange.head
+    passed = {
+        name: value.decode("latin-1").replace("\n", ",")
+        for name in wire.passed_headers
+        if (value := head.get(name.encode())) is not None
+    }
+    if not passed:
+        return request
+    return msgspec.structs.replace(request, origin=msgspec.structs.replace(origin, headers=passed))
+
+
+def check_model(request: ChatRequest) -> None:
     """Raise `StatusError` 400 for a name that is too long to be one: each event of the answer repeats it."""
     if len(request.model) > MAX_MODEL:
         raise StatusError(

@@ -19,6 +19,9 @@ from ..wires.sse import encode_comment
 #: What a stream says when it continues, but not on this connection: a reader comes back after a second.
 _COME_AGAIN: Final = b"retry: 1000\n" + encode_comment("to be continued: GET v1/streams/ID, with Last-Event-ID")
 
+#: What says nothing to any reader, wherever it stands.
+_COMMENT: Final = encode_comment("keep-alive")
+
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -42,12 +45,14 @@ class Repair(NamedTuple):
 class SSEResponse:
     """A streamed response. Its head waits for the first event, so that an error before it keeps its own status.
 
-    After ``keepalive_s`` of silence, then and later, a comment is sent, lest a proxy take the stream for dead. While an answer
-    that broke is being repaired it is an event that says so instead, which winds the caller's idle clock.
+    After ``keepalive_s`` of silence, a comment is sent, or the wire's ``ping`` once the answer has begun, lest a proxy take the
+    stream for dead. While an answer that broke is being repaired it is an event that says so instead, which winds the caller's
+    idle clock.
     """
 
     __slots__ = (
         "_answer",
+        "_begun",
         "_draining",
         "_encode",
         "_encoder",
@@ -77,6 +82,7 @@ class SSEResponse:
         self._wire = wire
         self._sweep = sweep
         self._silence = keepalive_s
+        self._begun = False  # whether anything of the answer was sent
         self._spoken = True  # since the last sweep
         self._spoke_at = 0.0
         self._is_waiting = False  # for the caller to read
@@ -121,6 +127,7 @@ class SSEResponse:
             await self._draining
             self._draining = None
         self._spoken = True
+        self._begun = self._begun or bool(data)
         if not self._put(data, last=last):
             await self.drain()
 
@@ -177,7 +184,7 @@ class SSEResponse:
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
             exchange.start(200, headers)
-            exchange.filler = self._wire.ping
+            exchange.filler = _COMMENT
         return exchange.end(data) if last else exchange.write(data)
 
     # ---- silence
@@ -199,6 +206,8 @@ class SSEResponse:
             await self._exchange.drain()
 
     def _sign_of_life(self) -> bytes:
+        if not self._begun:
+            return _COMMENT
         repair = self.repair if self._reader is None else _repair_of(self._reader)
         if not self.started or repair is None or repair.report.steps <= self._steps:
             return self._wire.ping

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ..errors import ProviderError
 from ..events import Batch, Event, FinishReason, Messages, Started, Usage
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -64,7 +65,8 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers as scripted: a script for each call, the last one repeated; with none, "Hello world".
 
     A script is a sequence of events or batches, of exceptions to raise, and of `Pause` steps that the test releases. A script
-    that ends without a `FinishReason` is a stream that just stops. ``calls`` is the log. Without ``stream`` the whole answer
+    that ends without a `FinishReason` is a stream that just stops. ``calls`` is the log. ``tokens``: what each prompt counts,
+    or the error that counting raises; None where it cannot count. Without ``stream`` the whole answer
     comes as one batch, as the contract says. The models are the five by default.
     ``wires``: see `Capabilities`; what is no conversation is answered as scripted, too.
     """
@@ -77,6 +79,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         default_model: str | None = None,
         vision: bool = False,
         wires: Iterable[str] = tuple(OPERATIONS),
+        tokens: int | ProviderError | None = None,
         name: str = "scripted",
     ) -> None:
         self.models = list(models)
@@ -86,6 +89,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self.default_model = fallback if default_model is None else default_model
         self.capabilities = msgspec.structs.replace(type(self).capabilities, vision=vision, wires=tuple(wires))
         self.name = name
+        self.tokens = tokens
         self.calls: list[Call] = []
         self.closed = False
         self._scripts = [list(script) for script in scripts] or [answer("Hello", " world")]
@@ -106,6 +110,13 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         )
         self.calls.append(call)
         return GeneratedBatches(lambda: self._play(call, script))
+
+    async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
+        """See `AsyncGeneratorProvider.count_tokens`."""
+        self.get_model(request.model)
+        if isinstance(self.tokens, ProviderError):
+            raise self.tokens
+        return await super().count_tokens(request, options) if self.tokens is None else self.tokens
 
     async def aclose(self) -> None:
         self.closed = True

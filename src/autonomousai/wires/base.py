@@ -88,7 +88,8 @@ class StreamEncoder(Protocol):
 
 class Operation(msgspec.Struct, frozen=True):
     """What the published description (OpenAPI 3.1) says of ``POST`` to one path. ``id``: unique among all; ``request``,
-    ``answer``, ``event`` (of a streamed answer) and ``error``: the names of schemas; ``example``: a request."""
+    ``answer``, ``event`` (of a streamed answer, ``""`` where none is streamed) and ``error``: the names of schemas;
+    ``example``: a request."""
 
     id: str
     summary: str
@@ -117,6 +118,8 @@ class Wire(ABC):
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
     ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
     ``passed_headers``: headers of a request that an upstream of the same wire gets too, see `OriginalRequest`.
+    ``keeps_order``: whether a document has its parts in the order in which they were said; in others all text is one.
+    ``count_path``: where a server counts the tokens of its requests, by POST requests of the table ``count_fields``.
     ``models_path``: where its clients list the models in a shape of its own, which is the schema ``models_schema``; without one
     they do so at ``/v1/models``, in OpenAI's.
     """
@@ -129,6 +132,9 @@ class Wire(ABC):
     key_header: ClassVar[str | None] = None
     id_header: ClassVar[str | None] = None
     passed_headers: ClassVar[tuple[str, ...]] = ()
+    keeps_order: ClassVar[bool] = False
+    count_path: ClassVar[str | None] = None
+    count_fields: ClassVar[FieldTable | None] = None
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""
 
@@ -161,6 +167,10 @@ class Wire(ABC):
     def schemas(self) -> Mapping[str, Any]:
         """Return the schemas (JSON Schema 2020-12) that its operations name and no other wire has, by name."""
         return {}
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Return the answer of ``count_path``."""
+        raise NotImplementedError(f"the wire {self.name} counts no tokens")
 
     def encode_models(self, models: Sequence[ListedModel]) -> bytes:
         """Return the list of models as ``models_path`` answers it."""

@@ -14,6 +14,7 @@ from .openai_responses.wire import OPENAI_RESPONSES
 __all__ = [
     "ANTHROPIC_MESSAGES",
     "AUTONOMOUSAI",
+    "COUNTED",
     "OPENAI_CHAT",
     "OPENAI_COMPLETIONS",
     "OPENAI_RESPONSES",
@@ -37,6 +38,9 @@ WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in _WIRES}
 
 #: By the path that a server speaks it at.
 SERVED: Final[dict[str, Wire]] = {path: wire for wire in _WIRES for path in wire.paths}
+
+#: By the path that a server counts tokens at.
+COUNTED: Final[dict[str, Wire]] = {wire.count_path: wire for wire in _WIRES if wire.count_path}
 
 
 def wire_of(path: str) -> Wire:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..._version import __version__
 from ...wires.base import Operation
 from ...wires.message_schemas import message_schemas
-from ...wires.registry import SERVED, WIRES, key_headers, models_paths
+from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths
 from ...wires.shapes import Schema
 from ..auth import PROBE_PATHS
 from .answers import answer_schemas
@@ -122,8 +122,9 @@ def _schemas(*, vision: bool) -> dict[str, Schema]:
     """Return the requests and answers of all wires, and what they are made of."""
     schemas = {**message_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}
     for wire in WIRES.values():
-        if wire.fields is not None:
-            schemas |= {wire.fields.name: wire.fields.schema, **wire.fields.components}
+        for table in (wire.fields, wire.count_fields):
+            if table is not None:
+                schemas |= {table.name: table.schema, **table.components}
         schemas |= wire.schemas()
     return schemas
 
@@ -137,7 +138,9 @@ def _key_schemes() -> dict[str, Schema]:
 def _paths(*, asks_key: bool) -> dict[str, Any]:
     guarded = ("401", "403") if asks_key else ("403",)
     open_to_all: Schema = {"security": []} if asks_key else {}
-    paths: dict[str, Any] = {path: {"post": _chat(wire.operation(path), guarded)} for path, wire in SERVED.items()}
+    paths: dict[str, Any] = {
+        path: {"post": _chat(wire.operation(path), guarded)} for path, wire in (*SERVED.items(), *COUNTED.items())
+    }
     for path, wire in models_paths().items():
         name = f"listModelsOver{wire.name.title().replace('_', '')}"
         listing = _get(f"The models, over {wire.title}", name, _CHAT, _json(wire.models_schema), ("503", *guarded))
@@ -167,16 +170,18 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
 
 
 def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
-    answer = _answer(
-        "The answer: whole, or with `stream` as events.",
-        {**_json(operation.answer), **_events([operation.event])},
-        "x-stream-id",
-    )
+    if operation.event:
+        content = {**_json(operation.answer), **_events([operation.event])}
+        answer = _answer("The answer: whole, or with `stream` as events.", content, "x-stream-id")
+    else:
+        answer = _answer("As asked.", _json(operation.answer))
     return {
         "tags": [_CHAT],
         "operationId": operation.id,
         "summary": operation.summary,
-        "parameters": [
+        "parameters": []
+        if not operation.event
+        else [
             {
                 "name": "X-Stream-Resumable",
                 "in": "header",

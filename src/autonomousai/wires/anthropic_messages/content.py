@@ -25,6 +25,8 @@ _SHOWN: Final = "(see the images that follow)"
 #: cache of a prompt's beginning would ever fit again.
 _ACCOUNTING: Final = "x-anthropic-billing-header:"
 
+_NOTHING: Final = {"role": "assistant", "content": ""}
+
 #: Members of a call that servers of chat completions want back.
 _CALL_MEMBERS: Final = ("extra_content",)
 
@@ -36,7 +38,8 @@ def chat_messages(system: Any, messages: list[Message]) -> Messages:
         said.append({"role": "system", "content": text})
     for message in messages:
         said += _ROLES[message["role"]](_blocks(message["content"]))
-    return said
+    # Some servers refuse a message of nothing: an assistant may have said what has no place here.
+    return [message for message in said if message != _NOTHING] or said
 
 
 def _blocks(content: Any) -> list[Block]:

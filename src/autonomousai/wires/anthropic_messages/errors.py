@@ -49,7 +49,7 @@ def _said(error: BaseException, request_id: str) -> tuple[int, dict[str, Any]]:
     message = told["message"] or ""
     if told["code"] in _TOO_LONG and _TOO_LONG_SAYS not in message:
         message = f"{_TOO_LONG_SAYS}: {message}"
-    kind = told["type"]
+    kind = getattr(error, "type", None) or told["type"]
     if kind not in _OWN_TYPES or status in _TYPES:
         kind = _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
     said: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}

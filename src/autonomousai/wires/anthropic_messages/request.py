@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from ...request import ChatRequest, OriginalRequest
 from ..fields import DROPPED, FieldTable, FieldUse, RequestField, table_of
 from ..messages import check_messages
@@ -240,6 +242,15 @@ _SAYS: Final = (
 
 MESSAGES_REQUEST: Final = FieldTable(
     name="MessagesRequest", says=_SAYS, rows=table_of(*_ROWS), components=COMPONENTS, others=_LEFT_OUT
+)
+
+#: What is counted: a request that need not say how long its answer may be.
+COUNT_REQUEST: Final = FieldTable(
+    name="CountTokensRequest",
+    says="What the tokens are counted of: a request of the Anthropic wire, whose answer is not asked for.",
+    rows={**MESSAGES_REQUEST.rows, "max_tokens": msgspec.structs.replace(_MAX_TOKENS, needed=False)},
+    components=COMPONENTS,
+    others=_LEFT_OUT,
 )
 
 # ---- reading ----------------------------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ ANSWER_SCHEMAS: Final[dict[str, Schema]] = {
         "Tokens, as the upstream counted them: `input_tokens` are those that no cache was read for or written with. Zeros "
         "where it counted nothing.",
     ),
+    "TokenCount": _object({"input_tokens": _COUNT}, (), "The tokens of a prompt."),
     "MessagesEvent": {
         "type": "object",
         "description": "A server-sent event. `id`: its number, where the stream can be resumed. Each event names its type "

@@ -16,10 +16,13 @@ from .document import decode_message
 from .encoder import PING, MessagesStreamEncoder
 from .errors import write_error, write_error_event
 from .message import WIRE
-from .request import MESSAGES_REQUEST, read_messages_request
+from .request import COUNT_REQUEST, MESSAGES_REQUEST, read_messages_request
 from .schemas import ANSWER_SCHEMAS
 from .upstream_errors import read_messages_error
 from .upstream_request import write_messages_request
+
+#: The end of the path where tokens are counted.
+_COUNT: Final = "/count_tokens"
 
 
 class AnthropicMessagesWire(Wire):
@@ -32,11 +35,14 @@ class AnthropicMessagesWire(Wire):
     key_header = "x-api-key"
     id_header = "request-id"
     passed_headers = ("anthropic-beta",)
+    keeps_order = True
+    count_path = "/v1/messages/count_tokens"
+    count_fields: ClassVar[FieldTable | None] = COUNT_REQUEST
     ping = PING
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
-        return read_messages_request(body)
+        return read_messages_request(body, COUNT_REQUEST if path.endswith(_COUNT) else MESSAGES_REQUEST)
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> MessagesStreamEncoder:
         """See `Wire.encoder`."""
@@ -46,15 +52,30 @@ class AnthropicMessagesWire(Wire):
         """See `Wire.encode_answer`."""
         return encode_message(events, head, extension=extension)
 
+    def encode_count(self, tokens: int) -> bytes:
+        """See `Wire.encode_count`."""
+        return b'{"input_tokens":%d}' % tokens
+
     def operation(self, path: str) -> Operation:
         """See `Wire.operation`."""
+        example: dict[str, Any] = {"model": "llama", "messages": [{"role": "user", "content": "Hello"}]}
+        if path == self.count_path:
+            return Operation(
+                id="countTokens",
+                summary=f"Count the tokens of a request, over {self.title}",
+                request=COUNT_REQUEST.name,
+                answer="TokenCount",
+                event="",
+                example=example,
+                error="MessagesError",
+            )
         return Operation(
             id="messages",
             summary=f"Ask a model, over {self.title}",
             request=MESSAGES_REQUEST.name,
             answer="MessagesAnswer",
             event="MessagesEvent",
-            example={"model": "llama", "max_tokens": 20, "messages": [{"role": "user", "content": "Hello"}]},
+            example={**example, "max_tokens": 20},
             error="MessagesError",
         )
 

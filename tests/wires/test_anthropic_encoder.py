@@ -1,0 +1,449 @@
+"""Events become a stream and a document of the Messages API: both say the same, block by block."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.errors import ProviderError, StatusError, StreamError
+from autonomousai.events import (
+    Batch,
+    Event,
+    Extra,
+    FinishReason,
+    ForeignEvent,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCallDelta,
+    Usage,
+)
+from autonomousai.wires.anthropic_messages.message import WIRE
+from autonomousai.wires.base import AnswerHead
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES
+
+Json = dict[str, Any]
+
+HEAD = AnswerHead("msg_1", 1700000000, "llama")
+ZEROS = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0}
+STOP = FinishReason("stop", "finish_reason")
+
+
+def named(data: bytes) -> list[tuple[str, Json]]:
+    """The events of a stream: each one's name, and its data."""
+    found = []
+    for block in data.decode().split("\n\n")[:-1]:
+        lines = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith("id:"))
+        found.append((lines["event"], json.loads(lines["data"])))
+    return found
+
+
+def streamed(*batches: Batch, ids: Iterator[str] | None = None) -> bytes:
+    encoder = ANTHROPIC_MESSAGES.encoder(HEAD, ids=ids)
+    data = b"".join(map(encoder.write, batches))
+    finish = batches[-1][-1]
+    assert isinstance(finish, FinishReason)
+    return data + encoder.end(finish)
+
+
+def whole(*events: Event) -> Json:
+    message: Json = json.loads(ANTHROPIC_MESSAGES.encode_answer(list(events), HEAD))
+    return message
+
+
+def accumulated(events: list[tuple[str, Json]]) -> Json:
+    """The message that a stream's events make, as a client folds them; an event out of place is an error."""
+    message: Json = {}
+    open_index: int | None = None
+    pieces: dict[int, str] = {}
+    for name, data in events:
+        assert name == data["type"]
+        if name == "message_start":
+            assert not message
+            message = data["message"]
+        elif name == "content_block_start":
+            assert open_index is None
+            assert data["index"] == len(message["content"])
+            open_index = data["index"]
+            message["content"].append(data["content_block"])
+        elif name == "content_block_delta":
+            assert data["index"] == open_index
+            block, delta = message["content"][-1], data["delta"]
+            kinds = {"text_delta": "text", "thinking_delta": "thinking"}
+            if delta["type"] in kinds:
+                assert block["type"] == kinds[delta["type"]]
+                block[block["type"]] += delta[block["type"]]
+            elif delta["type"] == "input_json_delta":
+                pieces[open_index] = pieces.get(open_index, "") + delta["partial_json"]
+            elif delta["type"] == "signature_delta":
+                block["signature"] = delta["signature"]
+        elif name == "content_block_stop":
+            assert data["index"] == open_index
+            if open_index in pieces:
+                with contextlib.suppress(ValueError):  # the answer was too short for all of them
+                    message["content"][-1]["input"] = json.loads(pieces[open_index])
+            open_index = None
+        elif name == "message_delta":
+            assert open_index is None
+            message |= data["delta"]
+            message["usage"] = {**message["usage"], **data["usage"]}
+    assert [name for name, _ in events[-2:]] == ["message_delta", "message_stop"]
+    return message
+
+
+def call(index: int, arguments: str = "", *, first: bool = False) -> ToolCallDelta:
+    return ToolCallDelta(index, f"call_{index}", f"f{index}", arguments) if first else ToolCallDelta(index, arguments=arguments)
+
+
+def use(index: int, given: Any) -> Json:
+    return {"type": "tool_use", "id": f"call_{index}", "name": f"f{index}", "input": given}
+
+
+def said(text: str) -> Json:
+    return {"type": "text", "text": text}
+
+
+def thought(text: str, signature: str = "") -> Json:
+    return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def extra(**members: Any) -> Extra:
+    return Extra(members, 0, WIRE)
+
+
+def test_a_stream_event_by_event() -> None:
+    """Both lines name the type; blocks are numbered from 0; the last counts are cumulative."""
+    usage = Usage(10, 4, 14, cached_tokens=3, reasoning_tokens=1, extra={"cache_creation_input_tokens": 2})
+    got = named(
+        streamed([Started("llama")], [Reasoning("Hm")], ["Hel"], ["lo"], [FinishReason("stop", "finish_reason", usage)])
+    )
+
+    assert [
+        ("message_start", {"type": "message_start", "message": {
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "llama", "content": [], "stop_reason": None,
+            "stop_sequence": None, "usage": ZEROS,
+        }}),
+        ("content_block_start", {"type": "content_block_start", "index": 0, "content_block": thought("")}),
+        ("content_block_delta",
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm"}}),
+        ("content_block_stop", {"type": "content_block_stop", "index": 0}),
+        ("content_block_start", {"type": "content_block_start", "index": 1, "content_block": said("")}),
+        ("content_block_delta", {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hel"}}),
+        ("content_block_delta", {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "lo"}}),
+        ("content_block_stop", {"type": "content_block_stop", "index": 1}),
+        ("message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {
+            "input_tokens": 5, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 3, "output_tokens": 4,
+            "output_tokens_details": {"thinking_tokens": 1},
+        }}),
+        ("message_stop", {"type": "message_stop"}),
+    ] == got  # fmt: skip
+
+
+CONTENT: list[tuple[str, Batch, list[Json]]] = [
+    ("nothing", [], []),
+    ("nothing but empty pieces", ["", Reasoning("")], []),
+    ("text", ["Hel", "lo"], [said("Hello")]),
+    ("thinking again after text", [Reasoning("a"), "b", Reasoning("c")], [thought("a"), said("b"), thought("c")]),
+    ("a refusal", [Refusal("I will "), Refusal("not")], [said("I will not")]),
+    ("a call", ["Let me see.", call(0, '{"a"', first=True), call(0, ": 1}")], [said("Let me see."), use(0, {"a": 1})]),
+    ("a call without arguments", [call(0, first=True)], [use(0, {})]),
+    (
+        "calls one after the other",
+        [call(0, "{}", first=True), call(1, '{"b":2}', first=True)],
+        [use(0, {}), use(1, {"b": 2})],
+    ),
+    (
+        "calls that interleave",
+        [call(0, '{"a":', first=True), call(1, '{"b":', first=True), call(0, "1}"), call(1, "2}")],
+        [use(0, {"a": 1}), use(1, {"b": 2})],
+    ),
+    (
+        "the heads of calls first",
+        [call(0, first=True), call(1, first=True), call(1, '{"b":2}'), call(0, '{"a":1}')],
+        [use(0, {"a": 1}), use(1, {"b": 2})],
+    ),
+    (
+        "text inside a call",
+        [call(0, '{"a":', first=True), "meanwhile", call(0, "1}"), " more"],
+        [use(0, {"a": 1}), said("meanwhile more")],
+    ),
+    (
+        "a name that comes late",
+        [ToolCallDelta(0, "call_0", None, ""), "x", ToolCallDelta(0, None, "f0", "{}")],
+        [use(0, {}), said("x")],
+    ),
+    (
+        "an upstream's own blocks",
+        [
+            extra(content_block={"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}),
+            extra(delta={"type": "input_json_delta", "partial_json": '{"q": 1}'}),
+            extra(content_block={"type": "web_search_tool_result", "tool_use_id": "s", "content": [1]}),
+            "a",
+            extra(content_block={"type": "text", "text": "", "citations": []}),
+            "b",
+        ],
+        [
+            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": 1}},
+            {"type": "web_search_tool_result", "tool_use_id": "s", "content": [1]},
+            said("a"),
+            {"type": "text", "text": "b", "citations": []},
+        ],
+    ),
+    (
+        "a signature",
+        [Reasoning("a"), extra(delta={"type": "signature_delta", "signature": "s"}), "b"],
+        [thought("a", "s"), said("b")],
+    ),
+    (
+        "an upstream's own call",
+        [
+            extra(content_block={"type": "tool_use", "id": "x", "name": "g", "input": {}, "caller": 1}),
+            call(0, '{"a":1}', first=True),
+        ],
+        [{"type": "tool_use", "id": "x", "name": "g", "input": {"a": 1}, "caller": 1}],
+    ),
+    (
+        "what another wire said",
+        [Extra({"choices": []}, 0, "openai_chat"), ForeignEvent("x", b"1", "openai_chat"), "a"],
+        [said("a")],
+    ),
+    (
+        "a call that a server wants back as it was",
+        [ToolCallDelta(0, "call_0", "f0", "{}", {"extra_content": {"google": 1}})],
+        [{"extra_content": {"google": 1}, **use(0, {})}],
+    ),
+]
+IDS = [name for name, _, _ in CONTENT]
+
+
+@pytest.mark.parametrize(("events", "content"), [row[1:] for row in CONTENT], ids=IDS)
+def test_what_is_said_becomes_blocks(events: Batch, content: list[Json]) -> None:
+    """In the document, and in the stream however its events are cut into batches."""
+    assert content == whole(Started("llama"), *events, STOP)["content"]
+    assert content == accumulated(named(streamed([Started("llama")], *([event] for event in events), [STOP])))["content"]
+    assert content == accumulated(named(streamed([Started("llama"), *events, STOP])))["content"]
+
+
+@given(st.data())
+def test_calls_may_interleave_anyhow(data: st.DataObject) -> None:
+    """Each call's pieces in their order, and text between: every block is whole, and nothing is lost."""
+    texts = data.draw(st.lists(st.sampled_from(["{}", '{"a": "}"}', '{"b": {"c": [1]}} ']), min_size=1, max_size=3))
+    queues: list[list[Event]] = []
+    for index, text in enumerate(texts):
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=3)))
+        pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        queues.append([call(index, pieces[0], first=True), *(call(index, piece) for piece in pieces[1:])])
+    queues.append(list(data.draw(st.lists(st.sampled_from(["x", "y"]), max_size=2))))
+    events: Batch = []
+    while any(queues):
+        queue = data.draw(st.sampled_from([queue for queue in queues if queue]))
+        events.append(queue.pop(0))
+
+    got = accumulated(named(streamed([Started("llama")], *([event] for event in events), [STOP])))
+
+    blocks = {block["name"]: block["input"] for block in got["content"] if block["type"] == "tool_use"}
+    assert {f"f{index}": json.loads(text) for index, text in enumerate(texts)} == blocks
+    assert "".join(block["text"] for block in got["content"] if block["type"] == "text") == "".join(
+        event for event in events if isinstance(event, str)
+    )
+    assert got["content"] == whole(Started("llama"), *events, STOP)["content"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", {}),
+        ("  ", {}),
+        ("null", {}),
+        ('{"a": 1}', {"a": 1}),
+        ('{"a": 1', {"INVALID_JSON": '{"a": 1'}),
+        ("[1]", {"INVALID_JSON": "[1]"}),
+        ("Paris", {"INVALID_JSON": "Paris"}),
+    ],
+)
+def test_an_input_is_an_object(arguments: str, expected: Json) -> None:
+    """Where the model wrote none, one that holds what it wrote, so that the tool refuses it and the model is told."""
+    assert [use(0, expected)] == whole(Started("llama"), call(0, arguments, first=True), STOP)["content"]
+
+
+@pytest.mark.parametrize(
+    ("events", "finish", "reason", "sequence"),
+    [
+        ([], FinishReason("stop", "finish_reason"), "end_turn", None),
+        ([], FinishReason(None, "done"), "end_turn", None),
+        ([], FinishReason("length", "finish_reason"), "max_tokens", None),
+        ([], FinishReason("content_filter", "finish_reason"), "refusal", None),
+        ([Refusal("no")], FinishReason("stop", "finish_reason"), "refusal", None),
+        ([call(0, "{}", first=True)], FinishReason("tool_calls", "finish_reason"), "tool_use", None),
+        ([call(0, "{}", first=True)], FinishReason("stop", "finish_reason"), "tool_use", None),
+        ([call(0, "{", first=True)], FinishReason("length", "finish_reason"), "max_tokens", None),
+        (["x"], FinishReason("tool_calls", "finish_reason"), "end_turn", None),
+        ([], FinishReason("pause_turn", "finish_reason"), "pause_turn", None),
+        (
+            [],
+            FinishReason("stop", "finish_reason", extra={"choices": [{"index": 0, "stop_reason": "END"}]}),
+            "stop_sequence",
+            "END",
+        ),
+        ([], FinishReason("stop", "finish_reason", extra={"choices": [{"index": 0, "stop_reason": 7}]}), "end_turn", None),
+        (
+            [],
+            FinishReason("stop", "finish_reason", extra={"choices": [{"index": 0, "matched_stop": "E"}]}),
+            "stop_sequence",
+            "E",
+        ),
+        (
+            [extra(message_delta={"stop_reason": "stop_sequence", "stop_sequence": "END"})],
+            FinishReason("stop", "finish_reason"),
+            "stop_sequence",
+            "END",
+        ),
+    ],
+)
+def test_how_an_answer_ended(events: Batch, finish: FinishReason, reason: str, sequence: str | None) -> None:
+    """`tool_use` exactly where there are calls to run; a stop text where the upstream names it."""
+    streamed_end = accumulated(named(streamed([Started("llama"), *events, finish])))
+    document = whole(Started("llama"), *events, finish)
+
+    assert (reason, sequence) == (document["stop_reason"], document["stop_sequence"])
+    assert (reason, sequence) == (streamed_end["stop_reason"], streamed_end["stop_sequence"])
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (None, ZEROS),
+        (Usage(5, 2, 7), ZEROS | {"input_tokens": 5, "output_tokens": 2}),
+        (Usage(5, 2, 7, cached_tokens=5), ZEROS | {"cache_read_input_tokens": 5, "output_tokens": 2}),
+        (Usage(5, 2, 7, cached_tokens=9), ZEROS | {"cache_read_input_tokens": 9, "output_tokens": 2}),
+        (
+            Usage(9, 2, 11, cached_tokens=3, extra={"cache_creation_input_tokens": 4, "cache_creation": {"x": 4}}),
+            ZEROS
+            | {"input_tokens": 2, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 4, "output_tokens": 2}
+            | {"cache_creation": {"x": 4}},
+        ),
+        (
+            Usage(5, 2, 7, extra={"prompt_tokens_details": {"audio_tokens": 0}, "cost": 1}),
+            ZEROS | {"input_tokens": 5, "output_tokens": 2, "cost": 1},
+        ),
+    ],
+)
+def test_tokens_are_counted_in_its_words(usage: Usage | None, expected: Json) -> None:
+    """The prompt's without those of caches, which stand beside them."""
+    finish = FinishReason("stop", "finish_reason", usage)
+
+    assert expected == whole(Started("llama"), finish)["usage"]
+    assert expected == named(streamed([Started("llama"), finish]))[-2][1]["usage"]
+
+
+def test_what_an_upstream_of_the_wire_said_stands_where_it_stood() -> None:
+    """Members of the message, of its end, of blocks, of deltas, and of the events themselves; events that are not known."""
+    batches: list[Batch] = [
+        [Started("llama"), extra(message_start={"container": {"id": "c"}, "usage": {"input_tokens": 7}}, event={"a": 1})],
+        [Extra({"delta": {"x": 1}, "event": {"b": 2}}, 1, WIRE), "Hi"],
+        [ForeignEvent("odd", b'{"type":"odd"}', WIRE), extra(content_block_stop={"c": 3})],
+        [
+            extra(message_delta={"stop_reason": "end_turn", "stop_details": None}, event={"d": 4}),
+            extra(message_stop={"e": 5}),
+            STOP,
+        ],
+    ]
+
+    got = dict(named(streamed(*batches)))
+
+    assert {"id": "c"} == got["message_start"]["message"]["container"]
+    assert (7, 1) == (got["message_start"]["message"]["usage"]["input_tokens"], got["message_start"]["a"])
+    assert ({"type": "text_delta", "text": "Hi", "x": 1}, 2) == (
+        got["content_block_delta"]["delta"],
+        got["content_block_delta"]["b"],
+    )
+    assert {"type": "odd"} == got["odd"]
+    assert 3 == got["content_block_stop"]["c"]
+    assert (None, 4) == (got["message_delta"]["delta"]["stop_details"], got["message_delta"]["d"])
+    assert 5 == got["message_stop"]["e"]
+
+
+def test_the_extension_stands_in_the_last_delta_and_in_the_document() -> None:
+    """Where a client looks for it."""
+    encoder = ANTHROPIC_MESSAGES.encoder(HEAD)
+    stream = named(encoder.write([Started("llama"), "Hi"]) + encoder.end(STOP, extension={"length": 2}))
+    document = json.loads(ANTHROPIC_MESSAGES.encode_answer([Started("llama"), "Hi", STOP], HEAD, extension={"length": 2}))
+
+    assert {"length": 2} == stream[-2][1]["x_autonomousai"] == document["x_autonomousai"]
+
+
+def test_signs_of_life_are_pings_without_an_id() -> None:
+    """Also that which says how a repair gets on."""
+    encoder = ANTHROPIC_MESSAGES.encoder(HEAD, ids=iter("123"))
+
+    assert [("ping", {"type": "ping"})] == named(ANTHROPIC_MESSAGES.ping)
+    assert [("ping", {"type": "ping", "x_autonomousai": {"progress": 3}})] == named(encoder.sign(3))
+    assert b"id:" not in encoder.sign(3) + ANTHROPIC_MESSAGES.ping
+
+
+def test_a_copy_goes_on_alone() -> None:
+    """Also in the midst of calls that interleave."""
+    encoder = ANTHROPIC_MESSAGES.encoder(HEAD)
+    encoder.write([Started("llama"), call(0, '{"a":', first=True), call(1, "{", first=True)])
+    other = copy.deepcopy(encoder)
+    rest: Batch = [call(0, "1}"), call(1, "}")]
+
+    expected = encoder.write(rest) + encoder.end(STOP)
+
+    assert expected == other.write(rest) + other.end(STOP)
+
+
+def overloaded(**more: Any) -> StreamError:
+    error = StreamError("too busy", status=200, retryable=True, **more)
+    error.type = "overloaded_error"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (StatusError("x", status=400, type="invalid_request_error"), 400, "invalid_request_error"),
+        (StatusError("x", status=401, type="invalid_request_error"), 401, "authentication_error"),
+        (StatusError("x", status=402), 402, "billing_error"),
+        (StatusError("x", status=403), 403, "permission_error"),
+        (StatusError("x", status=404), 404, "not_found_error"),
+        (StatusError("x", status=408), 408, "timeout_error"),
+        (StatusError("x", status=413), 413, "request_too_large"),
+        (StatusError("x", status=415), 415, "invalid_request_error"),
+        (StatusError("x", status=422), 422, "invalid_request_error"),
+        (StatusError("x", status=429, type="insufficient_quota"), 429, "rate_limit_error"),
+        (StatusError("x", status=500), 500, "api_error"),
+        (StatusError("x", status=502, type="server_error"), 502, "api_error"),
+        (StatusError("x", status=503), 503, "overloaded_error"),
+        (StatusError("x", status=504), 504, "timeout_error"),
+        (StatusError("x", status=529), 529, "overloaded_error"),
+        (overloaded(), 502, "overloaded_error"),
+        (ProviderError("x"), 500, "api_error"),
+        (RuntimeError("a bug"), 500, "api_error"),
+    ],
+)
+def test_an_error_has_the_type_of_its_status(error: BaseException, status: int, kind: str) -> None:
+    """As a document, which names the request, and as an event of a stream."""
+    got_status, _, body = ANTHROPIC_MESSAGES.encode_error(error, "req_1")
+    document = json.loads(body)
+    [(name, event)] = named(ANTHROPIC_MESSAGES.encode_error_event(error))
+
+    assert (status, kind, "req_1") == (got_status, document["error"]["type"], document["request_id"])
+    assert {"type", "message"} == document["error"].keys()
+    assert ("error", "error", document["error"]) == (name, event["type"], event["error"])
+
+
+def test_a_prompt_that_is_too_long_is_told_in_the_words_that_agents_know() -> None:
+    """By which they shorten the conversation."""
+    error = StatusError("9 tokens, and 4 fit", status=400, code="context_length_exceeded")
+
+    assert (
+        "prompt is too long: 9 tokens, and 4 fit" == json.loads(ANTHROPIC_MESSAGES.encode_error(error)[2])["error"]["message"]
+    )
