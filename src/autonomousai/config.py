@@ -14,6 +14,7 @@ from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -108,6 +109,12 @@ class Config(msgspec.Struct, frozen=True):
                 own = (MODELS[name].alias,) if name in MODELS else ()
                 served[name] = ModelConfig(aliases=tuple(dict.fromkeys(own + written.aliases)), route=route)
         return served
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every key and password in it: what no text that is shown may hold."""
+        keys = (getattr(upstream, "api_key", None) for upstream in self.upstreams.values())
+        password = urlsplit(self.server.state).password
+        return (*self.server.api_keys, *(key for key in (*keys, password and unquote(password)) if key))
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import StatusError
 from autonomousai.wires.foreign_errors import redact_error
-from autonomousai.wires.redaction import redact, secrets_of
+from autonomousai.wires.redaction import HiddenSecrets, redact, secrets_of
 
 KEY = "op-4f9c/2b7e+1d8a=Z"
 
@@ -73,3 +73,35 @@ def test_which_headers_are_secrets() -> None:
     headers = {"Authorization": "Bearer k1", "x-api-key": "k2", "Cookie": "a=b", "Accept": "text/plain"}
 
     assert ["k1", "k2", "a=b"] == list(secrets_of(headers))
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_hidden_secret_is_nobodys_to_name(form: Callable[[str], str]) -> None:
+    """It is hidden from texts of whoever, as long as it is kept; of its parts, those of sixteen characters."""
+    repeated = form(f"{KEY}{KEY}")
+    hidden = HiddenSecrets([KEY, f"{KEY}{KEY}", "another-key-of-the-same-server", "short"])
+
+    shown = redact(f"the key ({repeated}) is wrong", ())
+    assert repeated not in shown or len(repeated) < 16
+    assert "the key (" in shown
+    del hidden
+    assert redact("KEY-4f9c2b7e1d8a-KEY", ()) == "KEY-4f9c2b7e1d8a-KEY"
+
+
+def test_words_of_a_hidden_secret_stay() -> None:
+    """Half of one may be a word that an error needs."""
+    hidden = HiddenSecrets(["my-upstream-key", "the-upstream-of-a-long-key"])
+
+    assert "the upstream answered 500; of a long wait" == redact("the upstream answered 500; of a long wait")
+    assert "***" == redact("my-upstream-key")
+    assert hidden.parts
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40), max_size=8), st.text())
+def test_many_hidden_secrets_are_hidden_as_one(keys: list[str], around: str) -> None:
+    """Whatever stands around them."""
+    hidden = HiddenSecrets(keys)
+
+    for key in keys:
+        assert key not in redact(around + key + around) or key in "*" * len(key)
+    assert len(hidden.parts) <= 9

@@ -30,7 +30,12 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
+<<<<<<< HEAD
 from ..wires.registry import COUNTED, OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
+=======
+from ..wires.redaction import HiddenSecrets
+from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
+>>>>>>> b25233d (No error that a server tells or logs holds a secret of its config, whichever upstream repeats it)
 from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
@@ -92,6 +97,7 @@ class App:
         gather: Callable[[], Awaitable[list[bytes]]] | None = None,
     ) -> None:
         self.provider = provider
+        self._hidden = HiddenSecrets(config.secrets())  # as long as this server is there
         self.orphans = Orphans()
         self._log = log
         self._tracer = tracer

@@ -34,6 +34,7 @@ from ..request import ChatRequest
 from ..settings import ResumeConfig
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import Wire
+from ..wires.redaction import redact
 from .errors import store_unavailable, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
@@ -120,7 +121,7 @@ class StreamBroker:
         try:
             lease = await self._store.create(stream_id, _owner(stream_id, key), data)
         except StoreError as error:
-            _log.warning("an answer cannot be resumed: %s", error)
+            _log.warning("an answer cannot be resumed: %s", redact(str(error)))
             return None
         stream = StreamLog(stream_id, self._store, 0, name)
         stream.lease = lease
@@ -225,7 +226,7 @@ class StreamBroker:
         try:
             lost, watched, vanished = await self._store.heartbeat(written, followed)
         except StoreError as error:
-            _log.warning("no heartbeat for %d streams: %s", len(written), error)
+            _log.warning("no heartbeat for %d streams: %s", len(written), redact(str(error)))
             return
         for each, lease in written.items():
             stream = self._live.get(each)
@@ -370,7 +371,7 @@ class StreamBroker:
             self.idle.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, StoreError):
-                _log.warning("a stream has no writer or follower here any more: %s", error)
+                _log.warning("a stream has no writer or follower here any more: %s", redact(str(error)))
             elif not isinstance(error, LeaseLostError | GoneError | StatusError):
                 log_bug(None, error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..errors import StatusError
+from ..wires.redaction import redact
 from .stores import StoreError
 
 _log = logging.getLogger("autonomousai.server")
@@ -30,7 +31,7 @@ def stream_gone() -> StatusError:
 
 def store_unavailable(error: StoreError) -> StatusError:
     """Return the error for a store that cannot be reached, and log why."""
-    _log.warning("streams cannot be looked up: %s", error)
+    _log.warning("streams cannot be looked up: %s", redact(str(error)))
     return StatusError(
         "the place where streams are kept cannot be reached; try again",
         status=503,

@@ -18,6 +18,7 @@ from ..errors import ProviderError
 from ..events import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
+from ..wires.redaction import redact
 from .records import Record, RecordEncoder, after_events, decode_record, encode_record, size_of
 from .stores import GoneError, LeaseLostError, Store, StoreError, StreamVanishedError
 
@@ -89,7 +90,7 @@ class StreamLog:
     def detach(self, reason: str) -> None:
         """Note that the store has failed: the answer goes on without it."""
         if self.stored_last is None:
-            _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, reason)
+            _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, redact(reason))
             self.stored_last = self.last
 
     def append_now(self, record: Record) -> bool:

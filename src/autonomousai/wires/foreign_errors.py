@@ -221,8 +221,6 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
 def redact_error(error: HTTPError, secrets: Iterable[str]) -> None:
     """Redact all that *error* says, as far as a server's words may be in it."""
     secrets = tuple(secrets)
-    if not secrets:
-        return
     for name in ("problem", "message", "type", "code", "param", "body", "request_id"):
         said = getattr(error, name, None)
         if isinstance(said, str):

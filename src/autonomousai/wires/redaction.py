@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
+from weakref import WeakSet
 
 #: What looks like a credential, and what is left of it. Words that follow "bearer" in plain sentences are not keys.
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -36,7 +37,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     the text), and of all that looks like a credential.
 
     A secret is found in any case, encoded (base64, alone or behind a user's name; percent signs; hex), and cut, down to a part
-    of `_PART` characters.
+    of `_PART` characters. So are those that are kept as `HiddenSecrets`, down to a part of sixteen.
 
     Example::
 
@@ -45,9 +46,34 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if len(secret) >= _LEAST:
             text = _without(text, _parts(secret))
+    for hidden in tuple(_HIDDEN):
+        for size, parts in hidden.parts.items():
+            text = _without(text, (parts, size))
     for pattern, rest in _CREDENTIALS:
         text = pattern.sub(rest, text)
     return text
+
+
+class HiddenSecrets:
+    """Secrets that `redact` hides from every text, whatever the text is about, as long as this object is kept.
+
+    Errors are read and told in many places, each of which knows the secrets of its own request alone; a server has others, and
+    an upstream may repeat one of them. A process-wide set is the one place that no error can pass by.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        grouped: dict[int, set[str]] = {}
+        for secret in secrets:
+            if len(secret) >= _LEAST:
+                parts, size = _parts(secret, _WHOLE)
+                grouped.setdefault(size, set()).update(parts)
+        #: By their length.
+        self.parts = {size: frozenset(parts) for size, parts in grouped.items()}
+        _HIDDEN.add(self)
+
+
+#: Those that somebody keeps.
+_HIDDEN: Final[WeakSet[HiddenSecrets]] = WeakSet()
 
 
 #: Names of headers whose values are secrets.
@@ -65,11 +91,15 @@ def secrets_of(headers: Mapping[str, str]) -> Iterator[str]:
 _LEAST: Final = 8
 _PART: Final = (8, 16)
 
+#: The same of a secret that is none of the request's: the whole of a short one, as its half may be a word of the text.
+_WHOLE: Final = (16, 16)
+
 
 @lru_cache(maxsize=256)
-def _parts(secret: str) -> tuple[frozenset[str], int]:
-    """Return all parts of the forms in which a secret may be repeated, in lower case, and their length."""
-    size = min(max(len(secret) // 2, _PART[0]), _PART[1])
+def _parts(secret: str, bounds: tuple[int, int] = _PART) -> tuple[frozenset[str], int]:
+    """Return all parts of the forms in which a secret may be repeated, in lower case, and their length: half of the secret's,
+    within *bounds*, and never more than all of it."""
+    size = min(max(len(secret) // 2, bounds[0]), bounds[1], len(secret))
     data = secret.encode()
     forms = {secret, quote(secret, safe=""), data.hex()}
     for behind in range(3):  # in base64 it looks otherwise behind other bytes: what is common to all of them
@@ -87,7 +117,7 @@ def _without(text: str, parts: tuple[frozenset[str], int]) -> str:
     folded = text.lower()
     if len(folded) != len(text):
         folded = text
-    if not any(part in folded for part in wanted):
+    if wanted.isdisjoint(folded[at : at + size] for at in range(len(folded) - size + 1)):
         return text
     kept: list[str] = []
     covered = end = 0  # up to where a part covers, and up to where the text is kept or replaced
