@@ -30,12 +30,8 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-<<<<<<< HEAD
-from ..wires.registry import COUNTED, OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
-=======
 from ..wires.redaction import HiddenSecrets
-from ..wires.registry import OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
->>>>>>> b25233d (No error that a server tells or logs holds a secret of its config, whichever upstream repeats it)
+from ..wires.registry import COUNTED, OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
 from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
