@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
-from ..events import Answer, Attempt, Batch, FinishReason, ForeignEvent, Report, Started
+from ..events import Answer, Attempt, Batch, Extra, FinishReason, ForeignEvent, Report, Started
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, Sink, cannot_pipe
 from ..retry import backoff
@@ -79,7 +79,7 @@ class AttemptStream:
         self._generated = 0  # deltas of this attempt that were dropped as a replay, or are about to be delivered
         self._batches: BatchStream | None = None
         self._started: Started | None = None
-        self._foreign: Batch = []  # events that came before anything was said
+        self._foreign: Batch = []  # what came before anything was said
         self._opened = False
         self._settled = False
 
@@ -139,8 +139,8 @@ class AttemptStream:
             self._generated += len(batch)
             batch = self._replay.feed(batch)
             self._report.steps += not batch
-        if not self._opened and all(isinstance(event, ForeignEvent) for event in batch):
-            self._foreign += batch  # no answer yet: another upstream may still be asked
+        if not self._opened and all(isinstance(event, ForeignEvent | Extra) for event in batch):
+            self._foreign += batch  # no answer that every caller would see: another upstream may still be asked
             return []
         if not batch:
             return batch

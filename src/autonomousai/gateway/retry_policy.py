@@ -170,8 +170,8 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
 
 def is_prose(request: ChatRequest, answer: Answer) -> bool:
     """Return whether a continuation of *answer* makes sense: not in the middle of a tool call or of constrained JSON, nor where
-    the wire has none."""
-    if request.origin is not None and not request.origin.continuable:
+    the wire has none, nor beside tools that the upstream itself runs."""
+    if request.origin is not None and (not request.origin.continuable or request.origin.document.get("tools")):
         return False
     response_format = request.fields.get("response_format")
     constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")

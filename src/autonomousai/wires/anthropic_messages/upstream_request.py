@@ -40,8 +40,8 @@ def write_messages_request(request: ChatRequest, model: str, *, max_tokens: int 
     Raises `StatusError` 400 that names the field that the API cannot honour, `ValueError` where it cannot be written.
     """
     origin = request.origin
-    body = _translated(request) if origin is None or origin.wire != WIRE else _original(origin)
-    body = {"model": model, **{name: value for name, value in body.items() if name != "model"}, "stream": request.stream}
+    body = {"model": model, **_translated(request)} if origin is None or origin.wire != WIRE else _original(origin)
+    body |= {"model": model, "stream": request.stream}  # in their places, where they have some
     body.setdefault("max_tokens", max_tokens)
     return encode_request(body)
 
