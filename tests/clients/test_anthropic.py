@@ -23,6 +23,7 @@ from autonomousai import (
 )
 from autonomousai.clients import retries
 from autonomousai.events import Answer, Extra
+from autonomousai.provider import CANNOT_COUNT
 from autonomousai.request import CallOptions, ChatRequest, OriginalRequest
 from autonomousai.result import AsyncResult
 from autonomousai.testing import Close, Script, ScriptedServer, message_event, message_events
@@ -418,15 +419,32 @@ async def test_tokens_are_counted_by_the_server() -> None:
 
 
 async def test_a_count_that_cannot_be_read_is_an_error() -> None:
-    """As is a refusal."""
-    async with (
-        ScriptedServer(Script.status(200, {"tokens": 1}), Script.status(404)) as server,
-        Anthropic(server.url) as provider,
-    ):
+    """Nobody knows what it is."""
+    async with ScriptedServer(Script.status(200, {"tokens": 1})) as server, Anthropic(server.url) as provider:
         with pytest.raises(StreamError, match="count of tokens"):
             await provider.count_tokens(ChatRequest("m", HELLO))
-        with pytest.raises(StatusError):
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (Script.status(404, "no such page"), CANNOT_COUNT),
+        (Script.status(501), CANNOT_COUNT),
+        (
+            Script.status(404, {"type": "error", "error": {"type": "not_found_error", "message": "nothing here can count"}}),
+            CANNOT_COUNT,
+        ),
+        (Script.status(404, {"type": "error", "error": {"type": "not_found_error", "message": "model: m"}}), None),
+        (Script.status(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}), None),
+    ],
+)
+async def test_a_server_that_cannot_count_is_told_from_one_that_refuses(script: Script, code: str | None) -> None:
+    """By the path that it does not have."""
+    async with ScriptedServer(script) as server, Anthropic(server.url) as provider:
+        with pytest.raises(StatusError) as caught:
             await provider.count_tokens(ChatRequest("m", HELLO))
+
+    assert code == caught.value.code
 
 
 async def test_events_of_the_servers_own_reach_a_reader_of_batches() -> None:

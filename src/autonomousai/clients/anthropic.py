@@ -15,9 +15,16 @@ from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
-from ..http.transport import Response, read_body
+from ..http.transport import read_body
 from ..http.urls import check_base_url
-from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus, class_or_instance
+from ..provider import (
+    AsyncGeneratorProvider,
+    Capabilities,
+    ProviderModelMixin,
+    ProviderStatus,
+    cannot_count,
+    class_or_instance,
+)
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
@@ -44,6 +51,9 @@ _LISTING: Final = 16 * 1024 * 1024
 _NOT_COUNTED: Final = frozenset(
     {"max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier", "container"}
 )
+
+#: Statuses of a server that has no such path.
+_NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 
 #: How the API says that a model continues no answer.
 _NO_PREFILL: Final = ("prefill", "must end with a user message")
@@ -228,19 +238,27 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     # ---- beside answers
 
     async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
-        """Return the tokens of a request's prompt, as the server counts them. Raises `HTTPError` and its kin."""
+        """See `AsyncGeneratorProvider.count_tokens`: as the server counts them."""
         name = self.get_model(request.model)
         check_messages(request.messages)
         body = decode(write_messages_request(request, name, max_tokens=self._max_tokens))
         counted = msgspec.json.encode({member: value for member, value in body.items() if member not in _NOT_COUNTED})
         merged = self._options.merged(options)
-        document = await self._ask("/v1/messages/count_tokens", self._headers(merged, request), merged, counted)
+        headers = self._headers(merged, request)
+        try:
+            document = await self._ask("/v1/messages/count_tokens", headers, merged, counted, deadline=options.deadline)
+        except StatusError as error:
+            # Where the path is there, and the model is not, the API says so by a type of its own.
+            is_model = error.type == "not_found_error" and "count" not in error.problem
+            if error.status in _NO_SUCH_PATH and not is_model:
+                raise cannot_count(name) from error
+            raise
         try:
             count = decode(document)["input_tokens"]
         except (ValueError, KeyError, TypeError, RecursionError):
             count = None
         if type(count) is not int:
-            raise StreamError("the server's count of tokens cannot be read", status=200)
+            raise StreamError("the server's count of tokens cannot be read", status=200, retryable=False)
         return count
 
     def status(self) -> ProviderStatus:
@@ -259,11 +277,18 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         """The body of ``GET {base_url}/v1{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
         return await self._ask(f"/v1{path}", self._headers(self._options), self._options)
 
-    async def _ask(self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None = None) -> bytes:
+    async def _ask(
+        self,
+        path: str,
+        headers: dict[str, str],
+        options: ClientOptions,
+        body: bytes | None = None,
+        deadline: float | None = None,
+    ) -> bytes:
         failures = 0
         while True:
             try:
-                return await self._ask_once(path, headers, options, body)
+                return await self._ask_once(path, headers, options, body, deadline)
             except HTTPError as error:
                 failures += 1
                 delay = retry_delay(error, failures, options.retries)
@@ -271,13 +296,12 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
                     raise
             await retries.sleep(delay)
 
-    async def _ask_once(self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None) -> bytes:
-        url, clocks, proxy = self.base_url + path, options.clocks, options.proxy
-        response: Response
-        if body is None:
-            response = await self._pool.get(url, headers=headers, clocks=clocks, proxy=proxy)
-        else:
-            response = await self._pool.post(url, headers=headers, body=body, clocks=clocks, streaming=False, proxy=proxy)
+    async def _ask_once(
+        self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None, deadline: float | None
+    ) -> bytes:
+        send = self._pool.get if body is None else partial(self._pool.post, body=body, streaming=False)
+        clocks, proxy = options.clocks, options.proxy
+        response = await send(self.base_url + path, headers=headers, clocks=clocks, deadline=deadline, proxy=proxy)
         try:
             document = await read_body(response, _LISTING)
             if response.status != 200:
