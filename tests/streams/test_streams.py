@@ -34,7 +34,7 @@ from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog
 from autonomousai.streams.stores import Heartbeat, Store, StoreError
 from autonomousai.streams.stores.memory import MemoryStore
-from autonomousai.streams.stores.redis import RedisStore
+from autonomousai.streams.stores.redis import RedisStore, _keys
 from autonomousai.streams.stores.room import SharedRoom
 from autonomousai.streams.stores.sqlite import SqliteStore
 from autonomousai.streams.stores.store import LEASE_S
@@ -913,6 +913,69 @@ async def test_a_store_that_forgets_does_not_end_an_answer(place: Place, hub: Hu
 
     assert reader.ended
     assert f"Hello{'.' * 200} world" == "".join(event for event in ChatStreamDecoder().feed(begun) if type(event) is str)
+
+
+async def fall_away(place: Place, store: Failing) -> None:
+    """Let the place be out of reach."""
+    store.gone = True
+
+
+async def be_emptied(place: Place, store: Failing) -> None:
+    """Let the place be there and hold nothing."""
+    await empty(place)
+
+
+@pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
+@pytest.mark.parametrize(("happen", "told"), [(be_emptied, 404), (fall_away, 503)], ids=["emptied", "gone"])
+async def test_a_store_that_comes_back_is_used_again(
+    happen: Callable[[Place, Failing], Awaitable[None]], told: int, place: Place, hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who comes back for what it lost is told so, also while the answer still runs; what begins then is kept as ever."""
+    script, pauses = paused("Hello", " world")
+    store = Failing(place.store)
+    streams = await hub(store, ScriptedProvider(script, ["Hi", *answer()]))
+    lost = await begin(streams)
+    await up_to(streams, lost, 2)
+    await happen(place, store)
+    with pytest.raises(StatusError) as running:
+        await find(streams, lost.id)
+    for pause in pauses:
+        pause.release()
+    assert lost.source is not None
+    await asyncio.wait({lost.source})
+    warned = [record.message for record in caplog.records if "cannot be resumed" in record.message]
+    store.gone = False
+    await streams.heartbeat()
+    kept = await begin(streams)
+    whole = await rest(streams, kept)
+    again = await rest(streams, await find(streams, kept.id), 2)
+
+    assert (told, 1) == (running.value.status, len(warned))
+    assert "Hi" in text_of(whole)
+    assert again
+    assert whole.endswith(again)
+    if told == 404:
+        with pytest.raises(StatusError, match="there is no stream of that id"):
+            await find(streams, lost.id)
+
+
+@pytest.mark.parametrize("place", ["redis"], indirect=True)
+async def test_a_stream_without_its_beginning_is_gone(place: Place, hub: Hub) -> None:
+    """Where its records alone were evicted while it was written: nobody gets the rest of it for the whole."""
+    script, pauses = paused("Hello", " world")
+    streams, elsewhere = await hub(place.store, ScriptedProvider(script)), await hub(place.other, ScriptedProvider())
+    stream = await begin(streams)
+    await up_to(streams, stream, 2)
+    assert isinstance(place.store, RedisStore)
+    assert 1 == await place.store._redis.delete(_keys(stream.id)[1])
+    for pause in pauses:
+        pause.release()
+    assert stream.source is not None
+    await asyncio.wait({stream.source})
+
+    with pytest.raises(StatusError) as caught:
+        await rest(elsewhere, await find(elsewhere, stream.id))
+    assert 410 == caught.value.status
 
 
 @pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
