@@ -14,9 +14,12 @@ import msgspec
 from ...errors import HTTPError
 from ..errors import headers_of, tell
 
-#: Codes that clients of this wire know, and that an error keeps; any other one of an upstream's or this server's stays too.
+#: The codes that clients of this wire read for "ask again later", and for an error that names none.
 _RATE_LIMIT: Final = "rate_limit_exceeded"
 _FALLBACK: Final = "server_error"
+
+#: How others call it, as a code or a type.
+_LIMITS: Final = frozenset({"429", "rate_limit_error", "rate_limited", "too_many_requests", _RATE_LIMIT})
 
 #: How this package's errors say when to ask again.
 _ASK_AGAIN: Final = re.compile(r"\bask again in ([0-9]+(?:\.[0-9]+)?) ?s\b")
@@ -60,7 +63,7 @@ def error_of(error: BaseException) -> dict[str, str | None]:
     status, said = tell_here(error)
     message = _ASK_AGAIN.sub(r"try again in \1s", said["message"] or "")
     code = said["code"]
-    if status == 429 and code != "insufficient_quota":
+    if (status == 429 or _LIMITS & {code, said["type"]}) and code != "insufficient_quota":
         code = _RATE_LIMIT
         wait = error.retry_after if isinstance(error, HTTPError) else None
         if wait is not None and not _TRY_AGAIN.search(message):

@@ -1,0 +1,409 @@
+"""The request of the Responses API becomes one of chat completions, keeps its document, and is refused by the field's name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai.errors import StatusError
+from autonomousai.request import ChatRequest
+from autonomousai.wires.openai_responses.request import RESPONSES
+from autonomousai.wires.registry import OPENAI_RESPONSES
+
+Json = dict[str, Any]
+
+HELLO = {"role": "user", "content": "Hello"}
+PNG = "data:image/png;base64,AAAA"
+FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
+CHAT_FUNCTION = {
+    "type": "function",
+    "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True},
+}
+CUSTOM = {"type": "custom", "name": "patch", "description": "Edit."}
+CHOSEN = {"type": "function", "function": {"name": "f"}}
+
+
+def read(**document: Any) -> ChatRequest:
+    return OPENAI_RESPONSES.decode_request(json.dumps({"input": "Hello", **document}).encode(), "/v1/responses")
+
+
+def refused(**document: Any) -> StatusError:
+    with pytest.raises(StatusError) as caught:
+        read(**document)
+    assert (400, "invalid_request_error") == (caught.value.status, caught.value.type)
+    return caught.value
+
+
+def turn(*calls: tuple[str, str, str], content: str | None = None) -> Json:
+    """An assistant's message with calls: of their ids, names and arguments."""
+    written = [{"id": each, "type": "function", "function": {"name": name, "arguments": text}} for each, name, text in calls]
+    return {"role": "assistant", "content": content, "tool_calls": written}
+
+
+def call(call_id: str, name: str = "f", arguments: str = "{}", **more: Any) -> Json:
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments, **more}
+
+
+def output(id: str, content: Any) -> Json:
+    return {"type": "function_call_output", "call_id": id, "output": content}
+
+
+def test_a_plain_request() -> None:
+    """The model, the text, the document as it came."""
+    request = read(model="llama")
+
+    assert ("llama", [HELLO], False, {}) == (request.model, request.messages, request.stream, request.fields)
+    assert request.origin is not None
+    assert ("openai_responses", {"input": "Hello", "model": "llama"}) == (request.origin.wire, request.origin.document)
+
+
+#: Items, and the messages that they become.
+INPUTS: dict[str, tuple[Any, list[Json]]] = {
+    "a text": ("Hello", [HELLO]),
+    "an empty text": ("", [{"role": "user", "content": ""}]),
+    "a message without a type": ([HELLO], [HELLO]),
+    "one text part": ([{"role": "user", "content": [{"type": "input_text", "text": "Hello"}]}], [HELLO]),
+    "several parts": (
+        [
+            {
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "See"},
+                    {"type": "input_image", "image_url": PNG, "detail": "low"},
+                    {"type": "input_image", "image_url": PNG, "detail": None, "file_id": None},
+                    {"type": "input_image", "file_id": "file_1"},
+                    {"type": "input_file", "filename": "a.pdf", "file_data": "data:…"},
+                    {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
+                    {"type": "input_video", "video_url": "https://a"},
+                ],
+            }
+        ],
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "See"},
+                    {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+                    {"type": "image_url", "image_url": {"url": PNG}},
+                    {"type": "file", "file": {"file_id": "file_1"}},
+                    {"type": "file", "file": {"file_data": "data:…", "filename": "a.pdf"}},
+                    {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
+                    {"type": "input_video", "video_url": "https://a"},
+                ],
+            }
+        ],
+    ),
+    "parts of chat completions": (
+        [{"role": "user", "content": [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": PNG}}]}],
+        [{"role": "user", "content": [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": PNG}}]}],
+    ),
+    "a conversation": (
+        [
+            HELLO,
+            {
+                "type": "message",
+                "role": "assistant",
+                "id": "msg_1",
+                "status": "completed",
+                "phase": "final_answer",
+                "content": [{"type": "output_text", "text": "Hi", "annotations": []}, {"type": "output_text", "text": "!"}],
+            },
+            HELLO,
+        ],
+        [HELLO, {"role": "assistant", "content": "Hi!"}, HELLO],
+    ),
+    "a refusal": (
+        [HELLO, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No"}]}, HELLO],
+        [HELLO, {"role": "assistant", "content": None, "refusal": "No"}, HELLO],
+    ),
+    "what the system and the developer say first is one message": (
+        [{"role": "developer", "content": "A"}, {"role": "system", "content": [{"type": "input_text", "text": "B"}]}, HELLO],
+        [{"role": "system", "content": "A\n\nB"}, HELLO],
+    ),
+    "what the developer says later stays there": (
+        [HELLO, {"role": "developer", "content": "A"}],
+        [HELLO, {"role": "system", "content": "A"}],
+    ),
+    "a call and its output": (
+        [HELLO, call("c1", "f", '{"a":1}', id="fc_1", status="completed"), output("c1", "42")],
+        [HELLO, turn(("c1", "f", '{"a":1}')), {"role": "tool", "tool_call_id": "c1", "content": "42"}],
+    ),
+    "calls belong to the message before them": (
+        [HELLO, {"role": "assistant", "content": "I look"}, call("c1"), call("c2", "g"), output("c1", "1"), output("c2", "2")],
+        [
+            HELLO,
+            turn(("c1", "f", "{}"), ("c2", "g", "{}"), content="I look"),
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            {"role": "tool", "tool_call_id": "c2", "content": "2"},
+        ],
+    ),
+    "a text between a call and its output": (
+        [
+            HELLO,
+            call("c1"),
+            {"role": "assistant", "content": "I look"},
+            {"role": "assistant", "content": "there"},
+            output("c1", "1"),
+        ],
+        [HELLO, turn(("c1", "f", "{}"), content="I look\n\nthere"), {"role": "tool", "tool_call_id": "c1", "content": "1"}],
+    ),
+    "an output in parts": (
+        [call("c1"), output("c1", [{"type": "input_text", "text": "1"}, {"type": "input_text", "text": "2"}])],
+        [turn(("c1", "f", "{}")), {"role": "tool", "tool_call_id": "c1", "content": "1\n\n2"}],
+    ),
+    "an output with an image": (
+        [call("c1"), output("c1", [{"type": "input_image", "image_url": PNG}])],
+        [
+            turn(("c1", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
+        ],
+    ),
+    "outputs that say nothing": (
+        [call("c1", arguments=""), call("c2", arguments=" "), output("c1", None), output("c2", [])],
+        [
+            turn(("c1", "f", "{}"), ("c2", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": ""},
+            {"role": "tool", "tool_call_id": "c2", "content": ""},
+        ],
+    ),
+    "a call of a custom tool": (
+        [
+            {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": 'say "hi"'},
+            {"type": "custom_tool_call_output", "call_id": "c1", "output": "done"},
+        ],
+        [turn(("c1", "patch", '{"input":"say \\"hi\\""}')), {"role": "tool", "tool_call_id": "c1", "content": "done"}],
+    ),
+    "a signature comes back with its call": (
+        [HELLO, call("c1", extra_content={"google": {"thought_signature": "x"}})],
+        [
+            HELLO,
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "c1",
+                        "type": "function",
+                        "function": {"name": "f", "arguments": "{}"},
+                        "extra_content": {"google": {"thought_signature": "x"}},
+                    }
+                ],
+            },
+        ],
+    ),
+    "what messages have no place for": (
+        [
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": None, "encrypted_content": "x"},
+            {"type": "item_reference", "id": "msg_1"},
+            {"id": "msg_2"},
+            {"type": None, "id": "msg_3"},
+            {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+            {"type": "local_shell_call", "call_id": "c9", "action": {}},
+            {"type": "compaction", "encrypted_content": "x"},
+            {"type": "tomorrow's"},
+            {"role": "assistant", "content": []},
+            {"role": "user", "content": None},
+            HELLO,
+        ],
+        [HELLO],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_input_becomes_messages(name: str) -> None:
+    """Item by item."""
+    given, messages = INPUTS[name]
+
+    assert messages == read(input=given).messages
+
+
+def test_instructions_come_first() -> None:
+    """In one message with what the system says next."""
+    system = {"role": "developer", "content": "B"}
+
+    assert [{"role": "system", "content": "A"}, HELLO] == read(instructions="A").messages
+    assert [{"role": "system", "content": "A\n\nB"}, HELLO] == read(instructions="A", input=[system, HELLO]).messages
+    assert [{"role": "system", "content": "A"}] == read(instructions="A", input=[]).messages
+
+
+#: Fields, and what they are in chat completions.
+FIELDS: list[tuple[Json, Json]] = [
+    ({"max_output_tokens": 40, "temperature": 0, "top_p": 0.5}, {"max_tokens": 40, "temperature": 0, "top_p": 0.5}),
+    ({"max_output_tokens": 40.0}, {"max_tokens": 40}),
+    ({"presence_penalty": 1, "frequency_penalty": -1, "seed": 7}, {"presence_penalty": 1, "frequency_penalty": -1, "seed": 7}),
+    ({"reasoning": {"effort": "high", "summary": "auto"}}, {"reasoning_effort": "high"}),
+    ({"reasoning": {"effort": None, "summary": None}}, {}),
+    ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {"verbosity": "low"}),
+    ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
+    ({"text": {"format": None}}, {}),
+    (
+        {
+            "text": {
+                "format": {
+                    "type": "json_schema",
+                    "name": "n",
+                    "schema": {"type": "object"},
+                    "strict": True,
+                    "description": None,
+                }
+            }
+        },
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
+            }
+        },
+    ),
+    ({"top_logprobs": 3, "include": ["message.output_text.logprobs"]}, {"logprobs": True, "top_logprobs": 3}),
+    ({"include": ["message.output_text.logprobs", "reasoning.encrypted_content"]}, {"logprobs": True}),
+    ({"top_logprobs": 3, "include": ["reasoning.encrypted_content"]}, {}),
+    ({"service_tier": "auto", "user": "ann"}, {"user": "ann"}),
+    ({"service_tier": "flex"}, {"service_tier": "flex"}),
+    ({"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}, {"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}),
+    ({"store": True, "background": False, "metadata": {"a": "b"}, "truncation": "auto", "prompt_cache_key": "k"}, {}),
+    ({"stream_options": {"include_obfuscation": False}, "safety_identifier": "s", "max_tool_calls": 3}, {}),
+    ({"client_metadata": {"x": 1}, "tomorrows_field": [1], "messages": "x"}, {}),
+    (dict.fromkeys(set(RESPONSES.rows) - {"input"}), {}),
+    # tools
+    ({"tools": []}, {}),
+    ({"tools": [], "tool_choice": "auto", "parallel_tool_calls": True}, {}),
+    ({"tools": [FUNCTION]}, {"tools": [CHAT_FUNCTION]}),
+    (
+        {"tools": [FUNCTION], "tool_choice": "required", "parallel_tool_calls": False},
+        {"tools": [CHAT_FUNCTION], "tool_choice": "required", "parallel_tool_calls": False},
+    ),
+    (
+        {"tools": [{"type": "function", "name": "f", "description": None, "parameters": None, "strict": None}]},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    ),
+    (
+        {"tools": [FUNCTION, {"type": "web_search"}, {"type": "local_shell"}, {"type": "namespace", "name": "n", "tools": []}]},
+        {"tools": [CHAT_FUNCTION]},
+    ),
+    ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, {}),
+    (
+        {"tools": [FUNCTION], "tool_choice": {"type": "function", "name": "f"}},
+        {"tools": [CHAT_FUNCTION], "tool_choice": CHOSEN},
+    ),
+    ({"tools": [FUNCTION], "tool_choice": {"type": "web_search"}}, {"tools": [CHAT_FUNCTION]}),
+    (
+        {
+            "tools": [FUNCTION, {"type": "function", "name": "g"}],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "function", "name": "f"}, {"type": "image_generation"}],
+            },
+        },
+        {"tools": [CHAT_FUNCTION], "tool_choice": "required"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "chat"), FIELDS, ids=str)
+def test_a_field_becomes_one_of_chat_completions(fields: Json, chat: Json) -> None:
+    """Or nothing; what came stays in the document."""
+    request = read(**fields)
+
+    assert chat == request.fields
+    assert request.origin is not None
+    assert {"input": "Hello", **fields} == request.origin.document
+
+
+def test_a_custom_tool_becomes_a_function_of_one_text() -> None:
+    """Its grammar is told in words."""
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /a/"}
+    (tool,) = read(tools=[{**CUSTOM, "format": grammar}], tool_choice={"type": "custom", "name": "patch"}).fields["tools"]
+    function = tool["function"]
+
+    assert ("function", "patch", ["input"]) == (tool["type"], function["name"], function["parameters"]["required"])
+    assert function["description"].startswith("Edit.\n\n")
+    assert function["description"].endswith("(lark):\nstart: /a/")
+
+
+def test_what_is_repeated() -> None:
+    """What the answer says of its request: functions with all their members, and nothing as kept that is not."""
+    tool = {"type": "function", "name": "f"}
+    echo = read(tools=[tool, CUSTOM], store=True, text={"verbosity": "low"}, reasoning={"effort": "low"}, user=None).echo
+
+    assert {
+        "tools": [{"description": None, "parameters": None, "strict": None, **tool}, CUSTOM],
+        "text": {"format": {"type": "text"}, "verbosity": "low"},
+        "reasoning": {"effort": "low", "summary": None},
+    } == echo
+
+
+REFUSALS: list[tuple[Json, str]] = [
+    ({"input": None}, "input"),
+    ({"input": []}, "input"),
+    ({"input": 7}, "input"),
+    ({"input": {"role": "user"}}, "input"),
+    ({"input": ["Hello"]}, "input[0]"),
+    ({"input": [HELLO, {"type": "message", "content": "x"}]}, "input[1].role"),
+    ({"input": [{"role": "", "content": "x"}]}, "input[0].role"),
+    ({"input": [{"role": "user", "content": 7}]}, "input[0].content"),
+    ({"input": [{"role": "user", "content": [{"text": "x"}]}]}, "input[0].content[0].type"),
+    ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text"),
+    ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].image_url"),
+    ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": 7}]}]}, "input[0].content[0].image_url"),
+    ({"input": [{"type": 7}]}, "input[0].type"),
+    ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
+    ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}]}, "input[0].arguments"),
+    ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
+    ({"input": [{"type": "function_call_output", "call_id": "c", "output": {"x": 1}}]}, "input[0].output"),
+    ({"input": [{"role": "tool", "content": "x"}]}, "input"),
+    ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
+    ({"model": 7}, "model"),
+    ({"stream": "yes"}, "stream"),
+    ({"instructions": ["x"]}, "instructions"),
+    ({"tools": {}}, "tools"),
+    ({"tools": [{"name": "f"}]}, "tools[0].type"),
+    ({"tools": [CHAT_FUNCTION]}, "tools[0].name"),
+    ({"tools": [{"type": "custom"}]}, "tools[0].name"),
+    ({"tool_choice": 7}, "tool_choice"),
+    ({"tool_choice": {"type": "function"}}, "tool_choice.name"),
+    ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.tools"),
+    ({"reasoning": "high"}, "reasoning"),
+    ({"reasoning": {"effort": 7}}, "reasoning.effort"),
+    ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
+    ({"text": {"format": {}}}, "text.format.type"),
+    ({"max_output_tokens": "40"}, "max_output_tokens"),
+    ({"temperature": "hot"}, "temperature"),
+    ({"include": ["x", 7]}, "include[1]"),
+    ({"metadata": []}, "metadata"),
+    ({"api_key": "x"}, "api_key"),
+]
+
+
+@pytest.mark.parametrize(("document", "param"), REFUSALS, ids=str)
+def test_a_refusal_names_the_field(document: Json, param: str) -> None:
+    """In the caller's own terms."""
+    error = refused(**document)
+
+    assert param == error.param
+    assert error.message.startswith(f"{param}: ")
+
+
+@pytest.mark.parametrize(
+    ("named", "here"),
+    [
+        ("max_tokens", "max_output_tokens"),
+        ("response_format.json_schema", "text.format"),
+        ("messages[1].content", "input"),
+        ("reasoning_effort", "reasoning.effort"),
+        ("temperature", "temperature"),
+        (None, None),
+    ],
+)
+def test_an_upstreams_refusal_names_the_callers_field(named: str | None, here: str | None) -> None:
+    """Though the upstream knows it by the name that chat completions have."""
+    error = StatusError(f"{named}: is out of range", status=400, param=named)
+    status, _, body = OPENAI_RESPONSES.encode_error(error)
+    told = json.loads(body)["error"]
+
+    assert (400, here, f"{here}: is out of range") == (status, told["param"], told["message"])
