@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from autonomousai.errors import IncompleteStreamError, ProviderError, StatusError, StreamError
 from autonomousai.events import (
     Annotations,
+    Answer,
     Batch,
     Event,
     Extra,
@@ -338,6 +339,18 @@ def test_what_an_upstream_of_the_same_wire_says_besides_is_passed_on() -> None:
     )
     assert "ping" not in data.decode()
     assert {"payer": "developer"} == json.loads(blocks[-3].partition("data: ")[2])["response"]["billing"]
+
+
+def test_a_document_has_what_is_told_of_a_text_beside_it() -> None:
+    """Also where it comes at the end, as in an answer that was joined."""
+    citation = {"type": "url_citation", "url": "https://a", "title": "A", "start_index": 0, "end_index": 2}
+    answer = Answer()
+    answer.add([Started("m"), LogProbs([TOKEN]), "Hi", Annotations([citation]), Refusal("no"), call(0, "f0", "{}"), STOP])
+    text = said("Hi", citation, logprobs=[{**TOKEN, "bytes": [], "top_logprobs": []}])
+
+    assert [message(text, {"type": "refusal", "refusal": "no"}), function(0, "{}", place=1)] == whole(*answer.joined())[
+        "output"
+    ]
 
 
 # ---- errors

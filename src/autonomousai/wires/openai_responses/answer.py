@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ...events import Batch, Extra, FinishReason
+from ...events import Annotations, Batch, Extra, FinishReason, LogProbs
 from ..base import AnswerHead
 from ..provenance import KEY
 from .output import output_for, with_log_probs
@@ -20,7 +20,7 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
         raise ValueError("the events of a whole answer end with its FinishReason")
     output = output_for(head)
     unknown: dict[str, Any] = {}
-    for event, log_probs in with_log_probs(events):
+    for event, log_probs in with_log_probs(_by_their_text(events)):
         if isinstance(event, Extra) and event.wire == WIRE and "response" in event.members:
             unknown |= event.members["response"]
         else:
@@ -29,3 +29,15 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
     if extension is not None:
         unknown[KEY] = extension
     return msgspec.json.encode(ended(head, finish, output.documents(), unknown))
+
+
+def _by_their_text(events: Batch) -> Batch:
+    """Return *events* with what is told of the text next to it: in one that was joined, that comes at the end."""
+    place = next((place for place in reversed(range(len(events))) if type(events[place]) is str), None)
+    if place is None:
+        return events
+    rest = events[place + 1 :]
+    tokens: Batch = [event for event in rest if isinstance(event, LogProbs)]
+    notes: Batch = [event for event in rest if isinstance(event, Annotations)]
+    others = [event for event in rest if not isinstance(event, LogProbs | Annotations)]
+    return [*events[:place], *tokens, events[place], *notes, *others]
