@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
-from autonomousai import AutonomousAI, FinishReason, HTTPError, OpenAICompatible
+from autonomousai import Anthropic, AutonomousAI, FinishReason, HTTPError, OpenAICompatible
 from autonomousai.config import RetryConfig
 from autonomousai.gateway import Gateway, Upstream
+from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
 from autonomousai.testing import Close, End, Hang, Head, Reset, Script, ScriptedServer, Send, event
 from tests.support.sockets import listening
@@ -94,7 +96,7 @@ class Seen(NamedTuple):
     partial: str | None
 
 
-async def ask(provider: AutonomousAI | OpenAICompatible) -> Seen:
+async def ask(provider: AsyncGeneratorProvider) -> Seen:
     texts: list[str] = []
     try:
         async with provider.create_async_generator("llama", HELLO, stream=True) as result:
@@ -153,14 +155,17 @@ async def test_the_client_is_never_wrong(ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_the_server_is_never_wrong(ending: str) -> None:
-    """The same through our server: it writes no finish reason and no [DONE] that no upstream gave evidence for."""
+@pytest.mark.parametrize(("caller", "offsets"), [(AutonomousAI, OFFSETS), (Anthropic, sample(OFFSETS, 20))])
+async def test_the_server_is_never_wrong(
+    caller: Callable[[str], AsyncGeneratorProvider], offsets: list[int], ending: str
+) -> None:
+    """The same through our server, over whichever wire: it writes no end of an answer that no upstream gave evidence for."""
 
     async def ask_one(played: Script) -> Seen:
         async with ScriptedServer(played) as upstream:
             source = OpenAICompatible(upstream.url, timeout=SILENCE, prefill="no", retries=0)
             gateway = Gateway([Upstream("u", source)], {"llama": ["u"]}, retry=RetryConfig(attempts=1))
-            async with listening(create_app(provider=gateway)) as server, AutonomousAI(server.url) as provider:
+            async with listening(create_app(provider=gateway)) as server, caller(server.url) as provider:
                 return await ask(provider)
 
-    assert await wrong(ask_one, OFFSETS, ending) == []
+    assert await wrong(ask_one, offsets, ending) == []

@@ -1,5 +1,5 @@
 """Every fault that an upstream can play, through the real server over real sockets: scored as the caller and as the upstream
-see it. What is right stands in a table, a row for each fault; the same rows hold on both wires, streamed (resumable or not) and
+see it. What is right stands in a table, a row for each fault; the same rows hold on all wires, streamed (resumable or not) and
 whole."""
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from autonomousai.config import Config, RetryConfig, ServerConfig
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.server import create_app
 from autonomousai.testing import FAULTS, Close, Head, Pause, Script, ScriptedServer, Send, chunks, event
-from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, events, listening, request, text_of
+from tests.support.sockets import CHAT, HELLO, PATIENCE, Answer, Connection, events, listening, request, text_of
 
 from .sample import SEED
 
 AGENT = "/api/v1/ai/chat"
-WIRES = (CHAT, AGENT)
+MESSAGES = "/v1/messages"
+WIRES = (CHAT, AGENT, MESSAGES)
+
+#: How a whole stream ends.
+ENDS = {CHAT: b"[DONE]\n\n", AGENT: b"[DONE]\n\n", MESSAGES: b'{"type":"message_stop"}\n\n'}
 
 
 class Way(NamedTuple):
@@ -207,9 +211,11 @@ Asked = tuple[Seen, Account | None]
 async def ask(port: int, path: str, stream: bool, resumable: bool = False) -> Asked:
     headers = {"x_stream_resumable": "1"} if resumable else {}
     async with Connection(port) as connection:
-        answer = await connection.ask(request("POST", path, {**HELLO, "stream": stream}, **headers))
+        answer = await connection.ask(request("POST", path, asking(path, stream=stream), **headers))
     streamed = stream and answer.status == 200
     assert ("text/event-stream; charset=utf-8" if streamed else "application/json") == answer["content-type"]
+    if path == MESSAGES:
+        return read_message(answer, streamed=streamed)
     if answer.status != 200:
         return Seen(answer.status, "", None, answer.error["code"], False, answer["retry-after"]), None
     if not stream:
@@ -226,6 +232,40 @@ async def ask(port: int, path: str, stream: bool, resumable: bool = False) -> As
     assert (len(finishes), len(told), "error" in chunks[-1]) == ((1, 1, False) if done else (0, 0, True))
     seen = Seen(200, text_of(payloads), finishes[0] if finishes else None, error.get("code"), done, None)
     return seen, account(told[0]) if told else None
+
+
+def asking(path: str, *, stream: bool) -> dict[str, Any]:
+    """The body of a request."""
+    return {**HELLO, "stream": stream, **({"max_tokens": 99} if path == MESSAGES else {})}
+
+
+def read_message(answer: Answer, *, streamed: bool) -> Asked:
+    """What a caller of the Messages API sees, in the words of chat completions. Its errors have no codes."""
+    if answer.status != 200:
+        assert "error" == answer.json()["type"]
+        return Seen(answer.status, "", None, None, False, answer["retry-after"]), None
+    if not streamed:
+        message = answer.json()
+        text = "".join(block["text"] for block in message["content"])
+        return Seen(200, text, {"end_turn": "stop"}[message["stop_reason"]], None, True, None), account(
+            message["x_autonomousai"]
+        )
+    payloads = events(answer.body)
+    text = "".join(payload["delta"]["text"] for payload in payloads if payload["type"] == "content_block_delta")
+    last = payloads[-1]["type"]
+    ends = [payload for payload in payloads if payload["type"] == "message_delta"]
+    assert (len(ends), last) in ((1, "message_stop"), (0, "error"))
+    assert 1 == sum(payload["type"] == "message_start" for payload in payloads)
+    if not ends:
+        return Seen(200, text, None, None, False, None), None
+    finish = {"end_turn": "stop"}[ends[0]["delta"]["stop_reason"]]
+    return Seen(200, text, finish, None, True, None), account(ends[0]["x_autonomousai"])
+
+
+def told(way: Way, right: Asked) -> Asked:
+    """What of *right* a caller is told that way."""
+    seen, evidence = right
+    return (seen._replace(code=None), evidence) if way.path == MESSAGES else right
 
 
 def account(extension: Any) -> Account:
@@ -297,7 +337,7 @@ async def test_an_upstream_alone(fault: str) -> None:
                 seen = await ask(server.port, *way)
             return seen, are(await ends(upstream), right.seen, right.asked)
 
-    expected = [(right_alone(right, stream=stream), True) for _, stream, _ in WAYS]
+    expected = [(told(way, right_alone(right, stream=way.stream)), True) for way in WAYS]
     assert expected == await asyncio.gather(*(one(way) for way in WAYS))
 
 
@@ -313,7 +353,7 @@ async def test_an_upstream_with_a_healthy_one_after_it(fault: str) -> None:
             asked = are(await ends(upstream), right.seen, right.asked_first)
             return seen, asked, are(await ends(healthy), "finished", int(right.next))
 
-    expected = [(right_with_another(right, stream=stream), True, True) for _, stream, _ in WAYS]
+    expected = [(told(way, right_with_another(right, stream=way.stream)), True, True) for way in WAYS]
     assert expected == await asyncio.gather(*(one(way) for way in WAYS))
 
 
@@ -335,11 +375,11 @@ async def test_a_slow_first_token_is_waited_for(path: str, head_first: bool) -> 
     async with ScriptedServer(slow) as upstream:
         async with listening(create_app(config, provider=gateway([upstream], PATIENT))) as server:
             async with Connection(server.port) as connection:
-                await connection.send(request("POST", path, {**HELLO, "stream": True}))
+                await connection.send(request("POST", path, asking(path, stream=True)))
                 status, _ = await connection.head()
                 comments = [await connection.piece() for _ in range(3)]
                 pause.release()
-                rest = await connection.until(b"[DONE]\n\n\r\n0\r\n\r\n")
+                rest = await connection.until(ENDS[path] + b"\r\n0\r\n\r\n")
         asked = await ends(upstream)
 
     assert (200, 3 * [b": keep-alive\n\n"], ["finished"]) == (status, comments, asked)

@@ -21,6 +21,10 @@ from autonomousai.testing import Script, ScriptedServer
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, listening, request
 
 AGENT = "/api/v1/ai/chat"
+MESSAGES = "/v1/messages"
+
+#: What is asked, over whichever wire.
+ANY = {**HELLO, "max_tokens": 99}
 
 #: No clock of ours runs out in these tests: only the leaving may end anything.
 FOREVER = 10_000
@@ -83,7 +87,7 @@ PHASES = {
 }
 CASES = [(name, stream) for name, phase in PHASES.items() for stream in phase.streams]
 
-WIRES = pytest.mark.parametrize("path", [CHAT, AGENT])
+WIRES = pytest.mark.parametrize("path", [CHAT, AGENT, MESSAGES])
 STREAMS = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 WAYS = pytest.mark.parametrize("way", ["close", "reset"])
 
@@ -131,7 +135,7 @@ async def test_who_leaves_is_worked_for_no_longer(phase: str, stream: bool, path
 
     async with ScriptedServer(*scripts) as upstream, serving(upstream.url) as (place, made):
         async with Connection(place.port) as caller:
-            await caller.send(request("POST", path, {**HELLO, "stream": stream}))
+            await caller.send(request("POST", path, {**ANY, "stream": stream}))
             async with asyncio.timeout(PATIENCE):
                 await reached(Scene(place, upstream, made, caller))
             leave(caller, way)
@@ -169,7 +173,7 @@ async def test_who_leaves_while_we_connect_is_connected_for_no_longer(stream: bo
     listener = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with listener, serving(f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}") as (place, _):
         async with Connection(place.port) as caller, asyncio.timeout(PATIENCE):
-            await caller.send(request("POST", path, {**HELLO, "stream": stream}))
+            await caller.send(request("POST", path, {**ANY, "stream": stream}))
             await begun.wait()
             leave(caller, way)
             await over.wait()
@@ -196,7 +200,7 @@ async def test_who_leaves_the_queue_never_reaches_the_upstream(stream: bool, pat
                 await first.send(request("POST", CHAT, HELLO))
                 await upstream.request(0)
                 async with Connection(place.port) as queued:
-                    await queued.send(request("POST", path, {**HELLO, "stream": stream}))
+                    await queued.send(request("POST", path, {**ANY, "stream": stream}))
                     await inside(2)
                     leave(queued, way)
                 await inside(1)
