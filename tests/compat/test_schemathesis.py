@@ -36,7 +36,7 @@ async def test_all_checks_pass_on_the_published_document(
 ) -> None:
     """Statuses, content types, headers, schemas of answers and events, refusals, keys: every check that there is."""
     assert PROGRAM.exists(), f"{PROGRAM} is missing: make it with `make test` or `python tests/compat/clients_env.py`"
-    app = create_app(Config(server=ServerConfig(api_keys=keys)), provider=ScriptedProvider(vision=vision))
+    app = create_app(Config(server=ServerConfig(api_keys=keys)), provider=ScriptedProvider(vision=vision, tokens=7))
 
     async with listening(app) as serving:
         process = await asyncio.create_subprocess_exec(
