@@ -479,3 +479,48 @@ async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: di
 
     assert b"autonomousai: reading standard input up to its end" in said
     assert 130 == code
+
+
+# By its vendor
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options", "variables", "sent_key"),
+    [
+        ("groq", (), {"GROQ_API_KEY": "key-of-groq"}, {"authorization": "Bearer key-of-groq"}),
+        ("groq", ("--api-key", "another"), {"GROQ_API_KEY": "key-of-groq"}, {"authorization": "Bearer another"}),
+        ("azure", ("--api-key", "key-of-azure"), {}, {"api-key": "key-of-azure"}),
+        ("ollama", (), {"AUTONOMOUSAI_API_KEY": "own"}, {"authorization": "Bearer own"}),
+        ("ollama", (), {}, {}),
+    ],
+)
+async def test_a_vendor_is_asked_with_its_own_key(
+    vendor: str, options: tuple[str, ...], variables: dict[str, str], sent_key: dict[str, str], env: dict[str, str]
+) -> None:
+    """On OpenAI's wire, whatever the path; the key is its variable's, or what was said."""
+    async with ScriptedServer(Script.stream("Because.")) as server:
+        named = {**env, **variables, "AUTONOMOUSAI_BASE_URL": "http://127.0.0.1:9"}
+        ended = await run("chat", "--vendor", vendor, "--base-url", server.url, "--model", "m", *options, QUESTION, env=named)
+    headers = server.requests[-1].headers
+
+    assert (0, "Because.\n", "/chat/completions") == (ended.code, ended.out, server.requests[-1].path)
+    assert sent_key == {name: headers[name] for name in ("authorization", "api-key") if name in headers}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--vendor", "groq"), 3, "GROQ_API_KEY"),
+        (("--vendor", "grok"), 2, "did you mean groq?"),
+        (("--vendor", "azure", "--api-key", "k"), 2, "name yours with --base-url"),
+        (("--vendor", "groq", "--wire", "autonomousai"), 2, "OpenAI's wire"),
+        (("--vendor", "groq", "--context", "9"), 2, "for the engine"),
+    ],
+)
+async def test_what_is_missing_for_a_vendor_is_told(
+    arguments: tuple[str, ...], code: int, words: str, env: dict[str, str]
+) -> None:
+    """The variable of its key, its address, or what was mistyped."""
+    ended = await run("chat", *arguments, QUESTION, env=env)
+
+    assert (code, "", True) == (ended.code, ended.out, words in ended.err)

@@ -14,6 +14,7 @@ import msgspec
 
 from ..clients.autonomousai import AutonomousAI
 from ..clients.openai import OpenAICompatible
+from ..clients.vendors import VendorName, vendor_of
 from ..engine.provider import LlamaCpp
 from ..engine.weights import present, pull, resolve, weights_path
 from ..errors import ConfigError, HTTPError, ModelNotFoundError, StatusError
@@ -37,7 +38,7 @@ class UsageError(Exception):
 class ChatSettings(msgspec.Struct):
     """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
     ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for. ``wire``: what the server
-    speaks, None where its base URL says it."""
+    speaks, None where its base URL says it. ``vendor``: whose server it is, where that was said."""
 
     model: str
     system: str | None = None
@@ -49,6 +50,7 @@ class ChatSettings(msgspec.Struct):
     plain: bool = False
     base_url: str | None = None
     wire: Wire | None = None
+    vendor: VendorName | None = None
     api_key: str | None = None
     proxy: str | None = None
     weights: str | None = None
@@ -206,8 +208,10 @@ class Served:
         self._provider: AutonomousAI | OpenAICompatible
         assert settings.base_url is not None
         if wire_of(settings.base_url, settings.wire) == "openai":
-            key = os.environ.get("AUTONOMOUSAI_API_KEY") if settings.api_key is None else settings.api_key
-            self._provider = OpenAICompatible(settings.base_url, api_key=key or None, proxy=settings.proxy)
+            key = settings.api_key
+            if key is None and not vendor_of(settings.vendor).key_env:
+                key = os.environ.get("AUTONOMOUSAI_API_KEY", "")
+            self._provider = OpenAICompatible(settings.base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
         else:
             self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
         self.has_ours = isinstance(self._provider, AutonomousAI)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ..clients.openai import OpenAICompatible
+from ..clients.vendors import vendor_of
 from ..config import load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
@@ -86,7 +87,7 @@ def exit_code(error: ProviderError) -> int:
 
 def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     """One answer, or a conversation."""
-    base_url = args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL") or None
+    base_url = _server_of(args)
     _check_company(args, base_url)
     check_text(args.system or "", "--system")
     template = templates.load(args.template, os.environ) if args.template else Template()
@@ -106,6 +107,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         plain=args.plain,
         base_url=base_url,
         wire=args.wire,
+        vendor=args.vendor,
         api_key=args.api_key,
         proxy=args.proxy,
         weights=args.weights,
@@ -124,6 +126,19 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     else:
         asyncio.run(ask_once(talk, make_question(template.fill(given or ""), settings.images)))
     return DONE
+
+
+def _server_of(args: argparse.Namespace) -> str | None:
+    """The base URL of the server that is to be asked: as it was said, the vendor's, or the environment's."""
+    if not args.vendor:
+        return args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL") or None
+    if args.wire == "autonomousai":
+        raise UsageError("--vendor is for servers that speak OpenAI's wire")
+    args.wire = "openai"
+    vendor = vendor_of(args.vendor)
+    if url := args.base_url or vendor.base_url:
+        return str(url)
+    raise UsageError(f"{vendor.title} has no address that is everybody's: name yours with --base-url")
 
 
 def _seeing(args: argparse.Namespace, base_url: str | None) -> str:

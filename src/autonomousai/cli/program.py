@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from .. import __version__
+from ..clients.vendors import VENDORS
 from ..suggestions import did_you_mean
 from .commands import run
 from .completion import SHELLS
@@ -204,6 +205,12 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
     chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
     _add_server_options(chat)
+    chat.add_argument(
+        "--vendor",
+        choices=tuple(VENDORS),
+        metavar="NAME",
+        help=f"a server by its vendor, whose address and whose key's variable are known: {', '.join(VENDORS)}",
+    )
     chat.add_argument(
         "--wire",
         choices=("openai", "autonomousai"),
