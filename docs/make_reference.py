@@ -103,7 +103,8 @@ and the sources of these servers tell them. A vendor is a row: `vendor = "groq"`
 - *ids of calls*: `mistral` takes ids of tool calls of nine letters and digits alone; others are replaced, a call's and its
   result's alike.
 
-`autonomousai chat --vendor groq --model NAME` asks one from the command line. What no row says is found out as before: [servers that do not follow the book](../guides/odd-servers.md).
+`autonomousai chat --vendor groq --model NAME` asks one from the command line. What no row says is found out as before:
+[servers that do not follow the book](../guides/odd-servers.md).
 `autonomousai doctor --upstream URL` knows a vendor by its host, by the owner of its models or by its headers, and prints its
 section.
 
