@@ -187,6 +187,37 @@ async def test_a_server_of_ones_own_lives_as_long_as_the_agent(
         await asyncio.open_connection("127.0.0.1", int(url.removesuffix("/v1").rpartition(":")[2]))
 
 
+#: An agent that is written with Anthropic's SDK, which reads the same variables as Claude Code does.
+WITH_THE_SDK = f"""#!{sys.executable}
+import anthropic, json, os
+message = anthropic.Anthropic().messages.create(
+    model=os.environ["ANTHROPIC_MODEL"], max_tokens=9, messages=[{{"role": "user", "content": "Hello"}}]
+)
+print(json.dumps({{"text": message.content[0].text}}))
+"""
+
+
+async def test_claude_gets_in_by_its_variables(agents: Path, env: dict[str, str], tmp_path: Path) -> None:
+    """A client that reads them is let in with the server's key, and a key for the vendor is not sent along."""
+    (agents / "claude").write_text(WITH_THE_SDK)
+    config = tmp_path / "own.toml"
+    async with ScriptedServer() as server:
+        config.write_text(
+            f"""
+            [server]
+            api_keys = ["{KEY}"]
+            [upstreams.far]
+            kind = "openai"
+            base_url = "{server.url}/v1"
+            [models.mine]
+            route = ["far"]
+            """
+        )
+        told, _ = await launched("claude", "--config", str(config), env={**env, "ANTHROPIC_API_KEY": "sk-ant-vendors"})
+
+    assert {"text": "Hello world"} == told
+
+
 async def test_what_listens_there_and_is_no_server_of_models_is_passed_by(
     agents: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
