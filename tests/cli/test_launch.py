@@ -135,6 +135,17 @@ async def test_each_agent_is_pointed_at_the_server(
         assert {"b": {"name": "b", "limit": {"context": 200_000, "output": 32_000}}} == provider["models"]
 
 
+@pytest.mark.parametrize("command", ["exec", "resume", "review"])
+async def test_codex_reads_our_flags_behind_its_command(
+    command: str, agents: Path, server: ScriptedServer, env: dict[str, str]
+) -> None:
+    """Where a command has flags `-c` of its own, Codex forgets those that stand before it."""
+    told, _ = await launched("codex", "--base-url", server.url, "--", command, "-c", "x=1", env=env)
+
+    assert [command, "-c", 'model_provider="autonomousai"'] == told["argv"][:3]
+    assert ["-c", "x=1"] == told["argv"][-2:]
+
+
 async def test_the_first_model_is_taken_where_none_is_named(agents: Path, server: ScriptedServer, env: dict[str, str]) -> None:
     """And an agent gets some key, without which it would not start; the server is not sent it."""
     told, _ = await launched("qwen", "--base-url", server.url, env=env)

@@ -19,6 +19,8 @@ from tests.support.thread import Served, served
 CONTENT = "Hello from the model\n"
 DONE = "The file is written."
 
+#: A model of this name is offered a tool that applies patches; of a name that it does not know, Codex thinks it has none.
+PATCHES = "gpt-5.5"
 PATCH = f"*** Begin Patch\n*** Add File: hello.txt\n+{CONTENT}*** End Patch\n"
 #: The arguments that each agent's tool for writing a file takes; the first that a request offers is called.
 CALLS = {
@@ -73,7 +75,7 @@ class Model:
         if body["messages"][-1]["role"] == "tool":
             return say(DONE)
         tools = {tool["function"]["name"] for tool in body.get("tools", ())}
-        if body["model"] == "patches":
+        if body["model"] == PATCHES:
             return call("apply_patch", {"input": PATCH})
         for name, arguments in CALLS.items():
             if name in tools:
@@ -110,15 +112,15 @@ _USAGE = {"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29}
 
 @pytest.fixture(scope="session")
 def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
-    """The server with its models: `writes`, `patches`, `breaks`, `cut`."""
+    """The server with its models: `writes`, `breaks`, `cut`, and one of a name that Codex knows."""
     home = tmp_path_factory.mktemp("houses")
     work = home / "work"
     work.mkdir()
     with served(Model(work)) as model, served(Breaking(work)) as breaking:
-        upstreams = {"writes": model, "patches": model, "breaks": breaking, "cut": model}
+        upstreams = {"writes": model, PATCHES: model, "breaks": breaking, "cut": model}
         sections = [
-            f'[upstreams.{name}]\nkind = "openai"\nbase_url = "{at.url}/v1"\nprefill = "no"\ncontext = 100_000\n'
-            f'model = "{name}"\n[models.{name}]\nroute = ["{name}"]\n'
+            f'[upstreams."{name}"]\nkind = "openai"\nbase_url = "{at.url}/v1"\nprefill = "no"\ncontext = 100_000\n'
+            f'model = "{name}"\n[models."{name}"]\nroute = ["{name}"]\n'
             for name, at in upstreams.items()
         ]
         config = home / "autonomousai.toml"

@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import pytest
 
-from .conftest import CONTENT, DONE, Houses
+from .conftest import CONTENT, DONE, PATCHES, Houses
 from .houses_env import programs
 
 TASK = "Write hello.txt"
 #: How each is told to do one task, without asking back and without a look at the network.
 TASKS = {
-    "codex": ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK],
+    "codex": [
+        *("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
+        *("-c", "model_providers.autonomousai.stream_max_retries=1", TASK),
+    ],
     "opencode": ["run", TASK],
     "aider": [
         *("--message", TASK, "--edit-format", "whole", "--no-git", "--yes-always", "--no-check-update"),
@@ -37,7 +40,7 @@ OFFLINE = {
 }
 #: How each tells of an answer that broke off: its exit code, and its words.
 BROKEN = {
-    "codex": (1, "error"),
+    "codex": (1, "the connection broke before the answer was complete"),
     "opencode": (1, "the connection broke before the answer was complete"),
     "aider": (0, "APIConnectionError"),  # its exit code is 0 whatever happens
     "qwen": (1, "the connection broke before the answer was complete"),
@@ -113,6 +116,14 @@ def test_aider_edits_by_search_and_replace(path: str, houses: Houses, work: Path
     done = run(path, houses, tmp_path / "home", "aider", "--model", "writes", "--", *task)
 
     assert (0, CONTENT) == (done.code, done.file), done
+
+
+def test_codex_applies_a_patch(path: str, houses: Houses, work: Path, tmp_path: Path) -> None:
+    """A tool whose input is a text in a grammar of its own: the model is shown a function, and Codex gets the text back."""
+    done = run(path, houses, tmp_path / "home", "codex", "--model", PATCHES, "--", *TASKS["codex"])
+
+    assert (0, CONTENT) == (done.code, done.file), done
+    assert DONE in done.out
 
 
 @pytest.mark.parametrize("agent", TASKS)

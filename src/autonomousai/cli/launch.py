@@ -58,13 +58,20 @@ class LaunchTarget(NamedTuple):
 class AgentProgram(NamedTuple):
     """An agent: its name for people, how to install it, the arguments that come before the user's own, the variables, and
     the tokens of context that it needs: for its instructions and tools, which come before the first word of a user, and for
-    a first answer."""
+    a first answer. ``commands``: words of its own that our arguments come behind."""
 
     title: str
     install: str
     arguments: Callable[[LaunchTarget], Sequence[str]]
     variables: Callable[[LaunchTarget], dict[str, str]]
     tokens: int
+    commands: frozenset[str] = frozenset()
+
+    def command_line(self, target: LaunchTarget, passed_on: Sequence[str]) -> list[str]:
+        """Return the arguments of the program: the user's own, with ours before them, or behind a first word that is a
+        command."""
+        at = 1 if passed_on and passed_on[0] in self.commands else 0
+        return [*passed_on[:at], *self.arguments(target), *passed_on[at:]]
 
 
 def _codex_arguments(target: LaunchTarget) -> list[str]:
@@ -122,6 +129,8 @@ PROGRAMS: Final[dict[str, AgentProgram]] = {
         _codex_arguments,
         lambda target: {"AUTONOMOUSAI_API_KEY": target.api_key},
         25_000,
+        # Codex forgets the `-c` before one of these where another comes behind it.
+        frozenset({"exec", "e", "review", "resume", "fork"}),
     ),
     "claude": AgentProgram(
         "Claude Code", "npm install -g @anthropic-ai/claude-code", lambda target: (), _claude_variables, 25_000
@@ -173,11 +182,10 @@ def launch(args: argparse.Namespace, terminal: Terminal) -> int:
         if target.context is not None and target.context < program.tokens:
             terminal.note(
                 f"the context of {target.model} is too small: it has {target.context:,} tokens, and {program.title} needs "
-                f"about {program.tokens:,} for its instructions alone; name another model with --model"
+                f"about {program.tokens:,} to work with; name another model with --model"
             )
         terminal.interrupts.restore()
-        arguments = [*program.arguments(target), *args.passed_on]
-        return run_child([found, *arguments], {**os.environ, **program.variables(target)})
+        return run_child([found, *program.command_line(target, args.passed_on)], {**os.environ, **program.variables(target)})
 
 
 @contextmanager
@@ -265,5 +273,5 @@ def _print(args: argparse.Namespace, target: LaunchTarget, terminal: Terminal) -
         target = target._replace(api_key="***")
     program = PROGRAMS[args.program]
     variables = [f"{name}={shlex.quote(value)}" for name, value in program.variables(target).items()]
-    command = shlex.join([args.program, *program.arguments(target), *args.passed_on])
+    command = shlex.join([args.program, *program.command_line(target, args.passed_on)])
     terminal.write(" \\\n".join([*variables, command]) + "\n")
