@@ -16,7 +16,7 @@ import pytest
 
 from tests.compat.clients_env import CLIENTS, DRIVERS, node_of, python_of
 
-QUESTION = "Name three colours."
+QUESTION = "Say yes."
 #: The driver of each, and the wire that it speaks where it has several.
 PROGRAMS = {
     "pydantic-ai": ("drive_pydantic_ai.py", "chat"),
@@ -24,6 +24,9 @@ PROGRAMS = {
     "llama-index": ("drive_llama_index.py", "chat"),
     "openai-node": ("drive_openai.mjs", "chat"),
     "ai-sdk": ("drive_ai_sdk.mjs", "chat"),
+    "openai-agents, responses": ("drive_openai_agents.py", "responses"),
+    "openai-node, responses": ("drive_openai_responses.mjs", "responses"),
+    "ai-sdk, responses": ("drive_ai_sdk.mjs", "responses"),
     "ai-sdk, messages": ("drive_ai_sdk.mjs", "messages"),
     "anthropic-sdk": ("drive_anthropic.mjs", "messages"),
 }
@@ -92,6 +95,9 @@ MORE = {
     "llama-index": {"complete", "async pieces"},
     "openai-node": {"helper", "models", "unknown model", "aborted"},
     "ai-sdk": {"city", "unknown model", "streamed tokens", "finish"},
+    "openai-agents, responses": {"city"},
+    "openai-node, responses": {"helper", "unknown model", "aborted", "thought", "retried", "refused"},
+    "ai-sdk, responses": {"city", "unknown model", "streamed tokens", "finish"},
     "ai-sdk, messages": {"unknown model", "streamed tokens", "finish"},
     "anthropic-sdk": {
         *("helper", "models", "unknown model", "aborted", "streamed tokens", "finish"),

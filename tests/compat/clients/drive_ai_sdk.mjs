@@ -10,7 +10,7 @@ const options = { name: "autonomousai", apiKey: "none", includeUsage: true, supp
 const create = { chat: createOpenAICompatible, responses: createOpenAI, messages: createAnthropic }[process.env.WIRE];
 const real = create({ ...options, baseURL: process.env.SERVER });
 const scripted = create({ ...options, baseURL: process.env.SCRIPTED });
-const fixed = { system: "You are brief.", prompt: "Name three colours.", temperature: 0, seed: 1, maxOutputTokens: 40, maxRetries: 0 };
+const fixed = { system: "You are brief.", prompt: "Say yes.", temperature: 0, seed: 1, maxOutputTokens: 40, maxRetries: 0 };
 const seen = {};
 
 const whole = await generateText({ ...fixed, model: real("llama") });

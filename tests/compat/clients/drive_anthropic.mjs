@@ -8,7 +8,7 @@ const scripted = new Anthropic({ baseURL: root(process.env.SCRIPTED), apiKey: "n
 const fixed = {
   model: "llama",
   system: "You are brief.",
-  messages: [{ role: "user", content: "Name three colours." }],
+  messages: [{ role: "user", content: "Say yes." }],
   temperature: 0,
   max_tokens: 40,
 };

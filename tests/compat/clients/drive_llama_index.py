@@ -9,7 +9,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 from openai import APIError
 
-QUESTION = "Name three colours."
+QUESTION = "Say yes."
 MESSAGES = [ChatMessage(role="system", content="You are brief."), ChatMessage(role="user", content=QUESTION)]
 
 

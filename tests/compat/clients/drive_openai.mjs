@@ -6,7 +6,7 @@ const real = new OpenAI({ baseURL: process.env.SERVER, apiKey: "none", maxRetrie
 const scripted = new OpenAI({ baseURL: process.env.SCRIPTED, apiKey: "none", maxRetries: 0 });
 const messages = [
   { role: "system", content: "You are brief." },
-  { role: "user", content: "Name three colours." },
+  { role: "user", content: "Say yes." },
 ];
 const fixed = { model: "llama", messages, temperature: 0, seed: 1, max_tokens: 40 };
 const seen = {};

@@ -6,6 +6,7 @@ import os
 
 from agents import (
     Agent,
+    ModelBehaviorError,
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
@@ -18,7 +19,7 @@ from pydantic import BaseModel, Field
 
 set_tracing_disabled(True)
 FIXED = ModelSettings(temperature=0, max_tokens=40)
-QUESTION = "Name three colours."
+QUESTION = "Say yes."
 
 
 class City(BaseModel):
@@ -66,7 +67,7 @@ async def main() -> dict[str, object]:
 
     try:
         await streamed(Agent(name="broken", model=model("broken", scripted)))
-    except APIError as error:
+    except (APIError, ModelBehaviorError) as error:
         seen["broken"] = type(error).__name__
     return seen
 

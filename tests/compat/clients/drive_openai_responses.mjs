@@ -7,7 +7,7 @@ const scripted = new OpenAI({ baseURL: process.env.SCRIPTED, apiKey: "none", max
 const fixed = {
   model: "llama",
   instructions: "You are brief.",
-  input: "Name three colours.",
+  input: "Say yes.",
   temperature: 0,
   max_output_tokens: 40,
 };
@@ -61,13 +61,15 @@ const answered = await scripted.responses.create({
 seen["tool answer"] = answered.output_text;
 
 const thought = await scripted.responses.create({ model: "thinks", input: "Think." });
-seen.thought = thought.output.map((item) => [item.type === "message" ? "text" : "thinking", item.content[0].text]);
+seen.thought = thought.output.map((item) => [item.type === "message" ? "text" : "thinking", (item.content ?? item.summary)[0].text]);
 
 const patient = new OpenAI({ baseURL: process.env.SCRIPTED, apiKey: "none", maxRetries: 2 });
 seen.retried = (await patient.responses.create({ model: "limited", input: "Hello" })).output_text;
 
 try {
-  await scripted.responses.stream({ model: "broken", input: "Tell a story." }).finalResponse();
+  // The helper hands a failed response out, and does not throw: its status tells.
+  const failed = await scripted.responses.stream({ model: "broken", input: "Tell a story." }).finalResponse();
+  if (failed.status === "failed") seen.broken = [failed.error.code, failed.error.message];
 } catch (error) {
   seen.broken = [error.constructor.name, error.message];
 }

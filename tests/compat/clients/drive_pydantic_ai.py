@@ -12,7 +12,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
 FIXED = ModelSettings(temperature=0, seed=1, max_tokens=40)
-QUESTION = "Name three colours."
+QUESTION = "Say yes."
 
 
 class City(BaseModel):
