@@ -105,6 +105,17 @@ async def test_a_key_may_stand_in_either_header(serve: Serve, headers: dict[str,
     assert 200 == (await ask(port, request("POST", MESSAGES, HELLO, **headers))).status
 
 
+async def test_an_image_that_no_upstream_sees_is_refused(port: int) -> None:
+    """In words that fit the request as it came."""
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}}
+    body = {**HELLO, "system": "Be brief.", "messages": [{"role": "user", "content": [image]}]}
+
+    got = await ask(port, request("POST", MESSAGES, body))
+
+    assert 400 == got.status
+    assert got.json()["error"]["message"].startswith("the request carries an image, and no upstream of 'llama' can see; ")
+
+
 class Keeping(ScriptedProvider):
     """Keeps the requests as they came."""
 

@@ -243,12 +243,14 @@ def _provenance(answer: Answer) -> dict[str, Any]:
 
 
 def _refuse_image(request: ChatRequest, index: int) -> NoReturn:
+    # Over another wire the conversation is counted, and called, otherwise.
+    param = f"messages[{index}].content" if request.origin is None else None
     raise StatusError(
-        f"messages[{index}].content: carries an image, and no upstream of {request.model!r} can see; "
+        f"{f'{param}:' if param else 'the request'} carries an image, and no upstream of {request.model!r} can see; "
         "send text, or configure an upstream with vision = true",
         status=400,
         type="invalid_request_error",
-        param=f"messages[{index}].content",
+        param=param,
         code="images_not_supported",
     )
 
