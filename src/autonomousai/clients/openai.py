@@ -1,4 +1,5 @@
-"""`OpenAICompatible`: the client of any server that speaks OpenAI's chat completions. Knows the path and the headers only."""
+"""`OpenAICompatible`: the client of any server that speaks OpenAI's chat completions, or its Responses. Knows the paths and the
+headers only."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.continuous_usage import CONTINUOUS_USAGE, asks_for_usage
 from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
+from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.raw import unsupported
 from ..wires.redaction import secrets_of
 from ..wires.request_body import write_chat_request
@@ -54,6 +56,13 @@ from .vendors import (
 _LISTING = 16 * 1024 * 1024
 
 Prefill: TypeAlias = Literal["yes", "no", "auto"]
+Api: TypeAlias = Literal["chat", "responses"]
+
+#: What is asked at which path, by the name of the API.
+_APIS: dict[str, tuple[Wire, str]] = {
+    "chat": (OPENAI_CHAT, "/chat/completions"),
+    "responses": (OPENAI_RESPONSES, "/responses"),
+}
 
 #: The wires of what is no conversation, by name; each is asked at its own path.
 _RAW_WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_COMPLETIONS,)}
@@ -82,16 +91,17 @@ def _raw_wire(model: str, request: ChatRequest) -> Wire:
 
 
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
-    """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``.
-    What is no conversation is asked for at the path of its own wire: a raw prompt at ``/completions``.
+    """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``
+    or ``POST {base_url}/responses``. What is no conversation is asked for at the path of its own wire: a raw prompt at
+    ``/completions``.
 
     ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: a row of `VENDORS`,
     which says what this server does otherwise, and in place of what is not given its base URL and the environment variable that
     holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name to send
     upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
     ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
-    message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``context``: tokens of prompt and answer
-    together, if known. The other options are those of `AutonomousAI`.
+    message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``api``: which of OpenAI's APIs is asked, "chat"
+    or "responses". ``context``: tokens of prompt and answer together, if known. The other options are those of `AutonomousAI`.
     """
 
     def __init__(
@@ -109,9 +119,15 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         vision: bool = False,
         context: int | None = None,
         prefill: Prefill = "auto",
+        api: Api = "chat",
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
+        if api not in _APIS:
+            raise ValueError(f"api must be one of {', '.join(_APIS)}, not {api!r}")
+        if api == "responses" and prefill == "auto":
+            prefill = "no"  # this API has no word for an answer that is to be continued
+        self._wire, path = _APIS[api]
         self._vendor = vendor_of(vendor)
         self.base_url = check_base_url(base_url or _base_url_of(vendor), query=True)
         self.url = self.base_url
@@ -138,7 +154,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             retries=retries,
         )
         self._usual_headers = self._headers(self._options)
-        self._chat_url = below(self.base_url, "/chat/completions")
+        self._answer_url = below(self.base_url, path)
         self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
@@ -163,17 +179,19 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         name = self._model or self.get_model(request.model)
         merged = self._options.merged(options)
         adaptations = self._adaptations
-        wire: Wire
+        wire, url = self._wire, self._answer_url
         if request.is_raw:
             wire, adaptations = _raw_wire(name, request), self._raw_adaptations
             url, body = self._raw_url(wire), wire.encode_request(request, name)
-        else:
+        elif wire is OPENAI_CHAT:
             messages = check_messages(request.messages)
             if self._vendor.call_id_length:
                 messages = with_call_ids(messages, self._vendor.call_id_length)
-            wire = CONTINUOUS_USAGE if asks_for_usage(request.fields) else OPENAI_CHAT
-            url = self._chat_url
+            if asks_for_usage(request.fields):
+                wire = CONTINUOUS_USAGE
             body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
+        else:
+            body = wire.encode_request(request, name)
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
             url=url,

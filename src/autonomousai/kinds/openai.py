@@ -1,4 +1,4 @@
-"""Upstreams of the kind ``openai``: whatever speaks OpenAI's chat completions."""
+"""Upstreams of the kind ``openai``: whatever speaks OpenAI's chat completions, or its Responses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
 class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
     """An OpenAI-compatible server. ``vendor``: whose it is, which says where it is and the variable of its key, unless they are
-    written, and what it wants otherwise. ``model``: the name sent upstream; absent, the caller's."""
+    written, and what it wants otherwise. ``model``: the name sent upstream; absent, the caller's. ``api``: which of OpenAI's
+    APIs is asked, at ``{base_url}/chat/completions`` or ``{base_url}/responses``."""
 
     base_url: str | None = None
     api_key: Secret | None = None
     model: str | None = None
     vendor: VendorName | None = None
+    api: Literal["chat", "responses"] = "chat"
     prefill: Literal["yes", "no", "auto"] = "auto"
     vision: bool = False
     context: Count | None = None
@@ -64,5 +66,6 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
             vision=self.vision,
             context=self.context,
             prefill=self.prefill,
+            api=self.api,
             retries=0,
         )

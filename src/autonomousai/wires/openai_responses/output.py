@@ -76,18 +76,23 @@ class OutputPart:
         return part
 
 
+#: By the type of the part.
+_KINDS: Final = {kind.type: kind for kind in (_TEXT, _REFUSAL, _THOUGHT, _SUMMARY)}
+
 # ---- items ------------------------------------------------------------------------------------------------------------
 
 
 class _TextItem:
     """A message, or reasoning: parts of text, one after the other."""
 
-    __slots__ = ("done", "id", "index", "is_message", "part")
+    __slots__ = ("done", "id", "index", "is_message", "members", "part", "whole")
 
-    def __init__(self, index: int, stem: str, *, is_message: bool) -> None:
+    def __init__(self, index: int, stem: str, members: Item, *, is_message: bool) -> None:
         self.index = index
         self.is_message = is_message
-        self.id = f"{'msg' if is_message else 'rs'}_{stem}_{index}"
+        self.id = members.get("id") or f"{'msg' if is_message else 'rs'}_{stem}_{index}"
+        self.members = {name: value for name, value in members.items() if name != "id"}
+        self.whole: Item | None = None  # reasoning as the upstream has it
         self.done: list[tuple[_PartKind, Item]] = []
         self.part: OutputPart | None = None
 
@@ -98,15 +103,22 @@ class _TextItem:
     def begin(self) -> list[Change]:
         return [("response.output_item.added", {"output_index": self.index, "item": self.document("in_progress")})]
 
-    def turn_to(self, kind: _PartKind, changes: list[Change]) -> OutputPart:
-        """Return the open part, which is one of that kind now."""
-        if self.part is not None and self.part.kind is kind:
+    def turn_to(self, kind: _PartKind, changes: list[Change], *, anew: bool = False) -> OutputPart:
+        """Return the open part, which is one of that kind now; *anew*: another than before."""
+        if self.part is not None and self.part.kind is kind and not anew:
             return self.part
         changes += self._end_part()
         place = sum(1 for each, _ in self.done if each.index_name == kind.index_name)
         self.part = part = OutputPart(kind, (self.index, place))
         changes.append((f"{kind.part}.added", {**self.where(part), "part": part.document()}))
         return part
+
+    def add_part(self, document: Item) -> list[Change]:
+        """Add a part that came whole, of a type that is not known here."""
+        changes = self._end_part()
+        where = {"item_id": self.id, "output_index": self.index, "content_index": len(self.done), "part": document}
+        self.done.append((_TEXT, document))
+        return [*changes, ("response.content_part.added", where), ("response.content_part.done", where)]
 
     def _end_part(self) -> list[Change]:
         part, self.part = self.part, None
@@ -128,7 +140,10 @@ class _TextItem:
         parts = [*self.done, *([] if self.part is None else [(self.part.kind, self.part.document())])]
         if self.is_message:
             content = [part for _, part in parts]
-            return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
+            said = {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
+            return {**self.members, **said}
+        if self.whole is not None:
+            return {**self.whole, "id": self.id}
         thoughts = [part for kind, part in parts if kind is _THOUGHT]
         item: Item = {"id": self.id, "type": "reasoning", "status": status}
         item["summary"] = [part for kind, part in parts if kind is _SUMMARY]
@@ -278,11 +293,16 @@ class Output:
         is_message = kind in (_TEXT, _REFUSAL)
         item = self._text_item
         if item is None or item.is_message is not is_message:
-            changes += self._end_whole()
-            self._text_item = item = _TextItem(self._begin(), self._stem, is_message=is_message)
-            self._open[item.index] = item
-            changes += item.begin()
+            item = self._begin_text({}, changes, is_message=is_message)
         return item, item.turn_to(kind, changes)
+
+    def _begin_text(self, members: Item, changes: list[Change], *, is_message: bool) -> _TextItem:
+        """Begin a message or reasoning, which has these members beside the usual ones."""
+        changes += self._end_whole()
+        self._text_item = item = _TextItem(self._begin(), self._stem, members, is_message=is_message)
+        self._open[item.index] = item
+        changes += item.begin()
+        return item
 
     def _add_piece(self, kind: _PartKind, text: str, **more: Any) -> list[Change]:
         changes: list[Change] = []
@@ -299,7 +319,9 @@ class Output:
         return [] if self.text_part is None else self._add_text("", event.content)
 
     def _add_reasoning(self, event: Reasoning) -> list[Change]:
-        return self._add_piece(_THOUGHT if event.key == _THOUGHT.type else _SUMMARY, event.text) if event.text else []
+        part = None if self._text_item is None else self._text_item.part
+        in_full = event.key == _THOUGHT.type or (part is not None and part.kind is _THOUGHT)
+        return self._add_piece(_THOUGHT if in_full else _SUMMARY, event.text) if event.text else []
 
     def _add_refusal(self, event: Refusal) -> list[Change]:
         return self._add_piece(_REFUSAL, event.text) if event.text else []
@@ -332,11 +354,34 @@ class Output:
         return changes
 
     def _add_foreign(self, event: Extra) -> list[Change]:
-        item = event.members.get("item")
-        return self._add_item(item) if event.wire == WIRE and isinstance(item, dict) else []
+        """Add what an upstream of the same wire sent that has no event: see `items`."""
+        changes: list[Change] = []
+        for name, members in event.members.items() if event.wire == WIRE else ():
+            if name == "item":
+                changes += self._add_item(members)
+            elif name in ("message", "reasoning"):
+                self._begin_text(members, changes, is_message=name == "message")
+            elif name == "part":
+                self._add_part(members, changes)
+        return changes
+
+    def _add_part(self, document: Item, changes: list[Change]) -> None:
+        """Begin a part of a known type, or add one of another type, which is whole."""
+        kind = _KINDS.get(document["type"])
+        item, is_message = self._text_item, kind in (None, _TEXT, _REFUSAL)
+        if item is None or item.is_message is not is_message:
+            item = self._begin_text({}, changes, is_message=is_message)
+        if kind is None:
+            changes += item.add_part(document)
+        else:
+            item.turn_to(kind, changes, anew=True)
 
     def _add_item(self, item: Item) -> list[Change]:
-        """Add an item that came whole."""
+        """Add an item that came whole; one of reasoning is the whole of that which came before it."""
+        thought = self._text_item
+        if item.get("type") == "reasoning" and thought is not None and not thought.is_message:
+            thought.whole = item
+            return self._end(thought.index, "completed")
         changes = self._end_whole()
         index = self._begin()
         self._items[index] = item

@@ -10,10 +10,13 @@ from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
 from .answer import encode_response
+from .decoder import ResponsesStreamDecoder
+from .document import decode_response
 from .encoder import ResponsesStreamEncoder, encode_error_event
 from .errors import write_error
 from .request import RESPONSES, read_responses_request
 from .schemas import SCHEMAS
+from .upstream_request import write_response_request
 
 
 class OpenAIResponsesWire(Wire):
@@ -48,6 +51,13 @@ class OpenAIResponsesWire(Wire):
     def answer_id(self, request_id: str) -> str:
         """See `Wire.answer_id`."""
         return "resp_" + request_id.removeprefix("req_")
+
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """See `Wire.encode_request`."""
+        return write_response_request(model, request)
+
+    decoder = ResponsesStreamDecoder
+    decode_answer = staticmethod(decode_response)
 
     def schemas(self) -> Mapping[str, Any]:
         """See `Wire.schemas`."""

@@ -1,0 +1,308 @@
+"""The output items of an upstream's response, piece by piece or whole -> events. Knows no stream and no document.
+
+The items of OpenAI's API reference ("Responses", ``output``). What a piece brought is not brought again by the whole: the text
+of a finished part or item adds only what its deltas lacked. A call of a custom tool is one of the function that such a tool
+becomes (see `custom_tools`), and comes whole. What has no event is an `Extra` at its place, with one member:
+
+- ``item``: a whole output item. A ``reasoning`` item is the whole of the reasoning that came before it.
+- ``message``: a message begins here; its members that have no event (``phase``). ``reasoning``: the same; its id, where
+  it is encrypted.
+- ``part``: a part begins here, of the type that the object names; a whole part, where its type has no event.
+
+The latter three are left out where events imply them: a first message, a part of another type than the one before, a summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from ...events import Annotations, Batch, Extra, LogProbs, Reasoning, Refusal, ToolCallDelta
+from ..openai_chat.chunks import mend
+from .custom_tools import custom_arguments
+
+WIRE_NAME: Final = "openai_responses"
+
+Json = dict[str, Any]
+
+#: What a part of each type is called here, and under which key it holds its text.
+_TEXT, _REFUSAL, _THOUGHT, _SUMMARY = "output_text", "refusal", "reasoning_text", "summary_text"
+_KEYS: Final = {_TEXT: "text", _REFUSAL: "refusal", _THOUGHT: "text", _SUMMARY: "text"}
+
+#: Types of parts that some servers write in place of another.
+_SAME_AS: Final = {"message": {"text": _TEXT}, "reasoning": {"text": _THOUGHT, _TEXT: _THOUGHT}}
+
+#: Members of items that have a place in events, or that every encoder writes by itself.
+_KNOWN_MESSAGE: Final = frozenset({"id", "type", "role", "status", "content"})
+_KNOWN_CALL: Final = frozenset({"id", "type", "call_id", "name", "arguments", "input", "status"})
+_KNOWN_REASONING: Final = frozenset({"id", "type", "summary", "content", "status"})
+
+#: Types of items that ask the caller for something, so that the answer ends with the reason ``tool_calls``.
+_CALLS: Final = frozenset(
+    {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call"}
+)
+
+
+class _Item:
+    """One output item. ``pieces``: the text of each part that came, by the part's type and index."""
+
+    __slots__ = ("annotated", "call", "id", "index", "is_done", "is_named", "last_part", "pieces", "spoken", "type")
+
+    def __init__(self, index: int | None, item_id: str | None, kind: str) -> None:
+        self.index = index
+        self.id = item_id
+        self.type = kind
+        self.is_done = False
+        self.pieces: dict[tuple[str, int], list[str]] = {}
+        self.last_part: str | None = None
+        self.annotated: dict[int, int] = {}  # how many annotations of each part came
+        self.spoken: set[int] = set()  # parts whose log probabilities came
+        self.call: int | None = None  # the index among the calls, of a function call that was begun
+        self.is_named = False
+
+
+class OutputItems:
+    """The items of one answer. ``asks``: whether one of them is a call that the caller is to make. *new_id*: draws the id of a
+    call that has none."""
+
+    def __init__(self, new_id: Callable[[], str]) -> None:
+        self._new_id = new_id
+        self.asks = False
+        self._items: list[_Item] = []
+        self._calls = 0
+
+    # ---- whole items
+
+    def add(self, event: Json, batch: Batch) -> None:
+        """Take ``response.output_item.added``: what it holds of the item may be more than its type."""
+        obj = event.get("item")
+        if not isinstance(obj, dict):
+            return
+        index, item_id = _place_of(event), _text_of(obj, "id")
+        known = self._exactly(index, item_id)
+        if known is not None and not known.is_done:
+            return
+        item = self._begin(obj, index, item_id, batch)
+        if item.type == "function_call":
+            self._call(item, obj, batch)
+
+    def complete(self, event: Json, batch: Batch) -> None:
+        """Take ``response.output_item.done``: the item as it is, of which any part may have come."""
+        if isinstance(obj := event.get("item"), dict):
+            index, item_id = _place_of(event), _text_of(obj, "id")
+            self._complete(
+                self._open(index, item_id, _text_of(obj, "type")) or self._begin(obj, index, item_id, batch), obj, batch
+            )
+
+    def complete_all(self, output: Any, batch: Batch) -> None:
+        """Take the ``output`` of a whole response: the items of which nothing came, and those that were not finished."""
+        if not isinstance(output, list):
+            return
+        found: list[_Item] = []  # each stands for one item of the output alone, whatever ids a server gives them
+        for index, obj in enumerate(output):
+            if not isinstance(obj, dict):
+                continue
+            item_id, kind = _text_of(obj, "id"), _text_of(obj, "type") or "message"
+            known = (self._exactly(index, item_id), self._by_id(item_id), self._by_index(index))
+            item = next((each for each in known if each is not None and each not in found), None)
+            if item is None or (item.type != kind and all(other.type != kind for other in self._items)):
+                item = self._begin(obj, index, item_id, batch)
+            found.append(item)
+            if item.type == kind and not item.is_done:
+                self._complete(item, obj, batch)
+
+    def _complete(self, item: _Item, obj: Json, batch: Batch) -> None:
+        if item.is_done:
+            return
+        item.is_done = True
+        if item.type == "message":
+            self._complete_parts(item, obj.get("content"), batch)
+        elif item.type == "function_call":
+            self._call(item, obj, batch)
+        elif item.type == "custom_tool_call":
+            said = obj.get("input")
+            self._call(item, {**obj, "arguments": custom_arguments(said if isinstance(said, str) else "")}, batch)
+        elif item.type == "reasoning":
+            self._complete_parts(item, obj.get("summary"), batch)
+            self._complete_parts(item, obj.get("content"), batch)
+            parts = len(item.pieces)
+            if parts != 1 or any(value is not None for name, value in obj.items() if name not in _KNOWN_REASONING):
+                batch.append(_extra("item", obj))
+        else:
+            batch.append(_extra("item", obj))
+
+    # ---- their parts
+
+    def say(self, event: Json, part: str, batch: Batch, *, whole: bool) -> None:
+        """Take a piece of text, or all of it, of a *part* of that type."""
+        place = event.get("summary_index" if part == _SUMMARY else "content_index")
+        place = place if type(place) is int else 0
+        text = event.get(_KEYS[part] if whole else "delta")
+        item = self._of_part(event, part, batch)
+        if not whole and (probs := event.get("logprobs")) and isinstance(probs, list):
+            item.spoken.add(place)
+            batch.append(LogProbs(probs))
+        self._say(item, part, place, text, batch, whole=whole)
+
+    def complete_part(self, event: Json, batch: Batch) -> None:
+        """Take ``response.content_part.done`` or ``response.reasoning_summary_part.done``."""
+        part = event.get("part")
+        if not isinstance(part, dict):
+            return
+        place = event.get("summary_index", event.get("content_index"))
+        kind = _text_of(part, "type") or ""
+        item = self._open(_place_of(event), _text_of(event, "item_id"))
+        if item is not None and not item.is_done and _SAME_AS.get(item.type, {}).get(kind, kind) in _KEYS:
+            self._complete_part(item, place if type(place) is int else 0, part, batch)
+
+    def annotate(self, event: Json, batch: Batch) -> None:
+        """Take ``response.output_text.annotation.added``."""
+        if (annotation := event.get("annotation")) is None:
+            return
+        item = self._of_part(event, _TEXT, batch)
+        place = event.get("content_index")
+        place = place if type(place) is int else 0
+        item.annotated[place] = item.annotated.get(place, 0) + 1
+        batch.append(Annotations([annotation]))
+
+    def argue(self, event: Json, batch: Batch, *, whole: bool) -> None:
+        """Take a piece of a function call's arguments, or all of them."""
+        index, item_id = _place_of(event), _text_of(event, "item_id")
+        obj = {"type": "function_call", "id": item_id, "name": event.get("name")}
+        item = self._open(index, item_id, "function_call") or self._begin(obj, index, item_id, batch)
+        self._call(item, obj, batch)
+        self._argue(item, event.get("arguments" if whole else "delta"), batch, whole=whole)
+
+    def _complete_parts(self, item: _Item, parts: Any, batch: Batch) -> None:
+        if isinstance(parts, str) and parts:  # as some servers write it
+            parts = [{"type": "text", "text": parts}]
+        for place, part in enumerate(parts if isinstance(parts, list) else ()):
+            if isinstance(part, dict):
+                self._complete_part(item, place, part, batch)
+
+    def _complete_part(self, item: _Item, place: int, part: Json, batch: Batch) -> None:
+        kind = _text_of(part, "type") or ""
+        kind = _SAME_AS.get(item.type, {}).get(kind, kind)
+        if kind not in _KEYS:
+            if item.type == "message":
+                item.last_part = kind
+                batch.append(_extra("part", part))
+            return
+        self._say(item, kind, place, part.get(_KEYS[kind]), batch, whole=True)
+        if kind != _TEXT:
+            return
+        probs, annotations = part.get("logprobs"), part.get("annotations")
+        if isinstance(probs, list) and probs and place not in item.spoken:
+            item.spoken.add(place)
+            batch.append(LogProbs(probs))
+        come = item.annotated.get(place, 0)
+        if isinstance(annotations, list) and len(annotations) > come:
+            item.annotated[place] = len(annotations)
+            batch.append(Annotations(annotations[come:]))
+
+    def _say(self, item: _Item, part: str, place: int, text: Any, batch: Batch, *, whole: bool) -> None:
+        if not isinstance(text, str):
+            return
+        pieces = item.pieces.get((part, place))
+        if pieces is None:
+            if not text:
+                return
+            pieces = item.pieces[part, place] = []
+            if part in (_THOUGHT, item.last_part):
+                batch.append(_extra("part", {"type": part}))
+            item.last_part = part
+        text = _rest(pieces, mend(text)) if whole else mend(text)
+        if text:
+            pieces.append(text)
+            batch.append(text if part == _TEXT else Refusal(text) if part == _REFUSAL else Reasoning(text))
+
+    def _call(self, item: _Item, obj: Json, batch: Batch) -> None:
+        """Say what *obj* names of a function call and was not named before."""
+        arguments = obj.get("arguments")
+        name = None if item.is_named else _text_of(obj, "name")
+        item.is_named = item.is_named or name is not None
+        if item.call is None:
+            item.call, self._calls = self._calls, self._calls + 1
+            item.pieces["arguments", 0] = []
+            extra = {key: value for key, value in obj.items() if key not in _KNOWN_CALL and value is not None}
+            call_id = _text_of(obj, "call_id") or item.id or self._new_id()
+            batch.append(ToolCallDelta(item.call, call_id, name, "", extra or None))
+        elif name is not None:
+            batch.append(ToolCallDelta(item.call, None, name))
+        self._argue(item, arguments, batch, whole=True)
+
+    def _argue(self, item: _Item, arguments: Any, batch: Batch, *, whole: bool) -> None:
+        if isinstance(arguments, dict | list):  # as some servers write them
+            arguments = msgspec.json.encode(arguments).decode()
+        if not isinstance(arguments, str) or item.call is None:
+            return
+        pieces = item.pieces["arguments", 0]
+        arguments = _rest(pieces, mend(arguments)) if whole else mend(arguments)
+        if arguments:
+            pieces.append(arguments)
+            batch.append(ToolCallDelta(item.call, arguments=arguments))
+
+    # ---- which item is meant
+
+    def _begin(self, obj: Json, index: int | None, item_id: str | None, batch: Batch) -> _Item:
+        kind = _text_of(obj, "type") or "message"
+        before = self._items[-1] if self._items else None
+        item = _Item(index, item_id, kind)
+        self._items.append(item)
+        self.asks = self.asks or kind in _CALLS
+        if kind in ("message", "reasoning"):
+            # Who gets encrypted reasoning sends it back under the id that it was encrypted for.
+            keeps = ("id",) if obj.get("encrypted_content") else ()
+            known = _KNOWN_MESSAGE if kind == "message" else obj.keys() - keeps
+            members = {name: value for name, value in obj.items() if name not in known and value is not None}
+            if members or (before is not None and before.type == kind):
+                batch.append(_extra(kind, members))
+        return item
+
+    def _of_part(self, event: Json, part: str, batch: Batch) -> _Item:
+        """Return the item whose part an event is about, begun where the server had not said so."""
+        index, item_id = _place_of(event), _text_of(event, "item_id")
+        kind = "reasoning" if part in (_SUMMARY, _THOUGHT) else "message"
+        return self._open(index, item_id, kind) or self._begin({"type": kind}, index, item_id, batch)
+
+    def _open(self, index: int | None, item_id: str | None, kind: str | None = None) -> _Item | None:
+        """Return the item that is meant: some servers number all items the same, others name one anew in each event."""
+        item = self._exactly(index, item_id)
+        if item is None and index is not None:
+            item = self._by_index(index)
+            item = None if item is None or item.is_done else item
+        elif item is None:
+            item = self._by_id(item_id) or (self._items[-1] if item_id is None and self._items else None)
+        return None if item is None or (kind is not None and item.type != kind) else item
+
+    def _exactly(self, index: int | None, item_id: str | None) -> _Item | None:
+        same = (item for item in reversed(self._items) if item.index == index and item.id == item_id)
+        return next(same, None) if item_id is not None else None
+
+    def _by_id(self, item_id: str | None) -> _Item | None:
+        return next((item for item in self._items if item.id == item_id), None) if item_id is not None else None
+
+    def _by_index(self, index: int) -> _Item | None:
+        return next((item for item in reversed(self._items) if item.index == index), None)
+
+
+def _extra(name: str, members: Json) -> Extra:
+    return Extra({name: members}, 0, WIRE_NAME)
+
+
+def _rest(pieces: list[str], text: str) -> str:
+    """Return what *text* has beyond the *pieces*; nothing where it is another text, as what was said stands."""
+    said = "".join(pieces)
+    return text[len(said) :] if text.startswith(said) else ""
+
+
+def _place_of(event: Json) -> int | None:
+    index = event.get("output_index")
+    return index if type(index) is int else None
+
+
+def _text_of(obj: Json, key: str) -> str | None:
+    text = obj.get(key)
+    return text if isinstance(text, str) and text else None

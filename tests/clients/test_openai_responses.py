@@ -1,0 +1,125 @@
+"""`OpenAICompatible(api="responses")`: what goes to a server that speaks the Responses API, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai import OpenAICompatible, StreamError
+from autonomousai.errors import IncompleteStreamError, StatusError
+from autonomousai.events import Reasoning, ToolCall, ToolCalls, Usage
+from autonomousai.testing import Script, ScriptedServer
+from tests.wires.responses import (
+    USAGE,
+    added,
+    arguments,
+    call,
+    completed,
+    created,
+    delta,
+    event,
+    message,
+    part,
+    response,
+    stream,
+    summary,
+    thought,
+)
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def sends(*events: Any) -> Script:
+    return Script.body(stream(*events))
+
+
+def provider_of(server: ScriptedServer, **more: Any) -> OpenAICompatible:
+    return OpenAICompatible(f"{server.url}/v1", api="responses", **more)
+
+
+async def test_the_request_goes_to_responses() -> None:
+    """With the bearer key, in the words of that API; the upstream is to keep nothing."""
+    async with (
+        ScriptedServer(sends(created(), delta("a"), completed())) as server,
+        provider_of(server, api_key="k") as provider,
+    ):
+        text = await provider.create_async_generator("m", HELLO, stream=True, max_tokens=9, temperature=0).text()
+        request = server.requests[0]
+
+    assert text == "a"
+    assert (request.path, request.headers["authorization"]) == ("/v1/responses", "Bearer k")
+    assert request.json() == {
+        "input": [{"type": "message", **HELLO[0]}],
+        "max_output_tokens": 9,
+        "temperature": 0,
+        "model": "m",
+        "stream": True,
+        "store": False,
+    }
+
+
+async def test_an_answer_is_what_any_other_is() -> None:
+    """Reasoning, text, calls, a reason and usage."""
+    events = (
+        summary("hm"),
+        delta("Hi", 1),
+        added(call(arguments=""), 2),
+        arguments("{}", 2),
+        completed(usage=USAGE),
+    )
+    async with ScriptedServer(sends(created(), *events)) as server, provider_of(server) as provider:
+        async with provider.create_async_generator("m", HELLO, stream=True) as result:
+            chunks = [chunk async for chunk in result]
+
+    assert chunks[:3] == [Reasoning("hm"), "Hi", ToolCalls((ToolCall("call_1", "f", "{}"),))]
+    assert result.finish is not None
+    assert (result.finish.reason, result.finish.usage) == ("tool_calls", Usage(3, 2, 5, 1, 1))
+
+
+async def test_an_answer_in_one_document() -> None:
+    """Not streamed, it is one JSON object."""
+    body = json.dumps(response(output=[thought("hm"), message(part("Hi"))], usage=USAGE))
+    async with ScriptedServer(Script.status(200, body)) as server, provider_of(server) as provider:
+        result = provider.create_async_generator("m", HELLO)
+        text = await result.text()
+
+    assert text == "Hi"
+    assert server.requests[0].json()["stream"] is False
+
+
+FAILED = event("failed", response=response("failed", error={"code": "server_error", "message": "broke"}))
+
+
+@pytest.mark.parametrize(("last", "error"), [([FAILED], StreamError), ([], IncompleteStreamError)])
+async def test_an_answer_without_its_end_is_an_error_with_what_came(last: list[Any], error: type[Exception]) -> None:
+    """The upstream's own words, or that nothing proved an end; the text that came is kept."""
+    async with ScriptedServer(sends(created(), delta("Hi"), *last)) as server, provider_of(server) as provider:
+        with pytest.raises(error) as caught:
+            await provider.create_async_generator("m", HELLO, stream=True).text()
+
+    assert caught.value.partial == "Hi"  # type: ignore[attr-defined]
+
+
+async def test_what_this_api_cannot_say_is_refused_before_anything_is_sent() -> None:
+    """By an error that names the field."""
+    async with ScriptedServer() as server, provider_of(server) as provider:
+        with pytest.raises(StatusError, match="stop"):
+            await provider.create_async_generator("m", HELLO, stop=["x"]).text()
+
+    assert not server.requests
+
+
+async def test_an_answer_is_not_continued() -> None:
+    """This API has no word for that, and nothing is tried out."""
+    async with ScriptedServer() as server, provider_of(server) as provider:
+        assert await provider.continues() is False
+
+    assert not server.requests
+
+
+def test_another_api_is_an_error() -> None:
+    """That names those that there are."""
+    with pytest.raises(ValueError, match="chat, responses"):
+        OpenAICompatible("http://localhost/v1", api="assistants")  # type: ignore[arg-type]

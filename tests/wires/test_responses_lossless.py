@@ -1,0 +1,117 @@
+"""Where caller and upstream both speak Responses, nothing of an answer is lost between them, known here or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autonomousai.events import Batch
+from autonomousai.wires.base import AnswerHead
+from autonomousai.wires.openai_responses.document import decode_response
+from autonomousai.wires.registry import OPENAI_RESPONSES
+from tests.wires.responses import Json, Reading, completed, created, done, response, stream
+
+HEAD = AnswerHead("resp_abc", 1, "m", echo={"tools": [{"type": "custom", "name": "run"}]})
+
+text = st.text('aé😀\n"\\', min_size=1, max_size=5)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | text,
+    lambda value: st.lists(value, max_size=2) | st.dictionaries(text, value, max_size=2),
+    max_leaves=4,
+)
+output_text = st.fixed_dictionaries(
+    {
+        "type": st.just("output_text"),
+        "text": text,
+        "annotations": st.lists(st.fixed_dictionaries({"type": st.just("file_citation"), "file_id": text}), max_size=2),
+        "logprobs": st.just([]),
+    }
+)
+part = (
+    output_text
+    | st.fixed_dictionaries({"type": st.just("refusal"), "refusal": text})
+    | st.fixed_dictionaries({"type": st.just("output_unknown"), "value": anything})
+)
+
+
+def item(kind: str, **members: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
+    return st.fixed_dictionaries({"type": st.just(kind), "status": st.just("completed"), **members})
+
+
+def thoughts(kind: str, least: int) -> st.SearchStrategy[list[Json]]:
+    return st.lists(st.fixed_dictionaries({"type": st.just(kind), "text": text}), min_size=least, max_size=2)
+
+
+messages = st.builds(
+    lambda said, phase: said | ({"phase": phase} if phase else {}),
+    item("message", role=st.just("assistant"), content=st.lists(part, min_size=1, max_size=3)),
+    st.none() | st.sampled_from(["commentary", "final_answer"]),
+)
+calls = item("function_call", call_id=text, name=text, arguments=st.just("{}") | st.just('{"a":1}'))
+customs = item("custom_tool_call", call_id=text, name=st.just("run"), input=text)
+summaries = item("reasoning", summary=thoughts("summary_text", 1))
+in_full = item("reasoning", summary=st.just([]), content=thoughts("reasoning_text", 1))
+sealed = item("reasoning", id=st.just("rs_x"), summary=thoughts("summary_text", 0), encrypted_content=text)
+searches = item("web_search_call", id=st.just("ws_1"), action=anything)
+outputs = st.lists(st.one_of(messages, calls, customs, summaries, in_full, sealed, searches), max_size=5)
+
+
+def written(output: list[Json]) -> list[Json]:
+    """The items as an upstream sends them: each with an id of its own."""
+    return [{"id": f"up_{index}", **each} for index, each in enumerate(output)]
+
+
+def bare(output: list[Json]) -> list[Json]:
+    """The items without the ids that this server gives them."""
+    kept = ("web_search_call",)
+    return [
+        {name: value for name, value in each.items() if name != "id" or each["type"] in kept or "encrypted_content" in each}
+        for each in output
+    ]
+
+
+def encoded(events: Batch, *, at: int) -> Json:
+    """The last response object of a stream whose events come in two batches, and which is read again without an error."""
+    encoder = OPENAI_RESPONSES.encoder(HEAD)
+    batches = [events[:at], events[at:]]
+    body = b"".join(encoder.write(batch) for batch in batches if batch) + encoder.end(events[-1])  # type: ignore[arg-type]
+    assert Reading(body).finish is not None
+    last = next(line for line in reversed(body.split(b"\n")) if line.startswith(b"data: {"))
+    whole: Json = json.loads(last.removeprefix(b"data: "))["response"]
+    return whole
+
+
+@given(output=outputs, unknown=st.dictionaries(st.just("unknown"), anything), cut=st.integers(0, 30))
+def test_an_answer_passes_unchanged(output: list[Json], unknown: Json, cut: int) -> None:
+    """Streamed or whole, from upstream to caller: each item with all its members, and what the response says beside."""
+    body = json.dumps(response(output=written(output), **unknown)).encode()
+    items = written(output)
+    whole = decode_response(body)
+    reading = Reading(stream(created(), *[done(each, index) for index, each in enumerate(items)], completed(**unknown)))
+    assert reading.finish is not None
+    streamed = [*reading.events, reading.finish]
+
+    answers = [json.loads(OPENAI_RESPONSES.encode_answer(whole, HEAD)), encoded(streamed, at=min(cut, len(streamed) - 1))]
+
+    for answer in answers:
+        assert bare(answer["output"]) == (bare(output) or [*bare(answer["output"])])
+        assert {name: answer[name] for name in unknown} == unknown
+
+
+@given(output=outputs)
+def test_each_item_of_a_stream_has_one_id(output: list[Json]) -> None:
+    """From the event that adds it to the response that holds it: clients know it by that."""
+    events = decode_response(json.dumps(response(output=written(output))).encode())
+    encoder = OPENAI_RESPONSES.encoder(HEAD)
+    body = encoder.write(events) + encoder.end(events[-1])  # type: ignore[arg-type]
+    said = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n") if line.startswith(b"data: {")]
+
+    added = [each["item"]["id"] for each in said if each["type"] == "response.output_item.added"]
+    finished = [each["item"]["id"] for each in said if each["type"] == "response.output_item.done"]
+    spoken = {each["item_id"] for each in said if "item_id" in each}
+
+    assert sorted(added) == sorted(finished)
+    assert spoken <= set(added)
