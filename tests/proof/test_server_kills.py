@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import openai
 import pytest
 
 from autonomousai import AutonomousAI
@@ -118,6 +119,42 @@ async def test_a_killed_server_costs_no_character(launch: Launch, state_of: Call
         asked = len(upstream.requests)
 
     assert ([*WORDS, ""], "finish_reason", 2) == (pieces, evidence, asked)
+
+
+@pytest.mark.parametrize("kill", SCRIPTED[::2], ids=lambda kill: f"{kill.state} after {kill.after}")
+async def test_a_response_in_the_background_outlives_its_server(
+    launch: Launch, state_of: Callable[[str], str], kill: Kill
+) -> None:
+    """OpenAI's client reads on at the next server, after the last event that it had; the response is completed there."""
+    whole = Script.body(chunks(*WORDS))
+    begun = Script(Head(), Send(chunks(*WORDS[: kill.after], finish=None, done=False)), Hang())
+    async with ScriptedServer(begun, whole) as upstream:
+        settings = f'kind = "openai"\nbase_url = "{upstream.url}/v1"\nprefill = "no"'
+        first = await launch(state_of(kill.state), settings)
+        name, last, words = "", -1, list[str]()
+        async with client_of(first) as client:
+            stream = await client.responses.create(model="llama", input="Hi", stream=True, background=True)
+            with pytest.raises(Exception):  # noqa: B017, PT011  whatever the client makes of a connection that is reset
+                async for event in stream:
+                    last = event.sequence_number
+                    if event.type == "response.created":
+                        name = event.response.id
+                    elif event.type == "response.output_text.delta":
+                        words.append(event.delta)
+                        if len(words) == kill.after:
+                            await first.kill()
+        async with client_of(await launch(state_of(kill.state), settings)) as client:
+            async for event in await client.responses.retrieve(name, stream=True, starting_after=last):
+                if event.type == "response.output_text.delta":
+                    words.append(event.delta)
+            response = await client.responses.retrieve(name)
+
+    assert words == WORDS
+    assert (response.status, response.output_text) == ("completed", "".join(WORDS))
+
+
+def client_of(server: Server) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="k", max_retries=0)
 
 
 @pytest.mark.parametrize("sampling", [{"temperature": 0}, {"temperature": 0.9, "seed": 7}], ids=["greedy", "sampled"])

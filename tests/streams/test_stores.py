@@ -305,3 +305,31 @@ async def test_a_running_stream_stays_while_its_writer_lives(place: Place) -> No
     await place.store.append("s", lease, 2, b"b")
 
     assert Page([b"record 1", b"b"], 2, False) == await place.other.read("s", 0)
+
+
+async def test_a_request_can_be_read_again(place: Place) -> None:
+    """While the stream runs, and after its end; not when it was dropped."""
+    lease = await begun(place)
+    running = await place.other.request("s")
+    await place.store.append("s", lease, 1, b"a", end=True)
+    ended = await place.other.request("s")
+    await place.store.drop("s")
+
+    assert REQUEST == running == ended
+    with pytest.raises(GoneError):
+        await place.other.request("s")
+    with pytest.raises(GoneError):
+        await place.other.request("unknown")
+
+
+async def test_a_stream_can_be_taken_from_its_writer(place: Place) -> None:
+    """Who means to end it need not wait until the writer has died; that one is refused from then on."""
+    lease = await begun(place, 1)
+
+    claim = await place.other.claim("s", force=True)
+
+    assert claim == Claim(lease + 1, 1, REQUEST)
+    with pytest.raises(LeaseLostError):
+        await place.store.append("s", lease, 2, b"b")
+    await place.other.append("s", lease + 1, 2, b"b", end=True)
+    assert await place.other.claim("s", force=True) is None

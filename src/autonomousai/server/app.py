@@ -31,15 +31,17 @@ from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
 from ..wires.redaction import HiddenSecrets
-from ..wires.registry import COUNTED, OPENAI_CHAT, SERVED, key_headers, models_paths, wire_of
-from .auth import PAGE_PATH, PROBE_PATHS, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths, wire_of
+from .auth import PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
 from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
+from .keeping import KeepingEndpoint
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
+from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
 from .upstreams import make_gateway
 
@@ -49,6 +51,9 @@ STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
 
 #: What OpenAI's paths begin with; they are served without it too.
 V1: Final = "/v1"
+
+#: What the paths of kept responses begin with.
+_RESPONSES_PATHS: Final = (RESPONSES_PATH, RESPONSES_PATH.removeprefix(V1))
 
 #: Seconds that an engine may take to tell its counters.
 _ENGINE_S: Final = 2.0
@@ -130,18 +135,23 @@ class App:
             bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
         )
-        self._hot: dict[str, Endpoint | CountEndpoint] = {path: Endpoint(context, wire) for path, wire in SERVED.items()}
+        self._hot: dict[str, Endpoint | CountEndpoint] = {
+            path: (KeepingEndpoint if wire is OPENAI_RESPONSES else Endpoint)(context, wire) for path, wire in SERVED.items()
+        }
         # Many a client's base URL lacks the /v1.
         self._hot |= {path.removeprefix(V1): self._hot[path] for path in SERVED if path.startswith(V1)}
         self._hot |= {path: CountEndpoint(context, wire) for path, wire in COUNTED.items()}
         self._hot |= {path.removeprefix(V1): self._hot[path] for path in COUNTED}
         self._stream_route = StreamRoute(context)
+        self._responses_route = ResponsesRoute(context)
         described = {*SERVED, *COUNTED}
         self._cold = Starlette(
             routes=[
                 # Named here for other methods than those that `_enter` takes.
                 *(Route(path, _not_here, methods=["POST"], include_in_schema=path in described) for path in self._hot),
                 Route(STREAMS_PATH + "{id}", _not_here, methods=["GET", "DELETE"]),
+                *_kept_routes(RESPONSES_PATH),
+                *_kept_routes(RESPONSES_PATH.removeprefix(V1)),
                 *model_routes(provider, V1),
                 *model_routes(provider, ""),
                 *wire_routes(provider),
@@ -258,6 +268,8 @@ class App:
                 await endpoint(exchange)
             elif path.startswith(STREAMS_PATH) and exchange.method in ("GET", "HEAD", "DELETE"):
                 await self._stream_route(exchange)
+            elif path.startswith(_RESPONSES_PATHS) and self._responses_route.serves(exchange):
+                await self._responses_route(exchange)
             elif path == "*":  # OPTIONS: what the server as a whole can do (RFC 9110 section 9.3.7)
                 await no_content(exchange)
             else:
@@ -372,6 +384,8 @@ def _route_name(path: str, *, hot: bool) -> str:
         return path if path in SERVED or path in COUNTED else V1 + path
     if path.startswith(STREAMS_PATH):
         return STREAM_ROUTE
+    if path.startswith(_RESPONSES_PATHS):
+        return response_route_name(path)
     if path.startswith(PAGE_PATH):
         return PAGE_PATH + "{name}"
     if path == "/models":
@@ -392,6 +406,13 @@ def _wrong_method(method: str) -> StatusError:
         type="invalid_request_error",
         code="method_not_allowed",
     )
+
+
+def _kept_routes(root: str) -> list[Route]:
+    """Return the routes of kept responses under *root*, for other methods than those that `_enter` takes."""
+    paths = {"{id}": ["GET", "DELETE"], "{id}/cancel": ["POST"], "{id}/input_items": ["GET"]}
+    named = root.startswith(V1)
+    return [Route(root + path, _not_here, methods=methods, include_in_schema=named) for path, methods in paths.items()]
 
 
 async def _not_here(request: Request) -> Response:

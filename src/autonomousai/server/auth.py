@@ -34,6 +34,12 @@ PAGE_PATH: Final = "/page/"
 #: Under it lie the streams that can be resumed: what was begun goes on while closing.
 STREAMS_PATH: Final = "/v1/streams/"
 
+#: Under it lie the responses that are kept: these too.
+RESPONSES_PATH: Final = "/v1/responses/"
+
+#: What begins the paths that are answered while closing, as those above are.
+_LASTING: Final = (STREAMS_PATH, RESPONSES_PATH, RESPONSES_PATH.removeprefix("/v1"), PAGE_PATH)
+
 #: Values of the Host header that are remembered to be allowed, and bytes of the longest.
 _KNOWN: Final = 1_000
 _LONGEST_KNOWN: Final = 100
@@ -64,7 +70,7 @@ class AccessControl:
             self._check_host(host)
         if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
             self._check_key(_key(head, self._key_headers))
-        if self.draining and path not in WATCHED_PATHS and not path.startswith((STREAMS_PATH, PAGE_PATH)):
+        if self.draining and path not in WATCHED_PATHS and not path.startswith(_LASTING):
             raise shutting_down(self.drained_by - monotonic())
 
     def key_of(self, exchange: Exchange) -> bytes:

@@ -105,11 +105,7 @@ class Endpoint:
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:
         context = self._context
-        model = context.resolve(request.model)
-        if (index := has_images(request.messages)) is not None and not context.provider.capabilities_of(model).vision:
-            _refuse_image(request, index)
-        if request.is_raw and self.wire.name not in context.provider.capabilities_of(model).wires:
-            raise unsupported(request.model or model, self.wire.name)
+        model = self._admit(request)
         if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
             await context.ready()
             if await self._send_resumable(request, exchange, response, place):
@@ -136,6 +132,16 @@ class Endpoint:
                 await batches.aclose()
         finally:
             place.release()
+
+    def _admit(self, request: ChatRequest) -> str:
+        """Return the model that is asked. Raises `ProviderError` for one that is not there, or that cannot see what is sent."""
+        context = self._context
+        model = context.resolve(request.model)
+        if (index := has_images(request.messages)) is not None and not context.provider.capabilities_of(model).vision:
+            _refuse_image(request, index)
+        if request.is_raw and self.wire.name not in context.provider.capabilities_of(model).wires:
+            raise unsupported(request.model or model, self.wire.name)
+        return model
 
     async def _send_stream(
         self,

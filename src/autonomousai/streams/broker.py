@@ -20,7 +20,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 import msgspec
@@ -35,11 +35,11 @@ from ..settings import ResumeConfig
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import Wire
 from ..wires.redaction import redact
-from .errors import store_unavailable, stream_gone, stream_not_found
+from .errors import cancelled, store_unavailable, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
-from .recorder import RecordedRequest, Recorder
-from .records import Record, UnknownWireError, decode_record
+from .recorder import Recorder
+from .records import Kept, Record, RecordedRequest, UnknownWireError, decode_record, encode_record, size_of
 from .stores import Claim, GoneError, LeaseLostError, Store, StoreError, StreamInfo
 
 #: Seconds between two heartbeats.
@@ -108,16 +108,17 @@ class StreamBroker:
         return written, len(self._live) - written
 
     async def begin(
-        self, request: ChatRequest, key: bytes, name: str, wire: Wire, place: Place | None = None
+        self, request: ChatRequest, key: bytes, name: str, wire: Wire, place: Place | None = None, *, kept: Kept = ""
     ) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
-        *wire*: the one that the request came over; *place*: its own, if any, which the stream takes over. Returns None where
-        the store fails: then nothing has begun.
+        *wire*: the one that the request came over; *place*: its own, if any, which the stream takes over. *kept*: whether the
+        answer is kept, together with its request; then it is named after the stream. Returns None where the store fails: then
+        nothing has begun.
         """
-        stream_id = secrets.token_urlsafe(24)
-        recorded = RecordedRequest(request, wire.name, name)
-        data = msgspec.json.encode(recorded) if self._store.shared else b""
+        stream_id = secrets.token_hex(16) if kept else secrets.token_urlsafe(24)
+        recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, int(time()) if kept else 0)
+        data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
             lease = await self._store.create(stream_id, _owner(stream_id, key), data)
         except StoreError as error:
@@ -126,6 +127,7 @@ class StreamBroker:
         stream = StreamLog(stream_id, self._store, 0, name)
         stream.lease = lease
         stream.wire = wire
+        stream.recorded = recorded
         place = place.hand_over() if place is not None else self._places.place()
         source = self._run(stream, self._write(stream, Recorder(recorded), place))
         source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
@@ -180,6 +182,56 @@ class StreamBroker:
             return await reader.seek()
         except (GoneError, UnknownWireError):
             raise stream_gone() from None
+        except StoreError as error:
+            raise store_unavailable(error) from None
+
+    async def recorded(self, id: str) -> RecordedRequest:
+        """Return the request of a kept answer that was found. Raises `StatusError` 404 for another one's, 503 where the store
+        cannot be reached."""
+        try:
+            recorded = msgspec.json.decode(await self._store.request(id) or b"null", type=RecordedRequest | None)
+        except GoneError:
+            recorded = None
+        except StoreError as error:
+            raise store_unavailable(error) from None
+        if recorded is None or not recorded.kept:
+            raise stream_not_found()
+        return recorded
+
+    async def records(self, id: str, found: StreamInfo, name: str) -> list[Record]:
+        """Return the records that have come of the stream that was *found* just now. Where its writer has died, this server
+        continues it. Raises `StatusError` as `seek` does."""
+        stream = self._live.get(id)
+        if stream is None or stream.last < found.last:  # another server has written more
+            stream = StreamLog(id, self._store, found.last, name)
+        records: list[Record] = []
+        try:
+            if found.state == "running" and id not in self._live:
+                await self._revive(id, name)
+            last = stream.last
+            while len(records) < last:
+                records += await stream.read(len(records))
+        except GoneError:
+            raise stream_gone() from None
+        except StoreError as error:
+            raise store_unavailable(error) from None
+        return records
+
+    async def cancel(self, id: str) -> None:
+        """End a stream as cancelled, whichever server writes it, unless it has ended. Raises `StatusError` 503 where the store
+        cannot be reached."""
+        stream = self._live.get(id)
+        if stream is not None and stream.lease is not None and stream.source is not None:
+            self._cancel(stream)
+            await asyncio.wait({stream.source})
+            if stream.ended:
+                return
+        try:
+            claim = await self._store.claim(id, force=True)
+            if claim is not None:
+                await self._end_as_cancelled(id, claim)
+        except LeaseLostError:
+            pass  # it has ended meanwhile, or is cancelled by another server
         except StoreError as error:
             raise store_unavailable(error) from None
 
@@ -247,6 +299,20 @@ class StreamBroker:
         if stream.lease is not None and stream.id not in self._suspicions:  # a follower generates nothing
             self._suspicions[stream.id] = self._orphans.suspect()
 
+    def _cancel(self, stream: StreamLog) -> None:
+        stream.is_cancelled = True
+        self._stop(stream)
+
+    async def _end_as_cancelled(self, id: str, claim: Claim) -> None:
+        recorder = Recorder(msgspec.json.decode(claim.request, type=RecordedRequest))
+        if claim.last:
+            recorder.replay(Record())  # the header is written
+        record = recorder.fail(cancelled())
+        if self._store.shared:
+            await self._store.append(id, claim.lease, claim.last + 1, encode_record(record), end=True)
+        else:
+            self._store.append_now(id, claim.lease, claim.last + 1, record, size_of(record), end=True)
+
     # ---- writing
 
     async def _write(self, stream: StreamLog, recorder: Recorder, place: Place) -> None:
@@ -263,6 +329,10 @@ class StreamBroker:
             await _fail(stream, recorder, error)
         except LeaseLostError:
             raise
+        except asyncio.CancelledError:
+            if not stream.is_cancelled:
+                raise
+            await _fail(stream, recorder, cancelled())
         except Exception as error:  # a bug must cost its own stream alone
             log_bug(stream.name, error)
             await _fail(stream, recorder, internal_error())
@@ -295,16 +365,29 @@ class StreamBroker:
             if page.records or page.ended:
                 stream.grow(self._decoded(page.records), ended=page.ended)
             elif (claim := await self._store.claim(stream.id)) is not None:
-                stream.lease = claim.lease
-                self._metrics.takeovers += 1
-                await self._write(stream, await self._take_over(stream, claim), self._places.place())
+                await self._continue(stream, claim)
                 return
             else:
                 await self._store.wait(stream.id, stream.last, _WAIT_S)
 
+    async def _revive(self, id: str, name: str) -> None:
+        """Continue a stream that nobody here follows, if its writer has died."""
+        if self.draining or (claim := await self._store.claim(id)) is None:
+            return
+        stream = StreamLog(id, self._store, claim.last, name)
+        self._run(stream, self._continue(stream, claim))
+
+    async def _continue(self, stream: StreamLog, claim: Claim) -> None:
+        """Write what the server that has died left unwritten."""
+        stream.lease = claim.lease
+        self._metrics.takeovers += 1
+        await self._write(stream, await self._take_over(stream, claim), self._places.place())
+
     async def _take_over(self, stream: StreamLog, claim: Claim) -> Recorder:
         """Return a recorder that has replayed all of the log. From now on no other server adds to it."""
-        recorder = Recorder(msgspec.json.decode(claim.request, type=RecordedRequest))
+        recorded = msgspec.json.decode(claim.request, type=RecordedRequest)
+        stream.recorded = recorded
+        recorder = Recorder(recorded)
         last = 0
         while last < claim.last:
             page = (await self._store.read(stream.id, last)).check(last)
@@ -348,14 +431,20 @@ class StreamBroker:
         """Stop the stream, at once or after the grace period: its last reader here has left."""
         if stream.lease is None:
             self._stop(stream)
-        else:
+        elif stream.kept == "attended":
+            self._on_grace_over(stream)
+        elif stream.kept != "background":
             if stream.grace is not None:
                 stream.grace.cancel()
             loop = asyncio.get_running_loop()
             stream.grace = loop.call_later(self._config.grace_s, self._on_grace_over, stream)
 
     def _on_grace_over(self, stream: StreamLog) -> None:
-        if not (stream.ended or stream.is_watched):
+        if stream.ended or stream.is_watched:
+            return
+        if stream.kept:
+            self._cancel(stream)
+        else:
             self.forget(stream)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from ..errors import StatusError
 from ..wires.redaction import redact
@@ -16,6 +17,15 @@ def stream_not_found() -> StatusError:
     return StatusError(
         "there is no stream of that id", status=404, type="invalid_request_error", param="id", code="stream_not_found"
     )
+
+
+#: The code of the error that a cancelled answer ends with.
+CANCELLED: Final = "cancelled"
+
+
+def cancelled() -> StatusError:
+    """Return what an answer ends with that was cancelled."""
+    return StatusError("the answer was cancelled", status=409, type="invalid_request_error", code=CANCELLED)
 
 
 def stream_gone() -> StatusError:

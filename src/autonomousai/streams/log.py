@@ -19,7 +19,7 @@ from ..events import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
 from ..wires.redaction import redact
-from .records import Record, RecordEncoder, after_events, decode_record, encode_record, size_of
+from .records import Kept, Record, RecordedRequest, RecordEncoder, after_events, decode_record, encode_record, size_of
 from .stores import GoneError, LeaseLostError, Store, StoreError, StreamVanishedError
 
 #: A stream's latest records that are kept in memory.
@@ -50,6 +50,9 @@ class StreamLog:
         self.ended = False
         self.closed = False
         self.error: ProviderError | None = None
+        #: What its writer knows: what it answers, and whether it is to end as cancelled.
+        self.recorded: RecordedRequest | None = None
+        self.is_cancelled = False
         #: The wire that it was begun over, where it was begun in this process.
         self.wire: Wire | None = None
         #: What is known of the generation, where it runs in this process.
@@ -67,6 +70,11 @@ class StreamLog:
         self.waiting: list[StreamReader] = []
         self._recent: deque[Record] = deque()
         self._checkpoints: dict[str, deque[RecordEncoder]] = {}
+
+    @property
+    def kept(self) -> Kept:
+        """Return how long the answer is generated without a reader, as far as its writer is here."""
+        return "" if self.recorded is None else self.recorded.kept
 
     @property
     def is_stored(self) -> bool:
@@ -205,6 +213,19 @@ class StreamReader:
         if encoder.last < self.last:
             raise GoneError
         return bool(self._ahead) or not (stream.ended and encoder.position == stream.last)
+
+    async def gather(self) -> list[Record]:
+        """Return all records, when the last has come, or when no more come here. Raises `GoneError` and `StoreError`."""
+        stream = self.stream
+        records: list[Record] = []
+        while not (stream.ended and stream.last == len(records)):
+            while stream.last == len(records) and not (stream.ended or stream.closed):
+                await self._wait()
+            if stream.last == len(records):
+                break
+            records += await stream.read(len(records))
+        self.ended = stream.ended
+        return records
 
     async def read(self) -> bytes | None:
         """Return the events that have come since the last call; wait for some. None when no more come here: then the stream

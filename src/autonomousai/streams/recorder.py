@@ -8,30 +8,19 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import msgspec
-
 from ..errors import ProviderError
 from ..events import Answer, Attempt, Batch, Extra, FinishReason, ForeignEvent, Report, Started
 from ..provider import AsyncGeneratorProvider
-from ..request import CallOptions, ChatRequest
+from ..request import CallOptions
 from ..result import BatchStream
 from ..wires.provenance import make_provenance
-from .records import Record, RecordedError, ResumeState, StreamHeader
+from .records import Record, RecordedError, RecordedRequest, ResumeState, StreamHeader
 
 #: The outcome of an attempt whose server died during it.
 LOST_OUTCOME: Final = "server_lost"
 
 #: Events that deliver nothing of an answer.
 _UNSPOKEN: Final = (Started, Extra, ForeignEvent)
-
-
-class RecordedRequest(msgspec.Struct, frozen=True):
-    """A request, with all that another server needs to answer it. ``wire``: the name of the one that it came over; ``id``: the
-    request's."""
-
-    request: ChatRequest
-    wire: str
-    id: str
 
 
 class Recorder:
@@ -115,7 +104,12 @@ class Recorder:
     def _header(self) -> StreamHeader:
         recorded = self._recorded
         return StreamHeader(
-            recorded.wire, recorded.id, int(time.time()), self._model, self.request.include_usage, self.request.echo
+            recorded.wire,
+            recorded.id,
+            recorded.created or int(time.time()),
+            self._model,
+            self.request.include_usage,
+            self.request.echo,
         )
 
 

@@ -14,18 +14,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from sys import getsizeof
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import msgspec
 
 from ..errors import ProviderError, StatusError
 from ..events import Attempt, Batch, FinishReason, Splice
+from ..request import ChatRequest
 from ..wires.base import AnswerHead, StreamEncoder, Wire
 from ..wires.errors import encode_error
 from ..wires.registry import WIRES
 
 #: Bytes that a record takes in memory beside its events, about: the object and the list.
 _RECORD_SIZE: Final = 150
+
+
+#: How long the answer to a request that is kept is generated without a reader: not at all, as long as that of any stream that
+#: can be resumed, or to its end. ``""``: it is not kept, and a stream that nobody comes back to is dropped.
+Kept: TypeAlias = Literal["", "attended", "resumable", "background"]
+
+
+class RecordedRequest(msgspec.Struct, frozen=True):
+    """A request, with all that another server needs to answer it. ``wire``: the name of the one that it came over; ``id``: what
+    the answer is named after. ``kept``: whether the answer is kept for its caller. ``created``: when it came, in seconds since
+    the epoch; 0 for when its answer began."""
+
+    request: ChatRequest
+    wire: str
+    id: str
+    kept: Kept = ""
+    created: int = 0
 
 
 class StreamHeader(msgspec.Struct, frozen=True):

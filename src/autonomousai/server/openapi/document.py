@@ -18,6 +18,7 @@ from .answers import answer_schemas
 
 _CHAT = "Chat"
 _RESUME = "Streams that can be resumed"
+_KEPT = "Responses that are kept"
 _SERVER = "The server itself"
 
 _ABOUT: Final = """\
@@ -66,6 +67,25 @@ _FOR_CHAT: Final = ("400", "404", "413", "415", "429", "500", "502", "503", "504
 _FOR_STREAMS: Final = ("404", "410", "500", "503")
 _NO_STREAM: Final = "There is no such stream, or it is another caller's."
 
+_NO_RESPONSE: Final = "There is no such response, not any more, or it is another caller's."
+_NUMBER: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,15}$"}
+_DELETED: Final[Schema] = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "object": {"const": "response"}, "deleted": {"const": True}},
+    "required": ["id", "object", "deleted"],
+}
+_ITEMS: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "object": {"const": "list"},
+        "data": {"type": "array", "items": {"type": "object"}},
+        "first_id": {"type": ["string", "null"]},
+        "last_id": {"type": ["string", "null"]},
+        "has_more": {"type": "boolean"},
+    },
+    "required": ["object", "data", "first_id", "last_id", "has_more"],
+}
+
 _EVENT: Final = {
     "type": "object",
     "description": "A server-sent event. `id`: its number, where the stream can be resumed.",
@@ -99,7 +119,7 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
             "description": _ABOUT.replace("{wires}", _wires()),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "tags": [{"name": name} for name in (_CHAT, _RESUME, _SERVER)],
+        "tags": [{"name": name} for name in (_CHAT, _KEPT, _RESUME, _SERVER)],
         "paths": _paths(asks_key=asks_key),
         "components": {
             "schemas": dict(sorted(_schemas(vision=vision).items())),
@@ -151,6 +171,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         "get": _get("One model", "getModel", _CHAT, _json("Model"), ("404", "503", *guarded)),
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
+    paths |= _kept(guarded)
     for path, summary, content, more in (
         ("/health", "Is it alive?", _json("Health"), {}),
         ("/healthz", "Is it alive?", _json("Health"), {}),
@@ -244,6 +265,56 @@ def _streams(guarded: Iterable[str]) -> Schema:
             "responses": {"204": _answer("It is stopped.", {}), **errors},
         },
     }
+
+
+def _kept(guarded: Iterable[str]) -> dict[str, Schema]:
+    """Return the paths of responses that are kept."""
+    errors = _errors(("400", "404", "500", "503", *guarded))
+    errors["404"]["description"] = _NO_RESPONSE
+    id_in_path = [_in_path("id", "The `id` of a response that was not asked for with `store: false`.")]
+
+    def operation(name: str, summary: str, content: Schema, parameters: Iterable[Schema] = ()) -> Schema:
+        return {
+            "tags": [_KEPT],
+            "operationId": name,
+            "summary": summary,
+            **({"parameters": list(parameters)} if parameters else {}),
+            "responses": {"200": _answer("As asked.", content), **errors},
+        }
+
+    reading = (
+        _in_query("stream", "Whether it comes as events, from the first one on.", {"type": "boolean"}),
+        _in_query("starting_after", "The `sequence_number` of the last event that was received.", _NUMBER),
+    )
+    paging = (
+        _in_query("limit", "Items in a page; 20.", {"type": "integer", "minimum": 1, "maximum": 100}),
+        _in_query("order", "The latest first, or the first.", {"type": "string", "enum": ["desc", "asc"]}),
+        _in_query("after", "The id of the last item of the page before.", {"type": "string"}),
+    )
+    get = operation(
+        "getResponse", "Read a response again, or on", {**_json("Response"), **_events(["ResponsesEvent"])}, reading
+    )
+    deleted = {"application/json": {"schema": _DELETED}}
+    items = {"application/json": {"schema": _ITEMS}}
+    return {
+        "/v1/responses/{id}": {
+            "parameters": id_in_path,
+            "get": get,
+            "delete": operation("deleteResponse", "Stop a response, and let it go", deleted),
+        },
+        "/v1/responses/{id}/cancel": {
+            "parameters": id_in_path,
+            "post": operation("cancelResponse", "Stop a response in the background", _json("Response")),
+        },
+        "/v1/responses/{id}/input_items": {
+            "parameters": id_in_path,
+            "get": operation("listInputItems", "The input of a response", items, paging),
+        },
+    }
+
+
+def _in_query(name: str, description: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
 def _get(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str]) -> Schema:

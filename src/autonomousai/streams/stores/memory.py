@@ -63,6 +63,12 @@ class MemoryStore:
             return None
         return StreamInfo(stream.owner, "running" if id in self._running else "ended", stream.last, stream.start)
 
+    async def request(self, id: str) -> bytes:
+        stream = self._running.get(id) or self._ended.get(id)
+        if stream is None:
+            raise GoneError
+        return stream.request
+
     async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
         self.append_now(id, lease, number, data, len(data), end=end)
 
@@ -97,9 +103,9 @@ class MemoryStore:
                 async with asyncio.timeout(seconds):
                     await stream.change()
 
-    async def claim(self, id: str) -> Claim | None:
+    async def claim(self, id: str, *, force: bool = False) -> Claim | None:
         stream = self._running.get(id)
-        if stream is None or stream.lease_until > self._now():
+        if stream is None or (stream.lease_until > self._now() and not force):
             return None
         stream.lease += 1
         stream.lease_until = self._now() + self._lease_s

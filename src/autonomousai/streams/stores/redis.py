@@ -85,7 +85,8 @@ return {known[1], known[2], records}
 """
 
 _CLAIM: Final = """
-if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('EXISTS', KEYS[3]) == 1 then return false end
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return false end
+if ARGV[2] == '0' and redis.call('EXISTS', KEYS[3]) == 1 then return false end
 local lease = redis.call('HINCRBY', KEYS[1], 'lease', 1)
 redis.call('SET', KEYS[3], lease, 'PX', ARGV[1])
 local known = redis.call('HMGET', KEYS[1], 'last', 'request')
@@ -170,6 +171,12 @@ class RedisStore:
         owner, state, last = await self._call(_FIND, id)
         return None if state is None else StreamInfo(owner, state.decode(), int(last))
 
+    async def request(self, id: str) -> bytes:
+        data: bytes | None = await self._do(lambda: self._redis.hget(_keys(id)[0], "request"))
+        if data is None:
+            raise GoneError
+        return data
+
     async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
         self._room.check(len(data))
         kept = await self._call(_APPEND, id, lease, number, data, int(end), self._keep, self._remember)
@@ -195,8 +202,8 @@ class RedisStore:
         with self._translated_errors():
             await self._redis.xread({_keys(id)[1]: f"{after}-0"}, count=1, block=wait)
 
-    async def claim(self, id: str) -> Claim | None:
-        claimed = await self._call(_CLAIM, id, self._lease)
+    async def claim(self, id: str, *, force: bool = False) -> Claim | None:
+        claimed = await self._call(_CLAIM, id, self._lease, int(force))
         return claimed and Claim(int(claimed[0]), int(claimed[1]), claimed[2])
 
     async def release(self, id: str, lease: int) -> None:

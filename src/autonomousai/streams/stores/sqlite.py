@@ -146,6 +146,16 @@ class SqliteStore:
 
         return await self._look(find)
 
+    async def request(self, id: str) -> bytes:
+        def request(database: sqlite3.Connection) -> bytes:
+            row = database.execute("SELECT request FROM streams WHERE id = ? AND state <> 'gone'", (id,)).fetchone()
+            if row is None:
+                raise GoneError
+            data: bytes = row[0]
+            return data
+
+        return await self._look(request)
+
     async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
         def append(database: sqlite3.Connection) -> None:
             stream = self._held(database, id, lease)
@@ -186,13 +196,13 @@ class SqliteStore:
         while not await self._look(look) and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(_POLL_S, left))  # another process can set no event here
 
-    async def claim(self, id: str) -> Claim | None:
+    async def claim(self, id: str, *, force: bool = False) -> Claim | None:
         def claim(database: sqlite3.Connection) -> Claim | None:
             now = self._now()
             taken = database.execute(
                 "UPDATE streams SET lease = lease + 1, lease_until = ?, touched = ? "
-                "WHERE id = ? AND state = 'running' AND lease_until <= ?",
-                (now + self._lease_s, now, id, now),
+                "WHERE id = ? AND state = 'running' AND (lease_until <= ? OR ?)",
+                (now + self._lease_s, now, id, now, force),
             )
             if not taken.rowcount:
                 return None

@@ -98,6 +98,9 @@ class Store(Protocol):
     async def find(self, id: str) -> StreamInfo | None:
         """Return what is known of a stream; None where there is none, or none is remembered."""
 
+    async def request(self, id: str) -> bytes:
+        """Return the request of a stream, as it was given. Raises `GoneError`."""
+
     async def append(self, id: str, lease: int, number: int, data: Any, *, end: bool = False) -> None:
         """Store record *number*, and the end with it. After the return no end of this process can undo it.
 
@@ -114,8 +117,9 @@ class Store(Protocol):
     async def wait(self, id: str, after: int, seconds: float) -> None:
         """Return when there may be records after number *after*, at the latest after *seconds*."""
 
-    async def claim(self, id: str) -> Claim | None:
-        """Take over a stream whose writer is dead; None where it is not. Of several that try at once, one succeeds."""
+    async def claim(self, id: str, *, force: bool = False) -> Claim | None:
+        """Take over a stream whose writer is dead, or with *force* any that is running; None where it is not. Of several that
+        try at once, one succeeds."""
 
     async def release(self, id: str, lease: int) -> None:
         """Give back a lease, so that the stream can be taken over at once."""

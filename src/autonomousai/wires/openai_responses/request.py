@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ...request import ChatRequest, OriginalRequest
-from ..fields import UNSUPPORTED, FieldRule, FieldTable, RequestField, table_of
+from ..fields import FieldRule, FieldTable, RequestField, table_of
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
 from ..shapes import FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
@@ -105,23 +105,19 @@ def _check_has_input(document: Mapping[str, Any]) -> None:
 _BEGINNINGS: Final = ("input", "previous_response_id", "conversation", "prompt")
 
 
-def _check_is_not_kept(document: Mapping[str, Any]) -> None:
-    if document.get("previous_response_id") is not None:
-        raise refusal("previous_response_id", _NOT_KEPT, "previous_response_not_found")
-    if document.get("background"):
-        raise refusal("background", "is not supported; leave it out, and ask with stream", UNSUPPORTED)
+def _check_is_kept(document: Mapping[str, Any]) -> None:
+    if document.get("background") is True and document.get("store") is False:
+        raise refusal("background", "a response that is not stored cannot be asked for later; leave out store = false")
 
-
-_NOT_KEPT: Final = "no response is kept here; send the whole conversation as input"
 
 _NEEDS_INPUT: Final = FieldRule(
     _check_has_input,
     {"anyOf": [{"properties": {name: {"not": {"type": "null"}}}, "required": [name]} for name in _BEGINNINGS]},
 )
 
-_KEEPS_NOTHING: Final = FieldRule(
-    _check_is_not_kept,
-    {"properties": {"previous_response_id": {"type": "null"}, "background": {"enum": [False, None]}}},
+_KEEPS_BACKGROUND: Final = FieldRule(
+    _check_is_kept,
+    {"not": {"properties": {"background": {"const": True}, "store": {"const": False}}, "required": ["background", "store"]}},
 )
 
 RESPONSES: Final = FieldTable(
@@ -196,9 +192,13 @@ RESPONSES: Final = FieldTable(
             "conversation", either("text or an object", {str: TEXT, dict: OBJECT}), "A conversation that the upstream keeps."
         ),
         *(_shared(name) for name in ("seed", "stop", "top_k", "min_p")),
-        _unsaid("previous_response_id", TEXT, "The response that this one follows."),
-        _unsaid("store", FLAG, "Whether the response is kept."),
-        _unsaid("background", FLAG, "Whether the answer is made without a reader."),
+        _unsaid(
+            "previous_response_id",
+            TEXT,
+            "The kept response that this one continues from: its conversation stands before `input`.",
+        ),
+        _unsaid("store", FLAG, "Whether the response is kept for a while, to be asked for again; by default it is."),
+        _unsaid("background", FLAG, "Whether the answer is generated without a reader, to be asked for by its id."),
         _unsaid("metadata", OBJECT, "Notes to the answer, which repeats them."),
         _unsaid("truncation", TEXT, "What is left out of a conversation that is too long."),
         _unsaid("max_tool_calls", whole(), "How many calls the upstream's own tools may make."),
@@ -209,7 +209,7 @@ RESPONSES: Final = FieldTable(
         _unsaid("context_management", LIST, "How the upstream shortens a long conversation."),
         _unsaid("client_metadata", OBJECT, "Notes of the client about itself."),
     ),
-    rules=(_NEEDS_INPUT, _KEEPS_NOTHING),
+    rules=(_NEEDS_INPUT, _KEEPS_BACKGROUND),
     components=input_items.COMPONENTS | tools.COMPONENTS,
 )
 

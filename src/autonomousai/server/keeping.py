@@ -1,0 +1,126 @@
+"""``POST /v1/responses``: a request whose response can be asked for again. What is kept, and how, is in `kept`."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import msgspec
+
+from ..errors import IncompleteStreamError, ProviderError, StatusError
+from ..http.server.exchange import Exchange
+from ..limiter import Place, busy, shutting_down
+from ..request import ChatRequest
+from ..streams.broker import StreamBroker
+from ..streams.errors import stream_gone
+from ..streams.log import StreamLog
+from ..streams.records import Kept, Record
+from ..streams.stores import GoneError, StoreError
+from ..wires.openai_responses.kept import continued_input, previous_response_not_found
+from ..wires.request_body import encode_request
+from .disconnect import DisconnectScope
+from .endpoint import Endpoint
+from .kept import find_kept, response_of_records
+from .sse_response import SSEResponse
+
+
+class KeepingEndpoint(Endpoint):
+    """``POST`` of a request whose response is kept, unless it says ``store: false``."""
+
+    async def _answer(
+        self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
+    ) -> None:
+        context = self._context
+        self._admit(request)
+        document = request.origin.document if request.origin is not None else {}
+        background, stored = document.get("background") is True, document.get("store") is not False
+        await context.ready()
+        if (previous := document.get("previous_response_id")) is not None:
+            request = await self._continued(request, exchange, previous)
+            self._admit(request)  # what was said before may have held images
+        if not stored:
+            await super()._answer(request, exchange, response, scope, place)
+            return
+        resumable = response is not None and exchange.head.get(b"x-stream-resumable") == b"1"
+        kept: Kept = "background" if background else "resumable" if resumable else "attended"
+        if background:
+            self._check_room(context.streams, context.places.places)
+        elif not place.is_taken:
+            await place.acquire()
+        exchange.read_by = monotonic() + context.total_s
+        asked = _asked(request, background=background)
+        stream = await context.streams.begin(asked, context.key_of(exchange), exchange.request_id, self.wire, place, kept=kept)
+        if stream is None:
+            if background:
+                raise StatusError("the response cannot be kept: the store cannot be reached", status=503, type="server_error")
+            await super()._answer(request, exchange, response, scope, place)
+        elif response is not None:
+            await self._relay(stream, exchange, response)
+        elif background:
+            await _respond(exchange, stream, [])
+        else:
+            await self._send_kept(stream, exchange, scope)
+
+    async def _continued(self, request: ChatRequest, exchange: Exchange, previous: str) -> ChatRequest:
+        """Return *request* with the conversation before it: that of the *previous* response, and what that answered."""
+        assert request.origin is not None
+        try:
+            context = self._context
+            kept = await find_kept(context.streams, context.key_of(exchange), previous, exchange.request_id)
+            response = await kept.response()
+        except StatusError as error:
+            raise (previous_response_not_found(previous) if error.status == 404 else error) from None
+        document = request.origin.document
+        whole = {**document, "input": continued_input(kept.input, response, document.get("input"))}
+        return self.wire.decode_request(encode_request(whole), exchange.path)
+
+    @staticmethod
+    def _check_room(streams: StreamBroker, places: int) -> None:
+        """Raise `StatusError` 503 where as many wait in the background as can be answered at once."""
+        if sum(streams.count()) >= 2 * places:
+            raise busy("too many responses are generated in the background", None)
+
+    async def _relay(self, stream: StreamLog, exchange: Exchange, response: SSEResponse) -> None:
+        """Be the first reader of a kept answer."""
+        streams = self._context.streams
+        response.name(stream.id, goes_on=streams.outlive_us and stream.kept != "attended")
+        try:
+            with streams.reader(stream, 0, self.wire) as reader:
+                await response.relay(reader)
+        finally:
+            exchange.meter = stream.meter
+            if not response.started and stream.kept != "background":
+                streams.forget(stream)
+
+    async def _send_kept(self, stream: StreamLog, exchange: Exchange, scope: DisconnectScope) -> None:
+        """Send a kept answer as one document, when it has come."""
+        streams = self._context.streams
+        try:
+            with streams.reader(stream, 0, self.wire) as reader:
+                records = await reader.gather()
+        except (GoneError, StoreError):
+            raise stream_gone() from None
+        finally:
+            exchange.meter = stream.meter
+        try:
+            if stream.error is not None:
+                raise stream.error
+            if not stream.ended:
+                raise shutting_down() if streams.draining else IncompleteStreamError
+        except ProviderError:
+            streams.forget(stream)  # its caller never learns its id
+            raise
+        scope.release()
+        await _respond(exchange, stream, records)
+
+
+def _asked(request: ChatRequest, *, background: bool) -> ChatRequest:
+    """Return the request as it is generated and kept: the response says that it is, and what is generated in the background
+    can be seen as it comes."""
+    echo = {**(request.echo or {}), "store": True, "background": background}
+    return msgspec.structs.replace(request, echo=echo, stream=request.stream or background)
+
+
+async def _respond(exchange: Exchange, stream: StreamLog, records: list[Record]) -> None:
+    assert stream.recorded is not None
+    exchange.respond(200, msgspec.json.encode(response_of_records(stream.recorded, records)))
+    await exchange.drain()
