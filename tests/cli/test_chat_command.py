@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from autonomousai.cli.chat import wire_of
 from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import finish, run, start
@@ -304,6 +305,8 @@ async def test_the_servers_first_model_is_asked_where_none_was_named(options: tu
 @pytest.mark.parametrize(
     ("end", "options", "path"),
     [
+        ("", ("--wire", "anthropic"), "/v1/messages"),
+        ("/v1", ("--wire", "anthropic"), "/v1/messages"),
         ("", (), "/api/v1/ai/chat"),
         ("/ ", (), "/api/v1/ai/chat"),
         ("/v1", (), "/v1/chat/completions"),
@@ -317,11 +320,24 @@ async def test_the_servers_first_model_is_asked_where_none_was_named(options: tu
 )
 async def test_which_wire_a_base_url_means(end: str, options: tuple[str, ...], path: str, env: dict[str, str]) -> None:
     """A bare root is the AutonomousAI wire's, any path OpenAI's; --wire says it otherwise."""
-    async with ScriptedServer(Script.stream("Hi")) as server:
+    async with ScriptedServer(Script.messages("Hi") if path == "/v1/messages" else Script.stream("Hi")) as server:
         ended = await run("chat", "--base-url", server.url + end, "--model", "llama", *options, QUESTION, env=env)
 
     assert (0, "Hi\n", "") == ended
     assert [path] == [each.path for each in server.requests]
+
+
+@pytest.mark.parametrize(
+    ("url", "wire"),
+    [
+        ("https://api.anthropic.com", "anthropic"),
+        ("https://api.anthropic.com/v1/", "anthropic"),
+        ("https://api.anthropic.com.example.org/v1", "openai"),
+    ],
+)
+def test_anthropics_own_server_speaks_its_wire(url: str, wire: str) -> None:
+    """Without being told so."""
+    assert wire == wire_of(url, None)
 
 
 async def test_nobody_listening_is_a_failed_request(env: dict[str, str]) -> None:

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, ConfigError, ConnectError, HTTPError, OpenAICompatible, StatusError, StreamError
+from autonomousai import (
+    Anthropic,
+    AutonomousAI,
+    ConfigError,
+    ConnectError,
+    HTTPError,
+    OpenAICompatible,
+    StatusError,
+    StreamError,
+)
 from autonomousai.clients.retries import retry_delay
 from autonomousai.config import Config
 from autonomousai.gateway.gateway import Gateway
@@ -16,12 +25,12 @@ from autonomousai.testing import Close, Head, Script, ScriptedServer, Send, comp
 from tests.support.raw import RawConnection, answering
 
 HELLO = [{"role": "user", "content": "Hello"}]
-KINDS = [AutonomousAI, OpenAICompatible]
+KINDS = [AutonomousAI, OpenAICompatible, Anthropic]
 ASKED_AGAIN = (408, 409, 429, 500, 502, 503, 504, 520, 529, 599, 600)
 TOLD_AT_ONCE = (400, 401, 402, 403, 404, 405, 413, 415, 422, 430, 451, 499, 501, 505)
 
 
-async def ask(provider: AutonomousAI | OpenAICompatible, **options: Any) -> str:
+async def ask(provider: Anthropic | AutonomousAI | OpenAICompatible, **options: Any) -> str:
     return await provider.create_async_generator("llama", HELLO, **options).text()
 
 
@@ -31,7 +40,8 @@ async def ask(provider: AutonomousAI | OpenAICompatible, **options: Any) -> str:
 async def test_a_status_that_may_pass_is_asked_again(kind: Any, status: int, stream: bool) -> None:
     """Two tries after the first, by default."""
     failing = Script.status(status, "no")
-    async with ScriptedServer(failing, failing, Script.document("Hello")) as server, kind(server.url) as provider:
+    whole = Script.message("Hello") if kind is Anthropic else Script.document("Hello")
+    async with ScriptedServer(failing, failing, whole) as server, kind(server.url) as provider:
         text = await ask(provider, stream=stream)
 
     assert ("Hello", 3) == (text, len(server.requests))

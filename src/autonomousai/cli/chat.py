@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TextIO, TypeAlias
 
 import msgspec
 
+from ..clients.anthropic import ANTHROPIC, Anthropic
 from ..clients.autonomousai import AutonomousAI
 from ..clients.openai import OpenAICompatible
 from ..clients.vendors import VendorName, vendor_of
@@ -19,7 +20,7 @@ from ..engine.provider import LlamaCpp
 from ..engine.weights import present, pull, resolve, weights_path
 from ..errors import ConfigError, HTTPError, ModelNotFoundError, StatusError
 from ..events import FinishReason, Message, Messages
-from ..http.urls import has_path, without_credentials
+from ..http.urls import clean_base_url, has_path, without_credentials
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider
 from ..timeouts import Clocks
@@ -28,7 +29,7 @@ from .terminal import Terminal
 from .views import JsonView, View, text_view
 
 #: What a server may speak.
-Wire: TypeAlias = Literal["openai", "autonomousai"]
+Wire: TypeAlias = Literal["openai", "anthropic", "autonomousai"]
 
 
 class UsageError(Exception):
@@ -195,23 +196,35 @@ class Embedded:
             await engine.aclose()
 
 
+def is_anthropics(base_url: str) -> bool:
+    """Return whether *base_url* is Anthropic's own server."""
+    return clean_base_url(base_url).removesuffix("/v1") == ANTHROPIC
+
+
 def wire_of(base_url: str, wire: Wire | None) -> Wire:
-    """What the server at *base_url* speaks: *wire* where it was said; else the AutonomousAI wire at a bare root, and OpenAI's
-    at any path, which is what base URLs of its servers have."""
+    """What the server at *base_url* speaks: *wire* where it was said; else Anthropic's at Anthropic's, the AutonomousAI wire at
+    a bare root, and OpenAI's at any path, which is what base URLs of its servers have."""
+    if wire is None and is_anthropics(base_url):
+        return "anthropic"
     return wire or ("openai" if has_path(base_url) else "autonomousai")
 
 
 class Served:
-    """A server, on the AutonomousAI wire or on OpenAI's."""
+    """A server, on the AutonomousAI wire, OpenAI's or Anthropic's."""
 
     def __init__(self, settings: ChatSettings) -> None:
-        self._provider: AutonomousAI | OpenAICompatible
+        self._provider: AutonomousAI | OpenAICompatible | Anthropic
         assert settings.base_url is not None
-        if wire_of(settings.base_url, settings.wire) == "openai":
-            key = settings.api_key
-            if key is None and not vendor_of(settings.vendor).key_env:
-                key = os.environ.get("AUTONOMOUSAI_API_KEY", "")
+        wire = wire_of(settings.base_url, settings.wire)
+        key = settings.api_key
+        # The key of a vendor, or of Anthropic's own server, has a variable of its own.
+        has_own = is_anthropics(settings.base_url) if wire == "anthropic" else bool(vendor_of(settings.vendor).key_env)
+        if key is None and not has_own:
+            key = os.environ.get("AUTONOMOUSAI_API_KEY", "")
+        if wire == "openai":
             self._provider = OpenAICompatible(settings.base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
+        elif wire == "anthropic":
+            self._provider = Anthropic(settings.base_url, api_key=key, proxy=settings.proxy)
         else:
             self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
         self.has_ours = isinstance(self._provider, AutonomousAI)

@@ -213,8 +213,9 @@ def _add_chat(commands: Any) -> None:
     )
     chat.add_argument(
         "--wire",
-        choices=("openai", "autonomousai"),
-        help="what the server speaks; default: by its URL, a bare root the AutonomousAI wire and any path OpenAI's",
+        choices=("openai", "anthropic", "autonomousai"),
+        help="what the server speaks; default: by its URL, Anthropic's own server its wire, a bare root the AutonomousAI wire "
+        "and any path OpenAI's",
     )
     chat.add_argument(
         "--proxy", metavar="URL", help="http://[user:password@]host:port, or socks5://host:port, on the way to the server"
