@@ -5,7 +5,7 @@ It says nothing that a stranger must not know: neither the models' names nor any
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ..._version import __version__
@@ -240,7 +240,9 @@ def _streams(guarded: Iterable[str]) -> Schema:
     events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items()))
     errors = _errors((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
-    reading = {**errors, **_errors(["400"])}
+    shapes = dict.fromkeys(wire.operation(path).error for path, wire in SERVED.items())
+    reading = _errors((*_FOR_STREAMS, *guarded, "400"), *shapes)
+    reading["404"]["description"] = _NO_STREAM
     nothing = {"204": _answer("The stream has ended, and nothing came after that event.", {})}
     return {
         "parameters": [_in_path("id", "What the header `x-stream-id` of the first answer said.", format="stream-id")],
@@ -331,14 +333,19 @@ def _in_path(name: str, description: str, **more: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
-def _json(schema: str) -> Schema:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+def _json(*schemas: str) -> Schema:
+    """A document of one of these schemas."""
+    return {"application/json": {"schema": _any_of(schemas)}}
+
+
+def _any_of(names: Sequence[str]) -> Schema:
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 def _events(names: list[str]) -> Schema:
     """A stream of events of one of these schemas: in OpenAPI 3.1 the schema is that of one event, as its tools read it."""
-    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in names]
-    return {"text/event-stream": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+    return {"text/event-stream": {"schema": _any_of(names)}}
 
 
 def _answer(description: str, content: Schema, *more: str) -> Schema:
@@ -346,10 +353,10 @@ def _answer(description: str, content: Schema, *more: str) -> Schema:
     return {"description": description, "headers": headers, **({"content": content} if content else {})}
 
 
-def _errors(statuses: Iterable[str], schema: str = "Error") -> dict[str, Schema]:
+def _errors(statuses: Iterable[str], *schemas: str) -> dict[str, Schema]:
     waits = ("429", "503")
     return {
-        status: _answer(_ERRORS[status], _json(schema), *(["retry-after"] if status in waits else []))
+        status: _answer(_ERRORS[status], _json(*(schemas or ("Error",))), *(["retry-after"] if status in waits else []))
         for status in sorted(set(statuses))
     }
 
