@@ -23,10 +23,14 @@ from .sample import SEED
 
 AGENT = "/api/v1/ai/chat"
 MESSAGES = "/v1/messages"
-WIRES = (CHAT, AGENT, MESSAGES)
+RESPONSES = "/v1/responses"
+WIRES = (CHAT, AGENT, MESSAGES, RESPONSES)
 
 #: How a whole stream ends.
-ENDS = {CHAT: b"[DONE]\n\n", AGENT: b"[DONE]\n\n", MESSAGES: b'{"type":"message_stop"}\n\n'}
+ENDS = {**dict.fromkeys(WIRES, b"[DONE]\n\n"), MESSAGES: b'{"type":"message_stop"}\n\n'}
+
+#: What the body of a request has beside the messages.
+BESIDE: dict[str, dict[str, Any]] = {MESSAGES: {"max_tokens": 99}, RESPONSES: {"input": "Hello"}}
 
 
 class Way(NamedTuple):
@@ -145,7 +149,7 @@ FILTERED = {"error": {"message": "no", "type": "invalid_request_error", "param":
 MORE: dict[str, tuple[Callable[[], Script], Right]] = {
     "split in the middle of every line": (
         lambda: Script.body(STREAM, at=[at for at, byte in enumerate(STREAM) if byte in b":{ }"]),
-        whole("finished"),
+        whole("finished or left"),
     ),
     "usage and no [DONE]": (
         lambda: Script.body(STREAM.removesuffix(event("[DONE]"))),
@@ -218,6 +222,8 @@ async def ask(port: int, path: str, stream: bool, resumable: bool = False) -> As
         return read_message(answer, streamed=streamed)
     if answer.status != 200:
         return Seen(answer.status, "", None, answer.error["code"], False, answer["retry-after"]), None
+    if path == RESPONSES:
+        return read_response(events(answer.body) if stream else [answer.json()], streamed=stream)
     if not stream:
         document = answer.json()
         choice = document["choices"][0]
@@ -236,7 +242,7 @@ async def ask(port: int, path: str, stream: bool, resumable: bool = False) -> As
 
 def asking(path: str, *, stream: bool) -> dict[str, Any]:
     """The body of a request."""
-    return {**HELLO, "stream": stream, **({"max_tokens": 99} if path == MESSAGES else {})}
+    return {**HELLO, "stream": stream, **BESIDE.get(path, {})}
 
 
 def read_message(answer: Answer, *, streamed: bool) -> Asked:
@@ -260,6 +266,20 @@ def read_message(answer: Answer, *, streamed: bool) -> Asked:
         return Seen(200, text, None, None, False, None), None
     finish = {"end_turn": "stop"}[ends[0]["delta"]["stop_reason"]]
     return Seen(200, text, finish, None, True, None), account(ends[0]["x_autonomousai"])
+
+
+def read_response(payloads: list[Any], *, streamed: bool) -> Asked:
+    """What a caller of the Responses API sees, in the words of chat completions."""
+    done = not streamed or payloads[-1] == "[DONE]"
+    said = [payload for payload in payloads if payload != "[DONE]"]
+    response = said[-1]["response"] if streamed else said[-1]
+    text = "".join(part["text"] for item in response["output"] for part in item["content"])
+    ends = [event["type"] for event in said if event.get("type") in ("response.completed", "response.failed", "error")]
+    assert ends == ([f"response.{response['status']}"] if streamed else [])
+    assert "".join(event["delta"] for event in said if "delta" in event) == (text if streamed else "")
+    code = (response["error"] or {}).get("code")
+    seen = Seen(200, text, {"completed": "stop"}.get(response["status"]), code, done, None)
+    return seen, account(response["x_autonomousai"]) if done else None
 
 
 def told(way: Way, right: Asked) -> Asked:

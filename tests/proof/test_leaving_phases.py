@@ -22,9 +22,10 @@ from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, 
 
 AGENT = "/api/v1/ai/chat"
 MESSAGES = "/v1/messages"
+RESPONSES = "/v1/responses"
 
 #: What is asked, over whichever wire.
-ANY = {**HELLO, "max_tokens": 99}
+ANY = {**HELLO, "input": "Hello", "max_tokens": 99}
 
 #: No clock of ours runs out in these tests: only the leaving may end anything.
 FOREVER = 10_000
@@ -87,7 +88,7 @@ PHASES = {
 }
 CASES = [(name, stream) for name, phase in PHASES.items() for stream in phase.streams]
 
-WIRES = pytest.mark.parametrize("path", [CHAT, AGENT, MESSAGES])
+WIRES = pytest.mark.parametrize("path", [CHAT, AGENT, MESSAGES, RESPONSES])
 STREAMS = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 WAYS = pytest.mark.parametrize("way", ["close", "reset"])
 
