@@ -90,6 +90,7 @@ class ChatStreamDecoder:
         "_foreign",
         "_half",
         "_has_said",
+        "_max_event",
         "_misses",
         "_model",
         "_notes",
@@ -117,6 +118,7 @@ class ChatStreamDecoder:
         self.complete = False
         self.extension: dict[str, Any] | None = None
         self._sse = SSEDecoder(max_event=max_event)
+        self._max_event = max_event
         self._started = False
         self._spoke = False  # a chunk with choices has come
         self._has_said = False  # the first choice has said something
@@ -177,8 +179,16 @@ class ChatStreamDecoder:
         batch: Batch = []
         if self.complete or self.failure is not None:
             return batch
+        sse = self._sse
+        if self._template is not None and self._usual and sse.is_between and len(data) <= self._max_event:
+            text = self._template.text_of_event(data)
+            if text:
+                self._has_said = True
+                batch.append(text)
+            if text is not None:
+                return batch
         try:
-            events = self._sse.feed(data)
+            events = sse.feed(data)
         except StreamError as error:
             self.failure = error
             return batch
@@ -187,7 +197,7 @@ class ChatStreamDecoder:
         else:
             self._read_many(events, batch)
         if not self.complete and self.failure is None:
-            self.failure = self._sse.failure
+            self.failure = sse.failure
         return batch
 
     def end(self) -> Batch:
@@ -225,7 +235,7 @@ class ChatStreamDecoder:
 
     def _read(self, events: list[bytes | ServerSentEvent] | list[bytes], batch: Batch) -> None:
         for event in events:
-            if isinstance(event, ServerSentEvent):
+            if type(event) is ServerSentEvent:
                 self._read_odd(event.data, batch, event.event)
             elif not (self._usual and self._read_usual(event, batch)):
                 self._read_chunk(event, batch)
@@ -330,10 +340,10 @@ class ChatStreamDecoder:
 
     def _read_many(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
         """The same, of many at once: a run of chunks that differ in their text alone is read by template."""
-        chunks = [event for event in events if type(event) is bytes]
-        if len(chunks) < len(events):
+        if not self._sse.is_plain:
             self._read(events, batch)
             return
+        chunks: list[bytes] = events  # type: ignore[assignment]
         start = 0
         if self._template is None or not self._template.fits(chunks[0]):
             if len(chunks) < _WORTHWHILE:

@@ -98,8 +98,16 @@ class ChatStreamEncoder:
         if self._begun and len(batch) == 1 and type(text := batch[0]) is str and text and self._ids is None:
             return b"".join((self._before, b'{"content":', _json(text), b"}", self._after))
         pieces: list[bytes] = []
+        texts: list[str] = []  # that follow one another
         events = iter(batch)
         for event in events:
+            if type(event) is str and self._begun:
+                if event:
+                    texts.append(event)
+                continue
+            if texts:
+                self._add_texts(pieces, texts)
+                texts = []
             if type(event) is Started and event.extra:
                 self._repeat(event.extra)
             if not self._begun:
@@ -111,11 +119,24 @@ class ChatStreamEncoder:
                 if event.wire == WIRE:
                     kind = None if event.event == "message" else event.event
                     pieces += (self._id_line(), encode_event(event.data, event=kind))
-            elif delta := _delta(event):
+            elif type(event) is not Started and (delta := _delta(event)):
                 self._add(pieces, delta)
             elif type(event) is ChoiceEvent or type(event) is LogProbs:
                 self._add_bound(pieces, Extra(self._constant, 1, WIRE), [event])
+        if texts:
+            self._add_texts(pieces, texts)
         return b"".join(pieces)
+
+    def _add_texts(self, pieces: list[bytes], texts: list[str]) -> None:
+        """Write a chunk for each of *texts*."""
+        together = _json(texts)
+        if self._ids is not None or b'\\"' in together:
+            for text in texts:
+                self._add(pieces, b'{"content":%b}' % _json(text))
+            return
+        # No text holds a quote, so that each of them is one of the quotes around a text.
+        before, after = self._before + b'{"content":"', b'"}' + self._after
+        pieces += (before, together[2:-2].replace(b'","', after + before), after)
 
     def _repeat(self, constant: dict[str, Any]) -> None:
         """Write these unknown members into every chunk that has none of its own."""

@@ -24,13 +24,18 @@ _string = msgspec.json.Decoder(str).decode
 class ChunkTemplate:
     """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes."""
 
-    __slots__ = ("_after", "_before", "_least", "_start", "_stop")
+    __slots__ = ("_after", "_before", "_event", "_first", "_last", "_quoted")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before = before
         self._after = after
-        self._start, self._stop = len(before), -len(after)
-        self._least = len(before) + len(after)
+        #: Where the string stands in a chunk, with its quotes. A chunk that is too short has no such place.
+        self._quoted = slice(len(before) - 1, 1 - len(after))
+        # The same of a whole event, and where its own bytes stand.
+        first, last = b"data: " + before, after + b"\n\n"
+        self._event = slice(len(first) - 1, 1 - len(last))
+        self._first = slice(len(first)), first
+        self._last = slice(-len(last), None), last
 
     @classmethod
     def learn(cls, chunk: bytes, text: str, read: Callable[[bytes], str | None]) -> Self | None:
@@ -54,10 +59,24 @@ class ChunkTemplate:
 
     def text(self, chunk: bytes) -> str | None:
         """Return the text of one chunk; None unless it is proven to be of this template, with a valid text."""
-        if not self.fits(chunk) or len(chunk) < self._least:
+        if not self.fits(chunk):
             return None
         try:
-            return _string(b'"%b"' % chunk[self._start : self._stop])
+            return _string(chunk[self._quoted])
+        except UNREADABLE:
+            return None
+
+    def text_of_event(self, data: bytes) -> str | None:
+        """Return the text of the chunk that is the one line of the one event in *data*: as a string of JSON has no line end,
+        there is no other line. None unless all that is proven."""
+        place, first = self._first
+        if data[place] != first:
+            return None
+        place, last = self._last
+        if data[place] != last:
+            return None
+        try:
+            return _string(data[self._event])
         except UNREADABLE:
             return None
 
@@ -67,8 +86,8 @@ class ChunkTemplate:
     def texts(self, chunks: list[bytes]) -> list[str] | None:
         """The texts of *chunks*, one for each; None unless every one is proven to be of this template, with a valid text."""
         before, after = self._before, self._after
-        start, stop = len(before), -len(after)
-        slices = [chunk[start:stop] for chunk in chunks]
+        text = slice(len(before), -len(after))
+        slices = [chunk[text] for chunk in chunks]
         # Too short a chunk gives an empty slice and is rebuilt longer than it is. So equal lengths in all mean equal lengths
         # in each, and equal bytes in all mean equal bytes in each.
         if b"%b%b%b" % (before, (after + before).join(slices), after) != b"".join(chunks):
