@@ -129,14 +129,16 @@ class ChatStreamEncoder:
 
     def _add_texts(self, pieces: list[bytes], texts: list[str]) -> None:
         """Write a chunk for each of *texts*."""
-        together = _json(texts)
-        if self._ids is not None or b'\\"' in together:
+        if self._ids is not None:
             for text in texts:
                 self._add(pieces, b'{"content":%b}' % _json(text))
             return
-        # No text holds a quote, so that each of them is one of the quotes around a text.
-        before, after = self._before + b'{"content":"', b'"}' + self._after
-        pieces += (before, together[2:-2].replace(b'","', after + before), after)
+        before, after = self._before + b'{"content":', b"}" + self._after
+        together = _json(texts)
+        if b'\\","' in together:  # what looks like the end of a text may stand in one
+            pieces += (before, (after + before).join([_json(text) for text in texts]), after)
+        else:
+            pieces += (before, together[1:-1].replace(b'","', b'"%b%b"' % (after, before)), after)
 
     def _repeat(self, constant: dict[str, Any]) -> None:
         """Write these unknown members into every chunk that has none of its own."""
