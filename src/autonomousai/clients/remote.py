@@ -258,7 +258,9 @@ class ResponseStream:
         if self._own is not None:
             self._own.add(batch)
         if type(batch[-1]) is not ForeignEvent:
-            self._note_progress()
+            if self._resumable is not None:
+                self._resumable.has_heard = True
+            self._response.progress()  # type: ignore[union-attr]  # it is there while it hands on
         return self._sink(batch)
 
     def _measure(self) -> None:

@@ -403,7 +403,11 @@ class ClientConnection(asyncio.Protocol):
         elif broken is not None:
             self._break(broken)
         elif self.parts:
-            self._on_body_data()
+            if self._take is None or self.is_due:
+                self._hold()
+            else:
+                self._silent = 0
+                self.dispatcher.add(self)
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
 
@@ -438,12 +442,8 @@ class ClientConnection(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
         self._feed = self._parser.feed_data
 
-    def _on_body_data(self) -> None:
-        """More of the body has come."""
-        if self._take is not None and not self.is_due:
-            self._silent = 0
-            self.dispatcher.add(self)
-            return
+    def _hold(self) -> None:
+        """Keep what has come of the body, until it is read or delivered."""
         self._held += self._silent
         self._silent = 0
         if self._held > _HELD and not self._is_paused:
@@ -454,12 +454,15 @@ class ClientConnection(asyncio.Protocol):
 
     def deliver(self) -> None:
         """Hand on what has come of the body; called by the dispatcher."""
-        take = self._take
-        if take is None or not self.parts:
+        take, parts = self._take, self.parts
+        if take is None or not parts:
             return  # the response has ended, or was read meanwhile
+        # As a rule one piece came, and went at once.
+        data = self._taken() if len(parts) > 1 or self._held or self._decoder is not None else parts.pop()
         try:
-            if take(self._taken()):
-                self._end_overdue()
+            if take(data):
+                if self._is_overdue:
+                    self._end_overdue()
                 return
         except BaseException as error:  # it is the reader's
             self._fault = error

@@ -109,6 +109,7 @@ class ChatStreamDecoder:
         "_usage_came_last",
         "_usual",
         "complete",
+        "ending",
         "extension",
         "failure",
     )
@@ -116,6 +117,7 @@ class ChatStreamDecoder:
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
         self.failure: HTTPError | None = None
         self.complete = False
+        self.ending = False
         self.extension: dict[str, Any] | None = None
         self._sse = SSEDecoder(max_event=max_event)
         self._max_event = max_event
@@ -146,10 +148,6 @@ class ChatStreamDecoder:
         self._trailer: dict[str, Any] | None = None
         self._foreign: Batch = []  # events that came before the answer began
         self._open: set[int] = set()  # choices beside the first that have begun and not ended
-
-    @property
-    def ending(self) -> bool:
-        return self._reason_ended and not self._open
 
     @property
     def last_event_id(self) -> str:
@@ -235,10 +233,11 @@ class ChatStreamDecoder:
 
     def _read(self, events: list[bytes | ServerSentEvent] | list[bytes], batch: Batch) -> None:
         for event in events:
-            if type(event) is ServerSentEvent:
+            if type(event) is bytes:
+                if not (self._usual and self._read_usual(event, batch)):
+                    self._read_chunk(event, batch)
+            elif isinstance(event, ServerSentEvent):
                 self._read_odd(event.data, batch, event.event)
-            elif not (self._usual and self._read_usual(event, batch)):
-                self._read_chunk(event, batch)
             if self.complete or self.failure is not None:
                 return
 
@@ -470,6 +469,7 @@ class ChatStreamDecoder:
         if reason and reason not in STANDARD and self._is_broken_off(reason):
             reason = None
         self._weigh(reason, silent=not said)
+        self.ending = self._reason_ended and not self._open
         self.extension = chunk.x_autonomousai or self.extension
         self.complete = silent and counted and self._reason_counts and self._has_said and self.failure is None
         self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)

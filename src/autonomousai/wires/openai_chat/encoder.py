@@ -65,6 +65,8 @@ class ChatStreamEncoder:
         "_include_usage",
         "_opening",
         "_stamp",
+        "_text_after",
+        "_text_before",
     )
 
     def __init__(
@@ -90,13 +92,15 @@ class ChatStreamEncoder:
         )
         self._before = self._opening + b'{"index":0,"delta":'
         self._after = _AFTER_USAGE if include_usage else _AFTER
+        self._text_before = self._before + b'{"content":'
+        self._text_after = b"}" + self._after
         self._stamp = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._constant: dict[str, Any] = {}
 
     def write(self, batch: Batch) -> bytes:
         """See `StreamEncoder.write`. The first chunk of an answer names the role."""
         if self._begun and len(batch) == 1 and type(text := batch[0]) is str and text and self._ids is None:
-            return b"".join((self._before, b'{"content":', _json(text), b"}", self._after))
+            return b"".join((self._text_before, _json(text), self._text_after))
         pieces: list[bytes] = []
         texts: list[str] = []  # that follow one another
         events = iter(batch)
@@ -108,24 +112,28 @@ class ChatStreamEncoder:
             if texts:
                 self._add_texts(pieces, texts)
                 texts = []
-            if type(event) is Started and event.extra:
-                self._repeat(event.extra)
-            if not self._begun:
-                self._begun = True
-                self._add(pieces, _ROLE)
-            if type(event) is Extra and event.wire == WIRE:
-                self._add_bound(pieces, event, list(islice(events, event.covers)))
-            elif type(event) is ForeignEvent:
-                if event.wire == WIRE:
-                    kind = None if event.event == "message" else event.event
-                    pieces += (self._id_line(), encode_event(event.data, event=kind))
-            elif type(event) is not Started and (delta := _delta(event)):
-                self._add(pieces, delta)
-            elif type(event) is ChoiceEvent or type(event) is LogProbs:
-                self._add_bound(pieces, Extra(self._constant, 1, WIRE), [event])
+            self._add_event(pieces, event, events)
         if texts:
             self._add_texts(pieces, texts)
         return b"".join(pieces)
+
+    def _add_event(self, pieces: list[bytes], event: Event, others: Iterator[Event]) -> None:
+        """Write *event*, and those of the *others* behind it that it binds to itself."""
+        if type(event) is Started and event.extra:
+            self._repeat(event.extra)
+        if not self._begun:
+            self._begun = True
+            self._add(pieces, _ROLE)
+        if type(event) is Extra and event.wire == WIRE:
+            self._add_bound(pieces, event, list(islice(others, event.covers)))
+        elif type(event) is ForeignEvent:
+            if event.wire == WIRE:
+                kind = None if event.event == "message" else event.event
+                pieces += (self._id_line(), encode_event(event.data, event=kind))
+        elif type(event) is ChoiceEvent or type(event) is LogProbs:
+            self._add_bound(pieces, Extra(self._constant, 1, WIRE), [event])
+        elif type(event) is not Started and (delta := _delta(event)):
+            self._add(pieces, delta)
 
     def _add_texts(self, pieces: list[bytes], texts: list[str]) -> None:
         """Write a chunk for each of *texts*."""
@@ -133,7 +141,7 @@ class ChatStreamEncoder:
             for text in texts:
                 self._add(pieces, b'{"content":%b}' % _json(text))
             return
-        before, after = self._before + b'{"content":', b"}" + self._after
+        before, after = self._text_before, self._text_after
         together = _json(texts)
         if b'\\","' in together:  # what looks like the end of a text may stand in one
             pieces += (before, (after + before).join([_json(text) for text in texts]), after)
@@ -148,6 +156,7 @@ class ChatStreamEncoder:
         inner = {name: value for name, value in choice.items() if name != "index"}
         usage = b',"usage":null' if self._include_usage else b""
         self._after = b',"finish_reason":null%b}]%b%b%b' % (_members(inner), usage, _members(members), _CLOSING)
+        self._text_after = b"}" + self._after
 
     def _add(self, pieces: list[bytes], delta: bytes) -> None:
         pieces += (self._id_line(), self._before, delta, self._after)
