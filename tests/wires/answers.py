@@ -109,5 +109,4 @@ def leniently(*reads: bytes) -> Outcome:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openai, "decode_usual", refuse)
-        patch.setattr(openai, "decode_plain", refuse)
         return Outcome(*reads)

@@ -118,8 +118,11 @@ def unknown_members(obj: Json) -> Json:
 def constant_of(unknown: Json) -> Json:
     """Return what of a first chunk's unknown members later chunks may repeat: all but those of its delta and of other
     choices."""
+    choices = unknown.get("choices", ())
+    if not choices or (len(choices) == 1 and choices[0]["index"] == 0 and "delta" not in choices[0]):
+        return unknown
     constant = {name: value for name, value in unknown.items() if name != "choices"}
-    for choice in unknown.get("choices", ()):
+    for choice in choices:
         if choice["index"] == 0 and (rest := {name: value for name, value in choice.items() if name != "delta"}).keys() != {
             "index"
         }:

@@ -50,17 +50,15 @@ from .chunks import (
 from .template import ChunkTemplate
 from .tool_calls import ToolCallIndexer
 from .usual import (
-    PlainChunk,
+    UsualChoice,
     UsualChunk,
     UsualDelta,
-    decode_plain,
     decode_usual,
     decode_usual_completion,
     sole_text,
     unknown_in_choice,
     unknown_in_chunk,
     unknown_of,
-    widened,
     widened_call,
 )
 
@@ -234,30 +232,23 @@ class ChatStreamDecoder:
     def _read(self, events: list[bytes | ServerSentEvent] | list[bytes], batch: Batch) -> None:
         for event in events:
             if type(event) is bytes:
-                if not (self._usual and self._read_usual(event, batch)):
-                    self._read_chunk(event, batch)
+                self._read_chunk(event, batch)
             elif isinstance(event, ServerSentEvent):
                 self._read_odd(event.data, batch, event.event)
             if self.complete or self.failure is not None:
                 return
 
-    def _read_usual(self, data: bytes, batch: Batch) -> bool:
+    def _read_usual(self, chunk: UsualChunk, data: bytes, batch: Batch) -> bool:
         """Read a chunk by which the answer only continues. False: it may be another one, and nothing of it was read."""
-        if self._template is not None and (text := self._template.text(data)) is not None:
-            if text:
-                self._has_said = True
-                batch.append(text)
-            return True
-        chunk: PlainChunk | UsualChunk
-        try:
-            chunk = self._decode_repeating(data) if self._constant else decode_plain(data)
-        except UNREADABLE:
-            return False
         if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
             return False
         choice = chunk.choices[0]
         if choice.finish_reason:
             return False
+        if (values := (unknown_in_chunk(chunk), unknown_in_choice(choice))) != self._constant_values:
+            if unknown_of(chunk) != self._constant:
+                return False
+            self._constant_values = values
         delta = choice.delta
         if delta.reasoning_content or delta.tool_calls:
             if not self._read_delta(delta, batch):
@@ -284,16 +275,6 @@ class ChatStreamDecoder:
         if calls:
             self._call([widened_call(call) for call in calls], batch)
         return True
-
-    def _decode_repeating(self, data: bytes) -> UsualChunk:
-        """Return a chunk whose unknown members are those that every chunk repeats. Raises one of `UNREADABLE` for any other."""
-        chunk = decode_usual(data)
-        values = unknown_in_chunk(chunk), tuple(map(unknown_in_choice, chunk.choices))
-        if values != self._constant_values:
-            if unknown_of(chunk) != self._constant:
-                raise msgspec.ValidationError("the unknown members are others than every chunk repeats")
-            self._constant_values = values
-        return chunk
 
     def _learn_single(self, data: bytes, text: str) -> None:
         """Learn a template where one chunk after another came alone: each of them is read by it at less cost."""
@@ -327,6 +308,11 @@ class ChatStreamDecoder:
         return None if any(said) or delta.annotations is not None or delta.images is not None else delta.content
 
     def _read_chunk(self, data: bytes, batch: Batch) -> None:
+        if self._template is not None and self._usual and (text := self._template.text(data)) is not None:
+            if text:
+                self._has_said = True
+                batch.append(text)
+            return
         if data == _DONE:  # as almost every stream ends; that it is no chunk would be found by an error, which costs more
             self._read_done(batch)
             return
@@ -335,7 +321,8 @@ class ChatStreamDecoder:
         except UNREADABLE:
             self._read_odd(data, batch)
             return
-        self._take(widened(chunk), batch, unknown_of(chunk))
+        if not (self._usual and self._read_usual(chunk, data, batch)):
+            self._take(chunk, batch, unknown_of(chunk))
 
     def _read_many(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
         """The same, of many at once: a run of chunks that differ in their text alone is read by template."""
@@ -437,7 +424,7 @@ class ChatStreamDecoder:
 
     # ---- chunks -> events
 
-    def _take(self, chunk: Chunk, batch: Batch, unknown: dict[str, Any]) -> None:
+    def _take(self, chunk: Chunk | UsualChunk, batch: Batch, unknown: dict[str, Any]) -> None:
         """Take any chunk: what it says goes into the batch, what it proves is kept. *unknown*: see `unknown_members`."""
         before = len(batch)
         choices = chunk.choices or ()
@@ -454,7 +441,7 @@ class ChatStreamDecoder:
                     reason = choice.finish_reason
                 elif choice.finish_reason or chunk.finish_reason:
                     reason = finish_reason_of(choice.finish_reason) or finish_reason_of(chunk.finish_reason) or reason
-        counted = usage_of(chunk.usage) is not None
+        counted = bool(chunk.usage) and usage_of(chunk.usage) is not None
         if choices:
             self._spoke = True
             self._usage_came_last = False
@@ -472,7 +459,8 @@ class ChatStreamDecoder:
         self.ending = self._reason_ended and not self._open
         self.extension = chunk.x_autonomousai or self.extension
         self.complete = silent and counted and self._reason_counts and self._has_said and self.failure is None
-        self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
+        if unknown or self._constant or self._finish_extra or self._trailer or len(batch) > before + 1:
+            self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._model is not None or self._reason is not None:
             self._begin(batch)
         self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._half
@@ -524,36 +512,39 @@ class ChatStreamDecoder:
             batch[:0] = [Started(self._model, None, self._constant or None), *self._foreign]
             self._foreign = []
 
-    def _say(self, choice: Choice, batch: Batch) -> None:
-        delta = choice.delta if choice.delta is not None else choice.message  # some servers send what they should not stream
+    def _say(self, choice: Choice | UsualChoice, batch: Batch) -> None:
+        delta: Delta | UsualDelta | None = choice.delta
+        if delta is None and isinstance(choice, Choice):
+            delta = choice.message  # some servers send what they should not stream
         if choice.logprobs is not None:
             batch.append(choice.logprobs)
         if delta is None:
-            self._say_text(choice.text, batch)
+            if isinstance(choice, Choice):
+                self._say_text(choice.text, batch)
         else:
-            self._say_thoughts(delta, batch)
-            self._say_text(delta.content, batch)
-            if delta.refusal:
-                batch.append(Refusal(mend(delta.refusal)))
-            if delta.tool_calls:
-                self._call(delta.tool_calls, batch)
-            if (function := delta.function_call) is not None:
-                self._call([CallPiece(0, None, function)], batch)
-            if delta.annotations is not None:
-                batch.append(Annotations(delta.annotations))
-            if delta.images is not None:
-                batch.append(Images(delta.images))
+            self._say_delta(delta, batch)
         if choice.error and (error := error_in_event({"error": choice.error})):
             self._fail(error)
 
-    @staticmethod
-    def _say_thoughts(delta: Delta, batch: Batch) -> None:
+    def _say_delta(self, delta: Delta | UsualDelta, batch: Batch) -> None:
         if delta.reasoning_content:
             batch.append(Reasoning(mend(delta.reasoning_content)))
         elif delta.reasoning:
             batch.append(Reasoning(mend(delta.reasoning), "reasoning"))
+        if delta.content:
+            self._say_text(delta.content, batch)
+        if delta.refusal:
+            batch.append(Refusal(mend(delta.refusal)))
+        if delta.tool_calls:
+            self._call([widened_call(call) for call in delta.tool_calls], batch)
+        if (function := delta.function_call) is not None:
+            self._call([CallPiece(0, None, function)], batch)
+        if delta.annotations is not None:
+            batch.append(Annotations(delta.annotations))
+        if delta.images is not None:
+            batch.append(Images(delta.images))
 
-    def _say_choice(self, index: int, choice: Choice, batch: Batch) -> None:
+    def _say_choice(self, index: int, choice: Choice | UsualChoice, batch: Batch) -> None:
         """Take what a choice other than the first says; its tool calls are told apart by their index alone."""
         said: Batch = []
         half, self._half = self._half, ""

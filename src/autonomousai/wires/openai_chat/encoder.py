@@ -267,7 +267,7 @@ def _document(
     """Return a document with several choices, or with unknown members."""
     others: dict[int, Batch] = {}
     for event in events:
-        if isinstance(event, ChoiceEvent):
+        if type(event) is ChoiceEvent:
             others.setdefault(event.index, []).append(event.event)
     choices = [_choice(0, events, finish.reason)]
     for index, said in sorted(others.items()):
@@ -279,7 +279,8 @@ def _document(
     if finish.usage is not None:
         document["usage"] = usage_object(finish.usage)
     for members in _unknown_of(events, finish):
-        merge_members(document, members)
+        if members:
+            merge_members(document, members)
     if extension is not None:
         document["x_autonomousai"] = extension
     for choice in document["choices"]:
@@ -308,7 +309,7 @@ def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
     content: list[Any] = []
     refusal: list[Any] = []
     for event in events:
-        if isinstance(event, LogProbs):
+        if type(event) is LogProbs:
             content += event.content or ()
             refusal += event.refusal or ()
     if content or refusal:
@@ -327,16 +328,16 @@ def message_of(events: Batch) -> dict[str, Any]:
     for event in events:
         if type(event) is str:
             texts.append(event)
-        elif isinstance(event, Reasoning):
+        elif type(event) is Reasoning:
             thoughts.append(event.text)
             key = event.key or key
-        elif isinstance(event, Refusal):
+        elif type(event) is Refusal:
             refusals.append(event.text)
-        elif isinstance(event, ToolCallDelta):
+        elif type(event) is ToolCallDelta:
             deltas.append(event)
-        elif isinstance(event, Annotations):
+        elif type(event) is Annotations:
             message.setdefault("annotations", []).extend(event.items)
-        elif isinstance(event, Images):
+        elif type(event) is Images:
             message.setdefault("images", []).extend(event.items)
     if texts or not (deltas or refusals):
         message["content"] = "".join(texts)

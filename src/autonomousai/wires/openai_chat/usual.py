@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from ...events import Batch, Extra, FinishReason, Reasoning, Started
 from ..finish_reasons import STANDARD
-from .chunks import UNREADABLE, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, Json, usage_of
+from .chunks import UNREADABLE, WIRE, CallPiece, FunctionPiece, Json, usage_of
 
 _Silent = Literal[""] | None
 _Object = Literal["chat.completion.chunk", "chat.completion", "text_completion", ""] | None  # another one may say "error"
@@ -42,6 +42,8 @@ class UsualDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     tool_calls: list[UsualCall] | None = None
     refusal: _Silent = None
     function_call: None = None
+    annotations: None = None
+    images: None = None
 
 
 class PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -137,17 +139,22 @@ _UNKNOWN_IN_CHUNK: Final = (
 _UNKNOWN_IN_CHOICE: Final = ("token_ids", "stop_reason", "native_finish_reason")
 
 #: The values of the unknown members: chunks, or choices, in which they are equal have the same unknown members.
-unknown_in_chunk: Final[Callable[[UsualChunk], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
-unknown_in_choice: Final[Callable[[PlainChoice], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHOICE)
+unknown_in_chunk: Final[Callable[[UsualChunk | UsualCompletion], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
+unknown_in_choice: Final[Callable[[PlainChoice | UsualWholeChoice], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHOICE)
+
+#: Where there are none.
+_NONE_IN_CHUNK: Final = (UNSET,) * len(_UNKNOWN_IN_CHUNK)
+_NONE_IN_CHOICE: Final = (UNSET,) * len(_UNKNOWN_IN_CHOICE)
 
 
 def unknown_of(document: UsualChunk | UsualCompletion) -> Json:
     """Return the unknown members; see `chunks.unknown_members`."""
-    members = {name: value for name in _UNKNOWN_IN_CHUNK if (value := getattr(document, name)) is not UNSET}
-    if document.choices:
-        choice = document.choices[0]
-        if in_choice := {name: value for name in _UNKNOWN_IN_CHOICE if (value := getattr(choice, name)) is not UNSET}:
-            members["choices"] = [{"index": 0, **in_choice}]
+    members: Json = {}
+    if (values := unknown_in_chunk(document)) != _NONE_IN_CHUNK:
+        members = {name: value for name, value in zip(_UNKNOWN_IN_CHUNK, values, strict=True) if value is not UNSET}
+    if document.choices and (values := unknown_in_choice(document.choices[0])) != _NONE_IN_CHOICE:
+        known = {name: value for name, value in zip(_UNKNOWN_IN_CHOICE, values, strict=True) if value is not UNSET}
+        members["choices"] = [{"index": 0, **known}]
     return members
 
 
@@ -184,29 +191,9 @@ def sole_text(data: bytes) -> str | None:
     return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
 
 
-def widened(chunk: PlainChunk | UsualChunk) -> Chunk:
-    """Return *chunk* in the shape of any chunk."""
-    return Chunk(
-        choices=[_widened_choice(choice) for choice in chunk.choices],
-        model=chunk.model,
-        usage=chunk.usage,
-        finish_reason=chunk.finish_reason,
-        x_autonomousai=chunk.x_autonomousai,
-    )
-
-
-def _widened_choice(choice: PlainChoice) -> Choice:
-    delta = choice.delta
-    calls = delta.tool_calls
-    said = Delta(
-        content=delta.content,
-        reasoning_content=delta.reasoning_content,
-        tool_calls=None if calls is None else [widened_call(call) for call in calls],
-    )
-    return Choice(delta=said, finish_reason=choice.finish_reason)
-
-
-def widened_call(call: UsualCall) -> CallPiece:
+def widened_call(call: UsualCall | CallPiece) -> CallPiece:
     """Return *call* in the shape of any call."""
+    if isinstance(call, CallPiece):
+        return call
     function = call.function
     return CallPiece(call.index, call.id, None if function is None else FunctionPiece(function.name, function.arguments))
