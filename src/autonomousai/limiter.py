@@ -86,7 +86,9 @@ class Limiter:
         """Leave a seat, which the next in line gets."""
         if self._line:
             self._moments.append(self._time())
-        self._pass_on()
+            self._pass_on()
+        else:
+            self._free += 1
 
     def _pass_on(self) -> None:
         while self._line:
@@ -139,6 +141,12 @@ class Place:
         self._limiter = limiter
         self._seats = seats
         self._queue_s = queue_s
+
+    def try_acquire(self) -> bool:
+        """Take the place, if that needs no waiting. Returns whether it is held."""
+        if not self.is_taken:
+            self.is_taken = self._seats.try_acquire()
+        return self.is_taken
 
     async def acquire(self) -> None:
         """Take the place, unless it is held. Raises `StatusError` 503 when none is free in time, or none can be by the speed of

@@ -84,11 +84,12 @@ class GeneratedBatches:
 class JoinedBatches:
     """All of a stream's batches as one, for a caller who did not ask for a stream. ``answer``: what they are folded into."""
 
-    __slots__ = ("_answer", "_stream")
+    __slots__ = ("_answer", "_is_over", "_stream")
 
     def __init__(self, stream: BatchStream, answer: Answer) -> None:
         self._stream = stream
         self._answer = answer
+        self._is_over = False
 
     def __aiter__(self) -> Self:
         return self
@@ -110,6 +111,7 @@ class JoinedBatches:
             raise
         finally:
             await self._stream.aclose()
+            self._is_over = True
         return answer.joined()
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
@@ -118,7 +120,8 @@ class JoinedBatches:
 
     async def aclose(self) -> None:
         """See `BatchStream.aclose`."""
-        await self._stream.aclose()
+        if not self._is_over:
+            await self._stream.aclose()
 
 
 class AnswerBatches:

@@ -156,6 +156,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._usual_headers = self._headers(self._options)
         self._answer_url = below(self.base_url, path)
         self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
+        self._patient = self._options.clocks.patient()
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
     def _told_continuation(self, prefill: Prefill) -> Continuation | None:
@@ -176,7 +177,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
-        name = self._model or self.get_model(request.model)
+        name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         merged = self._options.merged(options)
         adaptations = self._adaptations
         wire, url = self._wire, self._answer_url
@@ -197,7 +198,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             url=url,
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=adapted,
-            clocks=clocks_of(options, self._options.clocks),
+            clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and ((adapted is body and not request.is_raw) or is_streamed(adapted)),
             wire=wire,
             proxy=merged.proxy,

@@ -22,6 +22,10 @@ from .retry_policy import RetryDecision, describe, is_healthy
 from .upstream import AttemptObserver, Observer, Upstream
 
 
+#: What a caller of another wire does not see.
+_UNSEEN: Final = frozenset({ForeignEvent, Extra})
+
+
 class AttemptStream:
     """The batches of one attempt. Iterate it, and close it.
 
@@ -72,7 +76,7 @@ class AttemptStream:
         self._continued = continued
         self._replay = replay
         self._observer = observer
-        self._trial = upstream.breaker.state != "closed"  # nobody but a trial was admitted
+        self._trial = not upstream.breaker.is_closed  # nobody but a trial was admitted
         self._has_room = self._trial  # a trial's, until it has begun to be answered
         self._began = upstream.time()
         self._had = answer.deltas
@@ -139,7 +143,7 @@ class AttemptStream:
             self._generated += len(batch)
             batch = self._replay.feed(batch)
             self._report.steps += not batch
-        if not self._opened and all(isinstance(event, ForeignEvent | Extra) for event in batch):
+        if not self._opened and _UNSEEN.issuperset(map(type, batch)):
             self._foreign += batch  # no answer that every caller would see: another upstream may still be asked
             return []
         if not batch:
@@ -306,8 +310,10 @@ class RouteState:
 
     def is_last(self, upstream: Upstream) -> bool:
         """Return whether no other upstream is left that could be asked after *upstream*: those that rest do not count."""
-        index = self.route.index(upstream)
-        return all(other.breaker.state != "closed" for other in self.route[index + 1 :])
+        route = self.route
+        if upstream is route[-1]:
+            return True
+        return all(not other.breaker.is_closed for other in route[route.index(upstream) + 1 :])
 
     def tries(self, upstream: Upstream) -> int:
         """Return how often a request may try *upstream*. Where no other can be asked, it is twice as often: where three of ten

@@ -33,7 +33,7 @@ class Breaker:
         self._failures = failures
         self._cooldown = self._base = cooldown
         self._time = time
-        self._is_closed = True
+        self.is_closed = True
         self._in_a_row = 0
         self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self._probe_at = 0.0
@@ -44,12 +44,12 @@ class Breaker:
     @property
     def state(self) -> State:
         """Return ``probing`` while a trial runs, else whether it is open."""
-        return "closed" if self._is_closed else "probing" if self._trials else "open"
+        return "closed" if self.is_closed else "probing" if self._trials else "open"
 
     def admit(self, *, last: bool = False) -> bool:
         """Return whether a request may try the upstream now. *last*: no other can be asked. Who is admitted is to be
         released; it is a trial where `state` is not closed then."""
-        if not self._is_closed:
+        if not self.is_closed:
             now = self._time()
             if len(self._trials) >= (_TRIALS if last else 1) or not (last or now >= self._probe_at):
                 return False
@@ -60,7 +60,7 @@ class Breaker:
     def wait(self, *, last: bool = False) -> float:
         """Return the seconds until a request might be admitted. How long a trial will still take is not known: about as long
         again as it has taken."""
-        if self._is_closed:
+        if self.is_closed:
             return 0.0
         now = self._time()
         cooling = 0.0 if last else max(0.0, self._probe_at - now)
@@ -70,7 +70,7 @@ class Breaker:
     def is_hopeful(self) -> bool:
         """Return whether others may succeed soon: some are running, and the breaker is closed, or a success or its opening was
         not long ago."""
-        return self._running > 0 and (self._is_closed or self._time() - self._hopeful_at < _HOPE_S)
+        return self._running > 0 and (self.is_closed or self._time() - self._hopeful_at < _HOPE_S)
 
     def heard(self) -> None:
         """Make room for the next trial, once for each: it has begun to be answered, which may take long."""
@@ -86,12 +86,12 @@ class Breaker:
     def success(self, *, trial: bool = True) -> None:
         """The upstream did its work. What was begun before the breaker opened does not close it."""
         self._hopeful_at = self._time()
-        if not self._is_closed:
+        if not self.is_closed:
             if not trial:
                 return
             self._outcomes.clear()
             self._trials.clear()
-            self._is_closed = True
+            self.is_closed = True
         self._cooldown = self._base
         self._in_a_row = 0
         self._outcomes.append(True)
@@ -101,7 +101,7 @@ class Breaker:
         answer. All that it was answering breaks at once when it dies, and that is one failure: whether it comes back, requests
         will tell that come later. *trial*: whether the request was one; others that end beside it say nothing new."""
         now = self._time()
-        if not self._is_closed:
+        if not self.is_closed:
             if trial and now >= self._probe_at:
                 self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
                 self._probe_at = now + self._cooldown
@@ -114,7 +114,7 @@ class Breaker:
         rate_exceeded = len(self._outcomes) == _WINDOW and self._outcomes.count(False) * 2 >= _WINDOW
         enough = self._failures if halfway_since is not None else max(self._failures, self._running)
         if self._in_a_row >= enough or rate_exceeded:
-            self._is_closed = False
+            self.is_closed = False
             self._in_a_row = 0
             self._hopeful_at = now
             self._probe_at = now + self._cooldown

@@ -72,7 +72,9 @@ class RouteRunner(RouteState):
         for upstream in self.route:
             tries = 0
             patience = LONGEST_WAIT_S if upstream is self.route[-1] else 0.0
-            while self._fits(upstream) and await self.admitted(upstream, patience):
+            while self._fits(upstream) and (
+                upstream.breaker.admit(last=self.is_last(upstream)) or await self.admitted(upstream, patience)
+            ):
                 tries += 1
                 try:
                     return await self._try(upstream)

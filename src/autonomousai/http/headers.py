@@ -27,10 +27,10 @@ class Headers(Mapping[str, str]):
         """Return why a response with these headers is refused although a parser has read its head, or nothing."""
         if len(self._fields) > MAX_FIELDS:
             return f"more than {MAX_FIELDS} headers"
-        transfer = [coding.strip().lower() for coding in self.values_of("transfer-encoding")]
+        transfer = self.values_of("transfer-encoding")
         if status < 100 or version not in _VERSIONS:
             return f"status {status} in HTTP/{version}"
-        if transfer and transfer != ["chunked"]:
+        if transfer and (len(transfer) > 1 or transfer[0].strip().lower() != "chunked"):
             return "a transfer encoding that is not chunked, once"
         if transfer and version == "1.0":
             return "chunks in HTTP/1.0"
@@ -41,8 +41,13 @@ class Headers(Mapping[str, str]):
     def values_of(self, name: str) -> list[str]:
         """Return the values of all fields with this name: UTF-8, which is what servers send that send more than ASCII, else
         Latin-1, in which every byte means something (RFC 9110 section 5.5)."""
-        key, size = name.lower().encode(), len(name)
-        values = [value for field, value in self._fields if len(field) == size and field.lower() == key]
+        size = len(name)
+        values: list[bytes] = []
+        for field, value in self._fields:
+            if len(field) == size and field.lower() == name.lower().encode():
+                values.append(value)
+        if not values:
+            return []
         try:
             return [value.decode() for value in values]
         except UnicodeDecodeError:

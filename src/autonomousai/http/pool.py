@@ -7,7 +7,6 @@ import asyncio
 import importlib.util
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from functools import partial
 from typing import Any
 
 from .._version import __version__
@@ -160,21 +159,26 @@ class HttpPool:
         if home is None or home.closed:
             home = await self._settle(loop)
         transport = home.transport(proxy, direct=self._prefers_direct)
-        send = partial(
-            transport.send,
-            method,
-            url,
-            headers=headers,
-            body=body,
-            clocks=clocks,
-            streaming=streaming,
-            deadline=now + clocks.total if deadline is None else deadline,
-            proxy=proxy,
-        )
-        try:
-            return await send(fresh=False)
-        except StaleConnectionError:
-            return await send(fresh=True)
+        if deadline is None:
+            deadline = now + clocks.total
+        fresh = False
+        while True:
+            try:
+                return await transport.send(
+                    method,
+                    url,
+                    headers=headers,
+                    body=body,
+                    clocks=clocks,
+                    streaming=streaming,
+                    deadline=deadline,
+                    proxy=proxy,
+                    fresh=fresh,
+                )
+            except StaleConnectionError:
+                if fresh:
+                    raise
+                fresh = True
 
     def _environment_proxy(self, url: str, now: float) -> Proxy | None:
         """The proxy that the environment names, which is read anew after a second: reading it costs as much as a request."""

@@ -90,17 +90,17 @@ class _Arriving:
 def _check_head(exchange: Exchange, limit: int) -> None:
     head = exchange.head
     if (length := head.get(b"content-length")) is not None:
-        for each in length.split(b"\n"):
+        for each in (length,) if length.isdigit() else length.split(b"\n"):
             if each.isdigit() and int(each[:20]) > limit:
                 raise _too_large(limit)
-    for encoding in head.get(b"content-encoding", b"identity").split(b"\n"):
-        if encoding.lower() != b"identity":
-            raise StatusError(
-                "the body is compressed; send it as it is, without content-encoding",
-                status=415,
-                type="invalid_request_error",
-                code="unsupported_content_encoding",
-            )
+    encodings = head.get(b"content-encoding")
+    if encodings is not None and any(encoding.lower() != b"identity" for encoding in encodings.split(b"\n")):
+        raise StatusError(
+            "the body is compressed; send it as it is, without content-encoding",
+            status=415,
+            type="invalid_request_error",
+            code="unsupported_content_encoding",
+        )
     kind = head.get(b"content-type", b"")
     if kind != JSON and kind.rpartition(b"\n")[2].split(b";", 1)[0].strip().lower() != JSON:
         raise StatusError(

@@ -110,7 +110,7 @@ class Endpoint:
             await context.ready()
             if await self._send_resumable(request, exchange, response, place):
                 return
-        if not place.is_taken:
+        if not place.try_acquire():
             await place.acquire()
         try:
             await context.ready()

@@ -49,8 +49,11 @@ def _too_deep() -> StatusError:
 
 def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
     """Return the body of ``POST /chat/completions``; a stream is asked for its usage. *fields* that are None are left out."""
-    request = {"model": model, "messages": messages, "stream": stream, **request_fields(fields)}
-    options = request.pop("stream_options", None) or {}
+    request: dict[str, Any] = {"model": model, "messages": messages, "stream": stream}
+    options: dict[str, Any] = {}
+    if fields:
+        request |= request_fields(fields)
+        options = request.pop("stream_options", None) or {}
     if stream:
         request["stream_options"] = {**options, "include_usage": True}
     return encode_request(request)

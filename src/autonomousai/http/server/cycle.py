@@ -43,8 +43,11 @@ _BODILESS: Final = frozenset({204, 304})
 
 _NONE: Final[Headers] = []
 
-#: Headers that are not always an application's to send.
-_OURS: Final = frozenset({b"date", b"content-length"})
+#: Headers that are not always an application's to send, or that say how its response ends.
+_OURS: Final = frozenset({b"date", b"content-length", b"connection"})
+
+_LF: Final = 0x0A
+_CR: Final = 0x0D
 
 #: The length of a body that is not known beforehand.
 _UNKNOWN: Final = -1
@@ -196,12 +199,14 @@ class RequestResponseCycle:
         self._held += len(body)
         if self._held > HIGH_WATER:
             self.connection.pause_reading()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def end_of_body(self) -> None:
         """The request's body has come completely."""
         self._more = False
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def probe(self) -> None:
         """Send what does not change the response, to learn whether the caller is still there: an interim response (RFC 9110
@@ -291,32 +296,35 @@ class RequestResponseCycle:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
-        if self.extra:
-            headers = [*headers, *self.extra]
         status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # an upstream's own has no phrase
-        lines = [status_line, date_line(int(time()))]
+        pieces = [status_line, date_line(int(time()))]
+        lines = 2
         closes = False
-        for name, value in headers:
-            if name in _OURS and (name == b"date" or status == 204):
-                continue  # RFC 9110 section 8.6: no length where no body can be
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                self._left = int(value)
-            elif name == b"connection" and value.lower() == b"close":
-                closes = True
+        for name, value in (*headers, *self.extra):
+            if name in _OURS:
+                if name == b"date" or (name == b"content-length" and status == 204):
+                    continue  # RFC 9110 section 8.6: no length where no body can be
+                if name == b"content-length":
+                    self._left = int(value)
+                elif value.lower() == b"close":
+                    closes = True
+            pieces += (name, b": ", value, b"\r\n")
+            lines += 1
         self._has_body = self.method != "HEAD" and status not in _BODILESS
         if self._has_body and self._left == _UNKNOWN:
             if self.http_version == "1.1":
                 self._is_chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
+                pieces.append(b"transfer-encoding: chunked\r\n")
+                lines += 1
             else:
                 self.keeps = False  # the body's end is the connection's
         if closes:
             self.keeps = False
         elif not self.keeps:
-            lines.append(b"connection: close\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            pieces.append(b"connection: close\r\n")
+            lines += 1
+        head = b"".join(pieces)
+        if head.count(_LF) != lines or head.count(_CR) != lines:
             raise RuntimeError("a header of more than one line")
         self.status = status
         self._head_bytes = head + b"\r\n"
@@ -358,7 +366,8 @@ class RequestResponseCycle:
             self.is_written = True
             self.connection.transport.write(sent)
         self.is_complete = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         self.connection.on_answered(keeps=self.keeps)
         return True
 

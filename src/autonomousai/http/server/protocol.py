@@ -219,7 +219,8 @@ class HTTPProtocol(asyncio.Protocol):
         if not self._waiting:  # else there is enough to do
             if self._leaving is not None:
                 self._leaving.stop()
-            self.resume_reading()
+            if self._is_paused:
+                self.resume_reading()
 
     def _start(self) -> None:
         """Let the application answer the request whose turn it is."""
@@ -248,7 +249,8 @@ class HTTPProtocol(asyncio.Protocol):
     # ---- what comes
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering or self._is_past_last():
+        newest = self._newest
+        if self._lingering or (newest is not None and not newest.keeps and self._is_past_last()):
             return
         self._whole = False
         self._bytes += len(data)
@@ -335,11 +337,13 @@ class HTTPProtocol(asyncio.Protocol):
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        if self._newest is not None and len(self._waiting) >= PIPELINED:
-            self._newest.keeps = False
-            self._is_cut = True
-        if self._is_past_last():
-            raise RefusedError
+        newest = self._newest
+        if newest is not None:
+            if len(self._waiting) >= PIPELINED:
+                newest.keeps = False
+                self._is_cut = True
+            if not newest.keeps and self._is_past_last():
+                raise RefusedError
         self._target = b""
         self._headers = []
         self._expects = False
@@ -384,7 +388,8 @@ class HTTPProtocol(asyncio.Protocol):
         self._in_body = True
         self._bytes = self._trailer = 0
         self._body_from = self.loop.time()
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         before = self._newest
         keeps = version != "1.0" and parser.should_keep_alive()
         self._newest = cycle = RequestResponseCycle(
@@ -414,10 +419,11 @@ class HTTPProtocol(asyncio.Protocol):
         self._in_body = False
         self._whole = True
         self._bytes = 0
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         if self._newest is not None:
             self._newest.end_of_body()
-        if not self._waiting:
+        if self._is_paused and not self._waiting:
             self.resume_reading()  # what waits is complete; and who is not read from is not seen to leave
 
     # ---- refusals

@@ -30,6 +30,8 @@ class WithoutUpgrade:
 
     def read(self, data: bytes) -> bytes:
         """What the parser is to get, where no body is being read. Only up to the first head's end is it known to be no body."""
+        if not (self._held or self._seen) and (end := data.find(_END)) >= 0 and data[:end].lower().find(b"pgrade") < 0:
+            return data  # as usual
         if self._held:
             data, self._held = self._held + data, b""
         end = (self._seen + data).find(_END)
