@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...events import Batch
 from .chunks import Chunk
 from .decoder import ChatStreamDecoder
+from .usual import UsualChunk
 from .wire import OpenAIChatWire
 
 
@@ -19,7 +20,7 @@ class ContinuousUsageDecoder(ChatStreamDecoder):
 
     __slots__ = ()
 
-    def _take(self, chunk: Chunk, batch: Batch, unknown: dict[str, Any]) -> None:
+    def _take(self, chunk: Chunk | UsualChunk, batch: Batch, unknown: dict[str, Any]) -> None:
         if chunk.usage and chunk.choices and self._started:
             unknown = {**unknown, "usage": chunk.usage}
         super()._take(chunk, batch, unknown)
