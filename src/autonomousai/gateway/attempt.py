@@ -181,7 +181,7 @@ class AttemptStream:
         self._upstream.breaker.success(trial=self._trial)
 
     def _succeed(self) -> None:
-        self._note_health()
+        self._upstream.breaker.success(trial=self._trial)
         self._upstream.budget.success()
 
     async def aclose(self) -> None:

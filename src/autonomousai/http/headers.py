@@ -49,7 +49,7 @@ class Headers(Mapping[str, str]):
         if not values:
             return []
         try:
-            return [value.decode() for value in values]
+            return list(map(bytes.decode, values))
         except UnicodeDecodeError:
             return [value.decode("latin-1") for value in values]
 

@@ -7,6 +7,8 @@ is equal to what the longer road makes of it; what cannot be decoded here may st
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -43,6 +45,8 @@ _decode = msgspec.json.Decoder(_UsualRequest).decode
 
 #: The members that become fields.
 _FIELDS = ("temperature", "top_p", "max_tokens", "seed", "user")
+_NO_VALUES = (None,) * len(_FIELDS)
+_values: Callable[[_UsualRequest], tuple[Any, ...]] = attrgetter(*_FIELDS)
 
 
 def read_usual_request(body: bytes) -> ChatRequest | None:
@@ -56,6 +60,8 @@ def read_usual_request(body: bytes) -> ChatRequest | None:
         return None  # an error, by the longer road
     messages = CheckedMessages([{"role": message.role, "content": message.content} for message in request.messages])
     messages.plain = True
-    fields: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(request, name)) is not None}
+    fields: dict[str, Any] = {}
+    if (values := _values(request)) != _NO_VALUES:
+        fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
     include_usage = options is not None and options.include_usage is True
     return ChatRequest(request.model or "", messages, request.stream is True, include_usage, fields)

@@ -39,4 +39,4 @@ CONTINUOUS_USAGE: Final = ContinuousUsageWire()
 def asks_for_usage(fields: Mapping[str, Any]) -> bool:
     """Return whether the *fields* of a request ask for usage in each chunk."""
     options = fields.get("stream_options")
-    return isinstance(options, Mapping) and options.get("continuous_usage_stats") is True
+    return options is not None and isinstance(options, Mapping) and options.get("continuous_usage_stats") is True

@@ -322,6 +322,8 @@ class ChatStreamDecoder:
             self._read_odd(data, batch)
             return
         if not (self._usual and self._read_usual(chunk, data, batch)):
+            if not self._started and chunk.choices:  # all that it has unknown later chunks may repeat
+                self._constant_values = unknown_in_chunk(chunk), unknown_in_choice(chunk.choices[0])
             self._take(chunk, batch, unknown_of(chunk))
 
     def _read_many(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:

@@ -228,8 +228,7 @@ def encode_completion(
     finish = events[-1]
     if type(finish) is not FinishReason:
         raise ValueError("the events of a whole answer end with its FinishReason")
-    others = [event for event in events if type(event) in _RARE] if len(events) > _PLAIN else ()
-    if others or finish.extra or (type(first := events[0]) is Started and first.extra):
+    if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
         return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
     reason = _json(finish.reason)
     pieces = [
@@ -250,9 +249,8 @@ def encode_completion(
     return b"".join(pieces)
 
 
-#: Events that make a document more than a message with text, reasoning and tool calls; with so many events there is none.
+#: Events that make a document more than a message with text, reasoning and tool calls.
 _RARE: Final = frozenset({Extra, ChoiceEvent, LogProbs, Annotations, Images})
-_PLAIN: Final = 2
 
 
 def _document(
