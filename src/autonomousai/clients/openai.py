@@ -181,14 +181,15 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         merged = self._options.merged(options)
         adaptations = self._adaptations
         wire, url = self._wire, self._answer_url
-        if request.is_raw:
+        is_raw = request.origin is not None and request.is_raw
+        if is_raw:
             wire, adaptations = _raw_wire(name, request), self._raw_adaptations
             url, body = self._raw_url(wire), wire.encode_request(request, name)
         elif wire is OPENAI_CHAT:
             messages = check_messages(request.messages)
             if self._vendor.call_id_length:
                 messages = with_call_ids(messages, self._vendor.call_id_length)
-            if asks_for_usage(request.fields):
+            if "stream_options" in request.fields and asks_for_usage(request.fields):
                 wire = CONTINUOUS_USAGE
             body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
         else:
@@ -199,7 +200,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
-            stream=request.stream and ((adapted is body and not request.is_raw) or is_streamed(adapted)),
+            stream=request.stream and ((adapted is body and not is_raw) or is_streamed(adapted)),
             wire=wire,
             proxy=merged.proxy,
             retries=merged.retries,

@@ -139,7 +139,11 @@ class Endpoint:
         model = context.resolve(request.model)
         if (index := has_images(request.messages)) is not None and not context.provider.capabilities_of(model).vision:
             _refuse_image(request, index)
-        if request.is_raw and self.wire.name not in context.provider.capabilities_of(model).wires:
+        if (
+            request.origin is not None
+            and request.is_raw
+            and self.wire.name not in context.provider.capabilities_of(model).wires
+        ):
             raise unsupported(request.model or model, self.wire.name)
         return model
 
