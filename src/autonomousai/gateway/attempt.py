@@ -21,7 +21,6 @@ from .replay_filter import DivergedError, ReplayFilter
 from .retry_policy import RetryDecision, describe, is_healthy
 from .upstream import AttemptObserver, Observer, Upstream
 
-
 #: What a caller of another wire does not see.
 _UNSEEN: Final = frozenset({ForeignEvent, Extra})
 
