@@ -19,10 +19,12 @@ from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, Self, T
 import msgspec
 
 from .blocking import BackgroundLoop, ClosedError
+from .embeddings import EmbeddingInput, Embeddings, read_embeddings
 from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
 from .events import Answer, Batch, Chunk, Messages
 from .request import CALL_OPTIONS, DEFAULT_OPTIONS, CallOptions, ChatRequest
 from .result import AsyncResult, BatchStream, ChunkIterator
+from .wires.raw import EMBEDDINGS_WIRE, raw_request, unsupported
 
 #: The code of the refusal to count tokens.
 CANNOT_COUNT: Final = "count_not_supported"
@@ -164,6 +166,22 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         """Return the same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
+    async def embed(
+        self, /, model: str = "", input: EmbeddingInput = (), proxy: str | None = None, **kwargs: Any
+    ) -> Embeddings:
+        """Return the embeddings that *model* makes of *input*: a text, a list of texts, or tokens. ``kwargs``: the options
+        ``timeout``, ``headers``, ``api_key`` and ``retries``, and request fields (``dimensions``, ``encoding_format``, …).
+
+        Raises `ValueError` for an empty input, and `StatusError` where nothing here makes embeddings.
+        """
+        return await embed(self, model, input, proxy, kwargs)
+
+    def create_embeddings(
+        self, /, model: str = "", input: EmbeddingInput = (), proxy: str | None = None, **kwargs: Any
+    ) -> Embeddings:
+        """Return the same for a blocking caller, inside a running event loop or without one."""
+        return _background_of(self).submit(self.embed(model, input, proxy, **kwargs)).result()
+
     def close(self) -> None:
         """End what `create_completion` keeps from call to call, its connections and its engine, and wait until it is gone.
 
@@ -237,6 +255,28 @@ def ask(
     answer = Answer()
     request = ChatRequest(model, messages, stream, fields=kwargs)
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
+
+
+async def embed(
+    provider: AsyncGeneratorProvider, model: str, input: EmbeddingInput, proxy: str | None, kwargs: dict[str, Any]
+) -> Embeddings:
+    """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.embed` ask."""
+    given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+    if not input:
+        raise ValueError("input: must not be empty; give a text, or a list of texts")
+    if EMBEDDINGS_WIRE not in provider.capabilities_of(model).wires:
+        raise unsupported(model or provider.__name__, EMBEDDINGS_WIRE)
+    fields = {name: value for name, value in kwargs.items() if value is not None}
+    texts = input if isinstance(input, str) else list(input)
+    answer = Answer()
+    request = raw_request(EMBEDDINGS_WIRE, model, {"input": texts, **fields}, fields=fields)
+    batches = provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given))
+    try:
+        async for batch in batches:
+            answer.add(batch)
+    finally:
+        await batches.aclose()
+    return read_embeddings(answer.joined())
 
 
 #: Seconds within which a response that a blocking caller leaves is closed.

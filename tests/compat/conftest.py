@@ -1,5 +1,5 @@
 """What other people's clients get beside the real server: one whose upstream calls a tool, one that thinks
-first, one that has no room at first, and one whose answers break."""
+first, one that has no room at first, one whose answers break, and one that makes vectors."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def scripted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         served(think) as thinks,
         served(Limited()) as limited,
         served(Script.cut("Once upon")) as broken,
+        served() as vectors,
     ):
-        upstreams = {"llama": llama, "thinks": thinks, "limited": limited, "broken": broken}
+        upstreams = {"llama": llama, "thinks": thinks, "limited": limited, "broken": broken, "vectors": vectors}
         sections = [
             f'[upstreams.{name}]\nkind = "openai"\nbase_url = "{at.url}/v1"\nprefill = "no"\n'
             f'[models.{name}]\nroute = ["{name}"]\n'

@@ -11,7 +11,7 @@ from autonomousai.events import Batch, Extra, FinishReason, ForeignEvent, Reason
 from autonomousai.streams.records import Record, RecordedError, RecordEncoder, StreamHeader, UnknownWireError, after_events
 from autonomousai.wires.base import Wire
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
-from autonomousai.wires.registry import OPENAI_CHAT, WIRES
+from autonomousai.wires.registry import OPENAI_CHAT, streamed_wires
 
 HEADER = StreamHeader("openai_chat", "req_1", 1700000000, "llama", True)
 BATCHES: list[Batch] = [
@@ -28,7 +28,7 @@ RECORDS = [
     for number, batch in enumerate(BATCHES, start=1)
 ]
 
-WIRES = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
+WIRES = pytest.mark.parametrize("wire", streamed_wires().values(), ids=streamed_wires().keys())
 
 
 def numbers(data: bytes) -> list[bytes]:

@@ -33,6 +33,8 @@ from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.continuous_usage import CONTINUOUS_USAGE, asks_for_usage
 from ..wires.openai_chat.wire import OPENAI_CHAT
 from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
+from ..wires.openai_documents.embeddings import OPENAI_EMBEDDINGS
+from ..wires.openai_documents.rerank import OPENAI_RERANK
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.raw import unsupported
 from ..wires.redaction import secrets_of
@@ -65,7 +67,7 @@ _APIS: dict[str, tuple[Wire, str]] = {
 }
 
 #: The wires of what is no conversation, by name; each is asked at its own path.
-_RAW_WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_COMPLETIONS,)}
+_RAW_WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RERANK)}
 
 #: The probe: who continues says six next; who begins anew, or repeats the beginning, says something else.
 _PROBE: Messages = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
@@ -93,7 +95,7 @@ def _raw_wire(model: str, request: ChatRequest) -> Wire:
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``
     or ``POST {base_url}/responses``. What is no conversation is asked for at the path of its own wire: a raw prompt at
-    ``/completions``.
+    ``/completions``, texts to embed at ``/embeddings``, documents to rank at ``/rerank``.
 
     ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: a row of `VENDORS`,
     which says what this server does otherwise, and in place of what is not given its base URL and the environment variable that

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from ..errors import ProviderError, StatusError
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, internal_error, log_bug
 from ..wires.base import Wire
-from ..wires.registry import OPENAI_CHAT, WIRES
+from ..wires.registry import OPENAI_CHAT, streamed_wires
 from .auth import STREAMS_PATH
 from .disconnect import DisconnectScope
 from .endpoint import EndpointContext, fail
@@ -114,8 +114,8 @@ def _wire_of(exchange: Exchange) -> Wire | None:
     names = parse_qs(exchange.query.decode("latin-1")).get("wire")
     if names is None:
         return None
-    if (wire := WIRES.get(names[-1])) is None:
-        raise _invalid("wire", f"there is no wire of that name; there are: {', '.join(WIRES)}")
+    if (wire := streamed_wires().get(names[-1])) is None:
+        raise _invalid("wire", f"there is no wire of that name; there are: {', '.join(streamed_wires())}")
     return wire
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .documents import document_script, embedding_list, text_chunks, text_completion
 from .messages import message, message_event, message_events
-from .provider import Call, ScriptedProvider, answer
+from .provider import Call, ScriptedProvider, answer, embeddings
 from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step, chunks, completion, event
 from .server import Request, ScriptedServer
 
@@ -29,6 +29,7 @@ __all__ = [
     "completion",
     "document_script",
     "embedding_list",
+    "embeddings",
     "event",
     "message",
     "message_event",

@@ -10,12 +10,13 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from ..errors import ProviderError
-from ..events import Batch, Event, FinishReason, Messages, Started, Usage
+from ..events import Batch, Event, Extra, FinishReason, Messages, Started, Usage
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream, GeneratedBatches
-from ..wires.raw import OPERATIONS
+from ..wires.prompts import count_of
+from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, OPERATIONS
 from .scripts import Pause
 
 Left = Literal["finished", "closed", "cancelled", "failed"]
@@ -28,6 +29,24 @@ def answer(
     """A whole answer as a script: a batch for each text, and the finish reason."""
     end = FinishReason(finish, "finish_reason" if finish else "done", usage, model)
     return [*texts, end]
+
+
+def embeddings(*vectors: Sequence[float], usage: Usage | None = None, model: str | None = "scripted") -> list[Step]:
+    """Embeddings as a script: what a provider answers that is asked for them."""
+    data = [{"embedding": list(vector)} for vector in vectors]
+    return [[Extra({"data": data}, 0, EMBEDDINGS_WIRE), FinishReason(None, "body", usage, model)]]
+
+
+def _usual(request: ChatRequest) -> list[Step]:
+    """What is answered without a script."""
+    origin = request.origin
+    if origin is None or not request.is_raw or origin.wire == COMPLETIONS_WIRE:
+        return answer("Hello", " world")
+    if origin.wire == EMBEDDINGS_WIRE:
+        return embeddings(*[[0.25, -0.5, 1.0]] * count_of(origin.document["input"]))
+    results = [{"index": index, "relevance_score": 1 / (index + 1)} for index in range(len(origin.document["documents"]))]
+    top = origin.document.get("top_n")
+    return [[Extra({"results": results[:top]}, 0, origin.wire), FinishReason(None, "body", None, "scripted")]]
 
 
 @dataclass
@@ -62,7 +81,8 @@ class Call:
 
 
 class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
-    """Answers as scripted: a script for each call, the last one repeated; with none, "Hello world".
+    """Answers as scripted: a script for each call, the last one repeated; with none, "Hello world", or
+    vectors and rankings where those are asked for.
 
     A script is a sequence of events or batches, of exceptions to raise, and of `Pause` steps that the test releases. A script
     that ends without a `FinishReason` is a stream that just stops. ``calls`` is the log. ``tokens``: what each prompt counts,
@@ -92,7 +112,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self.tokens = tokens
         self.calls: list[Call] = []
         self.closed = False
-        self._scripts = [list(script) for script in scripts] or [answer("Hello", " world")]
+        self._scripts = [list(script) for script in scripts]
         self._taken = 0
 
     def play(self, *scripts: Sequence[Step]) -> None:
@@ -103,7 +123,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`."""
         self.get_model(request.model)
-        script = self._scripts[min(self._taken, len(self._scripts) - 1)]
+        script = self._scripts[min(self._taken, len(self._scripts) - 1)] if self._scripts else _usual(request)
         self._taken += 1
         call = Call(
             request.model, request.messages, request.stream, options.proxy, dict(request.fields), options, request.origin

@@ -113,7 +113,8 @@ class Wire(ABC):
 
     ``name``: its key in the registry. ``title``: its name for people, as in "over the OpenAI wire". ``root``: what a client's
     base URL has after the server's address. ``paths``: where a server speaks it, for POST requests; no two wires share one.
-    ``fields``: the table of its requests, where it has one.
+    ``fields``: the table of its requests, where it has one. ``streams``: whether its answers can be streamed; of one that has
+    whole documents alone, see `openai_documents`.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
     ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
@@ -129,6 +130,7 @@ class Wire(ABC):
     root: ClassVar[str] = ""
     paths: ClassVar[tuple[str, ...]]
     fields: ClassVar[FieldTable | None] = None
+    streams: ClassVar[bool] = True
     key_header: ClassVar[str | None] = None
     id_header: ClassVar[str | None] = None
     passed_headers: ClassVar[tuple[str, ...]] = ()

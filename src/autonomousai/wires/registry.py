@@ -9,6 +9,8 @@ from .autonomousai import AUTONOMOUSAI
 from .base import Wire
 from .openai_chat.wire import OPENAI_CHAT
 from .openai_completions.wire import OPENAI_COMPLETIONS
+from .openai_documents.embeddings import OPENAI_EMBEDDINGS
+from .openai_documents.rerank import OPENAI_RERANK
 from .openai_responses.wire import OPENAI_RESPONSES
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "WIRES",
     "key_headers",
     "models_paths",
+    "streamed_wires",
     "wire_of",
 ]
 
@@ -31,6 +34,8 @@ _WIRES: Final[tuple[Wire, ...]] = (
     ANTHROPIC_MESSAGES,
     OPENAI_COMPLETIONS,
     OPENAI_RESPONSES,
+    OPENAI_EMBEDDINGS,
+    OPENAI_RERANK,
 )
 
 #: By name.
@@ -51,6 +56,11 @@ def wire_of(path: str) -> Wire:
             if path == root or path.startswith(root + "/"):
                 return wire
     return OPENAI_CHAT
+
+
+def streamed_wires() -> dict[str, Wire]:
+    """Return the wires whose answers can be streamed, and resumed, by name."""
+    return {name: wire for name, wire in WIRES.items() if wire.streams}
 
 
 def key_headers() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..._version import __version__
 from ...wires.base import Operation
 from ...wires.message_schemas import message_schemas
-from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths
+from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths, streamed_wires
 from ...wires.shapes import Schema
 from ..auth import PROBE_PATHS
 from .answers import answer_schemas
@@ -108,6 +108,17 @@ _EVENT: Final = {
 }
 
 
+_RESUMABLE: Final = {
+    "name": "X-Stream-Resumable",
+    "in": "header",
+    "required": False,
+    "description": "`1`: a streamed answer may be resumed when the connection breaks. Its events have ids, and the answer has "
+    "the header `x-stream-id`.",
+    "schema": {"type": "string"},
+    "example": "1",
+}
+
+
 def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
     """The whole document. *vision*: whether some model takes images. *asks_key*: whether callers need a key."""
     document: dict[str, Any] = {
@@ -134,7 +145,7 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
 
 def _wires() -> str:
     """Return the wires' names in one phrase."""
-    *most, last = [wire.title for wire in WIRES.values()]
+    *most, last = [wire.title for wire in streamed_wires().values()]
     return f"{', '.join(most)} and {last}" if most else last
 
 
@@ -200,19 +211,7 @@ def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
         "tags": [_CHAT],
         "operationId": operation.id,
         "summary": operation.summary,
-        "parameters": []
-        if not operation.event
-        else [
-            {
-                "name": "X-Stream-Resumable",
-                "in": "header",
-                "required": False,
-                "description": "`1`: a streamed answer may be resumed when the connection breaks. Its events have ids, and the "
-                "answer has the header `x-stream-id`.",
-                "schema": {"type": "string"},
-                "example": "1",
-            }
-        ],
+        **({"parameters": [_RESUMABLE]} if operation.event else {}),
         "requestBody": {
             "required": True,
             "content": {"application/json": {**_json(operation.request)["application/json"], "example": operation.example}},
@@ -235,9 +234,9 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "in": "query",
         "required": False,
         "description": "The wire to read the stream over, by default the one that it was begun over. Each has ids of its own.",
-        "schema": {"type": "string", "enum": list(WIRES)},
+        "schema": {"type": "string", "enum": list(streamed_wires())},
     }
-    events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items()))
+    events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items() if wire.streams))
     errors = _errors((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
     shapes = dict.fromkeys(wire.operation(path).error for path, wire in SERVED.items())

@@ -1,0 +1,169 @@
+"""OpenAI's embeddings as a `Wire` (OpenAI API reference, "Embeddings"): texts, or tokens, become vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from ...embeddings import as_vector, pack_vector
+from ...errors import StatusError, StreamError
+from ...events import Batch
+from ...request import ChatRequest
+from ..base import AnswerHead, Operation
+from ..fields import FieldTable, RequestField, table_of
+from ..prompts import texts_or_tokens
+from ..raw import EMBEDDINGS_WIRE, raw_request, read_raw_error
+from ..request_body import decode_object, encode_request
+from ..shapes import NAME, TEXT, refusal, whole
+from .document import DocumentWire, Members, route_of
+
+_decode_entries: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+EMBEDDINGS: Final = FieldTable(
+    name="EmbeddingRequest",
+    says="A request of OpenAI's embeddings. A field without a row is passed on to the upstream.",
+    rows=table_of(
+        RequestField("model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model."),
+        RequestField(
+            "input",
+            texts_or_tokens(NAME),
+            "A text, a list of texts, or tokens of the upstream's own vocabulary; none empty.",
+            needed=True,
+        ),
+        RequestField("dimensions", whole(1, 2**31 - 1), "How many numbers a vector has, where the model can say it in fewer."),
+        RequestField(
+            "encoding_format",
+            TEXT,
+            "`float`: lists of numbers, the default; `base64`: little-endian floats of 32 bits. You get this one, whichever "
+            "the upstream answers with; another format goes as it comes.",
+        ),
+        RequestField("user", TEXT, "Who uses your application, for the upstream."),
+    ),
+)
+
+
+class OpenAIEmbeddingsWire(DocumentWire):
+    """``POST /v1/embeddings``."""
+
+    name = EMBEDDINGS_WIRE
+    title = "OpenAI's embeddings"
+    root = "/v1"
+    paths: ClassVar[tuple[str, ...]] = ("/v1/embeddings",)
+    fields: ClassVar[FieldTable | None] = EMBEDDINGS
+    holds = "data"
+
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """See `Wire.decode_request`."""
+        document = decode_object(body)
+        model = EMBEDDINGS.take(document, "model")
+        texts = EMBEDDINGS.take(document, "input")
+        if texts is None:
+            raise refusal("input", "is missing; send a text, or a list of texts", "missing")
+        document.pop("stream", None)  # there is nothing to stream
+        fields = EMBEDDINGS.check(document)
+        echo = {"encoding_format": fields.get("encoding_format", "float")}
+        return raw_request(self.name, model or "", {"input": texts, **fields}, fields=fields, echo=echo)
+
+    def encode_request(self, request: ChatRequest, model: str) -> bytes:
+        """See `Wire.encode_request`."""
+        assert request.origin is not None
+        return encode_request({"model": model, **request.origin.document})
+
+    def read_members(self, members: dict[str, msgspec.Raw]) -> Members:
+        """See `DocumentWire.read_members`: the vectors, in the order of their inputs."""
+        try:
+            entries = _decode_entries(members["data"])
+            places = [msgspec.json.decode(entry.get("index", b"%d" % place), type=int) for place, entry in enumerate(entries)]
+        except msgspec.DecodeError as error:
+            raise StreamError(f"the embeddings cannot be read: {error}", status=200, retryable=True) from None
+        if not entries or any("embedding" not in entry for entry in entries):
+            raise StreamError("the answer lacks embeddings", status=200, retryable=True)
+        if sorted(places) == list(range(len(entries))):
+            entries = [entry for _, entry in sorted(zip(places, entries, strict=True), key=lambda pair: pair[0])]
+        return {**members, "data": entries}
+
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_answer`. The usage that an upstream does not tell is 0: clients want the member."""
+        members = self.members_of(events)
+        wanted = (head.echo or {}).get("encoding_format", "float")
+        data = [
+            {"object": "embedding", "index": place, **entry, "embedding": _in_format(entry["embedding"], wanted)}
+            for place, entry in enumerate(members["data"])
+        ]
+        document = {
+            "object": "list",
+            "data": data,
+            **{name: value for name, value in members.items() if name not in ("object", "data", "usage")},
+            "model": head.model,
+            "usage": members.get("usage") or {"prompt_tokens": 0, "total_tokens": 0},
+            "x_autonomousai": route_of(extension),
+        }
+        return msgspec.json.encode(document)
+
+    def decode_error(self, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()) -> StatusError:
+        """See `Wire.decode_error`."""
+        return read_raw_error(self.name, status, body, headers, secrets=secrets)
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        return Operation(
+            id="embeddings",
+            summary="Make embeddings",
+            request="EmbeddingRequest",
+            answer="EmbeddingList",
+            event="",
+            example={"model": "llama", "input": ["The capital of France", "Paris"], "encoding_format": "float"},
+        )
+
+    def schemas(self) -> Mapping[str, Any]:
+        """See `Wire.schemas`."""
+        vector = {"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}], "description": "Or in base64."}
+        entry = {
+            "type": "object",
+            "properties": {"object": {"const": "embedding"}, "index": {"type": "integer", "minimum": 0}, "embedding": vector},
+            "required": ["object", "index", "embedding"],
+        }
+        count = {"type": "integer", "minimum": 0}
+        return {
+            "EmbeddingList": {
+                "type": "object",
+                "description": "A vector for each input, in their order.",
+                "properties": {
+                    "object": {"const": "list"},
+                    "data": {"type": "array", "items": entry, "minItems": 1},
+                    "model": {"type": "string"},
+                    "usage": {
+                        "type": "object",
+                        "properties": {"prompt_tokens": count, "total_tokens": count},
+                        "description": "0 where the upstream counted nothing.",
+                    },
+                    "x_autonomousai": {"$ref": "#/components/schemas/AnswerRoute"},
+                },
+                "required": ["object", "data", "model", "usage", "x_autonomousai"],
+            },
+            "AnswerRoute": {
+                "type": "object",
+                "description": "Which upstream answered, and what was tried.",
+                "properties": {
+                    "upstream": {"type": ["string", "null"]},
+                    "attempts": {"type": "array", "items": {"$ref": "#/components/schemas/Attempt"}},
+                },
+                "required": ["upstream", "attempts"],
+            },
+        }
+
+
+def _in_format(value: Any, wanted: str) -> Any:
+    """Return an embedding as its caller wants it; as it is, where it is so already, or in a format of the upstream's own."""
+    raw = bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
+    is_text = raw.lstrip()[:1] == b'"'
+    if wanted == "float" and is_text:
+        return as_vector(raw)
+    if wanted == "base64" and not is_text:
+        return pack_vector(as_vector(raw))
+    return msgspec.Raw(raw)
+
+
+OPENAI_EMBEDDINGS: Final = OpenAIEmbeddingsWire()
