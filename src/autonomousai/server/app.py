@@ -30,8 +30,9 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
+from ..wires.base import Wire
 from ..wires.redaction import HiddenSecrets
-from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths, wire_of
+from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths, models_wire, wire_of
 from .auth import PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cors import CrossOrigin
@@ -261,7 +262,7 @@ class App:
             if self._cors is not None and self._cors.admit(exchange):
                 await exchange.drain()
                 return
-            if (id_header := _id_header(path) if endpoint is None else endpoint.id_header) is not None:
+            if (id_header := _id_header(exchange) if endpoint is None else endpoint.id_header) is not None:
                 exchange.extra = [*exchange.extra, (id_header, exchange.request_id.encode())]
             self._guard.check(exchange)
             if endpoint is not None and exchange.method == "POST":
@@ -276,7 +277,7 @@ class App:
                 await self._serve_cold(exchange)
         except StatusError as error:
             closing = ((b"connection", b"close"),) if self._guard.draining else ()
-            await refuse(exchange, error, wire_of(path), headers=closing)
+            await refuse(exchange, error, _wire_of(exchange), headers=closing)
         finally:
             self._note(exchange, hot=endpoint is not None)
 
@@ -393,9 +394,14 @@ def _route_name(path: str, *, hot: bool) -> str:
     return path if path in _NAMED or path in models_paths() else "other"
 
 
-def _id_header(path: str) -> bytes | None:
-    """Return the header with the request's id of the wire that is spoken at *path*; None where it has none of its own."""
-    header = wire_of(path).id_header
+def _wire_of(exchange: Exchange) -> Wire:
+    """Return the wire that a request is answered in where something is wrong with it."""
+    return models_wire(exchange.path, exchange.head) or wire_of(exchange.path)
+
+
+def _id_header(exchange: Exchange) -> bytes | None:
+    """Return the header with the request's id of the wire that a request is answered in; None where it has none of its own."""
+    header = _wire_of(exchange).id_header
     return None if header is None else header.encode()
 
 
@@ -455,5 +461,5 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 def _error(request: Request, error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
     exchange = request.scope[OUTER]
-    status, headers, body = wire_of(exchange.path).encode_error(error, exchange.request_id)
+    status, headers, body = _wire_of(exchange).encode_error(error, exchange.request_id)
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -12,35 +12,37 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import ModelNotFoundError
+from ..http.server.asgi import OUTER
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wires.base import ListedModel, Wire
-from ..wires.registry import models_paths
+from ..wires.raw import COMPLETIONS_WIRE
+from ..wires.registry import models_paths, models_wire
+
+#: What a model can do, by names of `Capabilities`; what is not known is left out.
+_ABLE: Final = ("vision", "tools", "schema", "reasoning", "embeddings")
 
 
 def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
-    """``GET /models`` and ``GET /models/{id}`` under *prefix*: the provider's models, their aliases, and whether they see
-    images."""
+    """``GET /models`` and ``GET /models/{id}`` under *prefix*: the provider's models, their aliases, and what they can do. A
+    caller of another wire, by its header, gets them in that wire's shape."""
     created = int(time.time())
 
-    def entry(name: str, aliases: list[str]) -> dict[str, Any]:
-        return {
-            "id": name,
-            "object": "model",
-            "created": created,
-            "owned_by": "autonomousai",
-            "aliases": aliases,
-            "vision": provider.capabilities_of(name).vision,
-        }
-
     async def listing(request: Request) -> Response:
-        return _json({"object": "list", "data": [entry(name, aliases) for name, aliases in _models(provider).items()]})
+        models = _models(provider)
+        if (wire := _wire_of(request)) is not None:
+            body = wire.encode_models([_listed(provider, name, aliases, created) for name, aliases in models.items()])
+            return Response(body, media_type="application/json")
+        data = [_entry(provider, name, aliases, created) for name, aliases in models.items()]
+        return _json({"object": "list", "data": data})
 
     async def one(request: Request) -> Response:
         wanted = request.path_params["id"]
         models = _models(provider)
         for name, aliases in models.items():
             if wanted == name or wanted in aliases:
-                return _json(entry(name, aliases))
+                if (wire := _wire_of(request)) is not None:
+                    return Response(wire.encode_model(_listed(provider, name, aliases, created)), media_type="application/json")
+                return _json(_entry(provider, name, aliases, created))
         raise ModelNotFoundError(wanted, models)
 
     path = prefix + "/models"
@@ -55,11 +57,36 @@ def wire_routes(provider: AsyncGeneratorProvider) -> list[Route]:
     return [Route(path, _listing_of(wire, provider), methods=["GET"]) for path, wire in models_paths().items()]
 
 
+def _wire_of(request: Request) -> Wire | None:
+    exchange = request.scope[OUTER]
+    return models_wire(exchange.path, exchange.head)
+
+
+def _entry(provider: AsyncGeneratorProvider, name: str, aliases: list[str], created: int) -> dict[str, Any]:
+    """Return a model in OpenAI's shape. The context has the names under which clients look for it: OpenRouter's and vLLM's."""
+    able = provider.capabilities_of(name)
+    told = {what: value for what in _ABLE if (value := getattr(able, what)) is not None}
+    context = {} if able.context is None else {"context_length": able.context, "max_model_len": able.context}
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": "autonomousai",
+        "aliases": aliases,
+        "vision": able.vision,
+        **context,
+        "capabilities": {**told, "completions": COMPLETIONS_WIRE in able.wires},
+    }
+
+
+def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], created: int = 0) -> ListedModel:
+    able = provider.capabilities_of(name)
+    return ListedModel(name, aliases, able.vision, able.context, created)
+
+
 def _listing_of(wire: Wire, provider: AsyncGeneratorProvider) -> Callable[[Request], Awaitable[Response]]:
     async def listing(request: Request) -> Response:
-        models = [
-            ListedModel(name, aliases, provider.capabilities_of(name).vision) for name, aliases in _models(provider).items()
-        ]
+        models = [_listed(provider, name, aliases) for name, aliases in _models(provider).items()]
         return Response(wire.encode_models(models), media_type="application/json")
 
     return listing

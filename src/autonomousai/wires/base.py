@@ -101,11 +101,14 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class ListedModel(msgspec.Struct, frozen=True):
-    """A model as a list of models shows it: its name, its other names, and whether it sees images."""
+    """A model as a list of models shows it: its name, its other names, and whether it sees images. ``context``: tokens of
+    prompt and answer together, where that is known. ``created``: seconds since the epoch."""
 
     id: str
     aliases: list[str]
     vision: bool
+    context: int | None = None
+    created: int = 0
 
 
 class Wire(ABC):
@@ -122,7 +125,8 @@ class Wire(ABC):
     ``keeps_order``: whether a document has its parts in the order in which they were said; in others all text is one.
     ``count_path``: where a server counts the tokens of its requests, by POST requests of the table ``count_fields``.
     ``models_path``: where its clients list the models in a shape of its own, which is the schema ``models_schema``; without one
-    they do so at ``/v1/models``, in OpenAI's.
+    they do so at ``/v1/models``, in OpenAI's, or in the shapes ``models_schema`` and ``model_schema`` where they send the
+    header ``models_header``.
     """
 
     name: ClassVar[str]
@@ -139,6 +143,8 @@ class Wire(ABC):
     count_fields: ClassVar[FieldTable | None] = None
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""
+    models_header: ClassVar[str | None] = None
+    model_schema: ClassVar[str] = ""
 
     #: What bridges a silence: a comment, or an event without an id that says nothing.
     ping: ClassVar[bytes] = encode_comment("keep-alive")
@@ -175,7 +181,11 @@ class Wire(ABC):
         raise NotImplementedError(f"the wire {self.name} counts no tokens")
 
     def encode_models(self, models: Sequence[ListedModel]) -> bytes:
-        """Return the list of models as ``models_path`` answers it."""
+        """Return the list of models as ``models_path`` answers it, or ``/v1/models`` to a caller with ``models_header``."""
+        raise NotImplementedError(f"the wire {self.name} has no list of models of its own")
+
+    def encode_model(self, model: ListedModel) -> bytes:
+        """Return one model, as ``/v1/models/{id}`` answers a caller with ``models_header``."""
         raise NotImplementedError(f"the wire {self.name} has no list of models of its own")
 
     # ---- for clients; a wire that is only served has none of these

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from .anthropic_messages.wire import ANTHROPIC_MESSAGES
@@ -24,6 +25,7 @@ __all__ = [
     "WIRES",
     "key_headers",
     "models_paths",
+    "models_wire",
     "streamed_wires",
     "wire_of",
 ]
@@ -66,6 +68,17 @@ def streamed_wires() -> dict[str, Wire]:
 def key_headers() -> list[str]:
     """Return the headers that may carry an API key beside ``authorization``."""
     return [wire.key_header for wire in WIRES.values() if wire.key_header]
+
+
+def models_wire(path: str, head: Mapping[bytes, bytes]) -> Wire | None:
+    """Return the wire in whose shape a request for the list of models, or for one of it, is answered; None for OpenAI's.
+    *head*: the request's headers, by their names in lower case."""
+    bare = path.removeprefix("/v1")
+    if bare == "/models" or bare.startswith("/models/"):
+        for wire in WIRES.values():
+            if wire.models_header is not None and wire.models_header.encode() in head:
+                return wire
+    return None
 
 
 def models_paths() -> dict[str, Wire]:

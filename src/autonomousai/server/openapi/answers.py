@@ -160,8 +160,21 @@ class Error(msgspec.Struct):
     error: ErrorObject
 
 
+class ModelCapabilities(msgspec.Struct):
+    """What a model can do; what is not known is left out. `schema`: answer by a JSON schema; `completions`: continue a raw
+    prompt."""
+
+    vision: bool
+    completions: bool
+    tools: bool | UnsetType = UNSET
+    schema: bool | UnsetType = UNSET
+    reasoning: bool | UnsetType = UNSET
+    embeddings: bool | UnsetType = UNSET
+
+
 class Model(msgspec.Struct):
-    """A model that can be asked, with its other names, and whether it sees images."""
+    """A model that can be asked, with its other names, and what it can do. `context_length` and `max_model_len`: tokens of
+    prompt and answer together, where that is known."""
 
     id: str
     object: Literal["model"]
@@ -169,6 +182,9 @@ class Model(msgspec.Struct):
     owned_by: str
     aliases: list[str]
     vision: bool
+    capabilities: ModelCapabilities
+    context_length: Count | UnsetType = UNSET
+    max_model_len: Count | UnsetType = UNSET
 
 
 class ModelList(msgspec.Struct):

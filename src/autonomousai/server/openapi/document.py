@@ -176,10 +176,13 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         name = f"listModelsOver{wire.name.title().replace('_', '')}"
         listing = _get(f"The models, over {wire.title}", name, _CHAT, _json(wire.models_schema), ("503", *guarded))
         paths[path] = {"get": listing}
-    paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, _json("ModelList"), ("503", *guarded))}
+    listings = [wire for wire in WIRES.values() if wire.models_header is not None]
+    lists = _json("ModelList", *(wire.models_schema for wire in listings))
+    one = _json("Model", *(wire.model_schema for wire in listings))
+    paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, lists, ("503", *guarded))}
     paths["/v1/models/{id}"] = {
         "parameters": [_in_path("id", "A model's name or alias.")],
-        "get": _get("One model", "getModel", _CHAT, _json("Model"), ("404", "503", *guarded)),
+        "get": _get("One model", "getModel", _CHAT, one, ("404", "503", *guarded)),
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
     paths |= _kept(guarded)

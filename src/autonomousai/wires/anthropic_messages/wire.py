@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from ...errors import StatusError
 from ...events import Batch
 from ...request import ChatRequest
-from ..base import AnswerHead, Operation, Wire
+from ..base import AnswerHead, ListedModel, Operation, Wire
 from ..fields import FieldTable
 from .answer import encode_message
 from .decoder import MessageStreamDecoder
@@ -16,6 +18,7 @@ from .document import decode_message
 from .encoder import PING, MessagesStreamEncoder
 from .errors import write_error, write_error_event
 from .message import WIRE
+from .models import MODEL_SCHEMAS, list_of_models, model_info
 from .request import COUNT_REQUEST, MESSAGES_REQUEST, read_messages_request
 from .schemas import ANSWER_SCHEMAS
 from .upstream_errors import read_messages_error
@@ -35,6 +38,9 @@ class AnthropicMessagesWire(Wire):
     key_header = "x-api-key"
     id_header = "request-id"
     passed_headers = ("anthropic-beta",)
+    models_header = "anthropic-version"
+    models_schema = "MessagesModelList"
+    model_schema = "MessagesModel"
     keeps_order = True
     count_path = "/v1/messages/count_tokens"
     count_fields: ClassVar[FieldTable | None] = COUNT_REQUEST
@@ -81,7 +87,15 @@ class AnthropicMessagesWire(Wire):
 
     def schemas(self) -> Mapping[str, Any]:
         """See `Wire.schemas`."""
-        return ANSWER_SCHEMAS
+        return {**ANSWER_SCHEMAS, **MODEL_SCHEMAS}
+
+    def encode_models(self, models: Sequence[ListedModel]) -> bytes:
+        """See `Wire.encode_models`: all of them are one page."""
+        return msgspec.json.encode(list_of_models(models))
+
+    def encode_model(self, model: ListedModel) -> bytes:
+        """See `Wire.encode_model`."""
+        return msgspec.json.encode(model_info(model))
 
     def encode_request(self, request: ChatRequest, model: str) -> bytes:
         """See `Wire.encode_request`."""
