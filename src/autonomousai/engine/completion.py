@@ -94,7 +94,7 @@ def _taken(document: dict[str, Any], continues: str | None) -> tuple[list[str], 
     if continues is not None:
         prompts = [continued_prompt(prompt, continues)]
     suffix, echo = COMPLETIONS.take(document, "suffix") or "", bool(COMPLETIONS.take(document, "echo"))
-    count = COMPLETIONS.rows["n"].uses["llamacpp"].shape.check("n", document.pop("n", None) or 1)
+    count = COMPLETIONS.rows["n"].uses["llamacpp"].shape.check("n", document.pop("n", 1))
     if len(prompts) * count > MOST_CHOICES:
         raise refusal("prompt", f"at most {MOST_CHOICES} choices are made of one request, not {len(prompts) * count}")
     for place, text in enumerate(prompts):

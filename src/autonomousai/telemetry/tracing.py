@@ -32,6 +32,7 @@ from ..gateway.upstream import Upstream
 from ..http.server.exchange import CLIENT_LEFT, Exchange, Handle
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
+from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE
 from .metrics import AnswerMeter
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -55,6 +56,22 @@ _FIELDS: Final = {
 
 #: A whole number of more bits fits no attribute: the exporter would lose the spans that are sent with it.
 _BITS: Final = 64
+
+
+#: What is asked where it is no chat: by the wire, and by the path that the server has for it.
+_OPERATIONS: Final = {
+    COMPLETIONS_WIRE: "text_completion",
+    EMBEDDINGS_WIRE: "embeddings",
+    RERANK_WIRE: "rerank",
+    "/v1/completions": "text_completion",
+    "/v1/embeddings": "embeddings",
+    "/v1/rerank": "rerank",
+}
+
+
+def _operation_of(request: ChatRequest) -> str:
+    """Return the name of what is asked, in the words of the conventions where they have one."""
+    return "chat" if request.origin is None else _OPERATIONS.get(request.origin.wire, "chat")
 
 
 class OpenTelemetry:
@@ -99,7 +116,7 @@ class OpenTelemetry:
     def attempt(self, upstream: Upstream, request: ChatRequest, /) -> _AttemptSpan:
         """A span around an attempt; see `gateway.observer`."""
         attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "chat",
+            "gen_ai.operation.name": (operation := _operation_of(request)),
             "gen_ai.provider.name": _provider_name(upstream.provider),
             "gen_ai.request.model": request.model,
             "autonomousai.upstream": upstream.name,
@@ -111,7 +128,7 @@ class OpenTelemetry:
                 attributes[name] = value
         if self._content:
             attributes["gen_ai.input.messages"] = _json([_message(message) for message in request.messages])
-        span = self._tracer.start_span(f"chat {request.model}", kind=SpanKind.CLIENT, attributes=attributes)
+        span = self._tracer.start_span(f"{operation} {request.model}", kind=SpanKind.CLIENT, attributes=attributes)
         return _AttemptSpan(span, [] if self._content else None)
 
     async def aclose(self) -> None:
@@ -189,7 +206,7 @@ def _describe_request(span: Span, exchange: Exchange) -> None:
     meter: AnswerMeter | None = exchange.meter
     broken = ""
     if meter is not None:
-        span.set_attribute("gen_ai.operation.name", "chat")
+        span.set_attribute("gen_ai.operation.name", _OPERATIONS.get(route, "chat"))
         span.set_attribute("gen_ai.request.model", meter.model)
         if meter.upstream is not None:
             span.set_attribute("autonomousai.upstream", meter.upstream)
