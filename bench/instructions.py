@@ -8,6 +8,11 @@ Python; where none is kept, the figures are printed alone. `--write` keeps them.
 
     small    a request without streaming
     burst    an event of a stream of 200 that come all at once     paced    an event of a stream, in a write of its own
+
+The same over other wires, as ratios to chat completions in the same run:
+
+    messages     Anthropic's Messages API, from an upstream of the same wire
+    responses    OpenAI's Responses API, from an upstream of chat completions
 """
 
 from __future__ import annotations
@@ -58,6 +63,27 @@ class Scenario(NamedTuple):
     paced: bool = False
 
 
+class Dialect(NamedTuple):
+    """How one wire is asked. ``kind``: of the upstream; ``fields``: of the request, beside model and stream."""
+
+    path: str
+    kind: str
+    fields: dict[str, Any]
+
+
+DIALECTS = {
+    OURS: Dialect("/v1/chat/completions", "openai", {"messages": MESSAGES}),
+    "messages": Dialect(
+        "/v1/messages",
+        "anthropic",
+        {"system": MESSAGES[0]["content"], "messages": MESSAGES[1:], "max_tokens": 1000},
+    ),
+    "responses": Dialect("/v1/responses", "openai", {"input": MESSAGES, "store": False}),
+}
+
+#: What a wire may cost, as a ratio to chat completions.
+WIRES_AT_MOST = 1.25
+
 SCENARIOS = {"small": Scenario(1, stream=False), "burst": Scenario(200), "paced": Scenario(40, paced=True)}
 
 #: The same streams with one word, which are told from the others: what is left is the other words'.
@@ -81,14 +107,17 @@ class Steps:
     """A caller and an upstream in one, which take turns with the server between them: nothing is sent before the server sleeps.
     So what it reads at once, and how often it looks, does not depend on how quick the machine is."""
 
-    def __init__(self, events: Sequence[bytes]) -> None:
+    def __init__(self, dialect: str, events: Sequence[bytes]) -> None:
+        self.name = f"steps-{dialect}"
+        self.dialect = DIALECTS[dialect]
         self._server: Server
         self._caller: socket.socket
         self._upstream: socket.socket | None = None
         self._events = events
         self._open = contextlib.ExitStack()
         self._listener = self._open.enter_context(socket.create_server(("127.0.0.1", 0)))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}" + ("/v1" if self.dialect.kind == "openai" else "")
 
     def connect(self, server: Server) -> None:
         self._server = server
@@ -99,8 +128,8 @@ class Steps:
 
     def ask(self, scenario: Scenario) -> None:
         """One request, from its first byte to the server's sleep after the answer."""
-        body = json.dumps({"model": "steps", "messages": MESSAGES, "stream": scenario.stream}).encode()
-        head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        body = json.dumps({"model": self.name, "stream": scenario.stream, **self.dialect.fields}).encode()
+        head = f"POST {self.dialect.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         self._caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         upstream = self._take_request()
         answer = b""
@@ -148,7 +177,7 @@ def _is_whole(message: bytes) -> bool:
 class Callgrind:
     """Our server under valgrind's callgrind."""
 
-    def __init__(self, steps: Steps, upstream: Upstream) -> None:
+    def __init__(self, steps: Sequence[Steps], upstream: Upstream) -> None:
         for program in ("valgrind", "vgdb"):
             if shutil.which(program) is None:
                 raise SystemExit(f"{program} is not installed; on Debian: apt-get install valgrind")
@@ -162,21 +191,23 @@ class Callgrind:
         except BaseException:
             self._folder.cleanup()
             raise
-        steps.connect(self._server)
+        for each in steps:
+            each.connect(self._server)
 
     def begin(self) -> None:
         """Count from now on."""
         self._control("instrumentation", "on")
-        for scenario in SCENARIOS.values():  # what is done once is not counted
-            for _ in range(5):
-                self._steps.ask(scenario)
+        for steps in self._steps:  # what is done once is not counted
+            for scenario in SCENARIOS.values():
+                for _ in range(5):
+                    steps.ask(scenario)
         self._counting, _ = self._counted(lambda: None)
         instructions, seconds = self._counted(lambda: time.sleep(IDLE_S))
         self._idle = (instructions - self._counting) / seconds
 
-    def count(self, scenario: Scenario) -> float:
+    def count(self, steps: Steps, scenario: Scenario) -> float:
         """Instructions for a request, without those for the counting and for the time that passes."""
-        instructions, seconds = self._counted(lambda: self._steps.ask(scenario))
+        instructions, seconds = self._counted(lambda: steps.ask(scenario))
         return instructions - self._counting - self._idle * seconds
 
     def close(self) -> None:
@@ -201,7 +232,9 @@ class Callgrind:
         config = folder / "config.toml"
         # How many lines of the log are written at once depends on the clock.
         text = config.read_text(encoding="utf-8").replace("[server]\n", '[server]\nlog = "off"\n')
-        text += f'[upstreams.steps]\nkind = "openai"\nbase_url = "{self._steps.url}/v1"\n[models.steps]\nroute = ["steps"]\n'
+        for steps in self._steps:
+            text += f'[upstreams.{steps.name}]\nkind = "{steps.dialect.kind}"\nbase_url = "{steps.url}"\n'
+            text += f'[models.{steps.name}]\nroute = ["{steps.name}"]\n'
         config.write_text(text, encoding="utf-8")
         valgrind = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
         valgrind.append(f"--callgrind-out-file={self._folder.name}/out")
@@ -221,21 +254,43 @@ def measure() -> Figures:
         upstream = Upstream()
         stack.callback(upstream.close)
         upstream.answers(max(scenario.words for scenario in SCENARIOS.values()))
-        steps = Steps([event + b"\n\n" for event in upstream.stream.split(b"\n\n")[:-1]])
-        stack.callback(steps.close)
+        chat = [event + b"\n\n" for event in upstream.stream.split(b"\n\n")[:-1]]
+        events = {"openai": chat, "anthropic": messages_events(len(chat) - 3)}
+        steps = {name: Steps(name, events[dialect.kind]) for name, dialect in DIALECTS.items()}
+        for each in steps.values():
+            stack.callback(each.close)
         progress("instructions: the server starts")
-        callgrind = Callgrind(steps, upstream)
+        callgrind = Callgrind(list(steps.values()), upstream)
         stack.callback(callgrind.close)
         callgrind.begin()
         figures: Figures = {}
         for name, scenario in SCENARIOS.items():
-            progress(f"instructions: {name}")
-            figure = min(callgrind.count(scenario) for _ in range(ROUNDS))
-            if name in BEGINNINGS:
-                beginning = min(callgrind.count(BEGINNINGS[name]) for _ in range(ROUNDS))
-                figure = (figure - beginning) / (scenario.words - 1)
-            note(figures, name, OURS, figure)
+            for subject, each in steps.items():
+                progress(f"instructions: {name}, {subject}")
+                figure = min(callgrind.count(each, scenario) for _ in range(ROUNDS))
+                if name in BEGINNINGS:
+                    beginning = min(callgrind.count(each, BEGINNINGS[name]) for _ in range(ROUNDS))
+                    figure = (figure - beginning) / (scenario.words - 1)
+                note(figures, name, subject, figure)
     return figures
+
+
+def messages_events(words: int) -> list[bytes]:
+    """A stream of the Messages API, shaped as the others: what begins it, so many words, two events that end it."""
+
+    def event(kind: str, **members: Any) -> bytes:
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, **members}).encode())
+
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    start = event("message_start", message={**message, "stop_sequence": None, "usage": {"input_tokens": 9, "output_tokens": 1}})
+    start += event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    texts = [
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": f" word{number % 20}"})
+        for number in range(words)
+    ]
+    stop = {"stop_reason": "end_turn", "stop_sequence": None}
+    end = event("content_block_stop", index=0) + event("message_delta", delta=stop, usage={"output_tokens": words})
+    return [start, *texts, end, event("message_stop")]
 
 
 def build() -> str:
@@ -265,7 +320,8 @@ def main() -> int:
     figures = measure()
     print()
     for name, rounds in figures.items():
-        print(f"{name:<8}{rounds[OURS][0]:>10,.0f} instructions {UNITS[name]}")
+        others = "; ".join(f"{wire} {rounds[wire][0] / rounds[OURS][0]:.2f} x" for wire in rounds if wire != OURS)
+        print(f"{name:<8}{rounds[OURS][0]:>10,.0f} instructions {UNITS[name]}; {others}")
     if options.write:
         numbers = {name: round(rounds[OURS][0]) for name, rounds in figures.items()}
         kept[build()] = {"instructions": numbers, "versions": versions()}
