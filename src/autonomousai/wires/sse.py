@@ -22,6 +22,9 @@ _BOM = b"\xef\xbb\xbf"
 _LONGEST_RETRY = 15  # digits; more of them are no time that anybody waits
 _VALUE = slice(len(b"data: "), -1)  # of a data line with its end
 
+#: Types of events that have none of their own.
+_UNTYPED = ("", "message")
+
 # Single bytes as numbers: looking for one so costs a tenth of looking for a bytes object.
 _CR, _NUL = 0x0D, 0x00
 
@@ -208,7 +211,27 @@ class SSEDecoder:
         lines.pop()  # what follows the last line end: nothing
         if lines[0][:4] == b"id: " and (with_ids := self._with_ids(lines, batch)) is not None:
             return with_ids
+        if lines[0][:7] == b"event: " and (with_types := self._with_types(lines)) is not None:
+            return with_types
         return self._any_lines(lines)
+
+    def _with_types(self, lines: list[bytes]) -> list[bytes | ServerSentEvent] | None:
+        """The events that are ``event: …`` and ``data: …``; None when a single line is anything else."""
+        if len(lines) % 3 or any(lines[2::3]):
+            return None
+        events: list[bytes | ServerSentEvent] = []
+        last_id = self.last_event_id
+        line, name = b"", ""
+        for typed, data in zip(lines[::3], lines[1::3], strict=True):
+            if typed != line:
+                if typed[:7] != b"event: ":
+                    return None
+                line, name = typed, typed[7:].decode("utf-8", "replace")
+            if data[:6] != b"data: ":
+                return None
+            events.append(ServerSentEvent(data[6:], name, last_id) if name not in _UNTYPED else data[6:])
+        self.is_plain = False
+        return events
 
     def _with_ids(self, lines: list[bytes], batch: bytes) -> list[bytes | ServerSentEvent] | None:
         """The data of events that are ``id: …`` and ``data: …``; None when a single line is anything else."""

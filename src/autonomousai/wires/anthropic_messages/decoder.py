@@ -155,6 +155,8 @@ class MessageStreamDecoder:
     def _read_all(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
         for event in events:
             if isinstance(event, ServerSentEvent):
+                if self._is_continuing and self._is_text(event.data, batch):
+                    continue
                 self._read(event.data, event.event, batch)
             else:
                 self._read(event, "message", batch)
@@ -162,15 +164,8 @@ class MessageStreamDecoder:
                 return
 
     def _read(self, data: bytes, event: str, batch: Batch) -> None:
-        if self._is_continuing:
-            try:
-                text = _decode_text_event(data).delta.text
-            except (msgspec.DecodeError, ValueError, RecursionError):
-                self._is_continuing = False
-            else:
-                if text:
-                    batch.append(text)
-                return
+        if self._is_continuing and self._is_text(data, batch):
+            return
         stripped = data.strip()
         if not stripped or stripped == _DONE:
             return  # a sign of life
@@ -190,6 +185,17 @@ class MessageStreamDecoder:
             self._is_continuing = said_more and not self._blocks.has_half
         elif kind != "ping":
             self._read_foreign(obj, data, kind, event, batch)
+
+    def _is_text(self, data: bytes, batch: Batch) -> bool:
+        """Return whether *data* is text by which the answer only continues, and add it then."""
+        try:
+            text = _decode_text_event(data).delta.text
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            self._is_continuing = False
+            return False
+        if text:
+            batch.append(text)
+        return True
 
     def _read_unreadable(self, data: bytes, event: str, batch: Batch) -> None:
         """Read data that is no JSON object: of an event of a type of its own it may be anything."""

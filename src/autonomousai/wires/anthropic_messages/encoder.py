@@ -10,6 +10,7 @@ import msgspec
 
 from ...events import Batch, Extra, FinishReason, ForeignEvent
 from ..base import AnswerHead
+from ..json import join_strings
 from ..sse import encode_event
 from .blocks import BlockWriter
 from .errors import write_error_event
@@ -19,6 +20,13 @@ _json = msgspec.json.Encoder().encode
 
 #: An event without an id that says nothing.
 PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+
+#: What stands before and after a piece of text that continues a block.
+_TEXT_BEFORE: Final = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
+)
+_TEXT_AFTER: Final = b"}}\n\n"
 
 
 class MessagesStreamEncoder:
@@ -44,18 +52,34 @@ class MessagesStreamEncoder:
             said = members_of(batch, "message_start")
             message = empty_message(self._head.id, self._head.model, said.part)
             pieces.append(self._event({"type": "message_start", "message": message, **said.event}))
+        texts: list[str] = []  # that follow one another
         for event in batch:
-            if type(event) is str and event and blocks.is_text:
-                delta = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % blocks.index
-                pieces += (self._id_line(), delta, b'{"type":"text_delta","text":', _json(event), b"}}\n\n")
-            elif isinstance(event, ForeignEvent):
+            if type(event) is str and blocks.is_text:
+                if event:
+                    texts.append(event)
+                continue
+            if texts:
+                self._add_texts(pieces, texts)
+                texts = []
+            if isinstance(event, ForeignEvent):
                 if event.wire == WIRE:
                     pieces += (self._id_line(), encode_event(event.data, event=event.event))
             elif not isinstance(event, FinishReason):
                 if isinstance(event, Extra):
                     self._note_end(event)
                 pieces += map(self._event, blocks.add(event))
+        if texts:
+            self._add_texts(pieces, texts)
         return b"".join(pieces)
+
+    def _add_texts(self, pieces: list[bytes], texts: list[str]) -> None:
+        """Write an event for each of *texts*, which continue the open block."""
+        before = _TEXT_BEFORE % self._blocks.index
+        if self._ids is None:
+            pieces += (before, join_strings(texts, _TEXT_AFTER + before), _TEXT_AFTER)
+        else:
+            for text in texts:
+                pieces += (self._id_line(), before, _json(text), _TEXT_AFTER)
 
     def _note_end(self, event: Extra) -> None:
         """Note what an upstream of this wire said of the end."""

@@ -30,6 +30,7 @@ from ...events import (
     join_tool_calls,
 )
 from ..errors import error_event
+from ..json import join_strings
 from ..sse import encode_event
 from .chunks import TRAILER, WIRE
 
@@ -142,11 +143,7 @@ class ChatStreamEncoder:
                 self._add(pieces, b'{"content":%b}' % _json(text))
             return
         before, after = self._text_before, self._text_after
-        together = _json(texts)
-        if b'\\","' in together:  # what looks like the end of a text may stand in one
-            pieces += (before, (after + before).join([_json(text) for text in texts]), after)
-        else:
-            pieces += (before, together[1:-1].replace(b'","', b'"%b%b"' % (after, before)), after)
+        pieces += (before, join_strings(texts, after + before), after)
 
     def _repeat(self, constant: dict[str, Any]) -> None:
         """Write these unknown members into every chunk that has none of its own."""

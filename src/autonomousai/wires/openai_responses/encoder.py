@@ -51,7 +51,10 @@ class ResponsesStreamEncoder:
             self._add(pieces, "response.created", {"response": response_of(self._head)})
             self._add(pieces, "response.in_progress", {"response": response_of(self._head)})
         for event, log_probs in with_log_probs(batch):
-            if isinstance(event, ForeignEvent):
+            if type(event) is str and log_probs is None and event and (part := self._output.text_part) is not None:
+                part.add(event)
+                pieces.append(self._text_delta(event, part.place))
+            elif isinstance(event, ForeignEvent):
                 self._pass_on(pieces, event)
             elif isinstance(event, Extra) and event.wire == WIRE and "response" in event.members:
                 self._unknown |= event.members["response"]
