@@ -17,7 +17,7 @@ from starlette.routing import Mount
 
 from autonomousai.config import Config, LlamaCppConfig, ModelConfig, OpenAIConfig
 from autonomousai.events import Reasoning, ToolCallDelta, Usage
-from autonomousai.request import OPTION_NAMES
+from autonomousai.request import RESERVED
 from autonomousai.server import create_app
 from autonomousai.server.openapi import answers, make_document
 from autonomousai.server.openapi.page import write_page
@@ -65,13 +65,13 @@ def test_the_paths_are_those_that_are_served() -> None:
 
 @pytest.mark.parametrize("table", [wire.fields for wire in WIRES.values() if wire.fields], ids=lambda table: table.name)
 def test_the_fields_are_those_of_the_table(table: FieldTable) -> None:
-    """A field that is checked is described, and an option of clients is refused."""
+    """A field that is checked is described, and an option of clients is refused, or a member that another wire has there."""
     document = make_document(vision=True, asks_key=True)
 
     described = document["components"]["schemas"][table.name]["properties"]
 
     taken = {name for name, schema in described.items() if schema is not False}
-    assert (table.rows.keys(), OPTION_NAMES) == (taken, described.keys() - taken)
+    assert (table.rows.keys(), RESERVED - table.rows.keys()) == (taken, described.keys() - taken)
 
 
 def same(document: Any, struct: type[msgspec.Struct]) -> bool:

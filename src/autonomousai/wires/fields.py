@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ..request import OPTION_NAMES, RESERVED
+from ..request import RESERVED
 from .shapes import ANYTHING, Schema, Shape, or_null, refusal
 
 #: The code of a field that an upstream cannot honour.
@@ -140,7 +140,7 @@ class FieldTable(msgspec.Struct, frozen=True):
             "description": self.says,
             "properties": {
                 **{name: row.schema for name, row in self.rows.items()},
-                **dict.fromkeys(sorted(OPTION_NAMES), False),
+                **dict.fromkeys(sorted(RESERVED - self.rows.keys()), False),
             },
             "required": [name for name, row in self.rows.items() if row.needed],
             "additionalProperties": True,

@@ -201,6 +201,12 @@ class SSEDecoder:
         self.is_plain = True
         if batch[:6] == b"data: " and batch.find(b"\n") == len(batch) - 2:
             return [batch[6:-2]]
+        if batch[:7] == b"event: ":
+            end = batch.find(b"\n")
+            if batch[end + 1 : end + 7] == b"data: " and batch.find(b"\n", end + 1) == len(batch) - 2:
+                self.is_plain = False
+                name, data = batch[7:end].decode("utf-8", "replace"), batch[end + 7 : -2]
+                return [data if name in _UNTYPED else ServerSentEvent(data, name, self.last_event_id)]
         if batch[:6] == b"data: ":
             # Looks for line ends as memchr does; `split` looks at each byte.
             payloads: list[bytes | ServerSentEvent] = [line[_VALUE] for line in BytesIO(batch).readlines()[::2]]
