@@ -34,6 +34,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "breaker": config.BreakerConfig,
     "rescue": config.RescueConfig,
     "resume": config.ResumeConfig,
+    "responses": config.ResponsesConfig,
     "telemetry": config.TelemetryConfig,
     **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,

@@ -59,6 +59,9 @@ grace_s = 32
 keep_s = 301
 max_bytes = 1_000_000
 
+[responses]
+keep_s = 3600
+
 [upstreams.embedded]
 kind = "llamacpp"
 weights = "models/other.gguf"
@@ -148,6 +151,7 @@ def test_every_key_of_the_contract_is_read(read):
     assert (4, 0.25) == (config.retry.attempts, config.retry.backoff)
     assert (6, 4) == (config.breaker.failures, config.breaker.cooldown)
     assert (32, 301, 1_000_000) == (config.resume.grace_s, config.resume.keep_s, config.resume.max_bytes)
+    assert 3600 == config.responses.keep_s
     server = ServerConfig(
         host="0.0.0.0",
         port=8001,
@@ -319,6 +323,10 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         ("[server]\nstate = 'postgres://user:sk-never-to-be-seen@x'", "server.state", "'memory:'"),
         ("[server]\nstate = 'sqlite:'", "server.state", "'sqlite:PATH'"),
         ("[resume]\nkeep = 1", "resume.keep", "known here: grace_s, keep_s, max_bytes"),
+        ("[responses]\nkeep = 1", "responses.keep", "known here: keep_s"),
+        ("[responses]\nkeep_s = -1", "responses.keep_s", "a number of at least 0"),
+        ("[responses]\nkeep_s = inf", "responses.keep_s", "of at most 10000000"),
+        ("[responses]\nkeep_s = '1d'", "responses.keep_s", "expected a number, not text"),
         ("[resume]\nmax_bytes = 0", "resume.max_bytes", "of at least 1"),
         ("[server]\nallowed_hosts = ['https://x']", "server.allowed_hosts[0]", "without scheme and port"),
         ("[server]\nallowed_hosts = ['a', 'x:80']", "server.allowed_hosts[1]", "without scheme and port"),

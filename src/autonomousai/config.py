@@ -28,6 +28,7 @@ from .models import MODEL_ALIASES, MODELS
 from .settings import (
     BreakerConfig,
     RescueConfig,
+    ResponsesConfig,
     ResumeConfig,
     RetryConfig,
     Secret,
@@ -54,6 +55,7 @@ __all__ = [
     "ModelConfig",
     "OpenAIConfig",
     "RescueConfig",
+    "ResponsesConfig",
     "ResumeConfig",
     "RetryConfig",
     "Secret",
@@ -81,6 +83,7 @@ class Config(msgspec.Struct, frozen=True):
     breaker: BreakerConfig = BreakerConfig()
     rescue: RescueConfig = RescueConfig()
     resume: ResumeConfig = ResumeConfig()
+    responses: ResponsesConfig = ResponsesConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=DEFAULT_UPSTREAMS.copy)
     models: dict[str, ModelConfig] = {}
@@ -151,6 +154,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         breaker=reader.read("breaker", tables["breaker"], BreakerConfig),
         rescue=reader.read("rescue", tables["rescue"], RescueConfig),
         resume=reader.read("resume", tables["resume"], ResumeConfig),
+        responses=reader.read("responses", tables["responses"], ResponsesConfig),
         telemetry=reader.read("telemetry", tables["telemetry"], TelemetryConfig),
         # A file that names no upstream at all (only a port, say) leaves the default one in place.
         upstreams={

@@ -79,6 +79,13 @@ class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes: Count = 64_000_000
 
 
+class ResponsesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Responses that are kept for their callers: the seconds that each is kept after its end. They share ``resume.max_bytes``
+    with the streams that can be resumed; past that, what would go first anyway goes first."""
+
+    keep_s: Seconds = 86_400
+
+
 class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """OpenTelemetry traces, by the extra ``otel``. ``content``: whether spans carry prompts and answers too. The standard
     ``OTEL_*`` environment variables say where they are sent to."""

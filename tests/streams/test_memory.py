@@ -16,9 +16,9 @@ def store() -> MemoryStore:
     return MemoryStore(keep_s=300, max_bytes=25_000)
 
 
-async def write(store: MemoryStore, id: str, count: int, *, end: bool = False) -> None:
+async def write(store: MemoryStore, id: str, count: int, *, end: bool = False, keep_s: float | None = None) -> None:
     """Write a stream of that many records."""
-    lease = await store.create(id, b"", b"")
+    lease = await store.create(id, b"", b"", keep_s)
     for number in range(1, count + 1):
         await store.append(id, lease, number, KILO, end=end and number == count)
 
@@ -36,6 +36,19 @@ async def test_the_streams_that_ended_first_go_first(store: MemoryStore) -> None
 
     assert ["gone", "gone", "ended", "running", "running"] == await states(store, "first", "second", "third", "running", "new")
     assert 12 == (await store.read("new", 0)).last
+
+
+async def test_the_stream_whose_time_is_over_first_goes_first(store: MemoryStore) -> None:
+    """What is kept for longer outlives what ended after it, until that is gone."""
+    await write(store, "long", 5, end=True, keep_s=86_400)
+    await write(store, "short", 5, end=True)
+    await write(store, "longer", 5, end=True, keep_s=90_000)
+    await write(store, "new", 8)
+    first = await states(store, "long", "short", "longer", "new")
+    await write(store, "newer", 5)
+
+    assert ["ended", "gone", "ended", "running"] == first
+    assert ["gone", "gone", "ended", "running"] == await states(store, "long", "short", "longer", "newer")
 
 
 async def test_one_that_is_too_large_loses_its_beginning(store: MemoryStore) -> None:

@@ -138,6 +138,27 @@ async def test_all_servers_together_are_bounded(redis_url: str) -> None:
     assert ["gone", "ended", "running"] == states
 
 
+async def test_what_another_server_keeps_for_longer_counts(redis_url: str) -> None:
+    """Also at one that has kept nothing of the kind yet; and what is dropped makes room at once."""
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+    stores = [RedisStore(redis_url, keep_s=300, kept_s=86_400, max_bytes=100_000) for _ in range(2)]
+    lease = await stores[0].create("long", b"owner", b"", 86_400)
+    await stores[0].append("long", lease, 1, bytes(95_000), end=True)
+    for store in stores:
+        await store.heartbeat({}, ())
+    with pytest.raises(StoreError, match="is full"):
+        await stores[1].create("s", b"owner", bytes(10_000))
+    await stores[0].drop("long")
+    for store in stores:
+        await store.heartbeat({}, ())
+    lease = await stores[1].create("s", b"owner", bytes(10_000))
+    for store in stores:
+        await store.aclose()
+
+    assert 1 == lease
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """redis-py is only needed where it is used; where it is missing, the error says how to get it."""
     for name in [name for name in sys.modules if name.split(".")[0] == "redis"]:

@@ -100,7 +100,7 @@ async def test_it_can_be_closed_and_opened_again(path: Path) -> None:
     assert Page([], 0, False) == page
 
 
-#: The tables of the layout before records were events, and a stream in them.
+#: The tables of the layout before records were events, and a stream in them; and of the one in which all had the same time.
 FORMER = """
 CREATE TABLE streams (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner BLOB NOT NULL, state TEXT NOT NULL, last INTEGER NOT NULL,
@@ -114,12 +114,27 @@ INSERT INTO streams VALUES (1, 's', x'00', 'running', 1, 1, 0, 0, 1e12, x'', x'7
 INSERT INTO pieces VALUES (1, 1, x'69643a2031');
 PRAGMA user_version = 1;
 """
+LAST = """
+CREATE TABLE streams (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner BLOB NOT NULL, state TEXT NOT NULL, last INTEGER NOT NULL,
+    lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, touched REAL NOT NULL,
+    request BLOB NOT NULL
+);
+CREATE INDEX by_touch ON streams (state, touched);
+CREATE TABLE records (
+    stream INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, number)
+) WITHOUT ROWID;
+INSERT INTO streams VALUES (1, 's', x'00', 'running', 1, 1, 0, 0, 1e12, x'7b7d');
+INSERT INTO records VALUES (1, 1, x'7b7d');
+PRAGMA user_version = 3;
+"""
 
 
-async def test_a_file_of_the_former_layout(path: Path) -> None:
+@pytest.mark.parametrize("former", [FORMER, LAST], ids=["first", "last"])
+async def test_a_file_of_a_former_layout(path: Path, former: str) -> None:
     """Its streams are gone, and cannot be taken for ones of today; the file is used."""
     with sqlite3.connect(path) as database:
-        database.executescript(FORMER)
+        database.executescript(former)
     database.close()
     stores = [SqliteStore(path, keep_s=300) for _ in range(2)]
     await asyncio.gather(*(store.open() for store in stores))
@@ -182,10 +197,10 @@ async def test_a_file_that_goes_away(path: Path) -> None:
     await store.aclose()
 
 
-async def fill(store: SqliteStore, *names: str, size: int = 100_000) -> None:
+async def fill(store: SqliteStore, *names: str, size: int = 100_000, keep_s: float | None = None) -> None:
     """Store streams that have ended, of about that size."""
     for name in names:
-        lease = await store.create(name, b"owner", b"")
+        lease = await store.create(name, b"owner", b"", keep_s)
         await store.append(name, lease, 1, bytes(size))
         await store.append(name, lease, 2, b"end", end=True)
 
@@ -207,6 +222,18 @@ async def test_the_file_is_bounded(path: Path) -> None:
 
     assert ["gone"] * 4 + ["ended"] * 4 == states
     assert path.stat().st_size < 700_000
+
+
+async def test_the_stream_whose_time_is_over_first_goes_first(path: Path) -> None:
+    """What is kept for longer outlives what ended after it."""
+    store = SqliteStore(path, keep_s=300, max_bytes=500_000, now=lambda: 0.0)
+    await store.open()
+    await fill(store, *"ab", keep_s=86_400)
+    await fill(store, *"cdefgh")
+    states = [info.state for name in "abcdefgh" if (info := await store.find(name))]
+    await store.aclose()
+
+    assert (["ended"] * 2, 4) == (states[:2], states.count("gone"))
 
 
 async def test_the_file_shrinks(path: Path) -> None:
@@ -257,18 +284,19 @@ async def test_the_time_of_day_may_jump(path: Path, monkeypatch: pytest.MonkeyPa
     assert (None, set()) == (claim, beat.lost)
 
 
-async def test_a_machine_that_was_started_anew(path: Path) -> None:
+@pytest.mark.parametrize("keep_s", [None, 3000])
+async def test_a_machine_that_was_started_anew(path: Path, keep_s: float | None) -> None:
     """Its clock begins anew: what was written before is there, can be taken over, and goes in its time."""
     now = 1_000_000.0
     store = SqliteStore(path, keep_s=300, now=lambda: now)
     await store.open()
-    lease = await store.create("s", b"owner", b"")
+    lease = await store.create("s", b"owner", b"", keep_s)
     await store.append("s", lease, 1, b"a")
     await store.aclose()
     now = 50.0
     await store.open()
     found, claim = await store.find("s"), await store.claim("s")
-    now += 301
+    now += (keep_s or 300) + 1
     await store.heartbeat({}, ())
     late = await store.find("s")
     await store.aclose()

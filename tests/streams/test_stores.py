@@ -17,9 +17,9 @@ REQUEST = b'{"messages": "\xc3\xa9"}'
 BINARY = bytes(range(256))
 
 
-async def begun(place: Place, *numbers: int, id: str = "s") -> int:
+async def begun(place: Place, *numbers: int, id: str = "s", keep_s: float | None = None) -> int:
     """Create a stream with records of these numbers. Returns its lease."""
-    lease = await place.store.create(id, OWNER, REQUEST)
+    lease = await place.store.create(id, OWNER, REQUEST, keep_s)
     for number in numbers:
         await place.store.append(id, lease, number, b"record %d" % number)
     return lease
@@ -294,6 +294,50 @@ async def test_an_ended_stream_is_kept_for_its_time(place: Place) -> None:
     assert (Page([b"record 1", b"end"], 2, True), "gone") == (page, found and found.state)
     with pytest.raises(GoneError):
         await place.store.read("s", 0)
+
+
+@pytest.mark.parametrize("keep_s", [KEEP_S / 10, KEEP_S * 288])
+async def test_a_stream_may_have_a_time_of_its_own(place: Place, keep_s: float) -> None:
+    """From its end on, whatever signs of life its writer gave before, and whichever process ended it."""
+    lease = await begun(place, 1, keep_s=keep_s)
+    await place.store.heartbeat({"s": lease}, ())
+    claim = await place.other.claim("s", force=True)
+    assert claim is not None
+    await place.other.heartbeat({"s": claim.lease}, ())
+    await place.other.append("s", claim.lease, 2, b"end", end=True)
+    await place.pass_time(keep_s * 0.9)
+    await place.store.heartbeat({}, ())
+    page, request = await place.store.read("s", 0), await place.store.request("s")
+    await place.pass_time(keep_s * 0.1 + 1)
+    found = await place.other.find("s")
+
+    assert (Page([b"record 1", b"end"], 2, True), REQUEST, "gone") == (page, request, found and found.state)
+
+
+@pytest.mark.parametrize("first", ["long", "short"])
+async def test_streams_of_different_times_go_each_in_its_own(place: Place, first: str) -> None:
+    """Whichever of them ended first."""
+    for name in (first, {"long": "short", "short": "long"}[first]):
+        lease = await begun(place, 1, id=name, keep_s=KEEP_S * 10 if name == "long" else None)
+        await place.store.append(name, lease, 2, b"end", end=True)
+    await place.pass_time(KEEP_S * 1.1)
+    await place.store.heartbeat({}, ())
+    found = [await place.store.find(name) for name in ("short", "long")]
+    await place.pass_time(KEEP_S * 9)
+    await place.store.heartbeat({}, ())
+    late = await place.store.find("long")
+
+    assert ["gone", "ended", "gone"] == [each and each.state for each in (*found, late)]
+
+
+async def test_a_stream_whose_writer_died_can_be_continued_for_its_time(place: Place) -> None:
+    """What was kept for long is not lost sooner because it did not end."""
+    await begun(place, 1, keep_s=KEEP_S * 10)
+    await place.pass_time(KEEP_S * 9)
+    await place.store.heartbeat({}, ())
+    found, claim = await place.store.find("s"), await place.other.claim("s")
+
+    assert (StreamInfo(OWNER, "running", 1), Claim(2, 1, REQUEST)) == (found, claim)
 
 
 async def test_a_running_stream_stays_while_its_writer_lives(place: Place) -> None:

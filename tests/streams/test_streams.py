@@ -8,11 +8,12 @@ import re
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, closing
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from autonomousai.config import ResumeConfig
+from autonomousai.config import ResponsesConfig, ResumeConfig
 from autonomousai.errors import StatusError
 from autonomousai.events import (
     Annotations,
@@ -30,9 +31,11 @@ from autonomousai.limiter import RequestLimiter
 from autonomousai.provider import AsyncGeneratorProvider, Capabilities
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from autonomousai.result import BatchStream, Sink
+from autonomousai.streams import broker
 from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog
-from autonomousai.streams.stores import Heartbeat, Store, StoreError
+from autonomousai.streams.records import Kept
+from autonomousai.streams.stores import Heartbeat, Store, StoreError, sqlite
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.streams.stores.redis import RedisStore, _keys
 from autonomousai.streams.stores.room import SharedRoom
@@ -44,12 +47,15 @@ from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
 from autonomousai.wires.registry import AUTONOMOUSAI, OPENAI_CHAT
 
-from .conftest import Place, soon
+from .conftest import KEEP_S, Place, soon
 
 ASKED = ChatRequest("llama", [{"role": "user", "content": "Hello é"}], True, True, {"temperature": 0.5})
 WORDS = ["Hel", "lo", " wor", "ld", ", \n\nid: 3\n", "é", "🦙", " and", " on"]
 TEXT = "".join(WORDS)
 KEY = b"key"
+
+#: A stream that is not kept as a response, and one that is.
+KINDS: Final[tuple[Kept, ...]] = ("", "attended")
 
 Hub = Callable[..., Awaitable[StreamBroker]]
 
@@ -60,7 +66,11 @@ async def hub() -> AsyncIterator[Hub]:
     async with AsyncExitStack() as stack:
 
         async def make(
-            store: Store, provider: AsyncGeneratorProvider, heartbeat_s: float = 10_000, **config: Any
+            store: Store,
+            provider: AsyncGeneratorProvider,
+            heartbeat_s: float = 10_000,
+            responses: ResponsesConfig = ResponsesConfig(),  # noqa: B008  it is frozen
+            **config: Any,
         ) -> StreamBroker:
             streams = StreamBroker(
                 store,
@@ -69,6 +79,7 @@ async def hub() -> AsyncIterator[Hub]:
                 resolve=str,
                 places=RequestLimiter(100, 60),
                 config=ResumeConfig(**{"grace_s": 10_000, **config}),
+                responses=responses,
                 heartbeat_s=heartbeat_s,
             )
             stack.push_async_callback(streams.aclose)
@@ -77,8 +88,8 @@ async def hub() -> AsyncIterator[Hub]:
         yield make
 
 
-async def begin(streams: StreamBroker, key: bytes = KEY, wire: Wire = OPENAI_CHAT) -> StreamLog:
-    stream = await streams.begin(ASKED, key, "req_1", wire)
+async def begin(streams: StreamBroker, key: bytes = KEY, wire: Wire = OPENAI_CHAT, kept: Kept = "") -> StreamLog:
+    stream = await streams.begin(ASKED, key, "req_1", wire, kept=kept)
     assert stream is not None
     return stream
 
@@ -321,21 +332,69 @@ async def test_what_has_ended_is_kept(place: Place, hub: Hub) -> None:
     assert "Hello world" == text_of(await rest(streams, await find(streams, stream.id)))
 
 
-async def test_the_last_stream_is_let_go_in_its_time(hub: Hub) -> None:
-    """The place is looked after even when nothing is written any more: after the time that a stream is kept for."""
+@pytest.mark.parametrize(("keep_s", "kept_s"), [(0, 0), (0, 0.02), (0.02, 0)])
+async def test_the_last_streams_are_let_go_in_their_time(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, keep_s: float, kept_s: float
+) -> None:
+    """The place is looked after even when nothing is written any more: after the times that streams and responses are kept
+    for."""
+    monkeypatch.setattr(broker, "_SWEEP_S", 0.005)
     swept = asyncio.Event()
 
     class Looking(MemoryStore):
         async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
             heartbeat = await super().heartbeat(written, read)
-            if not self._ended and self._gone:
+            if not self._ended and len(self._gone) == 2:
                 swept.set()
             return heartbeat
 
-    streams = await hub(Looking(keep_s=0, max_bytes=10**6), ScriptedProvider(), heartbeat_s=0.001, keep_s=0)
-    await rest(streams, await begin(streams))
+    store = Looking(keep_s=10_000, max_bytes=10**6)
+    streams = await hub(store, ScriptedProvider(), 0.001, ResponsesConfig(keep_s=kept_s), keep_s=keep_s)
+    for kept in KINDS:
+        await rest(streams, await begin(streams, kept=kept))
 
     await soon(swept.wait())
+
+
+async def test_what_a_server_before_kept_is_let_go_in_its_time(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also where the next one is asked for nothing."""
+    monkeypatch.setattr(broker, "_SWEEP_S", 0.005)
+    monkeypatch.setattr(sqlite, "_SWEEP_S", 0.0)
+    now = 0.0
+    store = SqliteStore(tmp_path / "state.db", keep_s=300, now=lambda: now)
+    before = await hub(store, ScriptedProvider())
+    await before.open()
+    stream = await begin(before, kept="attended")
+    await rest(before, stream)
+    await before.aclose()
+    await (await hub(store, ScriptedProvider(), 0.001)).open()
+    now = 86_401
+
+    async with asyncio.timeout(60):
+        while (await store._run(_states)) != ["gone"]:
+            await asyncio.sleep(0)
+
+
+def _states(database: sqlite3.Connection) -> list[str]:
+    return [state for (state,) in database.execute("SELECT state FROM streams")]
+
+
+async def test_a_response_is_kept_for_a_time_of_its_own(place: Place, hub: Hub) -> None:
+    """A stream that was not to be kept goes before."""
+    streams = await hub(place.store, ScriptedProvider(), responses=ResponsesConfig(keep_s=KEEP_S * 20), keep_s=KEEP_S)
+    ids = []
+    for kept in KINDS:
+        stream = await begin(streams, kept=kept)
+        await rest(streams, stream)
+        ids.append(stream.id)
+    await place.pass_time(KEEP_S * 10)
+    states = [found and found.state for found in [await place.store.find(each) for each in ids]]
+    await place.pass_time(KEEP_S * 11)
+    late = await place.other.find(ids[1])
+
+    assert (["gone", "ended"], "gone") == (states, late and late.state)
 
 
 async def test_while_somebody_reads_there_is_no_grace(place: Place, hub: Hub) -> None:
@@ -985,7 +1044,7 @@ async def test_a_store_that_is_full_does_not_end_an_answer(place: Place, hub: Hu
     streams = await hub(place.store, ScriptedProvider(script))
     stream = await begin(streams)
     if isinstance(place.store, RedisStore):
-        place.store._room = SharedRoom(50_000, 300)
+        place.store._room = SharedRoom(50_000, 300_000)
     else:
         monkeypatch.setattr(place.store, "_max_bytes", 50_000)
     for pause in pauses:

@@ -113,12 +113,18 @@ class App:
         self._started = False
         resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
         self._streams = StreamBroker(
-            open_state(config.server.state, keep_s=config.resume.keep_s, max_bytes=config.resume.max_bytes),
+            open_state(
+                config.server.state,
+                keep_s=config.resume.keep_s,
+                kept_s=config.responses.keep_s,
+                max_bytes=config.resume.max_bytes,
+            ),
             provider,
             ready=self.start,
             resolve=resolve,
             places=self._places,
             config=config.resume,
+            responses=config.responses,
             metrics=self._metrics,
             orphans=self.orphans,
         )

@@ -31,7 +31,7 @@ from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
-from ..settings import ResumeConfig
+from ..settings import ResponsesConfig, ResumeConfig
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import Wire
 from ..wires.redaction import redact
@@ -44,6 +44,9 @@ from .stores import Claim, GoneError, LeaseLostError, Store, StoreError, StreamI
 
 #: Seconds between two heartbeats.
 HEARTBEAT_S: Final = 1.0
+
+#: Seconds between two heartbeats while nothing is written, but something is kept.
+_SWEEP_S: Final = 60.0
 
 #: Seconds that a follower waits for records before it looks whether the writer has died.
 _WAIT_S: Final = 1.0
@@ -71,6 +74,7 @@ class StreamBroker:
         resolve: Callable[[str], str],
         places: RequestLimiter,
         config: ResumeConfig,
+        responses: ResponsesConfig = ResponsesConfig(),  # noqa: B008  it is frozen
         metrics: Metrics | None = None,
         orphans: Orphans | None = None,
         heartbeat_s: float = HEARTBEAT_S,
@@ -88,6 +92,8 @@ class StreamBroker:
         self._places = places
         self._metrics = metrics or Metrics()
         self._config = config
+        self._kept_s = responses.keep_s
+        self._kept_until = 0.0  # by the loop's clock: when the time of all that ended here is over
         self._orphans = orphans or Orphans()
         self._suspicions: dict[str, asyncio.TimerHandle] = {}
         self._heartbeat_s = heartbeat_s
@@ -120,7 +126,8 @@ class StreamBroker:
         recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, int(time()) if kept else 0)
         data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
-            lease = await self._store.create(stream_id, _owner(stream_id, key), data)
+            keep_s = self._keep_s(kept)
+            lease = await self._store.create(stream_id, _owner(stream_id, key), data, keep_s)
         except StoreError as error:
             _log.warning("an answer cannot be resumed: %s", redact(str(error)))
             return None
@@ -253,6 +260,9 @@ class StreamBroker:
     async def open(self) -> None:
         """Open the store. Raises `ConfigError`."""
         await self._store.open()
+        if self._store.shared:  # it may hold what ended before this server was started
+            self._note_kept(max(self._config.keep_s, self._kept_s))
+            self._arm(_SWEEP_S)
 
     def cancel_all(self) -> None:
         """Stop all streams here; another server may take them over. Their readers return None."""
@@ -421,11 +431,13 @@ class StreamBroker:
             self._orphans.clear(suspicion)
         if stream.lease is not None and not stream.ended:
             self._spawn(self._store.release(stream.id, stream.lease))
+        elif stream.lease is not None:
+            self._note_kept(self._keep_s(stream.kept))
         if not self._live:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._arm(self._config.keep_s + self._heartbeat_s)  # to drop what ended last
+            self._arm(min(self._config.keep_s, self._kept_s) + self._heartbeat_s)  # to drop what ended last
 
     def _on_left(self, stream: StreamLog) -> None:
         """Stop the stream, at once or after the grace period: its last reader here has left."""
@@ -446,6 +458,14 @@ class StreamBroker:
             self._cancel(stream)
         else:
             self.forget(stream)
+
+    def _keep_s(self, kept: Kept) -> float:
+        return self._kept_s if kept else self._config.keep_s
+
+    def _note_kept(self, seconds: float) -> None:
+        """Note that something in the store is past its time in so many seconds, which a heartbeat is to drop then."""
+        until = asyncio.get_running_loop().time() + seconds + self._heartbeat_s
+        self._kept_until = max(self._kept_until, until)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -478,6 +498,8 @@ class StreamBroker:
         self._spawn(self.heartbeat())
         if self._live:
             self._arm(self._heartbeat_s)
+        elif (left := self._kept_until - asyncio.get_running_loop().time()) > 0:
+            self._arm(min(left, _SWEEP_S))
 
 
 def _owner(id: str, key: bytes) -> bytes:

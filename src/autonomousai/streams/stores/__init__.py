@@ -23,10 +23,11 @@ __all__ = [
 ]
 
 
-def open_state(url: str, *, keep_s: float, max_bytes: int) -> Store:
+def open_state(url: str, *, keep_s: float, max_bytes: int, kept_s: float | None = None) -> Store:
     """Return the store that *url* names: ``memory:``, ``sqlite:PATH``, ``redis://…`` or ``rediss://…``. Does no I/O.
 
-    ``keep_s``: seconds that a stream is kept after its end. ``max_bytes``: what it may hold in all.
+    ``keep_s``: seconds that a stream is kept after its end; ``kept_s``: the same of those that are kept as responses.
+    ``max_bytes``: what it may hold in all.
     """
     kind, _, rest = url.partition(":")
     if kind == "memory":
@@ -39,4 +40,4 @@ def open_state(url: str, *, keep_s: float, max_bytes: int) -> Store:
         if error.name != "redis":
             raise
         raise ConfigError("server.state: redis:// needs redis-py; install it with: pip install 'autonomousai[redis]'") from None
-    return RedisStore(url, keep_s=keep_s, max_bytes=max_bytes)
+    return RedisStore(url, keep_s=keep_s, max_bytes=max_bytes, kept_s=kept_s)

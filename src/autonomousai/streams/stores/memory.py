@@ -22,7 +22,8 @@ _MAX_GONE: Final = 10_000
 
 
 class MemoryStore:
-    """Past *max_bytes* in all, drops the streams that ended first; with none left, the largest loses its beginning."""
+    """Past *max_bytes* in all, drops streams that have ended, the next to go first; with none left, the largest loses its
+    beginning."""
 
     shared = False
 
@@ -35,7 +36,8 @@ class MemoryStore:
         self._now = now
         self._bytes = 0
         self._running: dict[str, _StoredStream] = {}
-        self._ended: dict[str, _StoredStream] = {}  # in the order of their ends
+        self._ended: dict[str, _StoredStream] = {}
+        self._queues: dict[float, dict[str, _StoredStream]] = {}  # the same by `keep_s`, in the order of their ends
         self._gone: dict[str, tuple[bytes, float]] = {}  # owner, when; in this order
 
     async def open(self) -> None:
@@ -44,11 +46,13 @@ class MemoryStore:
     async def aclose(self) -> None:
         self._running.clear()
         self._ended.clear()
+        self._queues.clear()
         self._gone.clear()
         self._bytes = 0
 
-    async def create(self, id: str, owner: bytes, request: bytes) -> int:
-        self._running[id] = _StoredStream(owner, request, self._now() + self._lease_s)
+    async def create(self, id: str, owner: bytes, request: bytes, keep_s: float | None = None) -> int:
+        keep_s = self._keep_s if keep_s is None else keep_s
+        self._running[id] = _StoredStream(owner, request, self._now() + self._lease_s, keep_s)
         self._bytes += _STREAM + len(request)
         if self._bytes > self._max_bytes:
             self._make_room()
@@ -84,8 +88,9 @@ class MemoryStore:
             stream.wake()
         self._bytes += size
         if end:
-            stream.ended_at = self._now()
+            stream.until = self._now() + stream.keep_s
             self._ended[id] = self._running.pop(id)
+            self._queues.setdefault(stream.keep_s, {})[id] = stream
         if self._bytes > self._max_bytes:
             self._make_room()
 
@@ -140,6 +145,7 @@ class MemoryStore:
         stream = self._running.pop(id, None) or self._ended.pop(id, None)
         if stream is None:
             return
+        self._queues.get(stream.keep_s, {}).pop(id, None)
         self._bytes -= stream.bytes
         stream.wake()
         self._gone[id] = (stream.owner, self._now())
@@ -147,16 +153,21 @@ class MemoryStore:
             del self._gone[next(iter(self._gone))]
 
     def _sweep(self) -> None:
-        """Drop what is past its time. The oldest come first."""
+        """Drop what is past its time."""
         now = self._now()
-        while self._ended and next(iter(self._ended.values())).ended_at + self._keep_s <= now:
-            self._drop(next(iter(self._ended)))
+        while (oldest := self._next()) is not None and self._ended[oldest].until <= now:
+            self._drop(oldest)
         while self._gone and next(iter(self._gone.values()))[1] + REMEMBERED_S <= now:
             del self._gone[next(iter(self._gone))]
 
+    def _next(self) -> str | None:
+        """Return the ended stream whose time is over first."""
+        first = (next(iter(queue)) for queue in self._queues.values() if queue)
+        return min(first, key=lambda each: self._ended[each].until, default=None)
+
     def _make_room(self) -> None:
-        while self._bytes > self._max_bytes and self._ended:
-            self._drop(next(iter(self._ended)))
+        while self._bytes > self._max_bytes and (oldest := self._next()) is not None:
+            self._drop(oldest)
         while self._bytes > self._max_bytes and self._running:
             largest = max(self._running.values(), key=lambda stream: stream.bytes)
             freed = largest.drop_half()
@@ -168,7 +179,7 @@ class MemoryStore:
 class _StoredStream:
     """One stream: its records, and what is known of it."""
 
-    def __init__(self, owner: bytes, request: bytes, lease_until: float) -> None:
+    def __init__(self, owner: bytes, request: bytes, lease_until: float, keep_s: float) -> None:
         self.owner = owner
         self.request = request
         self.start = 0
@@ -176,8 +187,9 @@ class _StoredStream:
         self.bytes = _STREAM + len(request)
         self.lease = 1
         self.lease_until = lease_until
+        self.keep_s = keep_s
         self.watched_until = 0.0
-        self.ended_at = 0.0
+        self.until = 0.0  # after its end: when its time is over
         self.records: deque[tuple[int, Any, int]] = deque()  # number, data, bytes
         self.changed: asyncio.Event | None = None  # while a task waits for it
 

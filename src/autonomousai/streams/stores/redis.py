@@ -34,13 +34,16 @@ from .store import (
 )
 
 #: The layout has a number: what servers of another layout left behind has other keys, and expires.
-_KEY: Final = "autonomousai:stream:2:{%s}"
+_KEY: Final = "autonomousai:stream:3:{%s}"
+
+#: Milliseconds that a stream is remembered after its records have gone.
+_REMEMBERED: Final = round(REMEMBERED_S * 1000)
 
 #: What a heartbeat says of a stream that Redis knows nothing of.
 _VANISHED: Final = -2
 
-#: The bytes that were written in a part of the time for which they are kept, by all servers together.
-_WRITTEN: Final = "autonomousai:bytes:2:%d"
+#: The bytes that are kept for so long, and were written in such a part of that time, by all servers together.
+_WRITTEN: Final = "autonomousai:bytes:3:%d:%d"
 
 _UNBOUNDED: Final = 2**63
 
@@ -51,14 +54,15 @@ _TIMEOUT_S: Final = 5.0
 _CONCURRENCY: Final = 50
 _MAX_CONNECTIONS: Final = 10_000
 
-# KEYS in all scripts: the hash, the records, the lease, the notice that the stream is read.
+# KEYS in all scripts: the hash, the records, the lease, the notice that the stream is read. *keep*, *remember*: milliseconds.
 
 _APPEND: Final = """
-local known = redis.call('HMGET', KEYS[1], 'lease', 'state', 'last')
-local lease, number, data, ending, keep, remember = unpack(ARGV)
+local known = redis.call('HMGET', KEYS[1], 'lease', 'state', 'last', 'keep')
+local lease, number, data, ending, remember = unpack(ARGV)
+local keep = tonumber(known[4])
 if not known[1] then return -1 end
 if known[1] ~= lease then return 0 end
-if known[3] == number then return 1 end  -- sent again, because the reply was lost
+if known[3] == number then return keep end  -- sent again, because the reply was lost
 if known[2] ~= 'running' then return 0 end
 redis.call('XADD', KEYS[2], number .. '-0', 'd', data)
 redis.call('HSET', KEYS[1], 'last', number)
@@ -66,9 +70,9 @@ if ending == '1' then
     redis.call('HSET', KEYS[1], 'state', 'ended')
     redis.call('DEL', KEYS[3])
 end
-redis.call('PEXPIRE', KEYS[1], remember)
+redis.call('PEXPIRE', KEYS[1], keep + remember)
 redis.call('PEXPIRE', KEYS[2], keep)
-return 1
+return keep
 """
 
 _FIND: Final = """
@@ -106,13 +110,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 
 _HEARTBEAT: Final = """
-local known = redis.call('HMGET', KEYS[1], 'lease', 'state')
+local known = redis.call('HMGET', KEYS[1], 'lease', 'state', 'keep')
 if not known[1] then return -2 end
 if known[1] ~= ARGV[1] or known[2] == 'gone' then return -1 end
 if known[2] ~= 'running' then return 0 end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[2], known[3])
+redis.call('PEXPIRE', KEYS[1], known[3] + ARGV[3])
 return redis.call('EXISTS', KEYS[4])
 """
 
@@ -122,9 +126,16 @@ class RedisStore:
 
     shared = True
 
-    def __init__(self, url: str, *, keep_s: float, max_bytes: int = _UNBOUNDED, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        keep_s: float,
+        max_bytes: int = _UNBOUNDED,
+        kept_s: float | None = None,
+        lease_s: float = LEASE_S,
+    ) -> None:
         self._keep = _milliseconds(keep_s)
-        self._remember = _milliseconds(keep_s + REMEMBERED_S)
         self._lease = _milliseconds(lease_s)
         try:
             self._where = urlsplit(url).hostname or "the socket"
@@ -137,7 +148,8 @@ class RedisStore:
             option = re.search(r"unexpected keyword argument '(\w+)'", str(error))
             what = f"has the option {option[1]!r}, which redis-py does not know" if option else "is not a URL of Redis"
             raise ConfigError(f"server.state: {what}; write redis://host[:port]") from None
-        self._room = SharedRoom(max_bytes, keep_s)
+        # What other servers keep counts from the first moment on.
+        self._room = SharedRoom(max_bytes, self._keep, self._keep if kept_s is None else _milliseconds(kept_s))
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._scripts = {
             script: self._redis.register_script(script)
@@ -155,16 +167,19 @@ class RedisStore:
     async def aclose(self) -> None:
         await self._redis.aclose()
 
-    async def create(self, id: str, owner: bytes, request: bytes) -> int:
+    async def create(self, id: str, owner: bytes, request: bytes, keep_s: float | None = None) -> int:
         self._room.check(len(request))
-        known: dict[Any, Any] = {"owner": owner, "request": request, "state": "running", "last": 0, "lease": 1}
+        keep = self._keep if keep_s is None else _milliseconds(keep_s)
+        known: dict[Any, Any] = {
+            "owner": owner, "request": request, "state": "running", "last": 0, "lease": 1, "keep": keep
+        }  # fmt: skip
         keys = _keys(id)
         batch = self._redis.pipeline()
         batch.hset(keys[0], mapping=known)
-        batch.pexpire(keys[0], self._remember)
+        batch.pexpire(keys[0], keep + _REMEMBERED)
         batch.set(keys[2], 1, px=self._lease)
         await self._do(batch.execute)
-        self._room.add(id, len(request))
+        self._room.add(id, len(request), keep)
         return 1
 
     async def find(self, id: str) -> StreamInfo | None:
@@ -179,10 +194,10 @@ class RedisStore:
 
     async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
         self._room.check(len(data))
-        kept = await self._call(_APPEND, id, lease, number, data, int(end), self._keep, self._remember)
-        if kept != 1:
-            raise StreamVanishedError if kept < 0 else LeaseLostError
-        self._room.add(id, len(data), ended=end)
+        keep = await self._call(_APPEND, id, lease, number, data, int(end), _REMEMBERED)
+        if keep <= 0:
+            raise StreamVanishedError if keep < 0 else LeaseLostError
+        self._room.add(id, len(data), keep, ended=end)
 
     def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
         raise NotImplementedError
@@ -210,7 +225,8 @@ class RedisStore:
         await self._call(_RELEASE, id, lease)
 
     async def drop(self, id: str) -> None:
-        await self._call(_DROP, id, self._remember)
+        await self._call(_DROP, id, _REMEMBERED)
+        self._room.drop(id)
 
     async def heartbeat(self, written: Mapping[str, int], read: Collection[str]) -> Heartbeat:
         await self._make_room(written)
@@ -218,7 +234,7 @@ class RedisStore:
         for each in read:
             batch.set(_keys(each)[3], 1, px=self._lease)
         for each, lease in written.items():
-            await self._scripts[_HEARTBEAT](_keys(each), [lease, self._lease, self._keep, self._remember], client=batch)
+            await self._scripts[_HEARTBEAT](_keys(each), [lease, self._lease, _REMEMBERED], client=batch)
         said = dict(zip(written, (await self._do(batch.execute))[len(read) :], strict=True))
         return Heartbeat(
             {each for each, watch in said.items() if watch == -1},
@@ -231,11 +247,10 @@ class RedisStore:
         room = self._room
         batch = self._redis.pipeline(transaction=False)
         now = await self._do(self._redis.time)
-        keys = [_WRITTEN % part for part in room.parts(now[0])]
-        if here := room.take(written):
-            batch.incrby(keys[-1], here)
-            batch.pexpire(keys[-1], 2 * self._keep + 1000)
-        batch.mget(keys)
+        for part, change in room.tell(now[0] * 1000, written).items():
+            batch.incrby(_WRITTEN % part, change)
+            batch.pexpire(_WRITTEN % part, 2 * part[0] + 1000)
+        batch.mget([_WRITTEN % part for part in room.parts()])
         for old in room.learn(sum(map(int, filter(None, (await self._do(batch.execute))[-1])))):
             await self.drop(old)
 

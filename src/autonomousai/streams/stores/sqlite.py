@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 #: The layout below, as the file's ``user_version``. Streams of the former layouts are dropped, and a file of a later one is not
 #: touched.
-_VERSION: Final = 3
+_VERSION: Final = 4
 
 #: Seconds between two looks whether another process has written.
 _POLL_S: Final = 0.05
@@ -60,16 +60,17 @@ _SWEEP_S: Final = 10.0
 
 #: Finds the tables of the former layout, and drops them.
 _HAS_FORMER: Final = "SELECT 1 FROM pragma_table_info('streams') WHERE name = 'watched_until'"
-_DROP_FORMER: Final = ("DROP TABLE IF EXISTS streams", "DROP TABLE IF EXISTS pieces")
+_DROP_FORMER: Final = tuple(f"DROP TABLE IF EXISTS {table}" for table in ("streams", "records", "pieces"))
 
+# ``until``: when its time is over, if nobody writes or renews its lease, ``keep_s`` seconds after that was done last.
 # What is large stands last: it is then not read where it is not wanted.
 _CREATE: Final = (
     """CREATE TABLE IF NOT EXISTS streams (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner BLOB NOT NULL, state TEXT NOT NULL, last INTEGER NOT NULL,
-    lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, touched REAL NOT NULL,
-    request BLOB NOT NULL
+    lease INTEGER NOT NULL, lease_until REAL NOT NULL, watched_until REAL NOT NULL, keep_s REAL NOT NULL,
+    until REAL NOT NULL, request BLOB NOT NULL
 )""",
-    "CREATE INDEX IF NOT EXISTS by_touch ON streams (state, touched)",
+    "CREATE INDEX IF NOT EXISTS by_time ON streams (state, until)",
     """CREATE TABLE IF NOT EXISTS records (
     stream INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (stream, number)
 ) WITHOUT ROWID""",
@@ -83,8 +84,8 @@ def boot_time() -> float:
 
 
 class SqliteStore:
-    """Past *max_bytes*, drops the streams that ended first; with none left, nothing more is taken. *now*: seconds since the
-    machine was started; what was written before that is of the moment at which it is found."""
+    """Past *max_bytes*, drops streams that have ended, the next to go first; with none left, nothing more is taken. *now*:
+    seconds since the machine was started; what was written before that is of the moment at which it is found."""
 
     shared = True
 
@@ -126,23 +127,25 @@ class SqliteStore:
         self._thread.shutdown()
         self._thread = self._database = None
 
-    async def create(self, id: str, owner: bytes, request: bytes) -> int:
+    async def create(self, id: str, owner: bytes, request: bytes, keep_s: float | None = None) -> int:
+        keep_s = self._keep_s if keep_s is None else keep_s
+
         def create(database: sqlite3.Connection) -> int:
             self._make_room(database)
             now = self._now()
-            values = (id, owner, now + self._lease_s, now, request)
-            database.execute("INSERT INTO streams VALUES (NULL, ?, ?, 'running', 0, 1, ?, 0, ?, ?)", values)
+            values = (id, owner, now + self._lease_s, keep_s, now + keep_s, request)
+            database.execute("INSERT INTO streams VALUES (NULL, ?, ?, 'running', 0, 1, ?, 0, ?, ?, ?)", values)
             return 1
 
         return await self._run(create)
 
     async def find(self, id: str) -> StreamInfo | None:
         def find(database: sqlite3.Connection) -> StreamInfo | None:
-            row = database.execute("SELECT owner, state, last, touched FROM streams WHERE id = ?", (id,)).fetchone()
+            row = database.execute("SELECT owner, state, last, until FROM streams WHERE id = ?", (id,)).fetchone()
             if row is None:
                 return None
-            owner, state, last, touched = row
-            return StreamInfo(owner, "gone" if touched + self._keep_s <= self._now() else state, last)
+            owner, state, last, until = row
+            return StreamInfo(owner, "gone" if until <= self._now() else state, last)
 
         return await self._look(find)
 
@@ -161,7 +164,7 @@ class SqliteStore:
             stream = self._held(database, id, lease)
             self._make_room(database)
             database.execute(
-                "UPDATE streams SET last = ?, state = ?, touched = ? WHERE number = ?",
+                "UPDATE streams SET last = ?, state = ?, until = ? + keep_s WHERE number = ?",
                 (number, "ended" if end else "running", self._now(), stream),
             )
             database.execute("INSERT INTO records VALUES (?, ?, ?)", (stream, number, data))
@@ -200,7 +203,7 @@ class SqliteStore:
         def claim(database: sqlite3.Connection) -> Claim | None:
             now = self._now()
             taken = database.execute(
-                "UPDATE streams SET lease = lease + 1, lease_until = ?, touched = ? "
+                "UPDATE streams SET lease = lease + 1, lease_until = ?, until = ? + keep_s "
                 "WHERE id = ? AND state = 'running' AND (lease_until <= ? OR ?)",
                 (now + self._lease_s, now, id, now, force),
             )
@@ -241,7 +244,7 @@ class SqliteStore:
                     lost.add(each)
                 elif row[1]:
                     until = (now + self._lease_s, now, row[0])
-                    database.execute("UPDATE streams SET lease_until = ?, touched = ? WHERE number = ?", until)
+                    database.execute("UPDATE streams SET lease_until = ?, until = ? + keep_s WHERE number = ?", until)
                     if row[2]:
                         watched.add(each)
             if now >= self._swept + _SWEEP_S:
@@ -261,9 +264,9 @@ class SqliteStore:
         return number
 
     def _make_room(self, database: sqlite3.Connection) -> None:
-        """Drop the streams that ended first, while the file holds too much. Raises `StoreError` where that is not enough."""
+        """Drop ended streams while the file holds too much. Raises `StoreError` where that is not enough."""
         while self._used(database) > self._max_bytes:
-            oldest = database.execute("SELECT id FROM streams WHERE state = 'ended' ORDER BY touched LIMIT 1").fetchone()
+            oldest = database.execute("SELECT id FROM streams WHERE state = 'ended' ORDER BY until LIMIT 1").fetchone()
             if oldest is None:
                 raise StoreError(f"{self._path} is full; see resume.max_bytes")
             _drop(database, "id = ?", oldest, self._now())
@@ -280,8 +283,8 @@ class SqliteStore:
     def _sweep(self, database: sqlite3.Connection) -> None:
         """Drop what is past its time, and forget what was dropped long ago."""
         self._swept = now = self._now()
-        _drop(database, "touched <= ? AND state <> 'gone'", (now - self._keep_s,), now)
-        database.execute("DELETE FROM streams WHERE touched <= ? AND state = 'gone'", (now - REMEMBERED_S,))
+        _drop(database, "state IN ('running', 'ended') AND until <= ?", (now,), now)
+        database.execute("DELETE FROM streams WHERE state = 'gone' AND until <= ?", (now,))
         for _ in range(min(_GIVEN_BACK, database.execute("PRAGMA freelist_count").fetchone()[0])):
             database.execute("PRAGMA incremental_vacuum(1)")  # one step of it is all that sqlite3 does
 
@@ -327,7 +330,7 @@ class SqliteStore:
         """Take what was written before the machine was started anew for written now, by processes that are no more."""
         now = self._now()
         database.execute("UPDATE streams SET lease_until = 0 WHERE lease_until > ?", (now + self._lease_s,))
-        database.execute("UPDATE streams SET touched = ?, watched_until = 0 WHERE touched > ?", (now, now))
+        database.execute("UPDATE streams SET until = ? + keep_s, watched_until = 0 WHERE until > ? + keep_s", (now, now))
 
     async def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do *work*, which only reads: other processes need not wait for it."""
@@ -365,5 +368,5 @@ class SqliteStore:
 def _drop(database: sqlite3.Connection, which: str, values: tuple[Any, ...], now: float) -> None:
     """Drop the records of streams, which are then remembered as gone. *which*: one of the conditions above."""
     database.execute(f"DELETE FROM records WHERE stream IN (SELECT number FROM streams WHERE {which})", values)  # noqa: S608
-    gone = f"UPDATE streams SET state = 'gone', request = x'', touched = ? WHERE {which}"  # noqa: S608
-    database.execute(gone, (now, *values))
+    gone = f"UPDATE streams SET state = 'gone', request = x'', keep_s = ?, until = ? WHERE {which}"  # noqa: S608
+    database.execute(gone, (REMEMBERED_S, now + REMEMBERED_S, *values))

@@ -4,6 +4,8 @@ A log is a row of records that one process at a time writes and any process may 
 stored whole or not at all. The writer holds the stream's *lease*, and leases are numbered: a process that takes a stream over
 gets the next number, and from then on the writer before is refused. So whatever is read was stored before, in one order, by
 one writer after another.
+
+What a store may hold is bounded. Where it is full, it drops streams that have ended, the one whose time would be over first.
 """
 
 from __future__ import annotations
@@ -92,8 +94,11 @@ class Store(Protocol):
     async def aclose(self) -> None:
         """Close the store. A shared one keeps what it holds."""
 
-    async def create(self, id: str, owner: bytes, request: bytes) -> int:
-        """Create a stream without records. Returns the number of its lease, which the caller holds."""
+    async def create(self, id: str, owner: bytes, request: bytes, keep_s: float | None = None) -> int:
+        """Create a stream without records, which is kept for *keep_s* seconds after its end; None for as long as most are.
+
+        Returns the number of its lease, which the caller holds.
+        """
 
     async def find(self, id: str) -> StreamInfo | None:
         """Return what is known of a stream; None where there is none, or none is remembered."""
