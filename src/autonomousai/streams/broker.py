@@ -92,7 +92,7 @@ class StreamBroker:
         self._places = places
         self._metrics = metrics or Metrics()
         self._config = config
-        self._kept_s = responses.keep_s
+        self._keep_s = (config.keep_s, responses.keep_s)  # of streams, and of those that are kept as responses
         self._kept_until = 0.0  # by the loop's clock: when the time of all that ended here is over
         self._orphans = orphans or Orphans()
         self._suspicions: dict[str, asyncio.TimerHandle] = {}
@@ -126,8 +126,7 @@ class StreamBroker:
         recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, int(time()) if kept else 0)
         data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
-            keep_s = self._keep_s(kept)
-            lease = await self._store.create(stream_id, _owner(stream_id, key), data, keep_s)
+            lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
         except StoreError as error:
             _log.warning("an answer cannot be resumed: %s", redact(str(error)))
             return None
@@ -261,7 +260,7 @@ class StreamBroker:
         """Open the store. Raises `ConfigError`."""
         await self._store.open()
         if self._store.shared:  # it may hold what ended before this server was started
-            self._note_kept(max(self._config.keep_s, self._kept_s))
+            self._kept_until = asyncio.get_running_loop().time() + max(self._keep_s) + self._heartbeat_s
             self._arm(_SWEEP_S)
 
     def cancel_all(self) -> None:
@@ -432,12 +431,13 @@ class StreamBroker:
         if stream.lease is not None and not stream.ended:
             self._spawn(self._store.release(stream.id, stream.lease))
         elif stream.lease is not None:
-            self._note_kept(self._keep_s(stream.kept))
+            until = asyncio.get_running_loop().time() + self._keep_s[bool(stream.kept)] + self._heartbeat_s
+            self._kept_until = max(self._kept_until, until)
         if not self._live:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._arm(min(self._config.keep_s, self._kept_s) + self._heartbeat_s)  # to drop what ended last
+            self._arm(min(self._keep_s) + self._heartbeat_s)  # to drop what ended last
 
     def _on_left(self, stream: StreamLog) -> None:
         """Stop the stream, at once or after the grace period: its last reader here has left."""
@@ -458,14 +458,6 @@ class StreamBroker:
             self._cancel(stream)
         else:
             self.forget(stream)
-
-    def _keep_s(self, kept: Kept) -> float:
-        return self._kept_s if kept else self._config.keep_s
-
-    def _note_kept(self, seconds: float) -> None:
-        """Note that something in the store is past its time in so many seconds, which a heartbeat is to drop then."""
-        until = asyncio.get_running_loop().time() + seconds + self._heartbeat_s
-        self._kept_until = max(self._kept_until, until)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
