@@ -127,7 +127,8 @@ async def test_over_http_every_name_survives_a_rescue(path: str) -> None:
     """The same for a caller of the server, on every wire that passes fields on; nothing is an internal error."""
     lost = {}
     for name in [*FREE, "text", "author", "delivered", "add_generation_prompt"]:
-        providers = RESCUES["anew"]()
+        # A raw prompt is continued by anyone; a conversation by those who can.
+        providers = RESCUES["continue" if path == "/v1/completions" else "anew"]()
         async with listening(create_app(provider=gateway(providers))) as place:
             asked = {**SERVED[path].operation(path).example, "stream": True, name: VALUE}
             got = await ask(place.port, request("POST", path, asked))

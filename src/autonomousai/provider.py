@@ -210,7 +210,10 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         return bool(self.capabilities.continues)
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
-        """Return the rest of an answer that begins with *text*: streamed, and without *text* itself."""
+        """Return the rest of an answer that begins with *text*: streamed, and without *text* itself. By default a raw prompt is
+        continued, as its answer is a longer prompt, and nothing else."""
+        if request.is_raw:
+            return self.stream(request.continued(text), options)
         raise NotImplementedError(f"{type(self).__name__} cannot continue an answer")
 
     async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:

@@ -11,6 +11,7 @@ from autonomousai import OpenAICompatible, StreamError
 from autonomousai.errors import IncompleteStreamError, StatusError
 from autonomousai.events import Reasoning, ToolCall, ToolCalls, Usage
 from autonomousai.testing import Script, ScriptedServer
+from autonomousai.wires.registry import OPENAI_RESPONSES
 from tests.wires.responses import (
     USAGE,
     added,
@@ -109,6 +110,18 @@ async def test_what_this_api_cannot_say_is_refused_before_anything_is_sent() -> 
             await provider.create_async_generator("m", HELLO, stop=["x"]).text()
 
     assert not server.requests
+
+
+async def test_a_conversation_that_the_server_keeps_is_passed_on() -> None:
+    """As the caller sent it."""
+    sent = {"conversation": "conv_1", "prompt": {"id": "pmpt_1"}, "instructions": "Be brief."}
+    asked = OPENAI_RESPONSES.decode_request(json.dumps({**sent, "stream": True}).encode(), "/v1/responses")
+    async with ScriptedServer(sends(created(), delta("a"), completed())) as server, provider_of(server) as provider:
+        text = "".join([event async for batch in provider.stream(asked) for event in batch if isinstance(event, str)])
+        (request,) = server.requests
+
+    assert ("a", "/v1/responses") == (text, request.path)
+    assert sent == {name: value for name, value in request.json().items() if name in sent}
 
 
 async def test_an_answer_is_not_continued() -> None:

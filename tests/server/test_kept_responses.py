@@ -270,6 +270,20 @@ async def test_a_conversation_is_continued(serve: Serving, state: str) -> None:
     ]
 
 
+async def test_a_conversation_may_be_continued_without_more_input(serve: Serving, state: str) -> None:
+    """What was said before is the whole conversation then."""
+    provider = ScriptedProvider(answer("one"), answer("two"))
+    client = await serve(provider, state=state)
+    first = await client.responses.create(model="llama", input="Hi")
+
+    for more in ({}, {"input": []}):
+        await client.responses.create(model="llama", previous_response_id=first.id, **more)  # type: ignore[call-overload]
+
+        assert [("user", "Hi"), ("assistant", "one")] == [
+            (said["role"], said["content"]) for said in provider.calls[-1].messages
+        ]
+
+
 async def test_one_that_has_not_ended_is_not_continued_from(serve: Serving) -> None:
     """Nothing stands yet that could be continued: 400."""
     client = await serve(ScriptedProvider(["Hello", Pause()]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.errors import IncompleteStreamError, StatusError
+from autonomousai.errors import IncompleteStreamError, StatusError, StreamError
 from autonomousai.events import FinishReason, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import ScriptedProvider, answer
@@ -158,7 +158,7 @@ async def test_codex(serve: Serve) -> None:
     assert "response.completed" == events[-1]["type"]
     assert {
         "input_tokens": 100,
-        "input_tokens_details": {"cached_tokens": 64},
+        "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 0},
         "output_tokens": 20,
         "output_tokens_details": {"reasoning_tokens": 8},
         "total_tokens": 120,
@@ -256,3 +256,58 @@ async def test_many_answers_on_one_connection_have_ids_of_their_own(port: int) -
             found |= {response["id"], response["output"][0]["id"]}
 
     assert 6 == len(found)
+
+
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_items_stand_in_the_order_in_which_they_were_said(serve: Serve, store: bool, stream: bool) -> None:
+    """In a document too, kept or not."""
+    said = answer("a", *CALL, "b", Reasoning("c"), "d", finish="tool_calls")
+    gateway = Gateway([Upstream("one", ScriptedProvider(said))], {"llama": ["one"]})
+    port = (await serve(gateway)).port
+
+    got = await ask(port, request("POST", PATH, {"input": "Hello", "store": store, "stream": stream}))
+
+    response = read_events(got.body)[-1]["response"] if stream else got.json()
+    assert ["message", "function_call", "message", "reasoning", "message"] == [each["type"] for each in response["output"]]
+    assert "abd" == text_of(response["output"])
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"background": True}, {"store": False}], ids=str)
+async def test_a_conversation_that_an_upstream_keeps_is_asked_for_there(serve: Serve, more: Json) -> None:
+    """A chat upstream of the same model is passed over; where there is no other, it is a 404 that says so."""
+    chat, knows = ScriptedProvider(), ScriptedProvider(answer("Hi"), wires=["openai_responses"])
+    upstreams = [Upstream("chat", chat), Upstream("knows", knows)]
+    port = (await serve(Gateway(upstreams, {"llama": ["chat", "knows"], "chat": ["chat"]}))).port
+    sent = {"model": "llama", "input": "And?", "conversation": "conv_1", **more}
+
+    got = await ask(port, request("POST", PATH, sent))
+    refused = await ask(port, request("POST", PATH, {**sent, "model": "chat"}))
+
+    assert 200 == got.status
+    assert (404, "unsupported_endpoint") == refused.told
+    assert not chat.calls
+    if not more.get("background"):
+        (call,) = knows.calls
+        assert call.origin is not None
+        assert "conv_1" == call.origin.document["conversation"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (StreamError("full", status=200, code="context_length_exceeded"), 400, "context_length_exceeded"),
+        (StreamError("slow", status=200, type="rate_limit_error"), 429, "upstream_error"),
+        (StreamError("busy", status=200, type="overloaded_error"), 503, "upstream_error"),
+        (StreamError("broken", status=200), 502, "upstream_error"),
+    ],
+)
+async def test_an_error_in_a_stream_that_said_nothing_has_its_status(
+    serve: Serve, error: StreamError, status: int, code: str
+) -> None:
+    """An upstream that begins with 200 may still refuse: the status tells clients whether to ask again."""
+    port = (await serve(ScriptedProvider([error]))).port
+    for stream in (True, False):
+        got = await ask(port, request("POST", PATH, {"input": "Hello", "stream": stream}))
+
+        assert (status, code) == got.told

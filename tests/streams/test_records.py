@@ -41,8 +41,9 @@ from autonomousai.events import (
 )
 from autonomousai.http.server.exchange import internal_error
 from autonomousai.streams.records import Record, RecordedError, ResumeState, StreamHeader, decode_record, encode_record, size_of
-from autonomousai.wires.errors import error_event
+from autonomousai.wires.base import Wire
 from autonomousai.wires.provenance import make_provenance
+from autonomousai.wires.registry import WIRES
 
 TEXT = st.text(max_size=5)
 MAYBE = st.none() | TEXT
@@ -91,6 +92,9 @@ ERRORS: list[ProviderError] = [
     StatusError("no", status=200, type="odd"),
     ClockError("idle", 5),
     StreamError("an event could not be read", status=200),
+    StreamError("too busy", status=200, type="overloaded_error"),
+    StreamError("too many", status=200, type="rate_limit_error", code="rate_limit_exceeded", retry_after=7),
+    StreamError("no", status=200, type="odd", code="odd", param="n"),
     IncompleteStreamError(partial="Hel"),
     internal_error(),
 ]
@@ -141,13 +145,14 @@ def test_every_class_of_errors_is_among_them() -> None:
     assert classes(ProviderError) == {type(error) for error in ERRORS}
 
 
+@pytest.mark.parametrize("wire", [wire for wire in WIRES.values() if wire.streams], ids=lambda wire: wire.name)
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_is_told_as_it_was(error: ProviderError) -> None:
+def test_an_error_is_told_as_it_was(error: ProviderError, wire: Wire) -> None:
     """Callers that come later read what the first one read, to the byte."""
     recorded = written_and_read(Record(end=True, error=RecordedError.of(error))).error
     assert recorded is not None
 
-    assert error_event(error) == error_event(recorded.as_error())
+    assert wire.encode_error_event(error) == wire.encode_error_event(recorded.as_error())
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

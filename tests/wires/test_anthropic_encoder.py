@@ -400,6 +400,14 @@ def test_a_copy_goes_on_alone() -> None:
     assert expected == other.write(rest) + other.end(STOP)
 
 
+def test_calls_of_one_id_are_told_apart() -> None:
+    """Streamed and whole: their results come back by that id."""
+    calls: Batch = [ToolCallDelta(0, "call_1", "f", "{}"), ToolCallDelta(1, "call_1", "g", "{}"), STOP]
+
+    for message in (accumulated(named(streamed(calls))), whole(*calls)):
+        assert ["call_1", "call_1_1"] == [block["id"] for block in message["content"]]
+
+
 def overloaded(**more: Any) -> StreamError:
     error = StreamError("too busy", status=200, retryable=True, **more)
     error.type = "overloaded_error"
@@ -424,7 +432,9 @@ def overloaded(**more: Any) -> StreamError:
         (StatusError("x", status=503), 503, "overloaded_error"),
         (StatusError("x", status=504), 504, "timeout_error"),
         (StatusError("x", status=529), 529, "overloaded_error"),
-        (overloaded(), 502, "overloaded_error"),
+        (overloaded(), 503, "overloaded_error"),
+        (StreamError("x", status=200, type="rate_limit_error"), 429, "rate_limit_error"),
+        (StreamError("x", status=200, code="context_length_exceeded"), 400, "invalid_request_error"),
         (ProviderError("x"), 500, "api_error"),
         (RuntimeError("a bug"), 500, "api_error"),
     ],

@@ -38,6 +38,11 @@ BLOCKS: list[tuple[Json, list[Json], int]] = [
 ]
 
 
+def with_own_id(block: Json, place: int) -> Json:
+    """Each call has another id, as in any valid answer."""
+    return {**block, "id": f"toolu_{place}"} if block["type"] == "tool_use" else block
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> list[Json]:
     """The events of a valid stream, with unknown members at any depth."""
@@ -45,7 +50,7 @@ def streams(draw: st.DrawFn) -> list[Json]:
     start = {**draw(UNKNOWN), **message, "id": "msg_1", "model": "m", "usage": USAGE}
     events: list[Json] = [{**draw(UNKNOWN), "type": "message_start", "message": start}]
     for index, (block, deltas, least) in enumerate(draw(st.lists(st.sampled_from(BLOCKS), max_size=4))):
-        begun = {**draw(UNKNOWN), **block}
+        begun = {**draw(UNKNOWN), **with_own_id(block, index)}
         events.append({**draw(UNKNOWN), "type": "content_block_start", "index": index, "content_block": begun})
         said = draw(st.lists(st.sampled_from(deltas), min_size=least, max_size=max(least, 1 + (least == 0)))) if deltas else []
         for delta in said:
@@ -94,6 +99,7 @@ def test_a_stream_is_the_one_that_came(events: list[Json], places: list[int]) ->
 )
 def test_a_document_is_the_one_that_came(content: list[Json], unknown: Json) -> None:
     """Blocks in their order, and unknown members."""
+    content = [with_own_id(block, place) for place, block in enumerate(content)]
     document = {
         **unknown,
         "id": "msg_1",

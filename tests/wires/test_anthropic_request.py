@@ -192,6 +192,13 @@ def test_an_empty_system_prompt_is_none(system: Any) -> None:
     assert [HELLO] == read(system=system).messages
 
 
+def test_what_the_system_says_first_is_one_message() -> None:
+    """The chat templates of many models take no second one."""
+    messages = [{"role": "system", "content": "B"}, {"role": "system", "content": [text("C")]}, HELLO]
+
+    assert [{"role": "system", "content": "A\n\nB\n\nC"}, HELLO] == read(system="A", messages=messages).messages
+
+
 def test_a_message_of_the_system_stays_in_its_place() -> None:
     """Among the others."""
     messages = [HELLO, {"role": "system", "content": [text("Now be brief.")]}, HELLO]

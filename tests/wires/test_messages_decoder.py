@@ -141,10 +141,20 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         [
             M,
             ToolCallDelta(0, "toolu_0", "f"),
-            ToolCallDelta(0, arguments="{}"),
             ToolCallDelta(1, "toolu_1", "f"),
             ToolCallDelta(0, arguments="{"),
             ToolCallDelta(1, arguments="["),
+            stopped("tool_use"),
+        ],
+    ),
+    "calls that interleave, the first without arguments": (
+        sse(start(), block(0, "tool_use"), block(1, "tool_use"), stop(0), arguments("{", 1), stop(1), end("tool_use"), STOP),
+        [
+            M,
+            ToolCallDelta(0, "toolu_0", "f"),
+            ToolCallDelta(1, "toolu_1", "f"),
+            ToolCallDelta(0, arguments="{}"),
+            ToolCallDelta(1, arguments="{"),
             stopped("tool_use"),
         ],
     ),

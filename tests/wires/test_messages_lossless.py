@@ -63,6 +63,11 @@ REASONS = st.sampled_from(
 )
 
 
+def with_own_ids(content: list[Json]) -> list[Json]:
+    """Each call has another id, as in any valid answer."""
+    return [{**block, "id": f"toolu_{place}"} if block["type"] == "tool_use" else block for place, block in enumerate(content)]
+
+
 @st.composite
 def messages(draw: st.DrawFn) -> Json:
     return {
@@ -70,7 +75,7 @@ def messages(draw: st.DrawFn) -> Json:
         "type": "message",
         "role": "assistant",
         "model": "m",
-        "content": draw(st.lists(BLOCKS, max_size=4)),
+        "content": with_own_ids(draw(st.lists(BLOCKS, max_size=4))),
         "stop_reason": draw(REASONS),
         "stop_sequence": draw(st.none() | TEXTS),
         "usage": draw(USAGE),

@@ -298,20 +298,30 @@ def test_the_end_says_why(reason: str | None, status: str, details: Any) -> None
     assert (response["completed_at"] is not None) is (status == "completed")
 
 
-def test_usage_is_counted_in_the_words_of_this_wire() -> None:
+@pytest.mark.parametrize(("details", "written"), [({"audio_tokens": 0}, 0), ({"cache_write_tokens": 4}, 4), (None, 0)])
+def test_usage_is_counted_in_the_words_of_this_wire(details: Json | None, written: int) -> None:
     """Details are always there; what other wires call otherwise is not repeated."""
-    extra = {"cost": 0.5, "prompt_tokens_details": {"audio_tokens": 0}, "output_tokens_details": {"odd": 1}}
+    extra = {"cost": 0.5, "prompt_tokens_details": details, "output_tokens_details": {"odd": 1}}
     usage = Usage(7, 3, 0, 2, 1, extra)
 
     assert {
         "input_tokens": 7,
-        "input_tokens_details": {"cached_tokens": 2},
+        "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": written},
         "output_tokens": 3,
         "output_tokens_details": {"reasoning_tokens": 1, "odd": 1},
         "total_tokens": 10,
         "cost": 0.5,
     } == whole("Hi", FinishReason("stop", "finish_reason", usage))["usage"]
     assert whole("Hi", FinishReason("stop", "finish_reason"))["usage"] is None
+
+
+def test_calls_of_one_id_are_told_apart() -> None:
+    """Streamed and whole: their outputs come back by that id."""
+    calls: Batch = [ToolCallDelta(0, "call_1", "f", "{}"), ToolCallDelta(1, "call_1", "g", "{}"), STOP]
+    *_, last = streamed(calls)
+
+    for response in (last["response"], whole(*calls)):
+        assert ["call_1", "call_1_1"] == [each["call_id"] for each in response["output"]]
 
 
 def test_the_request_is_repeated() -> None:

@@ -56,7 +56,11 @@ summaries = item("reasoning", summary=thoughts("summary_text", 1))
 in_full = item("reasoning", summary=st.just([]), content=thoughts("reasoning_text", 1))
 sealed = item("reasoning", id=st.just("rs_x"), summary=thoughts("summary_text", 0), encrypted_content=text)
 searches = item("web_search_call", id=st.just("ws_1"), action=anything)
-outputs = st.lists(st.one_of(messages, calls, customs, summaries, in_full, sealed, searches), max_size=5)
+outputs = st.lists(
+    st.one_of(messages, calls, customs, summaries, in_full, sealed, searches),
+    max_size=5,
+    unique_by=lambda each: each.get("call_id") or object(),
+)
 
 
 def written(output: list[Json]) -> list[Json]:

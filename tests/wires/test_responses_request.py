@@ -228,6 +228,34 @@ def test_instructions_come_first() -> None:
     assert [{"role": "system", "content": "A"}, HELLO] == read(instructions="A").messages
     assert [{"role": "system", "content": "A\n\nB"}, HELLO] == read(instructions="A", input=[system, HELLO]).messages
     assert [{"role": "system", "content": "A"}] == read(instructions="A", input=[]).messages
+    assert [HELLO] == read(instructions="", input=[HELLO]).messages
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"conversation": "conv_1"},
+        {"conversation": {"id": "conv_1"}, "input": []},
+        {"prompt": {"id": "pmpt_1", "variables": {"city": "Rome"}}, "input": None, "instructions": "Be brief."},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+        {"input": [{"type": "reasoning", "summary": []}]},
+        {"input": [{"type": "tomorrows_item"}]},
+    ],
+    ids=str,
+)
+def test_what_an_upstream_keeps_is_known_there_alone(document: Json) -> None:
+    """No messages: half a conversation would be answered by an upstream that does not have the other half."""
+    request = read(**document)
+
+    assert request.origin is not None
+    assert ([], True, False) == (request.messages, request.is_raw, request.origin.continuable)
+    assert {"input": "Hello", **document} == request.origin.document
+
+
+@pytest.mark.parametrize("content", [None, [], ""], ids=str)
+def test_a_message_may_be_empty(content: Any) -> None:
+    """It is one of no text."""
+    assert [{"role": "user", "content": ""}] == read(input=[{"role": "user", "content": content}]).messages
 
 
 #: Fields, and what they are in chat completions.
@@ -264,7 +292,7 @@ FIELDS: list[tuple[Json, Json]] = [
     ({"top_logprobs": 3, "include": ["reasoning.encrypted_content"]}, {}),
     ({"service_tier": "auto", "user": "ann"}, {"user": "ann"}),
     ({"service_tier": "flex"}, {"service_tier": "flex"}),
-    ({"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}, {"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}),
+    ({"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}, {}),
     ({"store": True, "background": False, "metadata": {"a": "b"}, "truncation": "auto", "prompt_cache_key": "k"}, {}),
     ({"stream_options": {"include_obfuscation": False}, "safety_identifier": "s", "max_tool_calls": 3}, {}),
     ({"client_metadata": {"x": 1}, "tomorrows_field": [1], "messages": "x"}, {}),
@@ -357,7 +385,7 @@ REFUSALS: list[tuple[Json, str]] = [
     ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call_output", "call_id": "c", "output": {"x": 1}}]}, "input[0].output"),
     ({"input": [{"role": "tool", "content": "x"}]}, "input"),
-    ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
+    ({"input": [], "instructions": None}, "input"),
     ({"model": 7}, "model"),
     ({"stream": "yes"}, "stream"),
     ({"instructions": ["x"]}, "instructions"),

@@ -138,7 +138,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._continuing = self._told_continuation(prefill)
         continues = True if self._continuing is not None else {"no": False}.get(prefill)
         self.capabilities = Capabilities(
-            vision=vision, continues=continues, embeddings=self._vendor.embeds, context=context, wires=tuple(_RAW_WIRES)
+            vision=vision,
+            continues=continues,
+            embeddings=self._vendor.embeds,
+            context=context,
+            wires=(*_RAW_WIRES, *((OPENAI_RESPONSES.name,) if api == "responses" else ())),
         )
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
@@ -183,7 +187,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         merged = self._options.merged(options)
         adaptations = self._adaptations
         wire, url = self._wire, self._answer_url
-        is_raw = request.origin is not None and request.is_raw
+        is_raw = request.origin is not None and request.is_raw and request.origin.wire != wire.name
         if is_raw:
             wire, adaptations = _raw_wire(name, request), self._raw_adaptations
             url, body = self._raw_url(wire), wire.encode_request(request, name)
@@ -249,9 +253,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             self._continuing, self._prefill = None, "no"
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
-        """See `AsyncGeneratorProvider.stream_continuation`; only where `continues`. A raw prompt is continued by any server."""
+        """See `AsyncGeneratorProvider.stream_continuation`; only where `continues`, but for a raw prompt."""
         if request.is_raw:
-            return self.stream(request.continued(text), options)
+            return super().stream_continuation(request, text, options)
         how = self._continuing or Continuation()
         continued = request.continued(text).with_fields(**how.fields)
         messages = continued_message(continued.messages, how.message)

@@ -253,10 +253,11 @@ def _provenance(answer: Answer) -> dict[str, Any]:
 
 
 def _refuse_image(request: ChatRequest, index: int) -> NoReturn:
+    param = f"messages[{index}].content"
     # Over another wire the conversation is counted, and called, otherwise.
-    param = f"messages[{index}].content" if request.origin is None else None
+    what = f"{param}:" if request.origin is None else "the request"
     raise StatusError(
-        f"{f'{param}:' if param else 'the request'} carries an image, and no upstream of {request.model!r} can see; "
+        f"{what} carries an image, and no upstream of {request.model!r} can see; "
         "send text, or configure an upstream with vision = true",
         status=400,
         type="invalid_request_error",

@@ -30,13 +30,12 @@ class KeepingEndpoint(Endpoint):
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:
         context = self._context
-        self._admit(request)
         document = request.origin.document if request.origin is not None else {}
         background, stored = document.get("background") is True, document.get("store") is not False
         await context.ready()
         if (previous := document.get("previous_response_id")) is not None:
             request = await self._continued(request, exchange, previous)
-            self._admit(request)  # what was said before may have held images
+        self._admit(request)  # what was said before may have held images, and be all that was said
         if not stored:
             await super()._answer(request, exchange, response, scope, place)
             return
@@ -114,10 +113,10 @@ class KeepingEndpoint(Endpoint):
 
 
 def _asked(request: ChatRequest, *, background: bool) -> ChatRequest:
-    """Return the request as it is generated and kept: the response says that it is, and what is generated in the background
-    can be seen as it comes."""
+    """Return the request as it is generated and kept: the response says that it is; its items have the order in which they
+    were said, and what is generated in the background can be seen as it comes."""
     echo = {**(request.echo or {}), "store": True, "background": background}
-    return msgspec.structs.replace(request, echo=echo, stream=request.stream or background)
+    return msgspec.structs.replace(request, echo=echo, stream=True)
 
 
 async def _respond(exchange: Exchange, stream: StreamLog, records: list[Record]) -> None:

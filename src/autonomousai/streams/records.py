@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 import msgspec
 
-from ..errors import ProviderError, StatusError
+from ..errors import HTTPError, ProviderError, StatusError, StreamError
 from ..events import Attempt, Batch, FinishReason, Splice
 from ..request import ChatRequest
 from ..wires.base import AnswerHead, StreamEncoder, Wire
@@ -74,23 +74,37 @@ class ResumeState(msgspec.Struct, frozen=True):
 
 
 class RecordedError(msgspec.Struct, frozen=True):
-    """An error that ended a stream, as callers may see it: without keys, and without the addresses of upstreams."""
+    """An error that ended a stream, as callers may see it: without keys, and without the addresses of upstreams.
+
+    ``upstream_type``: how an upstream called an error in mid-stream, for wires whose clients know it by that.
+    """
 
     status: int
     message: str
     type: str | None
     param: str | None
     code: str | None
+    upstream_type: str | None = None
+    retry_after: float | None = None
 
     @classmethod
     def of(cls, error: ProviderError) -> RecordedError:
         """Return *error* as it is shown to callers."""
         status, _, body = encode_error(error)
-        return cls(status, **msgspec.json.decode(body)["error"])
+        return cls(
+            status,
+            **msgspec.json.decode(body)["error"],
+            upstream_type=error.type if isinstance(error, StreamError) else None,
+            retry_after=error.retry_after if isinstance(error, HTTPError) else None,
+        )
 
-    def as_error(self) -> StatusError:
+    def as_error(self) -> HTTPError:
         """Return the error that a wire encodes."""
-        return StatusError(self.message, status=self.status, type=self.type, param=self.param, code=self.code)
+        error: HTTPError = StatusError(self.message, status=self.status, type=self.type)
+        if self.upstream_type is not None:
+            error = StreamError(self.message, status=self.status, type=self.upstream_type)
+        error.param, error.code, error.retry_after = self.param, self.code, self.retry_after
+        return error
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

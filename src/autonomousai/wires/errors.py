@@ -96,6 +96,17 @@ _ANSWERS: dict[type[BaseException], _ErrorShape] = {
     ProviderError: _ErrorShape(500, "server_error", "provider_error"),
 }
 
+#: By the code, or else the type, of an error that an upstream sent in its stream: where nothing was told yet, the status says
+#: whether asking again helps. All others are the upstream's fault.
+_STREAM_ANSWERS: dict[str | None, _ErrorShape] = {
+    "context_length_exceeded": _ErrorShape(400, "invalid_request_error", None),
+    "exceed_context_size_error": _ErrorShape(400, "invalid_request_error", None),
+    "insufficient_quota": _ErrorShape(429, "insufficient_quota", None),
+    "rate_limit_exceeded": _ErrorShape(429, "rate_limit_error", None),
+    "rate_limit_error": _ErrorShape(429, "rate_limit_error", None),
+    "overloaded_error": _ErrorShape(503, "overloaded_error", None),
+}
+
 #: The type that goes with a status where the error names none; else 4xx are the request's fault and 5xx the server's.
 _TYPES = {
     401: "authentication_error",
@@ -141,6 +152,8 @@ def tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
     if not isinstance(error, ProviderError):
         return 500, _INTERNAL
     row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)
+    if isinstance(error, StreamError):
+        row = _STREAM_ANSWERS.get(error.code) or _STREAM_ANSWERS.get(error.type) or row
     status = row.status or _own_status(error)
     told = {
         "message": for_callers(error),

@@ -243,3 +243,21 @@ _FIELDS: dict[str, tuple[tuple[str, Callable[[str, Any, Refuse], None]], ...]] =
     "tool": (("tool_call_id", _check_text),),
     "function": (("name", _check_text),),
 }
+
+
+def with_one_system_message(messages: Messages) -> Messages:
+    """Return *messages* with all texts of the system at the beginning in one message: the chat templates of many models take no
+    second one."""
+    count = next((place for place, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    texts = [text_of(message["content"]) for message in messages[:count]]
+    if count < 2 or any(text is None for text in texts):
+        return messages
+    return [{"role": "system", "content": "\n\n".join(filter(None, texts))}, *messages[count:]]
+
+
+def text_of(content: Any) -> str | None:
+    """Return a content of texts alone as one text, None for any other."""
+    if isinstance(content, str):
+        return content
+    texts = [part["text"] for part in content if part["type"] == "text"]
+    return "\n\n".join(texts) if len(texts) == len(content) else None

@@ -27,6 +27,15 @@ OPERATIONS: Final = {
     RERANK_WIRE: "ranks documents",
 }
 
+#: The wire of requests that are a conversation, unless that is kept by the upstream itself.
+RESPONSES_WIRE: Final = "openai_responses"
+
+_ABILITIES: Final = {
+    **OPERATIONS,
+    RESPONSES_WIRE: "knows what the request refers to: a conversation, a prompt or items that such a server keeps",
+}
+_REMEDY: Final = "ask a model that has one: a server that does, configured as an upstream of the kind openai"
+
 #: Statuses by which a server says that it has no such path, or cannot do what is asked there.
 _ABSENT: Final = frozenset({404, 405, 501})
 
@@ -46,8 +55,8 @@ def raw_request(wire: str, model: str, document: dict[str, Any], *, continuable:
 def unsupported(model: str, wire: str) -> StatusError:
     """Return the error for a request over *wire* that no upstream of *model* can be asked."""
     return StatusError(
-        f"no upstream of {model[:200]!r} {OPERATIONS.get(wire, f'answers over the wire {wire}')}; ask a model that has one: "
-        "a server that does, configured as an upstream of the kind openai",
+        f"no upstream of {model[:200]!r} {_ABILITIES.get(wire, f'answers over the wire {wire}')}; {_REMEDY}"
+        + (' with api = "responses"' if wire == RESPONSES_WIRE else ""),
         status=404,
         type="invalid_request_error",
         param="model",

@@ -24,7 +24,7 @@ _IMPLIED_BLOCKS: dict[str, Json] = {
 class BlockReader:
     """Reads the blocks of one answer. ``said``: whether any block has begun."""
 
-    __slots__ = ("_calls", "_half", "_index", "_input", "_is_open", "_kind", "_pending", "_place", "_places", "said")
+    __slots__ = ("_calls", "_half", "_index", "_inputs", "_is_open", "_kind", "_pending", "_place", "_places", "said")
 
     def __init__(self) -> None:
         self.said = False
@@ -36,12 +36,13 @@ class BlockReader:
         self._calls = 0
         self._place = 0  # of the current call among the calls
         self._places: dict[int, int] = {}  # by the block's index
-        self._input: Any = None  # of a call, until a piece of its arguments comes
+        self._inputs: dict[int, Any] = {}  # of calls, until a piece of their arguments comes
 
     def start(self, index: int | None, block: Json, batch: Batch, others: Json | None = None) -> None:
         """Begin a block; what it holds already is said at once. *others*: unknown members of the event that began it."""
-        self.close(batch)
         last, self._kind = self._kind, text_in(block.get("type"))
+        # Some servers stream several calls at once: the arguments of the one before may still come.
+        (self._end if self._kind == "tool_use" else self.close)(batch)
         self._index = self._index + 1 if index is None else index
         self._is_open = self.said = True
         known = KNOWN_BLOCKS.get(self._kind)
@@ -69,7 +70,8 @@ class BlockReader:
     def _start_call(self, block: Json, batch: Batch, others: Json | None, *, is_whole: bool) -> None:
         self._place = self._places[self._index] = self._calls
         self._calls += 1
-        self._input = block.get("input")
+        if (said := block.get("input")) is not None:
+            self._inputs[self._place] = said
         if not is_whole or others:
             batch.append(extra("content_block", {**block, "input": {}}, others))
         batch.append(
@@ -102,7 +104,7 @@ class BlockReader:
         if block == "tool_use":
             arguments = said if isinstance(said, str) else arguments_of(said) if said else ""
             if arguments:
-                self._input = None
+                self._inputs.pop(place, None)
                 batch.append(ToolCallDelta(place, arguments=arguments))
         elif text := text_in(said):
             self._say(text, batch)
@@ -112,13 +114,23 @@ class BlockReader:
         """Return whether half a character waits for the next text."""
         return bool(self._half)
 
-    def stop(self, batch: Batch, others: Json | None = None) -> None:
-        """End the current block. *others*: unknown members of the event that ended it."""
-        self.close(batch)
+    def stop(self, index: int | None, batch: Batch, others: Json | None = None) -> None:
+        """End a block. *others*: unknown members of the event that ended it."""
+        place = self._place if index is None else self._places.get(index)
+        if index is None or index == self._index or place is None:
+            self._end(batch)
+            place = self._place
+        self._say_input(place, batch)
         if others:
             batch.append(extra("content_block_stop", others))
 
     def close(self, batch: Batch) -> None:
+        """Say what was held back of all blocks."""
+        self._end(batch)
+        for place in list(self._inputs):
+            self._say_input(place, batch)
+
+    def _end(self, batch: Batch) -> None:
         """Say what was held back of the current block, if one is open."""
         if not self._is_open:
             return
@@ -128,9 +140,12 @@ class BlockReader:
             self._half = ""
         elif self._pending is not None:
             batch.append(extra("content_block", self._pending))
-        if self._kind == "tool_use" and self._input is not None:
-            batch.append(ToolCallDelta(self._place, arguments=arguments_of(self._input)))
-        self._pending = self._input = None
+        self._pending = None
+
+    def _say_input(self, place: int, batch: Batch) -> None:
+        """Say the input that a call began with, where no arguments came."""
+        if (said := self._inputs.pop(place, None)) is not None:
+            batch.append(ToolCallDelta(place, arguments=arguments_of(said)))
 
     def _say(self, text: str, batch: Batch) -> None:
         if self._kind == "thinking":

@@ -33,6 +33,7 @@ class BlockWriter:
     __slots__ = (
         "_arguments",
         "_call",
+        "_call_ids",
         "_index",
         "_kind",
         "_more",
@@ -56,6 +57,7 @@ class BlockWriter:
         self._more_of_stop: Payload = {}
         self._waiting: list[Event] = []
         self._written: set[int] = set()  # calls whose blocks were started
+        self._call_ids: set[str] = set()
 
     @property
     def is_text(self) -> bool:
@@ -152,6 +154,9 @@ class BlockWriter:
 
     def _start_call(self, event: ToolCallDelta) -> Iterator[Payload]:
         call_id = event.id or f"toolu_{self._name}_{event.index}"
+        if call_id in self._call_ids:  # some servers give several calls one id, and results could not be told apart
+            call_id = f"{call_id}_{event.index}"
+        self._call_ids.add(call_id)
         block = {"type": "tool_use", "id": call_id, "name": event.name or "", "input": {}}
         yield from self._start({**(event.extra or {}), **block})
         self._take_call(event)

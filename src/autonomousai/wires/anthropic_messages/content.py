@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Message, Messages
+from ..messages import with_one_system_message
 
 Block = dict[str, Any]
 
@@ -39,7 +40,7 @@ def chat_messages(system: Any, messages: list[Message]) -> Messages:
     for message in messages:
         said += _ROLES[message["role"]](_blocks(message["content"]))
     # Some servers refuse a message of nothing: an assistant may have said what has no place here.
-    return [message for message in said if message != _NOTHING] or said
+    return with_one_system_message([message for message in said if message != _NOTHING] or said)
 
 
 def _blocks(content: Any) -> list[Block]:

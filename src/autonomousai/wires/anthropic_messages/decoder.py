@@ -256,7 +256,7 @@ class MessageStreamDecoder:
             self._blocks.delta(_index(obj), delta, batch, beside(obj, "delta"))
 
     def _stop_block(self, obj: Json, batch: Batch) -> None:
-        self._blocks.stop(batch, beside(obj, ""))
+        self._blocks.stop(_index(obj), batch, beside(obj, ""))
 
     def _change_message(self, obj: Json, batch: Batch) -> None:
         delta = obj.get("delta")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...errors import InvalidMessagesError
 from ...events import Message, Messages
 from ..message_schemas import ref
-from ..messages import check_messages
+from ..messages import check_messages, text_of, with_one_system_message
 from ..shapes import (
     ANYTHING,
     NAME,
@@ -143,17 +143,20 @@ def read_input(value: Any, instructions: str | None) -> Messages:
     """Return a checked *value* as messages of chat completions, after the *instructions*.
 
     All that the system or the developer say before anybody else is one message of the system: the chat templates of many models
-    take no second one. Raises `StatusError` 400 where there is no message.
+    take no second one. There is no message where the *value* holds only what an upstream of this wire knows. Raises
+    `StatusError` 400 where they are no conversation.
     """
     items = [{"role": "user", "content": value}] if isinstance(value, str) else value or []
-    messages: Messages = [] if instructions is None else [{"role": "system", "content": instructions}]
+    messages: Messages = [{"role": "system", "content": instructions}] if instructions else []
     for item in items:
         if (read := _READERS.get(_type_of(item))) is not None:
             read(item, messages)
+    if not messages and any(_type_of(item) == "message" for item in items):
+        messages.append({"role": "user", "content": ""})  # a message of no content
     if not messages:
-        raise refusal("input", 'holds no message; send text, or items such as {"role": "user", "content": "Hello"}', "missing")
+        return []
     try:
-        return check_messages(_with_one_system_message(messages))
+        return check_messages(with_one_system_message(messages))
     except InvalidMessagesError as error:
         raise refusal("input", f"cannot be read as a conversation: {error}") from None
 
@@ -207,7 +210,7 @@ def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
 def _read_output(item: dict[str, Any], messages: Messages) -> None:
     output = item.get("output") or ""
     content = output if isinstance(output, str) else _parts(output)
-    text = _text_of(content)
+    text = text_of(content)
     messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": content if text is None else text})
 
 
@@ -246,20 +249,3 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 
 def _known(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _with_one_system_message(messages: Messages) -> Messages:
-    """Return *messages* with all texts of the system at the beginning in one message."""
-    count = next((place for place, message in enumerate(messages) if message["role"] != "system"), len(messages))
-    texts = [_text_of(message["content"]) for message in messages[:count]]
-    if count < 2 or any(text is None for text in texts):
-        return messages
-    return [{"role": "system", "content": "\n\n".join(filter(None, texts))}, *messages[count:]]
-
-
-def _text_of(content: Any) -> str | None:
-    """Return a content of texts alone as one text, None for any other."""
-    if isinstance(content, str):
-        return content
-    texts = [part["text"] for part in content if part["type"] == "text"]
-    return "\n\n".join(texts) if len(texts) == len(content) else None

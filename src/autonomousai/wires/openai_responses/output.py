@@ -335,6 +335,9 @@ class Output:
             self._open[call.index] = call
         elif call.index not in self._open:
             return changes  # its arguments were a whole object: what follows can be no part of it
+        if event.id and any(other.call_id == event.id for other in self._calls.values() if other is not call):
+            # Some servers give several calls one id, and their outputs could not be told apart.
+            event = msgspec.structs.replace(event, id=f"{event.id}_{event.index}")
         return changes + call.add(event, self._custom)
 
     def _add_annotations(self, event: Annotations) -> list[Change]:

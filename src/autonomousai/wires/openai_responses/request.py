@@ -96,13 +96,23 @@ def _tier(document: Document) -> Mapping[str, Any]:
     return {} if tier in ("auto", "default") else {"service_tier": tier}
 
 
+#: What the upstream alone has: a request with any of it can be answered by an upstream of this wire, and by no other.
+_ELSEWHERE: Final = ("conversation", "prompt")
+
+
 def _check_has_input(document: Mapping[str, Any]) -> None:
-    if all(document.get(name) is None for name in _BEGINNINGS):
+    is_empty = document.get("input") == [] and document.get("instructions") is None
+    if (document.get("input") is None or is_empty) and all(document.get(name) is None for name in _BEGINNINGS):
         raise refusal("input", 'is missing; send text, or items such as {"role": "user", "content": "Hello"}', "missing")
 
 
-#: What a conversation may begin with.
-_BEGINNINGS: Final = ("input", "previous_response_id", "conversation", "prompt")
+#: Where a conversation may begin that has no input.
+_BEGINNINGS: Final = ("previous_response_id", *_ELSEWHERE)
+
+
+def _has(name: str, *nothing: Any) -> dict[str, Any]:
+    """Return the schema of an object that has *name*, and not as null nor as *nothing*."""
+    return {"properties": {name: {"not": {"enum": [None, *nothing]}}}, "required": [name]}
 
 
 def _check_is_kept(document: Mapping[str, Any]) -> None:
@@ -112,13 +122,21 @@ def _check_is_kept(document: Mapping[str, Any]) -> None:
 
 _NEEDS_INPUT: Final = FieldRule(
     _check_has_input,
-    {"anyOf": [{"properties": {name: {"not": {"type": "null"}}}, "required": [name]} for name in _BEGINNINGS]},
+    {
+        "anyOf": [
+            _has("input", []),
+            {"allOf": [_has("input"), _has("instructions")]},
+            *map(_has, _BEGINNINGS),
+        ]
+    },
 )
 
 _KEEPS_BACKGROUND: Final = FieldRule(
     _check_is_kept,
     {"not": {"properties": {"background": {"const": True}, "store": {"const": False}}, "required": ["background", "store"]}},
 )
+
+_KEPT_THERE: Final = "nothing: only upstreams of this wire are asked"
 
 RESPONSES: Final = FieldTable(
     name="ResponsesRequest",
@@ -187,9 +205,12 @@ RESPONSES: Final = FieldTable(
             _tier,
         ),
         _same("user", TEXT, "Who uses your application, for the upstream."),
-        _same("prompt", OBJECT, "A prompt that the upstream keeps."),
-        _same(
-            "conversation", either("text or an object", {str: TEXT, dict: OBJECT}), "A conversation that the upstream keeps."
+        _row("prompt", OBJECT, "A prompt that the upstream keeps.", _KEPT_THERE),
+        _row(
+            "conversation",
+            either("text or an object", {str: TEXT, dict: OBJECT}),
+            "A conversation that the upstream keeps.",
+            _KEPT_THERE,
         ),
         *(_shared(name) for name in ("seed", "stop", "top_k", "min_p")),
         _unsaid(
@@ -221,13 +242,15 @@ def read_responses_request(body: bytes) -> ChatRequest:
         rule.check(document)
     taken = {name: RESPONSES.take(dict(document), name) for name in ("model", "stream", "input")}
     fields = RESPONSES.check({name: value for name, value in document.items() if name not in (*taken, "messages")})
+    # What the upstream keeps is not known here: the messages would be half of the conversation.
+    is_elsewhere = any(document.get(name) is not None for name in _ELSEWHERE)
     messages = read_input(taken["input"], fields.get("instructions"))
     return ChatRequest(
         taken["model"] or "",
-        messages,
+        [] if is_elsewhere else messages,
         bool(taken["stream"]),
         fields=to_chat(fields),
-        origin=OriginalRequest(WIRE, document),
+        origin=OriginalRequest(WIRE, document, continuable=bool(messages) and not is_elsewhere),
         echo=echo_of(fields),
     )
 

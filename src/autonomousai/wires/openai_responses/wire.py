@@ -25,6 +25,7 @@ class OpenAIResponsesWire(Wire):
     name = "openai_responses"
     title = "the Responses wire"
     root = "/v1"
+    keeps_order = True
     paths: ClassVar[tuple[str, ...]] = ("/v1/responses",)
     fields: ClassVar[FieldTable | None] = RESPONSES
 
