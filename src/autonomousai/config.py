@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from .clients.vendors import VENDORS
 from .config_reading import TableReader, as_table, one_of, unknown_key
 from .errors import ConfigError
 from .kinds.autonomousai import AutonomousAIConfig
@@ -170,10 +171,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
 
 def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict[str, Any]) -> UpstreamConfig:
     """Read one upstream. The general *clocks* are its own, but for those that its kind's default or its table changes."""
-    kind = table.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise one_of(f"{key}.kind", kind, KINDS)
-    struct = KINDS[kind]
+    struct = KINDS[_kind(key, table)]
     table = struct.completed(table)
     if "clocks" in struct.__struct_fields__:
         changed = _own_clocks(struct)
@@ -181,6 +179,20 @@ def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict
         own = as_table(f"{key}.clocks", table.get("clocks", {}))
         table = {**table, "clocks": {**changed, **Clocks.with_last({**general, **own})}}
     return reader.read(key, table, struct)
+
+
+def _kind(key: str, table: dict[str, Any]) -> str:
+    """Return the kind of an upstream. Who takes a vendor for a kind, or a kind for a vendor, is told which it is."""
+    kind, vendor = table.get("kind"), table.get("vendor")
+    if not isinstance(kind, str) or kind not in KINDS:
+        if isinstance(kind, str) and kind in VENDORS:
+            advice = f'write kind = "openai" and vendor = "{kind}"'
+            raise ConfigError(f"{kind!r} is a vendor", key=f"{key}.kind", advice=advice)
+        raise one_of(f"{key}.kind", kind, KINDS)
+    if isinstance(vendor, str) and vendor in KINDS and vendor not in VENDORS:
+        advice = f'write kind = "{vendor}", and leave vendor out'
+        raise ConfigError(f"{vendor!r} is a kind", key=f"{key}.vendor", advice=advice)
+    return kind
 
 
 def _own_clocks(struct: type[UpstreamConfig]) -> dict[str, float]:

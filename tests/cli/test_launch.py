@@ -317,6 +317,7 @@ async def test_mistakes_on_the_command_line(
 
     assert (code, "") == (ended.code, ended.out)
     assert told in ended.err
+    assert "--wire" not in ended.err  # an option of `chat` alone
 
 
 async def test_a_server_without_a_list_needs_a_model_named(agents: Path, env: dict[str, str]) -> None:

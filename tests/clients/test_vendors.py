@@ -129,6 +129,7 @@ def test_no_key_is_asked_for_where_the_caller_says_otherwise_who_asks() -> None:
     ("text", "key", "words"),
     [
         ('vendor = "grok"', "upstreams.u.vendor", "did you mean groq?"),
+        ('vendor = "anthropic"', "upstreams.u.vendor", 'write kind = "anthropic"'),
         ("vendor = 1", "upstreams.u.vendor", "is unknown"),
         ("vendor = ['groq']", "upstreams.u.vendor", "is unknown"),
         ("", "upstreams.u.base_url", "name one of these with vendor: openai"),
@@ -150,6 +151,7 @@ def test_a_mistake_is_told(text: str, key: str, words: str, tmp_path: Path) -> N
     ("make", "words"),
     [
         (lambda: OpenAICompatible(vendor="grok"), "did you mean groq?"),  # type: ignore[arg-type]
+        (lambda: OpenAICompatible(vendor="anthropic"), "use Anthropic"),  # type: ignore[arg-type]
         (OpenAICompatible, "base_url is missing"),
         (lambda: OpenAICompatible(vendor="azure", api_key="k"), "which Azure OpenAI has for each customer"),
         (lambda: OpenAICompatible("http://far/v1?token=x"), "carries a key"),

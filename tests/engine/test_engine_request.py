@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -319,6 +320,13 @@ def test_what_is_not_honoured_is_a_400_that_names_it(given: dict[str, Any], para
         fields(**given)
 
     assert (400, param, "invalid_request_error") == (caught.value.status, caught.value.param, caught.value.type)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("max_token", "did you mean max_tokens?"), ("zzz", "leave it out")])
+def test_a_field_that_is_mistyped_is_answered_with_the_right_one(name: str, meant: str) -> None:
+    """Where one is near."""
+    with pytest.raises(StatusError, match=f"^{name}: .*{re.escape(meant)}$"):
+        fields(**{name: 1})
 
 
 # ---- errors -----------------------------------------------------------------------------------------------------------

@@ -320,3 +320,12 @@ def test_a_server_without_the_path_is_told_apart(status: int, message: str, code
     error = WIRE.decode_error(status, json.dumps({"error": {"message": message}}).encode(), {})
 
     assert (code, False) == (error.code, error.retryable)
+
+
+def test_a_server_of_ours_is_not_explained_twice() -> None:
+    """It has said already what it cannot do."""
+    said = {"message": "no upstream of 'm' completes a raw prompt", "code": "unsupported_endpoint"}
+    error = WIRE.decode_error(404, json.dumps({"error": said}).encode(), {})
+
+    assert error.code == "unsupported_endpoint"
+    assert error.problem.endswith(said["message"])

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             with suppress(OutputError):
                 JsonView(terminal).error(error)
         base_url = getattr(args, "base_url", None) or os.environ.get("AUTONOMOUSAI_BASE_URL")
-        tell(terminal, error, asks_server=bool(base_url))
+        tell(terminal, error, asks_server=bool(base_url) and hasattr(args, "wire"))
         return exit_code(error)
     except OutputError as error:
         terminal.error(str(error))

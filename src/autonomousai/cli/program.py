@@ -251,7 +251,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_serve(commands: Any) -> None:
     serve = commands.add_parser(
-        "serve", help="serve the models to OpenAI and AutonomousAI clients", description=SERVE, epilog=EXIT_CODES
+        "serve", help="serve the models to clients of OpenAI, Anthropic and AutonomousAI", description=SERVE, epilog=EXIT_CODES
     )
     serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file")
     serve.add_argument("--host", metavar="HOST", help="the address to listen on; default: the config's, else 127.0.0.1")

@@ -27,7 +27,8 @@ def in_words(error: ProviderError) -> str:
 
 
 def tell(terminal: Terminal, error: ProviderError, *, asks_server: bool = False) -> None:
-    """Say it on standard error. *asks_server*: a server was named, so that the models are not ours to know."""
+    """Say it on standard error. *asks_server*: a server was named, so that the models are not ours to know, and the command has
+    ``--wire``."""
     terminal.error(in_words(error))
     if isinstance(error, StatusError) and error.status == 401:
         terminal.note("the key is given with AUTONOMOUSAI_API_KEY, or with --api-key")

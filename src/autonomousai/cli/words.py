@@ -80,9 +80,10 @@ shows the commands. The lines that are typed there are kept in
 """
 
 SERVE: Final = """\
-Serve both wires, AutonomousAI's and OpenAI's, on one address. Without a config:
-the embedded engine behind all five models, on http://127.0.0.1:8000. When it is
-ready, standard output gets one line: listening on http://HOST:PORT
+Serve the wires of OpenAI (chat completions, Responses, and more), of Anthropic
+(Messages) and of AutonomousAI on one address. Without a config: the embedded
+engine behind all five models, on http://127.0.0.1:8000. When it is ready,
+standard output gets one line: listening on http://HOST:PORT
 """
 
 LAUNCH: Final = """\

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from ..errors import ConfigError, HTTPError, StatusError, StreamError
+from ..errors import ConfigError, HTTPError, StatusError
 from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
@@ -264,8 +264,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     async def count_tokens(
         self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS, *, path: str = "/chat/completions/input_tokens"
     ) -> int:
-        """See `AsyncGeneratorProvider.count_tokens`. llama.cpp's servers count at *path*; what a server answers that has no
-        such path is remembered."""
+        """See `AsyncGeneratorProvider.count_tokens`. llama.cpp's servers count at *path*; that a server has no such
+        path, or answers there without a count, is remembered."""
         if not self._counts:
             raise cannot_count(request.model)
         merged = self._options.merged(options)
@@ -293,7 +293,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         try:
             return msgspec.json.decode(answer, type=_TokenCount).input_tokens
         except msgspec.DecodeError:
-            raise StreamError("the server's count of tokens cannot be read", status=200, retryable=False) from None
+            self._counts = False  # LM Studio answers 200 at paths that it does not have
+            raise cannot_count(request.model) from None
 
     def _headers(self, options: ClientOptions) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}

@@ -236,6 +236,8 @@ def vendor_of(name: VendorName | None) -> Vendor:
     """Return the row of that name, that of `ANY_VENDOR` for None. Raises `ConfigError` for a name that no row has."""
     if name is None:
         return ANY_VENDOR
+    if str(name) == "anthropic":
+        raise ConfigError("vendor 'anthropic' has a provider of its own", advice="use Anthropic in place of OpenAICompatible")
     if name not in VENDORS:
         known = f"it is one of {', '.join(map(repr, VENDORS))}{did_you_mean(name, VENDORS)}"
         raise ConfigError(f"vendor {name!r:.100} is unknown", advice=known)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from ..request import RESERVED
+from ..suggestions import did_you_mean
 from .shapes import ANYTHING, Schema, Shape, or_null, refusal
 
 #: The code of a field that an upstream cannot honour.
@@ -129,7 +130,8 @@ class FieldTable(msgspec.Struct, frozen=True):
             elif use.what == "honoured":
                 passed[name] = use.shape.check(name, value)
             elif use.what == "refused" and value not in use.neutral:
-                raise refusal(name[:100], use.says, UNSUPPORTED)
+                meant = did_you_mean(name[:100], self.rows) if row is None else ""
+                raise refusal(name[:100], f"{use.says}{meant}", UNSUPPORTED)
         return passed
 
     @property

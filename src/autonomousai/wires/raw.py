@@ -34,7 +34,7 @@ _ABILITIES: Final = {
     **OPERATIONS,
     RESPONSES_WIRE: "knows what the request refers to: a conversation, a prompt or items that such a server keeps",
 }
-_REMEDY: Final = "ask a model that has one: a server that does, configured as an upstream of the kind openai"
+_REMEDY: Final = "route the model to a server that does, as an upstream of the kind openai"
 
 #: Statuses by which a server says that it has no such path, or cannot do what is asked there.
 _ABSENT: Final = frozenset({404, 405, 501})
@@ -72,8 +72,9 @@ def read_raw_error(
     error = read_error(status, body, headers, secrets=secrets)
     if status not in _ABSENT or error.code == "model_not_found" or _UNKNOWN_MODEL.search(error.problem):
         return error
+    told = "" if error.code == UNSUPPORTED_ENDPOINT else f"; this server is none that {OPERATIONS[wire]}"
     absent = StatusError(
-        f"{error.problem}; this upstream is none that {OPERATIONS[wire]}",
+        f"{error.problem}{told}",
         status=404,
         type="invalid_request_error",
         code=UNSUPPORTED_ENDPOINT,
