@@ -204,7 +204,8 @@ def test_a_request_is_accepted_where_its_schema_accepts_it(name: str, data: st.D
     members = data.draw(
         st.fixed_dictionaries(
             {"messages": st.just([{"role": "user", "content": "Hello"}]), "input": st.just("Hello")},
-            optional={
+            optional={"stream": st.booleans()}
+            | {
                 field: near(row.shape.schema) | st.none()
                 for field, row in table.rows.items()
                 if field in ("model", "stream", "stream_options", "tools", "tool_choice", "max_tokens", "max_completion_tokens")

@@ -87,7 +87,7 @@ class FieldTable(msgspec.Struct, frozen=True):
 
     ``name``: of its schema. ``says``: a sentence or two for people. ``rules``: what holds between fields. ``components``: the
     schemas that its rows refer to. ``others``: by kind of upstream, what becomes of a field without a row; other kinds get it
-    unchanged.
+    unchanged. ``ignored``: members that other wires have, which say nothing here and are let through.
     """
 
     name: str
@@ -96,6 +96,7 @@ class FieldTable(msgspec.Struct, frozen=True):
     rules: tuple[FieldRule, ...] = ()
     components: Mapping[str, Schema] = {}
     others: Mapping[str, FieldUse] = {}
+    ignored: frozenset[str] = frozenset()
 
     def take(self, document: dict[str, Any], name: str) -> Any:
         """Take a field out of *document*; None where it is absent or null. Raises `StatusError` 400 where it is malformed."""
@@ -108,6 +109,8 @@ class FieldTable(msgspec.Struct, frozen=True):
         checked: dict[str, Any] = {}
         for name, value in fields.items():
             if name in RESERVED:
+                if name in self.ignored:
+                    continue
                 raise refusal(name, "is an option of clients, not a field of a request; leave it out", "unsupported")
             if value is None:
                 continue
@@ -142,7 +145,7 @@ class FieldTable(msgspec.Struct, frozen=True):
             "description": self.says,
             "properties": {
                 **{name: row.schema for name, row in self.rows.items()},
-                **dict.fromkeys(sorted(RESERVED - self.rows.keys()), False),
+                **dict.fromkeys(sorted(RESERVED - self.rows.keys() - self.ignored), False),
             },
             "required": [name for name, row in self.rows.items() if row.needed],
             "additionalProperties": True,

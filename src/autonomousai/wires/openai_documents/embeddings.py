@@ -41,6 +41,7 @@ EMBEDDINGS: Final = FieldTable(
         ),
         RequestField("user", TEXT, "Who uses your application, for the upstream."),
     ),
+    ignored=frozenset({"stream"}),  # there is nothing to stream
 )
 
 
@@ -61,7 +62,6 @@ class OpenAIEmbeddingsWire(DocumentWire):
         texts = EMBEDDINGS.take(document, "input")
         if texts is None:
             raise refusal("input", "is missing; send a text, or a list of texts", "missing")
-        document.pop("stream", None)  # there is nothing to stream
         fields = EMBEDDINGS.check(document)
         echo = {"encoding_format": fields.get("encoding_format", "float")}
         return raw_request(self.name, model or "", {"input": texts, **fields}, fields=fields, echo=echo)

@@ -45,6 +45,7 @@ RERANK: Final = FieldTable(
         RequestField("top_n", whole(1, 2**31 - 1), "Only so many of the best; absent: all."),
         RequestField("return_documents", FLAG, "Whether the answer repeats the documents."),
     ),
+    ignored=frozenset({"stream"}),  # there is nothing to stream
 )
 
 
@@ -65,7 +66,6 @@ class OpenAIRerankWire(DocumentWire):
         for name, what in (("query", "send what the documents are to answer"), ("documents", "send a list of texts")):
             if document.get(name) is None:
                 raise refusal(name, f"is missing; {what}", "missing")
-        document.pop("stream", None)
         fields = RERANK.check(document)
         options = {name: value for name, value in fields.items() if name not in ("query", "documents")}
         return raw_request(self.name, model or "", fields, fields=options)

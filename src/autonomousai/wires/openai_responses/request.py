@@ -232,6 +232,7 @@ RESPONSES: Final = FieldTable(
     ),
     rules=(_NEEDS_INPUT, _KEEPS_BACKGROUND),
     components=input_items.COMPONENTS | tools.COMPONENTS,
+    ignored=frozenset({"messages"}),
 )
 
 
@@ -241,7 +242,7 @@ def read_responses_request(body: bytes) -> ChatRequest:
     for rule in RESPONSES.rules:
         rule.check(document)
     taken = {name: RESPONSES.take(dict(document), name) for name in ("model", "stream", "input")}
-    fields = RESPONSES.check({name: value for name, value in document.items() if name not in (*taken, "messages")})
+    fields = RESPONSES.check({name: value for name, value in document.items() if name not in taken})
     # What the upstream keeps is not known here: the messages would be half of the conversation.
     is_elsewhere = any(document.get(name) is not None for name in _ELSEWHERE)
     messages = read_input(taken["input"], fields.get("instructions"))
