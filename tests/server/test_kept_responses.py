@@ -13,7 +13,7 @@ import pytest
 
 from autonomousai.config import Config, ResumeConfig, Secret, ServerConfig
 from autonomousai.errors import HTTPError
-from autonomousai.events import Batch, ToolCallDelta
+from autonomousai.events import Batch, Reasoning, ToolCallDelta
 from autonomousai.server import create_app
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.redis import redis_server
@@ -282,6 +282,73 @@ async def test_a_conversation_may_be_continued_without_more_input(serve: Serving
         assert [("user", "Hi"), ("assistant", "one")] == [
             (said["role"], said["content"]) for said in provider.calls[-1].messages
         ]
+
+
+def referring(*ids: str) -> Any:
+    """Return an input that refers to these items, with a type and without in turn, and then asks."""
+    kinds: Any = ({"type": "item_reference"}, {}, {"type": None})
+    return [*({"id": name, **kinds[index % 3]} for index, name in enumerate(ids)), {"role": "user", "content": "More"}]
+
+
+async def test_items_that_are_referred_to_stand_in_their_place(serve: Serving, state: str) -> None:
+    """Of what was asked and of what was answered, of any response that is kept; reasoning is left out as ever, and ids that
+    are not this server's are not its to judge."""
+    provider = ScriptedProvider(
+        [Reasoning("hm"), CALL, *answer(finish="tool_calls")], answer("one"), answer("two"), answer("three"), answer("four")
+    )
+    client = await serve(provider, state=state)
+    first = await client.responses.create(model="llama", input="Hi")
+    thought, call = (item.id for item in first.output)
+    (asked,) = (item.id for item in (await client.responses.input_items.list(first.id)).data)
+    output: Any = {"type": "function_call_output", "call_id": "call_1", "output": "1"}
+    assert asked is not None
+    assert thought is not None
+    assert call is not None
+    second = await client.responses.create(model="llama", input=[*referring(asked, thought, call)[:3], output])
+
+    third = await client.responses.create(
+        model="llama", input=referring(second.output[0].id or ""), previous_response_id=first.id
+    )
+    last = await client.responses.create(
+        model="llama", input=referring("msg_of_the_upstream", second.output[0].id or ""), store=False
+    )
+
+    called = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [called]}]
+    more = {"role": "user", "content": "More"}
+    assert [*before, {"role": "tool", "tool_call_id": "call_1", "content": "1"}] == provider.calls[1].messages
+    assert ["Hi", "one", "More"] == [message["content"] for message in provider.calls[2].messages if message["content"]]
+    assert [{"role": "assistant", "content": "one"}, more] == provider.calls[3].messages
+    assert ("two", "three") == (third.output_text, last.output_text)
+    await client.responses.create(model="llama", input=referring(asked)[:1])
+    assert before[:1] == provider.calls[4].messages
+    listed = (await client.responses.input_items.list(second.id, order="asc")).data
+    assert ["message", "function_call", "function_call_output"] == [item.type for item in listed]
+
+
+@pytest.mark.parametrize("which", ["no response", "no item", "another key", "deleted"])
+async def test_an_item_that_is_not_found(serve: Serving, state: str, which: str) -> None:
+    """It is told by its id, whether or not there is such a response."""
+    provider = ScriptedProvider()
+    client = await serve(provider, state=state, keys=("k", "other"))
+    response = await client.responses.create(model="llama", input="Hi")
+    name = response.output[0].id or ""
+    if which == "no response":
+        name = f"msg_{'0' * 32}_0"
+    elif which == "no item":
+        name = name.rpartition("_")[0] + "_9"
+    elif which == "another key":
+        client = client.with_options(api_key="other")
+    else:
+        await client.responses.delete(response.id)
+
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.responses.create(model="llama", input=referring(name), store=False)
+
+    assert caught.value.body == {
+        "message": f"Item with id {name!r} not found.", "type": "invalid_request_error", "param": "input", "code": None
+    }  # fmt: skip
+    assert len(provider.calls) == 1
 
 
 async def test_one_that_has_not_ended_is_not_continued_from(serve: Serving) -> None:

@@ -15,7 +15,13 @@ from ..streams.errors import stream_gone
 from ..streams.log import StreamLog
 from ..streams.records import Kept, Record
 from ..streams.stores import GoneError, StoreError
-from ..wires.openai_responses.kept import continued_input, previous_response_not_found
+from ..wires.openai_responses.kept import (
+    continued_input,
+    items_by_id,
+    previous_response_not_found,
+    references,
+    with_items,
+)
 from ..wires.request_body import encode_request
 from .disconnect import DisconnectScope
 from .endpoint import Endpoint
@@ -33,6 +39,8 @@ class KeepingEndpoint(Endpoint):
         document = request.origin.document if request.origin is not None else {}
         background, stored = document.get("background") is True, document.get("store") is not False
         await context.ready()
+        if ids := references(document.get("input")):
+            request = await self._resolved(request, exchange, ids)
         if (previous := document.get("previous_response_id")) is not None:
             request = await self._continued(request, exchange, previous)
         self._admit(request)  # what was said before may have held images, and be all that was said
@@ -58,6 +66,23 @@ class KeepingEndpoint(Endpoint):
             await _respond(exchange, stream, [])
         else:
             await self._send_kept(stream, exchange, scope)
+
+    async def _resolved(self, request: ChatRequest, exchange: Exchange, ids: dict[str, str]) -> ChatRequest:
+        """Return *request* with the items that it refers to by these *ids*, each with what names its response."""
+        assert request.origin is not None
+        context = self._context
+        known = {}
+        for stem in dict.fromkeys(ids.values()):
+            try:
+                name = self.wire.answer_id(stem)
+                kept = await find_kept(context.streams, context.key_of(exchange), name, exchange.request_id)
+                known.update(items_by_id(kept.input, await kept.response(), stem))
+            except StatusError as error:
+                if error.status != 404:
+                    raise
+        document = request.origin.document
+        whole = {**document, "input": with_items(document["input"], ids, known)}
+        return self.wire.decode_request(encode_request(whole), exchange.path)
 
     async def _continued(self, request: ChatRequest, exchange: Exchange, previous: str) -> ChatRequest:
         """Return *request* with the conversation before it: that of the *previous* response, and what that answered."""

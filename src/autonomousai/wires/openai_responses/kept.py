@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,9 @@ _PREFIXES: Final = {"message": "msg", "function_call": "fc", "custom_tool_call":
 
 #: Items of an answer whose ids only this server knows: a later request names none, or an upstream would look for them.
 _OWN_IDS: Final = frozenset({"message", "function_call", "custom_tool_call"})
+
+#: The id of an item here: what names its response, and whether it is of the input.
+_ITEM_ID: Final = re.compile(r"[^_]+_([0-9a-f]{32})_(?:in_)?\d{1,9}", re.ASCII)
 
 #: Statuses of a response that another one may continue from.
 _CONTINUED: Final = ("completed", "incomplete")
@@ -86,7 +90,7 @@ def input_page(
 
 def _listed(item: Item, stem: str, index: int) -> Item:
     """Return an item as lists have it: with a type, an id and a status, and a message's text as a part."""
-    kind = item.get("type") or ("message" if item.get("role") is not None else "item_reference")
+    kind = _type_of(item)
     prefix = _PREFIXES.get(kind) or "".join(word[0] for word in kind.split("_") if word) or "item"
     listed = {"id": f"{prefix}_{stem}_in_{index}", **{k: v for k, v in item.items() if v is not None}, "type": kind}
     if kind != "reasoning":
@@ -96,6 +100,10 @@ def _listed(item: Item, stem: str, index: int) -> Item:
         more: Item = {"annotations": [], "logprobs": []} if said else {}
         listed["content"] = [{"type": "output_text" if said else "input_text", "text": text, **more}]
     return listed
+
+
+def _type_of(item: Item) -> str:
+    return item.get("type") or ("message" if item.get("role") is not None else "item_reference")
 
 
 # ---- to be continued from
@@ -108,13 +116,53 @@ def continued_input(before: Any, response: Document, now: Any) -> list[Item]:
         raise refusal(
             "previous_response_id", f"the response is {response['status']}, and only one that has ended can be continued from"
         )
-    answered = [
+    return [*input_list(before), *_answered(response["output"]), *input_list(now)]
+
+
+def _answered(output: list[Item]) -> list[Item]:
+    """Return items of an answer as a later request has them."""
+    return [
         {name: value for name, value in item.items() if name != "id"} if item.get("type") in _OWN_IDS else item
-        for item in response["output"]
+        for item in output
         # The upstream keeps nothing, so that it knows again only the reasoning which is sent back to it whole.
         if item.get("type") != "reasoning" or item.get("encrypted_content")
     ]
-    return [*input_list(before), *answered, *input_list(now)]
+
+
+# ---- references to items
+
+
+def references(value: Any) -> dict[str, str]:
+    """Return the ids that an ``input`` refers to and that this server gave, each with what names its response.
+
+    Other ids are the upstream's to know.
+    """
+    ids = [item["id"] for item in value if _type_of(item) == "item_reference"] if isinstance(value, list) else ()
+    return {each: match[1] for each in ids if (match := _ITEM_ID.fullmatch(each))}
+
+
+def items_by_id(before: Any, response: Document, stem: str) -> dict[str, list[Item]]:
+    """Return what stands for a reference to each item of a kept response: of its input, which was *before*, and of what it
+    answered. *stem*: what the response is named by."""
+    given = {str(_listed(item, stem, index)["id"]): [item] for index, item in enumerate(input_list(before))}
+    said = {str(item.get("id")): _answered([item]) for item in response["output"] if item.get("status") != "in_progress"}
+    return given | said
+
+
+def with_items(value: list[Item], ids: dict[str, str], known: dict[str, list[Item]]) -> list[Item]:
+    """Return an input with the items that it refers to by these *ids*. Raises `StatusError` 404 for one that is not known."""
+    items: list[Item] = []
+    for item in value:
+        name = item["id"] if _type_of(item) == "item_reference" else None
+        if name not in ids:
+            items.append(item)
+        elif name in known:
+            items += known[name]
+        else:
+            raise StatusError(
+                f"Item with id {name!r} not found.", status=404, type="invalid_request_error", param="input", code=None
+            )
+    return items
 
 
 def response_not_found(id: str) -> StatusError:
