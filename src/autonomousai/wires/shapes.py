@@ -166,8 +166,8 @@ def object_of(members: Mapping[str, Shape], needed: Collection[str] = ()) -> Sha
 
 def typed(known: Mapping[str, Shape], *, needed: bool = False) -> Shape:
     """Return the shape of an object whose ``type`` says what it is: a *known* type has its shape, and another passes with
-    whatever it holds. Unless ``type`` is *needed*, it may be absent or null."""
-    other = object_of({"type": TEXT}, ("type",) if needed else ())
+    whatever it holds. Unless ``type`` is *needed*, and then not empty, it may be absent or null."""
+    other = object_of({"type": NAME if needed else TEXT}, ("type",) if needed else ())
 
     def check(param: str, value: Any) -> Any:
         other.check(param, value)
@@ -176,7 +176,7 @@ def typed(known: Mapping[str, Shape], *, needed: bool = False) -> Shape:
         return value
 
     schemas = [with_type(name, shape.schema) for name, shape in known.items()]
-    return Shape(check, {"anyOf": [*schemas, with_other_type(known, needed=needed)]})
+    return Shape(check, {"anyOf": [*schemas, with_other_type((*known, *([""] if needed else [])), needed=needed)]})
 
 
 def with_type(name: str, schema: Schema) -> Schema:

@@ -14,7 +14,7 @@ from ...request import ChatRequest, OriginalRequest
 from ..fields import FieldRule, FieldTable, RequestField, table_of
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
-from ..shapes import FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
+from ..shapes import ANYTHING, FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
 from . import input_items, tools
 from .input_items import INPUT, read_input
 from .response import WIRE, echo_of
@@ -229,6 +229,7 @@ RESPONSES: Final = FieldTable(
         _unsaid("safety_identifier", TEXT, "Who uses your application, for the upstream."),
         _unsaid("context_management", LIST, "How the upstream shortens a long conversation."),
         _unsaid("client_metadata", OBJECT, "Notes of the client about itself."),
+        _unsaid("messages", ANYTHING, "A field of chat completions; here it says nothing."),
     ),
     rules=(_NEEDS_INPUT, _KEEPS_BACKGROUND),
     components=input_items.COMPONENTS | tools.COMPONENTS,
