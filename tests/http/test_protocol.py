@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from autonomousai.http.server import protocol as http
-from autonomousai.testing import Pause, ScriptedProvider
+from autonomousai.testing import Pause, answer
 from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
 
@@ -132,7 +132,7 @@ async def test_the_time_for_a_body_does_not_run_while_the_answer_does(serve, pro
     assert 200 == answer.status
 
 
-ANSWER = ScriptedProvider()._scripts[0]
+ANSWER = answer("Hello", " world")
 
 
 async def test_garbage_behind_a_request_does_not_get_into_its_answer(port, provider):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from autonomousai.config import Config
-from autonomousai.testing import Pause, ScriptedProvider
+from autonomousai.testing import Pause, answer
 from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
 KEY = "sk-correct-horse"
@@ -423,4 +423,4 @@ async def test_who_is_still_there_at_the_end_is_told(serve, provider):
     assert ["cancelled", "cancelled"] == [call.left for call in provider.calls]
 
 
-ANSWER = ScriptedProvider()._scripts[0]
+ANSWER = answer("Hello", " world")

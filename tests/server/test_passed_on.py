@@ -58,7 +58,7 @@ async def served() -> AsyncIterator[Served]:
 
 #: Fields as they are passed on, and the place that the engine's refusal names, if it refuses them.
 FIELDS: list[tuple[Json, str | None]] = [
-    ({"logprobs": True, "top_logprobs": 5}, "logprobs"),
+    ({"logprobs": True, "top_logprobs": 5}, None),
     ({"logprobs": 5}, "logprobs"),
     ({"n": 3}, "n"),
     ({"stop": ["a", "b", "c", "d", "e", "f"]}, None),

@@ -438,7 +438,7 @@ def _without_internals(batch: Batch) -> Batch:
             kept.append(msgspec.structs.replace(event, extra={"system_fingerprint": fingerprint()}))
         elif isinstance(event, FinishReason) and event.extra:
             kept.append(msgspec.structs.replace(event, extra=None))
-        elif isinstance(event, Extra) and event.covers:  # keeps together what came in one chunk
+        elif isinstance(event, Extra) and event.covers > 1:  # keeps together what came in one chunk
             kept.append(Extra({"system_fingerprint": fingerprint()}, event.covers, event.wire))
         elif not isinstance(event, Extra | ForeignEvent):
             kept.append(event)
