@@ -64,7 +64,7 @@ class Footprint(NamedTuple):
 LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 106, 18),
     "client AutonomousAI": Footprint(20, 98, 22),
-    "server burst": Footprint(42, 208, 43),
+    "server burst": Footprint(43, 209, 43),
     "server paced": Footprint(44, 225, 44),
     "server paced, usage": Footprint(44, 229, 44),
     "server resumable": Footprint(49, 270, 51),

@@ -473,10 +473,9 @@ async def test_a_store_that_fails_costs_no_answer(serve: Serving, tmp_path: Path
         await client.responses.create(model="llama", input="Hi", background=True)
 
 
+@pytest.mark.parametrize("state", ["sqlite", "redis"], indirect=True)
 async def test_another_server_sees_and_cancels_what_one_generates(serve: Serving, state: str) -> None:
     """Two servers on one store: the response is polled, read on and cancelled at the other."""
-    if state == "memory:":
-        pytest.skip("nothing is shared there")
     provider = ScriptedProvider(["Hello", Pause()])
     client = await serve(provider, state=state)
     other = await serve(ScriptedProvider(), state=state)
