@@ -250,7 +250,7 @@ def read_key(vendor: Vendor) -> str | None:
         return None
     key = os.environ.get(vendor.key_env, "").strip()
     if not key:
-        advice = "set it, or pass api_key"
+        advice = "set it, or give the key (api_key; --api-key on the command line)"
         raise ConfigError(
             f"the environment variable {vendor.key_env}, for the key of {vendor.title}, is not set", advice=advice
         )

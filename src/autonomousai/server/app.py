@@ -411,9 +411,9 @@ def _id_header(exchange: Exchange) -> bytes | None:
     return None if header is None else header.encode()
 
 
-def _wrong_method(method: str) -> StatusError:
+def _wrong_method(method: str, allowed: str) -> StatusError:
     return StatusError(
-        f"the method {method[:20]} is not allowed here; the header allow names those that are",
+        f"the method {method[:20]} is not allowed here; allowed: {allowed}",
         status=405,
         type="invalid_request_error",
         code="method_not_allowed",
@@ -440,7 +440,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return (
             Response(status_code=204, headers=allow)
             if request.method == "OPTIONS"
-            else _error(request, _wrong_method(request.method), allow)
+            else _error(request, _wrong_method(request.method, allow["allow"]), allow)
         )
     path = request.url.path[:200]
     # A base URL may have one /v1 too few or too many, or be of an older or a newer API.
