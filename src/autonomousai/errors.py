@@ -200,7 +200,7 @@ class IncompleteStreamError(HTTPError):
 
     def __init__(self, message: str = "", *, status: int | None = 200, partial: str = "") -> None:
         super().__init__(
-            message or "the stream ended without a finish reason or [DONE]: the answer may be cut",
+            message or "the stream ended without a finish reason or other proof of its end: the answer may be cut",
             advice=USE_PARTIAL,
             status=status,
             retryable=True,

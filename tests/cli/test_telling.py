@@ -22,7 +22,7 @@ ERRORS: list[tuple[ProviderError, str]] = [
     (TimeoutError("idle", 30), "no further event within 30 s; the server is slow, or hangs; try again"),
     (
         IncompleteStreamError(),
-        "the stream ended without a finish reason or [DONE]: the answer may be cut; try again",
+        "the stream ended without a finish reason or other proof of its end: the answer may be cut; try again",
     ),
     (StreamError("the server sent an error inside the stream: full"), "the server sent an error inside the stream: full"),
     (read_error(503, b"", {}), "the server answered 503 Service Unavailable; the fault is the server's: ask again later"),

@@ -497,7 +497,10 @@ def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> N
             ClockError("first_token", 4),
             "no first token within 4 s (clock 'first_token'); ask again, or have this server's operator raise it",
         ),
-        (IncompleteStreamError(), "the stream ended without a finish reason or [DONE]: the answer may be cut; ask again"),
+        (
+            IncompleteStreamError(),
+            "the stream ended without a finish reason or other proof of its end: the answer may be cut; ask again",
+        ),
     ],
 )
 def test_callers_are_told_in_words_for_them(error: ProviderError, told: str) -> None:
