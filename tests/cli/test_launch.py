@@ -280,10 +280,13 @@ async def test_a_server_that_cannot_start_says_why(agents: Path, env: dict[str, 
 async def test_a_context_that_is_too_small_is_told(
     model: str, program: str, warns: bool, agents: Path, server: ScriptedServer, env: dict[str, str]
 ) -> None:
-    """On standard error, before the agent starts; it is started all the same."""
-    _, ended = await launched(program, "--base-url", server.url, "--model", model, env=env)
+    """On standard error, before the agent starts or is printed; it is started all the same."""
+    arguments = ["--base-url", server.url, "--model", model]
+    _, ended = await launched(program, *arguments, env=env)
+    printed = await run("launch", program, "--print", *arguments, env=env)
+    warning = "autonomousai: the context of small is too small: it has 4,096 tokens, and "
 
-    assert warns == ended.err.startswith("autonomousai: the context of small is too small: it has 4,096 tokens, and ")
+    assert [warns, warns] == [each.err.startswith(warning) for each in (ended, printed)]
     assert bool(ended.err) == warns
 
 

@@ -171,7 +171,9 @@ def launch(args: argparse.Namespace, terminal: Terminal) -> int:
         raise UsageError("--config is for a server that is started; it does not go with --base-url")
     api_key = args.api_key or os.environ.get("AUTONOMOUSAI_API_KEY") or _NO_KEY
     if args.print:
-        _print(args, _printed_target(args, base_url, api_key, terminal), terminal)
+        target = _printed_target(args, base_url, api_key, terminal)
+        _warn_of_context(program, target, terminal)
+        _print(args, target, terminal)
         return DONE
     found = shutil.which(args.program)
     if found is None:
@@ -179,13 +181,17 @@ def launch(args: argparse.Namespace, terminal: Terminal) -> int:
             f"{program.title} is not installed: no program {args.program!r} is on the PATH; run: {program.install}"
         )
     with _server(args, base_url, api_key, terminal) as target:
-        if target.context is not None and target.context < program.tokens:
-            terminal.note(
-                f"the context of {target.model} is too small: it has {target.context:,} tokens, and {program.title} needs "
-                f"about {program.tokens:,} to work with; name another model with --model"
-            )
+        _warn_of_context(program, target, terminal)
         terminal.interrupts.restore()
         return run_child([found, *program.command_line(target, args.passed_on)], {**os.environ, **program.variables(target)})
+
+
+def _warn_of_context(program: AgentProgram, target: LaunchTarget, terminal: Terminal) -> None:
+    if target.context is not None and target.context < program.tokens:
+        terminal.note(
+            f"the context of {target.model} is too small: it has {target.context:,} tokens, and {program.title} needs "
+            f"about {program.tokens:,} to work with; name another model with --model"
+        )
 
 
 @contextmanager
@@ -213,7 +219,8 @@ def _printed_target(args: argparse.Namespace, base_url: str | None, api_key: str
     url = openai_base_url(base_url or DEFAULT_SERVER)
     listed = None if args.config else _look(url, api_key, terminal)
     if listed is None:
-        terminal.note(f"no server answers at {url}" + ("" if base_url else "; without --print, one is started"))
+        unseen = f"no server answers at {url}" + ("" if base_url else "; without --print, one is started")
+        terminal.note("without --print, a server is started with the config, on a free port" if args.config else unseen)
         return LaunchTarget(url, api_key, args.model or DEFAULT_MODEL)
     return _choose(url, api_key, args.model, listed)
 
