@@ -55,7 +55,7 @@ def section(name: str, kind: type[UpstreamConfig]) -> str:
 def test_an_unknown_kind_is_told_the_kinds_of_the_registry(tmp_path: Path) -> None:
     """In its order, and no other."""
     with pytest.raises(ConfigError) as caught:
-        read(tmp_path, '[upstreams.u]\nkind = "vllm"\n')
+        read(tmp_path, '[upstreams.u]\nkind = "telepathy"\n')
 
     assert f"it is one of {', '.join(map(repr, KINDS))}" == caught.value.advice
 

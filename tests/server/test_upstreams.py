@@ -106,6 +106,8 @@ def test_settings_reach_the_parts(monkeypatch):
         "context": None,
         "prefill": "no",
         "retries": 0,
+        "api": "chat",
+        "vendor": None,
     }
     assert expected == seen
     assert (7, 9, 5) == (gateway._settings.retry.attempts, gateway._settings.rescue.exact_tokens, gateway._settings.total)

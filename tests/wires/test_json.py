@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.wires.json import decode, text_too_deep, too_deep
+from autonomousai.wires.json import decode, join_strings, text_too_deep, too_deep
 
 
 @pytest.fixture
@@ -88,3 +89,22 @@ def test_decoding_is_bounded_where_the_interpreter_allows_more(text: bytes) -> N
 def test_text_and_value_agree(value: Any, limit: int) -> None:
     """For any document."""
     assert too_deep(value, limit) is text_too_deep(json.dumps(value).encode(), limit)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [","],
+        ["a", ",", "b"],
+        ['"', '",', ',"', '"'],
+        ['","'],
+        ["\\", '",', "\\"],
+        ["", ",", ""],
+        ['\\","', "x"],
+        ["ä", "\n", ","],
+    ],
+    ids=repr,
+)
+def test_strings_are_joined_as_each_is_written(texts: list[str]) -> None:
+    """Whatever looks like the end of one and the beginning of the next."""
+    assert b"; ".join(msgspec.json.encode(text) for text in texts) == join_strings(texts, b"; ")

@@ -54,7 +54,7 @@ class ResponsesRoute:
         exchange.read_by = monotonic() + context.total_s
         try:
             name, rest = _parts_of(exchange)
-            if (exchange.method, rest) == ("GET", "") and _query(exchange).get("stream") in ("true", "1", "True"):
+            if (exchange.method, rest) == ("GET", "") and _is_streamed(exchange):
                 response = SSEResponse(exchange, OPENAI_RESPONSES, context.sweep(), context.keepalive_s)
             await context.ready()
             await self._handlers[_method_of(exchange), rest](exchange, name, response)
@@ -75,21 +75,20 @@ class ResponsesRoute:
         return await find_kept(context.streams, context.key_of(exchange), id, exchange.request_id)
 
     async def _get(self, exchange: Exchange, id: str, response: SSEResponse | None) -> None:
+        after = _query(exchange).get("starting_after")
+        if after is not None and not (after.isascii() and after.isdigit() and len(after) <= _MAX_DIGITS):
+            raise refusal("starting_after", "must be the sequence_number of an event of this response")
         kept = await self._find(exchange, id)
         if response is None:
             await _respond(exchange, await kept.response())
         else:
-            await self._stream(exchange, kept, response)
+            # Events are counted from 1 on, and their sequence numbers from 0 on.
+            await self._stream(exchange, kept, response, last=0 if after is None else int(after) + 1)
 
-    async def _stream(self, exchange: Exchange, kept: KeptResponse, response: SSEResponse) -> None:
-        """Send the events after that of the number ``starting_after``, and those that come."""
+    async def _stream(self, exchange: Exchange, kept: KeptResponse, response: SSEResponse, *, last: int) -> None:
+        """Send the events after number *last*, and those that come."""
         context = self._context
         streams = context.streams
-        # Events are counted from 1 on, and their sequence numbers from 0 on.
-        after = _query(exchange).get("starting_after")
-        if after is not None and not (after.isascii() and after.isdigit() and len(after) <= _MAX_DIGITS):
-            raise refusal("starting_after", "must be the sequence_number of an event of this response")
-        last = 0 if after is None else int(after) + 1
         response.name(kept.stream, goes_on=streams.outlive_us)
         with (
             DisconnectScope(exchange, context.places.callers, context.orphans),
@@ -135,6 +134,14 @@ def _parts_of(exchange: Exchange) -> tuple[str, str]:
     """Return the id in a path, and what follows it."""
     name, slash, rest = exchange.path.partition(RESPONSES_PATH.removeprefix("/v1"))[2].partition("/")
     return name, slash + rest
+
+
+def _is_streamed(exchange: Exchange) -> bool:
+    """Return whether the response is to come as events. Raises `StatusError` 400 where that is neither true nor false."""
+    values = parse_qs(exchange.query.decode("latin-1"), keep_blank_values=True).get("stream", ["false"])
+    if values[-1] not in ("true", "false"):
+        raise refusal("stream", "must be true or false")
+    return values[-1] == "true"
 
 
 def _query(exchange: Exchange) -> dict[str, str]:

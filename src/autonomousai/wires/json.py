@@ -114,9 +114,9 @@ def join_strings(texts: list[str], between: bytes) -> bytes:
 
     Example::
 
-        assert join_strings(["a", "b"], b"; ") == b'"a"; "b"'
+        assert join_strings(["a", ",", "b"], b"; ") == b'"a"; ","; "b"'
     """
     together = msgspec.json.encode(texts)
-    if b'\\","' in together:  # what looks like the end of a text may stand in one
+    if b'\\","' in together or "," in texts:  # what looks like the end of one text and the beginning of the next may be in one
         return between.join([msgspec.json.encode(text) for text in texts])
     return together[1:-1].replace(b'","', b'"%b"' % between)

@@ -273,7 +273,7 @@ def _streams(guarded: Iterable[str]) -> Schema:
 
 def _kept(guarded: Iterable[str]) -> dict[str, Schema]:
     """Return the paths of responses that are kept."""
-    errors = _errors(("400", "404", "500", "503", *guarded))
+    errors = _errors(("400", "404", "410", "500", "503", *guarded))
     errors["404"]["description"] = _NO_RESPONSE
     id_in_path = [_in_path("id", "The `id` of a response that was not asked for with `store: false`.")]
 

@@ -137,8 +137,9 @@ def references(value: Any) -> dict[str, str]:
 
     Other ids are the upstream's to know.
     """
-    ids = [item["id"] for item in value if _type_of(item) == "item_reference"] if isinstance(value, list) else ()
-    return {each: match[1] for each in ids if (match := _ITEM_ID.fullmatch(each))}
+    items = value if isinstance(value, list) else ()
+    ids = [item.get("id") for item in items if _type_of(item) == "item_reference"]
+    return {each: match[1] for each in ids if isinstance(each, str) and (match := _ITEM_ID.fullmatch(each))}
 
 
 def items_by_id(before: Any, response: Document, stem: str) -> dict[str, list[Item]]:
