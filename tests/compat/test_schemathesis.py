@@ -21,6 +21,10 @@ HERE = Path(__file__).parent / "schemathesis"
 PROGRAM = CLIENTS / "python" / "bin" / "schemathesis"
 KEY = "a-key-of-this-test"
 
+#: Where it may meet 404 alone, as it makes up ids: kept responses are let go by what it sends to them, and names of models are
+#: not in the description. What they answer otherwise is tested in tests/server (test_kept_responses.py, test_models.py).
+UNMET = {"/v1/responses/{id}", "/v1/responses/{id}/cancel", "/v1/responses/{id}/input_items", "/v1/models/{id}"}
+
 
 @pytest.mark.parametrize(
     ("keys", "vision", "bounds"),
@@ -66,4 +70,5 @@ async def test_all_checks_pass_on_the_published_document(
     operations = [(path, method) for path, item in paths.items() for method in item if method != "parameters"]
     # It leaves out the path that it reads the document from.
     assert len(operations) - 1 == int(tested[1])
-    assert "Missing test data" not in said, said
+    unmet = said.partition("Missing test data")[2].partition("Schema validation mismatch")[0].partition("SUMMARY")[0]
+    assert {*re.findall(r"- [A-Z]+ (/\S+)", unmet)} <= UNMET, said

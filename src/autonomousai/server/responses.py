@@ -138,14 +138,14 @@ def _parts_of(exchange: Exchange) -> tuple[str, str]:
 
 def _is_streamed(exchange: Exchange) -> bool:
     """Return whether the response is to come as events. Raises `StatusError` 400 where that is neither true nor false."""
-    values = parse_qs(exchange.query.decode("latin-1"), keep_blank_values=True).get("stream", ["false"])
-    if values[-1] not in ("true", "false"):
+    value = _query(exchange).get("stream", "false")
+    if value not in ("true", "false"):
         raise refusal("stream", "must be true or false")
-    return values[-1] == "true"
+    return value == "true"
 
 
 def _query(exchange: Exchange) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(exchange.query.decode("latin-1")).items()}
+    return {name: values[-1] for name, values in parse_qs(exchange.query.decode("latin-1"), keep_blank_values=True).items()}
 
 
 async def _respond(exchange: Exchange, document: dict[str, Any]) -> None:
