@@ -14,6 +14,7 @@ from autonomousai.engine.request import control_tokens, engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import Answer, FinishReason, LogProbs, Messages, Started
+from autonomousai.gateway import Gateway, Upstream
 from autonomousai.models import MODELS
 from autonomousai.request import ChatRequest
 from autonomousai.result import AsyncResult
@@ -362,6 +363,16 @@ async def test_a_message_without_a_role_is_an_error_at_the_call(engine: LlamaCpp
     """Before anything is asked."""
     with pytest.raises(InvalidMessagesError, match=r"messages\[0\]\.role"):
         engine.create_async_generator("llama", [{"role": None, "content": "Hi"}])
+
+
+@pytest.mark.parametrize(
+    "messages", [[5], "text", [{"role": "user", "content": 5}], [{"role": "user", "content": ["a"]}]], ids=str
+)
+async def test_messages_that_are_none_are_an_error_at_the_call(messages: Any, engine: LlamaCpp) -> None:
+    """Of the engine, and of a gateway that asks it whether it repeats itself."""
+    for provider in (engine, Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})):
+        with pytest.raises(InvalidMessagesError, match="messages"):
+            provider.create_async_generator("llama", messages, stream=True)
 
 
 async def test_a_role_that_the_weights_do_not_know_is_a_400(engine: LlamaCpp) -> None:

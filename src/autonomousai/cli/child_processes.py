@@ -46,11 +46,19 @@ def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
         child = subprocess.Popen(command, env=env)
         for number in early:
             child.send_signal(number)
-        code = child.wait()
+        code = _wait(child)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Return how *child* ended. It is looked at again and again: a signal that comes just before a call that waits would be
+    handled after it, and so be passed on to a child that has ended."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(1.0)
 
 
 def _in_foreground() -> bool:

@@ -178,16 +178,17 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             return self._raw(request, clocks, options.deadline)
         row = MODELS.get(self.get_model(request.model))
         system = row.system if row else None
-        exact = self.repeats(request)
-        question = _EngineQuestion(check_messages(request.messages), system, request.fields, clocks, options.deadline, exact)
+        messages = check_messages(request.messages)
+        exact = is_exact(messages, request.fields)
+        question = _EngineQuestion(messages, system, request.fields, clocks, options.deadline, exact)
         answer = partial(self._answer, question)
         stream = GeneratedBatches(answer)
         return stream if request.stream else JoinedBatches(stream, Answer())
 
     def repeats(self, request: ChatRequest) -> bool:
         """See `AsyncGeneratorProvider.repeats`: with a seed of the caller's own, or where the messages are short. Others are
-        answered with the prompt cache, by which a seed does not repeat an answer."""
-        return is_exact(request.messages, request.fields)
+        answered with the prompt cache, by which a seed does not repeat an answer. Raises `InvalidMessagesError`."""
+        return request.is_raw or is_exact(check_messages(request.messages), request.fields)
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream_continuation`: a last message of the assistant is the beginning of the answer."""
