@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autonomousai.cli.conversations import KeepError, database
-from autonomousai.cli.repl import history_file
+from autonomousai.cli.chat.conversations import KeepError, database
+from autonomousai.cli.chat.repl import history_file
 from autonomousai.cli.templates import directory
 from autonomousai.directories import user_directory
 from autonomousai.engine.weights import weights_path

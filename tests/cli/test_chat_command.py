@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.cli.chat import wire_of
+from autonomousai.cli.chat.targets import wire_of
 from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import finish, run, start

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.cli.conversations import BROKE_OFF, FAILED, Conversations, KeepError, Kept, NotKeptError
+from autonomousai.cli.chat.conversations import BROKE_OFF, FAILED, Conversations, KeepError, Kept, NotKeptError
 from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import CTRL_D, OnTerminal, finish, plain, run, start

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.cli.inline import cell_width
-from autonomousai.cli.markdown import MarkdownStream
+from autonomousai.cli.render.inline import cell_width
+from autonomousai.cli.render.markdown import MarkdownStream
 
 _TOKEN = re.compile(r"\x1b\[[\d;]*[A-Za-z]|.", re.DOTALL)
 

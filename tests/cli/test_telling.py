@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from autonomousai.cli.telling import in_words
+from autonomousai.cli.errors import in_words
 from autonomousai.errors import (
     ConnectError,
     IncompleteStreamError,

@@ -22,27 +22,19 @@ from ..http.urls import authority, openai_base_url
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import templates
-from .chat import (
-    ChatContext,
-    ChatSettings,
-    UsageError,
-    check_text,
-    fetch,
-    make_question,
-    read_prompt,
-    weights_for,
-    wire_of,
-)
-from .codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE
+from .chat.context import ChatContext, make_question
+from .chat.images import image_part
+from .chat.prompt import check_text, read_prompt
+from .chat.repl import converse
+from .chat.session import Keeper, SessionRunner, ask_once, keeps_history
+from .chat.targets import ChatSettings, wire_of
+from .columns import table
 from .completion import completion
-from .fetching import fetch_missing
+from .errors import tell
+from .exit_codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE, UsageError
+from .fetching import fetch, fetch_missing, weights_for
 from .history import history
-from .images import image_part
 from .launch import launch
-from .rendering import table
-from .repl import converse
-from .talk import Keeper, SessionRunner, ask_once, keeps_history
-from .telling import tell
 from .templates import Template
 from .terminal import OutputError, Terminal
 from .toml import write_toml

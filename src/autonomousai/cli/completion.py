@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ..models import MODEL_ALIASES, MODELS, WEIGHTS
-from .codes import DONE
+from .exit_codes import DONE
 from .terminal import Terminal
 
 SHELLS: Final = ("bash", "zsh", "fish")

@@ -26,11 +26,11 @@ from ..errors import ConfigError, ProviderError
 from ..http.urls import check_base_url, openai_base_url, without_credentials
 from ..models import MODELS, WEIGHTS
 from ..timeouts import Clocks
-from .chat import weights_for
-from .codes import DONE, FAILED, SETUP
+from .columns import table
+from .errors import in_words
+from .exit_codes import DONE, FAILED, SETUP
+from .fetching import weights_for
 from .probe import Finding, Probe
-from .rendering import table
-from .telling import in_words
 from .terminal import Terminal, megabytes, printable
 from .toml import write_toml
 

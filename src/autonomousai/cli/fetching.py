@@ -1,11 +1,53 @@
-"""What must be here before a server can be started with a config."""
+"""What must be here before the engine can answer: models of the table, weights that are fetched, the engine itself."""
 
 from __future__ import annotations
 
-from ..config import Config
-from ..engine.weights import present
-from .chat import fetch, require_engine
+import importlib.util
+from typing import TYPE_CHECKING
+
+from ..engine.weights import present, pull, weights_path
+from ..errors import ConfigError, ModelNotFoundError
+from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+
+def weights_for(model: str) -> str:
+    """The weights that answer as *model* on this machine: the best that are here; where none is, the smallest there are."""
+    row = MODELS[model]
+    return next((name for name in row.weights if present(name)), row.weights[-1])
+
+
+def find_model(model: str) -> str:
+    """The model of the table that *model* names. Raises `ModelNotFoundError`."""
+    name = MODEL_ALIASES.get(model, model) or DEFAULT_MODEL
+    if name not in MODELS:
+        raise ModelNotFoundError(model, MODELS)
+    return name
+
+
+def require_engine() -> None:
+    """Raises `ConfigError` where the embedded engine is not installed: better before a hundred megabytes than after."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise ConfigError(
+            "the embedded engine is not installed; run: pip install 'autonomousai[local]', or name a server with --base-url"
+        )
+
+
+def fetch(weights: str, terminal: Terminal) -> str:
+    """Fetch *weights* with a sign of progress, where they are missing. Returns the path of the file."""
+    if present(weights):
+        return str(weights_path(weights))
+    row = WEIGHTS[weights]
+    terminal.note(f"{row.name}: {row.description} (licence: {row.licence})")
+    if row.notice:
+        terminal.note(row.notice)
+    with terminal.progress(f"fetching {row.name}", row.size) as progress:
+        path = pull(weights, progress=progress)
+    terminal.note(f"fetched {row.name}")
+    return str(path)
 
 
 def fetch_missing(config: Config, terminal: Terminal) -> None:

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import ConfigError
-from .chat import UsageError, with_system
-from .codes import DONE
-from .rendering import table
+from .chat.context import with_system
+from .chat.transcripts import transcript_json, transcript_markdown
+from .columns import table
+from .exit_codes import DONE, UsageError
 from .terminal import Terminal, printable
-from .transcripts import transcript_json, transcript_markdown
 from .views import text_view
 
 if TYPE_CHECKING:
-    from .conversations import Conversation, Conversations, Summary
+    from .chat.conversations import Conversation, Conversations, Summary
 
 _LIMIT = 20
 
 
 def history(args: argparse.Namespace, terminal: Terminal) -> int:
     """Do what the action says."""
-    from .conversations import Conversations, KeepError, NotKeptError, database  # noqa: PLC0415  sqlite3 comes with it
+    from .chat.conversations import Conversations, KeepError, NotKeptError, database  # noqa: PLC0415  sqlite3 comes with it
 
     try:
         path = database(os.environ)

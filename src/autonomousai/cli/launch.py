@@ -22,9 +22,8 @@ from ..errors import ConfigError, ConnectError, HTTPError, ModelNotFoundError, S
 from ..http.urls import check_base_url, openai_base_url
 from ..models import DEFAULT_MODEL
 from ..wires.model_list import ModelEntry
-from .chat import UsageError
 from .child_processes import own_server, run_child
-from .codes import DONE
+from .exit_codes import DONE, UsageError
 from .fetching import fetch_missing
 from .terminal import Terminal
 

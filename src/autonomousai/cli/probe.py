@@ -1,4 +1,4 @@
-"""Finding out what an OpenAI-compatible server can do, by asking it. Knows the wire's bytes, and trusts what it sees alone.
+"""Finding out what an OpenAI-compatible server can do, by asking it. What is sent and read is in `probed_server`.
 
 Some ten short questions, one after the other. What cannot be found out from outside is said to be unknown.
 """
@@ -11,43 +11,26 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
 
-from ..clients.adaptations import Adaptations
 from ..clients.openai import OpenAICompatible
-from ..clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_headers, vendor_by_owner, vendor_of
+from ..clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_owner, vendor_of
 from ..errors import HTTPError, StatusError, StreamError
-from ..http.pool import HttpPool
-from ..http.transport import Response, read_body
 from ..http.urls import below, check_base_url, without_credentials
 from ..timeouts import Clocks
-from ..wires.foreign_errors import read_error
-from ..wires.json import decode
 from ..wires.model_list import read_model_list
 from ..wires.redaction import redact
-from ..wires.sse import SSEDecoder
-from .telling import in_words
+from .errors import in_words
+from .probed_server import COLD, WARM, ProbedServer, StreamFound
 
 Result = Literal["yes", "no", "unknown"]
 
-#: A list comes at once; for the first question a model may have to be loaded; for those after it, it is there.
-_LISTING: Final = Clocks(connect=5, first_token=20, idle=20, total=20)
-_COLD: Final = Clocks(connect=5, first_token=120, idle=60, total=300)
-_WARM: Final = Clocks(connect=5, first_token=30, idle=30, total=60)
 _HELLO: Final = [{"role": "user", "content": "Say hello."}]
 _LONG: Final = [{"role": "user", "content": "Count from one to one thousand, in words."}]
-_BODY: Final = 4_000_000
 
-#: Gauges by which servers tell how many requests are at work in them.
-_RUNNING: Final = re.compile(
-    r"^(?:vllm:num_requests_running|llamacpp:requests_processing|sglang:num_running_reqs"
-    r"|autonomousai_(?:chat_)?requests_in_flight|autonomousai_in_flight\w*)(?:\{[^}]*\})? ([0-9.eE+-]+)$",
-    re.MULTILINE,
-)
 #: Seconds that a server may take to notice that a caller left.
 _NOTICED: Final = 3.0
 
@@ -61,24 +44,6 @@ class Finding(msgspec.Struct):
     how: str
 
 
-class _Stream(msgspec.Struct):
-    """A streamed answer as it came: its events, whether the sentinel was there, and seconds to the first text."""
-
-    events: list[dict[str, Any]] = []
-    done: bool = False
-    first: float | None = None
-    content_type: str = ""
-
-    def choices(self) -> list[dict[str, Any]]:
-        return [choice for event in self.events for choice in event.get("choices") or () if isinstance(choice, dict)]
-
-    def finish_reason(self) -> str | None:
-        return next((choice["finish_reason"] for choice in self.choices() if choice.get("finish_reason")), None)
-
-    def usage(self) -> dict[str, Any] | None:
-        return next((event["usage"] for event in reversed(self.events) if event.get("usage")), None)
-
-
 class Probe:
     """One server, asked: ``findings`` grows as it is; ``settings`` is what a config would say of it."""
 
@@ -89,16 +54,18 @@ class Probe:
         self.vendor: VendorName | None = vendor_at(self.base_url)
         shown = below(without_credentials(self.base_url), "".join(self.base_url.partition("?")[1:]))
         self.settings: dict[str, Any] = {"kind": "openai", "base_url": shown}
-        self.model = model or ""
         if model:
             self.settings["model"] = model
         self._api_key = api_key
-        self._adaptations = Adaptations()
-        self._clocks = _COLD
-        self._headers = {"Content-Type": "application/json", "Accept": "*/*"}
-        if api_key:
-            self._headers |= vendor_of(self.vendor).auth_headers(api_key)
-        self._pool = HttpPool()
+        headers = vendor_of(self.vendor).auth_headers(api_key) if api_key else {}
+        self._server = ProbedServer(self.base_url, api_key=api_key, headers=headers)
+        self._server.model = model or ""
+        self._first: list[float] = []
+
+    @property
+    def model(self) -> str:
+        """The model that is asked; "" while none is known."""
+        return self._server.model
 
     @property
     def answers(self) -> bool:
@@ -112,7 +79,7 @@ class Probe:
             if not await self._models():
                 return
             if await self._streaming():
-                self._clocks = _WARM
+                self._server.clocks = WARM
                 for name, check in (
                     ("whole answers", self._document),
                     ("first token", self._latency),
@@ -128,7 +95,7 @@ class Probe:
                     except HTTPError as error:
                         self._note(name, "unknown", in_words(error), "it did not answer")
         finally:
-            await self._pool.aclose()
+            await self._server.aclose()
 
     def _note(self, check: str, result: Result, found: str, how: str) -> None:
         clean = " ".join(redact(found, (self._api_key,) if self._api_key else ()).split())
@@ -157,7 +124,7 @@ class Probe:
     async def _models(self) -> bool:
         how = "GET /models"
         try:
-            listed = read_model_list(await self._get(below(self.base_url, "/models")))
+            listed = read_model_list(await self._server.get(below(self.base_url, "/models")))
         except StatusError as error:
             self._note("models", "no", in_words(error), how)
             listed = []
@@ -173,7 +140,7 @@ class Probe:
         self._recognize(vendor_by_owner(owners), "owned_by in its list of models")
         if "autonomousai" in owners:
             self.name = "autonomousai"
-        self.model = self.model or (names[0] if names else "")
+        self._server.model = self.model or (names[0] if names else "")
         if not self.model:
             self._note("model", "no", "the server lists none; name one with --model", how)
             return False
@@ -189,11 +156,11 @@ class Probe:
         how = "POST /chat/completions with stream"
         try:
             try:
-                stream = await self._stream(_HELLO, max_tokens=32)
+                stream = await self._hello(max_tokens=32)
             except StatusError:
                 if not await self._takes_another_form():
                     raise
-                stream = await self._stream(_HELLO, max_tokens=32)
+                stream = await self._hello(max_tokens=32)
         except HTTPError as error:
             self._note("streaming", "no", in_words(error), how)
             return False
@@ -213,13 +180,20 @@ class Probe:
         self._first = [stream.first] if stream.first is not None else []
         return True
 
+    async def _hello(self, *, max_tokens: int) -> StreamFound:
+        """A short streamed answer. Whose server it is may stand in its headers, whatever its status."""
+        try:
+            return await self._server.stream(_HELLO, max_tokens=max_tokens)
+        finally:
+            self._recognize(self._server.vendor, "the headers of its answers")
+
     async def _takes_another_form(self) -> bool:
         """Return whether the server answers where the request is said otherwise: ``max_completion_tokens``, no options of a
         stream, no stream. From then on it is asked so."""
-        async with self._client(None, _COLD) as provider:
+        async with self._client(None, COLD) as provider:
             await provider.create_async_generator(self.model, _HELLO, stream=True, max_tokens=32).text()
             forms = [form for _, form in provider.status().adaptations]
-        self._adaptations.remember(self.model, forms)
+        self._server.adaptations.remember(self.model, forms)
         if forms:
             self._note(
                 "request forms", "yes", f"it takes {', '.join(forms)}", "it refused the usual form; clients adapt by themselves"
@@ -229,7 +203,7 @@ class Probe:
     async def _document(self) -> None:
         how = "the same without stream"
         try:
-            document = await self._post({"messages": _HELLO, "max_tokens": 32})
+            document = await self._server.post({"messages": _HELLO, "max_tokens": 32})
             choice = document["choices"][0]
             found = f"finish reason {choice.get('finish_reason')!r}, usage {'told' if document.get('usage') else 'not told'}"
             self._note("whole answers", "yes", found, how)
@@ -241,7 +215,7 @@ class Probe:
     async def _latency(self) -> None:
         for _ in range(2):
             with suppress(HTTPError):
-                stream = await self._stream(_HELLO, max_tokens=4)
+                stream = await self._hello(max_tokens=4)
                 self._first += [stream.first] if stream.first is not None else []
         times = ", ".join(f"{1000 * each:.0f}" for each in self._first)
         found = f"{1000 * sorted(self._first)[len(self._first) // 2]:.0f} ms" if self._first else "no text came"
@@ -249,7 +223,7 @@ class Probe:
 
     async def _error_shape(self) -> None:
         how = "a request whose messages are no list"
-        status, body = await self._refused({"model": self.model, "messages": "no list"})
+        status, body = await self._server.refused({"model": self.model, "messages": "no list"})
         error = body.get("error") if isinstance(body, dict) else None
         if status < 400:
             self._note("error shape", "no", f"it answered {status}: it does not look at what it is sent", how)
@@ -264,12 +238,12 @@ class Probe:
 
     async def _unknown_model(self) -> None:
         name = "no-such-model-autonomousai"
-        status, _ = await self._refused({"model": name, "messages": _HELLO, "max_tokens": 1})
+        status, _ = await self._server.refused({"model": name, "messages": _HELLO, "max_tokens": 1})
         found = "it answers whatever model is named" if status < 400 else f"it refuses with {status}"
         self._note("unknown models", "no" if status < 400 else "yes", found, f"asked for {name!r}")
 
     async def _prefill(self) -> None:
-        async with self._client(self.model, _WARM) as provider:
+        async with self._client(self.model, WARM) as provider:
             known = provider.capabilities.continues
             continues = await provider.continues()
         found = "it continues an answer from its beginning" if continues else "it does not continue an answer"
@@ -281,7 +255,9 @@ class Probe:
         how = "a red square, and what colour it has"
         parts = [{"type": "text", "text": "Which colour is this image? Answer with one word."}, red_square()]
         try:
-            document = await self._post({"messages": [{"role": "user", "content": parts}], "max_tokens": 200, "temperature": 0})
+            document = await self._server.post(
+                {"messages": [{"role": "user", "content": parts}], "max_tokens": 200, "temperature": 0}
+            )
             text = str(document["choices"][0]["message"].get("content"))
         except HTTPError as error:
             self._note("vision", "no", in_words(error), how)
@@ -303,7 +279,7 @@ class Probe:
         }
         question = [{"role": "user", "content": "What is the weather in Paris? Use the function."}]
         try:
-            document = await self._post(
+            document = await self._server.post(
                 {"messages": question, "tools": [{"type": "function", "function": function}], "max_tokens": 200}
             )
             calls = document["choices"][0]["message"].get("tool_calls")
@@ -316,15 +292,15 @@ class Probe:
         self._note("tools", _word(calls), f"it called {name}" if calls else "it answered in words", how)
 
     async def _cancellation(self) -> None:
-        before = await self._running()
+        before = await self._server.running()
         if before is None:
             self._note("cancellation", "unknown", "nothing from outside tells", "no gauge of running requests at /metrics")
             return
         how = "left a long answer, and watched the gauge at /metrics"
         try:
-            async with self._open({"messages": _LONG, "max_tokens": 2000, "stream": True}) as (response, _):
+            async with self._server.open({"messages": _LONG, "max_tokens": 2000, "stream": True}) as (response, _):
                 await response.read_some()
-                during = await self._running()
+                during = await self._server.running()
         except HTTPError as error:
             self._note("cancellation", "unknown", in_words(error), how)
             return
@@ -332,111 +308,16 @@ class Probe:
             self._note("cancellation", "unknown", f"the gauge stood at {before:g} and did not move", how)
             return
         left = time.monotonic()
-        while (now := await self._running()) is None or now > before:
+        while (now := await self._server.running()) is None or now > before:
             if time.monotonic() - left > _NOTICED:
                 self._note("cancellation", "no", f"it was still at work {_NOTICED:g} s later", how)
                 return
             await asyncio.sleep(0.05)
         self._note("cancellation", "yes", f"it stopped within {1000 * (time.monotonic() - left):.0f} ms", how)
 
-    # ---- asking
-
-    @asynccontextmanager
-    async def _open(self, body: dict[str, Any]) -> AsyncIterator[tuple[Response, float]]:
-        """The response to a chat request, whatever its status, and when it was sent."""
-        began = time.monotonic()
-        response = await self._pool.post(
-            below(self.base_url, "/chat/completions"),
-            headers=self._headers,
-            body=self._adaptations.applied(self.model, msgspec.json.encode({"model": self.model, **body})),
-            clocks=self._clocks,
-            streaming=bool(body.get("stream")),
-        )
-        try:
-            yield response, began
-        finally:
-            await response.aclose()
-
-    async def _read(self, response: Response) -> bytes:
-        """The body; an answer of 400 or above is raised."""
-        body = await read_body(response, _BODY)
-        if response.status >= 400:
-            raise read_error(response.status, body, response.headers, secrets=(self._api_key,) if self._api_key else ())
-        return body
-
-    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        async with self._open(body) as (response, _):
-            return _decode(await self._read(response))
-
-    async def _refused(self, body: dict[str, Any]) -> tuple[int, Any]:
-        """Status and body of an answer that should be a refusal."""
-        async with self._open(body) as (response, _):
-            data = await read_body(response, _BODY)
-            try:
-                return response.status, decode(data)
-            except (ValueError, RecursionError):
-                return response.status, data.decode("utf-8", "replace")[:200]
-
-    async def _stream(self, messages: Any, **fields: Any) -> _Stream:
-        found = _Stream()
-        decoder = SSEDecoder()
-        body = {"messages": messages, "stream": True, "stream_options": {"include_usage": True}, **fields}
-        async with self._open(body) as (response, began):
-            self._recognize(vendor_by_headers(response.headers), "the headers of its answers")
-            found.content_type = response.headers.get("content-type", "").partition(";")[0]
-            if response.status >= 400:
-                await self._read(response)
-            while data := await response.read_some():
-                for event in decoder.feed(data):
-                    if event == b"[DONE]":
-                        found.done = True
-                        return found
-                    chunk = _decode(event if isinstance(event, bytes) else event.data)
-                    if chunk.get("error"):
-                        raise StreamError(f"an error came inside the stream: {chunk['error']}")
-                    found.events.append(chunk)
-                    response.progress()
-                    if found.first is None and any(map(_says, found.choices())):
-                        found.first = time.monotonic() - began
-        return found
-
-    async def _get(self, url: str) -> bytes:
-        response = await self._pool.get(url, headers=self._headers, clocks=_LISTING)
-        try:
-            return await self._read(response)
-        finally:
-            await response.aclose()
-
-    async def _running(self) -> float | None:
-        """How many requests are at work in the server, as it says itself; None where it does not."""
-        base = self.base_url.partition("?")[0]
-        for root in dict.fromkeys((base.removesuffix("/v1"), base)):
-            with suppress(HTTPError):
-                numbers = _RUNNING.findall((await self._get(f"{root}/metrics")).decode("utf-8", "replace"))
-                if numbers:
-                    return sum(map(float, numbers))
-        return None
-
 
 def _word(found: object) -> Result:
     return "yes" if found else "no"
-
-
-def _says(choice: dict[str, Any]) -> bool:
-    delta = choice.get("delta")
-    return isinstance(delta, dict) and any(
-        delta.get(key) for key in ("content", "reasoning_content", "reasoning", "tool_calls")
-    )
-
-
-def _decode(data: bytes) -> dict[str, Any]:
-    try:
-        document = decode(data)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise StreamError("what came cannot be read as a JSON object")
-    return document
 
 
 def red_square() -> dict[str, Any]:

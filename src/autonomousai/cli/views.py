@@ -8,8 +8,8 @@ import msgspec
 
 from ..errors import HTTPError, ProviderError
 from ..events import Chunk, FinishReason, Reasoning, ToolCalls
-from .markdown import MarkdownStream
-from .telling import in_words
+from .errors import in_words
+from .render.markdown import MarkdownStream
 from .terminal import Spinner, Terminal, printable
 
 _CONTROLS_IN_JSON: dict[int, str] = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..events import Messages
+from ...events import Messages
 
 
 def transcript_json(messages: Messages) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError, ProviderError
-from ..events import Message, Messages
-from .chat import ChatContext, UsageError
-from .telling import in_words
-from .terminal import Terminal
+from ...errors import ConfigError, ProviderError
+from ...events import Message, Messages
+from ..errors import in_words
+from ..exit_codes import UsageError
+from ..terminal import Terminal
+from .context import ChatContext
 
 if TYPE_CHECKING:
     from .conversations import Conversation, Kept

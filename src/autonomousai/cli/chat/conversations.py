@@ -18,8 +18,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from ..directories import user_directory
-from ..events import Messages
+from ...directories import user_directory
+from ...events import Messages
 
 #: Raised by one with each change of the tables; a file of a later version is left alone.
 _VERSION: Final = 1

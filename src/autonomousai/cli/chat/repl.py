@@ -14,14 +14,15 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..directories import user_directory
-from ..errors import HTTPError, ProviderError
-from ..models import MODELS
-from ..suggestions import did_you_mean
-from .chat import ChatContext, UsageError, make_question, with_system
+from ...directories import user_directory
+from ...errors import HTTPError, ProviderError
+from ...models import MODELS
+from ...suggestions import did_you_mean
+from ..errors import in_words, tell
+from ..exit_codes import UsageError
+from .context import ChatContext, make_question, with_system
 from .images import image_part
-from .talk import SessionRunner
-from .telling import in_words, tell
+from .session import SessionRunner
 from .transcripts import transcript_json, transcript_markdown
 
 

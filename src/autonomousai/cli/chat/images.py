@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 #: Bytes. What is larger becomes a request that servers refuse, this one among them.
 _LARGEST: Final = 14_000_000

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from .inline import cell_width
-from .tables import fit
+from .render.inline import cell_width
+from .render.tables import fit
 from .terminal import megabytes
 
 

@@ -1,0 +1,103 @@
+"""One question put, and its answer shown as it comes. Knows no argument parser."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ...errors import StatusError
+from ...events import FinishReason, Message, Messages
+from ..terminal import Terminal
+from ..views import JsonView, View, text_view
+from .targets import ChatSettings, ChatTarget, Embedded, Served
+
+
+class ChatContext:
+    """Where questions are put: the settings, who answers, and how it is shown."""
+
+    def __init__(self, settings: ChatSettings, terminal: Terminal) -> None:
+        self.settings = settings
+        self.terminal = terminal
+        self.upstream: ChatTarget = (
+            Served(settings) if settings.base_url else Embedded(terminal, settings.weights, settings.context)
+        )
+        self.view: View = JsonView(terminal) if settings.json else text_view(terminal, plain=settings.plain)
+        #: The answer's text, as far as it came, and its proven end; when it was asked for, in seconds since the epoch.
+        self.answered = ""
+        self.finish: FinishReason | None = None
+        self.asked_at = 0.0
+
+    def prepare(self) -> None:
+        """Make sure that there is such a model, and somebody who can answer; say who, where it is not the one who was named."""
+        self.settings.model = self.upstream.resolve(self.settings.model)
+        self.upstream.prepare(self.settings.model)
+        if not self.settings.base_url:
+            self.terminal.note(self.upstream.who(self.settings.model))
+
+    async def ask(self, messages: Messages) -> None:
+        """Put the question and show the answer as it comes."""
+        settings, terminal = self.settings, self.terminal
+        self.answered, self.finish, self.asked_at = "", None, time.time()
+        terminal.stuck = False
+        provider = await self.upstream.open(settings.model)
+        settings.model = settings.model or await self.upstream.choose()
+        asked = provider.create_async_generator(
+            settings.model, with_system(settings.system, messages), stream=settings.stream, **settings.fields
+        )
+        spinner = terminal.spinner("waiting for the first word")
+        began = first = time.monotonic()
+        try:
+            async with asked as result:
+                async for chunk in result:
+                    if first == began:
+                        first = time.monotonic()
+                        spinner.stop()
+                    self.view.chunk(chunk)
+        except StatusError as error:
+            if not settings.model and "model" in error.problem.casefold():
+                error.advice = "no model was named: do so with --model; `autonomousai models --base-url URL` lists them"
+            raise
+        finally:
+            spinner.stop()
+            self.answered = self.view.text
+            self.view.close()
+        self.finish = result.finish
+        assert self.finish is not None
+        self._tell(self.finish, time.monotonic() - (first if settings.stream else began))
+
+    def _tell(self, finish: FinishReason, seconds: float) -> None:
+        """What a person wants to know about the end; a script reads it with ``--json``. That an answer was cut is said in a
+        script's log too: its exit code is that of a whole one."""
+        if self.settings.json:
+            return
+        if finish.reason == "length":
+            self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
+        elif finish.reason not in ("stop", "tool_calls", None):
+            self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
+        if not self.terminal.err_is_terminal:
+            return
+        told = [f"{finish.model} answered as {self.settings.model}"] if self.settings.base_url and finish.model else []
+        if figures := _figures(finish, seconds, streamed=self.settings.stream):
+            told.append(figures)
+        if told:
+            self.terminal.note("; ".join(told))
+
+
+def _figures(finish: FinishReason, seconds: float, *, streamed: bool) -> str:
+    """How many tokens, and how many a second: of a stream, those after the first one, which took the prompt's time."""
+    tokens = finish.usage.completion_tokens if finish.usage is not None else 0
+    if not tokens:
+        return ""
+    timed = tokens - 1 if streamed else tokens
+    counted = f"{tokens} token{'s' if tokens > 1 else ''}"
+    return f"{counted}, {timed / seconds:.0f} a second" if timed > 0 and seconds > 0.001 else counted
+
+
+def make_question(text: str, images: list[dict[str, Any]]) -> Message:
+    """A question, with images if there are any."""
+    return {"role": "user", "content": [{"type": "text", "text": text}, *images] if images else text}
+
+
+def with_system(system: str | None, messages: Messages) -> Messages:
+    """*messages* behind the system message, where there is one."""
+    return [{"role": "system", "content": system}, *messages] if system else messages

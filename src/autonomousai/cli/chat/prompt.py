@@ -1,0 +1,69 @@
+"""The text of a question: the command line's argument, and what standard input holds."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from typing import TextIO
+
+from ..exit_codes import UsageError
+from ..terminal import Terminal
+
+
+def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, *, needed: bool = True) -> str | None:
+    """The question: the argument, a blank line, and what standard input holds; None where a person is to be asked.
+
+    Raises `UsageError` where there is nothing and something is *needed*, or no text.
+    """
+    interactive = stdin is not None and stdin.isatty()
+    piped = "" if stdin is None or interactive else _read_all(stdin, terminal)
+    if argument is None and interactive:
+        return None
+    check_text(argument or "", "PROMPT")
+    if argument and stdin is not None and not piped.strip() and stat.S_ISFIFO(os.fstat(stdin.fileno()).st_mode):
+        terminal.note("standard input was empty; asking the prompt alone")
+    parts = [part for part in (argument, piped) if part and part.strip()]
+    if not parts and needed:
+        raise UsageError("there is nothing to ask: give a PROMPT, or text on standard input")
+    return "\n\n".join(parts)
+
+
+def check_text(text: str, what: str) -> None:
+    """Raises `UsageError` where an argument of the command line was not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} is not valid UTF-8 (character {error.start})") from None
+
+
+#: Seconds after which a person is told what the program is waiting for.
+_PATIENCE = 1.0
+
+
+def _read_all(stdin: TextIO, terminal: Terminal) -> str:
+    """All of standard input, without the newlines at its very end."""
+    pieces: list[bytes] = []
+    waiting_is_told = False
+    try:
+        while True:
+            # Never a read that waits: a signal that comes just before it would be seen after it, and that may be never.
+            if not select.select([stdin], [], [], _PATIENCE)[0]:
+                if not (waiting_is_told or pieces):
+                    terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
+                    waiting_is_told = True
+                continue
+            piece = os.read(stdin.fileno(), 1 << 16)
+            if not piece:
+                break
+            pieces.append(piece)
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror}") from None
+    data = b"".join(pieces)
+    try:
+        return data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"standard input is not UTF-8 text (byte {data[error.start]:#04x} at offset {error.start}); convert it first, "
+            "for example with iconv"
+        ) from None

@@ -1,0 +1,215 @@
+"""The places that can answer a question of the command line: the engine on this machine, or a server. Knows the providers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from ...clients.anthropic import ANTHROPIC, Anthropic
+from ...clients.autonomousai import AutonomousAI
+from ...clients.openai import OpenAICompatible
+from ...clients.vendors import VendorName, vendor_of
+from ...engine.provider import LlamaCpp
+from ...engine.weights import resolve
+from ...errors import HTTPError
+from ...http.urls import clean_base_url, has_path, without_credentials
+from ...models import WEIGHTS
+from ...provider import AsyncGeneratorProvider
+from ...timeouts import Clocks
+from ..exit_codes import UsageError
+from ..fetching import fetch, find_model, require_engine, weights_for
+from ..templates import Template
+from ..terminal import Terminal
+
+#: What a server may speak.
+Wire: TypeAlias = Literal["openai", "anthropic", "autonomousai"]
+
+
+class ChatSettings(msgspec.Struct):
+    """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
+    ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for. ``wire``: what the server
+    speaks, None where its base URL says it. ``vendor``: whose server it is, where that was said."""
+
+    model: str
+    system: str | None = None
+    fields: dict[str, Any] = {}
+    template: Template = Template()
+    images: list[dict[str, Any]] = []
+    stream: bool = True
+    json: bool = False
+    plain: bool = False
+    base_url: str | None = None
+    wire: Wire | None = None
+    vendor: VendorName | None = None
+    api_key: str | None = None
+    proxy: str | None = None
+    weights: str | None = None
+    context: int | None = None
+
+
+class ChatTarget(Protocol):
+    """A place that can answer, seen from the command line. ``has_ours``: it has the models of the table, and no others."""
+
+    has_ours: bool
+
+    def resolve(self, model: str) -> str:
+        """The model that *model* names. Raises `ModelNotFoundError`."""
+
+    def prepare(self, model: str) -> None:
+        """Fetch what must be here before anyone can answer as *model*. Blocking; before the event loop runs."""
+
+    def who(self, model: str) -> str:
+        """Who will answer as *model*, and where: a line for people."""
+
+    def check_sight(self) -> None:
+        """Raises `UsageError` where nobody can see, as far as that is known before a server is asked."""
+
+    async def choose(self) -> str:
+        """The model to ask where none was named and there is no default; "" leaves it to who answers."""
+
+    async def open(self, model: str) -> AsyncGeneratorProvider:
+        """The provider that answers as *model*, ready."""
+
+    async def aclose(self) -> None:
+        """Close connections and children."""
+
+
+#: Tokens. One caller alone can have more room than the slots of a server: a `git diff` is long.
+_CONTEXT = 8192
+
+#: A person watches, and has Ctrl-C: a slow machine may take its time with a long prompt.
+_CLOCKS = Clocks(first_token=1800, idle=120, total=3600)
+
+
+class Embedded:
+    """The engine on this machine: one child process, with the weights of the model that was asked last."""
+
+    has_ours = True
+
+    def __init__(self, terminal: Terminal, weights: str | None, context: int | None) -> None:
+        self._terminal = terminal
+        self._engine: LlamaCpp | None = None
+        self._loaded = ""
+        self._given = weights
+        self._context = context or _CONTEXT
+        self._chosen: dict[str, str] = {}
+
+    def _weights(self, model: str) -> str:
+        """The weights for *model*: once it was said who answers, others that come meanwhile change nothing."""
+        if self._given is not None:
+            return self._given
+        if model not in self._chosen:
+            self._chosen[model] = weights_for(model)
+        return self._chosen[model]
+
+    def resolve(self, model: str) -> str:
+        return find_model(model)
+
+    def prepare(self, model: str) -> None:
+        require_engine()
+        weights = self._weights(model)
+        if weights in WEIGHTS:
+            fetch(weights, self._terminal)
+        else:
+            resolve(weights)
+
+    def check_sight(self) -> None:
+        raise UsageError("no model on this machine can see images; name a server that has one with --base-url")
+
+    def who(self, model: str) -> str:
+        weights = self._weights(model)
+        return (
+            f"{weights if weights in WEIGHTS else Path(weights).stem} answers as {model}, on this machine "
+            "(the hosted service is not operational; --base-url asks a server)"
+        )
+
+    async def choose(self) -> str:
+        return self.resolve("")
+
+    async def open(self, model: str) -> AsyncGeneratorProvider:
+        weights = self._weights(model)
+        if self._engine is not None and weights == self._loaded and self._engine.state != "failed":
+            return self._engine
+        await self.aclose()
+        engine = self._engine = LlamaCpp(weights, slots=1, context=self._context, clocks=_CLOCKS)
+        self._loaded = weights
+        spinner = self._terminal.spinner(f"loading {weights}")
+        try:
+            await engine.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            spinner.stop()
+        return engine
+
+    async def aclose(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.aclose()
+
+
+def is_anthropics(base_url: str) -> bool:
+    """Return whether *base_url* is Anthropic's own server."""
+    return clean_base_url(base_url).removesuffix("/v1") == ANTHROPIC
+
+
+def wire_of(base_url: str, wire: Wire | None) -> Wire:
+    """What the server at *base_url* speaks: *wire* where it was said; else Anthropic's at Anthropic's, the AutonomousAI wire at
+    a bare root, and OpenAI's at any path, which is what base URLs of its servers have."""
+    if wire is None and is_anthropics(base_url):
+        return "anthropic"
+    return wire or ("openai" if has_path(base_url) else "autonomousai")
+
+
+class Served:
+    """A server, on the AutonomousAI wire, OpenAI's or Anthropic's."""
+
+    def __init__(self, settings: ChatSettings) -> None:
+        self._provider: AutonomousAI | OpenAICompatible | Anthropic
+        assert settings.base_url is not None
+        wire = wire_of(settings.base_url, settings.wire)
+        key = settings.api_key
+        # The key of a vendor, or of Anthropic's own server, has a variable of its own.
+        has_own = is_anthropics(settings.base_url) if wire == "anthropic" else bool(vendor_of(settings.vendor).key_env)
+        if key is None and not has_own:
+            key = os.environ.get("AUTONOMOUSAI_API_KEY", "")
+        if wire == "openai":
+            self._provider = OpenAICompatible(settings.base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
+        elif wire == "anthropic":
+            self._provider = Anthropic(settings.base_url, api_key=key, proxy=settings.proxy)
+        else:
+            self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
+        self.has_ours = isinstance(self._provider, AutonomousAI)
+
+    def resolve(self, model: str) -> str:
+        return self._provider.get_model(model)
+
+    def prepare(self, model: str) -> None:
+        """The server has what it needs."""
+
+    def check_sight(self) -> None:
+        """The server will say."""
+
+    def who(self, model: str) -> str:
+        return f"{without_credentials(self._provider.base_url)} answers as {model or 'the first model that it lists'}"
+
+    async def choose(self) -> str:
+        """The first that the server lists, which is the only one at most servers. One that lists none, or only to others, may
+        know without being told."""
+        if isinstance(self._provider, AutonomousAI):
+            return ""
+        try:
+            names = await self._provider.fetch_models()
+        except HTTPError:
+            return ""
+        return names[0] if names else ""
+
+    async def open(self, model: str) -> AsyncGeneratorProvider:
+        return self._provider
+
+    async def aclose(self) -> None:
+        await self._provider.aclose()

@@ -1,0 +1,341 @@
+"""The words of the command line: commands, options, and their help. What the words do is in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import __version__
+from ..clients.vendors import VENDORS
+from ..suggestions import did_you_mean
+from .completion import SHELLS
+from .help_texts import (
+    CHAT,
+    CHAT_MORE,
+    COMPLETION,
+    COMPLETION_MORE,
+    CONFIG,
+    DOCTOR,
+    ENVIRONMENT,
+    EXAMPLES,
+    EXIT_CODES,
+    HISTORY,
+    HISTORY_MORE,
+    LAUNCH,
+    LAUNCH_MORE,
+    MODELS,
+    PULL,
+    SERVE,
+    TEMPLATES,
+    TEMPLATES_MORE,
+)
+from .launch import PROGRAMS
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """The same help with every version of Python: a value's name stands once, behind the last of its option's names."""
+
+    def __init__(self, prog: str, **kwargs: Any) -> None:
+        super().__init__(prog, **{"max_help_position": 27, **kwargs})
+        self._action_max_length = 15  # commands are indented once more than it thinks
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {self._format_args(action, action.dest.upper())}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and where to read on; a screenful of usage would hide it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **kwargs})
+
+    def add_subparsers(self, **kwargs: Any) -> Any:
+        return super().add_subparsers(**{"parser_class": _CommandParser, **kwargs})
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += did_you_mean(str(value), map(str, action.choices or ()))
+            raise
+
+    def unknown(self, arguments: list[str], hint: str) -> NoReturn:
+        """End for *arguments* that no option and no place takes."""
+        option = next((each.partition("=")[0] for each in arguments if each.startswith("-")), "")
+        self.error(f"unrecognized arguments: {' '.join(arguments)}{hint}{did_you_mean(option, self._option_string_actions)}")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help tells more\n")
+
+
+class _CommandParser(_Parser):
+    """A command's own: what is wrong with its options is said in its name."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.set_defaults(parser=self)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line. ``args.command`` is the command's name."""
+    parser = _Parser(
+        prog="autonomousai",
+        description="Stream answers from language models: on this machine, or from a server.",
+        epilog="\n".join((EXAMPLES, EXIT_CODES, ENVIRONMENT)),
+    )
+    parser.set_defaults(parser=parser, root=parser)
+    parser.add_argument("--version", action="version", version=f"autonomousai {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (
+        _add_chat,
+        _add_history,
+        _add_templates,
+        _add_serve,
+        _add_launch,
+        _add_config,
+        _add_models,
+        _add_pull,
+        _add_doctor,
+        _add_completion,
+    ):
+        add(commands)
+    return parser
+
+
+def _add_chat(commands: Any) -> None:
+    chat = commands.add_parser(
+        "chat",
+        help="ask a model: one answer, or a conversation",
+        description=CHAT,
+        epilog="\n".join((CHAT_MORE, EXIT_CODES, ENVIRONMENT)),
+    )
+    chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
+    chat.add_argument(
+        "--model",
+        default="",
+        metavar="NAME",
+        help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's wire the first that the server lists",
+    )
+    chat.add_argument("--system", metavar="TEXT", help="the system message; default: the model's own")
+    chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
+    chat.add_argument("--max-tokens", type=_max_tokens, metavar="N", help="the most tokens that the answer may have")
+    chat.add_argument("--seed", type=_integer, metavar="N", help="the same seed, the same answer, where the server can")
+    chat.add_argument("--image", action="append", type=Path, metavar="FILE", help="an image to ask about; may be repeated")
+    chat.add_argument("-t", "--template", metavar="NAME", help="ask as this template says; see `autonomousai templates`")
+    _add_history_options(chat)
+    chat.add_argument("--no-stream", dest="stream", action="store_false", help="show the answer when it is whole")
+    chat.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
+    chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
+    _add_server_options(chat)
+    chat.add_argument(
+        "--vendor",
+        choices=tuple(VENDORS),
+        metavar="NAME",
+        help=f"a server by its vendor, whose address and whose key's variable are known: {', '.join(VENDORS)}",
+    )
+    chat.add_argument(
+        "--wire",
+        choices=("openai", "anthropic", "autonomousai"),
+        help="what the server speaks; default: by its URL, Anthropic's own server its wire, a bare root the AutonomousAI wire "
+        "and any path OpenAI's",
+    )
+    chat.add_argument(
+        "--proxy", metavar="URL", help="http://[user:password@]host:port, or socks5://host:port, on the way to the server"
+    )
+    chat.add_argument(
+        "--weights", metavar="NAME", help="for the embedded engine: weights of `models --weights`, or the path of a GGUF file"
+    )
+    chat.add_argument(
+        "--context", type=_max_tokens, metavar="N", help="for the embedded engine: tokens of all that is said; default: 8192"
+    )
+
+
+def _add_history_options(chat: argparse.ArgumentParser) -> None:
+    going_on = chat.add_mutually_exclusive_group()
+    going_on.add_argument("-c", "--continue", dest="go_on", action="store_true", help="go on with the last conversation")
+    going_on.add_argument("--conversation", metavar="ID", help="go on with this one, of `autonomousai history`")
+    chat.add_argument("--no-history", dest="history", action="store_false", help="do not keep this conversation")
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="a server to ask: its root, such as http://127.0.0.1:8000, where it speaks the AutonomousAI wire; for any "
+        "OpenAI-compatible one its base URL, with its path, such as http://127.0.0.1:8000/v1",
+    )
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="the key for it; other users of the machine can see arguments, so prefer AUTONOMOUSAI_API_KEY",
+    )
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve", help="serve the models to clients of OpenAI, Anthropic and AutonomousAI", description=SERVE, epilog=EXIT_CODES
+    )
+    serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file")
+    serve.add_argument("--host", metavar="HOST", help="the address to listen on; default: the config's, else 127.0.0.1")
+    serve.add_argument("--port", type=_port, metavar="PORT", help="the port; 0 for any; default: the config's, else 8000")
+    serve.add_argument(
+        "--log", choices=("text", "json", "off"), help="a line a request, on stderr; default: the config's, else text"
+    )
+    serve.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        default=1,
+        help="processes that serve; default: 1; more need a server.state other than memory:",
+    )
+
+
+def _add_launch(commands: Any) -> None:
+    launch = commands.add_parser(
+        "launch",
+        help="start a coding agent against the server: Codex, Claude Code, opencode, Aider, Qwen Code",
+        description=LAUNCH,
+        epilog="\n".join((LAUNCH_MORE, EXIT_CODES)),
+        usage="%(prog)s [OPTION ...] PROGRAM [-- ARGUMENT ...]",
+    )
+    launch.add_argument("program", choices=tuple(PROGRAMS), metavar="PROGRAM", help=f"one of {', '.join(PROGRAMS)}")
+    launch.add_argument("--model", default="", metavar="NAME", help="a model of the server; default: the first that it lists")
+    _add_server_options(launch)
+    launch.add_argument("--config", type=Path, metavar="FILE", help="start a server with this TOML file")
+    launch.add_argument("--print", action="store_true", help="show the command and its variables, and start nothing")
+    launch.add_argument("--show-key", action="store_true", help="with --print: show the key too")
+
+
+def _add_models(commands: Any) -> None:
+    models = commands.add_parser("models", help="list the models, or the weights", description=MODELS, epilog=EXIT_CODES)
+    models.add_argument("--weights", action="store_true", help="list the weights: size, licence, whether they are here")
+    models.add_argument("--json", action="store_true", help="write a JSON array")
+    _add_server_options(models)
+
+
+def _add_pull(commands: Any) -> None:
+    pull = commands.add_parser("pull", help="fetch weights for the embedded engine", description=PULL, epilog=EXIT_CODES)
+    pull.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="weights, or a model whose best weights are meant (qwen_coder); default: smollm2-135m",
+    )
+
+
+def _add_history(commands: Any) -> None:
+    history = commands.add_parser(
+        "history",
+        help="list, search, show and export conversations",
+        description=HISTORY,
+        epilog="\n".join((HISTORY_MORE, EXIT_CODES)),
+    )
+    actions = history.add_subparsers(dest="action", metavar="ACTION")
+    listing = actions.add_parser("list", help="list them: the default", description="List the conversations.")
+    search = actions.add_parser("search", help="list those in which words occur", description="Search the conversations.")
+    search.add_argument("words", nargs="+", metavar="WORD", help="words, or their beginnings, that stand in one message")
+    for each, unless in ((history, None), (listing, argparse.SUPPRESS), (search, argparse.SUPPRESS)):
+        each.add_argument("-n", "--limit", type=_max_tokens, metavar="N", default=unless, help="the N last ones; default: 20")
+        each.add_argument("--json", action="store_true", default=unless or False, help="write a JSON array")
+    show = actions.add_parser("show", help="show one", description="Show a conversation as Markdown.")
+    show.add_argument("id", nargs="?", metavar="ID", help="default: the last one")
+    show.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
+    export = actions.add_parser("export", help="write some out", description="Write conversations to standard output.")
+    export.add_argument("id", nargs="*", metavar="ID", help="default: the last one")
+    export.add_argument("--all", action="store_true", help="all of them")
+    export.add_argument("--format", choices=("markdown", "json"), default="markdown", help="default: markdown")
+    delete = actions.add_parser("delete", help="delete some", description="Delete conversations for good.")
+    delete.add_argument("id", nargs="*", metavar="ID", help="which")
+    delete.add_argument("--all", action="store_true", help="all of them")
+    actions.add_parser("path", help="print where they are kept", description="Print the path of the SQLite file.")
+
+
+def _add_templates(commands: Any) -> None:
+    templates = commands.add_parser(
+        "templates",
+        help="list, show and edit templates for `chat`",
+        description=TEMPLATES,
+        epilog="\n".join((TEMPLATES_MORE, EXIT_CODES)),
+    )
+    actions = templates.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="list them: the default", description="List the templates.")
+    for name, words in (
+        ("show", "show what is in one"),
+        ("edit", "open one in $VISUAL or $EDITOR; it is made where it is not there yet"),
+        ("path", "print the path of one"),
+    ):
+        action = actions.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+        action.add_argument("name", metavar="NAME", help="the template")
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, and what a server can do", description=DOCTOR, epilog=EXIT_CODES
+    )
+    doctor.add_argument(
+        "--upstream", metavar="URL", help="the base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1"
+    )
+    doctor.add_argument(
+        "--api-key", metavar="KEY", help="the key for it; prefer AUTONOMOUSAI_API_KEY, which other users cannot see"
+    )
+    doctor.add_argument("--model", metavar="NAME", help="the model to ask there; default: the first that it lists")
+    doctor.add_argument("--json", action="store_true", help="write a JSON object")
+
+
+def _add_config(commands: Any) -> None:
+    config = commands.add_parser("config", help="check a config", description=CONFIG, epilog=EXIT_CODES)
+    actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check", help="say what a config would serve, or what is wrong in it", description="Check a config.", epilog=EXIT_CODES
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="a TOML file")
+    show = actions.add_parser(
+        "show", help="print every key with its value", description="Print a config with every key; keys to servers are hidden."
+    )
+    show.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a TOML file; default: what a server without one does")
+
+
+def _add_completion(commands: Any) -> None:
+    completion = commands.add_parser(
+        "completion", help="completion for a shell", description=COMPLETION, epilog=COMPLETION_MORE
+    )
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
+
+
+def _integer(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if not -(2**63) <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is too large")
+    return number
+
+
+def _max_tokens(text: str) -> int:
+    if (number := _integer(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+_workers = _max_tokens
+
+
+def _port(text: str) -> int:
+    if not 0 <= (number := _integer(text)) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
+    return number
+
+
+def _temperature(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 2")
+    return number
