@@ -118,10 +118,15 @@ def _digest(path: Path) -> str:
 
 
 def _directory() -> Path:
+    return cache_directory() / "weights"
+
+
+def cache_directory() -> Path:
+    """Return where everything is kept that was fetched. Raises `ConfigError` where there is no home directory."""
     if cache := os.environ.get("AUTONOMOUSAI_CACHE"):
-        return Path(cache).expanduser().absolute() / "weights"
+        return Path(cache).expanduser().absolute()
     try:
-        return user_directory("cache", os.environ) / "weights"
+        return user_directory("cache", os.environ)
     except RuntimeError:
         raise ConfigError("there is no home directory to keep weights in; set AUTONOMOUSAI_CACHE to a directory") from None
 
