@@ -46,6 +46,7 @@ chat: $(VENV)/.chat ## set up, fetch the weights (98 MB), and stream an answer; 
 
 test: $(if $(MISSING),system) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIENTS)/.ready ## set up, and run all tests
 	@$(BIN)/autonomousai pull > /dev/null
+	@$(BIN)/autonomousai pull qwen2.5-coder-0.5b > /dev/null # 490 MB: what tests of tools run on
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/bench --ignore tests/houses
 	$(BIN)/python -m pytest tests/bench
@@ -95,6 +96,7 @@ clean: ## remove the environments and what tools have left
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null
+	@$(BIN)/autonomousai pull qwen2.5-coder-0.5b > /dev/null
 	@touch $@
 
 # Debian's python3 comes without what `venv` needs to put pip inside; pip itself can install into any environment.

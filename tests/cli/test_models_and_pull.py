@@ -15,6 +15,7 @@ from autonomousai.testing import Script, ScriptedServer
 from tests.support.program import CTRL_C, OnTerminal, finish, plain, run, start
 
 SMALL, CODER = WEIGHTS["smollm2-135m"], WEIGHTS["qwen2.5-coder-1.5b"]
+SMALL_CODER = WEIGHTS["qwen2.5-coder-0.5b"]
 
 
 @pytest.fixture
@@ -59,6 +60,16 @@ async def test_models_names_the_best_weights_that_are_here(cache: Path, env: dic
     assert (0, "") == (ended.code, ended.err)
 
 
+async def test_models_prefers_the_small_coder_to_none(cache: Path, env: dict[str, str]) -> None:
+    """The smaller weights for code answer as qwen_coder once they are here."""
+    put(cache, SMALL.file, SMALL.size)
+    put(cache, SMALL_CODER.file, SMALL_CODER.size)
+    ended = await run("models", "--json", env=env)
+
+    weights = {row["model"]: row["weights"] for row in json.loads(ended.out)}
+    assert {**dict.fromkeys(MODELS, SMALL.name), "qwen_coder": SMALL_CODER.name} == weights
+
+
 async def test_models_lists_weights(cache: Path, env: dict[str, str]) -> None:
     """`--weights` shows size, presence and licence; JSON has bytes, and the path too."""
     path = put(cache, CODER.file, CODER.size)
@@ -67,7 +78,8 @@ async def test_models_lists_weights(cache: Path, env: dict[str, str]) -> None:
 
     lines = table.out.splitlines()
     assert ["smollm2-135m", "98", "MB", "no", "Apache-2.0"] == lines[1].split()
-    assert ["qwen2.5-coder-1.5b", "1.1", "GB", "yes", "Apache-2.0"] == lines[2].split()[:5]
+    assert ["qwen2.5-coder-0.5b", "491", "MB", "no", "Apache-2.0"] == lines[2].split()[:5]
+    assert ["qwen2.5-coder-1.5b", "1.1", "GB", "yes", "Apache-2.0"] == lines[3].split()[:5]
     rows = {row["weights"]: row for row in json.loads(document.out)}
     assert (SMALL.size, False) == (rows[SMALL.name]["size"], rows[SMALL.name]["present"])
     assert (True, str(path)) == (rows[CODER.name]["present"], rows[CODER.name]["path"])
@@ -131,6 +143,7 @@ async def test_models_of_a_server_cannot_reach_the_terminal(env: dict[str, str])
         (["smollm2-135m"], SMALL),
         (["qwen_coder"], CODER),
         (["qwen2.5-coder-1.5b"], CODER),
+        (["qwen2.5-coder-0.5b"], SMALL_CODER),
     ],
 )
 async def test_pull_prints_the_path(names: list[str], row: object, cache: Path, env: dict[str, str]) -> None:

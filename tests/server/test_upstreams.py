@@ -113,19 +113,21 @@ def test_settings_reach_the_parts(monkeypatch):
     assert (7, 9, 5) == (gateway._settings.retry.attempts, gateway._settings.rescue.exact_tokens, gateway._settings.total)
 
 
-CODER = "qwen2.5-coder-1.5b"
+CODER, SMALL_CODER = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
 
 
-async def test_the_coder_answers_once_it_was_fetched(fetched):
-    """Without a config, fetched coder weights answer as qwen_coder, the small ones behind them; starting does not load them."""
-    fetched.add(CODER)
+@pytest.mark.parametrize(("here", "best"), [((CODER,), CODER), ((SMALL_CODER,), SMALL_CODER), ((SMALL_CODER, CODER), CODER)])
+async def test_the_coder_answers_once_it_was_fetched(here, best, fetched):
+    """Without a config, the best coder weights that were fetched answer as qwen_coder, the small ones behind them; starting does
+    not load them."""
+    fetched.update(here)
 
     made = routes(Config())
     coder = make_gateway(Config()).upstreams["embedded-coder"].provider
     await coder.start()
 
     assert (["embedded-coder", "embedded"], ["embedded"]) == (made["qwen_coder"], made["llama"])
-    assert "stopped" == coder.state
+    assert ("stopped", best) == (coder.state, coder.weights)
 
 
 @pytest.mark.parametrize(

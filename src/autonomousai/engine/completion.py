@@ -124,7 +124,7 @@ def fill_in_the_middle(before: str, after: str, control: Sequence[str]) -> str:
     for first, second, third in _MIDDLE:
         if {first, second, third} <= {*control}:
             return f"{first}{before}{second}{after}{third}"
-    problem = "the weights of this model have no tokens to fill in the middle with; ask one for code (qwen2.5-coder-1.5b has)"
+    problem = "the weights of this model have no tokens to fill in the middle with; ask one for code (qwen2.5-coder-0.5b has)"
     raise refusal("suffix", problem, UNSUPPORTED)
 
 

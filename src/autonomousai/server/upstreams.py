@@ -18,19 +18,26 @@ from ..provider import AsyncGeneratorProvider
 
 CODER = "qwen_coder"
 CODER_UPSTREAM = "embedded-coder"
-_CODER_ENGINE = LlamaCppConfig(weights=MODELS[CODER].weights[0], slots=1)
+
+
+def _coder_engine() -> LlamaCppConfig | None:
+    """The engine with the best weights for code that are here; None where there are none but those that answer anyway."""
+    *better, _ = MODELS[CODER].weights
+    weights = next(filter(present, better), None)
+    return None if weights is None else LlamaCppConfig(weights=weights, slots=1)
 
 
 def with_coder(config: Config) -> Config:
     """*config*, and in it the better weights for code in front of that model's route: if somebody fetched them, and nobody
     configured otherwise."""
     served = config.served()
-    if config.upstreams != Config().upstreams or CODER in config.models or not present(_CODER_ENGINE.weights):
+    engine = _coder_engine()
+    if config.upstreams != Config().upstreams or CODER in config.models or engine is None:
         return config
     row = served[CODER]
     served[CODER] = ModelConfig(aliases=row.aliases, route=(CODER_UPSTREAM, *(row.route or ())))
     return msgspec.structs.replace(
-        config, upstreams={**config.upstreams, CODER_UPSTREAM: _CODER_ENGINE}, models={**config.models, **served}
+        config, upstreams={**config.upstreams, CODER_UPSTREAM: engine}, models={**config.models, **served}
     )
 
 
@@ -65,7 +72,7 @@ def _make_provider(name: str, config: Config, engines: Mapping[str, RemoteEngine
         UpstreamSetup(
             name,
             config.server.queue_s,
-            lazy=(name, upstream) == (CODER_UPSTREAM, _CODER_ENGINE),  # it is large, and may never be asked for
+            lazy=(name, upstream) == (CODER_UPSTREAM, _coder_engine()),  # it is large, and may never be asked for
             engine=engines[name] if engines is not None and upstream.runs_engine else None,
         )
     )
