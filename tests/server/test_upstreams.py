@@ -118,8 +118,8 @@ CODER, SMALL_CODER = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
 
 @pytest.mark.parametrize(("here", "best"), [((CODER,), CODER), ((SMALL_CODER,), SMALL_CODER), ((SMALL_CODER, CODER), CODER)])
 async def test_the_coder_answers_once_it_was_fetched(here, best, fetched):
-    """Without a config, the best coder weights that were fetched answer as qwen_coder, the small ones behind them; starting does
-    not load them."""
+    """Without a config, the best coder weights that were fetched answer as qwen_coder, the small ones behind them; starting
+    does not load them."""
     fetched.update(here)
 
     made = routes(Config())
