@@ -537,7 +537,7 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
     written = tomllib.loads(DOCUMENTED[-1])
     path = tmp_path / "config.toml"
     path.write_text(DOCUMENTED[-1])
-    config = load_config(path, {})
+    config = load_config(path, {"ANTHROPIC_API_KEY": "k"})
     bare = Config()
 
     for table in ("server", "clocks", "retry", "breaker", "rescue", "resume"):

@@ -21,7 +21,7 @@ import yaml
 from openai import AsyncOpenAI
 
 from autonomousai import IncompleteStreamError, OpenAICompatible
-from autonomousai.clients.vendors import VENDORS
+from autonomousai.clients.vendors import ANTHROPIC_VENDOR, VENDORS
 from autonomousai.config import check_exposure, load_config
 from autonomousai.testing import Script, ScriptedServer
 
@@ -168,7 +168,8 @@ def test_every_config_can_be_served(where: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(CONFIGS[where], encoding="utf-8")
 
-    variables = [*re.findall(r"env:(\w+)", CONFIGS[where]), *(row.key_env for row in VENDORS.values())]
+    rows = [*VENDORS.values(), ANTHROPIC_VENDOR]
+    variables = [*re.findall(r"env:(\w+)", CONFIGS[where]), *(row.key_env for row in rows)]
     config = load_config(path, dict.fromkeys(variables, "key"))
 
     assert config.served()

@@ -523,13 +523,31 @@ async def test_a_vendor_is_asked_with_its_own_key(
     assert sent_key == {name: headers[name] for name in ("authorization", "api-key") if name in headers}
 
 
+async def test_anthropic_is_a_vendor_too(env: dict[str, str]) -> None:
+    """Over its own wire, with the key that was said."""
+    async with ScriptedServer(Script.messages("Because.")) as server:
+        options = ("--base-url", server.url, "--model", "m", "--api-key", "k", QUESTION)
+        ended = await run("chat", "--vendor", "anthropic", *options, env=env)
+    asked = server.requests[-1]
+
+    assert (0, "Because.\n", "/v1/messages", "k") == (ended.code, ended.out, asked.path, asked.headers["x-api-key"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (("--vendor", "groq"), 3, "GROQ_API_KEY"),
         (("--vendor", "grok"), 2, "did you mean groq?"),
         (("--vendor", "azure", "--api-key", "k"), 2, "name yours with --base-url"),
-        (("--vendor", "groq", "--wire", "autonomousai"), 2, "OpenAI's wire"),
+        (("--vendor", "groq", "--wire", "autonomousai"), 2, "leave out --wire autonomousai"),
+        (("--vendor", "groq", "--wire", "anthropic"), 2, "leave out --wire anthropic"),
+        (("--vendor", "anthropic"), 3, "ANTHROPIC_API_KEY"),
+        (("--vendor", "anthropic", "--wire", "openai"), 2, "leave out --wire openai"),
+        (
+            ("--base-url", "groq"),
+            2,
+            "its base URL is https://api.groq.com/openai/v1; `autonomousai chat --vendor groq` knows it",
+        ),
         (("--vendor", "groq", "--context", "9"), 2, "for the engine"),
     ],
 )

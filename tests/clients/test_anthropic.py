@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from autonomousai import (
     Usage,
 )
 from autonomousai.clients import retries
+from autonomousai.config import load_config
 from autonomousai.events import Answer, Extra
 from autonomousai.provider import CANNOT_COUNT
 from autonomousai.request import CallOptions, ChatRequest, OriginalRequest
@@ -86,7 +88,13 @@ async def test_headers_model_and_length_can_be_set() -> None:
 
 @pytest.mark.parametrize(
     ("base_url", "given", "sent"),
-    [(None, None, "env"), (None, "", None), (None, "mine", "mine"), ("http://127.0.0.1:1", None, None)],
+    [
+        (None, None, "env"),
+        ("https://api.anthropic.com/v1/", None, "env"),
+        (None, "", None),
+        (None, "mine", "mine"),
+        ("http://127.0.0.1:1", None, None),
+    ],
 )
 def test_the_key_of_the_environment_is_for_the_vendor_alone(
     monkeypatch: pytest.MonkeyPatch, base_url: str | None, given: str | None, sent: str | None
@@ -97,6 +105,30 @@ def test_the_key_of_the_environment_is_for_the_vendor_alone(
     provider = Anthropic(base_url, api_key=given)
 
     assert sent == provider._headers(provider._options).get("x-api-key")
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_the_vendors_server_is_not_asked_without_a_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None
+) -> None:
+    """As with every vendor, the variable is named, in Python and in a config; another server needs none."""
+    if value is None:
+        monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    else:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", value)
+    file = tmp_path / "config.toml"
+    route = '\n[models.llama]\nroute = ["u"]'
+
+    with pytest.raises(ConfigError, match="the environment variable ANTHROPIC_API_KEY, for the key of Anthropic, is not set"):
+        Anthropic()
+    for url in ("", 'base_url = "https://api.anthropic.com/v1"'):
+        file.write_text(f'[upstreams.u]\nkind = "anthropic"\n{url}{route}')
+        with pytest.raises(ConfigError, match=r"upstreams\.u\.api_key: the environment variable ANTHROPIC_API_KEY is not set"):
+            load_config(file, {})
+        assert "k" == load_config(file, {"ANTHROPIC_API_KEY": "k"}).secrets()[0]
+    file.write_text(f'[upstreams.u]\nkind = "anthropic"\nbase_url = "http://127.0.0.1:1"{route}')
+    assert () == load_config(file, {"ANTHROPIC_API_KEY": "k"}).secrets()
+    Anthropic(headers={"Authorization": "Bearer token"})
 
 
 def test_what_cannot_be_asked_is_refused_at_the_call() -> None:
@@ -354,10 +386,9 @@ async def test_whether_it_continues_can_be_said(prefill: Any) -> None:
         assert [] == server.requests
 
 
-async def test_the_vendors_server_continues_but_for_models_that_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_vendors_server_continues_but_for_models_that_refuse() -> None:
     """By its documents; what a model says to it counts more."""
-    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    async with ScriptedServer(refusal(NO_PREFILL)) as server, Anthropic(model="m", trust_env=False) as provider:
+    async with ScriptedServer(refusal(NO_PREFILL)) as server, Anthropic(model="m", api_key="", trust_env=False) as provider:
         before = await provider.continues()
         provider.base_url = server.url
         with suppress(StatusError):

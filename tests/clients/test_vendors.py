@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from autonomousai import ConfigError, OpenAICompatible
+from autonomousai import Anthropic, ConfigError, OpenAICompatible
 from autonomousai.clients.adaptations import ADAPTATIONS
 from autonomousai.clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_headers, vendor_by_owner, with_call_ids
 from autonomousai.config import OpenAIConfig, Secret, load_config
@@ -137,6 +137,8 @@ def test_no_key_is_asked_for_where_the_caller_says_otherwise_who_asks() -> None:
         ('base_url = "http://far/v1?api_key=x"', "upstreams.u.base_url", "carries a key"),
         ('base_url = "http://far/v1/chat/completions?api-version=1"', "upstreams.u.base_url", "leave out /chat/completions"),
         ('base_url = "http://far/v1#x"', "upstreams.u.base_url", "fragment"),
+        ('base_url = "groq"', "upstreams.u.base_url", 'write kind = "openai" and vendor = "groq"'),
+        ('base_url = "anthropic"', "upstreams.u.base_url", "its base URL is https://api.anthropic.com"),
     ],
 )
 def test_a_mistake_is_told(text: str, key: str, words: str, tmp_path: Path) -> None:
@@ -155,6 +157,10 @@ def test_a_mistake_is_told(text: str, key: str, words: str, tmp_path: Path) -> N
         (OpenAICompatible, "base_url is missing"),
         (lambda: OpenAICompatible(vendor="azure", api_key="k"), "which Azure OpenAI has for each customer"),
         (lambda: OpenAICompatible("http://far/v1?token=x"), "carries a key"),
+        (lambda: OpenAICompatible("groq"), 'its base URL is https://api.groq.com/openai/v1; or write vendor="groq"'),
+        (lambda: OpenAICompatible("vllm"), "vLLM has none that is everybody's"),
+        (lambda: OpenAICompatible("anthropic"), "its base URL is https://api.anthropic.com"),
+        (lambda: Anthropic("mistral"), 'use OpenAICompatible(vendor="mistral")'),
     ],
 )
 def test_a_mistake_in_python_is_told(make: Callable[[], object], words: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.stores import Store
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.streams.stores.redis import RedisStore
@@ -75,3 +76,9 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def soon(work: Awaitable[object]) -> None:
     """Something that does not take long, on any machine."""
     await asyncio.wait_for(work, 60)
+
+
+async def quiet(streams: StreamBroker) -> None:
+    """Until nothing is at work in *streams*: what ends may begin one thing more, a lease that is given back."""
+    while not streams.idle.is_set():
+        await soon(streams.idle.wait())

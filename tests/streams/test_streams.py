@@ -47,7 +47,7 @@ from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.provenance import check_provenance
 from autonomousai.wires.registry import AUTONOMOUSAI, OPENAI_CHAT
 
-from .conftest import KEEP_S, Place, soon
+from .conftest import KEEP_S, Place, quiet, soon
 
 ASKED = ChatRequest("llama", [{"role": "user", "content": "Hello é"}], True, True, {"temperature": 0.5})
 WORDS = ["Hel", "lo", " wor", "ld", ", \n\nid: 3\n", "é", "🦙", " and", " on"]
@@ -300,7 +300,7 @@ async def test_after_the_grace_period_it_is_let_go(place: Place, hub: Hub) -> No
     stream = await begin(streams)
     await up_to(streams, stream, 2)
     left = await asyncio.wait_for(provider.calls[0].over(), 60)
-    await soon(streams.idle.wait())
+    await quiet(streams)
 
     with pytest.raises(StatusError) as caught:
         await find(streams, stream.id)
@@ -327,7 +327,7 @@ async def test_what_has_ended_is_kept(place: Place, hub: Hub) -> None:
         await asyncio.sleep(0)
     await streams.heartbeat()
     cleaning.release()
-    await soon(streams.idle.wait())
+    await quiet(streams)
 
     assert "Hello world" == text_of(await rest(streams, await find(streams, stream.id)))
 
@@ -437,7 +437,7 @@ async def test_a_stream_that_is_stopped_before_it_began(place: Place, hub: Hub) 
     stream = await begin(streams)
     streams.forget(stream)
     stream.stop()
-    await soon(streams.idle.wait())
+    await quiet(streams)
 
     assert ([], b"") == (provider.calls, await rest(streams, stream))
 
@@ -535,6 +535,8 @@ async def test_in_memory_nothing_waits_for_a_task(hub: Hub) -> None:
         begun = await reader.read() or b""
         reading = asyncio.create_task(reader.pipe_to(lambda data: not got.append(data)))  # type: ignore[func-returns-value]
         await soon(provider.batches.piping.wait())
+        while reader not in stream.waiting:
+            await asyncio.sleep(0)
         assert provider.batches.sink is not None
         took = provider.batches.sink(["lo"])
         at_once = (took, len(got), stream.last)
@@ -558,7 +560,7 @@ async def test_a_provider_may_use_its_list_again(hub: Hub) -> None:
 
     streams = await hub(MemoryStore(keep_s=300, max_bytes=10**9), Thrifty(answer(*WORDS)))
     stream = await begin(streams)
-    await soon(streams.idle.wait())
+    await quiet(streams)
 
     assert TEXT == text_of(await rest(streams, await find(streams, stream.id)))
 
@@ -574,7 +576,7 @@ async def test_what_is_handed_on_to_a_stream_that_was_dropped(hub: Hub) -> None:
     assert provider.batches.sink is not None
     took = provider.batches.sink(["lo"])
     provider.batches.over.set()
-    await soon(streams.idle.wait())
+    await quiet(streams)
 
     assert (False, True, False) == (took, stream.closed, stream.ended)
 
@@ -644,7 +646,7 @@ async def test_a_reader_elsewhere_keeps_the_writer_going(place: Place, hub: Hub)
     await here.heartbeat()
     left_meanwhile = provider.calls[0].left
     reader.__exit__(None, None, None)
-    await soon(elsewhere.idle.wait())
+    await quiet(elsewhere)
     await place.pass_time(LEASE_S * 1.1)
     await here.heartbeat()
     left = await asyncio.wait_for(provider.calls[0].over(), 60)
@@ -840,7 +842,7 @@ async def test_a_closing_server_hands_over_at_once(place: Place, hub: Hub) -> No
     begun = await up_to(here, stream, 2)
     here.cancel_all()
     left = await asyncio.wait_for(provider.calls[0].over(), 60)
-    await soon(here.idle.wait())
+    await quiet(here)
 
     assert ("cancelled", True) == (left, b"Hello" in begun)
     assert None is not await place.other.claim(stream.id)

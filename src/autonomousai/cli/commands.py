@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..clients.openai import OpenAICompatible
-from ..clients.vendors import vendor_of
+from ..clients.vendors import ANTHROPIC_VENDOR, vendor_of
 from ..config import load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
@@ -124,9 +124,13 @@ def _server_of(args: argparse.Namespace) -> str | None:
     """The base URL of the server that is to be asked: as it was said, the vendor's, or the environment's."""
     if not args.vendor:
         return args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL") or None
-    if args.wire == "autonomousai":
-        raise UsageError("--vendor is for servers that speak OpenAI's wire")
-    args.wire = "openai"
+    wire = "anthropic" if args.vendor == "anthropic" else "openai"
+    if args.wire not in (None, wire):
+        raise UsageError(f"--vendor {args.vendor} is a server of the wire {wire!r}: leave out --wire {args.wire}")
+    args.wire = wire
+    if wire == "anthropic":
+        args.vendor = None  # a provider of its own, and no row of the table
+        return args.base_url or ANTHROPIC_VENDOR.base_url
     vendor = vendor_of(args.vendor)
     if url := args.base_url or vendor.base_url:
         return str(url)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..clients.vendors import VENDORS
+from ..clients.vendors import VENDORS, refuse_vendor_name
+from ..errors import ConfigError
 from ..suggestions import did_you_mean
 from .completion import SHELLS
 from .help_texts import (
@@ -133,9 +134,9 @@ def _add_chat(commands: Any) -> None:
     _add_server_options(chat)
     chat.add_argument(
         "--vendor",
-        choices=tuple(VENDORS),
+        choices=("anthropic", *VENDORS),
         metavar="NAME",
-        help=f"a server by its vendor, whose address and whose key's variable are known: {', '.join(VENDORS)}",
+        help=f"a server by its vendor, whose address and whose key's variable are known: {', '.join(('anthropic', *VENDORS))}",
     )
     chat.add_argument(
         "--wire",
@@ -164,6 +165,7 @@ def _add_history_options(chat: argparse.ArgumentParser) -> None:
 def _add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-url",
+        type=_server_url,
         metavar="URL",
         help="a server to ask: its root, such as http://127.0.0.1:8000, where it speaks the AutonomousAI wire; for any "
         "OpenAI-compatible one its base URL, with its path, such as http://127.0.0.1:8000/v1",
@@ -277,7 +279,10 @@ def _add_doctor(commands: Any) -> None:
         "doctor", help="what is installed, and what a server can do", description=DOCTOR, epilog=EXIT_CODES
     )
     doctor.add_argument(
-        "--upstream", metavar="URL", help="the base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1"
+        "--upstream",
+        type=_server_url,
+        metavar="URL",
+        help="the base URL of a server that speaks OpenAI's or Anthropic's wires, such as http://127.0.0.1:8000/v1",
     )
     doctor.add_argument(
         "--api-key", metavar="KEY", help="the key for it; prefer AUTONOMOUSAI_API_KEY, which other users cannot see"
@@ -339,3 +344,12 @@ def _temperature(text: str) -> float:
     if not 0 <= number <= 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 2")
     return number
+
+
+def _server_url(text: str) -> str:
+    """Return what names a server. Whether it is a URL is said where it is asked; here, that it is a vendor's name."""
+    try:
+        refuse_vendor_name(text, "`autonomousai chat --vendor {}` knows it")
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text

@@ -4,7 +4,6 @@ is continued there."""
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal
@@ -40,9 +39,10 @@ from .messages_forms import MESSAGES_FORMS
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES, retry_delay
+from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name
 
 #: The vendor's own server, and the version of the API that is spoken.
-ANTHROPIC: Final = "https://api.anthropic.com"
+ANTHROPIC: Final = ANTHROPIC_VENDOR.base_url
 VERSION: Final = "2023-06-01"
 
 _LISTING: Final = 16 * 1024 * 1024
@@ -70,10 +70,10 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from Anthropic, or from whatever answers ``POST {base_url}/v1/messages``.
 
     ``base_url``: the server's root, by default the vendor's. ``api_key``: sent as ``x-api-key``; for the vendor's server by
-    default ``ANTHROPIC_API_KEY``, and ``""`` for none. ``version`` and ``beta``: the headers ``anthropic-version`` and
-    ``anthropic-beta``. ``max_tokens``: the longest answer where a request names none, which the API wants. ``prefill``: whether
-    the server continues a final message of the assistant, "yes" or "no"; "auto" finds out when it matters. The other options
-    are those of `OpenAICompatible`.
+    default that of the environment variable ``ANTHROPIC_API_KEY``, an error where it is not set; ``""`` for none. ``version``
+    and ``beta``: the headers ``anthropic-version`` and ``anthropic-beta``. ``max_tokens``: the longest answer where a request
+    names none, which the API wants. ``prefill``: whether the server continues a final message of the assistant, "yes" or "no";
+    "auto" finds out when it matters. The other options are those of `OpenAICompatible`.
 
     Example::
 
@@ -103,6 +103,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
+        refuse_vendor_name(base_url or "", 'or use OpenAICompatible(vendor="{}")')
         self.base_url = check_base_url(base_url or ANTHROPIC).removesuffix("/v1")
         self.url = self.base_url
         self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
@@ -117,8 +118,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._never_continue: set[str] = set()  # models that said so
         self._adaptations = Adaptations(rows=MESSAGES_FORMS)
         self._asking = asyncio.Lock()
-        if api_key is None and self.base_url == ANTHROPIC:
-            api_key = os.environ.get("ANTHROPIC_API_KEY")
+        if self.base_url == ANTHROPIC:
+            api_key = key_for(ANTHROPIC_VENDOR, api_key, headers or {})
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
             headers=dict(headers or {}),

@@ -49,7 +49,8 @@ from .vendors import (
     Continuation,
     VendorName,
     continued_message,
-    read_key,
+    key_for,
+    refuse_vendor_name,
     vendor_by_owner,
     vendor_of,
     with_call_ids,
@@ -131,10 +132,10 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             prefill = "no"  # this API has no word for an answer that is to be continued
         self._wire, path = _APIS[api]
         self._vendor = vendor_of(vendor)
+        refuse_vendor_name(base_url or "", 'or write vendor="{}"')
         self.base_url = check_base_url(base_url or _base_url_of(vendor), query=True)
         self.url = self.base_url
-        if api_key is None and not _names_asker(headers or {}):
-            api_key = read_key(self._vendor)
+        api_key = key_for(self._vendor, api_key, headers or {})
         self._continuing = self._told_continuation(prefill)
         continues = True if self._continuing is not None else {"no": False}.get(prefill)
         self.capabilities = Capabilities(
@@ -351,8 +352,3 @@ def _base_url_of(vendor: VendorName | None) -> str:
         whose = f", which {row.title} has for each customer" if vendor else ", or a vendor"
         raise ConfigError("base_url is missing", advice=f"name the server's address{whose}")
     return row.base_url
-
-
-def _names_asker(headers: Mapping[str, str]) -> bool:
-    """Whether a caller's own headers say already who asks."""
-    return any(name.lower() in ("authorization", "api-key", "x-api-key") for name in headers)

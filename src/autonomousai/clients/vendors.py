@@ -18,6 +18,7 @@ import msgspec
 
 from ..errors import ConfigError
 from ..events import Messages
+from ..http.urls import clean_base_url
 from ..suggestions import did_you_mean
 
 #: When the rows were last compared with the vendors' documents.
@@ -232,6 +233,17 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
 }
 
 
+#: Anthropic, which is no row of the table: its own API is spoken by the provider `Anthropic`.
+ANTHROPIC_VENDOR: Final = Vendor(
+    title="Anthropic", base_url="https://api.anthropic.com", key_env="ANTHROPIC_API_KEY", key_header="x-api-key"
+)
+
+
+def is_anthropics(base_url: str) -> bool:
+    """Return whether *base_url* is Anthropic's own server."""
+    return clean_base_url(base_url).removesuffix("/v1") == ANTHROPIC_VENDOR.base_url
+
+
 def vendor_of(name: VendorName | None) -> Vendor:
     """Return the row of that name, that of `ANY_VENDOR` for None. Raises `ConfigError` for a name that no row has."""
     if name is None:
@@ -244,10 +256,23 @@ def vendor_of(name: VendorName | None) -> Vendor:
     return VENDORS[name]
 
 
-def read_key(vendor: Vendor) -> str | None:
-    """Return the vendor's key from the environment, None where none is needed. Raises `ConfigError` where it is not set."""
-    if not vendor.key_env:
-        return None
+def refuse_vendor_name(base_url: str, advice: str, *, key: str = "") -> None:
+    """Raise `ConfigError` where a vendor's name stands in the place of a base URL. *advice*: what to write, ``{}`` for the
+    name. *key*: of the config, where it stands there."""
+    name = clean_base_url(base_url).lower()
+    row = ANTHROPIC_VENDOR if name == "anthropic" else next((row for each, row in VENDORS.items() if each == name), None)
+    if row is None:
+        return
+    where = f"its base URL is {row.base_url}" if row.base_url else f"{row.title} has none that is everybody's"
+    told = f"{where}; {advice.format(name)}" if name in VENDORS and advice else where
+    raise ConfigError(f"{name!r} is the name of a vendor, and no base URL", key=key, advice=told)
+
+
+def key_for(vendor: Vendor, given: str | None, headers: Mapping[str, str]) -> str | None:
+    """Return the key that a client of *vendor* sends: the one *given*, ``""`` for none; else the vendor's from the environment,
+    unless the client's own *headers* say already who asks. Raises `ConfigError` where one is needed and not set."""
+    if given is not None or not vendor.key_env or _names_asker(headers):
+        return given
     key = os.environ.get(vendor.key_env, "").strip()
     if not key:
         advice = "set it, or give the key (api_key; --api-key on the command line)"
@@ -255,6 +280,11 @@ def read_key(vendor: Vendor) -> str | None:
             f"the environment variable {vendor.key_env}, for the key of {vendor.title}, is not set", advice=advice
         )
     return key
+
+
+def _names_asker(headers: Mapping[str, str]) -> bool:
+    """Whether a caller's own headers say already who asks."""
+    return any(name.lower() in ("authorization", "api-key", "x-api-key") for name in headers)
 
 
 # ---- who a server is

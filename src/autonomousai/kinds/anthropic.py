@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from ..clients.anthropic import ANTHROPIC, VERSION, Anthropic
+from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics
 from ..errors import ConfigError
 from ..settings import Count, Secret
 from ..timeouts import Clocks
@@ -13,8 +14,9 @@ from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
 
 class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
-    """A server that speaks Anthropic's Messages API: its root, under which ``/v1/messages`` is asked. ``max_tokens``: the
-    longest answer where a caller names none, which the API wants."""
+    """A server that speaks Anthropic's Messages API: its root, under which ``/v1/messages`` is asked. ``api_key``: absent, that
+    of the vendor's variable for the vendor's own server, and none for another. ``max_tokens``: the longest answer where a
+    caller names none, which the API wants."""
 
     base_url: str = ANTHROPIC
     api_key: Secret | None = None
@@ -26,6 +28,13 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
     vision: bool = True
     context: Count | None = None
     clocks: Clocks = Clocks()
+
+    @classmethod
+    def completed(cls, table: dict[str, Any]) -> dict[str, Any]:
+        """See `UpstreamConfig.completed`: the vendor's key is in its environment variable."""
+        url = table.get("base_url", ANTHROPIC)
+        is_vendors = isinstance(url, str) and is_anthropics(url)
+        return {"api_key": f"env:{ANTHROPIC_VENDOR.key_env}", **table} if is_vendors else table
 
     @property
     def place(self) -> str:

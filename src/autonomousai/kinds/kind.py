@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..clients.vendors import refuse_vendor_name
 from ..engine.handle import RemoteEngine
 from ..errors import ConfigError
 from ..http.urls import clean_base_url, copied_route, holds_key
@@ -73,6 +74,7 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 def check_base_url(key: str, url: str, *, query: bool = False) -> None:
     """Raise `ConfigError` unless *url*, with a query only where *query*, can be the base URL of an upstream whose table is at
     *key*."""
+    refuse_vendor_name(url, 'or write kind = "openai" and vendor = "{}", and leave base_url out', key=f"{key}.base_url")
     if problem := _url_problem(url, query):
         advice = "write http://host[:port] or https://host[:port] with the API's root path"
         raise ConfigError(problem, key=f"{key}.base_url", advice=advice)

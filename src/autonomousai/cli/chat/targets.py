@@ -8,14 +8,14 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from ...clients.anthropic import ANTHROPIC, Anthropic
+from ...clients.anthropic import Anthropic
 from ...clients.autonomousai import AutonomousAI
 from ...clients.openai import OpenAICompatible
-from ...clients.vendors import VendorName, vendor_of
+from ...clients.vendors import VendorName, is_anthropics, vendor_of
 from ...engine.provider import LlamaCpp
 from ...engine.weights import resolve
 from ...errors import HTTPError
-from ...http.urls import clean_base_url, has_path, without_credentials
+from ...http.urls import has_path, without_credentials
 from ...models import WEIGHTS
 from ...provider import AsyncGeneratorProvider
 from ...timeouts import Clocks
@@ -150,11 +150,6 @@ class Embedded:
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.aclose()
-
-
-def is_anthropics(base_url: str) -> bool:
-    """Return whether *base_url* is Anthropic's own server."""
-    return clean_base_url(base_url).removesuffix("/v1") == ANTHROPIC
 
 
 def wire_of(base_url: str, wire: Wire | None) -> Wire:
