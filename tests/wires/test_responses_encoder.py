@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import IncompleteStreamError, ProviderError, StatusError, StreamError
 from autonomousai.events import (
+    REPEATED,
     Annotations,
     Answer,
     Batch,
@@ -286,12 +287,13 @@ def test_reasoning_in_its_own_words_has_events_of_its_own() -> None:
         (None, "completed", None),
         ("odd", "completed", None),
         ("length", "incomplete", {"reason": "max_output_tokens"}),
+        ("repetition", "incomplete", {"reason": "max_output_tokens"}),
         ("content_filter", "incomplete", {"reason": "content_filter"}),
     ],
 )
 def test_the_end_says_why(reason: str | None, status: str, details: Any) -> None:
     """The last event's type is its status."""
-    *_, last = streamed(["Hi"], [FinishReason(reason, "finish_reason")])
+    *_, last = streamed(["Hi"], [FinishReason(reason, "finish_reason", notes=(REPEATED,))])
     response = last["response"]
 
     assert (f"response.{status}", status, details) == (last["type"], response["status"], response["incomplete_details"])

@@ -158,8 +158,8 @@ async def joined_parts(parts: Sequence[RawPart], generate: Callable[[RawPart], A
 
 
 def _bare(event: Event) -> Event:
-    """Return the end of a further choice, which names its reason alone; any other event as it is."""
-    return FinishReason(event.reason, "finish_reason") if isinstance(event, FinishReason) else event
+    """Return the end of a further choice, which names its reason alone, and its notes; any other event as it is."""
+    return FinishReason(event.reason, "finish_reason", notes=event.notes) if isinstance(event, FinishReason) else event
 
 
 def _silenced(end: FinishReason) -> FinishReason:

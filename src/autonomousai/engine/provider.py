@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import cache, partial
 from importlib.metadata import version
@@ -35,9 +35,11 @@ from ..wires.shapes import refusal
 from .completion import RawPart, completion_parts, joined_parts, raw_question
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
+from .loops import LoopStop
 from .process import EngineLog
 from .request import (
     Restorer,
+    begun_text,
     control_tokens,
     engine_fields,
     engine_messages,
@@ -47,6 +49,7 @@ from .request import (
     refuse_too_long,
     size_of,
 )
+from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
 from .weights import check_weights, resolve
 
@@ -124,8 +127,10 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         name: str = "embedded",
         lazy: bool = False,
         deputy: RemoteEngine | None = None,
+        sampling: Mapping[str, float] | None = None,
     ) -> None:
         self.weights = weights
+        self._sampling = sampling_of(weights) if sampling is None else sampling
         self.name = name
         self.capabilities = msgspec.structs.replace(self.capabilities, context=context)
         self._clocks = clocks
@@ -238,6 +243,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
         messages = engine_messages(question.messages, question.system)
         fields = engine_fields(question.fields, max_tokens=self._max_tokens, context=self._context, exact=question.exact)
+        fields = with_sampling(fields, self._sampling)
         if is_begun(messages) and "response_format" in fields:
             raise refusal(
                 "response_format", "does not go with a last message of the assistant, which is continued", UNSUPPORTED
@@ -394,11 +400,13 @@ async def _ask(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, de
     there is something to say, since nothing is lost until then."""
     started: Batch = []
     request, restorer = prompt.prepare(engine.supervisor)
+    loop = LoopStop(engine.supervisor.settings.name, begun_text(request.messages))
     batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))
     slot.asked = True
     engine.supervisor.asking += 1
     try:
         async for brought in batches:
+            loop.note_prompt(brought)
             if not (batch := _without_internals(brought)):
                 continue
             if type(batch[-1]) is Started:
@@ -409,9 +417,13 @@ async def _ask(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, de
                 slot.asked = False
             if restorer is not None:
                 batch = restorer.restore(batch)
+            batch = loop.watch(batch)
             if batch:
                 yield [*started, *batch]
                 started = []
+            if loop.found:
+                engine.supervisor.completed()
+                return
     except StatusError as error:
         slot.asked = False
         raise explain(error, prompt.param) from None

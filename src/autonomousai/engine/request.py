@@ -53,6 +53,11 @@ def is_begun(messages: Messages) -> bool:
     return bool(messages[-1]["role"] == "assistant")
 
 
+def begun_text(messages: Messages) -> str:
+    """Return the beginning of the answer that *messages* bring along; nothing where there is none."""
+    return str(messages[-1]["content"]) if messages and is_begun(messages) else ""
+
+
 def _role(index: int, message: Message) -> str:
     role: str = message["role"]
     if role in ("tool", "function"):
@@ -117,7 +122,7 @@ class ControlTokens:
             found += count
         if not found or self._copied is None:
             return defused, None
-        return defused, Restorer(self._copied, self._firsts, begun=messages[-1]["content"] if is_begun(messages) else "")
+        return defused, Restorer(self._copied, self._firsts, begun=begun_text(messages))
 
 
 class Restorer:

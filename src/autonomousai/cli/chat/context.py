@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ...errors import StatusError
-from ...events import FinishReason, Message, Messages
+from ...events import REPETITION, FinishReason, Message, Messages
 from ..terminal import Terminal
 from ..views import JsonView, View, text_view
 from .targets import ChatSettings, ChatTarget, Embedded, Served
@@ -72,6 +72,8 @@ class ChatContext:
             return
         if finish.reason == "length":
             self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
+        elif finish.reason == REPETITION:
+            self.terminal.note("the answer repeated itself, and was stopped; ask again, or in other words")
         elif finish.reason not in ("stop", "tool_calls", None):
             self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
         if not self.terminal.err_is_terminal:

@@ -47,10 +47,14 @@ export function explain({ code, status, message, retryAfter }) {
   return { detail: later, said: message ?? "", ...found };
 }
 
+/** How the server says that it stopped an answer (`events.REPEATED`). */
+const REPEATED = "the answer repeated itself, and was stopped";
+
 /** What is worth saying of the way that an answer ended; null where it simply ended. */
 export function remark(answer) {
   if (answer.state === "stopped") return "You stopped this answer.";
   if (answer.state !== "done") return null;
+  if (answer.evidence?.notes?.includes(REPEATED)) return "The answer repeated itself, and was stopped. Ask again, or in other words.";
   return (
     {
       length: "The answer reached its greatest length. You can raise it in the settings, or write “go on”.",

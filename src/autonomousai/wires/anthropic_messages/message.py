@@ -35,7 +35,7 @@ def stop_of(finish: FinishReason, *, has_calls: bool, is_refused: bool) -> dict[
 
     A reader takes ``tool_use`` for the order to run tools: so it stands exactly where calls were made and nothing cut them.
     """
-    reason = finish.reason or "stop"
+    reason = finish.standard_reason or "stop"
     if (text := _stop_text(finish)) is not None and not has_calls:
         return {"stop_reason": "stop_sequence", "stop_sequence": text}
     if reason in ("stop", "tool_calls", "function_call"):

@@ -188,7 +188,7 @@ class ChatStreamEncoder:
         extra = self._constant if finish.extra is None else finish.extra
         trailer = extra.get(TRAILER)
         members = {name: value for name, value in extra.items() if name not in ("choices", TRAILER)}
-        reason = _json(finish.reason)
+        reason = _json(finish.reason if self._finish_reason_at_top else finish.standard_reason)
         pieces = [] if self._begun else [self.write([finish])]
         pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, _choice_members(extra), b"}]")
         if self._finish_reason_at_top:
@@ -227,7 +227,7 @@ def encode_completion(
         raise ValueError("the events of a whole answer end with its FinishReason")
     if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
         return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
-    reason = _json(finish.reason)
+    reason = _json(finish.reason if finish_reason_at_top else finish.standard_reason)
     pieces = [
         b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
         % (_json(id), created, _json(model)),
@@ -264,9 +264,9 @@ def _document(
     for event in events:
         if type(event) is ChoiceEvent:
             others.setdefault(event.index, []).append(event.event)
-    choices = [_choice(0, events, finish.reason)]
+    choices = [_choice(0, events, finish.reason if finish_reason_at_top else finish.standard_reason)]
     for index, said in sorted(others.items()):
-        reason = next((event.reason for event in said if isinstance(event, FinishReason)), None)
+        reason = next((event.standard_reason for event in said if isinstance(event, FinishReason)), None)
         choices.append(_choice(index, said, reason))
     document: dict[str, Any] = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": choices}
     if finish_reason_at_top:
@@ -363,7 +363,7 @@ def choices_of(events: Batch) -> list[dict[str, Any]]:
         index, said = (event.index, event.event) if isinstance(event, ChoiceEvent) else (0, event)
         choice = choices.setdefault(index, {"index": index, "delta": {}, "finish_reason": None})
         if isinstance(said, FinishReason):
-            choice["finish_reason"] = said.reason
+            choice["finish_reason"] = said.standard_reason
         elif isinstance(said, LogProbs):
             choice["logprobs"] = {"content": said.content, "refusal": said.refusal}
         elif (delta := _delta_of(said)) is not None:

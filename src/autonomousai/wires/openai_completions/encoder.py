@@ -71,7 +71,7 @@ class TextStreamEncoder:
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `StreamEncoder.end`: the chunk with the finish reason, that with the usage if it is wanted, and ``[DONE]``."""
         extra = self._constant if finish.extra is None else finish.extra
-        last: dict[str, Any] = {**self._stamp, "choices": [{**_choice(0), "finish_reason": finish.reason}]}
+        last: dict[str, Any] = {**self._stamp, "choices": [{**_choice(0), "finish_reason": finish.standard_reason}]}
         _merge(last, {name: value for name, value in extra.items() if name != TRAILER})
         pieces = []
         if self._include_usage:
@@ -135,7 +135,7 @@ def choices_of(events: Batch, lengths: dict[int, int]) -> list[dict[str, Any]]:
             continue
         choice = choices.setdefault(index, _choice(index))
         if isinstance(said, FinishReason):
-            choice["finish_reason"] = said.reason
+            choice["finish_reason"] = said.standard_reason
         elif isinstance(said, LogProbs):
             probabilities, lengths[index] = _older_shape(said, lengths.get(index, 0))
             if choice["logprobs"] is None:

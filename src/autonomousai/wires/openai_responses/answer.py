@@ -25,7 +25,7 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
             unknown |= event.members["response"]
         else:
             output.add(event, log_probs)
-    output.finish(is_incomplete=finish.reason in INCOMPLETE)
+    output.finish(is_incomplete=finish.standard_reason in INCOMPLETE)
     if extension is not None:
         unknown[KEY] = extension
     return msgspec.json.encode(ended(head, finish, output.documents(), unknown))

@@ -65,7 +65,7 @@ class ResponsesStreamEncoder:
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `StreamEncoder.end`."""
         pieces = [] if self._begun else [self.write([finish])]
-        is_incomplete = finish.reason in INCOMPLETE
+        is_incomplete = finish.standard_reason in INCOMPLETE
         self._add_all(pieces, self._output.finish(is_incomplete=is_incomplete))
         unknown = self._unknown if extension is None else {**self._unknown, KEY: extension}
         response = ended(self._head, finish, self._output.documents(), unknown)

@@ -91,7 +91,7 @@ INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_f
 
 def ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
     """Return the response at its end. *unknown*: members that came from an upstream of the same wire."""
-    reason = INCOMPLETE.get(finish.reason or "")
+    reason = INCOMPLETE.get(finish.standard_reason or "")
     members = dict(unknown)
     members["output"] = output
     members["usage"] = None if finish.usage is None else usage_of(finish.usage)
