@@ -34,6 +34,9 @@ PERMANENT_CODES = frozenset(
 #: The code of a connection that this machine could not make, for want of descriptors: no fault of whoever was asked.
 OUT_OF_DESCRIPTORS = "out_of_descriptors"
 
+#: What is wrong with a stream whose end nothing proves.
+CUT = "the stream ended without a finish reason or other proof of its end: the answer may be cut"
+
 #: What can be done with half an answer.
 USE_PARTIAL = "ask again, or use .partial"
 
@@ -200,7 +203,7 @@ class IncompleteStreamError(HTTPError):
 
     def __init__(self, message: str = "", *, status: int | None = 200, partial: str = "") -> None:
         super().__init__(
-            message or "the stream ended without a finish reason or other proof of its end: the answer may be cut",
+            message or CUT,
             advice=USE_PARTIAL,
             status=status,
             retryable=True,

@@ -197,7 +197,7 @@ Messages: TypeAlias = list[Message]
 
 
 def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
-    """Join streamed pieces by index: the first id and name count, arguments are joined in the order of arrival."""
+    """Join streamed pieces by index: the first id counts, names and arguments are joined in the order of arrival."""
     ids: dict[int, str] = {}
     names: dict[int, str] = {}
     extras: dict[int, dict[str, Any]] = {}
@@ -209,8 +209,8 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
         pieces.append(delta.arguments)
         if delta.id and delta.index not in ids:
             ids[delta.index] = delta.id
-        if delta.name and delta.index not in names:
-            names[delta.index] = delta.name
+        if delta.name:
+            names[delta.index] = names.get(delta.index, "") + delta.name
     return ToolCalls(
         tuple(
             ToolCall(

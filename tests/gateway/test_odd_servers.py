@@ -10,7 +10,7 @@ import pytest
 
 from autonomousai import OpenAICompatible
 from autonomousai.config import RetryConfig
-from autonomousai.errors import IncompleteStreamError, StreamError
+from autonomousai.errors import HTTPError, IncompleteStreamError, StreamError
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.testing.scripts import End, Head, Send, chunks, event
@@ -103,6 +103,27 @@ async def test_a_broken_document_keeps_what_it_holds(document: dict[str, Any], m
             await provider.create_async_generator("m", HELLO, stream=stream).text()
 
     assert "Hel" == caught.value.partial
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b": ping\n\n" + b'{"error": {"message": "boom"}}', "boom"),
+        (chunks("Hel", finish=None, done=False) + b'{"error": {"message": "boom"}}\n', "boom"),
+        (b'[{"error": {"code": 400, "message": "boom", "status": "INVALID_ARGUMENT"}}]', "boom"),
+        (b"upstream is overloaded", "what came is no event: 'upstream is overloaded'"),
+        (chunks("Hel", finish=None, done=False) + b"<html>Gateway Timeout\n", "what came is no event: '<html>Gateway Timeout'"),
+    ],
+    ids=["JSON behind a comment", "JSON behind a text", "a list", "a text", "a page behind a text"],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_is_sent_in_the_place_of_events_is_told(body: bytes, words: str, stream: bool) -> None:
+    """A server that fails writes of it what it can, and not always as an event."""
+    async with ScriptedServer(script(body)) as server, OpenAICompatible(server.url, retries=0) as provider:
+        with pytest.raises(HTTPError, match=words) as caught:
+            await provider.create_async_generator("m", HELLO, stream=stream).text()
+
+    assert ("Hel" if b"Hel" in body else "") == caught.value.partial
 
 
 @pytest.mark.parametrize("chunked", [True, False])

@@ -49,7 +49,12 @@ def streams(draw: st.DrawFn) -> list[Json]:
     """The chunks of a valid stream, with unknown members at any depth."""
     constant = draw(UNKNOWN)
     chunks = []
+    is_called = False
     for delta in draw(st.lists(deltas(), min_size=1, max_size=4)):
+        for call in delta.get("tool_calls", ()):
+            if is_called:  # these go with the first piece
+                del call["id"], call["type"], call["function"]["name"]
+            is_called = True
         choice = {"index": 0, "delta": delta, "finish_reason": None, **draw(UNKNOWN)}
         if draw(st.integers(0, 5)) == 0:
             choice["logprobs"] = {"content": [{"token": "a", "logprob": -1}], "refusal": None}

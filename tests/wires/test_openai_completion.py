@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.errors import StreamError
+from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
 from autonomousai.wires.openai_chat.decoder import decode_completion
 from autonomousai.wires.openai_chat.encoder import encode_completion
@@ -85,6 +85,40 @@ def test_read(document: Json, expected: Batch, around: bytes) -> None:
     assert (Started(document["model"]), expected) == (events[0], plain(events))
 
 
+def stream_chunks() -> list[Json]:
+    """The chunks of a stream, which some servers send as lines, or as one list."""
+    deltas = [({"content": "a"}, None), ({"content": "b"}, None), ({}, "stop")]
+    head = {"object": "chat.completion.chunk", "model": "m"}
+    return [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n".join(json.dumps(each) for each in stream_chunks()),
+        json.dumps(stream_chunks()),
+        json.dumps([says("ab", usage=None)]),
+    ],
+    ids=["lines of chunks", "a list of chunks", "a list of one answer"],
+)
+def test_chunks_without_their_framing(body: str) -> None:
+    """They are an answer, where they hold its end."""
+    events = decode_completion(body.encode())
+
+    assert ("ab", FinishReason("stop", "finish_reason", None, "m")) == (
+        "".join(e for e in events if type(e) is str),
+        events[-1],
+    )
+
+
+def test_half_of_the_chunks_without_their_framing() -> None:
+    """They are none without it, and what came is kept."""
+    with pytest.raises(IncompleteStreamError) as caught:
+        decode_completion("\n".join(json.dumps(each) for each in stream_chunks()[:2]).encode())
+
+    assert "ab" == caught.value.partial
+
+
 @pytest.mark.parametrize("reason", ["stop", None])
 def test_an_empty_name_is_none(reason: str | None) -> None:
     """Who answers without a name is not called by the empty one, whichever road the document takes."""
@@ -106,6 +140,7 @@ def test_an_empty_name_is_none(reason: str | None) -> None:
         (b'{"choices": [{"index": 0}]}', "holds no message", "unreadable_event"),
         (b'{"choices": [{"index": 1, "message": {"content": "a"}}]}', "holds no message", "unreadable_event"),
         (b'{"error": {"message": "boom", "code": "c"}}', "boom", "c"),
+        (b'[{"error": {"message": "boom", "code": "c"}}]', "boom", "c"),
         (b'{"object": "error", "message": "boom", "code": 500}', "boom", "500"),
         (json.dumps(says("a", error={"message": "boom", "code": "c"})).encode(), "boom", "c"),
         (b'{"choices": [{"message": {"content": "a"}, "error": {"message": "boom", "code": "c"}}]}', "boom", "c"),

@@ -19,6 +19,8 @@ COUNTED = Usage(3, 2, 5)
 STOP = FinishReason("stop", "finish_reason", None, "m")
 STOP_COUNTED = FinishReason("stop", "finish_reason", COUNTED, "m")
 NOTHINGS = ("", "null", "None", " NONE ", "undefined")
+SIGNS_OF_LIFE = ("null", "[]", '""', "ping", "keep-alive", ": keep-alive", "HEARTBEAT")
+DONES = ("[done]", '"[DONE]"', "DONE")
 BROKEN = (
     *("abort", "error", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "FinishReason.ABORT"),
     *("server-error", "cancelled", "timeout"),
@@ -28,6 +30,16 @@ BROKEN = (
 def other(reason: str) -> Json:
     """A chunk that ends the second choice."""
     return chunk(choices=[{"index": 1, "delta": {}, "finish_reason": reason}])
+
+
+def whole(content: str, reason: str | None = None) -> Json:
+    """A chunk with a message in the place of its delta."""
+    return chunk(choices=[{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": reason}])
+
+
+def unframed(*events: Json | str) -> bytes:
+    """Events without the blank lines between them."""
+    return sse(*events).replace(b"\n\n", b"\n")
 
 
 def choice_with_usage() -> Json:
@@ -322,13 +334,48 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "a new id for every piece",
         sse(calls(call(0, "1", id="x", name="f")), calls(call(0, "2", id="y")), FINISH),
-        [Delta(0, "x", "f", "1"), Delta(0, "y", None, "2")],
+        [Delta(0, "x", "f", "1"), Delta(0, None, None, "2")],
         STOP,
     ),
     (
         "the id comes late",
         sse(calls(call(0, "", name="f")), calls(call(0, "1", id="x", name="f")), FINISH),
-        [Delta(0, NEW_ID, "f"), Delta(0, None, "f", "1")],
+        [Delta(0, NEW_ID, "f"), Delta(0, None, None, "1")],
+        STOP,
+    ),
+    (
+        "id and name in every piece",
+        sse(
+            calls(call(0, "", id="x", name="f")),
+            calls(call(0, "1", id="x", name="f")),
+            calls(call(0, "2", id="x", name="f")),
+            FINISH,
+        ),
+        [Delta(0, "x", "f"), Delta(0, None, None, "1"), Delta(0, None, None, "2")],
+        STOP,
+    ),
+    (
+        "a name in pieces",
+        sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="time")), FINISH),
+        [Delta(0, "x", "get_"), Delta(0, None, "time", "{}")],
+        STOP,
+    ),
+    (
+        "a name that grows",
+        sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="get_time")), FINISH),
+        [Delta(0, "x", "get_"), Delta(0, None, "time", "{}")],
+        STOP,
+    ),
+    (
+        "a name and its arguments in one event, as two pieces",
+        sse(calls({"index": 0, "id": "x", "function": {"name": "f"}}, call(0, "{")), calls(call(0, "}")), FINISH),
+        [Delta(0, "x", "f"), Delta(0, None, None, "{"), Delta(0, None, None, "}")],
+        STOP,
+    ),
+    (
+        "a call without its list",
+        sse(chunk({"tool_calls": call(0, "{}", id="x", name="f")}), FINISH),
+        [Delta(0, "x", "f", "{}")],
         STOP,
     ),
     ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], STOP),  # type: ignore[arg-type]
@@ -435,10 +482,44 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     # -- what cannot be read
     ("not JSON", sse(text("a"), "{nonsense", text("b"), FINISH, DONE), ["a"], "unreadable_event"),
     ("cut JSON", sse(text("a"), json.dumps(text("b"))[:-1], DONE), ["a"], "unreadable_event"),
-    ("two documents", sse(json.dumps(text("a")) * 2, DONE), [], "unreadable_event"),
-    ("no object", sse(text("a"), "[]"), ["a"], "unreadable_event"),
-    ("null", sse(text("a"), "null"), ["a"], "unreadable_event"),
     ("text", sse(text("a"), '"b"'), ["a"], "unreadable_event"),
+    ("a number", sse(text("a"), "7"), ["a"], "unreadable_event"),
+    ("a list of texts", sse(text("a"), '["b"]'), ["a"], "unreadable_event"),
+    ("a document, and half of one", sse(text("a"), json.dumps(text("b")) + '{"choices":'), ["a"], "unreadable_event"),
+    ("a document of another language", sse(text("a"), str(text("b")), FINISH), ["a"], "unreadable_event"),
+    # -- what is no object, and can be read
+    ("two documents", sse(json.dumps(text("a")) * 2, FINISH), ["a", "a"], STOP),
+    ("events without blank lines", unframed(text("a"), text("b"), FINISH, DONE), ["a", "b"], STOP),
+    ("framed twice", sse(*[f"data: {json.dumps(each)}" for each in (text("a"), FINISH)], "data: [DONE]"), ["a"], STOP),
+    ("framed twice, with its blank lines", sse(f"data: {json.dumps(text('a'))}\ndata: \ndata: ", FINISH), ["a"], STOP),
+    ("chunks as text of JSON", sse(*[json.dumps(json.dumps(each)) for each in (text("a"), FINISH)]), ["a"], STOP),
+    ("chunks in a list", sse(json.dumps([text("a"), text("b")]), FINISH), ["a", "b"], STOP),
+    ("an error in a list", sse(text("a"), '[{"error": {"message": "boom", "code": "c"}}]'), ["a"], "c"),
+    *[(f"the sign of life {word!r}", sse(text("a"), word, text("b"), FINISH), ["a", "b"], STOP) for word in SIGNS_OF_LIFE],
+    *[(f"the end {word!r}", sse(text("a"), word, text("b")), ["a"], BY_DONE) for word in DONES],
+    ("the end in an event of its own", sse(text("a"), b'event: done\ndata: "[DONE]"\n\n'), ["a"], BY_DONE),
+    ("what cannot be read behind the end", sse(text("a"), FINISH, "<nonsense", usage(), DONE), ["a"], STOP_COUNTED),
+    # -- JSON without a field
+    ("an error as a line of JSON", sse(text("a")) + b'{"error": {"message": "boom", "code": "c"}}', ["a"], "c"),
+    ("an error as a line of JSON, first", b': ping\n\n{"error": {"message": "boom", "code": "c"}}\n', [], "c"),
+    ("chunks as lines of JSON", sse(ROLE) + b"".join(json.dumps(c).encode() + b"\n" for c in (text("a"), FINISH)), ["a"], STOP),
+    # -- all of the answer once more
+    ("a message behind deltas", sse(text("a"), text("b"), whole("ab", "stop")), ["a", "b"], STOP),
+    ("a message beside an empty delta", sse(chunk(choices=[{"delta": {}, "message": {"content": "a"}}]), FINISH), ["a"], STOP),
+    ("a message behind reasoning", sse(chunk({"reasoning": "hm"}), whole("ab", "stop")), [Reasoning("hm"), "ab"], STOP),
+    (
+        "a message behind calls",
+        sse(
+            calls(call(0, "1", id="x", name="f")),
+            chunk(choices=[{"message": calls(call(0, "1", id="x", name="f"))["choices"][0]["delta"]}]),
+            FINISH,
+        ),
+        [Delta(0, "x", "f", "1")],
+        STOP,
+    ),
+    ("messages that grow", sse(whole("a"), whole("ab"), whole("abc"), FINISH), ["a", "b", "c"], STOP),
+    ("messages that are pieces", sse(whole("a"), whole("b"), whole("c"), FINISH), ["a", "b", "c"], STOP),
+    ("a delta that is text", sse(chunk(choices=[{"delta": "a"}]), FINISH), ["a"], STOP),
     ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a", "\ufffd"], MENDED),
     (
         "half a surrogate in UTF-8",

@@ -39,13 +39,15 @@ class EventSource:
         elif name == "id":
             if "\0" not in value:
                 self.last_event_id_buffer = value
-        # No more digits than a time could have: the one liberty that is taken, and documented.
+        # No more digits than a time could have: one of the two liberties that are taken, and documented.
         elif name == "retry" and value and all(char in "0123456789" for char in value) and len(value) <= 15:
             self.reconnection_time = int(value)
 
     def process_line(self, line: str) -> None:
         if line == "":
             self.dispatch()
+        elif line.startswith(("{", "[{")):
+            self.process_field("data", line)  # the other one: some servers report an error so
         elif line.startswith(":"):
             pass
         elif ":" in line:

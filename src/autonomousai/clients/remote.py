@@ -67,8 +67,8 @@ class PreparedRequest(msgspec.Struct, frozen=True):
 class ResponseStream:
     """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is retried once an event came.
 
-    Whatever was asked for, a body that begins with ``{`` is one document, any other one an event stream. ``answer``: what its
-    reader fills; where there is none, the text is kept here, for the checksum that servers of this package send.
+    Whatever was asked for, a body that begins with ``{`` or ``[`` is one document, any other one an event stream. ``answer``:
+    what its reader fills; where there is none, the text is kept here, for the checksum that servers of this package send.
     """
 
     __slots__ = (
@@ -293,7 +293,7 @@ class ResponseStream:
                 if size > _BLANKS:
                     raise StreamError(f"the answer begins with more than {_BLANKS} bytes of white space", status=200)
         head = b"".join(parts)
-        if first == b"{":
+        if first and first in b"{[":
             return await self._read_document(head)
         if first == b"<":
             raise StreamError(

@@ -1,4 +1,5 @@
-"""Server-sent events by the WHATWG standard, bytes <-> events. Knows nothing of what the events carry: no JSON, no models.
+"""Server-sent events by the WHATWG standard, bytes <-> events. Knows nothing of what the events carry: no models. One liberty
+is taken: a line that begins as JSON does is one of data.
 
 What came since the last blank line is kept as it is, but for comments, and only whole events are parsed: so no state of a
 half-read line exists, and the work is linear in the input however it is chopped. Line ends become LF on arrival, before
@@ -21,6 +22,10 @@ DEFAULT_MAX_EVENT = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _LONGEST_RETRY = 15  # digits; more of them are no time that anybody waits
 _VALUE = slice(len(b"data: "), -1)  # of a data line with its end
+
+#: The fields of the standard; a comment's is the empty one.
+_FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})
+_SHOWN = 200  # bytes that are kept of a line that is none of them
 
 #: Types of events that have none of their own.
 _UNTYPED = ("", "message")
@@ -48,7 +53,19 @@ class SSEDecoder:
     from then on `feed` raises it.
     """
 
-    __slots__ = ("_after_cr", "_id", "_line", "_max", "_pending", "_retry", "_start", "failure", "is_between", "is_plain")
+    __slots__ = (
+        "_after_cr",
+        "_id",
+        "_line",
+        "_max",
+        "_pending",
+        "_retry",
+        "_start",
+        "_stray",
+        "failure",
+        "is_between",
+        "is_plain",
+    )
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
         self.failure: StreamError | None = None
@@ -63,6 +80,7 @@ class SSEDecoder:
         self._after_cr = False
         self._id = b""
         self._retry: int | None = None
+        self._stray = b""  # the first line that is no field
 
     @property
     def last_event_id(self) -> str:
@@ -73,6 +91,14 @@ class SSEDecoder:
         """Return the data of the event that a blank line would complete now; ``b""`` where there is none."""
         fields = map(_field, bytes(self._pending).split(b"\n"))
         return b"\n".join(value for name, value in fields if name == b"data")
+
+    def stray(self) -> bytes:
+        """Return the beginning of the first line that is none of an event stream, which may be one of another kind of answer;
+        ``b""`` where there is none."""
+        if self._stray:
+            return self._stray
+        lines = bytes(self._pending[: 4 * _SHOWN]).split(b"\n")
+        return next((line[:_SHOWN] for line in lines if _field(line)[0] not in _FIELDS), b"")
 
     @property
     def retry_ms(self) -> int | None:
@@ -271,6 +297,8 @@ class SSEDecoder:
                 self._id = value
             elif name == b"retry" and (retry := _milliseconds(value)) is not None:
                 self._retry = retry
+            elif not self._stray and name not in _FIELDS:
+                self._stray = line[:_SHOWN]
         return events
 
     def _typed(self, payload: bytes, event_type: bytes) -> ServerSentEvent:
@@ -291,7 +319,9 @@ def _without_comments(event: bytes) -> bytes:
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    """A line's field and value. A comment's field is ``b""``."""
+    """A line's field and value. A comment's field is ``b""``. JSON without a field is data: so some servers report an error."""
+    if line[:1] == b"{" or line[:2] == b"[{":
+        return b"data", line
     name, _, value = line.partition(b":")
     return name, value.removeprefix(b" ")
 

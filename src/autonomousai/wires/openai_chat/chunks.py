@@ -249,10 +249,13 @@ def _choice(choice: Json) -> Choice:
 
 
 def _delta(said: Any) -> Delta | None:
+    if isinstance(said, str):
+        said = {"content": said}
     if not isinstance(said, dict):
         return None
     content = said.get("content")
     calls = said.get("tool_calls")
+    calls = [calls] if isinstance(calls, dict) else calls
     return Delta(
         content=text_of(content),
         reasoning_content=text_of(said.get("reasoning_content")) or _thoughts(content),
@@ -331,7 +334,7 @@ def _object(value: Any) -> Json | None:
 #: The note of an answer whose bytes were no UTF-8 in some place.
 REPLACED: Final = "bytes that are no UTF-8 were replaced by U+FFFD"
 
-_SHOWN = 200  # characters of an unreadable event that its error shows
+SHOWN: Final = 200  # characters of an unreadable event that its error shows
 
 
 def notes_on(data: bytes) -> tuple[str, ...]:
@@ -345,13 +348,13 @@ def notes_on(data: bytes) -> tuple[str, ...]:
 
 def shown_bytes(data: bytes) -> str:
     """Return the beginning of *data*, for an error."""
-    return redact(data[: 4 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
+    return redact(data[: 4 * SHOWN].decode("utf-8", "replace"))[:SHOWN]
 
 
 def unreadable(what: str, data: bytes) -> StreamError:
     """Return the error of *what* was sent as *data*."""
     return StreamError(
-        f"{what} could not be read, the rest may be missing; it begins with {repr(shown_bytes(data))[:_SHOWN]}",
+        f"{what} could not be read, the rest may be missing; it begins with {repr(shown_bytes(data))[:SHOWN]}",
         status=200,
         retryable=True,
         code="unreadable_event",

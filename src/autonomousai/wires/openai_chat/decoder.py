@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ...errors import HTTPError, IncompleteStreamError, StreamError
+from ...errors import CUT, HTTPError, IncompleteStreamError, StreamError
 from ...events import (
     Annotations,
     Batch,
@@ -29,6 +29,7 @@ from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .chunks import (
+    SHOWN,
     TRAILER,
     UNREADABLE,
     WIRE,
@@ -47,6 +48,7 @@ from .chunks import (
     unreadable,
     usage_of,
 )
+from .odd_events import DONE, meant_by
 from .template import ChunkTemplate
 from .tool_calls import ToolCallIndexer
 from .usual import (
@@ -63,7 +65,6 @@ from .usual import (
 )
 
 _BOM = b"\xef\xbb\xbf"
-_DONE = b"[DONE]"
 _BOUND = (LogProbs, Annotations, Images)  # what belongs to the text that came with it
 _SINGLES = 4  # usual chunks that came alone, after which a template is learnt
 _FEW = 3  # chunks in one read below which a template gains nothing
@@ -87,7 +88,6 @@ class ChatStreamDecoder:
         "_finish_extra",
         "_foreign",
         "_half",
-        "_has_said",
         "_max_event",
         "_misses",
         "_model",
@@ -97,11 +97,13 @@ class ChatStreamDecoder:
         "_reason",
         "_reason_ended",
         "_reason_is_doubtful",
+        "_said",
         "_singles",
         "_spoke",
         "_sse",
         "_started",
         "_template",
+        "_told",
         "_trailer",
         "_usage",
         "_usage_came_last",
@@ -121,7 +123,8 @@ class ChatStreamDecoder:
         self._max_event = max_event
         self._started = False
         self._spoke = False  # a chunk with choices has come
-        self._has_said = False  # the first choice has said something
+        self._told: str | None = None  # what messages in the place of deltas have said
+        self._said = 0  # what the first choice has said: nothing, something without text (1), text (2)
         self._model: str | None = None
         self._notes: tuple[str, ...] = ()
         self._usage: dict[str, Any] | None = None  # the last that was not empty
@@ -156,7 +159,7 @@ class ChatStreamDecoder:
     def is_proven(self) -> bool:
         """Whether the answer is complete, however its body may end: a reason without a word before it may be of a chunk that
         only begins, and usage may be counted in between."""
-        return self.failure is None and (self._done or (self._reason_counts and self._has_said))
+        return self.failure is None and (self._done or (self._reason_counts and bool(self._said)))
 
     @property
     def progress(self) -> int:
@@ -179,7 +182,7 @@ class ChatStreamDecoder:
         if self._template is not None and self._usual and sse.is_between and len(data) <= self._max_event:
             text = self._template.text_of_event(data)
             if text:
-                self._has_said = True
+                self._said = 2
                 batch.append(text)
             if text is not None:
                 return batch
@@ -199,7 +202,7 @@ class ChatStreamDecoder:
     def end(self) -> Batch:
         """See `StreamDecoder.end`."""
         data = self._sse.unfinished_data().strip()
-        if self._over or not data or (data != _DONE and not _is_object(data)):
+        if self._over or not data or not (_is_object(data) or meant_by(data)):
             return []
         return self.feed(b"\n\n")
 
@@ -216,6 +219,8 @@ class ChatStreamDecoder:
             evidence = "usage"
         elif self.complete and not self._spoke:
             raise IncompleteStreamError("the stream held no answer: nothing came before its [DONE]")
+        elif stray := self._sse.stray():
+            raise IncompleteStreamError(f"{CUT}; what came is no event: {repr(shown_bytes(stray))[:SHOWN]}")
         else:
             raise IncompleteStreamError
         extra = self._finish_extra
@@ -254,7 +259,7 @@ class ChatStreamDecoder:
             if not self._read_delta(delta, batch):
                 return False
         elif text := delta.content:
-            self._has_said = True
+            self._said = 2
             batch.append(text)
             if self._misses < _MISSES:
                 self._learn_single(data, text)
@@ -267,7 +272,7 @@ class ChatStreamDecoder:
         text, calls = delta.content, delta.tool_calls
         if self._constant and bool(text) + bool(delta.reasoning_content) + len(calls or ()) > 1:
             return False  # events of a chunk with unknown members are kept together
-        self._has_said = True
+        self._said = 2 if text else self._said or 1
         if delta.reasoning_content:
             batch.append(Reasoning(delta.reasoning_content))
         if text:
@@ -310,10 +315,10 @@ class ChatStreamDecoder:
     def _read_chunk(self, data: bytes, batch: Batch) -> None:
         if self._template is not None and self._usual and (text := self._template.text(data)) is not None:
             if text:
-                self._has_said = True
+                self._said = 2
                 batch.append(text)
             return
-        if data == _DONE:  # as almost every stream ends; that it is no chunk would be found by an error, which costs more
+        if data == DONE:  # as almost every stream ends; that it is no chunk would be found by an error, which costs more
             self._read_done(batch)
             return
         try:
@@ -369,7 +374,7 @@ class ChatStreamDecoder:
             self._misses += 1
             return start
         self._misses = 0
-        self._has_said = True
+        self._said = 2
         batch += texts if all(texts) else [text for text in texts if text]
         return stop
 
@@ -377,7 +382,7 @@ class ChatStreamDecoder:
         """An event that is no usual chunk: the end, an error, a chunk of another shape, or nothing that can be read."""
         stripped = data.strip()
         if event != "error":
-            if stripped == _DONE:
+            if stripped == DONE or (event != "message" and meant_by(stripped) == [DONE]):
                 self._read_done(batch)
                 return
             if not stripped:
@@ -394,7 +399,7 @@ class ChatStreamDecoder:
         if event == "error" and not isinstance(obj, dict):
             obj = {"error": obj if isinstance(obj, str) else shown_bytes(data)}
         if not isinstance(obj, dict):
-            self._fail(unreadable("an event of the stream", data))
+            self._read_meant(data, batch)
             return
         error = error_in_event(obj, event=event)
         if error is None and "choices" not in obj and not (chunk.usage or chunk.x_autonomousai or chunk.finish_reason):
@@ -413,6 +418,16 @@ class ChatStreamDecoder:
                 self._learn_single(data, text)
         if error is not None:
             self._fail(error)
+
+    def _read_meant(self, data: bytes, batch: Batch) -> None:
+        """An event that is no object is read as what is meant by it. Behind a proven end it takes nothing from the answer."""
+        meant = meant_by(data)
+        for payload in meant or ():
+            self._read_chunk(payload, batch)
+            if self._over:
+                return
+        if meant is None and not self.is_proven:
+            self._fail(unreadable("an event of the stream", data))
 
     def _read_done(self, batch: Batch) -> None:
         self.complete = True
@@ -454,13 +469,14 @@ class ChatStreamDecoder:
         self._usage = chunk.usage or self._usage
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
-        self._has_said = self._has_said or said
+        if said:
+            self._said = 2 if self._said == 2 or any(type(event) is str for event in batch[before:]) else 1
         if reason and reason not in STANDARD and self._is_broken_off(reason):
             reason = None
         self._weigh(reason, silent=not said)
         self.ending = self._reason_ended and not self._open
         self.extension = chunk.x_autonomousai or self.extension
-        self.complete = silent and counted and self._reason_counts and self._has_said and self.failure is None
+        self.complete = silent and counted and self._reason_counts and bool(self._said) and self.failure is None
         if unknown or self._constant or self._finish_extra or self._trailer or len(batch) > before + 1:
             self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._model is not None or self._reason is not None:
@@ -501,7 +517,7 @@ class ChatStreamDecoder:
             self._reason_is_doubtful = self._reason_is_doubtful or self._reason is not None
             self._reason_ended = False
         elif reason:
-            self._reason_ended = self._has_said
+            self._reason_ended = bool(self._said)
         self._reason = reason or self._reason
 
     def _begin(self, batch: Batch) -> None:
@@ -516,8 +532,8 @@ class ChatStreamDecoder:
 
     def _say(self, choice: Choice | UsualChoice, batch: Batch) -> None:
         delta: Delta | UsualDelta | None = choice.delta
-        if delta is None and isinstance(choice, Choice):
-            delta = choice.message  # some servers send what they should not stream
+        if isinstance(choice, Choice) and choice.message is not None and (delta is None or delta == Delta()):
+            delta = self._new_in(choice.message)  # some servers send what they should not stream
         if choice.logprobs is not None:
             batch.append(choice.logprobs)
         if delta is None:
@@ -527,6 +543,19 @@ class ChatStreamDecoder:
             self._say_delta(delta, batch)
         if choice.error and (error := error_in_event({"error": choice.error})):
             self._fail(error)
+
+    def _new_in(self, message: Delta) -> Delta:
+        """Return what *message*, in the place of a delta, says that was not said. It may be a piece like a delta, all that was
+        said until now with what is new, or, behind deltas, all of the answer once more."""
+        text = message.content or ""
+        if self._told is None and self._said:
+            return Delta(content=text if self._said == 1 else None, tool_calls=None if self._places else message.tool_calls)
+        told = self._told or ""
+        if told and text.startswith(told):
+            self._told = text
+            return msgspec.structs.replace(message, content=text[len(told) :])
+        self._told = told + text
+        return message
 
     def _say_delta(self, delta: Delta | UsualDelta, batch: Batch) -> None:
         if delta.reasoning_content:
@@ -600,6 +629,8 @@ def decode_completion(body: bytes) -> Batch:
     if (usual := decode_usual_completion(body)) is not None:
         return usual
     obj = _load_document(body)
+    if obj is None:
+        return _decode_events(body)
     chunk = as_chunk(obj)
     error = error_in_event(obj)
     if error is not None:
@@ -641,11 +672,24 @@ def _text_of(chunk: Chunk) -> str:
     return mend((first.text if said is None else said.content) or "")
 
 
-def _load_document(body: bytes) -> dict[str, Any]:
+def _load_document(body: bytes) -> dict[str, Any] | None:
     try:
         obj = load(body.removeprefix(_BOM))
     except UNREADABLE:
         obj = None
-    if not isinstance(obj, dict):
+    return obj if isinstance(obj, dict) else None
+
+
+def _decode_events(body: bytes) -> Batch:
+    """Return the answer of a body that holds chunks without a stream's framing: a line each, or an item of a list."""
+    chunks = meant_by(body.removeprefix(_BOM))
+    if not chunks:
         raise unreadable("the answer", body)
-    return obj
+    answer = ChatStreamDecoder()
+    batch: Batch = []
+    answer._read_many(chunks, batch)  # type: ignore[arg-type]
+    try:
+        return [*batch, answer.finish()]
+    except HTTPError as error:
+        error.partial = "".join([event for event in batch if type(event) is str])
+        raise

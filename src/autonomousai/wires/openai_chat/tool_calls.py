@@ -19,13 +19,16 @@ class ToolCallIndexer:
     The piece says it itself, but for servers that leave it out, and for those that give every call the index 0: there, a piece
     that brings a name and an id of its own begins a new call. (A new id alone does not: some servers draw one for each piece.)
     A call whose first piece has no id gets one that no other call has: callers send it back with the call's result.
+
+    An id goes with a call's first piece, and each piece of a name once: callers join what they get, and some servers repeat
+    both in every piece.
     """
 
-    __slots__ = ("_drawn", "_free", "_ids", "_places")
+    __slots__ = ("_free", "_ids", "_names", "_places")
 
     def __init__(self) -> None:
         self._ids: dict[int, str] = {}  # place -> the call's id
-        self._drawn: set[int] = set()  # places of calls whose id is of our making
+        self._names: dict[int, str] = {}  # place -> what has come of the call's name
         self._free = 0  # the place after the last
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
 
@@ -38,12 +41,18 @@ class ToolCallIndexer:
         calls = len(self._ids)
         if place is None or name:
             place = self._place(call.index, call_id, name)
-        if len(self._ids) > calls and call_id is None:
-            self._drawn.add(place)
-            call_id = new_call_id()
-        elif place in self._drawn:
-            call_id = None  # it comes too late: callers have another one
-        return ToolCallDelta(place, call_id, name, arguments or "", call.extra)
+        call_id = (call_id or new_call_id()) if len(self._ids) > calls else None
+        return ToolCallDelta(place, call_id, self._new_of_name(place, name), arguments or "", call.extra)
+
+    def _new_of_name(self, place: int, name: str | None) -> str | None:
+        """Return what *name* adds to the name of the call at *place*: all of it where it is a piece, and what is new in it
+        where it repeats the pieces before."""
+        if not name:
+            return name
+        known = self._names.get(place, "")
+        new = name.removeprefix(known)
+        self._names[place] = known + new
+        return new or None
 
     def _place(self, index: int | None, id: str | None, name: str | None) -> int:
         place = self._places.get(index)
