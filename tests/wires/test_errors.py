@@ -85,6 +85,41 @@ SHAPES: list[tuple[str, Any, tuple[str, str | None, str | None, str | None]]] = 
         {"message": "This model's maximum context length is 4096 tokens.", "code": 400},
         ("This model's maximum context length is 4096 tokens.", None, "context_length_exceeded", None),
     ),
+    (
+        "passed on by OpenRouter",
+        {"error": {"message": "Provider returned error", "code": 429, "metadata": {"raw": "slow down", "provider_name": "P"}}},
+        ("slow down", None, "429", None),
+    ),
+    (
+        "passed on by OpenRouter, as text of JSON",
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 400,
+                "metadata": {"raw": json.dumps({"error": {"message": "prompt is too long", "type": "t", "param": "p"}})},
+            }
+        },
+        ("prompt is too long", "t", "context_length_exceeded", "p"),
+    ),
+    (
+        "passed on by OpenRouter, as an object",
+        {"error": {"message": "Provider returned error", "metadata": {"raw": {"detail": "bad n"}}}},
+        ("bad n", None, None, None),
+    ),
+    (
+        "a message that is JSON",
+        {"error": {"message": '{"error": {"message": "inner", "code": "c"}}'}},
+        ("inner", None, "c", None),
+    ),
+    ("an error that is JSON", {"error": '{"message": "inner"}'}, ("inner", None, None, None)),
+    ("a message that is nearly JSON", {"error": {"message": "{inner"}}, ("{inner", None, None, None)),
+    (
+        "apigee",
+        {"fault": {"faultstring": "quota", "detail": {"errorcode": "q.Violation"}}},
+        ("quota", None, "q.Violation", None),
+    ),
+    ("aws", {"__type": "ThrottlingException", "message": "slow down"}, ("slow down", "ThrottlingException", None, None)),
+    ("a cause", {"error": {"name": "E", "cause": {"message": "inner"}}}, ("inner", None, None, None)),
     ("json text", "nothing here", ("nothing here", None, None, None)),
     ("unknown object", {"a": [1]}, ('{"a": [1]}', None, None, None)),
     ("booleans and lists say nothing", {"error": {"message": "m", "code": True, "type": []}}, ("m", None, None, None)),
@@ -176,6 +211,25 @@ NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
         ({"retry-after": "9" * 400}, None),
         ({"retry-after": "Sun, 99 Sep 2001 01:47:00 GMT"}, None),
         ({"retry-after-ms": "x", "retry-after": "2"}, 2.0),
+        # The ways that the standard does not know.
+        ({"retry-after": "30s"}, 30.0),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "500 ms"}, 0.5),
+        ({"retry-after": "2 minutes"}, 120.0),
+        ({"retry-after": "7, 9"}, 9.0),
+        ({"retry-after": str(int(NOW) + 30)}, 30.0),
+        ({"retry-after": str((int(NOW) + 30) * 1000)}, 30.0),
+        ({"retry-after": str(int(NOW) - 30)}, 0.0),
+        ({"retry-after": "2001-09-09T01:47:00Z"}, 20.0),
+        ({"retry-after": "30 apples"}, None),
+        # When a limit ends of which nothing is left.
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "6m0s"}, None),
+        ({"x-ratelimit-reset": "30"}, None),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str((int(NOW) + 30) * 1000)}, 30.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "30"}, 30.0),
+        ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": "2001-09-09T01:47:00Z"}, 20.0),
+        ({"retry-after": "1", "ratelimit-remaining": "0", "ratelimit-reset": "30"}, 1.0),
     ],
 )
 def test_reads_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
@@ -183,6 +237,39 @@ def test_reads_how_long_to_wait(headers: dict[str, str], seconds: float | None) 
     error = read_error(429, b"", headers, now=lambda: NOW)
 
     assert seconds == error.retry_after
+
+
+@pytest.mark.parametrize(
+    ("document", "seconds"),
+    [
+        ({"error": {"message": "Rate limit reached. Please try again in 20s."}}, 20.0),
+        ({"error": {"message": "Rate limit reached. Please try again in 6m0s. Visit"}}, 360.0),
+        ({"error": {"message": "Please try again in 176ms."}}, 0.176),
+        ({"error": {"message": "Please retry after 86 seconds."}}, 86.0),
+        ({"error": {"message": "retry in 34.5s", "details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "34s"}]}}, 34.0),
+        ([{"error": {"message": "m", "details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": "1.5s"}]}}], 1.5),
+        ({"error": {"message": "m", "retry_after": 7}}, 7.0),
+        ({"error": {"message": "m"}, "retryAfterMs": 250}, 0.25),
+        ({"error": "Model is loading", "estimated_time": 20.5}, 20.5),
+        (
+            {"error": {"message": "m", "metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}}}},
+            30.0,
+        ),
+        ({"error": {"message": "m", "retry_after": True, "details": "x", "metadata": 7}}, None),
+        ({"error": {"message": "m", "retry_after": -1}}, None),
+        ({"error": {"message": "Please try again later, or in 2 parsecs"}}, None),
+    ],
+)
+def test_reads_how_long_to_wait_in_an_error(document: Any, seconds: float | None) -> None:
+    """Where no header says it, the error's members and words do, in a stream too; a header says it better."""
+    body = json.dumps(document).encode()
+
+    assert seconds == read_error(429, body, {}).retry_after
+    assert 1.0 == read_error(429, body, {"retry-after": "1"}).retry_after
+    if isinstance(document, dict):
+        error = error_in_event(document)
+        assert error is not None
+        assert seconds == error.retry_after
 
 
 def test_the_hint_says_how_long_to_wait() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from ..errors import PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
 from .json import decode
 from .redaction import one_line, redact, without_markup
+from .waits import wait_in_error, wait_in_headers
 
 MAX_BODY = 64 * 1024  # bytes of a foreign error that are looked at and kept
 MAX_MESSAGE = 500  # characters of a foreign message that are shown
@@ -29,16 +29,28 @@ _BESIDE_CHOICES = ("base_resp", "baseResp", "BaseResp", "header")
 _VENDORS_WRAPPERS = (*_BESIDE_CHOICES, "Response", "status", "fault")
 
 #: Where a document holds the error proper, or a list of which the first speaks for all.
-_WRAPPERS = ("error", "errors", "detail", "message", *_VENDORS_WRAPPERS, "Error")
+_WRAPPERS = ("error", "errors", "detail", "message", *_VENDORS_WRAPPERS, "Error", "cause")
 
 #: What an error object says, and under which keys (the first that is there counts; the innermost object wins).
 _KEYS = {
     "message": (
         *("message", "error_description", "detail", "msg", "Message", "title", "reason", "error"),
+        *("details", "faultstring", "err", "exception"),
         *("status_msg", "error_msg", "errorMsg", "err_msg", "errmsg", "errorMessage", "error_message", "ErrorMsg"),
     ),
-    "type": ("type", "error_type", "status"),
-    "code": ("code", "error_code", "status_code", "Code", "errorCode", "err_code", "errcode", "ErrorCode", "statusCode"),
+    "type": ("type", "error_type", "status", "__type"),
+    "code": (
+        "code",
+        "error_code",
+        "status_code",
+        "Code",
+        "errorCode",
+        "err_code",
+        "errcode",
+        "ErrorCode",
+        "statusCode",
+        "errorcode",
+    ),
     "param": ("param", "loc", "field"),
 }
 
@@ -69,9 +81,31 @@ def _layers(obj: Any) -> Iterator[dict[str, Any]]:
             return
         elif isinstance(obj, dict):
             yield obj
-            obj = next((obj[key] for key in _WRAPPERS if isinstance(obj.get(key), dict | list) and obj[key]), None)
+            obj = _held_by(obj)
         else:
             return
+
+
+def _held_by(layer: dict[str, Any]) -> Any:
+    """The error, or the list of errors, that an object wraps: as it is, written as text of JSON, or, with those who pass on the
+    requests of others, in the words of the server that was asked."""
+    metadata = layer.get("metadata")
+    if isinstance(metadata, dict) and (raw := metadata.get("raw")):
+        return _embedded(raw) or raw
+    for key in _WRAPPERS:
+        if held := _embedded(layer.get(key)):
+            return held
+    return None
+
+
+def _embedded(value: Any) -> Any:
+    """An object or a list that *value* is, or is the JSON text of; None where it is none."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            value = decode(value.encode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict | list) else None
 
 
 def _said(name: str, value: Any) -> str | None:
@@ -150,8 +184,11 @@ def read_error(
     secrets = tuple(secrets)
     named = {name.lower(): value for name, value in headers.items()}
     text = body[:MAX_BODY].decode("utf-8", "replace").removeprefix("\ufeff")
-    fault = _clean(_read_body(text), secrets)
-    retry_after = _retry_after(named, now)
+    document = _load(text)
+    fault = _clean(_read_body(document, text), secrets)
+    retry_after = wait_in_headers(named, now)
+    if retry_after is None:
+        retry_after = wait_in_error(_layers(document), fault.message, now)
     request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
     error = StatusError(
         _describe(status, fault.message),
@@ -169,10 +206,16 @@ def read_error(
     return error
 
 
-def _read_body(text: str) -> _ForeignError:
+def _load(text: str) -> Any:
+    """The document that *text* is; None where it is no JSON."""
     try:
-        document = decode(text.encode())
+        return decode(text.encode())
     except (ValueError, RecursionError):
+        return None
+
+
+def _read_body(document: Any, text: str) -> _ForeignError:
+    if document is None and text.strip() != "null":
         return _ForeignError(message=without_markup(text))
     fault = _read_fault(document)
     return fault if fault.message else fault._replace(message=text if document else "")
@@ -195,27 +238,6 @@ def _hint(status: int, retry_after: float | None) -> str:
     if status == 429:
         return "wait before asking again"
     return _HINTS.get(status, SERVERS_FAULT if status >= 500 else "")
-
-
-_SECONDS = re.compile(r"\s*([0-9]{1,10}(?:\.[0-9]{1,9})?)\s*", re.ASCII)
-
-
-def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Seconds to wait: ``retry-after-ms``, or ``Retry-After`` in seconds or as a date (0 where it is past); None if unsaid."""
-    if match := _SECONDS.fullmatch(headers.get("retry-after-ms", "")):
-        return float(match[1]) / 1000
-    said = headers.get("retry-after", "")
-    if match := _SECONDS.fullmatch(said):
-        return float(match[1])
-    if not said:
-        return None
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  hardly anybody sends a date, and it is slow to come
-
-    try:
-        date = parsedate_to_datetime(said)
-        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def redact_error(error: HTTPError, secrets: Iterable[str]) -> None:
@@ -256,6 +278,7 @@ def error_in_event(obj: dict[str, Any], *, event: str = "message") -> StreamErro
         type=fault.type,
         code=fault.code,
         param=fault.param,
+        retry_after=wait_in_error(_layers(obj), fault.message, time.time),
     )
 
 
