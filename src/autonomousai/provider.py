@@ -123,6 +123,11 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     #: The event loop of the blocking callers.
     _background: BackgroundLoop | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, by `copy` or by `pickle` for another process, has the settings, and nothing that belongs to an event loop."""
+        state = {name: value for name, value in vars(self).items() if name != "_background"}
+        return {name: asyncio.Lock() if isinstance(value, asyncio.Lock) else value for name, value in state.items()}
+
     @property
     def __name__(self) -> str:
         return type(self).__name__  # type: ignore[return-value]  # it is the class's name, not this property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
@@ -134,18 +134,17 @@ class Adaptations:
     """What was learnt of one server, by the model that it was asked for. ``usual``: the names of the rows that hold for any
     model until one refuses them. ``rows``: the forms that there are. ``wanted``: False as long as there is nothing to apply."""
 
-    def __init__(
-        self,
-        usual: tuple[str, ...] = (),
-        now: Callable[[], float] = time.monotonic,
-        *,
-        rows: tuple[Adaptation, ...] = ADAPTATIONS,
-    ) -> None:
-        self.rows = rows
+    rows: ClassVar[tuple[Adaptation, ...]] = ADAPTATIONS
+
+    def __init__(self, usual: tuple[str, ...] = (), now: Callable[[], float] = time.monotonic) -> None:
         self.wanted = bool(usual)
         self._usual = usual
         self._now = now
         self._learnt: dict[str, dict[str, float]] = {}  # model -> name of a row -> until when
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[str, ...]]]:
+        """A copy, here or in another process, learns by itself."""
+        return type(self), (self._usual,)
 
     def known(self) -> list[tuple[str, str]]:
         """Return what is remembered: models and names of rows."""

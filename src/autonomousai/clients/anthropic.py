@@ -34,8 +34,8 @@ from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.redaction import secrets_of
 from . import retries
-from .adaptations import Adaptations, is_streamed
-from .messages_forms import MESSAGES_FORMS
+from .adaptations import is_streamed
+from .messages_forms import MessagesAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES, retry_delay
@@ -116,7 +116,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._prefill = prefill
         self._continues: bool | None = True if self.base_url == ANTHROPIC else None
         self._never_continue: set[str] = set()  # models that said so
-        self._adaptations = Adaptations(rows=MESSAGES_FORMS)
+        self._adaptations = MessagesAdaptations()
         self._asking = asyncio.Lock()
         if self.base_url == ANTHROPIC:
             api_key = key_for(ANTHROPIC_VENDOR, api_key, headers or {})

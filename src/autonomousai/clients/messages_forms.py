@@ -7,9 +7,9 @@ What is learnt of a model is kept as that of chat completions, see `adaptations`
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from .adaptations import ADAPTATIONS, Adaptation, Json
+from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Json
 
 #: Tokens that a model may think for, by effort, where it is told so in tokens; the API wants 1,024 at least.
 _BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
@@ -129,3 +129,9 @@ MESSAGES_FORMS: Final = (
     ),
     *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
 )
+
+
+class MessagesAdaptations(Adaptations):
+    """The same of a server that speaks the Messages API."""
+
+    rows: ClassVar[tuple[Adaptation, ...]] = MESSAGES_FORMS

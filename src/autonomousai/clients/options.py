@@ -30,8 +30,11 @@ class ClientOptions(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_retries(self.retries)
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ConfigError("api_key must be of visible ASCII characters; was it read from a file with its line end?")
+        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
+            raise ConfigError(
+                "api_key must be of visible ASCII characters, without spaces; was it read from a file with its line end, "
+                "or with the word that stands before it in a header?"
+            )
         for name, value in self.headers.items():
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigError(f"headers: the value of {name!r} must be text of one line")

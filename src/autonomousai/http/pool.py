@@ -101,6 +101,10 @@ class HttpPool:
         self._environment: dict[str, tuple[float, Proxy | None]] = {}
         self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _LoopTransports] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, here or in another process, has connections of its own."""
+        return {**vars(self), "_homes": {}, "_environment": {}}
+
     def post(
         self,
         url: str,
