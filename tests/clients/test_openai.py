@@ -161,3 +161,10 @@ async def test_a_refusal_is_an_answer_and_a_fault_is_none() -> None:
 async def test_a_configured_word_is_final(prefill: str, continues: bool) -> None:
     """ "yes" and "no" ask nobody."""
     assert await found(prefill=prefill) == (continues, [])
+
+
+@pytest.mark.parametrize("key", [" ", " key", "key ", "key\n", "k\u00e9y"])
+def test_a_key_that_no_header_can_carry_is_told(key: str) -> None:
+    """It would be another one at the server, or none."""
+    with pytest.raises(ConfigError, match="visible ASCII"):
+        OpenAICompatible("http://localhost:1", api_key=key)

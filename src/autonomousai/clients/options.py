@@ -30,10 +30,9 @@ class ClientOptions(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_retries(self.retries)
-        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
+        if (key := self.api_key) and not (key.isascii() and key.isprintable() and key == key.strip()):
             raise ConfigError(
-                "api_key must be of visible ASCII characters, without spaces; was it read from a file with its line end, "
-                "or with the word that stands before it in a header?"
+                "api_key must be of visible ASCII characters, without a space around them; was it read with a line's end?"
             )
         for name, value in self.headers.items():
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
