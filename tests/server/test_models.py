@@ -53,6 +53,21 @@ async def test_what_a_model_can_do(model: str, context: int | None, capabilities
     assert None not in one["capabilities"].values()
 
 
+@pytest.mark.parametrize("name", ["engine", "engine-70b"])
+async def test_a_model_says_what_answers_in_its_place(name: str) -> None:
+    """By its aliases too, however large they sound. A model that is itself says nothing."""
+    engine = Upstream("engine", LlamaCpp(context=2048))
+    other = Upstream("known", OpenAICompatible("http://127.0.0.1:1/v1"))
+    routes = {"engine": ["engine", "known"], "known": ["known", "engine"]}
+    served = Gateway([engine, other], routes, aliases={"engine-70b": "engine"})
+    async with listening(create_app(provider=served)) as server:
+        one = (await ask(server.port, request("GET", f"/v1/models/{name}"))).json()
+        itself = (await ask(server.port, request("GET", "/v1/models/known"))).json()
+
+    assert ("smollm2-135m", "engine · smollm2-135m, a demo model") == (one["answered_by"], one["description"])
+    assert {"answered_by", "description"}.isdisjoint(itself)
+
+
 async def test_anthropics_clients_get_its_shape() -> None:
     """By their header; all models are one page, and an alias is found too."""
     async with listening(create_app(provider=gateway())) as server:

@@ -132,7 +132,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self.weights = weights
         self._sampling = sampling_of(weights) if sampling is None else sampling
         self.name = name
-        self.capabilities = msgspec.structs.replace(self.capabilities, context=context)
+        shown = weights if weights in WEIGHTS else Path(weights).stem
+        self.capabilities = msgspec.structs.replace(self.capabilities, context=context, weights=shown)
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens
@@ -141,7 +142,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self._deputy = deputy
         self._settings = EngineSettings(
             weights="",
-            name=weights if weights in WEIGHTS else Path(weights).stem,
+            name=shown,
             socket="",
             api_key="",
             slots=slots,

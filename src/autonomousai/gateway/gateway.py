@@ -50,7 +50,8 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self._settings = GatewaySettings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
 
     def capabilities_of(self, model: str) -> Capabilities:
-        """Return what *model* can do: what any upstream of its route can."""
+        """Return what *model* can do: what any upstream of its route can. Its weights are those of the upstream that is asked
+        first."""
         upstreams = self.routes[self.get_model(model)]
         return Capabilities(
             vision=any(upstream.provider.capabilities.vision for upstream in upstreams),
@@ -60,6 +61,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             embeddings=_any(upstream.provider.capabilities.embeddings for upstream in upstreams),
             context=max((upstream.context for upstream in upstreams if upstream.context is not None), default=None),
             wires=tuple(dict.fromkeys(wire for upstream in upstreams for wire in upstream.provider.capabilities.wires)),
+            weights=upstreams[0].provider.capabilities.weights,
         )
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:

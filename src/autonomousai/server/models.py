@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from ..errors import ModelNotFoundError
 from ..http.server.asgi import OUTER
+from ..models import shown_weights
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wires.base import ListedModel, Wire
 from ..wires.raw import COMPLETIONS_WIRE
@@ -75,8 +76,14 @@ def _entry(provider: AsyncGeneratorProvider, name: str, aliases: list[str], crea
         "aliases": aliases,
         "vision": able.vision,
         **context,
+        **_stand_in(name, able.weights),
         "capabilities": {**told, "completions": COMPLETIONS_WIRE in able.wires},
     }
+
+
+def _stand_in(name: str, weights: str | None) -> dict[str, str]:
+    """Return what answers in the place of the model *name*, if other weights do."""
+    return {} if weights is None else {"answered_by": weights, "description": f"{name} · {shown_weights(weights)}"}
 
 
 def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], created: int = 0) -> ListedModel:

@@ -121,10 +121,9 @@ class Embedded:
 
     def who(self, model: str) -> str:
         weights = self._weights(model)
-        return (
-            f"{weights if weights in WEIGHTS else Path(weights).stem} answers as {model}, on this machine "
-            "(the hosted service is not operational; --base-url asks a server)"
-        )
+        kind = "demo model" if weights in WEIGHTS and WEIGHTS[weights].is_demo else "model"
+        name = weights if weights in WEIGHTS else Path(weights).stem
+        return f"Using the local {kind} {name}. Use --base-url to call a server."
 
     async def choose(self) -> str:
         return self.resolve("")

@@ -174,7 +174,8 @@ class ModelCapabilities(msgspec.Struct):
 
 class Model(msgspec.Struct):
     """A model that can be asked, with its other names, and what it can do. `context_length` and `max_model_len`: tokens of
-    prompt and answer together, where that is known."""
+    prompt and answer together, where that is known. `answered_by`: the weights that answer, where these are others than the
+    name says; `description` says it to people."""
 
     id: str
     object: Literal["model"]
@@ -185,6 +186,8 @@ class Model(msgspec.Struct):
     capabilities: ModelCapabilities
     context_length: Count | UnsetType = UNSET
     max_model_len: Count | UnsetType = UNSET
+    answered_by: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
 
 
 class ModelList(msgspec.Struct):

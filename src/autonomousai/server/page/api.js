@@ -16,7 +16,7 @@ export const key = {
   forget: () => sessionStorage.removeItem(KEY),
 };
 
-/** The models, each `{id, aliases, vision}`. */
+/** The models, each `{id, aliases, vision}`, and a `description` where others answer in its place. */
 export async function models() {
   const response = await call("models");
   return (await documentOf(response)).data;

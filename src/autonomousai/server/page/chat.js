@@ -19,7 +19,7 @@ const TAB = "autonomousai.tab";
 export class Chat {
   /** What is shown. A new conversation is in no list before something is said in it. */
   current;
-  /** What the server has, each `{id, vision}`. */
+  /** What the server has, each `{id, vision, description}`. */
   models = [];
   #conversations = new Map();
   #runs = new Map();
@@ -67,8 +67,9 @@ export class Chat {
     return path(this.current).flatMap(({ images }) => images ?? []);
   }
 
+  /** What is called `vision` and cannot see is not offered. */
   setModels(models) {
-    this.models = models;
+    this.models = models.filter(({ id, vision }) => id !== "vision" || vision);
     this.#fit(this.current);
   }
 

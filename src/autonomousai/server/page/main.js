@@ -82,7 +82,10 @@ function show() {
 }
 
 function showModels() {
-  const known = chat.models.map(({ id, vision }) => el("option", { value: id }, vision ? `${id} (sees images)` : id));
+  const known = chat.models.map(({ id, vision, description }) => {
+    const name = description ?? id; // who answers in its place, where that is another
+    return el("option", { value: id }, vision ? `${name} (sees images)` : name);
+  });
   $("#model").replaceChildren(...(known.length ? known : [el("option", {}, "no model yet")]));
   $("#model").value = chat.current.model;
   $("#model").disabled = known.length === 0;
