@@ -20,8 +20,10 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"directories", "errors", "events", "models", "timeouts", "retry", "blocking", "suggestions", "_version"}),
-    frozenset({"embeddings", "http", "request", "result", "provider", "settings", "config_reading", "wires"}),
+    frozenset(
+        {"completion", "directories", "errors", "events", "models", "timeouts", "retry", "blocking", "suggestions", "_version"}
+    ),
+    frozenset({"chat_fields", "embeddings", "http", "request", "result", "provider", "settings", "config_reading", "wires"}),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
     frozenset({"telemetry"}),

@@ -18,6 +18,7 @@ PUBLIC = [
     "AsyncResult",
     "AutonomousAI",
     "Clocks",
+    "Completion",
     "ConfigError",
     "ConnectError",
     "FinishReason",
@@ -86,7 +87,10 @@ def test_testing_has_its_own_list() -> None:
         "import autonomousai",
         "from autonomousai import *",
         "from autonomousai import AutonomousAI; AutonomousAI(base_url='http://127.0.0.1:1')",
-        "from autonomousai import AutonomousAI as A; A.create_async_generator('llama', [{'role': 'user', 'content': 'x'}])",
+        (
+            "import os; os.environ['AUTONOMOUSAI_BASE_URL'] = 'http://127.0.0.1:1'; "
+            "from autonomousai import AutonomousAI as A; A.create_async_generator('llama', [{'role': 'user', 'content': 'x'}])"
+        ),
     ],
 )
 def test_importing_and_preparing_is_quick(statement: str) -> None:

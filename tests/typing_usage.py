@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any, assert_type
+from collections.abc import AsyncGenerator
+from typing import Any, Literal, TypedDict, assert_type
 
 from autonomousai import (
     AsyncGeneratorProvider,
     AsyncResult,
     AutonomousAI,
     Clocks,
+    Completion,
     FinishReason,
     HTTPError,
     LlamaCpp,
@@ -78,8 +79,25 @@ class Own(AsyncGeneratorProvider, ProviderModelMixin):
         return AsyncResult(batches)
 
 
-def blocking(provider: AsyncGeneratorProvider) -> Iterator[object]:
-    return provider.create_completion("llama", messages)
+class Said(TypedDict):
+    """A message as the types of other SDKs have it."""
+
+    role: Literal["user"]
+    content: str
+
+
+async def plain_names(provider: AsyncGeneratorProvider) -> None:
+    said: list[Said] = [{"role": "user", "content": "Hello"}]
+    assert_type(await provider.chat("llama", said, temperature=0.5, extra_body={"top_a": 1}), str)
+    assert_type(AutonomousAI.chat("llama", said), AsyncResult)
+    provider.chat("llama", said, temprature=0.5)  # type: ignore[call-arg]  # found before it is sent
+
+
+def blocking(provider: AsyncGeneratorProvider) -> None:
+    with provider.create_completion("llama", messages) as completion:
+        assert_type(completion, Completion)
+        "".join(completion.texts())
+    assert_type(completion.finish, FinishReason | None)
 
 
 async def in_tests() -> None:

@@ -12,6 +12,7 @@ from ._version import __version__
 from .clients.anthropic import Anthropic
 from .clients.autonomousai import AutonomousAI
 from .clients.openai import OpenAICompatible
+from .completion import Completion
 from .errors import (
     ConfigError,
     ConnectError,
@@ -24,8 +25,9 @@ from .errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name, and it is one
 )
-from .events import FinishReason, Messages, Reasoning, ToolCall, ToolCalls, Usage
+from .events import FinishReason, Reasoning, ToolCall, ToolCalls, Usage
 from .provider import AsyncGeneratorProvider, ProviderModelMixin
+from .request import AnyMessages as Messages
 from .result import AsyncResult
 from .timeouts import Clocks
 
@@ -38,6 +40,7 @@ __all__ = [
     "AsyncResult",
     "AutonomousAI",
     "Clocks",
+    "Completion",
     "ConfigError",
     "ConnectError",
     "FinishReason",

@@ -2,7 +2,7 @@
 package.
 
 A *batch* is the list of all events that one network read brought. The text of the first choice is plain `str`; everything else
-is a small frozen struct that is falsy and whose `str()` is `""`, so that `"".join(map(str, chunks))` is the answer.
+is a small frozen struct whose `str()` is `""`, so that `"".join(map(str, chunks))` is the answer.
 
 Each struct has a tag: `msgspec` writes it as the member ``type``, and tells the kinds of a `Batch` apart by it. The logs of
 streams are kept in this form, so a tag never changes its meaning.
@@ -18,13 +18,10 @@ Evidence = Literal["finish_reason", "done", "usage", "body"]
 
 
 class _Silent(msgspec.Struct, frozen=True, gc=False):
-    """The base of events that are no text: falsy, and empty as text."""
+    """The base of events that are no text: empty as text."""
 
     def __str__(self) -> str:
         return ""
-
-    def __bool__(self) -> bool:
-        return False
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

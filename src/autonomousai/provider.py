@@ -11,20 +11,24 @@ import asyncio
 import contextlib
 import threading
 from abc import ABC
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
-from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack
 
 import msgspec
 
 from .blocking import BackgroundLoop, ClosedError
+from .completion import Completion
 from .embeddings import EmbeddingInput, Embeddings, read_embeddings
 from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
-from .events import Answer, Batch, Chunk, Messages
-from .request import CALL_OPTIONS, DEFAULT_OPTIONS, CallOptions, ChatRequest
+from .events import Answer, Batch, Chunk
+from .request import CALL_OPTIONS, DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from .result import AsyncResult, BatchStream, ChunkIterator
 from .wires.raw import EMBEDDINGS_WIRE, raw_request, unsupported
+
+if TYPE_CHECKING:
+    from .chat_fields import ChatFields
 
 #: The code of the refusal to count tokens.
 CANNOT_COUNT: Final = "count_not_supported"
@@ -122,8 +126,9 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     use_stream_timeout: bool = True
     live: int = 0
 
-    #: The event loop of the blocking callers.
+    #: The event loop of the blocking callers, and whether `close` has ended it for good.
     _background: BackgroundLoop | None = None
+    _is_closed: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, by `copy` or by `pickle` for another process, has the settings, and nothing that belongs to an event loop."""
@@ -157,7 +162,7 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         ).batches()
 
     def create_async_generator(
-        self, /, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+        self, /, model: str, messages: AnyMessages, proxy: str | None = None, stream: bool = False, **kwargs: Any
     ) -> AsyncResult:
         """Return the answer of *model* to *messages*. Raises `ModelNotFoundError` and `InvalidMessagesError` at the call,
         the rest while it is read.
@@ -167,9 +172,30 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         """
         return ask(self, model, messages, proxy, stream, kwargs)
 
+    def chat(
+        self,
+        /,
+        model: str,
+        messages: AnyMessages,
+        *,
+        stream: bool = True,
+        proxy: str | None = None,
+        **fields: Unpack[ChatFields],
+    ) -> AsyncResult:
+        """Return the answer of *model* to *messages*: `create_async_generator` under a plain name, with typed request fields.
+
+        ``stream``: whether it comes in pieces; awaiting it gives the whole text either way. ``fields``: see `ChatFields`; what
+        has no name there goes into ``extra_body``.
+
+        Example::
+
+            text = await provider.chat("llama", [{"role": "user", "content": "Name three colours."}], max_tokens=40)
+        """
+        return self.create_async_generator(model, messages, proxy=proxy, stream=stream, **with_extra_body(fields))
+
     def create_completion(
-        self, /, model: str, messages: Messages, proxy: str | None = None, stream: bool = False, **kwargs: Any
-    ) -> Iterator[Chunk]:
+        self, /, model: str, messages: AnyMessages, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> Completion:
         """Return the same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
@@ -190,9 +216,11 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         return _background_of(self).submit(self.embed(model, input, proxy, **kwargs)).result()
 
     def close(self) -> None:
-        """End what `create_completion` keeps from call to call, its connections and its engine, and wait until it is gone.
+        """End what `create_completion` keeps from call to call, its connections and its engine, and wait until it is gone. Safe
+        to call twice; other calls raise `RuntimeError` from then on.
 
-        Dropping the provider, and the interpreter's end, do the same. The next call begins anew."""
+        Dropping the provider, and the interpreter's end, do the same."""
+        self._is_closed = True
         background, self._background = self._background, None
         if background is not None:
             background.close()
@@ -254,23 +282,36 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         await self.aclose()
 
 
+def _check_open(provider: AsyncGeneratorProvider) -> None:
+    if provider._is_closed:
+        raise RuntimeError(f"this {provider.__name__} was closed with close(); make another one")
+
+
 def ask(
-    provider: AsyncGeneratorProvider, model: str, messages: Messages, proxy: str | None, stream: bool, kwargs: dict[str, Any]
+    provider: AsyncGeneratorProvider, model: str, messages: AnyMessages, proxy: str | None, stream: bool, kwargs: dict[str, Any]
 ) -> AsyncResult:
     """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.create_async_generator` ask.
 
     This is the one place where options and request fields share a namespace, and are told apart.
     """
+    _check_open(provider)
     given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     answer = Answer()
-    request = ChatRequest(model, messages, stream, fields=kwargs)
+    request = ChatRequest(model, messages, stream, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
+
+
+def with_extra_body(fields: ChatFields) -> dict[str, Any]:
+    """Return *fields* with the members of ``extra_body`` among them."""
+    extra_body = fields.pop("extra_body", None) or {}
+    return {**fields, **extra_body}
 
 
 async def embed(
     provider: AsyncGeneratorProvider, model: str, input: EmbeddingInput, proxy: str | None, kwargs: dict[str, Any]
 ) -> Embeddings:
     """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.embed` ask."""
+    _check_open(provider)
     given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     if not input:
         raise ValueError("input: must not be empty; give a text, or a list of texts")
@@ -304,9 +345,13 @@ def _background_of(provider: AsyncGeneratorProvider) -> BackgroundLoop:
         return background
 
 
-def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Iterator[Chunk]:
-    """Iterate an `AsyncResult` of *provider* from blocking code, in the provider's background. Nothing is read ahead; closing
-    the iterator, or dropping it, closes the response."""
+def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Completion:
+    """Return *result*, an answer of *provider*, for blocking code: it is read in the provider's background. Nothing is read
+    ahead."""
+    return Completion(_blocking_chunks(provider, result), result.answer)
+
+
+def _blocking_chunks(provider: AsyncGeneratorProvider, result: AsyncResult) -> Generator[Chunk]:
     background = _background_of(provider)
     batches = result.batches()
     iterator = ChunkIterator()

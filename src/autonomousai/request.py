@@ -5,13 +5,16 @@ The two never share a namespace: a request field may bear any name, also one of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from .events import Answer, Messages
 from .timeouts import Clocks
+
+#: Messages as a caller may pass them: the types of other SDKs fit too.
+AnyMessages: TypeAlias = Sequence[Mapping[str, Any]]
 
 #: Keyword arguments of `create_async_generator` that are options of the call and never request fields.
 CALL_OPTIONS: Final = frozenset({"api_key", "headers", "proxy", "retries", "timeout"})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
+from .completion import CLOSED, LEFT, AnswerView
 from .errors import HTTPError, IncompleteStreamError
 from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
 
-CLOSED = "the answer was closed before it was complete"
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
 
 #: Takes a batch at once. Returns False when the reader wants its turn before the next one comes.
@@ -126,14 +126,28 @@ class JoinedBatches:
 
 class AnswerBatches:
     """A stream's batches, each added to the `Answer` before it is handed out. Raises where the stream ends without a
-    `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch."""
+    `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch.
 
-    __slots__ = ("_answer", "_closed", "_stream")
+    ``is_delivered``: whether the reader has got the `FinishReason`; set by the one who hands chunks on.
+    """
+
+    __slots__ = ("_answer", "_closed", "_error", "_stream", "is_delivered")
 
     def __init__(self, stream: BatchStream, answer: Answer) -> None:
         self._stream = stream
         self._answer = answer
         self._closed = False
+        self._error: Exception | None = None
+        self.is_delivered = False
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether no further batch comes."""
+        return self._closed
+
+    def error(self, problem: str = CLOSED) -> Exception:
+        """Return what has ended the answer before its end; *problem* where that was its reader."""
+        return self._error or IncompleteStreamError(problem, partial=self._answer.text)
 
     def __aiter__(self) -> Self:
         return self
@@ -148,10 +162,15 @@ class AnswerBatches:
                 raise IncompleteStreamError(CLOSED)
         except BaseException as error:
             await self.aclose()
-            if isinstance(error, StopAsyncIteration) and answer.finish is None:
-                raise IncompleteStreamError(partial=answer.text) from None
+            if isinstance(error, StopAsyncIteration):
+                if answer.finish is not None:
+                    raise
+                self._error = IncompleteStreamError(partial=answer.text)
+                raise self._error from None
             if isinstance(error, HTTPError):
                 error.partial = answer.text or error.partial
+            if isinstance(error, Exception):
+                self._error = error
             raise
         answer.add(batch)
         return batch
@@ -200,26 +219,41 @@ class ChunkIterator:
         return chunks
 
 
-async def _chunks(batches: BatchStream) -> AsyncGenerator[Chunk]:
+async def _chunks(batches: AnswerBatches, answer: Answer) -> AsyncGenerator[Chunk]:
     iterator = ChunkIterator()
     try:
         async for batch in batches:
-            for chunk in iterator.chunks(batch):
-                yield chunk
+            chunks = iterator.chunks(batch)
+            if answer.finish is None:
+                for chunk in chunks:
+                    yield chunk
+            else:
+                for chunk in chunks:
+                    batches.is_delivered = type(chunk) is FinishReason
+                    yield chunk
+        if answer.finish is None:
+            raise batches.error()
     finally:
         await batches.aclose()
 
 
-class AsyncResult:
-    """One answer: an async iterator, an async context manager, and something to close.
+class AsyncResult(AnswerView):
+    """One answer: an async iterator, an async context manager, an awaitable, and something to close.
 
     Making it does no I/O, and dropping it unread is no error. Iterating yields `str` (text), `Reasoning`, `ToolCalls`, and
-    last exactly one `FinishReason`; otherwise an exception is raised: it never just stops. Leaving the ``async with``,
-    ``aclose()`` and cancelling the task close the HTTP response at once. It can be read once, in one way: by chunks, or by
-    ``batches()``.
+    last exactly one `FinishReason`; otherwise an exception is raised: it never just stops. ``await result`` and ``text()`` read
+    all of it and return the text. Leaving the ``async with``, ``aclose()`` and cancelling the task close the HTTP response at
+    once. It can be read once, in one way: by chunks, or by ``batches()``; what has come stays readable.
 
     ``source``: a `BatchStream`, or a function that returns one or an async generator of batches.
+
+    Example::
+
+        result = provider.create_async_generator("llama", messages)
+        print(await result, result.usage)
     """
+
+    __slots__ = ("__weakref__", "_chunks", "_closed", "_source", "_stream")
 
     def __init__(
         self,
@@ -234,41 +268,22 @@ class AsyncResult:
         self._chunks: AsyncGenerator[Chunk] | None = None
         self._closed = False
 
-    @property
-    def answer(self) -> Answer:
-        """Return the answer as far as it has come."""
-        return self._answer
-
-    @property
-    def report(self) -> Report | None:
-        """Return how the answer came about, where a gateway made it: filled while it answers."""
-        return self._answer.report
-
-    @property
-    def finish(self) -> FinishReason | None:
-        """Return the `FinishReason`, once it has come."""
-        return self._answer.finish
-
-    @property
-    def model(self) -> str | None:
-        """Return the model that answers, as the upstream names it; None before the first event, or where it named none."""
-        return self._answer.model
-
-    @property
-    def upstream(self) -> str | None:
-        """Return which upstream of a gateway answers; None elsewhere."""
-        return self._answer.upstream
-
     def batches(self) -> BatchStream:
         """Return the inner stream: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
+        return self._begin()
+
+    def _begin(self) -> AnswerBatches:
         if self._stream is not None or self._closed:
             raise RuntimeError(_READ_ALREADY)
         self._stream = batches = AnswerBatches(self._source, self._answer)
         return batches
 
     def _iterator(self) -> AsyncGenerator[Chunk]:
+        stream = self._stream
         if self._chunks is None:
-            self._chunks = _chunks(self.batches())
+            self._chunks = _chunks(self._begin(), self._answer)
+        elif stream is not None and stream.is_over and self._answer.finish is None:
+            self._chunks = _chunks(stream, self._answer)  # it raises again: one that had raised would just stop
         return self._chunks
 
     def __aiter__(self) -> AsyncGenerator[Chunk]:
@@ -278,21 +293,31 @@ class AsyncResult:
         return self._iterator().__anext__()
 
     async def text(self) -> str:
-        """Read to the end and return the text. Errors are those of iterating, with the text so far in ``.partial``."""
-        return "".join([str(chunk) async for chunk in self])
+        """Read to the end and return the text; after the end return it again. Errors are those of iterating, with the text so
+        far in ``.partial``, the same each time.
 
-    @property
-    def text_so_far(self) -> str:
-        """Return the text that has come until now, without waiting for more."""
+        Raises `IncompleteStreamError` where the answer was left before its end: after a ``break``, ``aclose()``, or an ``async
+        with`` that is over. It never returns a remainder.
+        """
+        stream = self._stream
+        if stream is None and not self._closed:
+            async for _ in self:
+                pass
+        elif stream is None:
+            raise IncompleteStreamError(CLOSED)
+        elif self._answer.finish is None or not (stream.is_delivered or self._chunks is None):
+            raise stream.error(CLOSED if self._closed else LEFT)
         return self._answer.text
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return self.text().__await__()
 
     async def aclose(self) -> None:
         """Close the response now. Safe to call again, before anything was read, and while another task reads: that one gets an
         `IncompleteStreamError`, at once from a client, with the next batch from a provider that cannot be woken."""
         self._closed = True
         await (self._stream or self._source).aclose()
-        if self._chunks is not None and not self._chunks.ag_running:  # type: ignore[attr-defined]
-            await self._chunks.aclose()
+        # The generator of chunks is left as it is: whoever is inside it is to get an error, and would get an end.
 
     async def __aenter__(self) -> AsyncResult:
         return self

@@ -6,11 +6,14 @@ import base64
 import json
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import pytest
 
 from autonomousai import AutonomousAI, ConfigError, ConnectError, FinishReason, HTTPError, InvalidMessagesError, StatusError
+from autonomousai.clients import retries
+from autonomousai.clients.autonomousai import _warn_of_the_hosted_service
 from autonomousai.provider import AsyncGeneratorProvider, ProviderModelMixin
 from autonomousai.result import AsyncResult
 from autonomousai.testing import Script, ScriptedServer, chunks
@@ -418,8 +421,34 @@ async def test_a_result_is_iterable_by_anext_and_knows_who_answered() -> None:
 async def test_an_unreachable_hosted_service_says_where_else_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a server, the error is no bare network error: it says that the service is not operational, and what is."""
     monkeypatch.delenv("AUTONOMOUSAI_BASE_URL", raising=False)
-    async with AutonomousAI(proxy="http://127.0.0.1:9", retries=0) as provider:
+    _warn_of_the_hosted_service.cache_clear()
+    async with AutonomousAI(proxy="http://127.0.0.1:9") as provider:
+        with pytest.warns(UserWarning, match="no server is named") as warned:
+            result = provider.create_async_generator("llama", HELLO, stream=True)
         with pytest.raises(ConnectError) as caught:
-            await provider.create_async_generator("llama", [{"role": "user", "content": "Hi"}], stream=True).text()
+            await result
+        provider.create_async_generator("llama", HELLO)  # it warns once
 
+    assert [__file__] == [warning.filename for warning in warned]
     assert "not operational: name a server with base_url or AUTONOMOUSAI_BASE_URL" in str(caught.value)
+
+
+async def test_the_hosted_service_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no server is named, the error comes within the time that a connection may take; who wants tries says so."""
+    monkeypatch.delenv("AUTONOMOUSAI_BASE_URL", raising=False)
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(retries, "sleep", note)
+    counts = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for wanted in (None, 2):
+            async with AutonomousAI(proxy="http://127.0.0.1:9", retries=wanted) as provider:
+                with pytest.raises(ConnectError):
+                    await provider.create_async_generator("llama", HELLO)
+            counts.append(len(pauses))
+
+    assert [0, 2] == counts

@@ -52,7 +52,7 @@ def test_leaving_closes_the_response() -> None:
     with served(Script.stall("Hi")) as server:
         chunks = AutonomousAI(server.url).create_completion("llama", HELLO, stream=True)
         first = next(chunks)
-        chunks.close()  # type: ignore[attr-defined]
+        chunks.close()
         end = server.run(server.scripted.requests[0].over)
 
     assert ("Hi", "left") == (first, end)
@@ -74,17 +74,75 @@ async def test_never_iterated_starts_nothing() -> None:
 
 
 def test_calls_share_their_connection() -> None:
-    """One after the other, they come over one; after `close` over another."""
+    """One after the other, they come over one."""
     with served(Script.stream("Hel", "lo")) as server:
         provider = AutonomousAI(server.url)
         for _ in range(3):
             list(provider.create_completion("llama", HELLO, stream=True))
         provider.close()
-        provider.close()
-        list(provider.create_completion("llama", HELLO, stream=True))
+
+    assert [0, 0, 0] == [request.connection for request in server.scripted.requests]
+
+
+def test_a_closed_provider_answers_nothing() -> None:
+    """Whichever way it is asked: `RuntimeError`, and no connection. Closing again is no error."""
+    provider = AutonomousAI("http://127.0.0.1:9")
+    provider.close()
+    provider.close()
+
+    for ask in (provider.create_completion, provider.create_async_generator, provider.chat):
+        with pytest.raises(RuntimeError, match="was closed"):
+            ask("llama", HELLO)
+    with pytest.raises(RuntimeError, match="was closed"):
+        asyncio.run(provider.embed("llama", "Hello"))
+
+
+def test_the_text_is_the_same_each_time() -> None:
+    """Read once, and told again; with what else there is at the end."""
+    script = Script.stream("Hel", "lo", usage={"prompt_tokens": 1, "completion_tokens": 2})
+    with served(script) as server, AutonomousAI(server.url).create_completion("llama", HELLO, stream=True) as completion:
+        texts = [completion.text(), completion.text(), completion.text_so_far]
+
+    assert ["Hello"] * 3 == texts
+    assert completion.finish is not None
+    assert completion.finish.reason == "stop"
+    assert completion.usage == completion.finish.usage is not None
+    assert ((), "") == (completion.tool_calls, completion.reasoning)
+    assert completion.as_message() == {"role": "assistant", "content": "Hello"}
+    assert list(completion) == []
+
+
+def test_pieces_of_text_can_be_joined() -> None:
+    """`texts()` has no finish reason; that is beside it."""
+    with served(Script.stream("Hel", "lo")) as server:
+        completion = AutonomousAI(server.url).create_completion("llama", HELLO, stream=True)
+        found = "".join(completion.texts())
+
+    assert ("Hello", "Hello") == (found, completion.text())
+
+
+def test_half_an_answer_is_no_text() -> None:
+    """After a break, after a close, and after an error: an error with what had come, each time, and never a remainder."""
+    with served(Script.stall("Hi"), Script.stall("Hi"), Script.cut("Hel", "lo")) as server:
+        provider = AutonomousAI(server.url)
+        left = provider.create_completion("llama", HELLO, stream=True)
+        for _ in left:
+            break
+        closed = provider.create_completion("llama", HELLO, stream=True)
+        next(closed)
+        closed.close()
+        cut = provider.create_completion("llama", HELLO, stream=True)
+        problems = []
+        for completion in (left, left, closed, closed, cut, cut):
+            with pytest.raises(IncompleteStreamError) as caught:
+                completion.text()
+            problems.append(caught.value.partial)
+        for completion in (closed, cut):
+            with pytest.raises(IncompleteStreamError):
+                next(completion)
         provider.close()
 
-    assert [0, 0, 0, 1] == [request.connection for request in server.scripted.requests]
+    assert ["Hi"] * 4 + ["Hello"] * 2 == problems
 
 
 def test_many_threads_may_call_at_once() -> None:

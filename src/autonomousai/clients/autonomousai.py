@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from functools import partial
-from typing import Any, ClassVar
+import warnings
+from collections.abc import AsyncGenerator, Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from ..completion import Completion
 from ..errors import ConnectError
-from ..events import Batch, Chunk, Messages
+from ..events import Batch
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
@@ -21,8 +23,9 @@ from ..provider import (
     ask,
     blocking,
     class_or_instance,
+    with_extra_body,
 )
-from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, write_request
@@ -30,6 +33,9 @@ from ..wires.messages import check_messages
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
+
+if TYPE_CHECKING:
+    from ..chat_fields import ChatFields
 
 HOSTED = "https://chatgpt.autonomous.ai"
 
@@ -42,6 +48,17 @@ _HEADERS = {
     "Country-Code": "US",
     "Time-Zone": "America/New_York",
 }
+
+
+@cache
+def _warn_of_the_hosted_service() -> None:
+    """Warn once of a request that most likely fails, at the line that makes it."""
+    warnings.warn(
+        f"no server is named, so AutonomousAI asks the hosted service at {HOSTED}, which is taken as not operational; "
+        "set AUTONOMOUSAI_BASE_URL or base_url to a server (`autonomousai serve` is one)",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 async def _with_hint(answer: ResponseStream) -> AsyncGenerator[Batch]:
@@ -63,11 +80,12 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers over the AutonomousAI wire, from the hosted service or from any server that speaks it.
 
     ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
-    service. ``api_key``: its bearer key; by default ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for
-    the whole answer, or a mapping with any of the clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries
-    after the first, as long as nothing of an answer came: after a connection that failed or broke, and after the statuses 408,
-    409, 429 and 5xx, with growing pauses, or those that the server asks for (up to a minute). ``trust_env``: whether the
-    proxies of the environment are used.
+    service, of which a `UserWarning` says once that it is taken as not operational. ``api_key``: its bearer key; by default
+    ``AUTONOMOUSAI_API_KEY``, and ``""`` for none. ``timeout``: seconds for the whole answer, or a mapping with any of the
+    clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries after the first, as long as nothing came:
+    after a connection that failed or broke, and after the statuses 408, 409, 429 and 5xx, with growing pauses, or those that
+    the server asks for (up to a minute); by default 2, and none at the hosted service where no server is named.
+    ``trust_env``: whether the proxies of the environment are used.
 
     An instance owns its connections and is an async context manager. The class itself can be used as well: it stands for an
     instance made from the environment, whose connections end with the event loop.
@@ -98,7 +116,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         timeout: float | Mapping[str, float] | Clocks | None = None,
         proxy: str | None = None,
         headers: Mapping[str, str] | None = None,
-        retries: int = DEFAULT_RETRIES,
+        retries: int | None = None,
         trust_env: bool = True,
     ) -> None:
         said_by = "base_url" if base_url else "AUTONOMOUSAI_BASE_URL"
@@ -112,8 +130,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             headers=dict(headers or {}),
             api_key=(os.environ.get("AUTONOMOUSAI_API_KEY") if api_key is None else api_key) or None,
             proxy=Proxy(proxy) if proxy else None,
-            retries=retries,
+            retries=(DEFAULT_RETRIES if base_url else 0) if retries is None else retries,
         )
+        self._is_named = bool(base_url)
         self._pool = HttpPool(trust_env=trust_env)
 
     @classmethod
@@ -129,7 +148,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         self_or_cls: Any,  # noqa: N805
         /,
         model: str,
-        messages: Messages,
+        messages: AnyMessages,
         proxy: str | None = None,
         stream: bool = False,
         **kwargs: Any,
@@ -149,14 +168,31 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         self_or_cls: Any,  # noqa: N805
         /,
         model: str,
-        messages: Messages,
+        messages: AnyMessages,
         proxy: str | None = None,
         stream: bool = False,
         **kwargs: Any,
-    ) -> Iterator[Chunk]:
+    ) -> Completion:
         """The same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
         self: AutonomousAI = self_or_cls if isinstance(self_or_cls, AutonomousAI) else self_or_cls.default()
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
+
+    @class_or_instance
+    def chat(
+        self_or_cls: Any,  # noqa: N805
+        /,
+        model: str,
+        messages: AnyMessages,
+        *,
+        stream: bool = True,
+        proxy: str | None = None,
+        **fields: Unpack[ChatFields],
+    ) -> AsyncResult:
+        """See `AsyncGeneratorProvider.chat`; on the class or on an instance."""
+        result: AsyncResult = self_or_cls.create_async_generator(
+            model, messages, proxy=proxy, stream=stream, **with_extra_body(fields)
+        )
+        return result
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
@@ -178,6 +214,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             deadline=options.deadline,
         )
         answer = ResponseStream(self._pool, exchange, options.answer)
+        if not self._is_named:
+            _warn_of_the_hosted_service()
         return GeneratedBatches(partial(_with_hint, answer)) if self.base_url == HOSTED else answer
 
     def status(self) -> ProviderStatus:

@@ -11,13 +11,14 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
+from ..completion import CLOSED
 from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import Response, read_body
-from ..result import CLOSED, Sink, cannot_pipe
+from ..result import Sink, cannot_pipe
 from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
 from ..wires.foreign_errors import ANSWERED, redact_error

@@ -7,7 +7,7 @@ JSON schemas: `message_schemas`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ def check_messages(messages: Any) -> Messages:
     """
     if type(messages) is CheckedMessages:
         return messages
-    if not isinstance(messages, _LISTS):
+    if not isinstance(messages, _LISTS) and (isinstance(messages, str | bytes) or not isinstance(messages, Sequence)):
         raise InvalidMessagesError(f"must be a list, not {kind(messages)}; {_EXAMPLE}")
     if not messages:
         raise InvalidMessagesError(f"the list is empty; {_EXAMPLE}")
@@ -104,18 +104,39 @@ def _check_message(index: int, message: Any) -> Message:
     def refuse(field: str | None, problem: str) -> InvalidMessagesError:
         return InvalidMessagesError(problem, index=index, field=field)
 
+    message = _as_mapping(message)
     if not isinstance(message, Mapping):
         raise refuse(None, f'must be an object such as {{"role": "user", "content": "Hello"}}, not {kind(message)}')
     role = message.get("role")
     if not isinstance(role, str) or not role:
         said = "empty" if role == "" else kind(role) if "role" in message else "missing"
         raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}")
-    checked = dict(message)
+    checked = {key: value if type(value) is str else _plain(value) for key, value in message.items()}
     _check_writable(checked, refuse)
     _check_content(checked, refuse)
     for field, check in _FIELDS.get(role, ()):
         check(field, checked.get(field), refuse)
     return checked
+
+
+def _as_mapping(value: Any) -> Any:
+    """Return what an object of a pydantic model (a message that the openai SDK has returned) holds, and any other value as it
+    is."""
+    dump = getattr(value, "model_dump", None)
+    return dump(mode="json", exclude_none=True) if callable(dump) else value
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return *value* with dicts and lists in the place of other mappings, sequences and models, as far as messages may be
+    nested."""
+    if depth > MAX_DEPTH or value is None or isinstance(value, str | bytes | int | float):
+        return value
+    value = _as_mapping(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item, depth + 1) for item in value]
+    return value
 
 
 Refuse = Callable[[str | None, str], InvalidMessagesError]

@@ -84,7 +84,7 @@ class CompletionChoiceSchema(msgspec.Struct):
     finish_reason: FinishReason
 
 
-class Completion(msgspec.Struct):
+class ChatCompletion(msgspec.Struct):
     """A whole answer. `model`: who really answered."""
 
     id: str
@@ -211,7 +211,7 @@ class Readiness(msgspec.Struct):
     upstreams: list[str] | UnsetType = UNSET
 
 
-DOCUMENTS: tuple[type[msgspec.Struct], ...] = (Completion, ChunkSchema, Error, Model, ModelList, Health, Readiness)
+DOCUMENTS: tuple[type[msgspec.Struct], ...] = (ChatCompletion, ChunkSchema, Error, Model, ModelList, Health, Readiness)
 
 
 #: The classes bear a suffix that tells them from the package's own; their published names do not.

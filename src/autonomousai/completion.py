@@ -1,0 +1,171 @@
+"""`Completion`: one answer as a blocking caller reads it, and `AnswerView`, what it and `AsyncResult` show of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from .errors import IncompleteStreamError
+from .events import Answer, Chunk, FinishReason, Report, ToolCall, Usage
+
+CLOSED = "the answer was closed before it was complete"
+LEFT = "the answer was not read to its end; read on to its FinishReason before you take its text"
+
+
+class AnswerView:
+    """What has come of an answer: to be read at any time, and complete once `finish` is there.
+
+    An answer that ended early has no `finish`, and what it raised tells why.
+    """
+
+    __slots__ = ("_answer",)
+
+    _answer: Answer
+
+    @property
+    def answer(self) -> Answer:
+        """Return the answer as far as it has come."""
+        return self._answer
+
+    @property
+    def text_so_far(self) -> str:
+        """Return the text that has come until now, without waiting for more."""
+        return self._answer.text
+
+    @property
+    def reasoning(self) -> str:
+        """Return the reasoning that has come until now; `""` where the model shows none."""
+        return self._answer.reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Return the tool calls that have come until now: complete, with all their arguments, once `finish` is there."""
+        calls = self._answer.tool_calls
+        return () if calls is None else calls.calls
+
+    @property
+    def finish(self) -> FinishReason | None:
+        """Return the `FinishReason`, once it has come."""
+        return self._answer.finish
+
+    @property
+    def usage(self) -> Usage | None:
+        """Return the tokens that the upstream counted; None before the end, and where it counted none."""
+        return None if self._answer.finish is None else self._answer.finish.usage
+
+    @property
+    def report(self) -> Report | None:
+        """Return how the answer came about, where a gateway made it: filled while it answers."""
+        return self._answer.report
+
+    @property
+    def model(self) -> str | None:
+        """Return the model that answers, as the upstream names it; None before the first event, or where it named none."""
+        return self._answer.model
+
+    @property
+    def upstream(self) -> str | None:
+        """Return which upstream of a gateway answers; None elsewhere."""
+        return self._answer.upstream
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the answer as a message of the assistant, with its tool calls, to be appended to the messages of the next
+        request. Raises `IncompleteStreamError` where the answer is not complete.
+
+        Example::
+
+            messages.append(result.as_message())
+            messages += [{"role": "tool", "tool_call_id": call.id, "content": run(call)} for call in result.tool_calls]
+        """
+        if self._answer.finish is None:
+            raise IncompleteStreamError(LEFT, partial=self._answer.text)
+        message: dict[str, Any] = {"role": "assistant", "content": self._answer.text or None}
+        if self._answer.refusal:
+            message["refusal"] = self._answer.refusal
+        calls = [
+            {
+                **(call.extra or {}),
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in self.tool_calls
+        ]
+        if calls:
+            message["tool_calls"] = calls
+        else:
+            message["content"] = self._answer.text
+        return message
+
+
+class Completion(AnswerView):
+    """One answer for a blocking caller: an iterator of the chunks of `AsyncResult`, a context manager, and something to close.
+
+    Making it does no I/O. Iterating ends with one `FinishReason`, or raises. Closing it, leaving the ``with`` block and
+    dropping it close the HTTP response at once.
+
+    Example::
+
+        with provider.create_completion("llama", messages, stream=True) as completion:
+            for text in completion.texts():
+                print(text, end="")
+        print(completion.usage)
+    """
+
+    __slots__ = ("__weakref__", "_chunks", "_error", "_is_begun", "_is_delivered")
+
+    def __init__(self, chunks: Generator[Chunk], answer: Answer) -> None:
+        self._answer = answer
+        self._chunks = chunks
+        self._error: Exception | None = None
+        self._is_begun = False
+        self._is_delivered = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Chunk:
+        self._is_begun = True
+        if self._error is not None:
+            raise self._error
+        try:
+            chunk = next(self._chunks)
+        except StopIteration:
+            if self._is_delivered:
+                raise
+            raise IncompleteStreamError(CLOSED, partial=self._answer.text) from None
+        except Exception as error:
+            self._error = error
+            raise
+        self._is_delivered = type(chunk) is FinishReason
+        return chunk
+
+    def texts(self) -> Iterator[str]:
+        """Iterate the pieces of the text alone, so that they can be joined; what else comes is read later from `tool_calls`,
+        `reasoning`, `finish`."""
+        return (chunk for chunk in self if isinstance(chunk, str))
+
+    def text(self) -> str:
+        """Read to the end and return the text; after the end return it again. See `AsyncResult.text`."""
+        if not self._is_begun:
+            for _ in self:
+                pass
+        if self._error is not None:
+            raise self._error
+        if not self._is_delivered:
+            raise IncompleteStreamError(LEFT, partial=self._answer.text)
+        return self._answer.text
+
+    def close(self) -> None:
+        """Close the response now. Safe to call again."""
+        self._is_begun = True
+        self._chunks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

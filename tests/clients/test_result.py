@@ -1,0 +1,190 @@
+"""`AsyncResult` never passes a part for the whole: whatever was done with it before, its text is complete or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+import pytest
+
+from autonomousai import AsyncResult, AutonomousAI, FinishReason, HTTPError, IncompleteStreamError, OpenAICompatible, ToolCall
+from autonomousai.chat_fields import ChatFields
+from autonomousai.request import CALL_OPTIONS
+from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
+from autonomousai.wires.openai_chat.request import CHAT
+
+HELLO = [{"role": "user", "content": "Hello"}]
+CALL = {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}]}
+
+
+async def break_off(result: AsyncResult) -> None:
+    async for _ in result:
+        break
+
+
+async def leave(result: AsyncResult) -> None:
+    async with result:
+        await anext(result)
+
+
+async def leave_unread(result: AsyncResult) -> None:
+    async with result:
+        pass
+
+
+async def close_while_reading(result: AsyncResult) -> None:
+    with pytest.raises(IncompleteStreamError):
+        async for _ in result:
+            await result.aclose()
+
+
+Ending = Callable[[AsyncResult], Awaitable[None]]
+
+
+@pytest.mark.parametrize("end", [break_off, leave, leave_unread, close_while_reading])
+async def test_a_part_is_an_error(end: Ending) -> None:
+    """With what had come in `.partial`, each time; and after its close, iterating raises too."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        result = provider.create_async_generator("llama", HELLO, stream=True)
+        await end(result)
+        partials = []
+        for _ in range(2):
+            with pytest.raises(IncompleteStreamError) as caught:
+                await result
+            partials.append(caught.value.partial)
+        await result.aclose()
+        with pytest.raises((IncompleteStreamError, RuntimeError)):
+            async for _ in result:
+                pass
+
+    assert [result.text_so_far] * 2 == partials
+    assert ("" if end is leave_unread else "Hi") == result.text_so_far
+    assert (None, None) == (result.finish, result.usage)
+
+
+async def test_a_part_that_came_with_the_end_is_an_error_too() -> None:
+    """Whether the network brought more than was read changes nothing."""
+    result = ScriptedProvider(answer("Hel", "lo")).create_async_generator("llama", HELLO)
+    await anext(result)
+
+    with pytest.raises(IncompleteStreamError, match="not read to its end"):
+        await result.text()
+
+
+async def test_a_break_at_the_end_is_none() -> None:
+    """Who stops at the finish reason has read all."""
+    async with ScriptedServer(Script.stream("Hel", "lo")) as server, AutonomousAI(server.url) as provider:
+        async with provider.create_async_generator("llama", HELLO, stream=True) as result:
+            async for chunk in result:
+                if isinstance(chunk, FinishReason):
+                    break
+
+        assert ["Hello", "Hello"] == [await result, await result.text()]
+
+
+async def test_an_error_is_the_same_each_time() -> None:
+    """An answer that has failed fails again, for its text and for a further chunk: it never looks like an end."""
+    async with ScriptedServer(Script.cut("Hel", "lo")) as server, AutonomousAI(server.url, retries=0) as provider:
+        result = provider.create_async_generator("llama", HELLO, stream=True)
+        caught: list[HTTPError] = []
+        for _ in range(2):
+            with pytest.raises(IncompleteStreamError) as raised:
+                await result.text()
+            caught.append(raised.value)
+        with pytest.raises(IncompleteStreamError) as raised:
+            async for _ in result:
+                pass
+
+    assert caught[0] is caught[1] is raised.value
+    assert "Hello" == caught[0].partial
+
+
+async def test_what_is_there_at_the_end() -> None:
+    """Text, calls and usage; and the message that goes on with the conversation is accepted where it goes."""
+    end: dict[str, Any] = {"finish": "tool_calls", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+    async with (
+        ScriptedServer(Script.stream("Hi", CALL, **end), Script.stream("2")) as server,
+        AutonomousAI(server.url) as provider,
+    ):
+        result = provider.chat("llama", HELLO)
+        text = await result
+        messages = [*HELLO, result.as_message(), {"role": "tool", "tool_call_id": "call_1", "content": "2"}]
+        after = await provider.chat("llama", messages)
+
+    assert ("Hi", "2") == (text, after)
+    assert (ToolCall("call_1", "add", '{"a": 1}'),) == result.tool_calls
+    assert result.usage is not None
+    assert result.usage.completion_tokens == 4
+    assert [{"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}] == messages[1][
+        "tool_calls"
+    ]
+
+
+async def test_no_message_of_a_part() -> None:
+    """What is not complete does not become a turn of the conversation unnoticed."""
+    async with ScriptedServer(Script.stall("Hi")) as server, AutonomousAI(server.url) as provider:
+        async with provider.chat("llama", HELLO) as result:
+            await anext(result)
+        with pytest.raises(IncompleteStreamError):
+            result.as_message()
+
+
+def test_a_finish_reason_is_a_usual_value() -> None:
+    """True, with a repr that says what it is; only its place in a joined text is empty."""
+    finish = FinishReason("stop", "finish_reason")
+
+    assert finish
+    assert "FinishReason(reason='stop', evidence='finish_reason'" in repr(finish)
+    assert "" == str(finish)
+
+
+class Modelled:
+    """What a pydantic model of an SDK shows."""
+
+    def __init__(self, **members: Any) -> None:
+        self.members = members
+
+    def model_dump(self, *, mode: str, exclude_none: bool) -> dict[str, Any]:
+        assert (mode, exclude_none) == ("json", True)
+        return {name: value for name, value in self.members.items() if value is not None}
+
+
+async def test_messages_may_be_any_sequence_of_any_mappings() -> None:
+    """Tuples, read-only mappings, models of other SDKs, also nested: what is sent is plain."""
+    parts = (MappingProxyType({"type": "text", "text": "How many?"}),)
+    said = Modelled(role="assistant", content=None, tool_calls=[Modelled(**CALL["tool_calls"][0])], refusal=None)
+    messages = (
+        MappingProxyType({"role": "user", "content": parts}),
+        said,
+        {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+    )
+    async with ScriptedServer(Script.stream("2")) as server, OpenAICompatible(server.url, model="m") as provider:
+        text = await provider.chat("llama", messages)  # type: ignore[arg-type]  # a model is no mapping
+        sent = server.requests[0].json()["messages"]
+
+    assert "2" == text
+    assert [
+        {"role": "user", "content": [{"type": "text", "text": "How many?"}]},
+        {"role": "assistant", "tool_calls": CALL["tool_calls"]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+    ] == sent
+
+
+def test_the_typed_fields_are_those_of_the_table() -> None:
+    """With the options of a call, and without what is a parameter of its own."""
+    assert set(get_type_hints(ChatFields)) == {
+        *(set(CHAT.rows) - {"model", "messages", "stream"}),
+        *(CALL_OPTIONS - {"proxy"}),
+        "extra_body",
+    }
+
+
+async def test_other_members_go_into_extra_body() -> None:
+    """They are sent beside the others, as members of the request."""
+    async with ScriptedServer(Script.stream("Hi")) as server, OpenAICompatible(server.url, model="m") as provider:
+        await provider.chat("llama", HELLO, temperature=0, extra_body={"guided_json": {"type": "object"}})
+        sent = server.requests[0].json()
+
+    assert (0, {"type": "object"}) == (sent["temperature"], sent["guided_json"])
+    assert "extra_body" not in sent
