@@ -105,7 +105,7 @@ class AutonomousAIWire(OpenAIChatWire):
             id="ask" + path.rpartition("/")[2].title().replace("-", ""),
             summary=f"Ask {' or '.join(models)}, over {self.title}",
             request="AutonomousAIRequest",
-            answer="Completion",
+            answer="ChatCompletion",
             event="Event",
             example={
                 "messages": "W3sicm9sZSI6InVzZXIiLCJjb250ZW50IjoiSGVsbG8ifV0=",

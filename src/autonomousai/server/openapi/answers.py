@@ -91,7 +91,7 @@ class ChatCompletion(msgspec.Struct):
     object: Literal["chat.completion"]
     created: Annotated[int, Meta(description="seconds since 1970")]
     model: str
-    choices: Annotated[list[CompletionChoiceSchema], Meta(min_length=1, max_length=1)]
+    choices: Annotated[list[CompletionChoiceSchema], Meta(min_length=1)]
     x_autonomousai: Evidence
     usage: Annotated[UsageSchema | UnsetType, Meta(description="absent where the upstream counted nothing")] = UNSET
     finish_reason: Annotated[str | UnsetType | None, Meta(description="on the AutonomousAI wire: here as well")] = UNSET

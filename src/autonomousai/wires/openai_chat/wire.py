@@ -69,7 +69,7 @@ class OpenAIChatWire(Wire):
             id="chatCompletions",
             summary=f"Ask a model, over {self.title}",
             request="ChatRequest",
-            answer="Completion",
+            answer="ChatCompletion",
             event="Event",
             example={"model": "llama", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20},
         )
