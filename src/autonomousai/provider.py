@@ -282,9 +282,8 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         await self.aclose()
 
 
-def _check_open(provider: AsyncGeneratorProvider) -> None:
-    if provider._is_closed:
-        raise RuntimeError(f"this {provider.__name__} was closed with close(); make another one")
+def _closed(provider: AsyncGeneratorProvider) -> RuntimeError:
+    return RuntimeError(f"this {provider.__name__} was closed with close(); make another one")
 
 
 def ask(
@@ -294,7 +293,8 @@ def ask(
 
     This is the one place where options and request fields share a namespace, and are told apart.
     """
-    _check_open(provider)
+    if provider._is_closed:
+        raise _closed(provider)
     given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     answer = Answer()
     request = ChatRequest(model, messages, stream, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
@@ -311,7 +311,8 @@ async def embed(
     provider: AsyncGeneratorProvider, model: str, input: EmbeddingInput, proxy: str | None, kwargs: dict[str, Any]
 ) -> Embeddings:
     """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.embed` ask."""
-    _check_open(provider)
+    if provider._is_closed:
+        raise _closed(provider)
     given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     if not input:
         raise ValueError("input: must not be empty; give a text, or a list of texts")
