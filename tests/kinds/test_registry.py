@@ -36,9 +36,12 @@ def made(kind: type[UpstreamConfig]) -> UpstreamConfig:
 
 
 def required(kind: type[UpstreamConfig]) -> list[str]:
-    """The keys that have no default, and those that another may stand for."""
+    """The keys that have no default, those that another may stand for, and those whose default needs a key of a vendor's."""
+    wants_key = bool(kind.completed({}))
     return [
-        field.name for field in msgspec.structs.fields(kind) if field.required or (field.name in NEEDED and not field.default)
+        field.name
+        for field in msgspec.structs.fields(kind)
+        if field.required or (field.name in NEEDED and (not field.default or wants_key))
     ]
 
 

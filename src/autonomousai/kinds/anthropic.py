@@ -55,7 +55,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
         """See `UpstreamConfig.make_provider`."""
         return Anthropic(
             self.base_url,
-            api_key=self.api_key or "",  # never the environment's, which the config would name
+            api_key=self.api_key,
             version=self.version,
             beta=self.beta,
             model=self.model,
