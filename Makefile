@@ -30,12 +30,20 @@ QUICK := tests/wires tests/gateway tests/kinds tests/engine/test_engine_request.
 	tests/streams/test_records.py tests/cli/test_markdown.py tests/cli/test_telling.py tests/test_answer.py tests/test_config.py \
 	tests/test_limiter.py
 
+# A Python that is named, and is of another version than the environment's, has the environment made anew.
+VERSION = import sys; print(sys.version_info[:2])
+OTHER := $(if $(filter command environment,$(firstword $(origin PYTHON))),$(shell [ ! -x $(BIN)/python ] || \
+	[ "$$($(PYTHON) -c '$(VERSION)')" = "$$($(BIN)/python -c '$(VERSION)')" ] || echo yes))
+ifeq ($(OTHER),yes)
+.PHONY: $(BIN)/python $(VENV)/.dev $(VENV)/.chat
+endif
+
 # What `make chat` asks: make chat PROMPT="Why is the sky blue?"
 PROMPT ?= Hello! What is the capital of France, and what is it known for?
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test quick houses proof check bench bench-peers docs site vendor system clean
+.PHONY: help chat test quick pythons houses proof check bench bench-peers docs site vendor system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,9 +58,13 @@ test: $(if $(MISSING),system) $(VENV)/.dev $(G4F)/.ready $(LLMOCK)/.ready $(CLIE
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/bench --ignore tests/houses
 	$(BIN)/python -m pytest tests/bench
+	@$(MAKE) --no-print-directory pythons
 
 quick: $(VENV)/.dev ## run the tests without engine, browser and sockets: half a minute
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not thorough" --hypothesis-profile quick -p tests.support.no_sockets $(QUICK)
+
+pythons: $(VENV)/.dev ## run a sample of the tests with each further Python of the machine, 3.11 to 3.14: a minute each
+	@$(BIN)/python tests/pythons.py $(JOBS)
 
 houses: $(VENV)/.dev $(HOUSES)/.ready ## run coding agents (Codex, opencode, Aider, Qwen Code) against the server; fetches 500 MB
 	$(BIN)/python -m pytest tests/houses
@@ -92,7 +104,7 @@ system:
 	fi
 
 clean: ## remove the environments and what tools have left
-	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) $(HOUSES) .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build site
+	rm -rf $(VENV) $(G4F) $(LLMOCK) $(CLIENTS) $(HOUSES) .venv-peers .venv-3.* .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build site
 
 $(VENV)/.weights: $(VENV)/.dev
 	@$(BIN)/autonomousai pull > /dev/null
@@ -104,6 +116,7 @@ $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "make: no Python of 3.11 or later was found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
 	@echo "setting up $(VENV)" >&2
+	@rm -rf $(VENV)
 	@if $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1; then \
 		$(PYTHON) -m venv --without-pip $(VENV) && \
 		$(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input install $(QUIET) "pip>=23"; \

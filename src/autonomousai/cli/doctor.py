@@ -41,7 +41,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*).*?;.*extra == ['\"]([\w
 #: Columns where no terminal says how many: it is sentences that are told, and one of them would stretch every row.
 _PIPED: Final = 120
 #: Extras for who works on this package, and the one that stands for all.
-_NOT_FOR_USERS: Final = frozenset({"dev", "docs", "all"})
+_NOT_FOR_USERS: Final = frozenset({"dev", "docs", "sample", "all"})
 
 
 def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
