@@ -36,12 +36,14 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "resume": config.ResumeConfig,
     "responses": config.ResponsesConfig,
     "telemetry": config.TelemetryConfig,
+    "engine": config.EngineConfig,
     **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,
 }
 
 #: What the TOML of configuration.md has no words for.
 WORDS = {
+    "models_dir": "a folder of GGUF files, each served by its name",
     "host": "the address to listen on",
     "cors_origins": "pages that may ask from a browser: origins such as `https://chat.example.org`, or `*`",
     "connect": "to a connection, with TLS and proxy",

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from .clients.vendors import VENDORS
 from .config_reading import TableReader, as_table, one_of, unknown_key
+from .engine.memory import memory_limit
 from .errors import ConfigError
 from .kinds.autonomousai import AutonomousAIConfig
 from .kinds.llamacpp import LlamaCppConfig
@@ -28,6 +29,8 @@ from .kinds.registry import DEFAULT_UPSTREAMS, KINDS
 from .models import MODEL_ALIASES, MODELS
 from .settings import (
     BreakerConfig,
+    ContextSize,
+    EngineConfig,
     RescueConfig,
     ResponsesConfig,
     ResumeConfig,
@@ -52,6 +55,7 @@ __all__ = [
     "BreakerConfig",
     "Clocks",
     "Config",
+    "EngineConfig",
     "LlamaCppConfig",
     "ModelConfig",
     "OpenAIConfig",
@@ -86,11 +90,13 @@ class Config(msgspec.Struct, frozen=True):
     resume: ResumeConfig = ResumeConfig()
     responses: ResponsesConfig = ResponsesConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    engine: EngineConfig = EngineConfig()
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=DEFAULT_UPSTREAMS.copy)
     models: dict[str, ModelConfig] = {}
 
     def __post_init__(self) -> None:
         check_server(self.server)
+        _check_memory(self.engine.memory)
         for name, upstream in self.upstreams.items():
             upstream.check(f"upstreams.{name}")
         for name, model in self.models.items():
@@ -146,7 +152,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
     for key in document:
         if key not in known:
             raise unknown_key(key, known)
-    reader = TableReader({Secret: partial(_secret, env=env)})
+    reader = TableReader({Secret: partial(_secret, env=env), ContextSize: _context_size})
     tables = {key: as_table(key, document.get(key, {})) for key in known}
     return Config(
         server=reader.read("server", tables["server"], ServerConfig),
@@ -157,6 +163,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         resume=reader.read("resume", tables["resume"], ResumeConfig),
         responses=reader.read("responses", tables["responses"], ResponsesConfig),
         telemetry=reader.read("telemetry", tables["telemetry"], TelemetryConfig),
+        engine=reader.read("engine", tables["engine"], EngineConfig),
         # A file that names no upstream at all (only a port, say) leaves the default one in place.
         upstreams={
             name: _upstream(reader, f"upstreams.{name}", table, tables["clocks"])
@@ -226,7 +233,20 @@ def _secret(key: str, value: Any, env: Mapping[str, str]) -> Secret:
     return Secret(value)
 
 
+def _context_size(key: str, value: Any) -> int | str:
+    if value == "auto" or (type(value) is int and 1 <= value < 2**31):
+        return cast("int | str", value)
+    raise ConfigError("expected a whole number of at least 1, or 'auto'", key=key)
+
+
 # ---- what the types of the fields cannot say --------------------------------------------------------------------------
+
+
+def _check_memory(memory: str) -> None:
+    try:
+        memory_limit(memory)
+    except ValueError as error:
+        raise ConfigError(str(error), key="engine.memory", advice="or leave it out") from None
 
 
 def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, UpstreamConfig]) -> None:

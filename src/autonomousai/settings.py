@@ -19,6 +19,8 @@ from .timeouts import Clock
 # The upper bounds exclude `inf`, which is valid TOML and not a time that a timer can be set to.
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+#: Tokens, or as many as the weights and the memory allow.
+ContextSize: TypeAlias = Count | Literal["auto"]
 
 
 class Secret(str):
@@ -92,6 +94,16 @@ class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     otel: bool = False
     content: bool = False
+
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The models of this machine that are served by their names: those that were fetched or registered, and the GGUF files of
+    the folder ``models_dir``. Each is loaded when it is asked for, and unloaded after ``idle_s`` without a request, or when
+    others need its part of ``memory``, the bytes that all of them may take together."""
+
+    models_dir: str | None = None
+    memory: str = "auto"
+    idle_s: Seconds = 300
 
 
 def is_loopback(host: str) -> bool:

@@ -246,11 +246,13 @@ async def test_a_bug_in_a_cold_route_is_a_500_in_openais_shape(serve):
 
 
 async def test_the_default_application_is_the_default_config():
-    """Without arguments it serves the five models from the embedded engine; making it starts nothing."""
+    """Without arguments it serves the five models from the embedded engine, then those of this machine; making it starts
+    nothing."""
     app = create_app()
 
     expected = create_app(Config()).provider.get_models()
-    assert (["llama", "qwen_coder", "hermes", "vision", "summary"], expected) == (app.provider.get_models(), expected)
+    assert expected == app.provider.get_models()
+    assert ["llama", "qwen_coder", "hermes", "vision", "summary"] == expected[:5]
     await app.aclose()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from autonomousai.clients.autonomousai import AutonomousAI
@@ -10,6 +12,7 @@ from autonomousai.config import (
     AutonomousAIConfig,
     Clocks,
     Config,
+    EngineConfig,
     LlamaCppConfig,
     ModelConfig,
     OpenAIConfig,
@@ -17,18 +20,22 @@ from autonomousai.config import (
     RetryConfig,
     Secret,
 )
+from autonomousai.engine import library
 from autonomousai.engine.provider import LlamaCpp
+from autonomousai.errors import ConfigError
 from autonomousai.kinds import openai
 from autonomousai.server import upstreams
 from autonomousai.server.upstreams import make_gateway
+from tests.support.gguf import write_gguf
 
 FAR = OpenAIConfig(base_url="http://far/v1", api_key=Secret("sk-1"), vision=True, context=5000)
 
 
 @pytest.fixture(autouse=True)
-def fetched(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Which weights are on this machine: none, unless a test adds some."""
     weights: set[str] = set()
+    monkeypatch.setenv("AUTONOMOUSAI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(upstreams, "present", weights.__contains__)
     return weights
 
@@ -143,3 +150,77 @@ def test_the_coder_does_not_go_over_a_config(fetched, config):
     fetched.add(CODER)
 
     assert "embedded-coder" not in make_gateway(config).upstreams
+
+
+def models_in(folder: Path, *names: str) -> EngineConfig:
+    """A folder of these models."""
+    for name in names:
+        write_gguf(folder / f"{name}.gguf")
+    return EngineConfig(models_dir=str(folder))
+
+
+def test_each_installed_model_has_a_route_of_its_own(tmp_path: Path):
+    """Behind the five, by its name: from the folder and from what was registered; none is started, and each is loaded alone."""
+    library.add_file(write_gguf(tmp_path / "mine.gguf"), name="own")
+
+    made = make_gateway(Config(engine=models_in(tmp_path / "models", "a", "b")))
+
+    assert ["llama", "qwen_coder", "hermes", "vision", "summary", "own", "a", "b"] == made.get_models()
+    assert ["engine/own"] == [upstream.name for upstream in made.routes["own"]]
+    assert ["embedded"] == [upstream.name for upstream in made.routes["llama"]]
+    assert {"engine/own": "own", "engine/a": "a", "engine/b": "b"} == {
+        name: upstream.provider._settings.name for name, upstream in made.upstreams.items() if name != "embedded"
+    }
+    assert 768 == made.capabilities_of("a").context
+
+
+async def test_weights_that_run_anyway_run_once(tmp_path: Path):
+    """Their name is one more model of the upstream that runs them."""
+    engine = models_in(tmp_path / "models", "a")
+    config = Config(upstreams={"up": LlamaCppConfig(weights=str(tmp_path / "models/a.gguf"))}, engine=engine)
+
+    made = make_gateway(config)
+
+    assert (["up"], ["up"]) == (list(made.upstreams), [upstream.name for upstream in made.routes["a"]])
+
+
+def test_names_of_the_config_are_the_configs(tmp_path: Path):
+    """A model of the folder takes no name or alias that is in use."""
+    models = {"own": ModelConfig(aliases=("other",), route=("far",))}
+    engine = models_in(tmp_path / "models", "own", "other", "llama", "hermes-3", "free")
+
+    made = make_gateway(Config(upstreams={"far": FAR}, models=models, engine=engine))
+
+    assert (["own", "free"], ["far", "engine/free"]) == (made.get_models(), list(made.upstreams))
+
+
+def test_a_config_without_an_engine_serves_no_models_of_this_machine(tmp_path: Path):
+    """Unless it names their folder."""
+    library.add_file(write_gguf(tmp_path / "mine.gguf"))
+    models = {"own": ModelConfig(route=("far",))}
+
+    assert ["own"] == make_gateway(Config(upstreams={"far": FAR}, models=models)).get_models()
+
+
+def test_a_model_that_cannot_fit_or_be_read_is_served_all_the_same(tmp_path: Path):
+    """What is wrong with it is said to who asks for it; the others need not suffer."""
+    engine = models_in(tmp_path / "models", "large")
+    (tmp_path / "models/broken.gguf").write_text("GGUF")
+
+    made = make_gateway(Config(engine=EngineConfig(models_dir=engine.models_dir, memory="1 MB")))
+
+    assert {"engine/large", "engine/broken"} < made.upstreams.keys()
+
+
+def test_a_context_can_follow_from_the_memory(tmp_path: Path):
+    """``context = "auto"`` of an upstream: what the weights hold, or what fits; what does not fit is an error at the start."""
+    weights = str(write_gguf(tmp_path / "long.gguf", llama__context_length=100_000, llama__embedding_length=4096))
+    upstreams = {"up": LlamaCppConfig(weights=weights, context="auto", slots=1)}
+    contexts = [
+        make_gateway(Config(upstreams=upstreams, engine=EngineConfig(memory=memory))).upstreams["up"].context
+        for memory in ("20 GB", "500 MB", "100 MB")
+    ]
+
+    assert 99_840 == contexts[0] > contexts[1] > contexts[2]
+    with pytest.raises(ConfigError, match=r"long\.gguf needs at least"):
+        make_gateway(Config(upstreams=upstreams, engine=EngineConfig(memory="50 MB")))

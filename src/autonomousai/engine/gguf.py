@@ -155,19 +155,25 @@ class GGUFReader:
         if inner in _SCALARS:
             self.bytes(count * struct.calcsize(_SCALARS[inner]))
             return count, None
-        skip = self.short_list if inner == _ARRAY else self.skip_string
-        for _ in range(count):
-            skip()
+        if inner == _ARRAY:
+            for _ in range(count):
+                self.short_list()
+        else:
+            self.skip_strings(count)
         return count, None
 
-    def skip_string(self) -> None:
-        self.at += _LENGTH.unpack_from(self.data, self.at)[0] + _LENGTH.size
+    def skip_strings(self, count: int) -> None:
+        """Pass over texts. A vocabulary has some hundred thousand."""
+        data, at, read = self.data, self.at, _LENGTH.unpack_from
+        for _ in range(count):
+            at += read(data, at)[0] + 8
+        self.at = at
 
     def tensors(self, count: int) -> tuple[int, int]:
         """Read what the file says of its tensors: return how many elements they have, and where the last of them ends."""
         elements = end = 0
         for _ in range(count):
-            self.skip_string()
+            self.skip_strings(1)
             size = math.prod(self.number("Q") for _ in range(self.number("I")))
             block, width = _BLOCKS.get(self.number("I"), (1, 0))
             end = max(end, self.number("Q") + size // block * width)

@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from ..errors import ConfigError, ConnectError
+from ..errors import ConfigError, ConnectError, StatusError
 from .ipc import EngineSettings
 
 #: The code of the error for who cannot wait for a slot. The engine is well: it is no reason to ask it again, or to let it rest.
@@ -20,7 +20,10 @@ BUSY: Final = "engine_busy"
 #: Seconds after a child's connections broke within which its death is noticed.
 _NOTICED: Final = 1.0
 
-State = Literal["stopped", "starting", "ready", "failed"]
+#: Seconds after which who found no memory for a model may ask again.
+_RETRY_AFTER: Final = 5.0
+
+State = Literal["stopped", "unloaded", "starting", "ready", "failed"]
 
 
 class EngineSlots(Protocol):
@@ -36,8 +39,9 @@ class EngineSlots(Protocol):
 
 class EngineCondition(msgspec.Struct, frozen=True):
     """All that can be told of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
-    if that is for the operator to mend (`ConfigError`). ``crashes``: ends of a child that nobody asked for; ``restarts``:
-    children that were started after one."""
+    if that is for the operator to mend (`ConfigError`), ``busy``: if it passes by itself. ``crashes``: ends of a child that
+    nobody asked for; ``restarts``: children that were started after one. ``loads``, ``evictions``: how often a model was loaded
+    because it was asked for, and unloaded because another needed its memory."""
 
     state: State = "stopped"
     pid: int | None = None
@@ -47,6 +51,14 @@ class EngineCondition(msgspec.Struct, frozen=True):
     crashes: int = 0
     restarts: int = 0
     longest: int = 0
+    busy: bool = False
+    loads: int = 0
+    evictions: int = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it will be another soon, as the engine is wanted."""
+        return self.state == "starting" or (self.state == "unloaded" and not self.failure)
 
 
 class EngineHandle:
@@ -76,11 +88,12 @@ class EngineHandle:
         yield
 
     async def ready(self) -> None:
-        """Wait until the engine answers. Raises `ConfigError` or `ConnectError` that says why it does not and will not."""
-        while self.state == "starting":
+        """Wait until the engine answers. Raises `ConfigError`, `ConnectError` or `StatusError` that says why it does not."""
+        while self.condition.is_pending:
             await self._settled.wait()
-        if self.state == "failed":
-            failure = self.condition.failure
+        if failure := self.condition.failure:
+            if self.condition.busy:
+                raise StatusError(failure, status=503, type="server_error", code=BUSY, retry_after=_RETRY_AFTER)
             raise ConfigError(failure) if self.condition.setup else ConnectError(failure, retryable=False)
         if self.state == "stopped":
             raise ConnectError("the embedded engine was stopped; ask again")
@@ -106,7 +119,7 @@ class EngineHandle:
 
     def _enter(self, condition: EngineCondition) -> None:
         before, self.condition = self.condition, condition
-        if condition.state == "starting":
+        if condition.is_pending:
             self._settled.clear()
         else:
             self._settled.set()

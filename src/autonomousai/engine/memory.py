@@ -19,8 +19,8 @@ _PER_TOKEN: Final = 64 * 4
 
 #: Tokens: the least context that is of use, the one that a model gets before it must share with others, steps between, and what
 #: is taken where a file does not say its own.
-_LEAST: Final = 512
-_USUAL: Final = 4096
+LEAST_CONTEXT: Final = 512
+USUAL_CONTEXT: Final = 4096
 _STEP: Final = 256
 
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -69,13 +69,13 @@ def fitting_context(model: ModelFile, *, slots: int, memory: int) -> int:
 
     Raises `ConfigError` where not even a small context fits.
     """
-    trained = model.context or _USUAL
+    trained = model.context or USUAL_CONTEXT
     bare = memory_needed(model, slots=slots, context=0)
     fits = (memory - bare) // (model.cached * slots) if model.cached else trained
     shared = (memory // 2 - bare) // (model.cached * slots) if model.cached else trained
-    context = min(trained, fits, max(shared, _USUAL))
-    if context < min(trained, _LEAST):
-        least = memory_needed(model, slots=slots, context=min(trained, _LEAST))
+    context = min(trained, fits, max(shared, USUAL_CONTEXT))
+    if context < min(trained, LEAST_CONTEXT):
+        least = memory_needed(model, slots=slots, context=min(trained, LEAST_CONTEXT))
         raise ConfigError(
             f"{model.path.name} needs at least {least / 1e6:,.0f} MB of memory with {slots} slots, "
             f"and may take {memory / 1e6:,.0f} MB",

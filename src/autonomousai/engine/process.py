@@ -102,7 +102,8 @@ class EngineProcess:
             why = ready.error
             if any(word in said for word in _OUT_OF_MEMORY):
                 why = f"there is not enough memory for a context of {settings.context} tokens a slot; choose fewer"
-            raise ConfigError(f"the embedded engine cannot start: {why}{said}")
+            file = settings.weights.rpartition("/")[2]
+            raise ConfigError(f"the embedded engine cannot start with {file}: {why}{said}")
         child.control, child.longest = ready.control, ready.longest
         return child
 

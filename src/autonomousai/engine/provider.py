@@ -12,8 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import cache, partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -23,7 +22,7 @@ from ..errors import ConfigError, HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Messages, Started
 from ..http.pool import bring_transport
-from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
+from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches, JoinedBatches
@@ -35,6 +34,8 @@ from ..wires.shapes import refusal
 from .completion import RawPart, completion_parts, joined_parts, raw_question
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
+from .library import find_weights, name_of
+from .loader import ModelPool, OnDemandEngine, context_for, memory_for
 from .loops import LoopStop
 from .process import EngineLog
 from .request import (
@@ -51,7 +52,7 @@ from .request import (
 )
 from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
-from .weights import check_weights, resolve
+from .weights import check_weights
 
 #: Where llama.cpp counts the tokens of a request; it has no such path without the ``/v1``.
 _COUNT_PATH = "/v1/chat/completions/input_tokens"
@@ -94,9 +95,10 @@ class _Slot:
 class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     """llama.cpp on this machine, in a child process that starts with the first request and ends with its owner.
 
-    ``weights``: a name of `models.WEIGHTS`, or the path of a GGUF file. ``slots``: answers at once; who comes later waits in
-    the order of coming. ``context``: tokens of prompt and answer together. ``threads``: 0 for one less than there are.
-    ``max_tokens``: where the caller names none. ``queue``: seconds that a request may wait for a slot; then, and where the
+    ``weights``: a name of `models.WEIGHTS` or of a registered model, or the path of a GGUF file. ``slots``: answers at once;
+    who comes later waits in the order of coming. ``context``: tokens of prompt and answer together; with "auto" as many as the
+    weights and the memory (``memory`` bytes, by default a share of what is free) allow. ``threads``: 0 for one less than there
+    are. ``max_tokens``: where the caller names none. ``queue``: seconds that a request may wait for a slot; then, and where the
     queue is certainly longer than that, it is a `StatusError` 503 that says when to come back.
 
     Any model name is taken: one of the five (see `models.MODELS`) brings its default system message, which is used when the
@@ -104,8 +106,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     given have llama.cpp's own defaults (``temperature`` 0.8, ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
 
     Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
-    ``lazy``: `start` does not start it, the first request does. ``deputy``: the engine is another process's, and this stands
-    for it.
+    ``lazy``: `start` does not start it, the first request does. ``pool``: that also ends it when it is idle, or its memory is
+    needed. ``deputy``: the engine is another process's, and this stands for it.
     """
 
     label = "llama.cpp"
@@ -119,26 +121,33 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         weights: str = DEFAULT_WEIGHTS,
         *,
         slots: int = 4,
-        context: int = 4096,
+        context: int | Literal["auto"] = 4096,
         threads: int = 0,
         max_tokens: int = 1024,
         clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN),  # noqa: B008  frozen
         queue: float = 600,
         name: str = "embedded",
         lazy: bool = False,
+        memory: int | None = None,
+        pool: ModelPool | None = None,
         deputy: RemoteEngine | None = None,
         sampling: Mapping[str, float] | None = None,
     ) -> None:
+        if deputy is not None:
+            context = deputy.settings.context
+        elif context == "auto":
+            context = context_for(weights, slots=slots, memory=memory, pool=pool)
         self.weights = weights
         self._sampling = sampling_of(weights) if sampling is None else sampling
         self.name = name
-        shown = weights if weights in WEIGHTS else Path(weights).stem
+        shown = name_of(weights)
         self.capabilities = msgspec.structs.replace(self.capabilities, context=context, weights=shown)
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens
         self._queue = queue
-        self._lazy = lazy
+        self._lazy = lazy or pool is not None
+        self._pool = pool
         self._deputy = deputy
         self._settings = EngineSettings(
             weights="",
@@ -234,11 +243,14 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + clocks.total if options.deadline is None else options.deadline
         engine = await self._engine()
-        await _ready(engine.supervisor, deadline, clocks)
-        _refuse_too_long(engine.supervisor, size_of(messages), "messages")
-        defused, _ = control_tokens(engine.supervisor.condition.control).defuse(messages)
-        counted = ChatRequest("", defused, fields=fields)
-        return await engine.client.count_tokens(counted, CallOptions(timeout=clocks, deadline=deadline), path=_COUNT_PATH)
+        async with contextlib.AsyncExitStack() as held:
+            if self._lazy:  # a slot has the weights loaded, and keeps them
+                await held.enter_async_context(_slot(engine, deadline, clocks, self._queue))
+            await _ready(engine.supervisor, deadline, clocks)
+            _refuse_too_long(engine.supervisor, size_of(messages), "messages")
+            defused, _ = control_tokens(engine.supervisor.condition.control).defuse(messages)
+            counted = ChatRequest("", defused, fields=fields)
+            return await engine.client.count_tokens(counted, CallOptions(timeout=clocks, deadline=deadline), path=_COUNT_PATH)
 
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
@@ -271,6 +283,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
         What the first request needs is imported meanwhile, beside the child, which takes longer."""
         if self._lazy:
+            if self._deputy is not None:
+                await self._engine()  # what its owner counts is told here too
             return
         engine = await self._engine()
         await asyncio.gather(engine.supervisor.ready(), asyncio.to_thread(bring_transport))
@@ -300,8 +314,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             "restarts_total": supervisor.condition.restarts,
             "slots": supervisor.settings.slots,
             "queue_length": supervisor.slots.waiting,
+            "loads_total": supervisor.condition.loads,
+            "evictions_total": supervisor.condition.evictions,
         }
-        return ours | await _counters(supervisor, engine.client)
+        with contextlib.suppress(HTTPError):  # it may be unloaded, or crash, just now
+            ours |= await _counters(supervisor, engine.client)
+        return ours
 
     def _current(self) -> _Engine | None:
         """This loop's engine; outside of any loop, the one that was started last."""
@@ -339,11 +357,15 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         return _Engine(supervisor, client, supervisor.lifetime())
 
     def _supervisor(self) -> Supervisor:
-        path = resolve(self.weights)
+        path = find_weights(self.weights)
         if not path.is_file():
             raise ConfigError(f"the weights {self.weights} are not on this machine; run: autonomousai pull {self.weights}")
         settings = msgspec.structs.replace(self._settings, weights=str(path.absolute()), api_key=secrets.token_urlsafe(32))
-        return Supervisor(settings, self._log, lazy=self._lazy, check=partial(check_weights, self.weights))
+        check = partial(check_weights, self.weights)
+        if self._pool is None:
+            return Supervisor(settings, self._log, lazy=self._lazy, check=check)
+        needs = memory_for(path, slots=settings.slots, context=settings.context)
+        return OnDemandEngine(settings, self._log, pool=self._pool, needs=needs, check=check)
 
 
 async def _counters(supervisor: EngineHandle, client: OpenAICompatible) -> dict[str, float]:

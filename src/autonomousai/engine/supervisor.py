@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -48,9 +50,9 @@ class Supervisor(EngineHandle):
     def __init__(
         self, settings: EngineSettings, log: EngineLog, *, lazy: bool = False, check: Callable[[], None] | None = None
     ) -> None:
-        self._directory = _private_directory()
+        self.directory = _private_directory()
         super().__init__(
-            msgspec.structs.replace(settings, socket=str(self._directory / "engine.sock")), Limiter(settings.slots, code=BUSY)
+            msgspec.structs.replace(settings, socket=str(self.directory / "engine.sock")), Limiter(settings.slots, code=BUSY)
         )
         self.watchers: list[Callable[[], None]] = []
         self._log = log
@@ -81,7 +83,7 @@ class Supervisor(EngineHandle):
             finally:
                 keeping.cancel()  # who cannot wait makes it quick
                 self._enter(EngineCondition("stopped"))
-                shutil.rmtree(self._directory, ignore_errors=True)
+                shutil.rmtree(self.directory, ignore_errors=True)
 
     def want(self) -> None:
         """Start the child, if none was started yet."""
@@ -118,24 +120,27 @@ class Supervisor(EngineHandle):
             watcher()
 
     async def _keep(self) -> None:
-        """Run one child after the other, until none can be started or they crash too often."""
+        """Run children from when one is wanted, until none can be started or they crash too often."""
         try:
             await self._wanted.wait()
-            while True:
-                end = await self._run()
-                self._crashes += 1
-                self._died += 1
-                if self._crashes > len(_BACKOFF):
-                    self._give_up(end)
-                    return
-                self._enter(EngineCondition("starting"))  # and the crash is counted
-                await asyncio.sleep(_BACKOFF[self._crashes - 1])
-                self._restarted += 1
+            self._enter(EngineCondition("failed", failure=await self._run_children()))
         except ConfigError as error:
             self._enter(EngineCondition("failed", failure=str(error), setup=True))
         finally:
             if self.state != "failed":
                 self._enter(EngineCondition("stopped"))
+
+    async def _run_children(self) -> str:
+        """Run one child after the other, and return why they are given up. Raises `ConfigError` if the first cannot start."""
+        while True:
+            end = await self._run()
+            self._crashes += 1
+            self._died += 1
+            if self._crashes > len(_BACKOFF):
+                return self._given_up(end)
+            self._enter(EngineCondition("starting"))  # and the crash is counted
+            await asyncio.sleep(_BACKOFF[self._crashes - 1])
+            self._restarted += 1
 
     async def _run(self) -> str:
         """One child, from its start to its end, which is told. The first of all must start, or it is an error."""
@@ -190,12 +195,22 @@ class Supervisor(EngineHandle):
                 misses = 0
         child.kill("did not answer any more, and was ended")
 
-    def _give_up(self, end: str) -> None:
-        why = (
+    def _given_up(self, end: str) -> str:
+        return (
             f"the embedded engine crashed {self._crashes} times with no completed answer between, and is left alone; "
             f"start it again when the cause is gone (its log may tell). The last time it {end}"
         )
-        self._enter(EngineCondition("failed", failure=why))
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory for this user alone, where it is not there any more: a child that leaves takes it along. Raises
+    `ConfigError` where another user has made it meanwhile."""
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        status = directory.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            raise ConfigError(f"{directory} belongs to another user; start the server again") from None
 
 
 def _private_directory() -> Path:

@@ -15,6 +15,7 @@ import msgspec
 
 from ..clients.vendors import refuse_vendor_name
 from ..engine.handle import RemoteEngine
+from ..engine.loader import ModelPool
 from ..errors import ConfigError
 from ..http.urls import clean_base_url, copied_route, holds_key
 from ..provider import AsyncGeneratorProvider
@@ -22,12 +23,15 @@ from ..provider import AsyncGeneratorProvider
 
 class UpstreamSetup(msgspec.Struct, frozen=True):
     """What a provider is made with beside its config. ``name``: the upstream's. ``queue_s``: seconds that a request may wait
-    for a slot of an engine. ``lazy``: whether an engine starts with its first request only. ``engine``: the engine, where it is
-    another process's."""
+    for a slot of an engine. ``lazy``: whether an engine starts with its first request only. ``pool``: what then also ends it
+    when it is idle. ``memory``: bytes that a model may take, None for a share of what is free. ``engine``: the engine, where it
+    is another process's."""
 
     name: str
     queue_s: float = 60
     lazy: bool = False
+    pool: ModelPool | None = None
+    memory: int | None = None
     engine: RemoteEngine | None = None
 
 

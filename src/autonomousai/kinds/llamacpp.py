@@ -6,20 +6,22 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from ..engine.library import is_named
 from ..engine.provider import LlamaCpp
 from ..errors import ConfigError
 from ..models import DEFAULT_WEIGHTS, WEIGHTS
-from ..settings import Count
+from ..settings import ContextSize, Count
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from .kind import UpstreamConfig, UpstreamSetup
 
 
 class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
-    """The embedded engine. ``weights``: a name of `models.WEIGHTS`, or a path to a GGUF file."""
+    """The embedded engine. ``weights``: a name of `models.WEIGHTS` or of a registered model, or a path to
+    a GGUF file. ``context``: tokens a slot; with "auto" as many as the weights and the memory allow."""
 
     weights: str = DEFAULT_WEIGHTS
     slots: Count = 4
-    context: Count = 4096
+    context: ContextSize = 4096
     threads: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     max_tokens: Count = 1024
     clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN)
@@ -39,7 +41,7 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
     def check(self, key: str) -> None:
         """See `UpstreamConfig.check`."""
         weights = self.weights
-        if weights not in WEIGHTS and "/" not in weights and not weights.endswith(".gguf"):
+        if weights not in WEIGHTS and "/" not in weights and not weights.endswith(".gguf") and not is_named(weights):
             known = f"the names are {', '.join(WEIGHTS)}, or give a path to a GGUF file"
             raise ConfigError(f"{weights!r} is unknown", key=f"{key}.weights", advice=known)
 
@@ -55,5 +57,7 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
             queue=setup.queue_s,
             name=setup.name,
             lazy=setup.lazy,
+            memory=setup.memory,
+            pool=setup.pool,
             deputy=setup.engine,
         )

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from ..config import Config, LlamaCppConfig, ModelConfig
 from ..engine.handle import RemoteEngine
+from ..engine.library import InstalledModel, installed_models, is_named, name_of
+from ..engine.loader import ModelPool
+from ..engine.memory import memory_limit
 from ..engine.provider import LlamaCpp
 from ..engine.weights import present
 from ..gateway.gateway import Gateway
 from ..gateway.upstream import Observer, Upstream
 from ..kinds.kind import UpstreamSetup
-from ..models import DEFAULT_MODEL, MODELS
+from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
 from ..provider import AsyncGeneratorProvider
+
+#: What the names of upstreams begin with that are loaded when they are asked for.
+ON_DEMAND: Final = "engine/"
 
 CODER = "qwen_coder"
 CODER_UPSTREAM = "embedded-coder"
@@ -41,9 +48,64 @@ def with_coder(config: Config) -> Config:
     )
 
 
+def with_installed(config: Config) -> Config:
+    """Return *config*, and in it each installed model whose name it does not use otherwise: answered by the upstream that runs
+    these weights anyway, or by one that is loaded when it is asked for. A config without an engine gets none, unless it names a
+    folder of models. Raises `ConfigError` where that folder cannot be read."""
+    engines = {name: upstream for name, upstream in config.upstreams.items() if isinstance(upstream, LlamaCppConfig)}
+    if not engines and config.engine.models_dir is None:
+        return config
+    served = config.served()
+    # Another engine is no reason to serve those of the five that have no route.
+    off = {
+        name: msgspec.structs.replace(config.models.get(name, ModelConfig()), route=()) for name in MODELS if name not in served
+    }
+    taken = {*MODEL_ALIASES, *served, *off, *config.models, *(alias for model in served.values() for alias in model.aliases)}
+    upstreams, models = dict(config.upstreams), {**config.models, **off, **served}
+    running = {upstream.weights: name for name, upstream in reversed(engines.items())}
+    for name, model in installed_models(config.engine.models_dir).items():
+        if name in taken:
+            continue
+        weights = _weights_of(model)
+        upstream = running.get(weights) or f"{ON_DEMAND}{name}"
+        upstreams.setdefault(upstream, LlamaCppConfig(weights=weights, context="auto"))
+        models[name] = ModelConfig(route=(upstream,))
+    return msgspec.structs.replace(config, upstreams=upstreams, models=models)
+
+
+def _installed_last(config: Config) -> dict[str, ModelConfig]:
+    """Return what is served: the config's own models, the five, and then those that `with_installed` brought."""
+    served = config.served()
+
+    def is_installed(name: str) -> bool:
+        upstream = (served[name].route or ("",))[0]
+        runs = config.upstreams[upstream]
+        return upstream == f"{ON_DEMAND}{name}" or (isinstance(runs, LlamaCppConfig) and name_of(runs.weights) == name)
+
+    return {name: served[name] for name in sorted(served, key=is_installed)}
+
+
+def make_pool(config: Config) -> ModelPool:
+    """Return what the models share that are loaded when they are asked for."""
+    engine = config.engine
+    return ModelPool(memory=memory_limit(engine.memory), idle_s=engine.idle_s, patience=config.server.queue_s)
+
+
+def _weights_of(model: InstalledModel) -> str:
+    """Return what a config calls a model's weights: a name where there is one, else the path of its file."""
+    return model.name if model.name in WEIGHTS or is_named(model.name) else str(model.path)
+
+
+def with_models(config: Config) -> Config:
+    """Return *config* with what is served beside what it says: the better weights for code, and each installed model."""
+    return with_installed(with_coder(config))
+
+
 def make_engines(config: Config) -> dict[str, LlamaCpp]:
     """Return the engines on this machine, by upstream. Starts no child."""
-    made = {name: _make_provider(name, config, None) for name, upstream in config.upstreams.items() if upstream.runs_engine}
+    pool = make_pool(config)
+    engines = [name for name, upstream in config.upstreams.items() if upstream.runs_engine]
+    made = {name: _make_provider(name, config, pool, None) for name in engines}
     return {name: provider for name, provider in made.items() if isinstance(provider, LlamaCpp)}
 
 
@@ -51,11 +113,13 @@ def make_gateway(
     config: Config, observer: Observer | None = None, engines: Mapping[str, RemoteEngine] | None = None
 ) -> Gateway:
     """Return one provider made of the config's upstreams, whose attempts *observer* is told of. Makes no connection and starts
-    no child. ``engines``: those of another process, by upstream."""
-    config = with_coder(config)
-    served = config.served()
+    no child. ``engines``: those of another process, by upstream, which has the whole config."""
+    if engines is None:
+        config = with_models(config)
+    served = _installed_last(config)
+    pool = make_pool(config)
     return Gateway(
-        [Upstream(name, _make_provider(name, config, engines), breaker=config.breaker) for name in config.upstreams],
+        [Upstream(name, _make_provider(name, config, pool, engines), breaker=config.breaker) for name in config.upstreams],
         {model: row.route or () for model, row in served.items()},
         aliases={alias: model for model, row in served.items() for alias in row.aliases},
         default_model=DEFAULT_MODEL if DEFAULT_MODEL in served else "",
@@ -66,13 +130,19 @@ def make_gateway(
     )
 
 
-def _make_provider(name: str, config: Config, engines: Mapping[str, RemoteEngine] | None) -> AsyncGeneratorProvider:
+def _make_provider(
+    name: str, config: Config, pool: ModelPool, engines: Mapping[str, RemoteEngine] | None
+) -> AsyncGeneratorProvider:
     upstream = config.upstreams[name]
+    # The weights for code are large, and may never be asked for.
+    on_demand = name.startswith(ON_DEMAND) or (name, upstream) == (CODER_UPSTREAM, _coder_engine())
     return upstream.make_provider(
         UpstreamSetup(
             name,
             config.server.queue_s,
-            lazy=(name, upstream) == (CODER_UPSTREAM, _coder_engine()),  # it is large, and may never be asked for
+            lazy=on_demand,
+            pool=pool if on_demand else None,
+            memory=pool.memory,
             engine=engines[name] if engines is not None and upstream.runs_engine else None,
         )
     )

@@ -19,7 +19,7 @@ from ..config import Config
 from ..engine.process import describe
 from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ConnectError, ProviderError
-from ..server.upstreams import make_engines, with_coder
+from ..server.upstreams import make_engines, with_models
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
 from .messages import Begin, Channel, Drain, Failed, Leave, WorkerMessage
@@ -52,7 +52,7 @@ class Workers:
         on_listening: Callable[[], None],
         on_draining: Callable[[], None],
     ) -> None:
-        self._config = with_coder(config)
+        self._config = with_models(config)
         self._ending = ending
         self._on_listening = on_listening
         self._on_draining = on_draining
