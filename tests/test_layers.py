@@ -48,6 +48,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "python_socks": frozenset({"http.socks"}),
     "prompt_toolkit": frozenset({"cli"}),
     "pygments": frozenset({"cli.render.highlight"}),
+    "pypdf": frozenset({"cli.chat.files"}),
     "tomli_w": frozenset({"cli.toml"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),

@@ -150,12 +150,16 @@ async def test_standard_input_alone_is_the_prompt(given: bytes, env: dict[str, s
     assert "naïve 日本語 🦀" == sent(server.requests[0])[0]["content"]
 
 
-async def test_empty_standard_input_adds_nothing(env: dict[str, str]) -> None:
-    """An empty pipe, as cron or a build server leaves it, does not change the prompt."""
+async def test_an_empty_pipe_is_refused(env: dict[str, str]) -> None:
+    """The command before it failed, or brought nothing: an answer to the prompt alone would look like one to its text."""
     async with ScriptedServer() as server:
-        await run("chat", "--base-url", server.url, QUESTION, env=env, given=b"")
+        ended = await run("chat", "--base-url", server.url, "review this", env=env, given=b"\n")
+        alone = await run("chat", "--base-url", server.url, "review this", env=env)
 
-    assert QUESTION == sent(server.requests[0])[0]["content"]
+    assert (2, "") == (ended.code, ended.out)
+    assert "standard input is empty" in ended.err
+    assert "add </dev/null" in ended.err
+    assert (0, 1) == (alone.code, len(server.requests))
 
 
 async def test_a_long_standard_input_arrives_whole(env: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import templates
 from .chat.context import ChatContext, make_question
+from .chat.files import response_format, with_files
 from .chat.images import image_part
 from .chat.prompt import check_text, read_prompt
 from .chat.repl import converse
@@ -79,14 +80,22 @@ def exit_code(error: ProviderError) -> int:
 
 def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     """One answer, or a conversation."""
+    terminal.quiet = args.quiet
     base_url = _server_of(args)
     _check_company(args, base_url)
     check_text(args.system or "", "--system")
     template = templates.load(args.template, os.environ) if args.template else Template()
     keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
     earlier = keeper.go_on(args.conversation) if args.go_on or args.conversation is not None else None
-    given = read_prompt(args.prompt, sys.stdin, terminal, needed=template.needs_input)
-    fields = {"temperature": args.temperature, "max_tokens": args.max_tokens, "seed": args.seed}
+    given = read_prompt(args.prompt, sys.stdin, terminal, needed=template.needs_input and not args.file)
+    if args.file:
+        given = with_files(args.file, given or "")
+    fields = {
+        "temperature": args.temperature,
+        "max_tokens": args.max_tokens,
+        "seed": args.seed,
+        "response_format": response_format(args.schema) if args.schema else None,
+    }
     systems = (args.system, template.system, earlier.system if earlier else None)
     settings = ChatSettings(
         model=args.model or template.model or (earlier.model if earlier else _seeing(args, base_url)),
@@ -96,7 +105,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         images=[image_part(path) for path in args.image or ()],
         stream=args.stream,
         json=args.json,
-        plain=args.plain,
+        plain=args.plain or bool(args.schema),
         base_url=base_url,
         wire=args.wire,
         vendor=args.vendor,

@@ -58,7 +58,9 @@ examples:
   autonomousai chat "Why is the sky blue?"
   autonomousai chat --continue "And at sunset?"
   autonomousai chat --model summary < article.txt
-  git diff | autonomousai chat --model qwen_coder "review this"
+  git diff | autonomousai chat -m qwen_coder "review this"
+  autonomousai chat -f report.pdf -f notes.txt "What do they disagree on?"
+  autonomousai chat --schema person.json "Invent a person"
   git diff | autonomousai chat --template review
   autonomousai chat --temperature 0 --max-tokens 50 -- "-5 + 3 = ?"
   autonomousai chat --base-url http://127.0.0.1:8000 --image cat.jpg "Who?"

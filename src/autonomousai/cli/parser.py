@@ -116,21 +116,27 @@ def _add_chat(commands: Any) -> None:
     )
     chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
     chat.add_argument(
+        "-m",
         "--model",
         default="",
         metavar="NAME",
         help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's wire the first that the server lists",
     )
-    chat.add_argument("--system", metavar="TEXT", help="the system message; default: the model's own")
+    chat.add_argument("-s", "--system", metavar="TEXT", help="the system message; default: the model's own")
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
     chat.add_argument("--max-tokens", type=_max_tokens, metavar="N", help="the most tokens that the answer may have")
     chat.add_argument("--seed", type=_integer, metavar="N", help="the same seed, the same answer, where the server can")
+    chat.add_argument(
+        "-f", "--file", action="append", type=Path, metavar="FILE", help="a text or PDF file to ask about; may be repeated"
+    )
     chat.add_argument("--image", action="append", type=Path, metavar="FILE", help="an image to ask about; may be repeated")
+    chat.add_argument("--schema", metavar="SCHEMA", help="answer in JSON by this JSON schema: a file, or the schema itself")
     chat.add_argument("-t", "--template", metavar="NAME", help="ask as this template says; see `autonomousai templates`")
     _add_history_options(chat)
     chat.add_argument("--no-stream", dest="stream", action="store_false", help="show the answer when it is whole")
     chat.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
     chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
+    chat.add_argument("-q", "--quiet", action="store_true", help="on standard error nothing but errors")
     _add_server_options(chat)
     chat.add_argument(
         "--vendor",

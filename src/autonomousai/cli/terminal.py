@@ -52,6 +52,8 @@ class Terminal:
     def __init__(self, out: TextIO | None, err: TextIO | None, env: Mapping[str, str]) -> None:
         self.out = out
         self.err = err
+        #: Whether errors alone are said on stderr.
+        self.quiet = False
         for stream in (out, err):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # what the terminal's encoding lacks is a "?", no traceback
@@ -103,7 +105,9 @@ class Terminal:
                 self.err.flush()
 
     def note(self, message: str) -> None:
-        """One line of ours on stderr."""
+        """Write one line on stderr, unless the program is to be quiet."""
+        if self.quiet:
+            return
         self.write_aside(self.style(f"{PROGRAM}: {printable(message)}", "dim") + "\n")
 
     def remark(self, message: str) -> None:
@@ -150,7 +154,7 @@ class Spinner:
         self._terminal = terminal
         self._label = label
         self._drawn = False
-        self._task = asyncio.create_task(self._spin()) if terminal.draws else None
+        self._task = asyncio.create_task(self._spin()) if terminal.draws and not terminal.quiet else None
 
     async def _spin(self) -> None:
         frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if getattr(self._terminal.err, "encoding", "").lower().startswith("utf") else "|/-\\"
@@ -184,7 +188,7 @@ class ProgressBar:
         self._shown = ""
 
     def __call__(self, done: int, total: int) -> None:
-        if not self._terminal.draws:
+        if not self._terminal.draws or self._terminal.quiet:
             return
         share = min(1.0, done / total) if total else 0.0
         figures = f"{100 * share:3.0f} %  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"

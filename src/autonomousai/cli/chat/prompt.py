@@ -14,7 +14,7 @@ from ..terminal import Terminal
 def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, *, needed: bool = True) -> str | None:
     """The question: the argument, a blank line, and what standard input holds; None where a person is to be asked.
 
-    Raises `UsageError` where there is nothing and something is *needed*, or no text.
+    Raises `UsageError` where there is nothing and something is *needed*, where a pipe brings nothing, or no text.
     """
     interactive = stdin is not None and stdin.isatty()
     piped = "" if stdin is None or interactive else _read_all(stdin, terminal)
@@ -22,7 +22,7 @@ def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, 
         return None
     check_text(argument or "", "PROMPT")
     if argument and stdin is not None and not piped.strip() and stat.S_ISFIFO(os.fstat(stdin.fileno()).st_mode):
-        terminal.note("standard input was empty; asking the prompt alone")
+        raise UsageError("standard input is empty, where the PROMPT was to be asked of a text; to ask it alone, add </dev/null")
     parts = [part for part in (argument, piped) if part and part.strip()]
     if not parts and needed:
         raise UsageError("there is nothing to ask: give a PROMPT, or text on standard input")

@@ -1,0 +1,90 @@
+"""Files that go with a question: their text, from plain text or a PDF, becomes part of the message. Knows files alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from ...errors import ConfigError
+from ..exit_codes import UsageError
+
+#: Bytes. What is larger is read by no model, and becomes a request that servers refuse.
+_LARGEST: Final = 14_000_000
+
+
+def with_files(paths: list[Path], question: str) -> str:
+    """Return *question* behind the text of the files, each between tags that name it. Raises `ConfigError` for one that cannot
+    be read, or holds no text."""
+    parts = [f'<file name="{path.name}">\n{file_text(path)}\n</file>' for path in paths]
+    return "\n\n".join([*parts, question] if question else parts)
+
+
+def file_text(path: Path) -> str:
+    """Return the text of a file: of a PDF its pages' text, of any other the file itself, which must be UTF-8."""
+    data = _read(path)
+    if data.startswith(b"%PDF-"):
+        return _pdf_text(path, data)
+    try:
+        return data.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"--file {path}: is not UTF-8 text and no PDF (byte {data[error.start]:#04x} at offset {error.start}); convert it "
+            "first, or give an image with --image"
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.expanduser().open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(f"--file {path}: cannot be read ({error.strerror})") from None
+    except RuntimeError as error:
+        raise ConfigError(f"--file {path}: {error}") from None
+    if len(data) > _LARGEST:
+        raise ConfigError(f"--file {path}: is larger than {_LARGEST / 1e6:.0f} MB; give a part of it")
+    if not data.strip():
+        raise ConfigError(f"--file {path}: is empty")
+    return data
+
+
+def _pdf_text(path: Path, data: bytes) -> str:
+    try:
+        import pypdf  # noqa: PLC0415  an optional extra
+    except ImportError:
+        raise ConfigError(f"--file {path}: PDF files need pypdf; run: pip install 'autonomousai[cli]'") from None
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of what it has mended
+    try:
+        pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages]
+    except Exception as error:  # damaged files raise whatever they lead to
+        raise ConfigError(f"--file {path}: this PDF cannot be read ({type(error).__name__}: {str(error)[:100]})") from None
+    text = "\n\n".join(page.strip() for page in pages if page.strip())
+    if not text:
+        raise ConfigError(f"--file {path}: this PDF holds no text, only images; give its pages with --image")
+    return text
+
+
+def response_format(schema: str) -> dict[str, Any]:
+    """Return the request field that asks for JSON by *schema*: JSON text, or the path of a file that holds it. Raises
+    `UsageError` where it is no schema."""
+    text = schema if schema.lstrip().startswith("{") else _schema_text(Path(schema))
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--schema: is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise UsageError(
+            '--schema: must be a JSON object such as {"type": "object", "properties": {"name": {"type": "string"}}}'
+        )
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": document, "strict": True}}
+
+
+def _schema_text(path: Path) -> str:
+    try:
+        return path.expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"--schema {path}: cannot be read ({said}); give a file, or the schema itself") from None

@@ -1,0 +1,120 @@
+"""What goes with a question of `chat`: files, a schema for the answer; and how little may be said beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autonomousai.testing import Request, Script, ScriptedServer
+from tests.support.program import run
+
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+def question(request: Request) -> Any:
+    """The text of the last message that a request carries."""
+    return json.loads(base64.b64decode(request.json()["messages"]))[-1]["content"]
+
+
+def pdf(text: str) -> bytes:
+    """A PDF of one page with *text* on it, or an empty page."""
+    content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode() if text else b""
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    body, places = b"%PDF-1.4\n", []
+    for number, each in enumerate(objects, 1):
+        places.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, each)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return body + b"xref\n0 6\n0000000000 65535 f \n%strailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
+        table,
+        len(body),
+    )
+
+
+async def test_files_go_before_the_question(env: dict[str, str], tmp_path: Path) -> None:
+    """Each between tags with its name: text without its byte order mark, and the text of a PDF."""
+    (tmp_path / "notes.txt").write_bytes("\ufeffGrün\n".encode())
+    (tmp_path / "report.pdf").write_bytes(pdf("Sales fell."))
+    files = ["-f", str(tmp_path / "notes.txt"), "--file", str(tmp_path / "report.pdf")]
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", server.url, *files, "-m", "llama", "-s", "Be kind.", "Why?", env=env)
+        await run("chat", "--base-url", server.url, *files[:2], env=env)
+
+    assert (0, "") == (ended.code, ended.err)
+    assert (
+        '<file name="notes.txt">\nGrün\n</file>\n\n<file name="report.pdf">\nSales fell.\n</file>\n\nWhy?',
+        '<file name="notes.txt">\nGrün\n</file>',
+    ) == tuple(map(question, server.requests))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b" \n", "is empty"),
+        (b"\xff\xd8\xff\xe0", "is not UTF-8 text and no PDF (byte 0xff at offset 0)"),
+        (b"%PDF-1.4\nnothing", "this PDF cannot be read"),
+        (pdf(""), "this PDF holds no text"),
+        (b"x" * 14_000_001, "is larger than 14 MB"),
+    ],
+    ids=["missing", "empty", "image", "damaged", "scanned", "large"],
+)
+async def test_a_file_without_text_is_named(env: dict[str, str], tmp_path: Path, content: bytes | None, said: str) -> None:
+    """With what to do; nothing is asked."""
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", server.url, "--file", str(path), "Why?", env=env)
+
+    assert (3, "", []) == (ended.code, ended.out, server.requests)
+    assert f"--file {path}: {said}" in ended.err
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+async def test_a_schema_is_sent(env: dict[str, str], tmp_path: Path, from_file: bool) -> None:
+    """From a file, or as it stands on the command line; the answer is its JSON as it comes."""
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(SCHEMA))
+    given = str(path) if from_file else json.dumps(SCHEMA)
+    async with ScriptedServer(Script.stream('{"name": ', '"*Ada*"}')) as server:
+        ended = await run("chat", "--base-url", server.url, "--schema", given, "Invent a person.", env=env)
+
+    assert (0, '{"name": "*Ada*"}\n', "") == ended
+    assert {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
+    } == server.requests[0].json()["response_format"]
+
+
+@pytest.mark.parametrize(("schema", "said"), [("{", "is not JSON"), ("no-such-file", "No such file"), ("{}x", "is not JSON")])
+async def test_what_is_no_schema_is_named(env: dict[str, str], schema: str, said: str) -> None:
+    """A mistake of the command line."""
+    ended = await run("chat", "--base-url", "http://127.0.0.1:9", "--schema", schema, "Why?", env=env)
+
+    assert 2 == ended.code
+    assert "--schema" in ended.err
+    assert said in ended.err
+
+
+async def test_quiet_says_nothing_but_errors(env: dict[str, str]) -> None:
+    """No notes on stderr; an error is there as ever."""
+    limited = Script.stream("Half", finish="length")
+    async with ScriptedServer(limited, limited, Script.cut("Half")) as server:
+        noted = await run("chat", "--base-url", server.url, "Why?", env=env)
+        quiet = await run("chat", "--base-url", server.url, "-q", "Why?", env=env)
+        failed = await run("chat", "--base-url", server.url, "--quiet", "Why?", env=env)
+
+    assert "length limit" in noted.err
+    assert (0, "Half\n", "") == quiet
+    assert (4, True) == (failed.code, "error:" in failed.err)
