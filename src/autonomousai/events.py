@@ -282,7 +282,8 @@ class Answer:
     ``started``: the first event, which names who answers. ``finish``: the `FinishReason`, once it has come. ``report``: how a
     gateway came by the answer, None elsewhere. ``deltas``: pieces of text, reasoning and tool calls that have come.
     ``choices``: the other choices (``n`` above 1) by their index, each an answer of its own. ``others``: events that are folded
-    into nothing else (annotations, images, log probabilities, unknown members), in the order in which they came.
+    into nothing else (annotations, images, log probabilities, unknown members), in the order in which they came. ``reading``:
+    how many tokens of the prompt the embedded engine has read, and how many there are, while it reads.
 
     Example::
 
@@ -303,12 +304,14 @@ class Answer:
         "deltas",
         "finish",
         "others",
+        "reading",
         "report",
         "started",
     )
 
     def __init__(self, report: Report | None = None) -> None:
         self.report = report
+        self.reading: tuple[int, int] | None = None
         self.started: Started | None = None
         self.finish: FinishReason | None = None
         self.deltas = 0

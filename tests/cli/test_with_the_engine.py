@@ -40,6 +40,17 @@ async def test_one_command_streams_an_answer(env: dict[str, str]) -> None:
     assert ended.out.endswith("\n")
 
 
+async def test_a_long_prompt_is_seen_to_be_read(env: dict[str, str]) -> None:
+    """The line that moves says how far it is; it is erased before the answer."""
+    async with OnTerminal("chat", "--max-tokens", "2", "A word and a further word. " * 80, env=env) as terminal:
+        await terminal.sees("reading the prompt: ")
+        code, shown = await terminal.ends()
+
+    assert 0 == code
+    assert "of 5" in shown
+    assert "2 tokens" in plain(shown)
+
+
 async def test_the_finish_names_the_weights(env: dict[str, str]) -> None:
     """Whatever model was asked for, the finish says which weights spoke, and counts their tokens."""
     ended = await run("chat", "--model", "hermes-3", "--json", "--max-tokens", "5", "Say hello", env=env)

@@ -13,6 +13,8 @@ from autonomousai.config import RetryConfig
 from autonomousai.errors import IncompleteStreamError, StatusError, StreamError
 from autonomousai.events import FinishReason, Reasoning, Usage
 from autonomousai.gateway import Gateway, Upstream
+from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from autonomousai.result import BatchStream
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.sockets import Listening
 
@@ -92,6 +94,29 @@ async def test_a_page_that_finds_no_models_offers_to_look_again(serve: Serve, si
 
     await expect(reader.page.locator("#model")).to_have_value("llama")
     await expect(reader.page.get_by_role("alert")).to_be_hidden()
+
+
+class SlowReader(ScriptedProvider):
+    """Has read a third of the prompt, and says nothing yet."""
+
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        """As its script says."""
+        assert options.answer is not None
+        options.answer.reading = (700, 2100)
+        return super().stream(request, options)
+
+
+async def test_a_long_question_is_seen_to_be_read(serve: Serve, sit: Sit) -> None:
+    """While the engine reads; with the first word that is gone, and no part of the answer."""
+    pause = Pause()
+    reader = await sit(await serve(SlowReader([pause, *answer("Hello")])))
+    await reader.ask("Count")
+    await expect(reader.answer.locator(".state")).to_have_text("Reading what you wrote: 33 % …")
+
+    pause.release()
+
+    assert "Hello" == await reader.whole()
+    await expect(reader.answer.locator(".state")).to_have_text("")
 
 
 async def test_an_answer_outlives_any_number_of_reloads(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:

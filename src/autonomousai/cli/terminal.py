@@ -13,7 +13,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self, TextIO
@@ -129,8 +129,9 @@ class Terminal:
             self.write_aside("\n")  # the terminal has echoed ^C
         return received
 
-    def spinner(self, label: str) -> Spinner:
-        """A sign of life on stderr, from now until ``stop()``; nothing where stderr is no terminal. Inside an event loop."""
+    def spinner(self, label: str | Callable[[], str]) -> Spinner:
+        """A sign of life on stderr, from now until ``stop()``; nothing where stderr is no terminal. Inside an event loop. A
+        *label* that changes is a function."""
         return Spinner(self, label)
 
     @contextmanager
@@ -150,7 +151,7 @@ class Terminal:
 class Spinner:
     """One line on stderr that moves while nothing else does. It appears only after a moment: a quick answer needs none."""
 
-    def __init__(self, terminal: Terminal, label: str) -> None:
+    def __init__(self, terminal: Terminal, label: str | Callable[[], str]) -> None:
         self._terminal = terminal
         self._label = label
         self._drawn = False
@@ -163,7 +164,8 @@ class Spinner:
         turn = 0
         while True:
             seconds = int(time.monotonic() - begin)
-            line = f"{frames[turn % len(frames)]} {self._label}" + (f" ({seconds} s)" if seconds else "")
+            label = self._label if isinstance(self._label, str) else self._label()
+            line = f"{frames[turn % len(frames)]} {label}" + (f" ({seconds} s)" if seconds else "")
             self._terminal.write_aside(_ERASE_LINE + self._terminal.style(line, "dim"))
             self._drawn = True
             turn += 1

@@ -38,6 +38,7 @@ from .library import find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, memory_for
 from .loops import LoopStop
 from .process import EngineLog
+from .reading import reading_of
 from .request import (
     Restorer,
     begun_text,
@@ -67,6 +68,7 @@ class _EngineQuestion(NamedTuple):
     clocks: Clocks
     deadline: float | None
     exact: bool
+    answer: Answer | None
 
 
 class _Engine(NamedTuple):
@@ -195,7 +197,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         system = row.system if row else None
         messages = check_messages(request.messages)
         exact = is_exact(messages, request.fields)
-        question = _EngineQuestion(messages, system, request.fields, clocks, options.deadline, exact)
+        question = _EngineQuestion(messages, system, request.fields, clocks, options.deadline, exact, options.answer)
         answer = partial(self._answer, question)
         stream = GeneratedBatches(answer)
         return stream if request.stream else JoinedBatches(stream, Answer())
@@ -271,7 +273,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
         async with _slot(engine, deadline, question.clocks, self._queue) as slot:
-            batches = _generate(engine, slot, _Prompt("messages", prepare), question.clocks, deadline)
+            batches = _generate(engine, slot, _Prompt("messages", prepare, question.answer), question.clocks, deadline)
             async with aclosing(batches):
                 async for batch in batches:
                     yield batch
@@ -385,10 +387,11 @@ async def _busy(supervisor: EngineHandle, client: OpenAICompatible) -> float:
 
 class _Prompt(NamedTuple):
     """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
-    child that is there now, and what puts its answer right again."""
+    child that is there now, and what puts its answer right again. ``answer``: is told how far the prompt is read."""
 
     param: str
     prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
+    answer: Answer | None = None
 
 
 def _refuse_too_long(supervisor: EngineHandle, size: int, param: str) -> None:
@@ -430,10 +433,10 @@ async def _ask(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, de
     try:
         async for brought in batches:
             loop.note_prompt(brought)
-            if not (batch := _without_internals(brought)):
-                continue
-            if type(batch[-1]) is Started:
-                started = batch
+            if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:
+                started = batch or started
+                if prompt.answer is not None:
+                    prompt.answer.reading = reading_of(brought) or prompt.answer.reading
                 continue
             if type(batch[-1]) is FinishReason:
                 engine.supervisor.completed()

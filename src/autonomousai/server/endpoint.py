@@ -157,6 +157,7 @@ class Endpoint:
         scope: DisconnectScope,
         request: ChatRequest,
     ) -> None:
+        response.answer = answer
         batch = await batches.__anext__()
         answer.add(batch)
         model = (answer.model or meter.model)[:MAX_MODEL]

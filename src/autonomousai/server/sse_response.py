@@ -19,6 +19,10 @@ from ..wires.sse import encode_comment
 #: What a stream says when it continues, but not on this connection: a reader comes back after a second.
 _COME_AGAIN: Final = b"retry: 1000\n" + encode_comment("to be continued: GET v1/streams/ID, with Last-Event-ID")
 
+#: Seconds of silence after which a reader who can come back hears how far the prompt is read; others hear it when they would
+#: hear that the stream lives, as its head, once it is sent, leaves errors no status of their own.
+_READING_S: Final = 1.0
+
 #: What says nothing to any reader, wherever it stands.
 _COMMENT: Final = encode_comment("keep-alive")
 
@@ -46,12 +50,11 @@ class SSEResponse:
     """A streamed response. Its head waits for the first event, so that an error before it keeps its own status.
 
     After ``keepalive_s`` of silence, a comment is sent, or the wire's ``ping`` once the answer has begun, lest a proxy take the
-    stream for dead. While an answer that broke is being repaired it is an event that says so instead, which winds the caller's
-    idle clock.
+    stream for dead. While the embedded engine reads the prompt, the comment says how far it is. While an answer that broke is
+    being repaired it is an event that says so instead, which winds the caller's idle clock.
     """
 
     __slots__ = (
-        "_answer",
         "_begun",
         "_draining",
         "_encode",
@@ -67,7 +70,9 @@ class SSEResponse:
         "_spoken",
         "_steps",
         "_sweep",
+        "_told",
         "_wire",
+        "answer",
         "ended",
         "repair",
         "started",
@@ -78,6 +83,8 @@ class SSEResponse:
         self.ended = False
         #: What can be seen of an answer that is generated for this response alone.
         self.repair: Repair | None = None
+        #: The answer that is generated for this response alone. Until it begins, comments say how far its prompt is read.
+        self.answer: Answer | None = None
         self._exchange = exchange
         self._wire = wire
         self._sweep = sweep
@@ -91,8 +98,8 @@ class SSEResponse:
         self._goes_on = False
         self._reader: StreamReader | None = None
         self._steps = 0
+        self._told: tuple[int, int] | None = None  # how far the prompt is read
         self._encoder: StreamEncoder | None = None
-        self._answer: Answer
         self._meter: AnswerMeter
         sweep.add(self)
 
@@ -107,7 +114,7 @@ class SSEResponse:
         """Prepare `take`."""
         self._encoder = encoder
         self._encode = encoder.write
-        self._answer = answer
+        self.answer = answer
         self._meter = meter
         if answer.report is not None:
             self.repair = Repair(answer.report, encoder)
@@ -115,7 +122,7 @@ class SSEResponse:
     def take(self, batch: Batch) -> bool:
         """Send a batch by which the answer continues, at once. False: the caller reads slowly, `drain` before the next."""
         self._meter.batch()
-        self._answer.add(batch)
+        self.answer.add(batch)  # type: ignore[union-attr]  # `begin` came before
         self._spoken = True
         return self._exchange.write(self._encode(batch))
 
@@ -194,12 +201,21 @@ class SSEResponse:
         if self._spoken:
             self._spoken = False
             self._spoke_at = now
-        elif now - self._spoke_at >= self._silence and not (
+        elif now - self._spoke_at >= (self._silence if self._begun or self._reader is None else self._patience()) and not (
             self.ended or self._is_waiting or (self._draining is not None and not self._draining.done())
         ):
             self._spoke_at = now
             if not self._put(self._sign_of_life()):
                 self._draining = asyncio.get_running_loop().create_task(self._drain_comment())
+
+    def _patience(self) -> float:
+        """Return the seconds of silence after which something is said to a reader who can come back and waits."""
+        return self._silence if self._reading() in (None, self._told) else min(_READING_S, self._silence)
+
+    def _reading(self) -> tuple[int, int] | None:
+        """Return how far the prompt is read, where that is in this process."""
+        answer = self.answer if self._reader is None else self._reader.stream.answer
+        return None if answer is None else answer.reading
 
     async def _drain_comment(self) -> None:
         with contextlib.suppress(ClientLeftError):  # who waits for the answer is told by the connection
@@ -207,7 +223,8 @@ class SSEResponse:
 
     def _sign_of_life(self) -> bytes:
         if not self._begun:
-            return _COMMENT
+            self._told = self._reading()
+            return _COMMENT if self._told is None else encode_comment("reading: {} of {} tokens".format(*self._told))
         repair = self.repair if self._reader is None else _repair_of(self._reader)
         if not self.started or repair is None or repair.report.steps <= self._steps:
             return self._wire.ping

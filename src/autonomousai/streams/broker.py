@@ -352,7 +352,7 @@ class StreamBroker:
         answer = recorder.answer
         try:
             with self._metrics.answer(model, answer, began) as stream.meter:
-                stream.report = answer.report
+                stream.report, stream.answer = answer.report, answer
                 sink = partial(_take, stream, recorder, stream.meter)
                 pipes = not self._store.shared
                 async for batch in batches:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..errors import ProviderError
-from ..events import Report
+from ..events import Answer, Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
 from ..wires.redaction import redact
@@ -58,6 +58,7 @@ class StreamLog:
         #: What is known of the generation, where it runs in this process.
         self.meter: AnswerMeter | None = None
         self.report: Report | None = None
+        self.answer: Answer | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
         #: Whether it is read at another server.

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ...errors import StatusError
-from ...events import REPETITION, FinishReason, Message, Messages
+from ...events import REPETITION, Answer, FinishReason, Message, Messages
 from ..terminal import Terminal
 from ..views import JsonView, View, text_view
 from .targets import ChatSettings, ChatTarget, Embedded, Served
@@ -44,7 +44,7 @@ class ChatContext:
         asked = provider.create_async_generator(
             settings.model, with_system(settings.system, messages), stream=settings.stream, **settings.fields
         )
-        spinner = terminal.spinner("waiting for the first word")
+        spinner = terminal.spinner(lambda: waiting_for(asked.answer))
         began = first = time.monotonic()
         try:
             async with asked as result:
@@ -83,6 +83,13 @@ class ChatContext:
             told.append(figures)
         if told:
             self.terminal.note("; ".join(told))
+
+
+def waiting_for(answer: Answer) -> str:
+    """Return what a person waits for before the first word."""
+    if (reading := answer.reading) is None or reading[0] >= reading[1]:
+        return "waiting for the first word"
+    return f"reading the prompt: {reading[0]:,} of {reading[1]:,} tokens"
 
 
 def _figures(finish: FinishReason, seconds: float, *, streamed: bool) -> str:

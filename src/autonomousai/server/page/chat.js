@@ -28,7 +28,7 @@ export class Chat {
   #tab;
   #on;
 
-  /** `on`: `list()`, `show()` (another path, or another conversation), `progress(answer, lost)`, `trouble(error)`. */
+  /** `on`: `list()`, `show()` (another path, or another conversation), `progress(answer, {lost, reading})`, `trouble(error)`. */
   constructor(on) {
     this.#on = on;
     this.#tab = sessionStorage.getItem(TAB) ?? newId();
@@ -205,7 +205,7 @@ export class Chat {
     if (ended || begun) this.#save(conversation);
     else this.#saveSoon(conversation);
     if (ended) this.#on.list();
-    if (conversation === this.current) this.#on.progress(answer, run.lost);
+    if (conversation === this.current) this.#on.progress(answer, run);
   }
 
   // ---- keeping

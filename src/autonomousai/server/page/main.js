@@ -24,8 +24,8 @@ const STARTERS = [
 const chat = new Chat({
   list: () => sidebar.show(),
   show,
-  progress(answer, lost) {
-    thread.progress(answer, lost);
+  progress(answer, run) {
+    thread.progress(answer, run);
     showComposer();
   },
   trouble(error) {

@@ -73,14 +73,14 @@ export class AnswerView {
     this.element = el("article.message.answer", {}, name, this.#thinking, this.#body, this.#state, this.#foot);
   }
 
-  show(versions, lost = false) {
+  show(versions, run = {}) {
     const { message } = this;
     this.#thinking.hidden = !message.reasoning;
     this.#thoughts.textContent = message.reasoning;
     if (this.#drawn !== message.text) settle(this.#body, render((this.#drawn = message.text)));
     const running = isRunning(message);
     this.element.setAttribute("aria-busy", running);
-    this.#state.replaceChildren(...(running ? progress(message, lost) : this.#end()));
+    this.#state.replaceChildren(...(running ? progress(message, run) : this.#end()));
     this.#foot.replaceChildren(...(running ? [] : this.#actions(versions)));
   }
 
@@ -102,8 +102,9 @@ export class AnswerView {
   }
 }
 
-function progress(message, lost) {
+function progress(message, { lost = false, reading = null }) {
   if (lost) return [el("p.lost", {}, "The connection is lost. Trying to go on …")];
+  if (reading !== null && !message.text) return [el("p.remark", {}, `Reading what you wrote: ${Math.round(100 * reading)} % …`)];
   return message.text ? [] : [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"))];
 }
 

@@ -20,6 +20,8 @@ addEventListener("pagehide", () => (leaving = true));
 export class Run {
   /** Whether the connection is lost just now. */
   lost = false;
+  /** How much of the question is read, from 0 to 1, while the server says so; else null. */
+  reading = null;
   #leave = new AbortController();
   #connection = null;
   #changed;
@@ -114,6 +116,7 @@ export class Run {
         if (done) return answer.finish !== null;
         alive();
         if (this.#takeAll(events.feed(value))) return true;
+        this.#hearReading(events.comment);
       }
     } finally {
       alive(false);
@@ -131,6 +134,15 @@ export class Run {
     }
     if (events.length && !ended) this.#changed(this);
     return ended;
+  }
+
+  /** Before the first word the server comments on how far it has read, where it knows. */
+  #hearReading(comment) {
+    const [, done, total] = /^reading: ([0-9]+) of ([0-9]+) tokens$/.exec(comment) ?? [];
+    const reading = total > 0 && this.answer.state === "waiting" ? done / total : null;
+    if (reading === this.reading) return;
+    this.reading = reading;
+    this.#changed(this);
   }
 
   /** Abort a connection that has been silent for too long. The function that is returned winds it up, or stops it. */

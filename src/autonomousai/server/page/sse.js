@@ -3,6 +3,8 @@
 export class EventReader {
   /** Milliseconds to wait before coming back, where the server said so. */
   retry = null;
+  /** The last comment: no part of any event. */
+  comment = "";
   #id = "";
   #data = [];
   #rest = "";
@@ -28,6 +30,7 @@ export class EventReader {
     if (value[0] === " ") value = value.slice(1);
     if (field === "data") this.#data.push(value);
     else if (field === "id" && !value.includes("\0")) this.#id = value;
+    else if (field === "") this.comment = value;
     else if (field === "retry" && /^[0-9]+$/.test(value)) this.retry = Number(value);
     return null;
   }

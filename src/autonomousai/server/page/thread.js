@@ -67,23 +67,23 @@ export class Thread {
   }
 
   /** News of an answer. Its end is drawn at once, what comes before as often as the machine likes. */
-  progress(answer, lost) {
+  progress(answer, run) {
     const view = this.#answers.get(answer.id);
     if (view === undefined || !view.element.isConnected) return;
-    if (isRunning(answer) && !lost) {
-      this.#drawing ??= setTimeout(() => this.#draw(view, false), Math.max(16, PATIENCE * this.#cost));
+    if (isRunning(answer) && !run.lost) {
+      this.#drawing ??= setTimeout(() => this.#draw(view, run), Math.max(16, PATIENCE * this.#cost));
       return;
     }
     clearTimeout(this.#drawing);
-    this.#draw(view, lost);
-    if (lost) announce("The connection is lost. Trying to go on.");
+    this.#draw(view, run);
+    if (run.lost) announce("The connection is lost. Trying to go on.");
     else this.#readOut(view);
   }
 
-  #draw(view, lost) {
+  #draw(view, run) {
     this.#drawing = null;
     const start = performance.now();
-    view.show(versions(this.conversation, view.message), lost);
+    view.show(versions(this.conversation, view.message), run);
     if (this.#atEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#cost = performance.now() - start;
     this.#look();

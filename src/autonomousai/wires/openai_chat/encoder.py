@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ...events import (
+    REPETITION,
     Annotations,
     Batch,
     ChoiceEvent,
@@ -188,7 +189,9 @@ class ChatStreamEncoder:
         extra = self._constant if finish.extra is None else finish.extra
         trailer = extra.get(TRAILER)
         members = {name: value for name, value in extra.items() if name not in ("choices", TRAILER)}
-        reason = _json(finish.reason if self._finish_reason_at_top else finish.standard_reason)
+        reason = _json(
+            finish.standard_reason if finish.reason == REPETITION and not self._finish_reason_at_top else finish.reason
+        )
         pieces = [] if self._begun else [self.write([finish])]
         pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, _choice_members(extra), b"}]")
         if self._finish_reason_at_top:
@@ -227,7 +230,7 @@ def encode_completion(
         raise ValueError("the events of a whole answer end with its FinishReason")
     if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
         return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
-    reason = _json(finish.reason if finish_reason_at_top else finish.standard_reason)
+    reason = _json(finish.standard_reason if finish.reason == REPETITION and not finish_reason_at_top else finish.reason)
     pieces = [
         b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
         % (_json(id), created, _json(model)),
