@@ -199,6 +199,22 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         """Return the same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
+    async def count_prompt(self, /, model: str, messages: AnyMessages, proxy: str | None = None, **kwargs: Any) -> int:
+        """Return how many tokens the prompt has that *messages* make for *model*; nothing is generated. ``kwargs``: the options
+        ``timeout``, ``headers`` and ``api_key``, and request fields that are part of the prompt (``tools``, …).
+
+        Raises `ModelNotFoundError` and `InvalidMessagesError`, and a `StatusError` 404 where nothing here can count.
+
+        Example::
+
+            tokens = await provider.count_prompt("llama", [{"role": "user", "content": "Hello"}])
+        """
+        if self._is_closed:
+            raise _closed(self)
+        given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+        request = ChatRequest(model, messages, fields=kwargs)  # type: ignore[arg-type]  # what counts checks them
+        return await self.count_tokens(request, CallOptions(proxy=proxy, **given))
+
     async def embed(
         self, /, model: str = "", input: EmbeddingInput = (), proxy: str | None = None, **kwargs: Any
     ) -> Embeddings:

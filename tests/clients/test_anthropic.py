@@ -434,6 +434,19 @@ async def test_the_servers_models_are_listed() -> None:
     assert (["a", "b"], "/v1/models?limit=1000", "k") == (names, request.path, request.headers["x-api-key"])
 
 
+async def test_a_prompt_is_counted_by_a_plain_call() -> None:
+    """Its fields are part of it, and its options are not."""
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    async with ScriptedServer(Script.status(200, {"input_tokens": 14})) as server, Anthropic(server.url) as provider:
+        count = await provider.count_prompt("m", HELLO, tools=tools, api_key="k", timeout=60)
+        request = server.requests[0]
+
+    assert (14, "/v1/messages/count_tokens", "k") == (count, request.path, request.headers["x-api-key"])
+    assert {"model": "m", "messages": SAID, "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]} == (
+        request.json()
+    )
+
+
 async def test_tokens_are_counted_by_the_server() -> None:
     """Of what makes the prompt, and nothing else; asked again where that can help."""
     tools = [{"type": "function", "function": {"name": "f"}}]

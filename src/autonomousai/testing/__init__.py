@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .completions import chunks, completion, event
 from .documents import document_script, embedding_list, text_chunks, text_completion
 from .messages import message, message_event, message_events
 from .provider import Call, ScriptedProvider, answer, embeddings
-from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step, chunks, completion, event
+from .responses import response, response_event, response_events
+from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step
 from .server import Request, ScriptedServer
 
 __all__ = [
@@ -34,6 +36,9 @@ __all__ = [
     "message",
     "message_event",
     "message_events",
+    "response",
+    "response_event",
+    "response_events",
     "text_chunks",
     "text_completion",
 ]

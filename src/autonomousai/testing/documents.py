@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..events import Usage
-from .scripts import JSON, Head, Script, Send, event, usage_object
+from .completions import event, usage_object
+from .scripts import JSON, Head, Script, Send
 
 
 def text_chunks(
@@ -73,6 +74,10 @@ def usual_answer(path: str, request: Mapping[str, Any]) -> Script | None:
     """What a server without scripts answers at *path*; None for a path of chats."""
     if path.endswith("/chat/completions"):
         return None
+    if path.endswith("/messages"):
+        return Script.messages("Hello", " world") if request.get("stream") is True else Script.message("Hello world")
+    if path.endswith("/responses"):
+        return Script.responses("Hello", " world") if request.get("stream") is True else Script.response("Hello world")
     if path.endswith("/completions"):
         if request.get("stream") is True:
             return Script.body(text_chunks("Hello", " world"))

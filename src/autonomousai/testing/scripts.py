@@ -1,6 +1,5 @@
 """What a `ScriptedServer` plays: steps, scripts made of steps, and every fault by its name.
 
-Bytes are written here with `json` alone, not with our own wire: what tests the wire must not be made by it.
 Knows no socket: a step acts on a `Line`, which the server provides.
 """
 
@@ -12,81 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..events import Usage
+from .completions import chunks, completion, event
 from .messages import message, message_events
+from .responses import response, response_events
 
 SSE = "text/event-stream"
 JSON = "application/json"
-
-
-def event(payload: Any) -> bytes:
-    """One server-sent event: JSON of *payload*, or the text itself when it is a `str`."""
-    text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    return f"data: {text}\n\n".encode()
-
-
-def usage_object(usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
-    """Usage as the OpenAI wire writes it."""
-    if not isinstance(usage, Usage):
-        return dict(usage)
-    total = usage.total_tokens or usage.prompt_tokens + usage.completion_tokens
-    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
-
-
-def chunks(
-    *deltas: str | Mapping[str, Any],
-    finish: str | None = "stop",
-    usage: Usage | Mapping[str, Any] | None = None,
-    done: bool = True,
-    model: str = "scripted",
-    id: str = "chatcmpl-scripted",
-    created: int = 1_700_000_000,
-) -> bytes:
-    """A streamed answer on the OpenAI wire: ``chunks("Hello", " world", finish="stop", usage=…, done=True)``.
-
-    Each delta is one event: a text, or a mapping that is the ``delta`` object itself. Before them comes the chunk with the
-    role, after them the finish reason (unless ``finish`` is None), the usage chunk (if given) and ``[DONE]`` (if ``done``).
-    """
-
-    def chunk(choices: list[dict[str, Any]], **extra: Any) -> bytes:
-        head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
-        return event({**head, "choices": choices, **extra})
-
-    def choice(delta: Mapping[str, Any], reason: str | None = None) -> list[dict[str, Any]]:
-        return [{"index": 0, "delta": dict(delta), "finish_reason": reason}]
-
-    parts = [chunk(choice({"role": "assistant", "content": ""}))]
-    parts += [chunk(choice({"content": delta} if isinstance(delta, str) else delta)) for delta in deltas]
-    if finish is not None:
-        parts.append(chunk(choice({}, finish)))
-    if usage is not None:
-        parts.append(chunk([], usage=usage_object(usage)))
-    if done:
-        parts.append(event("[DONE]"))
-    return b"".join(parts)
-
-
-def completion(
-    text: str,
-    *,
-    finish: str | None = "stop",
-    usage: Usage | Mapping[str, Any] | None = None,
-    model: str = "scripted",
-    message: Mapping[str, Any] | None = None,
-) -> bytes:
-    """A whole answer on the OpenAI wire, as JSON. ``message`` adds fields to the message (``tool_calls``, …)."""
-    answer: dict[str, Any] = {
-        "id": "chatcmpl-scripted",
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": model,
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text, **(message or {})}, "finish_reason": finish},
-        ],
-    }
-    if usage is not None:
-        answer["usage"] = usage_object(usage)
-    return json.dumps(answer, ensure_ascii=False).encode()
 
 
 class Pause:
@@ -247,8 +177,7 @@ class Script:
     @classmethod
     def document(cls, text: str, **fields: Any) -> Script:
         """A whole JSON answer, whatever was asked for; ``fields``: the arguments of `completion`."""
-        body = completion(text, **fields)
-        return cls(Head(content_type=JSON, length=len(body)), Send(body))
+        return cls._document(completion(text, **fields))
 
     @classmethod
     def messages(cls, *parts: str | Mapping[str, Any], headers: Mapping[str, str] | None = None, **end: Any) -> Script:
@@ -258,7 +187,20 @@ class Script:
     @classmethod
     def message(cls, *parts: str | Mapping[str, Any], **fields: Any) -> Script:
         """A whole answer of Anthropic's Messages API, whatever was asked for; ``fields``: the arguments of `message`."""
-        body = message(*parts, **fields)
+        return cls._document(message(*parts, **fields))
+
+    @classmethod
+    def responses(cls, *parts: str | Mapping[str, Any], headers: Mapping[str, str] | None = None, **end: Any) -> Script:
+        """A streamed answer of OpenAI's Responses API; ``end``: the arguments of `response_events`."""
+        return cls.body(response_events(*parts, **end), headers=headers)
+
+    @classmethod
+    def response(cls, *parts: str | Mapping[str, Any], **fields: Any) -> Script:
+        """A whole answer of OpenAI's Responses API, whatever was asked for; ``fields``: the arguments of `response`."""
+        return cls._document(response(*parts, **fields))
+
+    @classmethod
+    def _document(cls, body: bytes) -> Script:
         return cls(Head(content_type=JSON, length=len(body)), Send(body))
 
     @classmethod
