@@ -42,6 +42,17 @@ def engine(real_server: str) -> Iterator[anthropic.Anthropic]:
         yield client
 
 
+def test_the_engine_calls_a_tool(engine: anthropic.Anthropic) -> None:
+    """The one that it must, with an input that obeys the schema."""
+    question = {**QUESTION, "tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather"}, "max_tokens": 80}
+    with engine.messages.stream(**question) as stream:
+        final = stream.get_final_message()
+
+    (block,) = final.content
+    assert block.type == "tool_use"
+    assert ("weather", "tool_use", ["place"]) == (block.name, final.stop_reason, list(block.input))
+
+
 @pytest.fixture
 def scripted(scripted_server: str) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(base_url=scripted_server, api_key="none", max_retries=0) as client:

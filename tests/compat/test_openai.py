@@ -139,6 +139,23 @@ def test_errors_are_its_own_classes(
         assert param == caught.value.param
 
 
+def test_the_engine_calls_a_tool(client: openai.OpenAI) -> None:
+    """Streamed and whole it is the same one."""
+    number = {"type": "integer", "minimum": 1, "maximum": 31}
+    parameters = {"type": "object", "properties": {"day": number}, "required": ["day"]}
+    tool: Any = {"type": "function", "function": {"name": "book", "parameters": parameters}}
+    asked: Any = {**FIXED, "tools": [tool], "tool_choice": {"type": "function", "function": {"name": "book"}}}
+    whole = client.chat.completions.create(**asked).choices[0]
+    with client.chat.completions.stream(**asked) as stream:
+        streamed = stream.get_final_completion().choices[0]
+
+    for choice in (whole, streamed):
+        assert choice.finish_reason == "tool_calls"
+        assert choice.message.tool_calls is not None
+        assert choice.message.tool_calls[0].function.name == "book"
+        assert 1 <= json.loads(choice.message.tool_calls[0].function.arguments)["day"] <= 31
+
+
 def test_an_image_is_refused_clearly(client: openai.OpenAI) -> None:
     """No model here can see: a 400 that says so, not an answer that pretends."""
     content = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]

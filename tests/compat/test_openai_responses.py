@@ -41,6 +41,15 @@ class Point(pydantic.BaseModel):
     y: int
 
 
+def test_the_engine_calls_a_tool(client: openai.OpenAI) -> None:
+    """With arguments that obey the schema."""
+    response = client.responses.create(**FIXED, tools=[TOOL], tool_choice="required", parallel_tool_calls=False)
+
+    (call,) = response.output
+    assert call.type == "function_call"
+    assert ("add", ["a", "b"]) == (call.name, list(json.loads(call.arguments)))
+
+
 @pytest.fixture
 def client(real_server: str) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{real_server}/v1", api_key="none", max_retries=0) as client:

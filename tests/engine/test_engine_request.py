@@ -17,6 +17,7 @@ from autonomousai.engine.request import (
     refuse_too_long,
     size_of,
 )
+from autonomousai.engine.tools import take_tools
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Messages, Reasoning
 
@@ -70,9 +71,9 @@ REFUSED_MESSAGES = [
         "messages[1].content[1]",
         "unsupported_parameter",
     ),
-    (message("tool", "42", tool_call_id="1"), "messages[1].role", "unsupported_parameter"),
     (message("function", "42", name="f"), "messages[1].role", "unsupported_parameter"),
-    (message("assistant", None, tool_calls=[CALL]), "messages[1].tool_calls", "unsupported_parameter"),
+    (message("assistant", None, tool_calls=[CALL]), "messages[1].tool_calls", "invalid_value"),
+    (message("assistant", None, function_call=CALL["function"]), "messages[1].function_call", "unsupported_parameter"),
     (message("assistant", None, audio={"id": "a"}), "messages[1].audio", "unsupported_parameter"),
     (message("critic", "Hm."), "messages[1].role", "unsupported_parameter"),
     (message("user", [{"type": "video_url", "video_url": {}}]), "messages[1].content[0]", "unsupported_parameter"),
@@ -153,7 +154,10 @@ def test_a_vocabulary_without_control_tokens_changes_nothing(tokens: list[str]) 
 
 
 def fields(**given: Any) -> dict[str, Any]:
-    return engine_fields(given, max_tokens=100, context=1000)
+    """What is left for the engine once tools are taken out."""
+    made = engine_fields(given, max_tokens=100, context=1000)
+    take_tools(made)
+    return made
 
 
 def test_every_request_has_a_seed_and_no_prompt_cache() -> None:
@@ -266,12 +270,11 @@ ALWAYS = ("cache_prompt", "return_progress")
 
 REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"grammar": 'root ::= "a"'}, "grammar"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ({"mirostat": 2}, "mirostat"),
     ({"json_schema": {}}, "json_schema"),
     ({"id_slot": 0}, "id_slot"),
     ({"cache_prompt": True}, "cache_prompt"),
-    ({"tool_choice": "required", "parallel_tool_calls": True, "tools": [{"type": "custom"}]}, "tools"),
+    ({"tool_choice": "required", "parallel_tool_calls": True, "tools": [{"type": "custom"}]}, "tools[0].type"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": [{"name": "f"}]}, "functions"),
     ({"web_search_options": {}}, "web_search_options"),

@@ -70,8 +70,8 @@ FIELDS: list[tuple[Json, str | None]] = [
     ({"logit_bias": {"7": 200}}, "logit_bias.7"),
     ({"max_tokens": -1}, "max_tokens"),
     ({"max_completion_tokens": 7}, None),
-    ({"tools": [CUSTOM]}, "tools"),
-    ({"tools": [FUNCTION, {"type": "web_search", "web_search": {"enable": True}}]}, "tools"),
+    ({"tools": [CUSTOM]}, "tools[0].type"),
+    ({"tools": [FUNCTION, {"type": "web_search", "web_search": {"enable": True}}]}, "tools[1].type"),
     ({"tools": [FUNCTION] * 200}, "tools"),
     (
         {
@@ -79,9 +79,9 @@ FIELDS: list[tuple[Json, str | None]] = [
             "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [FUNCTION]}},
             "tools": [FUNCTION],
         },
-        "tools",
+        None,
     ),
-    ({"tool_choice": "any", "tools": [FUNCTION]}, "tools"),
+    ({"tool_choice": "any", "tools": [FUNCTION]}, "tool_choice"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
     ({"response_format": {"type": "json_object", "schema": SCHEMA}}, "response_format.schema"),

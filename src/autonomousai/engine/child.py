@@ -14,11 +14,13 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
+from .chat_template import tool_style
 from .gguf import read_tokenizer
 from .ipc import EngineReady, EngineSettings
 from .parent_death import die_with_parent
@@ -46,11 +48,13 @@ def main() -> NoReturn:
         Path(settings.socket).unlink(missing_ok=True)  # one that died left it behind, and we could not listen there
         server = _serve(settings)
         _wait_until_loaded(settings.socket)
+        properties = _properties(settings)
     except Exception as error:
         say.write(msgspec.json.encode(EngineReady(error=_reason(error))) + b"\n")
         os._exit(1)
     stop = _stop_signal()
-    say.write(msgspec.json.encode(EngineReady(tokenizer.control, tokenizer.longest)) + b"\n")
+    style = tool_style(properties.chat_template, properties.chat_template_caps)
+    say.write(msgspec.json.encode(EngineReady(tokenizer.control, tokenizer.longest, tools=style)) + b"\n")
     select.select([sys.stdin.fileno(), stop], [], [])  # nothing more is ever written to stdin: readable means its end
     _leave(Path(settings.socket), server)
 
@@ -93,6 +97,26 @@ def _wait_until_loaded(path: str) -> None:
                 return
         time.sleep(_LOOK_PAUSE)
     raise TimeoutError("llama.cpp listens, but its weights do not get loaded")
+
+
+class _Properties(msgspec.Struct):
+    """What is read of llama.cpp's properties."""
+
+    chat_template: str = ""
+    chat_template_caps: dict[str, Any] = {}
+
+
+def _properties(settings: EngineSettings) -> _Properties:
+    """What llama.cpp says of the weights, once they are loaded; nothing where it does not say it."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_LOOK)
+        connection.connect(settings.socket)
+        connection.sendall(f"GET /props HTTP/1.0\r\nAuthorization: Bearer {settings.api_key}\r\n\r\n".encode())
+        answer = b"".join(iter(partial(connection.recv, 1 << 16), b""))
+    try:
+        return msgspec.json.decode(answer.partition(b"\r\n\r\n")[2], type=_Properties)
+    except msgspec.DecodeError:
+        return _Properties()
 
 
 def _threads() -> int:

@@ -41,7 +41,8 @@ class EngineCondition(msgspec.Struct, frozen=True):
     """All that can be told of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
     if that is for the operator to mend (`ConfigError`), ``busy``: if it passes by itself. ``crashes``: ends of a child that
     nobody asked for; ``restarts``: children that were started after one. ``loads``, ``evictions``: how often a model was loaded
-    because it was asked for, and unloaded because another needed its memory."""
+    because it was asked for, and unloaded because another needed its memory. ``tools``: how its template writes calls, see
+    `chat_template.ToolStyle`."""
 
     state: State = "stopped"
     pid: int | None = None
@@ -54,6 +55,7 @@ class EngineCondition(msgspec.Struct, frozen=True):
     busy: bool = False
     loads: int = 0
     evictions: int = 0
+    tools: str = ""
 
     @property
     def is_pending(self) -> bool:

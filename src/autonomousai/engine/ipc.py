@@ -21,8 +21,9 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
 class EngineReady(msgspec.Struct, frozen=True):
     """What the child says when its socket answers, or why it does not. ``control``, ``longest``: see
-    `gguf.Tokenizer`; 0 where it is not known."""
+    `gguf.Tokenizer`; 0 where it is not known. ``tools``: see `chat_template.ToolStyle`."""
 
     control: list[str] = []
     longest: int = 0
     error: str = ""
+    tools: str = ""

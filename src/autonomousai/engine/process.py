@@ -59,7 +59,7 @@ _OUT_OF_MEMORY: Final = ("insufficient memory", "failed to allocate")
 
 
 class EngineProcess:
-    """A child whose socket answers. ``control``, ``longest``: see `gguf.Tokenizer`.
+    """A child whose socket answers. ``control``, ``longest``: see `gguf.Tokenizer`; ``tools``: `chat_template.ToolStyle`.
 
     Its end is the end of its stdout, which nobody else holds. asyncio's own subprocesses are not used: a loop that ends while
     it makes one waits for ever, and one that ends while the process does warns of pipes that nobody can close any more.
@@ -69,6 +69,7 @@ class EngineProcess:
         self.pid = process.pid
         self.control: list[str] = []
         self.longest = 0
+        self.tools = ""
         self._why = ""  # it was killed
         self._process = process
         self._log = log
@@ -104,7 +105,7 @@ class EngineProcess:
                 why = f"there is not enough memory for a context of {settings.context} tokens a slot; choose fewer"
             file = settings.weights.rpartition("/")[2]
             raise ConfigError(f"the embedded engine cannot start with {file}: {why}{said}")
-        child.control, child.longest = ready.control, ready.longest
+        child.control, child.longest, child.tools = ready.control, ready.longest, ready.tools
         return child
 
     async def _first_word(self, settings: EngineSettings) -> EngineReady:

@@ -27,10 +27,8 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
-from ..wires.fields import UNSUPPORTED
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, unsupported
-from ..wires.shapes import refusal
 from .completion import RawPart, completion_parts, joined_parts, raw_question
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
@@ -38,21 +36,21 @@ from .library import find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, memory_for
 from .loops import LoopStop
 from .process import EngineLog
+from .question import chat_question, refuse_begun, with_calls
 from .reading import reading_of
 from .request import (
     Restorer,
     begun_text,
-    control_tokens,
     engine_fields,
     engine_messages,
     explain,
-    is_begun,
     is_exact,
     refuse_too_long,
     size_of,
 )
 from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
+from .tools import take_tools
 from .weights import check_weights
 
 #: Where llama.cpp counts the tokens of a request; it has no such path without the ``/v1``.
@@ -116,7 +114,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     models = list(MODELS)
     default_model = DEFAULT_MODEL
     model_aliases = dict(MODEL_ALIASES)
-    capabilities = Capabilities(continues=True, deterministic=True, schema=True, wires=(COMPLETIONS_WIRE,))
+    capabilities = Capabilities(continues=True, deterministic=True, tools=True, schema=True, wires=(COMPLETIONS_WIRE,))
 
     def __init__(
         self,
@@ -250,8 +248,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 await held.enter_async_context(_slot(engine, deadline, clocks, self._queue))
             await _ready(engine.supervisor, deadline, clocks)
             _refuse_too_long(engine.supervisor, size_of(messages), "messages")
-            defused, _ = control_tokens(engine.supervisor.condition.control).defuse(messages)
-            counted = ChatRequest("", defused, fields=fields)
+            counted, _ = chat_question(engine.supervisor.condition, messages, fields, take_tools(fields))
             return await engine.client.count_tokens(counted, CallOptions(timeout=clocks, deadline=deadline), path=_COUNT_PATH)
 
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
@@ -259,21 +256,20 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         messages = engine_messages(question.messages, question.system)
         fields = engine_fields(question.fields, max_tokens=self._max_tokens, context=self._context, exact=question.exact)
         fields = with_sampling(fields, self._sampling)
-        if is_begun(messages) and "response_format" in fields:
-            raise refusal(
-                "response_format", "does not go with a last message of the assistant, which is continued", UNSUPPORTED
-            )
+        plan = take_tools(fields)
+        refuse_begun(messages, fields, plan)
 
         def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
             _refuse_too_long(supervisor, size_of(messages), "messages")
-            defused, restorer = control_tokens(supervisor.condition.control).defuse(messages)
-            return ChatRequest("", defused, stream=True, fields=fields), restorer
+            return chat_question(supervisor.condition, messages, fields, plan)
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
         async with _slot(engine, deadline, question.clocks, self._queue) as slot:
             batches = _generate(engine, slot, _Prompt("messages", prepare, question.answer), question.clocks, deadline)
+            if plan is not None:
+                batches = with_calls(batches, plan, engine.supervisor.condition.tools, messages)
             async with aclosing(batches):
                 async for batch in batches:
                     yield batch

@@ -21,6 +21,7 @@ from ..wires.messages import ROLES
 from ..wires.openai_chat.request import CHAT
 from ..wires.shapes import check_type, number, refusal, shown
 from .schema import engine_schema
+from .tool_messages import template_calls
 
 #: The engine's seeds have 32 bits, of which the last value means "draw one".
 SEEDS: Final = 2**32 - 1
@@ -33,12 +34,16 @@ _SPLIT: Final = "\u200b"
 
 
 def engine_messages(messages: Messages, system: str | None) -> Messages:
-    """The checked *messages* as role and text alone; *system* comes first where the caller says nothing of that kind.
+    """The checked *messages* as role and text, with calls of tools; *system* comes first where the caller says nothing of that
+    kind.
 
-    ``developer`` is another word for ``system``. Raises `StatusError` 400 for what the weights cannot take: images and sound,
-    and all that has to do with tools. ``name`` and the like do not reach a chat template, and are left out.
+    ``developer`` is another word for ``system``. Raises `StatusError` 400 for what the weights cannot take: images and sound.
+    ``name`` and the like do not reach a chat template, and are left out.
     """
-    told = [{"role": _role(index, message), "content": _text(index, message)} for index, message in enumerate(messages)]
+    told = [_told(index, message) for index, message in enumerate(messages)]
+    if "tool_calls" in told[-1]:
+        problem = "have no results; send a message of the role tool for each of them"
+        raise refusal(f"messages[{len(told) - 1}].tool_calls", problem)
     if told == [{"role": "assistant", "content": ""}]:
         raise refusal("messages[0].content", "is empty, and there is nothing else to answer; send a message of the user")
     if len(told) > 1 and told[-1] == {"role": "assistant", "content": ""}:
@@ -58,15 +63,27 @@ def begun_text(messages: Messages) -> str:
     return str(messages[-1]["content"]) if messages and is_begun(messages) else ""
 
 
+def _told(index: int, message: Message) -> Message:
+    told: Message = {"role": _role(index, message), "content": _text(index, message)}
+    if told["role"] == "tool":
+        told["tool_call_id"] = message["tool_call_id"]
+    elif calls := template_calls(message.get("tool_calls") or ()):
+        told["tool_calls"] = calls
+    return told
+
+
 def _role(index: int, message: Message) -> str:
     role: str = message["role"]
-    if role in ("tool", "function"):
-        raise refusal(f"messages[{index}].role", f"{role!r} is for models that use tools; this one does not", UNSUPPORTED)
+    if role == "function":
+        raise refusal(f"messages[{index}].role", "is the older form of the role tool; send that, with tools", UNSUPPORTED)
     if role not in ROLES:
         raise refusal(f"messages[{index}].role", f"{role[:50]!r} is no role that this model knows", UNSUPPORTED)
-    for field, who in (("tool_calls", "use tools"), ("function_call", "use tools"), ("audio", "speak")):
-        if message.get(field):
-            raise refusal(f"messages[{index}].{field}", f"is for models that {who}; this one does not", UNSUPPORTED)
+    if message.get("function_call"):
+        raise refusal(f"messages[{index}].function_call", "is the older form of tool_calls; send those", UNSUPPORTED)
+    if any(call.get("type", "function") != "function" for call in message.get("tool_calls") or ()):
+        raise refusal(f"messages[{index}].tool_calls", "the embedded engine knows calls of functions alone", UNSUPPORTED)
+    if message.get("audio"):
+        raise refusal(f"messages[{index}].audio", "is for models that speak; this one does not", UNSUPPORTED)
     return "system" if role == "developer" else role
 
 
@@ -112,17 +129,30 @@ class ControlTokens:
 
     def defuse(self, messages: Messages) -> tuple[Messages, Restorer | None]:
         """The messages without control tokens; and what puts an answer right again, where any was found."""
+        defused, _, restorer = self.defuse_all(messages, [])
+        return defused, restorer
+
+    def defuse_all(self, messages: Messages, tools: list[Any]) -> tuple[Messages, list[Any], Restorer | None]:
+        """The same for *messages* and for *tools* that are shown beside them."""
         if self._pattern is None:
-            return messages, None
-        found = 0
-        defused = []
-        for message in messages:
-            text, count = self._pattern.subn(rf"\g<0>{_SPLIT}", message["content"])
-            defused.append({**message, "content": text})
-            found += count
+            return messages, tools, None
+        pattern, found = self._pattern, 0
+
+        def without(value: Any) -> Any:
+            nonlocal found
+            if isinstance(value, str):
+                text, count = pattern.subn(rf"\g<0>{_SPLIT}", value)
+                found += count
+                return text
+            if isinstance(value, dict):
+                return {without(key): without(each) for key, each in value.items()}
+            return [without(each) for each in value] if isinstance(value, list) else value
+
+        defused = [{key: value if key == "role" else without(value) for key, value in each.items()} for each in messages]
+        shown = without(tools)
         if not found or self._copied is None:
-            return defused, None
-        return defused, Restorer(self._copied, self._firsts, begun=begun_text(messages))
+            return defused, shown, None
+        return defused, shown, Restorer(self._copied, self._firsts, begun=begun_text(messages))
 
 
 class Restorer:
@@ -237,7 +267,7 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
     """
     if any(fields.get(name) is not None for name in ("seed", "response_format")):
         return True
-    size = 0
+    size = len(msgspec.json.encode(fields["tools"])) if fields.get("tools") else 0
     for message in messages:
         content = message.get("content")
         if isinstance(content, str):

@@ -151,7 +151,8 @@ class Supervisor(EngineHandle):
             return f"could not be started: {child}"
         watching = asyncio.create_task(self._watch(child), name="autonomousai-engine-watch")
         try:
-            self._enter(EngineCondition("ready", child.pid, tuple(child.control), longest=child.longest))
+            told = EngineCondition("ready", child.pid, tuple(child.control), longest=child.longest, tools=child.tools)
+            self._enter(told)
             return await child.wait()
         finally:
             watching.cancel()

@@ -187,17 +187,17 @@ TOOLS: Final = (
         "tools",
         Shape(list_of(_TOOL).check, {"type": "array", "items": ref("Tool")}),
         "Functions that the model may ask to be called, and tools of the upstream's own.",
-        uses=_no("leave tools out, or ask a model that has them", []),
+        uses=_engine(honoured(says="functions alone, up to 128; arguments obey the schema as far as it can be held to it")),
     ),
     RequestField(
         "tool_choice",
         Shape(either("text or an object", {str: TEXT, dict: _CHOICE}).check, {"anyOf": [TEXT.schema, ref("ToolChoice")]}),
         "Whether tools are called, and which.",
-        uses=_no("it has no tools", "none", "auto"),
+        uses=_TAKEN,
     ),
-    RequestField("parallel_tool_calls", FLAG, "Whether several calls may be asked for at once.", uses=_IDLE),
-    RequestField("functions", LIST, "The older form of `tools`.", uses=_no("it has no tools", [])),
-    RequestField("function_call", ANYTHING, "The older form of `tool_choice`.", uses=_no("it has no tools", "none", "auto")),
+    RequestField("parallel_tool_calls", FLAG, "Whether several calls may be asked for at once.", uses=_TAKEN),
+    RequestField("functions", LIST, "The older form of `tools`.", uses=_no("send tools", [])),
+    RequestField("function_call", ANYTHING, "The older form of `tool_choice`.", uses=_no("send tool_choice", "none", "auto")),
     RequestField("web_search_options", OBJECT, "How the upstream searches the web.", uses=_no("it searches nothing")),
 )
 
@@ -327,7 +327,7 @@ CHAT: Final = FieldTable(
                 MESSAGES,
                 "The whole conversation: who said what.",
                 needed=True,
-                uses=_engine(honoured(says="text of the roles system, developer, user and assistant")),
+                uses=_engine(honoured(says="text of the roles system, developer, user, assistant and tool")),
             )
         ),
         *SHARED,

@@ -1,0 +1,45 @@
+"""What a chat template of weights knows, as far as it can be read off it. Imports nothing of ours, as the child does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+#: How a template writes calls, see `SYNTAXES`; nothing where it knows none, or writes them in a way unknown here.
+ToolStyle = Literal["hermes", "llama3", ""]
+
+
+class CallSyntax(NamedTuple):
+    """How a chat template writes a call: between two tags, or bare; and what it calls the arguments."""
+
+    opening: str
+    closing: str
+    key: str
+
+
+#: By the name of a style, see `tool_style`. The last is for templates that know no tools.
+SYNTAXES: Final[Mapping[str, CallSyntax]] = {
+    "hermes": CallSyntax("<tool_call>", "</tool_call>", "arguments"),
+    "llama3": CallSyntax("", "", "parameters"),
+    "": CallSyntax("<tool_call>", "</tool_call>", "arguments"),
+}
+
+#: What a bare call is begun with: models that forget the tags write JSON, some in a fence. The names come in between.
+HEAD: Final = (r'\s*(?:```(?:json)?\s*)?\{\s*"name"\s*:\s*"', r'"\s*,\s*"(?:arguments|parameters)"\s*:\s*')
+
+
+def tool_style(template: str, abilities: Mapping[str, Any]) -> ToolStyle:
+    """Return how calls are written by *template*, which has these *abilities* (llama.cpp's ``chat_template_caps``).
+
+    Example::
+
+        assert "hermes" == tool_style("… <tool_call> … arguments …", {"supports_tools": True})
+        assert "" == tool_style("… <tool_call> … arguments …", {})
+    """
+    if not abilities.get("supports_tools"):
+        return ""
+    if "<tool_call>" in template and "arguments" in template and "<function=" not in template:
+        return "hermes"
+    if "parameters" in template and ("<|python_tag|>" in template or "ipython" in template):
+        return "llama3"
+    return ""

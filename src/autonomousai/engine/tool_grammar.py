@@ -1,0 +1,104 @@
+"""The grammar that an answer with tools is held to, in llguidance's form of Lark (its ``docs/syntax.md``). Knows the ways in
+which templates write calls; no engine.
+
+`tool_parser` reads what is written by this grammar: a call in tags, or an answer that begins with the JSON of a call. All else
+is text, and is left free.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from .chat_template import HEAD, CallSyntax
+from .tools import Tool, ToolPlan
+
+#: JSON as models were trained to write it, with one space and no line breaks.
+_SPACING: Final = {
+    "x-guidance": {
+        "whitespace_flexible": False,
+        "key_separator": ": ",
+        "item_separator": ", ",
+        "lenient": True,
+        "coerce_one_of": True,
+    }
+}
+
+
+def tool_grammar(plan: ToolPlan, syntax: CallSyntax, *, schema: dict[str, Any] | None = None) -> str:
+    """Return the grammar of an answer by *plan*. *schema*: what the answer's text must obey, where there are no calls."""
+    if plan.mode == "required":
+        rules = _required(plan, syntax)
+    elif syntax.opening:
+        rules = _free(plan, syntax, schema)
+    else:
+        rules = _free_bare(plan, schema)
+    arguments = [f"args{place}: %json {json.dumps({**tool.schema, **_SPACING})}" for place, tool in enumerate(plan.allowed)]
+    return "\n".join(("%llguidance {}", *rules, *arguments, ""))
+
+
+def _required(plan: ToolPlan, syntax: CallSyntax) -> list[str]:
+    if not syntax.opening:
+        return ["start: call", _calls(plan, syntax)]
+    more = f"({json.dumps(f'{chr(10)}{syntax.opening}')} block)*" if plan.is_parallel else ""
+    return [f"start: {json.dumps(syntax.opening)} block {more}", *_block(plan, syntax)]
+
+
+def _free(plan: ToolPlan, syntax: CallSyntax, schema: dict[str, Any] | None) -> list[str]:
+    """Text, calls in tags after text or none, or a bare call at the beginning."""
+    opening = re.escape(syntax.opening)
+    tagged = rf"(?s:(.*\n)?{opening})"
+    more = f"({json.dumps(f'{chr(10)}{syntax.opening}')} block)*" if plan.is_parallel else ""
+    if schema is not None:
+        return [
+            f"start: bare | answer | {json.dumps(syntax.opening)} block {more}",
+            f"answer: {_answer(schema)}",
+            *_bare(plan),
+            *_block(plan, syntax),
+        ]
+    return [
+        f"start: bare | TEXT | begun block {more}",
+        rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/ & ~/{tagged}(?s:.*)/",
+        "begun[lazy]: BEGUN",
+        rf"BEGUN: /{tagged}/ & ~/{_begins_bare(plan)}/",
+        *_bare(plan),
+        *_block(plan, syntax),
+    ]
+
+
+def _free_bare(plan: ToolPlan, schema: dict[str, Any] | None) -> list[str]:
+    """Text, or a bare call at the beginning."""
+    if schema is not None:
+        return ["start: bare | answer", f"answer: {_answer(schema)}", *_bare(plan)]
+    return ["start: bare | TEXT", rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/", *_bare(plan)]
+
+
+def _answer(schema: dict[str, Any]) -> str:
+    return f"%json {json.dumps({**schema, **_SPACING})}"
+
+
+def _begins_bare(plan: ToolPlan) -> str:
+    names = "|".join(re.escape(tool.name) for tool in plan.allowed)
+    return rf"{HEAD[0]}(?:{names}){HEAD[1]}\{{(?s:.*)"
+
+
+def _bare(plan: ToolPlan) -> list[str]:
+    """The rules of calls without tags, one after the other."""
+    heads = [f"head{place}: /{HEAD[0]}{re.escape(tool.name)}{HEAD[1]}/" for place, tool in enumerate(plan.allowed)]
+    calls = " | ".join(f"head{place} args{place} tail" for place in range(len(plan.allowed)))
+    more = " bare?" if plan.is_parallel else ""
+    return [f"bare: ({calls}){more}", r"tail: /\s*\}(\s*```)?/", *heads]
+
+
+def _block(plan: ToolPlan, syntax: CallSyntax) -> list[str]:
+    return [f"block: {json.dumps(chr(10))} call {json.dumps(f'{chr(10)}{syntax.closing}')}", _calls(plan, syntax)]
+
+
+def _calls(plan: ToolPlan, syntax: CallSyntax) -> str:
+    return "call: " + " | ".join(_call(place, tool, syntax) for place, tool in enumerate(plan.allowed))
+
+
+def _call(place: int, tool: Tool, syntax: CallSyntax) -> str:
+    head = f'{{"name": "{tool.name}", "{syntax.key}": '
+    return f'{json.dumps(head)} args{place} "}}"'
