@@ -168,3 +168,37 @@ def test_a_key_that_no_header_can_carry_is_told(key: str) -> None:
     """It would be another one at the server, or none."""
     with pytest.raises(ConfigError, match="visible ASCII"):
         OpenAICompatible("http://localhost:1", api_key=key)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_cannot_write_is_told(value: float) -> None:
+    """It would be sent as null, which is another request."""
+    with pytest.raises(ValueError, match="'temperature' must be a number"):
+        OpenAICompatible("http://localhost:1").create_async_generator("m", HELLO, temperature=value)
+
+
+async def test_classes_made_of_plain_ones_are_written_as_those() -> None:
+    """So are numpy's `str_` and `float64`, and the texts of template engines."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "something else"
+
+    class Number(float):
+        __slots__ = ()
+
+    class Part(dict[str, Any]):
+        pass
+
+    messages: Any = [
+        {"role": Text("user"), "content": Text("Hi")},
+        {"role": "user", "content": [Part(type="text", text=Text("h\u00e9"))]},
+    ]
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        await provider.create_async_generator("m", messages, temperature=Number(0.5)).text()
+
+    (asked,) = server.requests
+    assert ["Hi", [{"type": "text", "text": "h\u00e9"}]] == [message["content"] for message in asked.json()["messages"]]
+    assert 0.5 == asked.json()["temperature"]

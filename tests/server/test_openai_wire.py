@@ -210,7 +210,7 @@ async def test_a_bad_request_is_told_its_place(port, provider, stream, change, s
         b'"text"',
         b"\xff\xfe",
         b'{"model": "llama", "messages": [{"role": "user", "content": "\xff"}]}',
-        b'{"model": "llama", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "llama", "messages": [{"role": "user", "content": "\\ud800"}], "n": NaN}',
         b'{"model": "llama", "messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"a": ' * 100_000 + b"1" + b"}" * 100_000,
         b'{"model": NaN}',
@@ -223,6 +223,22 @@ async def test_a_body_that_cannot_be_read_is_refused_and_the_server_stays_up(por
         next_one = await connection.ask(request("POST", CHAT, HELLO))
 
     assert (400, "invalid_request_error", 200) == (got.status, got.error["type"], next_one.status)
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "cut \ud83d"}]}),
+        ("/v1/responses", {"input": "cut \ud83d"}),
+        ("/v1/messages", {"max_tokens": 9, "messages": [{"role": "user", "content": "cut \ud83d"}]}),
+    ],
+)
+async def test_half_a_character_is_replaced(port, provider, path, document):
+    """Programs that cut a text by its UTF-16 write one: a conversation that holds it could never be continued."""
+    got = await ask(port, request("POST", path, {"model": "llama", **document}))
+
+    (message,) = provider.calls[0].messages
+    assert (200, "cut \ufffd") == (got.status, message["content"])
 
 
 async def test_an_image_is_for_those_who_can_see(serve):

@@ -42,6 +42,16 @@ CASES: list[tuple[str, Json, Batch]] = [
         ["a", ToolCallDelta(0, "x", "f", "{}"), ToolCallDelta(1, "y", "f", "{}"), ToolCallDelta(2, NEW_ID, "g", ""), STOP],
     ),
     (
+        "calls run into one another",
+        completion({"tool_calls": [{"id": "x", "function": {"name": "f", "arguments": '{"a":1}{"a":2}'}}, CALL | {"id": "y"}]}),
+        [
+            ToolCallDelta(0, "x", "f", '{"a":1}'),
+            ToolCallDelta(1, NEW_ID, "f", '{"a":2}'),
+            ToolCallDelta(2, "y", "f", "{}"),
+            STOP,
+        ],
+    ),
+    (
         "a function call of old",
         completion({"function_call": {"name": "f", "arguments": "{}"}}),
         [ToolCallDelta(0, NEW_ID, "f", "{}"), STOP],

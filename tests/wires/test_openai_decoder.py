@@ -355,6 +355,48 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         STOP,
     ),
     (
+        "calls run into one another",
+        sse(calls(call(0, '{"a":1}{"a":2}\n{"a":', id="x", name="f")), calls(call(0, "3}")), FINISH),
+        [
+            Delta(0, "x", "f", '{"a":1}'),
+            Delta(1, NEW_ID, "f", '{"a":2}'),
+            Delta(2, NEW_ID, "f", '{"a":'),
+            Delta(2, None, None, "3}"),
+        ],
+        STOP,
+    ),
+    (
+        "calls run into one another, in pieces",
+        sse(
+            calls(call(0, "", id="x", name="f")),
+            *[calls(call(0, piece)) for piece in ('{"a":1', "}", " ", '{"a":2}', "{}")],
+            FINISH,
+        ),
+        [
+            *[Delta(0, "x", "f"), Delta(0, None, None, '{"a":1'), Delta(0, None, None, "}"), Delta(0, None, None, " ")],
+            *[Delta(1, NEW_ID, "f", '{"a":2}'), Delta(2, NEW_ID, "f", "{}")],
+        ],
+        STOP,
+    ),
+    (
+        "another name behind arguments",
+        sse(calls(call(0, "{}", id="x", name="f")), calls(call(0, "", name="g")), calls(call(0, "{}")), FINISH),
+        [Delta(0, "x", "f", "{}"), Delta(1, NEW_ID, "g"), Delta(1, None, None, "{}")],
+        STOP,
+    ),
+    (
+        "braces in arguments",
+        sse(calls(call(0, '{"a":"} {', id="x", name="f")), calls(call(0, '}{"}')), FINISH),
+        [Delta(0, "x", "f", '{"a":"} {'), Delta(0, None, None, '}{"}')],
+        STOP,
+    ),
+    (
+        "arguments that are none",
+        sse(calls(call(0, "x{}{}", id="x", name="f")), calls(call(0, "{}")), FINISH),
+        [Delta(0, "x", "f", "x{}{}"), Delta(0, None, None, "{}")],
+        STOP,
+    ),
+    (
         "a name in pieces",
         sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="time")), FINISH),
         [Delta(0, "x", "get_"), Delta(0, None, "time", "{}")],

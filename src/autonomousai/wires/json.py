@@ -4,11 +4,15 @@ Knows no wire."""
 from __future__ import annotations
 
 import codecs
+import json
 import re
 import sys
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, NoReturn
 
 import msgspec
+
+from .surrogates import ESCAPED_HALF, mend_all
 
 MAX_DEPTH = 64  # levels of nesting in anything that a caller supplies
 
@@ -27,7 +31,8 @@ _FIRST_OF_BOM: Final = frozenset(bom[:1] for bom in (BOM, *_OTHER_BOMS))
 
 
 def decode(text: bytes) -> Any:
-    """Decode JSON, with or without a byte order mark.
+    """Decode JSON, with or without a byte order mark. Half a character, which a program writes that cuts text at any place,
+    becomes U+FFFD.
 
     Raises `RecursionError` where it is nested too deeply for that, `ValueError` where it is not UTF-8 JSON.
 
@@ -39,7 +44,32 @@ def decode(text: bytes) -> Any:
         if text.startswith(_OTHER_BOMS):
             raise ValueError("it is UTF-16 by its byte order mark; encode it as UTF-8")
         text = text.removeprefix(BOM)
-    return msgspec.json.decode(text)
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        if ESCAPED_HALF.search(text) is None:
+            raise
+        with suppress(ValueError):
+            return mend_all(json.loads(text, parse_constant=_refuse_constant))
+        raise
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_PLAIN: Final[tuple[type, ...]] = (int, float, dict, list, tuple)
+
+
+def as_plain(value: Any) -> Any:
+    """Return what *value* is without the class that was made of a plain one, for an encoder that takes the plain ones alone:
+    numpy's `str_` and `float64`, a template engine's text. Raises `TypeError` for any other object."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    for plain in _PLAIN:
+        if isinstance(value, plain):
+            return plain(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
 def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:

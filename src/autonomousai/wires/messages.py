@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import InvalidMessagesError
 from ..events import Message, Messages
-from .json import MAX_DEPTH, kind, too_deep
+from .json import MAX_DEPTH, as_plain, kind, too_deep
 
 #: Roles whose messages need nothing beside their content.
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
@@ -163,7 +163,7 @@ def problem_of(value: Any) -> str | None:
             if not value.isascii():
                 value.encode()
         elif value is not None:
-            msgspec.json.encode(value)
+            msgspec.json.encode(value, enc_hook=as_plain)
     except UnicodeEncodeError:
         return f"{_HALF}; clean it with text.encode('utf-8', 'replace').decode()"
     except RecursionError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from ..errors import StatusError
 from ..events import Messages
 from ..request import RESERVED
-from .json import MAX_DEPTH, decode, kind, too_deep
+from .json import MAX_DEPTH, as_plain, decode, kind, too_deep
 from .messages import problem_of
 from .shapes import refusal
 
@@ -60,14 +61,18 @@ def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: 
 
 
 def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a client's keyword arguments that travel in the body."""
+    """Return those of a client's keyword arguments that travel in the body. Raises `ValueError` for a number that JSON has no
+    word for: it would be written as null."""
+    for name, value in fields.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"the request field {name!r} must be a number, not {value}")
     return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
 
 
 def encode_request(request: dict[str, Any]) -> bytes:
     """Return the JSON text of a request, in UTF-8. Raises `ValueError` that names the field where it cannot be written."""
     try:
-        return msgspec.json.encode(request)
+        return msgspec.json.encode(request, enc_hook=as_plain)
     except (TypeError, ValueError, RecursionError):
         for name, value in request.items():
             if problem := problem_of(value):

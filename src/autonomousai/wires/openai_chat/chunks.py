@@ -15,6 +15,7 @@ import msgspec
 from ...errors import StreamError
 from ...events import LogProbs, Usage
 from ..redaction import redact
+from ..surrogates import ESCAPED_HALF, mend, mend_all
 
 Json = dict[str, Any]
 
@@ -189,9 +190,6 @@ def log_probs_of(logprobs: Any) -> LogProbs | None:
 # ---- a chunk as it may be ---------------------------------------------------------------------------------------------
 
 
-_ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
 def load(document: bytes) -> Any:
     """Any JSON, read leniently: NaN, halves of surrogate pairs and control characters in strings are taken, and bytes that are
     no UTF-8 become U+FFFD. Raises one of `UNREADABLE`.
@@ -199,7 +197,7 @@ def load(document: bytes) -> Any:
     Halves stay in the text of an answer alone, where the next chunk may bring the other half.
     """
     obj = json.loads(document.decode("utf-8", "replace"), strict=False)
-    if _ESCAPED_HALF.search(document) is None:
+    if ESCAPED_HALF.search(document) is None:
         return obj
     mended = mend_all(obj)
     if isinstance(obj, dict) and isinstance(choices := obj.get("choices"), list):
@@ -392,34 +390,3 @@ def _count(value: Any) -> int | None:
 def _detail(usage: Json, group: str, key: str) -> int | None:
     details = usage.get(group)
     return _count(details.get(key)) if isinstance(details, dict) else None
-
-
-# ---- surrogates -------------------------------------------------------------------------------------------------------
-
-_HALVES = re.compile("[\ud800-\udfff]")
-
-
-def mend(text: str) -> str:
-    """*text* with halves of surrogate pairs joined, and those that stay alone replaced by U+FFFD: encodable again."""
-    if not _HALVES.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def mend_all(value: Any) -> Any:
-    """*value*, any JSON, with all its text mended, the names of members too."""
-    if isinstance(value, str):
-        return mend(value)
-    if isinstance(value, list):
-        return [mend_all(item) for item in value]
-    if isinstance(value, dict):
-        return {mend(name): mend_all(item) for name, item in value.items()}
-    return value
-
-
-def split_half(text: str) -> tuple[str, str]:
-    """*text* mended, and the first half of a pair that it ends in: servers that cut text by UTF-16 units send the second half
-    with the next chunk."""
-    if "\ud800" <= text[-1:] <= "\udbff":
-        return mend(text[:-1]), text[-1]
-    return mend(text), ""

@@ -28,6 +28,7 @@ from ...events import (
 from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
+from ..surrogates import mend, split_half
 from .chunks import (
     SHOWN,
     TRAILER,
@@ -40,10 +41,8 @@ from .chunks import (
     as_chunk,
     constant_of,
     load,
-    mend,
     notes_on,
     shown_bytes,
-    split_half,
     unknown_members,
     unreadable,
     usage_of,
@@ -594,7 +593,8 @@ class ChatStreamDecoder:
     def _call(self, calls: list[CallPiece], batch: Batch) -> None:
         if self._places is None:
             self._places = ToolCallIndexer()
-        batch += map(self._places.delta, calls)
+        for call in calls:
+            batch += self._places.deltas(call)
 
     def _say_text(self, text: str | None, batch: Batch) -> None:
         if text:
