@@ -77,12 +77,19 @@ def as_vector(value: Any) -> list[float]:
     try:
         if isinstance(value, bytes | msgspec.Raw):
             value = bytes(value).strip()
-            value = msgspec.json.decode(value, type=str) if value[:1] == b'"' else _decode_vector(value)
+            value = msgspec.json.decode(value, type=str) if value[:1] == b'"' else _decode_vector(_inner(value))
         if isinstance(value, str):
             return unpack_vector(value)
         return [float(number) for number in value]
     except (msgspec.DecodeError, binascii.Error, ValueError, TypeError) as error:
         raise StreamError(f"an embedding of the answer cannot be read: {error}", status=200, retryable=True) from None
+
+
+def _inner(text: bytes) -> bytes:
+    """A vector alone in a list is meant, where a server gives one for each of its tokens and has pooled them to one."""
+    if text[:2] != b"[[" or text[-2:] != b"]]" or text.count(b"[") > 2:
+        return text
+    return text[1:-1]
 
 
 def read_embeddings(events: Sequence[Any]) -> Embeddings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -75,6 +76,15 @@ async def test_every_fault_is_mended_by_the_next_upstream(fault: str, path: str,
     told = right.status != 200 and not right.next
     assert right.status if told else 200 == got.status
     assert told or "u1" == got.json()["x_autonomousai"]["upstream"]
+
+
+async def test_a_missing_vector_is_asked_for_elsewhere() -> None:
+    """An upstream that leaves one out has answered nothing."""
+    short = Script.body(json.dumps(embedding_list([1.0])).encode())
+    async with ScriptedServer(short) as faulty, ScriptedServer() as healthy:
+        got = await post(gateway(client(faulty), client(healthy)), EMBED, {"input": ["a", "b"]})
+
+    assert (200, 2, "u1") == (got.status, len(got.json()["data"]), got.json()["x_autonomousai"]["upstream"])
 
 
 @pytest.mark.parametrize(("path", "body"), [(EMBED, INPUT), (RERANK, QUERY)])

@@ -172,6 +172,52 @@ def test_usage(usage: Any, shown: Any, counted: Usage | None) -> None:
     assert counted == finish.usage
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"embedding": vector} for vector in VECTORS],
+        [{"index": place, "embedding": [vector]} for place, vector in enumerate(VECTORS)],
+        VECTORS,
+        {"data": VECTORS},
+        {"data": [{"index": str(place), "embedding": vector} for place, vector in enumerate(VECTORS)][::-1]},
+        {"data": [{"index": None, "embedding": vector} for vector in VECTORS]},
+        {"data": [{"index": "x", "embedding": vector} for vector in VECTORS]},
+    ],
+    ids=["a list", "a list of pooled ones", "vectors alone", "vectors in data", "indices as text", "no index", "an odd index"],
+)
+def test_odd_shapes(document: Any) -> None:
+    """Lists without their object, vectors without theirs, and indices of other types are read."""
+    read_again = read_embeddings(WIRE.decode_answer(json.dumps(document).encode()))
+
+    assert VECTORS == read_again.vectors
+    assert [0, 1] == [each["index"] for each in answered(document)["data"]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "vectors", "fits"),
+    [
+        ("a", 1, True),
+        (["a", "b"], 2, True),
+        ([1, 2, 3], 1, True),
+        ([[1, 2], [3]], 2, True),
+        ("a", 2, False),
+        (["a", "b"], 1, False),
+        ([[1, 2], [3]], 1, False),
+    ],
+)
+def test_each_input_has_its_vector(inputs: Any, vectors: int, fits: bool) -> None:
+    """Where one is missing, nothing says which one: all that follow would be another input's."""
+    batch = WIRE.decode_answer(json.dumps(embedding_list(*[[1.0]] * vectors)).encode())
+    body = WIRE.encode_request(read(input=inputs), "up")
+
+    if fits:
+        WIRE.check_answer(batch, body)
+    else:
+        with pytest.raises(StreamError, match=rf"with {vectors} embeddings") as caught:
+            WIRE.check_answer(batch, body)
+        assert caught.value.retryable
+
+
 def test_unknown_members_pass() -> None:
     """Of the answer and of each embedding."""
     document = {**embedding_list([1.0]), "id": "e-1", "data": [{"embedding": [1.0], "truncated": True}]}
@@ -188,7 +234,11 @@ def test_unknown_members_pass() -> None:
         (b'{"data":[]}', "lacks embeddings"),
         (b'{"data":[{"index":0}]}', "lacks embeddings"),
         (b'{"data":{"embedding":[1]}}', "cannot be read"),
-        (b'{"data":[{"embedding":[1],"index":"x"}]}', "cannot be read"),
+        (b'{"data":[{"embedding":[1],"index":[]}]}', "cannot be read"),
+        (b'{"data":null}', "cannot be read"),
+        (b'{"data":[{"embedding":[1,NaN]}]}', "no valid JSON"),
+        (b'[{"error":{"message":"boom","code":500}}]', "boom"),
+        (b"[]", "lacks embeddings"),
         (b'{"data":[{"embedding":[1', "cannot be read"),
         (b"{}", "cannot be read"),
     ],
@@ -199,7 +249,7 @@ def test_what_is_no_answer_is_an_error(body: bytes, says: str) -> None:
         WIRE.decode_answer(body)
 
 
-@pytest.mark.parametrize("embedding", ["AAA", "AAAA", "not base64!", [1, None], [[1]], {"a": 1}, None, 5])
+@pytest.mark.parametrize("embedding", ["AAA", "AAAA", "not base64!", [1, None], [[1], [2]], {"a": 1}, None, 5])
 def test_a_vector_that_is_none_is_an_error(embedding: Any) -> None:
     """Where it must be read."""
     wanted = "float" if isinstance(embedding, str) else "base64"

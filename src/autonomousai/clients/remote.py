@@ -316,6 +316,7 @@ class ResponseStream:
                 raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
         body = b"".join(parts)
         batch = self._request.wire.decode_answer(body)
+        self._request.wire.check_answer(batch, self._request.body)
         _check(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
         return batch

@@ -264,6 +264,9 @@ class App:
     async def _enter(self, exchange: Exchange) -> None:
         path = exchange.path
         endpoint = self._hot.get(path)
+        if endpoint is None and (path.endswith("/") or "//" in path):
+            path = exchange.path = _without_needless_slashes(path)
+            endpoint = self._hot.get(path)
         try:
             if self._cors is not None and self._cors.admit(exchange):
                 await exchange.drain()
@@ -398,6 +401,11 @@ def _route_name(path: str, *, hot: bool) -> str:
     if path == "/models":
         return V1 + path
     return path if path in _NAMED or path in models_paths() else "other"
+
+
+def _without_needless_slashes(path: str) -> str:
+    """Return what is meant by a base URL that ends in a slash and a path that begins with one, or that ends in one too."""
+    return "/" + "/".join(filter(None, path.split("/")))
 
 
 def _wire_of(exchange: Exchange) -> Wire:

@@ -203,6 +203,10 @@ class Wire(ABC):
         """Return an answer that came as one document. Raises `StreamError` where it cannot be read, or is an error."""
         raise self._is_only_served()
 
+    def check_answer(self, batch: Batch, asked: bytes) -> None:  # noqa: B027  most have nothing to check
+        """Check an answer that came as one document against the body of its request. Raises `StreamError` where it is none to
+        that one."""
+
     def _is_only_served(self) -> NotImplementedError:
         return NotImplementedError(f"no upstream is asked over the wire {self.name}")
 

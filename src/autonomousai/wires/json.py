@@ -1,5 +1,5 @@
-"""JSON values: what kind one is, and how deep it may be nested: in a text, before a decoder recurses into it, and in a value.
-Knows no wire."""
+"""JSON values: what kind one is; how deep it may be nested: in a text, before a decoder recurses into it, and in a value; and
+halves of surrogate pairs in it. Knows no wire."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import msgspec
-
-from .surrogates import ESCAPED_HALF, mend_all
 
 MAX_DEPTH = 64  # levels of nesting in anything that a caller supplies
 
@@ -150,3 +148,37 @@ def join_strings(texts: list[str], between: bytes) -> bytes:
     if b'\\","' in together or "," in texts:  # what looks like the end of one text and the beginning of the next may be in one
         return between.join([msgspec.json.encode(text) for text in texts])
     return together[1:-1].replace(b'","', b'"%b"' % between)
+
+
+# ---- surrogates: JSON can write half a pair (RFC 8259, section 8.2), which UTF-8 cannot carry ------------------------------
+
+#: An escape in JSON text that is half of a pair, whether the other half follows or not.
+ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+
+
+def mend(text: str) -> str:
+    """*text* with halves of surrogate pairs joined, and those that stay alone replaced by U+FFFD: encodable again."""
+    if not _HALVES.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def mend_all(value: Any) -> Any:
+    """*value*, any JSON, with all its text mended, the names of members too."""
+    if isinstance(value, str):
+        return mend(value)
+    if isinstance(value, list):
+        return [mend_all(item) for item in value]
+    if isinstance(value, dict):
+        return {mend(name): mend_all(item) for name, item in value.items()}
+    return value
+
+
+def split_half(text: str) -> tuple[str, str]:
+    """*text* mended, and the first half of a pair that it ends in: servers that cut text by UTF-16 units send the second half
+    with the next chunk."""
+    if "\ud800" <= text[-1:] <= "\udbff":
+        return mend(text[:-1]), text[-1]
+    return mend(text), ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...events import Batch, Reasoning, ToolCallDelta
+from ..json import mend, split_half
 from ..openai_chat import tool_calls
-from ..surrogates import mend, split_half
 from .members import BLOCK_OF_DELTA, KNOWN_BLOCKS, TEXT_OF_DELTA, Json, arguments_of, extra, text_in, unknown
 
 #: What a server that leaves out a block's beginning must have meant.

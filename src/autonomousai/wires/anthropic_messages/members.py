@@ -15,9 +15,9 @@ import re
 from typing import Any, Final
 
 from ...events import Extra, Usage
+from ..json import mend_all
 from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
-from ..surrogates import mend_all
 from .message import WIRE
 
 Json = dict[str, Any]

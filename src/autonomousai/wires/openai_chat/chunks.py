@@ -14,8 +14,8 @@ import msgspec
 
 from ...errors import StreamError
 from ...events import LogProbs, Usage
+from ..json import ESCAPED_HALF, mend, mend_all
 from ..redaction import redact
-from ..surrogates import ESCAPED_HALF, mend, mend_all
 
 Json = dict[str, Any]
 

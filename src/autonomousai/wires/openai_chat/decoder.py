@@ -27,8 +27,8 @@ from ...events import (
 )
 from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
+from ..json import mend, split_half
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
-from ..surrogates import mend, split_half
 from .chunks import (
     SHOWN,
     TRAILER,

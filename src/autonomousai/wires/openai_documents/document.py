@@ -69,8 +69,11 @@ class DocumentWire(Wire):
     def decode_answer(self, body: bytes) -> Batch:
         """See `Wire.decode_answer`. The values of the members are `msgspec.Raw`: a vector may have thousands of numbers, and is
         most often only handed on."""
+        body = body.removeprefix(BOM).strip()
+        if body.startswith(b"[") and not _is_error(body):  # what it holds, without the object around it
+            body = b'{"%b":%b}' % (self.holds.encode(), body)
         try:
-            members = _decode_members(body.removeprefix(BOM))
+            members = _decode_members(body)
         except UNREADABLE:
             members = {}
         if self.holds not in members:
@@ -96,13 +99,21 @@ class DocumentWire(Wire):
     def _no_answer(self, body: bytes) -> StreamError:
         """Return the error that *body* is, which has a status of success."""
         try:
-            document = load(body.removeprefix(BOM))
+            document = load(body)
         except UNREADABLE:
             document = None
+        if isinstance(document, list) and document:
+            document = document[0]
         error = error_in_event(document) if isinstance(document, dict) else None
+        has_it = isinstance(document, dict) and self.holds in document  # read leniently alone: a number that JSON has not, …
+        problem = "it is no valid JSON" if document is None or has_it else f"it has no {self.holds!r}"
         return error or StreamError(
-            f"the answer cannot be read: it has no {self.holds!r}", status=200, retryable=True, code="unreadable_event"
+            f"the answer cannot be read: {problem}", status=200, retryable=True, code="unreadable_event"
         )
+
+
+def _is_error(body: bytes) -> bool:
+    return body[1:].lstrip()[:8] == b'{"error"'
 
 
 def _text_of(raw: msgspec.Raw | None) -> str | None:

@@ -20,6 +20,7 @@ from ..shapes import NAME, TEXT, refusal, whole
 from .document import DocumentWire, Members, route_of
 
 _decode_entries: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_vectors: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 EMBEDDINGS: Final = FieldTable(
     name="EmbeddingRequest",
@@ -74,8 +75,8 @@ class OpenAIEmbeddingsWire(DocumentWire):
     def read_members(self, members: dict[str, msgspec.Raw]) -> Members:
         """See `DocumentWire.read_members`: the vectors, in the order of their inputs."""
         try:
-            entries = _decode_entries(members["data"])
-            places = [msgspec.json.decode(entry.get("index", b"%d" % place), type=int) for place, entry in enumerate(entries)]
+            entries = _entries_of(members["data"])
+            places = [_place_of(entry, place) for place, entry in enumerate(entries)]
         except msgspec.DecodeError as error:
             raise StreamError(f"the embeddings cannot be read: {error}", status=200, retryable=True) from None
         if not entries or any("embedding" not in entry for entry in entries):
@@ -84,12 +85,19 @@ class OpenAIEmbeddingsWire(DocumentWire):
             entries = [entry for _, entry in sorted(zip(places, entries, strict=True), key=lambda pair: pair[0])]
         return {**members, "data": entries}
 
+    def check_answer(self, batch: Batch, asked: bytes) -> None:
+        """See `Wire.check_answer`: vectors are told apart by their order alone, so none may be missing."""
+        inputs = _decode_asked(asked).input
+        count = len(inputs) if isinstance(inputs, list) and not isinstance(inputs[0], int) else 1
+        if (vectors := len(self.members_of(batch)["data"])) != count:
+            raise StreamError(f"the server answered {count} inputs with {vectors} embeddings", status=200, retryable=True)
+
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`. The usage that an upstream does not tell is 0: clients want the member."""
         members = self.members_of(events)
         wanted = (head.echo or {}).get("encoding_format", "float")
         data = [
-            {"object": "embedding", "index": place, **entry, "embedding": _in_format(entry["embedding"], wanted)}
+            {"object": "embedding", **entry, "index": place, "embedding": _in_format(entry["embedding"], wanted)}
             for place, entry in enumerate(members["data"])
         ]
         document = {
@@ -153,6 +161,29 @@ class OpenAIEmbeddingsWire(DocumentWire):
                 "required": ["upstream", "attempts"],
             },
         }
+
+
+class _Asked(msgspec.Struct):
+    input: Any
+
+
+_decode_asked: Final = msgspec.json.Decoder(_Asked).decode
+
+
+def _entries_of(data: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
+    """Return the entries of a list, where an entry may also be the vector alone. Raises `DecodeError` where it is no list."""
+    try:
+        return _decode_entries(data)
+    except msgspec.DecodeError:
+        return (
+            [{"embedding": vector} for vector in _decode_vectors(data)] if bytes(data)[:2] == b"[[" else _decode_entries(data)
+        )
+
+
+def _place_of(entry: dict[str, msgspec.Raw], place: int) -> int:
+    """Return an entry's index; *place*, where it names none."""
+    index = msgspec.json.decode(entry.get("index", b"null"), type=int | str | None)
+    return place if index is None else int(index) if isinstance(index, int) or index.isdecimal() else -1
 
 
 def _in_format(value: Any, wanted: str) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Annotations, Batch, Extra, LogProbs, Reasoning, Refusal, ToolCallDelta
-from ..surrogates import mend
+from ..json import mend
 from .custom_tools import custom_arguments
 
 WIRE_NAME: Final = "openai_responses"
