@@ -108,8 +108,11 @@ def stream_chunks() -> list[Json]:
         "\n".join(json.dumps(each) for each in stream_chunks()),
         json.dumps(stream_chunks()),
         json.dumps([says("ab", usage=None)]),
+        json.dumps(says("ab", usage=None)) + "\n\ndata: [DONE]\n\n",
+        json.dumps({"code": 0, "msg": "ok", "data": says("ab", usage=None)}),
+        json.dumps({"success": True, "errors": [], "result": says("ab", usage=None)}),
     ],
-    ids=["lines of chunks", "a list of chunks", "a list of one answer"],
+    ids=["lines of chunks", "a list of chunks", "a list of one answer", "an answer and [DONE]", "a gateway's", "another one's"],
 )
 def test_chunks_without_their_framing(body: str) -> None:
     """They are an answer, where they hold its end."""
@@ -148,6 +151,9 @@ def test_an_empty_name_is_none(reason: str | None) -> None:
         (b"{}", "holds no message", "unreadable_event"),
         (b'{"choices": []}', "holds no message", "unreadable_event"),
         (b'{"choices": [{"index": 0}]}', "holds no message", "unreadable_event"),
+        (b'{"choices": [{"message": null, "finish_reason": "stop"}]}', "holds no message", "unreadable_event"),
+        (b'{"choices": [{"messages": [{"content": "a"}], "finish_reason": "stop"}]}', "holds no message", "unreadable_event"),
+        (b'{"code": 500, "msg": "boom", "data": null}', "boom", "500"),
         (b'{"choices": [{"index": 1, "message": {"content": "a"}}]}', "holds no message", "unreadable_event"),
         (b'{"error": {"message": "boom", "code": "c"}}', "boom", "c"),
         (b'[{"error": {"message": "boom", "code": "c"}}]', "boom", "c"),

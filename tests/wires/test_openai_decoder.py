@@ -561,6 +561,21 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ),
     ("messages that grow", sse(whole("a"), whole("ab"), whole("abc"), FINISH), ["a", "b", "c"], STOP),
     ("messages that are pieces", sse(whole("a"), whole("b"), whole("c"), FINISH), ["a", "b", "c"], STOP),
+    (
+        "chunks in an object of a gateway's own",
+        sse(*[{"code": 0, "msg": "ok", "data": c} for c in (text("a"), FINISH)]),
+        ["a"],
+        STOP,
+    ),
+    ("an error in an object of a gateway's own", sse({"code": 500, "msg": "boom", "data": None}), [], "500"),
+    ("a choice without its list", sse(chunk(choices={"index": 0, "delta": {"content": "a"}}), FINISH), ["a"], STOP),
+    ("a choice with the text in it", sse(chunk(choices=[{"index": 0, "content": "a"}]), FINISH), ["a"], STOP),
+    (
+        "a call without its function",
+        sse(calls({"index": 0, "id": "x", "name": "f", "arguments": "{}"}), FINISH),
+        [Delta(0, "x", "f", "{}")],
+        STOP,
+    ),
     ("a delta that is text", sse(chunk(choices=[{"delta": "a"}]), FINISH), ["a"], STOP),
     ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a", "\ufffd"], MENDED),
     (

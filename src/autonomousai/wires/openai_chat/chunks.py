@@ -214,9 +214,19 @@ def _keep_halves(said: Any, mended: Any, names: tuple[str, ...]) -> None:
         mended.update({name: said[name] for name in names if name in said})
 
 
+def unwrapped(obj: Json) -> Json:
+    """Return the chunk, or the completion, that some gateways wrap in an object of their own; *obj*, where it is none such."""
+    if "choices" in obj:
+        return obj
+    held = (obj.get(name) for name in ("data", "result", "response"))
+    return next((each for each in held if isinstance(each, dict) and "choices" in each), obj)
+
+
 def as_chunk(obj: Json) -> Chunk:
     """The chunk that any JSON object is: what has no meaning for us is left out. Raises RecursionError alone."""
     choices = obj.get("choices")
+    if isinstance(choices, dict) and ("message" in choices or "delta" in choices):
+        choices = [choices]
     return Chunk(
         choices=[_choice(choice) for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else None,
         model=_string(obj.get("model")),
@@ -239,7 +249,7 @@ def _choice(choice: Json) -> Choice:
         index=_index(choice.get("index", 0)),
         delta=_delta(choice.get("delta")),
         message=_delta(choice.get("message")),
-        text=text_of(choice.get("text")),
+        text=text_of(choice.get("text", choice.get("content"))),
         finish_reason=_string(choice.get("finish_reason")),
         error=choice.get("error"),
         logprobs=log_probs_of(choice.get("logprobs")),
@@ -267,6 +277,9 @@ def _delta(said: Any) -> Delta | None:
 
 
 def _call(call: Json) -> CallPiece:
+    if "function" not in call and isinstance(call.get("name"), str):
+        function = {name: call[name] for name in _KNOWN_FUNCTION if name in call}
+        call = {**{name: value for name, value in call.items() if name not in _KNOWN_FUNCTION}, "function": function}
     return CallPiece(
         index=_index(call.get("index")),
         id=_id(call.get("id")),

@@ -45,6 +45,7 @@ from .chunks import (
     shown_bytes,
     unknown_members,
     unreadable,
+    unwrapped,
     usage_of,
 )
 from .odd_events import DONE, meant_by
@@ -64,6 +65,7 @@ from .usual import (
 )
 
 _BOM = b"\xef\xbb\xbf"
+_REASONS_OF_NOTHING = ("content_filter", "length")  # an answer without a message may have them
 _BOUND = (LogProbs, Annotations, Images)  # what belongs to the text that came with it
 _SINGLES = 4  # usual chunks that came alone, after which a template is learnt
 _FEW = 3  # chunks in one read below which a template gains nothing
@@ -389,11 +391,7 @@ class ChatStreamDecoder:
             if event != "message" and not stripped.startswith(b"{"):  # an object may be a chunk, whatever type its event is of
                 self._pass_on(ForeignEvent(event, data, WIRE), batch)
                 return
-        try:
-            obj = load(data)
-            chunk = as_chunk(obj) if isinstance(obj, dict) else Chunk()
-        except UNREADABLE:
-            obj, chunk = None, Chunk()
+        obj, chunk = _load_chunk(data)
         self._notes = self._notes or notes_on(data)
         if event == "error" and not isinstance(obj, dict):
             obj = {"error": obj if isinstance(obj, str) else shown_bytes(data)}
@@ -614,6 +612,18 @@ class ChatStreamDecoder:
         self.complete = False
 
 
+def _load_chunk(data: bytes) -> tuple[Any, Chunk]:
+    """Return what *data* is, None where it cannot be read, and the chunk that it is, an empty one where it is no object."""
+    try:
+        obj = load(data)
+        if isinstance(obj, dict):
+            obj = unwrapped(obj)
+            return obj, as_chunk(obj)
+        return obj, Chunk()
+    except UNREADABLE:
+        return None, Chunk()
+
+
 def _is_object(data: bytes) -> bool:
     try:
         return isinstance(load(data), dict)
@@ -637,7 +647,8 @@ def decode_completion(body: bytes) -> Batch:
         error.partial = _text_of(chunk)
         raise error
     first = next((choice for choice in chunk.choices or () if not choice.index), None)
-    if first is None or (first.message is None and first.delta is None and first.text is None and first.finish_reason is None):
+    says_nothing = first is None or (first.message is None and first.delta is None and first.text is None)
+    if first is None or (says_nothing and first.finish_reason not in _REASONS_OF_NOTHING):
         raise unreadable("the answer holds no message and", body)
     chunk.choices = list({choice.index or 0: choice for choice in reversed(chunk.choices or ())}.values())[::-1]
     for choice in chunk.choices:
@@ -677,7 +688,7 @@ def _load_document(body: bytes) -> dict[str, Any] | None:
         obj = load(body.removeprefix(_BOM))
     except UNREADABLE:
         obj = None
-    return obj if isinstance(obj, dict) else None
+    return unwrapped(obj) if isinstance(obj, dict) else None
 
 
 def _decode_events(body: bytes) -> Batch:

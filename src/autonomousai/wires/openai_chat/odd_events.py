@@ -81,7 +81,9 @@ def _of_lines(data: bytes) -> list[bytes] | None:
     meant: list[bytes] = []
     at = 0
     while at < len(text):
-        if text.startswith("[DONE]", at):
+        if text.startswith("data:", at):
+            at += len("data:")
+        elif text.startswith("[DONE]", at):
             meant.append(DONE)
             at += len("[DONE]")
         else:
