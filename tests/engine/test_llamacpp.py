@@ -133,6 +133,31 @@ async def test_a_seed_repeats_a_sampled_answer_and_another_does_not(engine: Llam
     assert first != other
 
 
+async def test_several_choices_have_seeds_of_their_own(engine: LlamaCpp) -> None:
+    """The first is the answer of the seed, the next that of the next one; the prompt counts once, the answers are summed."""
+    fields = {"temperature": 1, "max_tokens": 8}
+    question = user("Tell me about the sea.")
+    alone = [await ask(engine, question, model="plain", seed=seed, **fields) for seed in (5, 6)]
+    result = engine.create_async_generator("plain", question, stream=True, n=2, seed=5, **fields)
+    answer = Answer()
+    async for batch in result.batches():
+        answer.add(batch)
+
+    assert alone == [answer.text, answer.choices[1].text]
+    assert answer.finish is not None
+    assert answer.finish.usage is not None
+    counted = (answer.finish.usage.prompt_tokens, answer.finish.usage.completion_tokens)
+    assert (await prompt_tokens(engine, question), 16) == counted
+
+
+async def test_more_choices_than_slots_are_a_400(engine: LlamaCpp) -> None:
+    """It says how many there may be."""
+    with pytest.raises(StatusError, match="at most 4 choices") as caught:
+        await ask(engine, "Hello", n=5)
+
+    assert (400, "n") == (caught.value.status, caught.value.param)
+
+
 async def test_without_a_seed_each_answer_is_another(engine: LlamaCpp) -> None:
     """One is drawn for each request."""
     answers = [await ask(engine, "Tell me about the sea.", temperature=1) for _ in range(2)]

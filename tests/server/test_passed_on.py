@@ -60,7 +60,7 @@ async def served() -> AsyncIterator[Served]:
 FIELDS: list[tuple[Json, str | None]] = [
     ({"logprobs": True, "top_logprobs": 5}, None),
     ({"logprobs": 5}, "logprobs"),
-    ({"n": 3}, "n"),
+    ({"n": 5}, "n"),
     ({"stop": ["a", "b", "c", "d", "e", "f"]}, None),
     ({"stop": [str(number) for number in range(65)]}, "stop"),
     ({"temperature": 2.5}, "temperature"),

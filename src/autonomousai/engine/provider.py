@@ -36,7 +36,7 @@ from .library import find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, memory_for
 from .loops import LoopStop
 from .process import EngineLog
-from .question import chat_question, refuse_begun, with_calls
+from .question import chat_question, choices_of, refuse_begun, with_calls
 from .reading import reading_of
 from .request import (
     Restorer,
@@ -258,18 +258,21 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         fields = with_sampling(fields, self._sampling)
         plan = take_tools(fields)
         refuse_begun(messages, fields, plan)
+        parts = choices_of(fields, self._settings.slots)
 
-        def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
-            _refuse_too_long(supervisor, size_of(messages), "messages")
-            return chat_question(supervisor.condition, messages, fields, plan)
+        def generate(part: RawPart) -> AsyncGenerator[Batch]:
+            def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
+                _refuse_too_long(supervisor, size_of(messages), "messages")
+                return chat_question(supervisor.condition, messages, part.fields, plan)
+
+            batches = _generate(engine, slot, _Prompt("messages", prepare, question.answer), question.clocks, deadline)
+            return batches if plan is None else with_calls(batches, plan, engine.supervisor.condition.tools, messages)
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
         async with _slot(engine, deadline, question.clocks, self._queue) as slot:
-            batches = _generate(engine, slot, _Prompt("messages", prepare, question.answer), question.clocks, deadline)
-            if plan is not None:
-                batches = with_calls(batches, plan, engine.supervisor.condition.tools, messages)
+            batches = generate(parts[0]) if len(parts) == 1 else joined_parts(parts, generate)
             async with aclosing(batches):
                 async for batch in batches:
                     yield batch

@@ -13,8 +13,9 @@ from ..request import ChatRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.shapes import refusal
 from .chat_template import SYNTAXES
+from .completion import RawPart
 from .handle import EngineCondition
-from .request import Restorer, begun_text, control_tokens, is_begun
+from .request import SEEDS, Restorer, begun_text, control_tokens, is_begun
 from .tool_grammar import tool_grammar
 from .tool_messages import as_text
 from .tool_parser import ToolParser
@@ -30,6 +31,17 @@ def refuse_begun(messages: Messages, fields: Mapping[str, Any], plan: ToolPlan |
         raise refusal("response_format", problem, UNSUPPORTED)
     if plan is not None and plan.mode == "required":
         raise refusal("tool_choice", problem, UNSUPPORTED)
+
+
+def choices_of(fields: dict[str, Any], slots: int) -> list[RawPart]:
+    """Take the number of choices out of *fields*, and return what is asked for each: the same with another seed. Raises
+    `StatusError` 400 for more than the engine has *slots*."""
+    count = fields.pop("n", 1)
+    if count > slots:
+        problem = f"at most {slots} choices are made of one request, as many as the engine has slots; ask for fewer"
+        raise refusal("n", problem)
+    seeds = [(fields["seed"] + choice) % SEEDS for choice in range(count)]
+    return [RawPart(choice, choice == 0, "", "", "", False, {**fields, "seed": seed}) for choice, seed in enumerate(seeds)]
 
 
 def chat_question(

@@ -243,6 +243,7 @@ def _seed(param: str, value: Any) -> int:
 _MADE: Final[dict[str, Callable[[str, Any], Any]]] = {
     "logit_bias": _logit_bias,
     "logprobs": _if_any,
+    "n": lambda param, value: None if value == 1 else value,
     "response_format": _response_format,
     "seed": _seed,
     "stop": _stop,

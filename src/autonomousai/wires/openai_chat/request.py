@@ -212,7 +212,7 @@ ANSWER: Final = (
         "n",
         whole(),
         "How many choices; an answer of several is not rescued.",
-        uses=_no("an answer has one choice: ask several times", 1),
+        uses=_engine(honoured(whole(1, 128), says="up to its slots; generated one after the other")),
     ),
     RequestField(
         "logprobs",
