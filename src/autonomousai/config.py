@@ -110,7 +110,7 @@ class Config(msgspec.Struct, frozen=True):
         plays any of them. With none, or with several to choose from, it has no route, is not listed, and answers 404.
         ``route = []`` switches one of the five off.
         """
-        engines = tuple(name for name, upstream in self.upstreams.items() if upstream.runs_engine)
+        engines = tuple(name for name, upstream in self.upstreams.items() if upstream.plays_models)
         default = engines if len(engines) == 1 else ()
         served: dict[str, ModelConfig] = {}
         for name in (*(name for name in self.models if name not in MODELS), *MODELS):

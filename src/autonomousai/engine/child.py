@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from .chat_template import tool_style
-from .gguf import read_tokenizer
+from .gguf import read_head, read_tokenizer
 from .ipc import EngineReady, EngineSettings
 from .parent_death import die_with_parent
 
@@ -77,6 +77,10 @@ def _serve(settings: EngineSettings) -> Any:
     params.cache_idle_slots = False
     params.verbosity = _VERBOSITY
     params.ui = False
+    if settings.task != "chat":
+        _encode(params, settings)
+    if settings.task == "rerank":
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     params.endpoint_slots = False  # it would show prompts
     params.endpoint_metrics = True
     params.cors_origins = ""
@@ -84,6 +88,16 @@ def _serve(settings: EngineSettings) -> Any:
     params.hostnames = [settings.socket]
     params.n_threads_http = settings.slots + 4
     return xllamacpp.Server(params)
+
+
+def _encode(params: Any, settings: EngineSettings) -> None:
+    """For weights that make embeddings, in the way that their file names, or rank documents. They read a text at once: beyond
+    what they were made for, they would read past the end of their own tables."""
+    fields = read_head(Path(settings.weights)).fields
+    longest = fields.get(f"{fields.get('general.architecture')}.context_length", settings.context)
+    params.embedding = True
+    params.n_batch = params.n_ubatch = min(settings.context, longest)
+    params.n_ctx = params.n_batch * settings.slots
 
 
 def _wait_until_loaded(path: str) -> None:

@@ -8,7 +8,8 @@ import msgspec
 
 
 class EngineSettings(msgspec.Struct, frozen=True):
-    """What the owner says. ``context``: tokens a slot; ``threads``: 0 for one less than the child may use."""
+    """What the owner says. ``context``: tokens a slot; ``threads``: 0 for one less than the child may use; ``task``: chat,
+    embeddings or rerank."""
 
     weights: str
     name: str
@@ -17,6 +18,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     slots: int
     context: int
     threads: int
+    task: str = "chat"
 
 
 class EngineReady(msgspec.Struct, frozen=True):

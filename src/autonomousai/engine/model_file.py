@@ -27,6 +27,9 @@ _ENCODERS: Final = frozenset(
     {"bert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "nomic-bert", "nomic-bert-moe"}
 )
 
+#: The way of making one number of all tokens, by which a file says that it ranks documents.
+_RANKS: Final = 4
+
 #: The architecture of a file that holds no model but its eyes or ears, and the types of files that hold no whole model.
 _PROJECTOR: Final = "clip"
 _NO_MODEL: Final = frozenset({"mmproj", "adapter", "lora", "vocab", "imatrix"})
@@ -59,6 +62,7 @@ class ModelFile(msgspec.Struct, frozen=True):
     embeds: bool
     fills_in: bool
     projector: Path | None = None
+    ranks: bool = False
 
     @property
     def abilities(self) -> list[str]:
@@ -103,6 +107,7 @@ def read_model_file(path: Path) -> ModelFile:
         embeds=architecture in _ENCODERS or bool(fields.get(f"{architecture}.pooling_type")),
         fills_in=head.fills_in or any(f"tokenizer.ggml.{name}_token_id" in fields for name in ("fim_pre", "prefix")),
         projector=_projector_of(path),
+        ranks=fields.get(f"{architecture}.pooling_type") == _RANKS,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import cache, partial
 from importlib.metadata import version
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -28,8 +28,10 @@ from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
-from ..wires.raw import COMPLETIONS_WIRE, unsupported
+from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
+from ..wires.shapes import refusal
 from .completion import RawPart, completion_parts, joined_parts, raw_question
+from .documents import Documents
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .library import find_weights, name_of
@@ -92,6 +94,11 @@ class _Slot:
             self._engine.supervisor.slots.release()
 
 
+#: What weights are for, and over which wires they are asked then, beside conversations.
+EngineTask = Literal["chat", "embeddings", "rerank"]
+_WIRES: Final[dict[EngineTask, str]] = {"chat": COMPLETIONS_WIRE, "embeddings": EMBEDDINGS_WIRE, "rerank": RERANK_WIRE}
+
+
 class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     """llama.cpp on this machine, in a child process that starts with the first request and ends with its owner.
 
@@ -106,6 +113,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     given have llama.cpp's own defaults (``temperature`` 0.8, ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
 
     Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
+    ``task``: what the weights are for. Those that make embeddings or rank documents do nothing else.
     ``lazy``: `start` does not start it, the first request does. ``pool``: that also ends it when it is idle, or its memory is
     needed. ``deputy``: the engine is another process's, and this stands for it.
     """
@@ -126,6 +134,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         max_tokens: int = 1024,
         clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN),  # noqa: B008  frozen
         queue: float = 600,
+        task: EngineTask = "chat",
         name: str = "embedded",
         lazy: bool = False,
         memory: int | None = None,
@@ -142,6 +151,14 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self.name = name
         shown = name_of(weights)
         self.capabilities = msgspec.structs.replace(self.capabilities, context=context, weights=shown)
+        if task != "chat":
+            self.capabilities = Capabilities(
+                continues=False,
+                embeddings=task == "embeddings",
+                context=context,
+                wires=(_WIRES[task],),
+                weights=self.capabilities.weights,
+            )
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens
@@ -157,6 +174,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             slots=slots,
             context=context,
             threads=threads,
+            task=task,
         )
         self._log = EngineLog()
         self._engines: dict[weakref.ref[asyncio.AbstractEventLoop], _Engine] = {}
@@ -191,6 +209,9 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         clocks = clocks_of(options, self._clocks)
         if request.is_raw:
             return self._raw(request, clocks, options.deadline)
+        if self._settings.task != "chat":
+            problem = f"{self._settings.name} does not chat: its weights are for {self._settings.task}"
+            raise refusal("model", problem, UNSUPPORTED_ENDPOINT)
         row = MODELS.get(self.get_model(request.model))
         system = row.system if row else None
         messages = check_messages(request.messages)
@@ -214,8 +235,25 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         assert request.origin is not None
         if request.origin.wire not in self.capabilities.wires:
             raise unsupported(request.model or self.name, request.origin.wire)
-        stream = GeneratedBatches(partial(self._complete, request, clocks, deadline))
+        answer = self._complete if request.origin.wire == COMPLETIONS_WIRE else self._document
+        stream = GeneratedBatches(partial(answer, request, clocks, deadline))
         return stream if request.stream else JoinedBatches(stream, Answer())
+
+    async def _document(self, request: ChatRequest, clocks: Clocks, until: float | None) -> AsyncGenerator[Batch]:
+        """Embeddings, or a ranking; see `documents`."""
+        documents = Documents(request)
+        deadline = asyncio.get_running_loop().time() + clocks.total if until is None else until
+        engine = await self._engine()
+
+        def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
+            _refuse_too_long(supervisor, documents.longest, documents.param)
+            return documents.question(), None
+
+        async with _slot(engine, deadline, clocks, self._queue) as slot:
+            prompt = _Prompt(documents.param, prepare)
+            async with aclosing(_generate(engine, slot, prompt, clocks, deadline)) as batches:
+                async for batch in batches:
+                    yield documents.answered(batch)
 
     async def _complete(self, request: ChatRequest, clocks: Clocks, until: float | None) -> AsyncGenerator[Batch]:
         """The text that follows a raw prompt; see `completion`."""
@@ -478,8 +516,8 @@ def _without_internals(batch: Batch) -> Batch:
             kept.append(msgspec.structs.replace(event, extra=None))
         elif isinstance(event, Extra) and event.covers > 1:  # keeps together what came in one chunk
             kept.append(Extra({"system_fingerprint": fingerprint()}, event.covers, event.wire))
-        elif not isinstance(event, Extra | ForeignEvent):
-            kept.append(event)
+        elif event.wire in (EMBEDDINGS_WIRE, RERANK_WIRE) if isinstance(event, Extra) else not isinstance(event, ForeignEvent):
+            kept.append(event)  # of these wires it is the answer
     return kept
 
 

@@ -345,6 +345,16 @@ def size_of(messages: Messages) -> int:
 
 def explain(error: StatusError, param: str = "messages") -> StatusError:
     """The engine's refusal as the caller should see it: of a prompt that is too long it says how long it was, and what fits."""
+    if "is too large to process" in error.problem:  # so says llama.cpp of a text to embed
+        problem = "a text is longer than what the weights read at once; cut it into pieces"
+        return StatusError(
+            f"{param}: {problem}",
+            status=400,
+            type="invalid_request_error",
+            param=param,
+            code="context_length_exceeded",
+            body=error.body,
+        )
     if error.code != "exceed_context_size_error":
         return error
     try:

@@ -42,12 +42,16 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     do, images or so many tokens, its provider says with its ``capabilities``.
     """
 
-    #: Whether its provider is an engine on this machine, which needs the extra ``local`` and is shared by all workers. The only
-    #: one of a config answers for those of `models.MODELS` that have no route.
+    #: Whether its provider is an engine on this machine, which needs the extra ``local`` and is shared by all workers.
     runs_engine: ClassVar[bool] = False
 
     #: The models that an upstream of this kind can be asked for; None: any.
     only_models: ClassVar[tuple[str, ...] | None] = None
+
+    @property
+    def plays_models(self) -> bool:
+        """Return whether it can answer as any of `models.MODELS`: the only one of a config does for those without a route."""
+        return self.runs_engine
 
     @property
     def weights_needed(self) -> tuple[str, ...]:

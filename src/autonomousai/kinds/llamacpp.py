@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from ..engine.library import is_named
-from ..engine.provider import LlamaCpp
+from ..engine.provider import EngineTask, LlamaCpp
 from ..errors import ConfigError
 from ..models import DEFAULT_WEIGHTS, WEIGHTS
 from ..settings import ContextSize, Count
@@ -17,16 +17,23 @@ from .kind import UpstreamConfig, UpstreamSetup
 
 class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
     """The embedded engine. ``weights``: a name of `models.WEIGHTS` or of a registered model, or a path to
-    a GGUF file. ``context``: tokens a slot; with "auto" as many as the weights and the memory allow."""
+    a GGUF file. ``context``: tokens a slot; with "auto" as many as the weights and the memory allow.
+    ``task``: what the weights are for."""
 
     weights: str = DEFAULT_WEIGHTS
     slots: Count = 4
     context: ContextSize = 4096
     threads: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     max_tokens: Count = 1024
+    task: EngineTask = "chat"
     clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN)
 
     runs_engine: ClassVar[bool] = True
+
+    @property
+    def plays_models(self) -> bool:
+        """See `UpstreamConfig.plays_models`."""
+        return self.task == "chat"
 
     @property
     def weights_needed(self) -> tuple[str, ...]:
@@ -54,6 +61,7 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
             threads=self.threads,
             max_tokens=self.max_tokens,
             clocks=self.clocks,
+            task=self.task,
             queue=setup.queue_s,
             name=setup.name,
             lazy=setup.lazy,

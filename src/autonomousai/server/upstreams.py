@@ -12,8 +12,9 @@ from ..engine.handle import RemoteEngine
 from ..engine.library import InstalledModel, installed_models, is_named, name_of
 from ..engine.loader import ModelPool
 from ..engine.memory import memory_limit
-from ..engine.provider import LlamaCpp
+from ..engine.provider import EngineTask, LlamaCpp
 from ..engine.weights import present
+from ..errors import ConfigError
 from ..gateway.gateway import Gateway
 from ..gateway.upstream import Observer, Upstream
 from ..kinds.kind import UpstreamSetup
@@ -68,7 +69,7 @@ def with_installed(config: Config) -> Config:
             continue
         weights = _weights_of(model)
         upstream = running.get(weights) or f"{ON_DEMAND}{name}"
-        upstreams.setdefault(upstream, LlamaCppConfig(weights=weights, context="auto"))
+        upstreams.setdefault(upstream, LlamaCppConfig(weights=weights, context="auto", task=_task_of(model)))
         models[name] = ModelConfig(route=(upstream,))
     return msgspec.structs.replace(config, upstreams=upstreams, models=models)
 
@@ -89,6 +90,15 @@ def make_pool(config: Config) -> ModelPool:
     """Return what the models share that are loaded when they are asked for."""
     engine = config.engine
     return ModelPool(memory=memory_limit(engine.memory), idle_s=engine.idle_s, patience=config.server.queue_s)
+
+
+def _task_of(model: InstalledModel) -> EngineTask:
+    """Return what a model is for; that of a file that cannot be read is said when it is loaded."""
+    try:
+        file = model.read()
+    except ConfigError:
+        return "chat"
+    return "rerank" if file.ranks else "embeddings" if file.embeds else "chat"
 
 
 def _weights_of(model: InstalledModel) -> str:

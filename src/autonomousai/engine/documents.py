@@ -1,0 +1,86 @@
+"""Texts to embed and documents to rank, as the embedded engine is asked. Its answer is one document. Knows no process and no
+HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ..events import Batch, Extra
+from ..request import ChatRequest, OriginalRequest
+from ..wires.fields import UNSUPPORTED
+from ..wires.prompts import is_tokens
+from ..wires.raw import EMBEDDINGS_WIRE
+from ..wires.shapes import refusal
+
+#: Texts of one request: as many as OpenAI takes.
+MOST_TEXTS: Final = 2048
+
+#: They change nothing here: a vector's form is written by the wire, and nobody is billed.
+_IDLE: Final = frozenset({"encoding_format", "user"})
+
+
+class Documents:
+    """One request. ``param``: the field that has the texts; ``texts``: all that must be read; ``longest``: the bytes of what is
+    read at once, at the most.
+
+    Raises `StatusError` 400 that names the field that the engine cannot honour.
+    """
+
+    def __init__(self, request: ChatRequest) -> None:
+        assert request.origin is not None
+        self.wire = request.origin.wire
+        given = {**request.origin.document, **request.origin.changes}
+        self._returns = False
+        if self.wire == EMBEDDINGS_WIRE:
+            self.param, self.texts, query = "input", _inputs(given.pop("input")), ""
+            self._asked: dict[str, Any] = {"input": self.texts}
+        else:
+            query = _text("query", given.pop("query"))
+            self.param, self.texts = "documents", _texts("documents", given.pop("documents"))
+            self._returns = bool(given.pop("return_documents", False))
+            self._asked = {"query": query, "documents": self.texts}
+            if (top := given.pop("top_n", None)) is not None:
+                self._asked["top_n"] = min(top, len(self.texts))
+        if len(self.texts) > MOST_TEXTS:
+            raise refusal(self.param, f"at most {MOST_TEXTS} texts are accepted at once, not {len(self.texts)}")
+        for name, value in given.items():
+            if value is not None and name not in _IDLE:
+                problem = "is not something that the embedded engine can honour; leave it out"
+                raise refusal(name[:100], problem, UNSUPPORTED)
+        self.longest = len(query.encode()) + max(len(text.encode()) for text in self.texts)
+
+    def question(self) -> ChatRequest:
+        """Return the request to the engine."""
+        return ChatRequest("", [], origin=OriginalRequest(self.wire, self._asked))
+
+    def answered(self, batch: Batch) -> Batch:
+        """Return *batch* with the documents beside their places, where the caller wants them."""
+        if not self._returns:
+            return batch
+        return [self._with_documents(event) if isinstance(event, Extra) else event for event in batch]
+
+    def _with_documents(self, event: Extra) -> Extra:
+        results = msgspec.json.decode(event.members["results"])
+        told = [{**result, "document": {"text": self.texts[result["index"]]}} for result in results]
+        return msgspec.structs.replace(event, members={**event.members, "results": told})
+
+
+def _inputs(value: Any) -> list[str]:
+    if is_tokens(value):
+        problem = "the embedded engine takes text, not tokens: those are numbers in the vocabulary of another model; send text"
+        raise refusal("input", problem, UNSUPPORTED)
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _texts(param: str, values: list[Any]) -> list[str]:
+    return [_text(f"{param}[{place}]", value) for place, value in enumerate(values)]
+
+
+def _text(param: str, value: Any) -> str:
+    text = value.get("text") if isinstance(value, dict) else value
+    if not isinstance(text, str) or not text:
+        raise refusal(param, "must be text that is not empty, or an object with one as text", UNSUPPORTED)
+    return text
