@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
-from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain, without
+from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain, run, without
 
 PROMPT = "llama>"
 
@@ -238,6 +238,87 @@ async def test_save_writes_the_conversation(name: str, expected: Any, env: dict[
     assert "mine" == foreign.read_text()
 
 
+async def test_the_last_question_can_be_asked_again_changed_or_withdrawn(env: dict[str, str]) -> None:
+    """`/retry`, `/edit` and `/undo`: what was said before stays, and what is kept follows."""
+    answers = [Script.stream(f"Answer {number}.") for number in range(1, 6)]
+    async with ScriptedServer(*answers) as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        for number, line in enumerate(("One", "Two", "/retry", "/edit Three"), 1):
+            terminal.types(line)
+            await terminal.sees(f"Answer {number}.")
+            await terminal.sees(PROMPT)
+        terminal.types("/edit")
+        await terminal.sees("Three")
+        terminal.types(" and four")
+        await terminal.sees("Answer 5.")
+        await terminal.sees(PROMPT)
+        terminal.types("/undo")
+        await terminal.sees("are forgotten")
+        terminal.types("/copy")
+        await terminal.sees("\x1b]52;c;" + base64.b64encode(b"Answer 1.").decode())
+        await terminal.sees("copied")
+        terminal.types("", key=CTRL_D)
+        await terminal.ends()
+    exported = await run("history", "export", "--format", "json", env=env)
+
+    begun = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Answer 1."}]
+    assert ["Two", "Two", "Three", "Three and four"] == [sent(request)[-1]["content"] for request in server.requests[1:]]
+    assert all(sent(request)[:-1] == begun for request in server.requests[1:])
+    assert ["One", "Answer 1."] == [message["content"] for message in json.loads(exported.out)[0]["messages"]]
+
+
+async def test_a_question_without_an_answer_can_be_asked_again(env: dict[str, str]) -> None:
+    """It was withdrawn; `/retry` asks it all the same. Where nothing was asked, a word says so."""
+    async with ScriptedServer(Script.status(400), Script.stream("Now.")) as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        for line in ("/retry", "/edit x", "/undo"):
+            terminal.types(line)
+            await terminal.sees("nothing was asked yet")
+        terminal.types("/copy")
+        await terminal.sees("there is no answer yet")
+        terminal.types("One")
+        await terminal.sees("error:")
+        await terminal.sees(PROMPT)
+        terminal.types("/retry")
+        await terminal.sees("Now.")
+
+    assert [[{"role": "user", "content": "One"}]] * 2 == list(map(sent, server.requests))
+
+
+async def test_a_file_goes_with_the_next_question(env: dict[str, str], tmp_path: Path) -> None:
+    """With that one alone; a file without text is named."""
+    (tmp_path / "notes.txt").write_text("Green.")
+    async with ScriptedServer() as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        terminal.types("/file")
+        await terminal.sees("/file needs the name of a file")
+        terminal.types("/file ~/no-such-file")
+        await terminal.sees("No such file")
+        terminal.types("/file ~/notes.txt")
+        await terminal.sees("it goes with the next question")
+        for line in ("Which?", "Why?"):
+            terminal.types(line)
+            await terminal.sees("answered as llama")
+
+    assert ['<file name="notes.txt">\nGreen.\n</file>\n\nWhich?', "Why?"] == [
+        sent(request)[-1]["content"] for request in server.requests
+    ]
+
+
+async def test_a_strangers_models_can_be_listed(env: dict[str, str]) -> None:
+    """`/models` asks the server; a star is at the one that answers."""
+    async with ScriptedServer() as server:
+        server.play(
+            Script.body(b'{"data": [{"id": "small"}, {"id": "large"}]}', content_type="application/json"), path="/v1/models"
+        )
+        async with OnTerminal("chat", "--base-url", f"{server.url}/v1", "-m", "large", env=env) as terminal:
+            await terminal.sees("large>")
+            terminal.types("/models")
+            shown = plain(await terminal.sees("* large"))
+
+    assert shown.endswith("  small\n")
+
+
 async def test_help_shows_the_commands(env: dict[str, str]) -> None:
     """`/help` explains every command and the keys."""
     async with ScriptedServer() as server, talk(server, env) as terminal:
@@ -245,7 +326,22 @@ async def test_help_shows_the_commands(env: dict[str, str]) -> None:
         terminal.types("/help")
         shown = await terminal.sees("even if a slash follows.")
 
-    for word in ("/model", "/system", "/clear", "/save", "/help", "/quit", "Alt-Enter", "Ctrl-C"):
+    for word in (
+        "/model",
+        "/models",
+        "/file",
+        "/retry",
+        "/edit",
+        "/undo",
+        "/copy",
+        "/system",
+        "/clear",
+        "/save",
+        "/help",
+        "/quit",
+        "Alt-Enter",
+        "Ctrl-C",
+    ):
         assert word in shown
 
 

@@ -7,6 +7,7 @@ alone. What a model or a server wrote reaches a terminal without its control cha
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import os
 import select
@@ -109,6 +110,10 @@ class Terminal:
         if self.quiet:
             return
         self.write_aside(self.style(f"{PROGRAM}: {printable(message)}", "dim") + "\n")
+
+    def copy(self, text: str) -> None:
+        """Put *text* on the clipboard by the terminal's own means (xterm's OSC 52), which also works over SSH."""
+        self.write_aside(f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\x07")
 
     def remark(self, message: str) -> None:
         """One line for a person; nothing where nobody watches."""

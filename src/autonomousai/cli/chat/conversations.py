@@ -202,6 +202,20 @@ class Conversations:
         if self._indexed:
             self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row.lastrowid, text))
 
+    def withdraw(self, conversation: str, count: int) -> None:
+        """Delete the last *count* messages of a conversation; the conversation itself where none is left."""
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT id FROM messages WHERE conversation = ? ORDER BY id DESC LIMIT ?", (conversation, count)
+            ).fetchall()
+            if self._indexed:
+                self._db.executemany("DELETE FROM words WHERE rowid = ?", rows)
+            self._db.executemany("DELETE FROM messages WHERE id = ?", rows)
+            self._db.execute(
+                "DELETE FROM conversations WHERE id = ? AND NOT EXISTS (SELECT 1 FROM messages WHERE conversation = ?)",
+                (conversation, conversation),
+            )
+
     def delete(self, ids: list[str]) -> None:
         """Delete these conversations, and let nothing of them stay in the file."""
         with self._transaction():

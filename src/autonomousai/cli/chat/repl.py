@@ -16,46 +16,20 @@ from typing import NamedTuple
 
 from ...directories import user_directory
 from ...errors import HTTPError, ProviderError
+from ...events import Message
 from ...models import MODELS
-from ...suggestions import did_you_mean
-from ..errors import in_words, tell
-from ..exit_codes import UsageError
-from .context import ChatContext, make_question, with_system
-from .images import image_part
+from ..errors import tell
+from .context import ChatContext
 from .session import SessionRunner
-from .transcripts import transcript_json, transcript_markdown
+from .slash_commands import COMMANDS, SlashCommands
 
 
 class LineReader(NamedTuple):
-    """Reads a line from the person, behind a prompt. ``by_key``: it takes keys one by one, the terminal edits nothing."""
+    """Reads a line from the person, behind a prompt, and begins with a draft that can be edited. ``by_key``: it takes keys one
+    by one, the terminal edits nothing; otherwise it can show no draft."""
 
-    read: Callable[[str], Awaitable[str]]
+    read: Callable[[str, str], Awaitable[str]]
     by_key: bool
-
-
-class Command(NamedTuple):
-    """A slash command: what it takes, what it does, and the name of the method that does it."""
-
-    usage: str
-    help: str
-    method: str
-
-
-COMMANDS: dict[str, Command] = {
-    "/model": Command("[NAME]", "show the models, or ask NAME from now on", "model"),
-    "/system": Command("[TEXT]", 'show the system message, or set it ("": the model\'s own)', "system"),
-    "/image": Command("FILE", "send an image along with the next question", "image"),
-    "/clear": Command("", "forget what was said; model and system message stay", "clear"),
-    "/save": Command("FILE", "write the conversation to FILE: Markdown, or .json", "save"),
-    "/help": Command("", "show this", "help"),
-    "/quit": Command("", "leave, as Ctrl-D does", "quit"),
-}
-
-HELP_TAIL = """\
-Enter sends, Alt-Enter begins a new line, the arrow keys bring back what was
-typed, Ctrl-C stops an answer. A line that begins with a space is sent as it is,
-even if a slash follows.
-"""
 
 
 async def converse(talk: SessionRunner) -> None:
@@ -85,16 +59,15 @@ class ChatSession:
         self.desk = talk.desk
         self.reader = reader
         self.terminal = talk.desk.terminal
-        #: What goes with the next question.
-        self.images = list(self.desk.settings.images)
-        self._saved: Path | None = None
-        self._leaving = False
+        self.commands = SlashCommands(talk, can_edit=reader.by_key)
 
     async def run(self) -> None:
         """Read lines and answer them until the person leaves."""
-        while not self._leaving:
+        commands = self.commands
+        while not commands.leaving:
+            draft, commands.draft = commands.draft, ""
             try:
-                line = await self.reader.read(f"{self.desk.settings.model}> ")
+                line = await self.reader.read(f"{self.desk.settings.model}> ", draft)
             except EOFError:
                 return
             except KeyboardInterrupt:  # Ctrl-C at the prompt drops the line
@@ -104,19 +77,23 @@ class ChatSession:
                 self.terminal.error("that line is not UTF-8")
                 continue
             if line.startswith("/"):
-                self.command(line)
-            elif line.strip():
-                await self.answer(line[1:] if line.startswith(" /") else line)
+                question = await commands.do(line)
+            elif not line.strip():
+                question = None
+            elif draft:
+                question = self.talk.edited(line)
+            else:
+                question = commands.question(line[1:] if line.startswith(" /") else line)
+            if question is not None:
+                await self.answer(question)
             self._leave_if_told()
 
     def _leave_if_told(self) -> None:
         if self.terminal.interrupts.received is not None:
             raise asyncio.CancelledError
 
-    async def answer(self, line: str) -> None:
-        """Ask what the person typed, and show the answer, or why there is none."""
-        question = make_question(self.desk.settings.template.fill(line), self.images)
-        self.images = []
+    async def answer(self, question: Message) -> None:
+        """Ask, and show the answer, or why there is none."""
         asking = asyncio.create_task(self.talk.ask(question))
         try:
             with self.terminal.interrupts.cancel_answer(asking), keys_unseen(self.reader.by_key):
@@ -135,82 +112,6 @@ class ChatSession:
     def _failed(self, error: ProviderError) -> None:
         self.desk.view.error(error)
         tell(self.terminal, error)
-
-    def command(self, line: str) -> None:
-        """Do what a line that begins with a slash says."""
-        name, _, argument = line.partition(" ")
-        name = {"/exit": "/quit", "/?": "/help"}.get(name.strip(), name.strip())
-        if name not in COMMANDS:
-            hint = "/help shows those there are (a space before it sends it as it is)"
-            self.terminal.note(f"there is no command {name}; {hint}{did_you_mean(name, COMMANDS)}")
-            return
-        getattr(self, COMMANDS[name].method)(argument.strip())
-
-    def help(self, _: str) -> None:
-        width = max(len(f"{name} {command.usage}") for name, command in COMMANDS.items())
-        for name, command in COMMANDS.items():
-            self.terminal.write_aside(f"  {f'{name} {command.usage}'.ljust(width)}  {command.help}\n")
-        self.terminal.write_aside(HELP_TAIL)
-
-    def model(self, argument: str) -> None:
-        settings, upstream = self.desk.settings, self.desk.upstream
-        if not argument and not upstream.has_ours:
-            self.terminal.note(f"{upstream.who(settings.model)}; `autonomousai models --base-url URL` lists what it has")
-            return
-        if not argument:
-            for name, row in MODELS.items():
-                mark = "*" if name == settings.model else " "
-                self.terminal.write_aside(f"{mark} {name:10}  {self.terminal.style(row.alias, 'dim')}\n")
-            return
-        try:
-            settings.model = upstream.resolve(argument)
-        except ProviderError as error:
-            self.terminal.error(in_words(error))
-        else:
-            self.terminal.note(upstream.who(settings.model))
-
-    def system(self, argument: str) -> None:
-        settings = self.desk.settings
-        if argument:
-            settings.system = None if argument in ('""', "''") else argument
-        self.terminal.note("system message: " + (settings.system or "the model's own"))
-
-    def clear(self, _: str) -> None:
-        self.talk.begin_anew()
-        self.terminal.note("forgotten")
-
-    def image(self, argument: str) -> None:
-        if not argument:
-            self.terminal.error("/image needs the name of a file")
-            return
-        try:
-            self.desk.upstream.check_sight()
-            self.images.append(image_part(Path(argument)))
-        except (ProviderError, UsageError) as error:
-            self.terminal.error(str(error))
-        else:
-            self.terminal.note("it goes with the next question")
-
-    def save(self, argument: str) -> None:
-        if not argument:
-            self.terminal.error("/save needs the name of a file")
-            return
-        path = Path(argument).expanduser()
-        messages = with_system(self.desk.settings.system, self.talk.told())
-        text = transcript_json(messages) if path.suffix == ".json" else transcript_markdown(messages)
-        try:
-            with path.open("w" if path == self._saved else "x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            self.terminal.error(f"{path} exists already; choose another name")
-        except OSError as error:
-            self.terminal.error(f"cannot write {path}: {error.strerror}")
-        else:
-            self._saved = path
-            self.terminal.note(f"saved: {path}")
-
-    def quit(self, _: str) -> None:
-        self._leaving = True
 
 
 @contextmanager
@@ -244,7 +145,7 @@ def line_reader(desk: ChatContext) -> LineReader:
 def _plain_reader(desk: ChatContext) -> LineReader:
     terminal = desk.terminal
 
-    async def read_line(prompt: str) -> str:
+    async def read_line(prompt: str, _draft: str) -> str:
         terminal.write_aside(prompt)
         try:
             with terminal.interrupts.reading():
@@ -290,8 +191,8 @@ def _editing_reader(desk: ChatContext) -> LineReader:
     )
     bold = "bold" if desk.terminal.colours else ""
 
-    async def read_line(prompt: str) -> str:
-        return await session.prompt_async(FormattedText([(bold, prompt)]), handle_sigint=False)
+    async def read_line(prompt: str, draft: str) -> str:
+        return await session.prompt_async(FormattedText([(bold, prompt)]), default=draft, handle_sigint=False)
 
     return LineReader(read_line, by_key=True)
 

@@ -60,6 +60,24 @@ class Keeper:
             self.writes = False
             self._terminal.note(f"this conversation is not kept: {error}")
 
+    def withdraw(self, count: int) -> None:
+        """Delete the last *count* messages of the conversation."""
+        from .conversations import Conversations, KeepError, database  # noqa: PLC0415  sqlite3 comes with it
+
+        if self.conversation is None or not self.writes:
+            return
+        try:
+            with Conversations(database(self._env)) as kept:
+                kept.withdraw(self.conversation, count)
+        except KeepError as error:
+            self._terminal.note(f"what was withdrawn is still kept: {error}")
+
+
+def words_of(question: Message) -> str:
+    """Return the words of a question, without its images."""
+    content = question["content"]
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content if part.get("type") == "text")
+
 
 class SessionRunner:
     """What was said, and asking the next question upon it."""
@@ -69,7 +87,41 @@ class SessionRunner:
         self.messages: Messages = []
         #: Answers that are not whole, by their place, and why; what is saved says so.
         self._incomplete: dict[int, str] = {}
+        #: The last question, where nothing was answered to it: it is none of the messages.
+        self._unanswered: Message | None = None
         self._keeper = keeper
+
+    @property
+    def last_question(self) -> Message | None:
+        """Return the question that was asked last, whether it was answered or not."""
+        if self._unanswered is not None:
+            return self._unanswered
+        return self.messages[-2] if len(self.messages) > 1 else None
+
+    @property
+    def last_answer(self) -> str | None:
+        """Return the text of the last answer, as far as it came."""
+        return str(self.messages[-1]["content"]) if self.messages else None
+
+    def withdraw(self) -> Message | None:
+        """Forget the last question and its answer, also where they are kept. Returns the question; None where there is none."""
+        question = self.last_question
+        if question is None:
+            return None
+        if self._unanswered is None:
+            self._incomplete.pop(len(self.messages) - 1, None)
+            del self.messages[-2:]
+        self._keeper.withdraw(1 if self._unanswered is not None else 2)
+        self._unanswered = None
+        return question
+
+    def edited(self, text: str) -> Message | None:
+        """Forget the last question and its answer, and return the same question with *text* in place of its words."""
+        before = self.withdraw()
+        if before is None or isinstance(before["content"], str):
+            return before and {**before, "content": text}
+        rest = [part for part in before["content"] if part.get("type") != "text"]
+        return {**before, "content": [{"type": "text", "text": text}, *rest]}
 
     def go_on(self, conversation: Conversation) -> None:
         """Begin where a kept conversation ended."""
@@ -79,6 +131,7 @@ class SessionRunner:
         """Forget what was said; what was kept stays, and what follows is another conversation."""
         self.messages.clear()
         self._incomplete.clear()
+        self._unanswered = None
         self._keeper.conversation = None
 
     def told(self) -> Messages:
@@ -108,6 +161,7 @@ class SessionRunner:
 
     def _remember(self, question: Message, state: str, why: str) -> None:
         answer, finish = self.desk.answered, self.desk.finish
+        self._unanswered = None if answer else question
         if answer:
             self.messages.append({"role": "assistant", "content": answer})
             if state != "whole":

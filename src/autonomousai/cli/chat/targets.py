@@ -16,7 +16,7 @@ from ...engine.provider import LlamaCpp
 from ...engine.weights import resolve
 from ...errors import HTTPError
 from ...http.urls import has_path, without_credentials
-from ...models import WEIGHTS
+from ...models import MODELS, WEIGHTS
 from ...provider import AsyncGeneratorProvider
 from ...timeouts import Clocks
 from ..exit_codes import UsageError
@@ -66,6 +66,9 @@ class ChatTarget(Protocol):
 
     def check_sight(self) -> None:
         """Raises `UsageError` where nobody can see, as far as that is known before a server is asked."""
+
+    async def names(self) -> list[str]:
+        """The models that can be asked. Raises `HTTPError` where a server does not list them."""
 
     async def choose(self) -> str:
         """The model to ask where none was named and there is no default; "" leaves it to who answers."""
@@ -124,6 +127,9 @@ class Embedded:
         kind = "demo model" if weights in WEIGHTS and WEIGHTS[weights].is_demo else "model"
         name = weights if weights in WEIGHTS else Path(weights).stem
         return f"Using the local {kind} {name}. Use --base-url to call a server."
+
+    async def names(self) -> list[str]:
+        return list(MODELS)
 
     async def choose(self) -> str:
         return self.resolve("")
@@ -194,13 +200,16 @@ class Served:
     async def choose(self) -> str:
         """The first that the server lists, which is the only one at most servers. One that lists none, or only to others, may
         know without being told."""
-        if isinstance(self._provider, AutonomousAI):
+        if self.has_ours:
             return ""
         try:
-            names = await self._provider.fetch_models()
+            names = await self.names()
         except HTTPError:
             return ""
         return names[0] if names else ""
+
+    async def names(self) -> list[str]:
+        return list(MODELS) if isinstance(self._provider, AutonomousAI) else await self._provider.fetch_models()
 
     async def open(self, model: str) -> AsyncGeneratorProvider:
         return self._provider
