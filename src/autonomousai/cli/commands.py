@@ -21,7 +21,7 @@ from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderErro
 from ..http.urls import authority, openai_base_url
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
-from . import templates
+from . import defaults, templates
 from .chat.context import ChatContext, make_question
 from .chat.files import response_format, with_files
 from .chat.images import image_part
@@ -81,6 +81,7 @@ def exit_code(error: ProviderError) -> int:
 def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     """One answer, or a conversation."""
     terminal.quiet = args.quiet
+    usual_model = defaults.apply(args, os.environ)
     base_url = _server_of(args)
     _check_company(args, base_url)
     check_text(args.system or "", "--system")
@@ -98,7 +99,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     }
     systems = (args.system, template.system, earlier.system if earlier else None)
     settings = ChatSettings(
-        model=args.model or template.model or (earlier.model if earlier else _seeing(args, base_url)),
+        model=args.model or template.model or (earlier.model if earlier else _seeing(args, base_url) or usual_model),
         system=next((each for each in systems if each is not None), None),
         fields=template.fields | {name: value for name, value in fields.items() if value is not None},
         template=template,
@@ -274,7 +275,13 @@ def look_around(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
-    """Say what a config would serve, or print it with every key."""
+    """Say what a config would serve, print it with every key, or show and change the defaults of ``chat``."""
+    if args.action in ("set", "unset"):
+        path = defaults.change(args.key, args.value if args.action == "set" else None, os.environ)
+        terminal.remark(f"kept in {path}")
+        return DONE
+    if args.action == "get":
+        return _show_defaults(args.key, terminal)
     config = load_config(args.file, os.environ)
     if args.action == "show":
         terminal.write(write_toml(_shown(msgspec.to_builtins(config, enc_hook=str))))
@@ -294,6 +301,21 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
     ]
     terminal.write(f"{args.file}: ok; it would listen on http://{authority(config.server.host, config.server.port)}\n")
     terminal.write(table(rows))
+    return DONE
+
+
+def _show_defaults(key: str | None, terminal: Terminal) -> int:
+    """Print one default, or all of them as TOML. Exit code 1 where the one is not kept."""
+    if key is not None and key not in defaults.KEYS:
+        raise UsageError(f"unknown key {key!r}; keys: {', '.join(defaults.KEYS)}{did_you_mean(key, defaults.KEYS)}")
+    kept = {name: value for name, value in msgspec.to_builtins(defaults.load(os.environ)).items() if value is not None}
+    if key is None:
+        terminal.write(write_toml(kept))
+        return DONE
+    if key not in kept:
+        return FAILED
+    value = kept[key]
+    terminal.write(f"{str(value).lower() if isinstance(value, bool) else value}\n")
     return DONE
 
 

@@ -61,6 +61,7 @@ examples:
   git diff | autonomousai chat -m qwen_coder "review this"
   autonomousai chat -f report.pdf -f notes.txt "What do they disagree on?"
   autonomousai chat --schema person.json "Invent a person"
+  autonomousai config set base_url http://127.0.0.1:11434/v1
   git diff | autonomousai chat --template review
   autonomousai chat --temperature 0 --max-tokens 50 -- "-5 + 3 = ?"
   autonomousai chat --base-url http://127.0.0.1:8000 --image cat.jpg "Who?"
@@ -164,7 +165,8 @@ first.
 """
 
 CONFIG: Final = """\
-Look at a config without serving it.
+Look at a server's config without serving it; keep defaults for `chat`, in
+~/.config/autonomousai/defaults.toml.
 """
 
 COMPLETION: Final = """\

@@ -12,6 +12,7 @@ from ..clients.vendors import VENDORS, refuse_vendor_name
 from ..errors import ConfigError
 from ..suggestions import did_you_mean
 from .completion import SHELLS
+from .defaults import KEYS
 from .help_texts import (
     CHAT,
     CHAT_MORE,
@@ -298,7 +299,9 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _add_config(commands: Any) -> None:
-    config = commands.add_parser("config", help="check a config", description=CONFIG, epilog=EXIT_CODES)
+    config = commands.add_parser(
+        "config", help="check a server's config; keep defaults for chat", description=CONFIG, epilog=EXIT_CODES
+    )
     actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check", help="say what a config would serve, or what is wrong in it", description="Check a config.", epilog=EXIT_CODES
@@ -308,6 +311,16 @@ def _add_config(commands: Any) -> None:
         "show", help="print every key with its value", description="Print a config with every key; keys to servers are hidden."
     )
     show.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a TOML file; default: what a server without one does")
+    keys = f"one of {', '.join(KEYS)}"
+    keep = actions.add_parser(
+        "set", help="keep a default for chat", description="Keep what `chat` does where the option KEY is left out."
+    )
+    keep.add_argument("key", metavar="KEY", help=keys)
+    keep.add_argument("value", metavar="VALUE", help="its value; of api_key: env:NAME, the variable that holds it")
+    get = actions.add_parser("get", help="print the defaults for chat", description="Print what is kept for `chat`.")
+    get.add_argument("key", nargs="?", metavar="KEY", help=f"{keys}; default: all")
+    unset = actions.add_parser("unset", help="forget a default for chat", description="Forget what is kept for `chat`.")
+    unset.add_argument("key", metavar="KEY", help=keys)
 
 
 def _add_completion(commands: Any) -> None:
