@@ -247,5 +247,5 @@ async def test_an_error_in_the_midst(scripted: openai.AsyncOpenAI, provider: Scr
 
     assert "response.failed" == events[-1].type
     assert events[-1].response.error is not None
-    assert "upstream_incomplete" == events[-1].response.error.code
+    assert "server_error" == events[-1].response.error.code
     assert "response.completed" not in {event.type for event in events}

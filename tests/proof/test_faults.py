@@ -277,7 +277,7 @@ def read_response(payloads: list[Any], *, streamed: bool) -> Asked:
     ends = [event["type"] for event in said if event.get("type") in ("response.completed", "response.failed", "error")]
     assert ends == ([f"response.{response['status']}"] if streamed else [])
     assert "".join(event["delta"] for event in said if "delta" in event) == (text if streamed else "")
-    code = (response["error"] or {}).get("code")
+    code = response.get("x_autonomousai", {}).get("code") or (response["error"] or {}).get("code")
     seen = Seen(200, text, {"completed": "stop"}.get(response["status"]), code, done, None)
     return seen, account(response["x_autonomousai"]) if done else None
 

@@ -194,10 +194,11 @@ async def test_an_answer_that_cannot_be_finished_has_failed(serve: Serve, resuma
     got = await ask(port, request("POST", PATH, {"input": "Hello", "stream": True}, x_stream_resumable=resumable))
     events = read_events(got.body)
 
-    assert (200, "response.failed", "upstream_incomplete") == (
+    assert (200, "response.failed", "server_error", {"code": "upstream_incomplete"}) == (
         got.status,
         events[-1]["type"],
         events[-1]["response"]["error"]["code"],
+        events[-1]["response"]["x_autonomousai"],
     )
     assert b"completed" not in got.body.replace(b"completed_at", b"")
 

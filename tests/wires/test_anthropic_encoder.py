@@ -289,6 +289,11 @@ def test_an_input_is_an_object(arguments: str, expected: Json) -> None:
         ([call(0, "{", first=True)], FinishReason("length", "finish_reason"), "max_tokens", None),
         (["x"], FinishReason("tool_calls", "finish_reason"), "end_turn", None),
         ([], FinishReason("pause_turn", "finish_reason"), "pause_turn", None),
+        ([], FinishReason("eos_token", "finish_reason"), "end_turn", None),
+        ([call(0, "{}", first=True)], FinishReason("COMPLETE", "finish_reason"), "tool_use", None),
+        ([call(0, "{}", first=True)], FinishReason("tool_use", "finish_reason"), "tool_use", None),
+        ([], FinishReason("MAX_TOKENS", "finish_reason"), "max_tokens", None),
+        ([], FinishReason("FinishReason.SAFETY", "finish_reason"), "refusal", None),
         (
             [],
             FinishReason("stop", "finish_reason", extra={"choices": [{"index": 0, "stop_reason": "END"}]}),
@@ -380,6 +385,20 @@ def test_the_extension_stands_in_the_last_delta_and_in_the_document() -> None:
     document = json.loads(ANTHROPIC_MESSAGES.encode_answer([Started("llama"), "Hi", STOP], HEAD, extension={"length": 2}))
 
     assert {"length": 2} == stream[-2][1]["x_autonomousai"] == document["x_autonomousai"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("stop", None), ("length", None), ("pause_turn", None), ("eos_token", "eos_token")]
+)
+def test_a_word_that_clients_do_not_know_stands_beside_the_message(reason: str, expected: str | None) -> None:
+    """They read `stop_reason` as one of a list; what the upstream said is not lost."""
+    encoder = ANTHROPIC_MESSAGES.encoder(HEAD)
+    finish = FinishReason(reason, "finish_reason")
+    stream = named(encoder.write([Started("llama"), "Hi"]) + encoder.end(finish, extension={"length": 2}))
+    document = json.loads(ANTHROPIC_MESSAGES.encode_answer([Started("llama"), "Hi", finish], HEAD, extension={"length": 2}))
+
+    assert stream[-2][1]["x_autonomousai"] == document["x_autonomousai"]
+    assert expected == document["x_autonomousai"].get("finish_reason")
 
 
 def test_signs_of_life_are_pings_without_an_id() -> None:

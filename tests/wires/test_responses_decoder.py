@@ -354,7 +354,7 @@ def test_the_end_has_a_reason_in_the_words_of_chat_completions(says: str, last: 
     """An answer that ended for want of tokens ends with ``length``."""
     reading = Reading(stream(created(), delta("a"), last, delta("never")))
 
-    assert said(reading.events) == ["a"]
+    assert [event for event in said(reading.events) if type(event) is str] == ["a"]
     assert reading.finish is not None
     assert reading.finish.reason == reason
     assert reading.decoder.complete

@@ -286,6 +286,9 @@ def test_reasoning_in_its_own_words_has_events_of_its_own() -> None:
         ("tool_calls", "completed", None),
         (None, "completed", None),
         ("odd", "completed", None),
+        ("FinishReason.STOP", "completed", None),
+        ("MAX_TOKENS", "incomplete", {"reason": "max_output_tokens"}),
+        ("SAFETY", "incomplete", {"reason": "content_filter"}),
         ("length", "incomplete", {"reason": "max_output_tokens"}),
         ("repetition", "incomplete", {"reason": "max_output_tokens"}),
         ("content_filter", "incomplete", {"reason": "content_filter"}),
@@ -371,14 +374,16 @@ def test_a_document_has_what_is_told_of_a_text_beside_it() -> None:
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (IncompleteStreamError(), "upstream_incomplete", ""),
+        (IncompleteStreamError(), "server_error", ""),
+        (StatusError("no", status=400, code="content_filter"), "invalid_prompt", "no"),
+        (StreamError("bad", status=200, code="invalid_image_url"), "invalid_image_url", "bad"),
         (StatusError("full", status=429, retry_after=4.2), "rate_limit_exceeded", "try again in 5s"),
         (StatusError("full", status=429, advice="ask again in 7 s"), "rate_limit_exceeded", "try again in 7s"),
         (StreamError("full", status=429, code="rate_limit_error", retry_after=1), "rate_limit_exceeded", "try again in 1s"),
         (StatusError("empty", status=429, code="insufficient_quota"), "insufficient_quota", "empty"),
         (StatusError("long", status=400, code="context_length_exceeded"), "context_length_exceeded", "long"),
-        (ProviderError("odd"), "provider_error", "odd"),
-        (ValueError("secret"), "internal_error", "internal error"),
+        (ProviderError("odd"), "server_error", "odd"),
+        (ValueError("secret"), "server_error", "internal error"),
     ],
 )
 def test_a_broken_answer_is_a_response_that_failed(error: Exception, code: str, words: str) -> None:

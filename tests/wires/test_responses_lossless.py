@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.events import Batch
+from autonomousai.errors import IncompleteStreamError
+from autonomousai.events import Batch, Started
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_responses.document import decode_response
 from autonomousai.wires.registry import OPENAI_RESPONSES
@@ -119,3 +120,21 @@ def test_each_item_of_a_stream_has_one_id(output: list[Json]) -> None:
 
     assert sorted(added) == sorted(finished)
     assert spoken <= set(added)
+
+
+def test_an_unknown_reason_keeps_an_answer_incomplete() -> None:
+    """Why it is incomplete is the upstream's to name."""
+    details = {"reason": "max_tool_calls"}
+    events = decode_response(json.dumps(response("incomplete", output=[], incomplete_details=details)).encode())
+
+    for answer in (json.loads(OPENAI_RESPONSES.encode_answer(events, HEAD)), encoded(events, at=1)):
+        assert ("incomplete", details, None) == (answer["status"], answer["incomplete_details"], answer["completed_at"])
+
+
+def test_a_code_that_clients_do_not_know_comes_through_to_ours() -> None:
+    """The response names one that they know, and the other beside it."""
+    encoder = OPENAI_RESPONSES.encoder(HEAD)
+    error = Reading(encoder.write([Started("m"), "Hel"]) + encoder.fail(IncompleteStreamError())).error
+
+    assert error is not None
+    assert "upstream_incomplete" == error.code

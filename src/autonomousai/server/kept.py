@@ -13,6 +13,7 @@ from ..streams.errors import CANCELLED
 from ..streams.records import Record, RecordedRequest
 from ..streams.stores import StreamInfo
 from ..wires.base import AnswerHead
+from ..wires.openai_responses.errors import failure_of
 from ..wires.openai_responses.kept import kept_response, response_not_found
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 
@@ -73,9 +74,9 @@ def response_of_records(recorded: RecordedRequest, records: list[Record]) -> dic
     head = AnswerHead(OPENAI_RESPONSES.answer_id(recorded.id), created, model, echo=recorded.request.echo)
     events: Batch = [event for record in records for event in record.events]
     last = records[-1] if records else Record()
-    status, error = "in_progress" if records or recorded.kept != "background" else "queued", None
+    status, failure = "in_progress" if records or recorded.kept != "background" else "queued", {}
     if last.error is not None:
         cancelled = last.error.code == CANCELLED
         status = "cancelled" if cancelled else "failed"
-        error = None if cancelled else {"code": last.error.code or "server_error", "message": last.error.message}
-    return kept_response(events, head, status=status, error=error, extension=last.provenance)
+        failure = {} if cancelled else failure_of(last.error.as_error())
+    return kept_response(events, head, status=status, failure=failure, extension=last.provenance)

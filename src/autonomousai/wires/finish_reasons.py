@@ -64,6 +64,18 @@ _BROKEN_OFF: Final = frozenset(
     }
 )
 
+#: What words of others mean, in those of OpenAI. Lower-case, with ``_`` between words.
+_MEANINGS: Final = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_length", "max_new_tokens"), "length"),
+    **dict.fromkeys(("token_limit", "truncated", "model_length", "limit_reached", "context_window_exceeded"), "length"),
+    **dict.fromkeys(("model_context_window_exceeded", "context_length", "context_length_exceeded"), "length"),
+    **dict.fromkeys(("content_filter", "content_filtered", "filtered", "refusal", "safety", "sensitive"), "content_filter"),
+    **dict.fromkeys(("recitation", "blocklist", "prohibited_content", "spii", "image_safety"), "content_filter"),
+    **dict.fromkeys(("language", "guardrail_intervened", "content_policy", "moderation"), "content_filter"),
+    **dict.fromkeys(("error_toxic", "toxic", "safety_block", "finish_reason_safety"), "content_filter"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call", "function_calls"), "tool_calls"),
+}
+
 #: Characters of a foreign reason that an error shows.
 _SHOWN: Final = 100
 
@@ -73,6 +85,23 @@ def finish_reason_of(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     return value if value in STANDARD or value.strip().lower() not in _NOTHING else None
+
+
+def meaning_of(reason: str) -> str:
+    """Return what *reason* means in OpenAI's words, for a wire that has others: ``stop`` where it is not known, for it ended the
+    answer.
+
+    Example::
+
+        assert meaning_of("FinishReason.MAX_TOKENS") == "length"
+        assert meaning_of("eos_token") == "stop"
+    """
+    return reason if reason in STANDARD else _MEANINGS.get(_name_of(reason), "stop")
+
+
+def _name_of(reason: str) -> str:
+    """Return *reason* as the tables have it. Some servers send the name of an enum's member: "FinishReason.ABORT"."""
+    return reason.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
 
 
 def broken_off(reason: str) -> StreamError | None:
@@ -85,9 +114,7 @@ def broken_off(reason: str) -> StreamError | None:
     """
     if reason in STANDARD:
         return None
-    # Some servers send the name of an enum's member: "FinishReason.ABORT".
-    name = reason.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
-    if name not in _BROKEN_OFF:
+    if _name_of(reason) not in _BROKEN_OFF:
         return None
     return StreamError(
         f"the server broke the answer off (finish reason {one_line(reason, _SHOWN)!r})",

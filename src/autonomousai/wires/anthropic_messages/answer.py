@@ -9,8 +9,9 @@ import msgspec
 from ...events import Batch, FinishReason
 from ..base import AnswerHead
 from ..openai_chat.encoder import merge_values
+from ..provenance import with_reason
 from .blocks import BlockWriter
-from .message import Payload, empty_message, members_of, stop_of, usage_of
+from .message import OWN_REASONS, Payload, empty_message, members_of, stop_of, usage_of
 
 #: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
 #: guide gives to it. A tool's schema refuses it, and the model is told.
@@ -31,7 +32,7 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     message["content"] = _fold(payloads)
     message["usage"] = {**message["usage"], **usage_of(finish.usage)}
     if extension is not None:
-        message["x_autonomousai"] = extension
+        message["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
     return msgspec.json.encode(message)
 
 

@@ -11,10 +11,11 @@ import msgspec
 from ...events import Batch, Extra, FinishReason, ForeignEvent
 from ..base import AnswerHead
 from ..json import join_strings
+from ..provenance import with_reason
 from ..sse import encode_event
 from .blocks import BlockWriter
 from .errors import write_error_event
-from .message import WIRE, Payload, SaidMembers, empty_message, members_of, stop_of, usage_of
+from .message import OWN_REASONS, WIRE, Payload, SaidMembers, empty_message, members_of, stop_of, usage_of
 
 _json = msgspec.json.Encoder().encode
 
@@ -97,7 +98,7 @@ class MessagesStreamEncoder:
         delta: Payload = {"type": "message_delta", "delta": {**stop, **self._delta.part}, "usage": usage_of(finish.usage)}
         delta |= self._delta.event
         if extension is not None:
-            delta["x_autonomousai"] = extension
+            delta["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
         pieces += map(self._event, (delta, {"type": "message_stop", **self._stop.part}))
         return b"".join(pieces)
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from ...events import Batch, Extra, FinishReason, Usage
+from ..finish_reasons import meaning_of
 
 Payload = dict[str, Any]
 
 #: The name of the wire, in events that are bound to it.
 WIRE: Final = "anthropic_messages"
 
-#: Finish reasons of chat completions, as stop reasons. Others, which an upstream of the same wire names, are the same word.
+#: Finish reasons of chat completions, as stop reasons.
 _STOP_REASONS: Final = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -21,6 +22,9 @@ _STOP_REASONS: Final = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
+
+#: Stop reasons that chat completions have no word for, so that they come here as they are. Readers know no others.
+OWN_REASONS: Final = frozenset({"pause_turn", "compaction"})
 
 #: Members of a choice in which servers of chat completions name the stop text that ended it (vLLM, SGLang). A number there is a
 #: token's.
@@ -38,9 +42,12 @@ def stop_of(finish: FinishReason, *, has_calls: bool, is_refused: bool) -> dict[
     reason = finish.standard_reason or "stop"
     if (text := _stop_text(finish)) is not None and not has_calls:
         return {"stop_reason": "stop_sequence", "stop_sequence": text}
+    if reason in OWN_REASONS:
+        return {"stop_reason": reason, "stop_sequence": None}
+    reason = meaning_of(reason)
     if reason in ("stop", "tool_calls", "function_call"):
         reason = "tool_calls" if has_calls else "content_filter" if is_refused else "stop"
-    return {"stop_reason": _STOP_REASONS.get(reason, reason), "stop_sequence": None}
+    return {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None}
 
 
 def _stop_text(finish: FinishReason) -> str | None:

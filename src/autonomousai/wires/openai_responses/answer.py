@@ -8,9 +8,9 @@ import msgspec
 
 from ...events import Annotations, Batch, Extra, FinishReason, LogProbs
 from ..base import AnswerHead
-from ..provenance import KEY
+from ..provenance import KEY, with_reason
 from .output import output_for, with_log_probs
-from .response import INCOMPLETE, WIRE, ended
+from .response import WIRE, ended, incomplete_reason
 
 
 def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
@@ -25,9 +25,9 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
             unknown |= event.members["response"]
         else:
             output.add(event, log_probs)
-    output.finish(is_incomplete=finish.standard_reason in INCOMPLETE)
+    output.finish(is_incomplete=incomplete_reason(finish) is not None)
     if extension is not None:
-        unknown[KEY] = extension
+        unknown[KEY] = with_reason(extension, finish)
     return msgspec.json.encode(ended(head, finish, output.documents(), unknown))
 
 

@@ -17,6 +17,7 @@ from ...events import Batch, Extra, FinishReason, ForeignEvent, Started, Usage
 from ..foreign_errors import error_in_event
 from ..openai_chat import tool_calls
 from ..openai_chat.chunks import UNREADABLE, load, notes_on
+from ..provenance import KEY
 from ..redaction import one_line, redact
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from .items import WIRE_NAME, Json, OutputItems
@@ -209,6 +210,8 @@ class ResponsesStreamDecoder:
         self._usage = usage_of(response.get("usage"))
         self._reason = _reason_of(response) if status == "incomplete" else "tool_calls" if self._items.asks else "stop"
         members = {name: value for name, value in response.items() if name not in _KNOWN_RESPONSE}
+        if status == "incomplete" and self._reason not in _REASONS.values():
+            members |= {"status": status, "incomplete_details": response.get("incomplete_details")}
         if members:
             batch.append(Extra({"response": members}, 0, WIRE_NAME))
         self.complete = True
@@ -301,6 +304,8 @@ def failure_of(response: Json, status: str) -> StreamError:
     if error is None:
         words = f"the server ended the response with the status {one_line(status, _SHOWN)!r}, and does not say why"
         error = StreamError(words, status=200, retryable=True, code="broken_off")
+    if isinstance(said := response.get(KEY), dict) and isinstance(code := said.get("code"), str) and code:
+        error.code = code  # of a server of this package, which tells others one that they know
     return error
 
 

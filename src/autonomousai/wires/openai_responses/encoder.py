@@ -14,10 +14,10 @@ import msgspec
 
 from ...events import Batch, Extra, FinishReason, ForeignEvent
 from ..base import AnswerHead
-from ..provenance import KEY
+from ..provenance import KEY, with_reason
 from .errors import error_event_of, failure_of
 from .output import Change, output_for, with_log_probs
-from .response import INCOMPLETE, WIRE, ended, response_of
+from .response import WIRE, ended, incomplete_reason, response_of
 
 _json = msgspec.json.Encoder().encode
 
@@ -65,9 +65,9 @@ class ResponsesStreamEncoder:
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `StreamEncoder.end`."""
         pieces = [] if self._begun else [self.write([finish])]
-        is_incomplete = finish.standard_reason in INCOMPLETE
+        is_incomplete = incomplete_reason(finish) is not None
         self._add_all(pieces, self._output.finish(is_incomplete=is_incomplete))
-        unknown = self._unknown if extension is None else {**self._unknown, KEY: extension}
+        unknown = self._unknown if extension is None else {**self._unknown, KEY: with_reason(extension, finish)}
         response = ended(self._head, finish, self._output.documents(), unknown)
         self._add(pieces, f"response.{response['status']}", {"response": response})
         pieces += (self._id_line(), b"data: [DONE]\n\n")
@@ -83,7 +83,7 @@ class ResponsesStreamEncoder:
         """See `StreamEncoder.fail`."""
         if not self._begun:
             return encode_error_event(error)
-        response = response_of(self._head, status="failed", error=failure_of(error), output=self._output.documents())
+        response = response_of(self._head, status="failed", output=self._output.documents(), **failure_of(error))
         return encode("response.failed", self._number, {"response": response})
 
     def _text_delta(self, text: str, place: tuple[int, int]) -> bytes:

@@ -13,10 +13,27 @@ import msgspec
 
 from ...errors import HTTPError
 from ..errors import headers_of, tell
+from ..provenance import KEY
 
 #: The codes that clients of this wire read for "ask again later", and for an error that names none.
 _RATE_LIMIT: Final = "rate_limit_exceeded"
 _FALLBACK: Final = "server_error"
+
+#: The codes of a response that failed which clients know: those of the reference (``ResponseError.code``), and those which
+#: agents read beside them. Strict clients take no others.
+_CODES: Final = frozenset(
+    {
+        *("server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch", "bio_policy"),
+        *("misalignment_policy_violation", "vector_store_timeout", "invalid_image", "invalid_image_format"),
+        *("invalid_base64_image", "invalid_image_url", "image_too_large", "image_too_small", "image_parse_error"),
+        *("image_content_policy_violation", "invalid_image_mode", "image_file_too_large", "unsupported_image_media_type"),
+        *("empty_image_file", "failed_to_download_image", "image_file_not_found"),
+        *("context_length_exceeded", "insufficient_quota", "usage_not_included", "server_is_overloaded", "slow_down"),
+        *("cyber_policy", "content_policy_violation"),
+    }
+)
+#: The code of an error that is the request's fault, and has one that they do not know.
+_REQUESTS_FAULT: Final = "invalid_prompt"
 
 #: How others call it, as a code or a type.
 _LIMITS: Final = frozenset({"429", "rate_limit_error", "rate_limited", "too_many_requests", _RATE_LIMIT})
@@ -71,10 +88,19 @@ def error_of(error: BaseException) -> dict[str, str | None]:
     return {**said, "message": message, "code": code or _FALLBACK}
 
 
-def failure_of(error: BaseException) -> dict[str, str | None]:
-    """Return the ``error`` of a response that failed."""
+def failure_of(error: BaseException) -> dict[str, Any]:
+    """Return what a response says that failed with *error*: see `failed_with`."""
     said = error_of(error)
-    return {"code": said["code"], "message": said["message"]}
+    return failed_with(said["code"], said["message"] or "", is_requests_fault=400 <= tell(error)[0] < 500)
+
+
+def failed_with(code: str | None, message: str, *, is_requests_fault: bool = False) -> dict[str, Any]:
+    """Return the members of a response that failed: its ``error``; and the *code*, where clients do not know it, in
+    ``x_autonomousai``."""
+    if code is None or code in _CODES:
+        return {"error": {"code": code or _FALLBACK, "message": message}}
+    known = _REQUESTS_FAULT if is_requests_fault else _FALLBACK
+    return {"error": {"code": known, "message": message}, KEY: {"code": code}}
 
 
 def error_event_of(error: BaseException) -> dict[str, Any]:

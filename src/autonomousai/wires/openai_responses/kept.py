@@ -38,17 +38,17 @@ _LARGEST_PAGE: Final = 100
 
 
 def kept_response(
-    events: Batch, head: AnswerHead, *, status: str, error: Any = None, extension: dict[str, Any] | None = None
+    events: Batch, head: AnswerHead, *, status: str, failure: Document, extension: dict[str, Any] | None = None
 ) -> Document:
-    """Return the response that *events* are, as far as they have come. *status*, *error*: where they do not end in a
-    `FinishReason`."""
+    """Return the response that *events* are, as far as they have come. *status*, and the members that tell a *failure*: where
+    they do not end in a `FinishReason`."""
     if events and type(events[-1]) is FinishReason:
         whole: Document = msgspec.json.decode(encode_response(events, head, extension=extension))
         return whole
     output = output_for(head)
     for event, log_probs in with_log_probs(events):
         output.add(event, log_probs)
-    return response_of(head, status=status, error=error, output=output.documents())
+    return response_of(head, status=status, output=output.documents(), **failure)
 
 
 # ---- the input

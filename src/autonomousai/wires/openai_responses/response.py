@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ...events import FinishReason, Usage
+from ..finish_reasons import meaning_of
 
 if TYPE_CHECKING:
     from ..base import AnswerHead
@@ -86,16 +87,24 @@ def response_of(head: AnswerHead, **members: Any) -> dict[str, Any]:
 
 
 #: Why an answer is incomplete, by its finish reason.
-INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+def incomplete_reason(finish: FinishReason) -> str | None:
+    """Return why an answer that ended with *finish* is incomplete, None where it is whole."""
+    reason = finish.standard_reason
+    return None if reason is None else _INCOMPLETE.get(meaning_of(reason))
 
 
 def ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
     """Return the response at its end. *unknown*: members that came from an upstream of the same wire."""
-    reason = INCOMPLETE.get(finish.standard_reason or "")
+    reason = incomplete_reason(finish)
     members = dict(unknown)
     members["output"] = output
     members["usage"] = None if finish.usage is None else usage_of(finish.usage)
-    if reason is None:
+    if members.get("status") == "incomplete":
+        pass  # for a reason that is not known here, which stands beside it
+    elif reason is None:
         members |= {"status": "completed", "completed_at": head.created}
     else:
         members |= {"status": "incomplete", "incomplete_details": {"reason": reason}}
