@@ -193,8 +193,13 @@ Message: TypeAlias = dict[str, Any]
 Messages: TypeAlias = list[Message]
 
 
+def rest_of_name(known: str, piece: str) -> str:
+    """Return what a *piece* of a call's name brings beyond what is *known*. Servers cut names, or say them again whole."""
+    return piece.removeprefix(known)
+
+
 def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
-    """Join streamed pieces by index: the first id counts, names and arguments are joined in the order of arrival."""
+    """Join streamed pieces by index: the first id counts; names and arguments are joined in the order of arrival."""
     ids: dict[int, str] = {}
     names: dict[int, str] = {}
     extras: dict[int, dict[str, Any]] = {}
@@ -207,7 +212,8 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
         if delta.id and delta.index not in ids:
             ids[delta.index] = delta.id
         if delta.name:
-            names[delta.index] = names.get(delta.index, "") + delta.name
+            known = names.get(delta.index, "")
+            names[delta.index] = known + rest_of_name(known, delta.name)
     return ToolCalls(
         tuple(
             ToolCall(

@@ -142,14 +142,25 @@ def test_half_a_word_is_not_handed_over(text: str, kept: str, rest: str) -> None
     assert (kept, rest) == to_last_whole_word(text)
 
 
+def test_a_name_may_come_in_other_pieces() -> None:
+    """Servers cut names as they cut texts."""
+    repetition = ReplayFilter(delivered(ToolCallDelta(0, "c1", "get_weather", '{"a"')))
+
+    again = [ToolCallDelta(0, "c2", "get_", ""), ToolCallDelta(0, None, "weather", ""), ToolCallDelta(0, None, None, '{"a":1}')]
+
+    assert repetition.feed([*again]) == [ToolCallDelta(0, None, None, ":1}")]
+
+
 @pytest.mark.parametrize(
     "second",
     [
+        [ToolCallDelta(0, "c2", "delete_", '{"path":"/etc"}'), STOP],
+        [ToolCallDelta(0, "c2", "delete_file_now", ""), ToolCallDelta(0, None, None, '{"path":"/etc"}'), STOP],
         [ToolCallDelta(0, "c2", "read_file", '{"path":"/etc"}'), STOP],
         ["Sorry, I cannot.", STOP],
         [STOP],
     ],
-    ids=["another name", "prose", "nothing"],
+    ids=["half a name", "a longer name", "another name", "prose", "nothing"],
 )
 def test_the_name_of_one_call_never_gets_the_arguments_of_another(second: Batch) -> None:
     """A call whose name was delivered comes again under that name, or nothing of the second answer is let through."""

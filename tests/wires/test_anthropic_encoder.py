@@ -181,6 +181,19 @@ CONTENT: list[tuple[str, Batch, list[Json]]] = [
         [use(0, {}), said("x")],
     ),
     (
+        "a name in pieces",
+        ["x", ToolCallDelta(0, "call_0", "get_", ""), ToolCallDelta(0, None, "f0", ""), call(0, '{"a":'), call(0, "1}"), "y"],
+        [said("x"), {**use(0, {"a": 1}), "name": "get_f0"}, said("y")],
+    ),
+    (
+        "names in pieces, of calls without arguments",
+        [
+            *(ToolCallDelta(0, "call_0", "f", ""), ToolCallDelta(0, None, "0", "")),
+            *(ToolCallDelta(1, "call_1", "f", ""), ToolCallDelta(1, None, "1", "{}")),
+        ],
+        [use(0, {}), use(1, {})],
+    ),
+    (
         "an upstream's own blocks",
         [
             extra(content_block={"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}),

@@ -344,6 +344,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         STOP,
     ),
     (
+        "calls of one index without ids, each whole",
+        sse(calls(call(0, '{"a":', name="f"), call(0, "1}")), calls(call(0, "{}", name="f")), FINISH),
+        [Delta(0, NEW_ID, "f", '{"a":'), Delta(0, None, None, "1}"), Delta(1, NEW_ID, "f", "{}")],
+        STOP,
+    ),
+    (
         "id and name in every piece",
         sse(
             calls(call(0, "", id="x", name="f")),

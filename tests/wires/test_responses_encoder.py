@@ -128,6 +128,14 @@ ANSWERS: dict[str, tuple[Batch, FinishReason, list[Json]]] = {
         STOP,
         [function(0, '{"a":1}', place=0)],
     ),
+    "names in pieces": (
+        [
+            *(ToolCallDelta(0, "call_0", "f", ""), ToolCallDelta(0, None, "0", ""), ToolCallDelta(1, "call_1", "f", "")),
+            *(ToolCallDelta(1, None, "1", ""), call(1, None, '{"b":'), call(1, None, "2}")),
+        ],
+        STOP,
+        [function(0, "{}", place=0), function(1, '{"b":2}', place=1)],
+    ),
     "a call without arguments is an empty object": ([call(0, "f0")], STOP, [function(0, "{}", place=0)]),
     "a text after a call": (
         [call(0, "f0", "{}"), "Do", call(0, None, " "), "ne"],

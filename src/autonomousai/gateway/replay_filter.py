@@ -76,14 +76,16 @@ class ReplayFilter:
 
     def _rest_of_call(self, event: ToolCallDelta) -> ToolCallDelta | None:
         """Return what of a known call is new. Its id was delivered, and a second generation draws another; its name must be the
-        same."""
+        same, which may come in pieces."""
         name = self._names.get(event.index)
-        if name is not None and event.name and event.name != name:
-            raise DivergedError
+        left, new_name = _drop(name or "", event.name or "")
+        if name is not None:
+            if new_name or (left and event.arguments):
+                raise DivergedError
+            self._names[event.index] = left
         self._missing.discard(event.index)
         self._calls[event.index], rest = _drop(self._calls[event.index], event.arguments)
-        new_name = event.name if name is None else None
-        return ToolCallDelta(event.index, None, new_name, rest, event.extra) if rest or new_name else None
+        return ToolCallDelta(event.index, None, new_name or None, rest, event.extra) if rest or new_name else None
 
 
 def _drop(expected: str, piece: str) -> tuple[str, str]:

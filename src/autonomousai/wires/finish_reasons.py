@@ -88,8 +88,8 @@ def finish_reason_of(value: Any) -> str | None:
 
 
 def meaning_of(reason: str) -> str:
-    """Return what *reason* means in OpenAI's words, for a wire that has others: ``stop`` where it is not known, for it ended the
-    answer.
+    """Return what *reason* means in OpenAI's words, for a wire that has others: ``stop`` where it is not known, for it
+    ended the answer.
 
     Example::
 

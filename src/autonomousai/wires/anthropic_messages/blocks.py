@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ...events import Event, Extra, Reasoning, Refusal, ToolCallDelta
+from ...events import Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
 from .message import WIRE, Payload
 
 #: A block of each type as it starts, and the type and the member of its deltas.
@@ -25,7 +25,8 @@ class BlockWriter:
     """Writes the events of one answer as blocks, numbered from 0 without a gap. *name*: what is unique to the answer.
 
     Blocks do not interleave. Calls that do (some servers stream several at once) are written one after the other: what comes
-    for another block waits until the arguments of the open call are complete JSON, or the answer has ended.
+    for another block waits until the arguments of the open call are complete JSON, or the answer has ended. A call's block
+    starts when its name is complete: with its first arguments, or with what comes after it.
 
     ``has_calls``: whether a call was written; ``is_refused``: whether a refusal was.
     """
@@ -34,6 +35,7 @@ class BlockWriter:
         "_arguments",
         "_call",
         "_call_ids",
+        "_head",
         "_index",
         "_kind",
         "_more",
@@ -58,11 +60,12 @@ class BlockWriter:
         self._waiting: list[Event] = []
         self._written: set[int] = set()  # calls whose blocks were started
         self._call_ids: set[str] = set()
+        self._head: ToolCallDelta | None = None  # of a call that has a name and no arguments yet
 
     @property
     def is_text(self) -> bool:
         """Return whether a further piece of text is one more delta of the open block."""
-        return self._kind == "text" and not self._waiting and self._more is None
+        return self._kind == "text" and self._head is None and not self._waiting and self._more is None
 
     @property
     def index(self) -> int:
@@ -73,6 +76,15 @@ class BlockWriter:
         """Yield the payloads that *event* brings."""
         if isinstance(event, Extra) and event.wire != WIRE:
             return
+        if (head := self._head) is not None:
+            if isinstance(event, ToolCallDelta) and event.index == head.index and not event.arguments:
+                self._head = _joined(head, event)
+                return
+            self._head = None
+            if isinstance(event, ToolCallDelta) and event.index == head.index:
+                yield from self._start_call(_joined(head, event))
+                return
+            yield from self._start_call(head)
         if isinstance(event, ToolCallDelta) and event.index == self._call:
             yield from self._grow_call(event)
             if self._waiting and self._is_complete():
@@ -86,6 +98,7 @@ class BlockWriter:
 
     def finish(self) -> Iterator[Payload]:
         """Yield the payloads of what waited, and the end of the last block."""
+        yield from self.settle()
         while self._waiting:
             yield from self._stop()
             first = _named(self._waiting.pop(0), self._waiting)
@@ -95,6 +108,12 @@ class BlockWriter:
                 yield from self._write(first)
             yield from self._go_on()
         yield from self._stop()
+
+    def settle(self) -> Iterator[Payload]:
+        """Yield the start of a call that waits for the rest of its name: none comes, for something else does."""
+        head, self._head = self._head, None
+        if head is not None:
+            yield from self._start_call(head)
 
     def _go_on(self) -> Iterator[Payload]:
         """Take what waited as if it came now; what cannot be written yet waits again."""
@@ -147,6 +166,8 @@ class BlockWriter:
         if self._kind == "tool_use" and self._call is None:  # its block came as an upstream of this wire began it
             self._take_call(event)
             yield from self._grow_call(event)
+        elif event.name and not event.arguments:
+            self._head = event
         elif event.name:
             yield from self._start_call(event)
         else:
@@ -217,9 +238,27 @@ def _names(event: Event, first: Event) -> bool:
     )
 
 
+def _joined(head: ToolCallDelta, more: ToolCallDelta) -> ToolCallDelta:
+    """Return the beginning of a call with what a further piece brings."""
+    name = head.name or ""
+    return ToolCallDelta(
+        head.index,
+        head.id or more.id,
+        name + rest_of_name(name, more.name or ""),
+        more.arguments,
+        {**(head.extra or {}), **(more.extra or {})} or None,
+    )
+
+
 def _named(event: Event, later: list[Event]) -> Event:
-    """Return a piece of a call that has no name with the name that a *later* piece brings; any other event as it is."""
-    if not isinstance(event, ToolCallDelta) or event.name:
+    """Return the first piece of a call with all of its name that *later* pieces bring; any other event as it is."""
+    if not isinstance(event, ToolCallDelta):
         return event
-    name = next((each.name for each in later if isinstance(each, ToolCallDelta) and _names(each, event)), None)
-    return event if name is None else msgspec.structs.replace(event, name=name)
+    name, has_arguments = event.name or "", bool(event.arguments)
+    for each in later:
+        if name and has_arguments:
+            break
+        if isinstance(each, ToolCallDelta) and each.index == event.index:
+            name += rest_of_name(name, each.name or "")
+            has_arguments = has_arguments or bool(each.arguments)
+    return msgspec.structs.replace(event, name=name or None)

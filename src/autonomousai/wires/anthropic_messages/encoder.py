@@ -64,6 +64,7 @@ class MessagesStreamEncoder:
                 texts = []
             if isinstance(event, ForeignEvent):
                 if event.wire == WIRE:
+                    pieces += map(self._event, blocks.settle())
                     pieces += (self._id_line(), encode_event(event.data, event=event.event))
             elif not isinstance(event, FinishReason):
                 if isinstance(event, Extra):

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 import msgspec
 
-from ...events import MANY, Annotations, Batch, Event, Extra, Images, LogProbs, Reasoning, Refusal, ToolCallDelta, fold
+from ...events import (
+    MANY,
+    Annotations,
+    Batch,
+    Event,
+    Extra,
+    Images,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    ToolCallDelta,
+    fold,
+    rest_of_name,
+)
 from .custom_tools import custom_input, custom_names
 from .response import WIRE
 
@@ -171,7 +184,8 @@ class _CallItem:
 
     def add(self, delta: ToolCallDelta, custom: frozenset[str]) -> list[Change]:
         self.call_id = self.call_id or delta.id
-        self.name = self.name or delta.name
+        if delta.name and not self.has_begun:
+            self.name = f"{self.name or ''}{rest_of_name(self.name or '', delta.name)}"
         self.extra |= delta.extra or {}
         changes: list[Change] = []
         if delta.arguments:
@@ -179,12 +193,13 @@ class _CallItem:
             if len(self.arguments) > MANY:
                 fold(self.arguments)
         if not self.has_begun:
-            return self._begin(custom) if self.name else []
+            return self.begin(custom) if self.name and self.arguments else []
         if delta.arguments and not self.is_custom:
             changes.append(self._delta(delta.arguments))
         return changes
 
-    def _begin(self, custom: frozenset[str]) -> list[Change]:
+    def begin(self, custom: frozenset[str]) -> list[Change]:
+        """Return how the call begins: when its name is complete, with the first arguments or with what comes after it."""
         self.has_begun = True
         self.is_custom = self.name in custom
         self.id = f"{'ctc' if self.is_custom else 'fc'}_{self.id}"
@@ -199,7 +214,7 @@ class _CallItem:
         return kind, {"item_id": self.id, "output_index": self.index, "delta": text}
 
     def end(self, status: str) -> list[Change]:
-        changes = [] if self.has_begun else self._begin(frozenset())
+        changes = [] if self.has_begun else self.begin(frozenset())
         where = {"item_id": self.id, "output_index": self.index}
         if not self.is_custom and status == "completed" and not "".join(self.arguments).strip():
             self.arguments.append("{}")  # clients read JSON, and a call without arguments is written so
@@ -266,8 +281,10 @@ class Output:
         return item.part if item is not None and item.part is not None and item.part.kind is _TEXT else None
 
     def documents(self) -> list[Item]:
-        """Return all items as far as they have come."""
-        return [self._open[index].document("incomplete") if item is None else item for index, item in enumerate(self._items)]
+        """Return all items that have begun, as far as they have come."""
+        items = (self._open[index] if item is None else item for index, item in enumerate(self._items))
+        begun = (item for item in items if not isinstance(item, _CallItem) or item.has_begun)
+        return [item if isinstance(item, dict) else item.document("incomplete") for item in begun]
 
     def add(self, event: Event, log_probs: LogProbs | None = None) -> list[Change]:
         """Return the changes that *event* brings; *log_probs*: of its tokens, where it is text or a refusal."""
@@ -283,6 +300,7 @@ class Output:
         changes: list[Change] = []
         if not self._items:
             self._turn_to(_TEXT, changes)
+        changes += self._begin_named()
         for index in sorted(self._open):
             last = index == len(self._items) - 1
             changes += self._end(index, "incomplete" if is_incomplete and last else "completed")
@@ -397,9 +415,14 @@ class Output:
 
     def _end_whole(self) -> list[Change]:
         """End all that nothing can continue, as another item begins."""
-        return [
-            change for index, item in sorted(self._open.items()) if item.is_whole for change in self._end(index, "completed")
-        ]
+        changes = self._begin_named()
+        whole = [index for index, item in sorted(self._open.items()) if item.is_whole]
+        return [*changes, *(change for index in whole for change in self._end(index, "completed"))]
+
+    def _begin_named(self) -> list[Change]:
+        """Begin the calls that wait for the rest of their names: none comes."""
+        calls = [item for _, item in sorted(self._open.items()) if isinstance(item, _CallItem)]
+        return [change for call in calls if call.name and not call.has_begun for change in call.begin(self._custom)]
 
     def _end(self, index: int, status: str) -> list[Change]:
         item = self._open[index]
