@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..errors import StreamError
+from ..events import FinishReason
 from .redaction import one_line
 
 #: The reasons of OpenAI's API reference ("The chat completion chunk object", ``finish_reason``). They need no closer look.
@@ -102,6 +103,14 @@ def meaning_of(reason: str) -> str:
 def _name_of(reason: str) -> str:
     """Return *reason* as the tables have it. Some servers send the name of an enum's member: "FinishReason.ABORT"."""
     return reason.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
+
+
+def with_reason(extension: dict[str, Any], finish: FinishReason, *own: str) -> dict[str, Any]:
+    """Return the ``x_autonomousai`` object with the upstream's word for how the answer ended, for a wire that says another one:
+    neither OpenAI's nor its *own*."""
+    if finish.reason is None or finish.reason in STANDARD or finish.reason in own:
+        return extension
+    return {**extension, "finish_reason": finish.reason}
 
 
 def broken_off(reason: str) -> StreamError | None:

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import StreamError
-from ..events import FinishReason, Report
-from .finish_reasons import STANDARD
+from ..events import Report
 from .json import BOM
 
 KEY = "x_autonomousai"
@@ -36,14 +35,6 @@ def make_provenance(
     if notes:
         provenance["notes"] = list(notes)
     return provenance
-
-
-def with_reason(extension: dict[str, Any], finish: FinishReason, *own: str) -> dict[str, Any]:
-    """Return the object with the upstream's word for how the answer ended, for a wire that says another one: neither OpenAI's
-    nor its *own*."""
-    if finish.reason is None or finish.reason in STANDARD or finish.reason in own:
-        return extension
-    return {**extension, "finish_reason": finish.reason}
 
 
 def check_provenance(evidence: Mapping[str, Any], text: str) -> StreamError | None:

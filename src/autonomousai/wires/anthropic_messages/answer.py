@@ -8,10 +8,11 @@ import msgspec
 
 from ...events import Batch, FinishReason
 from ..base import AnswerHead
+from ..finish_reasons import with_reason
 from ..openai_chat.encoder import merge_values
-from ..provenance import with_reason
 from .blocks import BlockWriter
-from .message import OWN_REASONS, Payload, empty_message, members_of, stop_of, usage_of
+from .message import Payload, empty_message, members_of, usage_of
+from .stop import OWN_REASONS, stop_of
 
 #: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
 #: guide gives to it. A tool's schema refuses it, and the model is told.

@@ -10,12 +10,13 @@ import msgspec
 
 from ...events import Batch, Extra, FinishReason, ForeignEvent
 from ..base import AnswerHead
+from ..finish_reasons import with_reason
 from ..json import join_strings
-from ..provenance import with_reason
 from ..sse import encode_event
 from .blocks import BlockWriter
 from .errors import write_error_event
-from .message import OWN_REASONS, WIRE, Payload, SaidMembers, empty_message, members_of, stop_of, usage_of
+from .message import WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
+from .stop import OWN_REASONS, stop_of
 
 _json = msgspec.json.Encoder().encode
 

@@ -8,7 +8,8 @@ import msgspec
 
 from ...events import Annotations, Batch, Extra, FinishReason, LogProbs
 from ..base import AnswerHead
-from ..provenance import KEY, with_reason
+from ..finish_reasons import with_reason
+from ..provenance import KEY
 from .output import output_for, with_log_probs
 from .response import WIRE, ended, incomplete_reason
 

@@ -14,7 +14,8 @@ import msgspec
 
 from ...events import Batch, Extra, FinishReason, ForeignEvent
 from ..base import AnswerHead
-from ..provenance import KEY, with_reason
+from ..finish_reasons import with_reason
+from ..provenance import KEY
 from .errors import error_event_of, failure_of
 from .output import Change, output_for, with_log_probs
 from .response import WIRE, ended, incomplete_reason, response_of

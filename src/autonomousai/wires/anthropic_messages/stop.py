@@ -1,0 +1,49 @@
+"""Why a message ended (Anthropic API reference, "Stop reasons"), which chat completions have other words for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ...events import FinishReason
+from ..finish_reasons import meaning_of
+
+#: Finish reasons of chat completions, as stop reasons.
+_STOP_REASONS: Final = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+#: Stop reasons that chat completions have no word for, so that they come here as they are. Readers know no others.
+OWN_REASONS: Final = frozenset({"pause_turn", "compaction"})
+
+#: Members of a choice in which servers of chat completions name the stop text that ended it (vLLM, SGLang). A number there is a
+#: token's.
+_STOP_TEXTS: Final = ("stop_reason", "matched_stop")
+
+
+def stop_of(finish: FinishReason, *, has_calls: bool, is_refused: bool) -> dict[str, Any]:
+    """Return the ``stop_reason`` and the ``stop_sequence`` of an answer that ended with *finish*.
+
+    A reader takes ``tool_use`` for the order to run tools: so it stands exactly where calls were made and nothing cut them.
+    """
+    reason = finish.standard_reason or "stop"
+    if (text := _stop_text(finish)) is not None and not has_calls:
+        return {"stop_reason": "stop_sequence", "stop_sequence": text}
+    if reason in OWN_REASONS:
+        return {"stop_reason": reason, "stop_sequence": None}
+    reason = meaning_of(reason)
+    if reason in ("stop", "tool_calls", "function_call"):
+        reason = "tool_calls" if has_calls else "content_filter" if is_refused else "stop"
+    return {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None}
+
+
+def _stop_text(finish: FinishReason) -> str | None:
+    if finish.reason != "stop":
+        return None
+    for choice in (finish.extra or {}).get("choices", ()):
+        if choice.get("index") == 0:
+            return next((text for name in _STOP_TEXTS if isinstance(text := choice.get(name), str) and text), None)
+    return None
