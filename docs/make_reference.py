@@ -102,6 +102,8 @@ and the sources of these servers tell them. A vendor is a row: `vendor = "groq"`
 - *continues*: what a request says that continues an answer from its beginning, as [a rescue](../dependability.md) does. Blank:
   found out when it matters.
 - *reasoning*: where its reasoning stands. Any of these is read from any vendor.
+- *back*: whether it takes its reasoning back in the messages of the assistant, as some want it with calls of tools. Blank:
+  found out when it matters.
 - *embeddings*: whether it has them. Blank: not known here.
 - *ids of calls*: `mistral` takes ids of tool calls of nine letters and digits alone; others are replaced, a call's and its
   result's alike.
@@ -265,8 +267,8 @@ def field_table(table: FieldTable, rows: list[RequestField]) -> str:
 
 def vendors_page() -> str:
     lines = [
-        "| `vendor` | whose | base URL | key | limit | continues | reasoning | embeddings |",
-        "|---|---|---|---|---|---|---|---|",
+        "| `vendor` | whose | base URL | key | limit | continues | reasoning | back | embeddings |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join((f'`{name}`', row.title, *vendor_cells(row)))} |" for name, row in VENDORS.items()]
     return "\n".join([VENDORS_HEAD, *lines]) + "\n"
@@ -276,7 +278,7 @@ def vendor_cells(row: Vendor) -> Iterator[str]:
     yield f"`{row.base_url}`" if row.base_url else "*yours*"
     header = f", in `{row.key_header}`" if row.key_header else ""
     yield f"`{row.key_env}`{header}" if row.key_env else "none"
-    yield ", ".join(f"`{form}`" for form in row.forms)
+    yield ", ".join(f"`{form}`" for form in row.forms if form.startswith("max_"))
     how = row.continuation
     if how is None:
         yield ""
@@ -285,6 +287,7 @@ def vendor_cells(row: Vendor) -> Iterator[str]:
         said += [f"`{name}: {json.dumps(value)}` in the message" for name, value in how.message.items()]
         yield (", ".join(said) or "the message alone") + (f"; below `{how.below}` only" if how.below else "")
     yield f"`{row.reasoning}`" if row.reasoning else ""
+    yield "no" if "no_reasoning" in row.forms else ""
     yield {True: "yes", False: "no", None: ""}[row.embeds]
 
 

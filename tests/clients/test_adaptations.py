@@ -65,6 +65,35 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"stream": False}, 400, {"error": {"message": "Streaming is required for long requests."}}, "stream_alone"),
     ({"stream": False}, 400, {"error": {"message": "Non-streaming calls are not supported."}}, "stream_alone"),
     ({"stream": True}, 400, {"error": {"message": "temperature must be 1"}}, None),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_content": "b"}]},
+        400,
+        {"error": {"message": "'messages.0' : property 'reasoning_content' is unsupported"}},
+        "no_reasoning",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_content": "b"}]},
+        422,
+        {
+            "detail": [
+                {"type": "extra_forbidden", "loc": ["body", "messages", 0, "assistant", "reasoning_content"], "msg": "no"}
+            ]
+        },
+        "no_reasoning",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": "a"}]},
+        400,
+        {"error": {"message": "The `reasoning_content` in the thinking mode must be passed back to the API."}},
+        "empty_reasoning",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_content": "b"}]},
+        400,
+        {"error": {"message": "Missing `reasoning_content` field in the assistant message"}},
+        None,
+    ),
+    ({"messages": [{"role": "user", "content": "a"}]}, 400, {"error": {"message": "no reasoning_content"}}, None),
     ({"max_tokens": 5}, 500, {"error": MAX_TOKENS}, None),
 ]
 

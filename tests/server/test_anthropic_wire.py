@@ -13,7 +13,7 @@ from autonomousai.errors import StatusError, StreamError
 from autonomousai.events import Extra, FinishReason, Reasoning, ToolCallDelta, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.request import ChatRequest
-from autonomousai.testing import Pause, Script, ScriptedProvider, ScriptedServer, answer
+from autonomousai.testing import Pause, Request, Script, ScriptedProvider, ScriptedServer, answer
 from tests.conftest import Serve
 from tests.support.sockets import CHAT, Connection, ask, events, request, text_of
 from tests.support.sockets import HELLO as CHAT_HELLO
@@ -349,3 +349,38 @@ async def test_a_half_sent_call_that_nothing_completes_is_an_error(serve: Serve)
     names = [name for name, _ in got]
     assert ("error", False) == (names[-1], "message_stop" in names)
     assert ['{"a"'] == [data["delta"]["partial_json"] for name, data in got if name == "content_block_delta"]
+
+
+THOUGHT = [
+    HELLO["messages"][0],  # type: ignore[index]
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "Hm", "signature": ""},
+            {"type": "tool_use", "id": "c1", "name": "f", "input": {}},
+        ],
+    },
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "1"}]},
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_taken", "asked"),
+    [
+        ("The `reasoning_content` in the thinking mode must be passed back to the API.", True, 1),
+        ("'messages.1' : property 'reasoning_content' is unsupported", False, 2),
+    ],
+)
+async def test_thinking_goes_back_to_servers_that_take_it(serve: Serve, error: str, is_taken: bool, asked: int) -> None:
+    """Some refuse calls of tools without what was thought before them, others refuse to hear of it."""
+
+    def play(request: Request) -> Script:
+        thoughts = request.json()["messages"][1].get("reasoning_content")
+        return Script.stream("Hi") if (thoughts == "Hm") is is_taken else Script.status(400, {"error": {"message": error}})
+
+    async with ScriptedServer(play) as upstream:
+        source = OpenAICompatible(upstream.url, prefill="no", retries=0)
+        port = (await serve(Gateway([Upstream("u", source)], {"llama": ["u"]}))).port
+        got = await ask(port, request("POST", MESSAGES, {**HELLO, "messages": THOUGHT}))
+
+    assert (200, asked) == (got.status, len(upstream.requests))

@@ -41,12 +41,17 @@ def read(path: str = "/v1/messages", **body: Any) -> ChatRequest:
 
 
 def user(*blocks: Any) -> list[Any]:
-    return read(messages=[{"role": "user", "content": list(blocks)}]).messages
+    """What the user says, after the calls whose results are among it."""
+    calls = [use(block["tool_use_id"]) for block in blocks if block["type"] == "tool_result"]
+    before = [{"role": "assistant", "content": calls}] if calls else []
+    return read(messages=[*before, {"role": "user", "content": list(blocks)}]).messages[len(before) :]
 
 
 def answered(*blocks: Any) -> list[Any]:
     """The messages of a conversation in which the assistant said this."""
-    return read(messages=[HELLO, {"role": "assistant", "content": list(blocks)}, HELLO]).messages[1:-1]
+    results = [result(block["id"], content="done") for block in blocks if block["type"] == "tool_use"]
+    said = {"role": "assistant", "content": list(blocks)}
+    return read(messages=[HELLO, said, {"role": "user", "content": [*results, text("Hello")]}]).messages[1 : -1 - len(results)]
 
 
 # ---- messages ------------------------------------------------------------------------------------------------------------
@@ -157,7 +162,7 @@ def test_what_the_user_says(blocks: list[Any], messages: list[Any]) -> None:
         ),
         (
             [{"type": "thinking", "thinking": "Hm", "signature": "x"}, {"type": "redacted_thinking", "data": "y"}, text("Hi")],
-            [{"role": "assistant", "content": "Hi"}],
+            [{"role": "assistant", "content": "Hi", "reasoning_content": "Hm"}],
         ),
         (
             [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}, text("Hi")],
@@ -168,8 +173,23 @@ def test_what_the_user_says(blocks: list[Any], messages: list[Any]) -> None:
     ],
 )
 def test_what_the_assistant_said(blocks: list[Any], messages: list[Any]) -> None:
-    """Calls are calls; thinking, and the blocks of tools that the vendor runs, are left out, and messages of nothing else."""
+    """Calls are calls, and thinking is told beside; the blocks of tools that the vendor runs are left out, and messages of
+    nothing else, or of thinking alone."""
     assert messages == answered(*blocks)
+
+
+def test_results_stand_behind_their_calls() -> None:
+    """Though something is said between them: servers of chat completions refuse that."""
+    got = read(
+        messages=[
+            {"role": "assistant", "content": [use("a"), use("b")]},
+            {"role": "assistant", "content": "Meanwhile"},
+            {"role": "user", "content": [result("a", content="1"), text("Look")]},
+            {"role": "user", "content": [result("b", content="2")]},
+        ]
+    ).messages
+
+    assert ["assistant", "tool", "tool", "assistant", "user"] == [message["role"] for message in got]
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ def refused(**document: Any) -> StatusError:
     return caught.value
 
 
-def turn(*calls: tuple[str, str, str], content: str | None = None) -> Json:
+def turn(*calls: tuple[str, str, str], content: str | None = None, **more: Any) -> Json:
     """An assistant's message with calls: of their ids, names and arguments."""
     written = [{"id": each, "type": "function", "function": {"name": name, "arguments": text}} for each, name, text in calls]
-    return {"role": "assistant", "content": content, "tool_calls": written}
+    return {"role": "assistant", "content": content, "tool_calls": written, **more}
 
 
 def call(call_id: str, name: str = "f", arguments: str = "{}", **more: Any) -> Json:
@@ -158,7 +158,74 @@ INPUTS: dict[str, tuple[Any, list[Json]]] = {
         [call("c1"), output("c1", [{"type": "input_image", "image_url": PNG}])],
         [
             turn(("c1", "f", "{}")),
-            {"role": "tool", "tool_call_id": "c1", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "(see the images that follow)"},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
+        ],
+    ),
+    "outputs with images, of two calls": (
+        [
+            *(call("c1"), call("c2")),
+            output("c1", [{"type": "input_text", "text": "1"}, {"type": "input_image", "image_url": PNG}]),
+            output("c2", "2"),
+        ],
+        [
+            turn(("c1", "f", "{}"), ("c2", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            {"role": "tool", "tool_call_id": "c2", "content": "2"},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
+        ],
+    ),
+    "what stands between a call and its output": (
+        [HELLO, call("c1"), {"role": "developer", "content": "A"}, output("c1", "1"), HELLO],
+        [
+            HELLO,
+            turn(("c1", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            {"role": "system", "content": "A"},
+            HELLO,
+        ],
+    ),
+    "a call that was broken off": (
+        [HELLO, call("c1"), HELLO],
+        [HELLO, turn(("c1", "f", "{}")), {"role": "tool", "tool_call_id": "c1", "content": "(no result)"}, HELLO],
+    ),
+    "outputs of calls that are not known": (
+        [output("c9", "1"), {"type": "function_call_output", "output": "2"}, HELLO],
+        [
+            {"role": "user", "content": "Result of the tool call c9:\n1"},
+            {"role": "user", "content": "2"},
+            HELLO,
+        ],
+    ),
+    "one id for two calls": (
+        [call("c1"), output("c1", "1"), call("c1"), output("c1", "2")],
+        [
+            turn(("c1", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            turn(("c1", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": "2"},
+        ],
+    ),
+    "what the assistant thought belongs to what it says then": (
+        [
+            HELLO,
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}, {"type": "summary_text", "text": "so"}]},
+            {"role": "assistant", "content": "I look"},
+            call("c1"),
+            output("c1", "1"),
+            {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Well"}]},
+            call("c2"),
+            output("c2", "2"),
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "of nothing"}]},
+            HELLO,
+        ],
+        [
+            HELLO,
+            turn(("c1", "f", "{}"), content="I look", reasoning_content="Hm\n\nso"),
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            turn(("c2", "f", "{}"), reasoning_content="Well"),
+            {"role": "tool", "tool_call_id": "c2", "content": "2"},
+            HELLO,
         ],
     ),
     "outputs that say nothing": (
@@ -383,7 +450,8 @@ REFUSALS: list[tuple[Json, str]] = [
     ({"input": [{"type": 7}]}, "input[0].type"),
     ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}]}, "input[0].arguments"),
-    ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
+    ({"input": [{"type": "function_call_output", "call_id": "", "output": "x"}]}, "input[0].call_id"),
+    ({"input": [{"role": "tool", "tool_call_id": "c", "content": "x"}]}, "input"),
     ({"input": [{"type": "function_call_output", "call_id": "c", "output": {"x": 1}}]}, "input[0].output"),
     ({"input": [{"role": "tool", "content": "x"}]}, "input"),
     ({"input": [], "instructions": None}, "input"),

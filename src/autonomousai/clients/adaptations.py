@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 import msgspec
 
 from ..errors import StatusError
+from ..wires.messages import REASONING
 
 Json = dict[str, Any]
 
@@ -42,6 +43,9 @@ _STREAM_ALONE: Final = re.compile(
 )
 
 
+_WANTS_BACK: Final = re.compile(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
+
+
 class Adaptation(NamedTuple):
     """One other form of a request. ``is_wanted``: whether a refusal, in its words, asks for it; ``apply``: change the request's
     body to it. ``name``: what it is called in ``doctor`` and in ``/metrics``."""
@@ -68,6 +72,33 @@ def _ask_streamed(body: Json) -> None:
     body["stream"] = True
 
 
+def _messages(body: Json) -> list[Json]:
+    """Return the assistant's messages in a request."""
+    return [
+        message for message in body.get("messages") or () if isinstance(message, dict) and message.get("role") == "assistant"
+    ]
+
+
+def _names_reasoning(said: str) -> bool:
+    return REASONING in said or "reasoning content" in said.lower()
+
+
+def _lacks_reasoning(body: Json) -> bool:
+    return any(not isinstance(message.get(REASONING), str) for message in _messages(body))
+
+
+def _add_reasoning(body: Json) -> None:
+    """Say of each message of the assistant what it thought: nothing, where that is not known."""
+    for message in _messages(body):
+        if not isinstance(message.get(REASONING), str):
+            message[REASONING] = ""
+
+
+def _drop_reasoning(body: Json) -> None:
+    for message in _messages(body):
+        message.pop(REASONING, None)
+
+
 #: In the order in which they are looked for: the name of one field may be a part of another's.
 ADAPTATIONS: Final = (
     Adaptation(
@@ -86,6 +117,20 @@ ADAPTATIONS: Final = (
         "no_stream_options",
         lambda body, said, param: "stream_options" in body and "stream_options" in said,
         lambda body: body.pop("stream_options", None),
+    ),
+    Adaptation(
+        "empty_reasoning",
+        lambda body, said, param: _names_reasoning(said) and bool(_WANTS_BACK.search(said)) and _lacks_reasoning(body),
+        _add_reasoning,
+    ),
+    Adaptation(
+        "no_reasoning",
+        lambda body, said, param: (
+            any(REASONING in message for message in _messages(body))
+            and _names_reasoning(f"{said} {param or ''}")
+            and not _WANTS_BACK.search(said)
+        ),
+        _drop_reasoning,
     ),
     Adaptation(
         "no_stream",
@@ -178,4 +223,6 @@ _OPPOSITES: Final = {
     "max_completion_tokens": "max_tokens",
     "no_stream": "stream_alone",
     "stream_alone": "no_stream",
+    "empty_reasoning": "no_reasoning",
+    "no_reasoning": "empty_reasoning",
 }

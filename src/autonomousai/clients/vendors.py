@@ -79,6 +79,8 @@ _PREFIX: Final = Continuation(message={"prefix": True})
 _PARTIAL: Final = Continuation(message={"partial": True})
 _OLD_NAME: Final = ("max_tokens",)
 _NEW_NAME: Final = ("max_completion_tokens",)
+#: Of those who refuse what they do not know in a message.
+_NO_REASONING: Final = ("no_reasoning",)
 
 #: By name.
 VENDORS: Final[dict[VendorName, Vendor]] = {
@@ -86,7 +88,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         title="OpenAI",
         base_url="https://api.openai.com/v1",
         key_env="OPENAI_API_KEY",
-        forms=_NEW_NAME,
+        forms=(*_NEW_NAME, *_NO_REASONING),
         embeds=True,
         header="openai-organization:",
     ),
@@ -94,7 +96,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         title="Azure OpenAI",
         key_env="AZURE_OPENAI_API_KEY",
         key_header="api-key",
-        forms=_NEW_NAME,
+        forms=(*_NEW_NAME, *_NO_REASONING),
         embeds=True,
         hosts=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
         header="apim-request-id:",
@@ -103,12 +105,14 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         title="Google Gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_env="GEMINI_API_KEY",
+        forms=_NO_REASONING,
         embeds=True,
     ),
     "groq": Vendor(
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
         key_env="GROQ_API_KEY",
+        forms=_NO_REASONING,
         reasoning="reasoning",
         header="x-groq-region:",
     ),
@@ -116,7 +120,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         title="Mistral",
         base_url="https://api.mistral.ai/v1",
         key_env="MISTRAL_API_KEY",
-        forms=_OLD_NAME,
+        forms=(*_OLD_NAME, *_NO_REASONING),
         continuation=_PREFIX,
         call_id_length=9,
         reasoning="content",
@@ -164,6 +168,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         title="Cerebras",
         base_url="https://api.cerebras.ai/v1",
         key_env="CEREBRAS_API_KEY",
+        forms=_NO_REASONING,
         reasoning="reasoning",
         embeds=False,
     ),

@@ -24,6 +24,9 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 #: What an assistant's message may hold in place of content.
 INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 
+#: The member of an assistant's message that holds what it thought before. Servers that do not take it have a form without it.
+REASONING = "reasoning_content"
+
 #: Built once: ``list | tuple`` would be built at each look.
 _LISTS = (list, tuple)
 

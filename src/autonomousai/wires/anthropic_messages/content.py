@@ -1,6 +1,6 @@
 """The conversation of a Messages request, in the messages of chat completions.
 
-What chat completions cannot say is left out here, and stands in the documents: thinking, and the blocks of tools that the
+What chat completions cannot say is left out here, and stands in the documents: signatures, and the blocks of tools that the
 vendor itself runs. A part that is not known passes as it is, for the upstream to judge.
 """
 
@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Message, Messages
-from ..messages import with_one_system_message
+from ..messages import REASONING, with_one_system_message
+from ..pairing import with_paired_results
 
 Block = dict[str, Any]
 
@@ -26,8 +27,6 @@ _SHOWN: Final = "(see the images that follow)"
 #: cache of a prompt's beginning would ever fit again.
 _ACCOUNTING: Final = "x-anthropic-billing-header:"
 
-_NOTHING: Final = {"role": "assistant", "content": ""}
-
 #: Members of a call that servers of chat completions want back.
 _CALL_MEMBERS: Final = ("extra_content",)
 
@@ -40,7 +39,12 @@ def chat_messages(system: Any, messages: list[Message]) -> Messages:
     for message in messages:
         said += _ROLES[message["role"]](_blocks(message["content"]))
     # Some servers refuse a message of nothing: an assistant may have said what has no place here.
-    return with_one_system_message([message for message in said if message != _NOTHING] or said)
+    said = [message for message in said if not _says_nothing(message)] or said
+    return with_paired_results(with_one_system_message(said))
+
+
+def _says_nothing(message: Message) -> bool:
+    return message["role"] == "assistant" and not message["content"] and "tool_calls" not in message
 
 
 def _blocks(content: Any) -> list[Block]:
@@ -70,12 +74,15 @@ def _system_messages(blocks: list[Block]) -> Messages:
 
 
 def _assistant_messages(blocks: list[Block]) -> Messages:
-    """Return one message: the text in one piece, as it was generated, and the calls."""
+    """Return one message: the text in one piece, as it was generated, and the calls; and what was thought before, which some
+    servers want back."""
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     calls = [_call(block) for block in blocks if block["type"] == "tool_use"]
     message: Message = {"role": "assistant", "content": text or (None if calls else "")}
     if calls:
         message["tool_calls"] = calls
+    if thoughts := "".join(block.get("thinking") or "" for block in blocks if block["type"] == "thinking"):
+        message[REASONING] = thoughts
     return [message]
 
 

@@ -144,7 +144,7 @@ _ROWS: Final = (
         CONVERSATION,
         "The conversation; a last message of the assistant is the beginning of the answer, where the upstream continues one.",
         needed=True,
-        becomes="`messages`; without thinking, and without blocks of tools that the vendor runs",
+        becomes="`messages`; without signatures, and without blocks of tools that the vendor runs",
         uses=_like_chat("messages"),
     ),
     _MAX_TOKENS,

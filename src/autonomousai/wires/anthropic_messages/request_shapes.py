@@ -164,7 +164,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "InputMessage": {**_MESSAGE.schema, "description": "A message of the conversation."},
     "InputBlock": {
         **_INPUT_BLOCK.schema,
-        "description": "A part of a message. `thinking` and the blocks of tools that the vendor runs reach an upstream of the "
+        "description": "A part of a message. Signatures and the blocks of tools that the vendor runs reach an upstream of the "
         "kind `anthropic` alone; a block of another type is passed on.",
     },
     "ResultBlock": {**_RESULT_BLOCK.schema, "description": "A part of what a tool returned."},

@@ -1,8 +1,8 @@
 """The input of a request: text, or items (OpenAI API reference, "Create a model response", ``input``; Open Responses, "Items"):
 what is well-formed, and as which messages of chat completions an upstream of another wire gets it.
 
-What has no place in messages is left out: reasoning, references to items, calls of the vendor's own tools, and items that are
-not known here. An upstream of the same wire gets all of it unchanged.
+What has no place in messages is left out: encrypted reasoning, references to items, calls of the vendor's own tools, and items
+that are not known here. An upstream of the same wire gets all of it unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Final
 from ...errors import InvalidMessagesError
 from ...events import Message, Messages
 from ..message_schemas import ref
-from ..messages import check_messages, text_of, with_one_system_message
+from ..messages import REASONING, check_messages, text_of, with_one_system_message
+from ..pairing import with_paired_results
 from ..shapes import (
     ANYTHING,
     NAME,
@@ -72,7 +73,7 @@ _PARTS: Final = Shape(list_of(_PART).check, {"type": "array", "items": ref("Resp
 _CONTENT: Final = either("text or a list of parts", {str: TEXT, list: _PARTS})
 
 _MESSAGE: Final = object_of({"role": NAME, "content": _CONTENT}, ("role",))
-_OUTPUT: Final = object_of({"call_id": NAME, "output": _CONTENT}, ("call_id",))
+_OUTPUT: Final = object_of({"call_id": NAME, "output": _CONTENT})
 _REFERENCE: Final = object_of({"id": NAME}, ("id",))
 
 _ITEMS: Final[dict[str, Shape]] = {
@@ -151,12 +152,12 @@ def read_input(value: Any, instructions: str | None) -> Messages:
     for item in items:
         if (read := _READERS.get(_type_of(item))) is not None:
             read(item, messages)
-    if not messages and any(_type_of(item) == "message" for item in items):
+    if not any(map(_says_something, messages)) and any(_type_of(item) == "message" for item in items):
         messages.append({"role": "user", "content": ""})  # a message of no content
-    if not messages:
+    if not any(map(_says_something, messages)):
         return []
     try:
-        return check_messages(with_one_system_message(messages))
+        return check_messages(with_paired_results(with_one_system_message(list(filter(_says_something, messages)))))
     except InvalidMessagesError as error:
         raise refusal("input", f"cannot be read as a conversation: {error}") from None
 
@@ -164,6 +165,8 @@ def read_input(value: Any, instructions: str | None) -> Messages:
 def _read_message(item: dict[str, Any], messages: Messages) -> None:
     content = item.get("content")
     role = "system" if item["role"] == "developer" else item["role"]
+    if role in ("tool", "function"):
+        raise refusal("input", f"a message of the role {role} is one of chat completions; send an item function_call_output")
     if content is None or content == []:
         return
     if role == "assistant":
@@ -181,12 +184,38 @@ def _read_answer(content: Any, messages: Messages) -> None:
     if refusals:
         said["refusal"] = "".join(refusals)
     last = messages[-1] if messages else {}
-    if "tool_calls" not in last:
+    if "tool_calls" not in last and not _only_thinks(last):
         messages.append({"role": "assistant", **said})
+        return
+    if _only_thinks(last):
+        last |= said
         return
     for name, text in said.items():  # nothing may stand between calls and their outputs
         if text is not None:
             last[name] = f"{last[name]}\n\n{text}" if last.get(name) else text
+
+
+def _read_reasoning(item: dict[str, Any], messages: Messages) -> None:
+    """Add what the assistant thought to what it says with it: some servers want it back. Dropped where nothing follows."""
+    if not (thoughts := _thoughts(item.get("content")) or _thoughts(item.get("summary"))):
+        return
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    last = messages[-1]
+    last[REASONING] = f"{last[REASONING]}\n\n{thoughts}" if last.get(REASONING) else thoughts
+
+
+def _thoughts(parts: Any) -> str:
+    texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return "\n\n".join(text for text in texts if isinstance(text, str) and text)
+
+
+def _only_thinks(message: Message) -> bool:
+    return REASONING in message and message["content"] is None and not message.keys() & {"tool_calls", "refusal"}
+
+
+def _says_something(message: Message) -> bool:
+    return not _only_thinks(message)
 
 
 def _add_call(messages: Messages, item: dict[str, Any], arguments: str) -> None:
@@ -208,10 +237,19 @@ def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
 
 
 def _read_output(item: dict[str, Any], messages: Messages) -> None:
+    """Add a result: its text, and the images in it as what the user shows, for servers take text alone. A result without the id
+    of its call is what the user says."""
     output = item.get("output") or ""
     content = output if isinstance(output, str) else _parts(output)
-    text = text_of(content)
-    messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": content if text is None else text})
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    others = [part for part in parts if part["type"] != "text"]
+    text = text_of([part for part in parts if part["type"] == "text"]) or (_SHOWN if others else "")
+    if item.get("call_id") is None:
+        messages.append({"role": "user", "content": text})
+    else:
+        messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": text})
+    if others:
+        messages.append({"role": "user", "content": others})
 
 
 #: What becomes of an item, by its type. One of another type is left out.
@@ -221,7 +259,11 @@ _READERS: Final[dict[str, Callable[[dict[str, Any], Messages], None]]] = {
     "function_call_output": _read_output,
     "custom_tool_call": _read_custom_call,
     "custom_tool_call_output": _read_output,
+    "reasoning": _read_reasoning,
 }
+
+#: The text of a result that is made of images alone: those follow in a message of the user.
+_SHOWN: Final = "(see the images that follow)"
 
 
 def _parts(parts: Iterable[dict[str, Any]]) -> str | list[dict[str, Any]]:

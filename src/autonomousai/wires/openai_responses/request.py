@@ -148,7 +148,7 @@ RESPONSES: Final = FieldTable(
             "input",
             INPUT,
             "Text, or the items of the conversation.",
-            "`messages`; reasoning and items of other types are left out",
+            "`messages`; encrypted reasoning and items of other types are left out",
         ),
         _row("instructions", TEXT, "What the system says first.", "the first of `messages`, with what the system says next"),
         _row("stream", FLAG, "Whether the answer comes as server-sent events.", "`stream`"),
