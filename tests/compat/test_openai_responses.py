@@ -147,6 +147,7 @@ async def test_a_loop_of_tools(scripted: openai.AsyncOpenAI, provider: ScriptedP
         {
             "role": "assistant",
             "content": "Let me",
+            "reasoning_content": "Add",
             "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a":2,"b":3}'}}],
         },
         {"role": "tool", "tool_call_id": "call_1", "content": "5"},

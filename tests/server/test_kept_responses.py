@@ -291,8 +291,8 @@ def referring(*ids: str) -> Any:
 
 
 async def test_items_that_are_referred_to_stand_in_their_place(serve: Serving, state: str) -> None:
-    """Of what was asked and of what was answered, of any response that is kept; reasoning is left out as ever, and ids that
-    are not this server's are not its to judge."""
+    """Of what was asked and of what was answered, of any response that is kept; reasoning is told beside, and ids that are not
+    this server's are not its to judge."""
     provider = ScriptedProvider(
         [Reasoning("hm"), CALL, *answer(finish="tool_calls")], answer("one"), answer("two"), answer("three"), answer("four")
     )
@@ -314,10 +314,15 @@ async def test_items_that_are_referred_to_stand_in_their_place(serve: Serving, s
     )
 
     called = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [called]}]
+    before = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [called]},
+    ]
     more = {"role": "user", "content": "More"}
     assert [*before, {"role": "tool", "tool_call_id": "call_1", "content": "1"}] == provider.calls[1].messages
-    assert ["Hi", "one", "More"] == [message["content"] for message in provider.calls[2].messages if message["content"]]
+    assert ["Hi", "one", "(no result)", "More"] == [
+        message["content"] for message in provider.calls[2].messages if message["content"]
+    ]
     assert [{"role": "assistant", "content": "one"}, more] == provider.calls[3].messages
     assert ("two", "three") == (third.output_text, last.output_text)
     await client.responses.create(model="llama", input=referring(asked)[:1])

@@ -294,7 +294,7 @@ def test_an_input_is_an_object(arguments: str, expected: Json) -> None:
         ([], FinishReason(None, "done"), "end_turn", None),
         ([], FinishReason("length", "finish_reason"), "max_tokens", None),
         ([], FinishReason("repetition", "finish_reason", notes=(REPEATED,)), "max_tokens", None),
-        ([], FinishReason("repetition", "finish_reason"), "repetition", None),
+        ([], FinishReason("repetition", "finish_reason"), "end_turn", None),
         ([], FinishReason("content_filter", "finish_reason"), "refusal", None),
         ([Refusal("no")], FinishReason("stop", "finish_reason"), "refusal", None),
         ([call(0, "{}", first=True)], FinishReason("tool_calls", "finish_reason"), "tool_use", None),

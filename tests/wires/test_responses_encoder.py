@@ -408,12 +408,15 @@ def test_a_broken_answer_is_a_response_that_failed(error: Exception, code: str, 
 
 
 def test_an_error_before_anything_is_an_event_of_its_own() -> None:
-    """Which says it at the top, as OpenAI does, and in an object, as Open Responses does."""
+    """Which says it at the top, as OpenAI does, and in an object, as Open Responses does; and a response that failed, for those
+    who read nothing else."""
     error = StatusError("no", status=400, param="input")
     encoder = OPENAI_RESPONSES.encoder(HEAD)
 
-    assert encoder.fail(error) == OPENAI_RESPONSES.encode_error_event(error)
-    (event,) = read_events(encoder.fail(error))
+    for told in (encoder.fail(error), OPENAI_RESPONSES.encode_error_event(error)):
+        event, failed = read_events(told)
+        check_response(failed["response"])
+        assert ("response.failed", "invalid_prompt", "no") == (failed["type"], *failed["response"]["error"].values())
     assert ("error", "no", "input") == (event["type"], event["message"], event["param"])
     assert ("no", "input", "invalid_request_error") == tuple(event["error"][name] for name in ("message", "param", "type"))
 

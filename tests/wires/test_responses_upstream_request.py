@@ -302,6 +302,16 @@ def test_what_is_about_the_server_that_was_asked_is_left_out() -> None:
     assert written(origin=origin(document)) == {"input": "Hi", "model": "m", "stream": True, "store": False}
 
 
+def test_what_this_server_said_of_other_upstreams_reasoning_is_left_out() -> None:
+    """An upstream knows none of our ids; what it encrypted itself, and what is not ours, passes."""
+    thoughts = [
+        {"type": "reasoning", "id": name, "summary": []} for name in (f"rs_{'0' * 24}_0", f"rs_{'a' * 32}_12", "rs_theirs")
+    ]
+    encrypted = {**thoughts[0], "encrypted_content": "x"}
+
+    assert [thoughts[2], encrypted, HI] == written(origin=origin({"input": [*thoughts, encrypted, HI]}))["input"]
+
+
 @pytest.mark.parametrize("store", [True, False, None])
 def test_what_the_caller_said_of_keeping_is_passed_on(store: bool | None) -> None:
     """Not said, the upstream keeps nothing."""

@@ -83,7 +83,7 @@ class ResponsesStreamEncoder:
     def fail(self, error: BaseException) -> bytes:
         """See `StreamEncoder.fail`."""
         if not self._begun:
-            return encode_error_event(error)
+            return encode_error_event(error, self._head)
         response = response_of(self._head, status="failed", output=self._output.documents(), **failure_of(error))
         return encode("response.failed", self._number, {"response": response})
 
@@ -134,6 +134,12 @@ def encode(kind: str, number: int, members: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
 
-def encode_error_event(error: BaseException) -> bytes:
-    """Return the event that reports *error* where nothing was said yet."""
-    return b"event: error\ndata: %b\n\n" % _json(error_event_of(error))
+#: What a response is called that failed before it had a name.
+_NAMELESS: Final = AnswerHead("resp_" + "0" * 32, 0, "")
+
+
+def encode_error_event(error: BaseException, head: AnswerHead = _NAMELESS) -> bytes:
+    """Return the events that report *error* where nothing was said yet: an error, which OpenAI's clients raise, and a response
+    that failed, for agents that read nothing else."""
+    failed = encode("response.failed", 1, {"response": response_of(head, status="failed", **failure_of(error))})
+    return b"event: error\ndata: %b\n\n%b" % (_json(error_event_of(error)), failed)

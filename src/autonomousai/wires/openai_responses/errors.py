@@ -85,22 +85,22 @@ def error_of(error: BaseException) -> dict[str, str | None]:
         wait = error.retry_after if isinstance(error, HTTPError) else None
         if wait is not None and not _TRY_AGAIN.search(message):
             message = f"{message}; try again in {math.ceil(max(0.0, min(wait, 1e9)))}s"
-    return {**said, "message": message, "code": code or _FALLBACK}
+    return {**said, "message": message, "code": code or _fallback(status)}
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:
-    """Return what a response says that failed with *error*: see `failed_with`."""
-    said = error_of(error)
-    return failed_with(said["code"], said["message"] or "", is_requests_fault=400 <= tell(error)[0] < 500)
-
-
-def failed_with(code: str | None, message: str, *, is_requests_fault: bool = False) -> dict[str, Any]:
-    """Return the members of a response that failed: its ``error``; and the *code*, where clients do not know it, in
+    """Return the members of a response that failed with *error*: its ``error``; and the code, where clients do not know it, in
     ``x_autonomousai``."""
-    if code is None or code in _CODES:
-        return {"error": {"code": code or _FALLBACK, "message": message}}
-    known = _REQUESTS_FAULT if is_requests_fault else _FALLBACK
-    return {"error": {"code": known, "message": message}, KEY: {"code": code}}
+    said = error_of(error)
+    code, message = said["code"], said["message"]
+    if code in _CODES:
+        return {"error": {"code": code, "message": message}}
+    return {"error": {"code": _fallback(tell(error)[0]), "message": message}, KEY: {"code": code}}
+
+
+def _fallback(status: int) -> str:
+    """Return the code of an error of that status which has none that clients know."""
+    return _REQUESTS_FAULT if 400 <= status < 500 else _FALLBACK
 
 
 def error_event_of(error: BaseException) -> dict[str, Any]:

@@ -124,8 +124,6 @@ def _answered(output: list[Item]) -> list[Item]:
     return [
         {name: value for name, value in item.items() if name != "id"} if item.get("type") in _OWN_IDS else item
         for item in output
-        # The upstream keeps nothing, so that it knows again only the reasoning which is sent back to it whole.
-        if item.get("type") != "reasoning" or item.get("encrypted_content")
     ]
 
 

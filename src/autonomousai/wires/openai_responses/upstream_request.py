@@ -7,6 +7,7 @@ passed on, for the upstream to judge.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,8 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
     if origin is not None and origin.wire == WIRE_NAME:
         body = {name: value for name, value in origin.document.items() if name not in _OWN}
         _merge(body, _from_fields(origin.changes, strict=False))
+        if isinstance(body.get("input"), list):
+            body["input"] = [item for item in body["input"] if not _is_our_reasoning(item)]
         if origin.continues is not None:
             said = body.get("input")
             before = [_message("user", said)] if isinstance(said, str) else list(said or ())
@@ -42,6 +45,20 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
     if body.get("store") is None:
         body["store"] = False
     return encode_request(body)
+
+
+#: The id that a server of this package gives to reasoning.
+_OUR_REASONING: Final = re.compile(r"rs_[0-9a-f]{24,32}_\d{1,9}", re.ASCII)
+
+
+def _is_our_reasoning(item: Any) -> bool:
+    """Return whether an item is reasoning that no server of this wire knows: of another upstream, or not sent back whole."""
+    return (
+        isinstance(item, dict)
+        and item.get("type") == "reasoning"
+        and not item.get("encrypted_content")
+        and _OUR_REASONING.fullmatch(str(item.get("id"))) is not None
+    )
 
 
 # ---- messages -> items
