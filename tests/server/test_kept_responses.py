@@ -328,7 +328,7 @@ async def test_items_that_are_referred_to_stand_in_their_place(serve: Serving, s
     await client.responses.create(model="llama", input=referring(asked)[:1])
     assert before[:1] == provider.calls[4].messages
     listed = (await client.responses.input_items.list(second.id, order="asc")).data
-    assert ["message", "function_call", "function_call_output"] == [item.type for item in listed]
+    assert ["message", "reasoning", "function_call", "function_call_output"] == [item.type for item in listed]
 
 
 @pytest.mark.parametrize("which", ["no response", "no item", "another key", "deleted"])
