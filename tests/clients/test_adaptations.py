@@ -26,6 +26,10 @@ UNVERIFIED = {
 }
 
 #: Refusals as servers send them: what the request holds, status and body, and the form that is asked for.
+#: The system speaks again later; the user speaks twice.
+LATE: Any = [{"role": role, "content": said} for role, said in (("system", "A"), ("user", "B"), ("system", "C"), ("user", "D"))]
+TWICE: Any = [{"role": "user", "content": "A"}, {"role": "user", "content": "B"}]
+
 REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"max_tokens": 5}, 400, {"error": MAX_TOKENS}, "max_completion_tokens"),
     (
@@ -94,6 +98,23 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         None,
     ),
     ({"messages": [{"role": "user", "content": "a"}]}, 400, {"error": {"message": "no reasoning_content"}}, None),
+    ({"messages": LATE}, 400, {"error": {"message": "System message must be at the beginning."}}, "system_first"),
+    ({"messages": LATE[:2]}, 400, {"error": {"message": "System message must be at the beginning."}}, None),
+    ({"input": LATE}, 400, {"detail": "System messages are not allowed"}, "developer"),
+    (
+        {"messages": TWICE},
+        400,
+        {"error": {"message": "Conversation roles must alternate user/assistant/…"}},
+        "alternating_roles",
+    ),
+    (
+        {"messages": TWICE},
+        500,
+        {"error": {"code": 500, "message": "Jinja Exception: roles must alternate", "type": "server_error"}},
+        "alternating_roles",
+    ),
+    ({"messages": TWICE}, 500, {"error": {"message": "roles must alternate"}}, None),
+    ({"messages": LATE}, 400, {"error": {"message": "Conversation roles must alternate"}}, None),
     ({"max_tokens": 5}, 500, {"error": MAX_TOKENS}, None),
 ]
 
@@ -110,6 +131,25 @@ def test_a_refusal_asks_for_another_form(fields: dict[str, Any], status: int, bo
     form = other_form(json.dumps({"model": "m", **fields}).encode(), refuse(status, body))
 
     assert expected == (form and form[0])
+
+
+@pytest.mark.parametrize(
+    ("messages", "error", "expected"),
+    [
+        (LATE, "System message must be at the beginning.", [*LATE[:2], {"role": "user", "content": "C"}, LATE[3]]),
+        (
+            [*TWICE, {"role": "user", "content": [{"type": "text", "text": "C"}]}],
+            "Conversation roles must alternate",
+            [{"role": "user", "content": [{"type": "text", "text": "A\n\nB"}, {"type": "text", "text": "C"}]}],
+        ),
+    ],
+)
+def test_a_conversation_takes_the_form_of_a_template(messages: list[Any], error: str, expected: list[Any]) -> None:
+    """Chat templates differ in whom they let speak when."""
+    form = other_form(json.dumps({"model": "m", "messages": messages}).encode(), refuse(400, {"error": {"message": error}}))
+
+    assert form is not None
+    assert expected == json.loads(form[1])["messages"]
 
 
 def strict(request: Request) -> Script:

@@ -351,6 +351,22 @@ def test_how_an_answer_ended(events: Batch, finish: FinishReason, reason: str, s
             | {"cache_creation": {"x": 4}},
         ),
         (
+            Usage(9, 2, 11, cached_tokens=3, extra={"prompt_tokens_details": {"cache_write_tokens": 4}}),
+            ZEROS | {"input_tokens": 2, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 4, "output_tokens": 2},
+        ),
+        (
+            Usage(9, 2, 11, extra={"prompt_cache_hit_tokens": 3}),
+            ZEROS | {"input_tokens": 6, "cache_read_input_tokens": 3, "output_tokens": 2, "prompt_cache_hit_tokens": 3},
+        ),
+        (
+            Usage(9, 2, 11, extra={"cached_tokens": 3}),
+            ZEROS | {"input_tokens": 6, "cache_read_input_tokens": 3, "output_tokens": 2, "cached_tokens": 3},
+        ),
+        (
+            Usage(9, 2, 11, extra={"cache_read_input_tokens": 3}),
+            ZEROS | {"input_tokens": 6, "cache_read_input_tokens": 3, "output_tokens": 2},
+        ),
+        (
             Usage(5, 2, 7, extra={"prompt_tokens_details": {"audio_tokens": 0}, "cost": 1}),
             ZEROS | {"input_tokens": 5, "output_tokens": 2, "cost": 1},
         ),

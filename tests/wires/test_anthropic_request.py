@@ -104,7 +104,7 @@ def answered(*blocks: Any) -> list[Any]:
         pytest.param(
             [result(content=[PNG])],
             [
-                {"role": "tool", "tool_call_id": "toolu_1", "content": "(see the images that follow)"},
+                {"role": "tool", "tool_call_id": "toolu_1", "content": "(see what follows)"},
                 {"role": "user", "content": [PNG_PART]},
             ],
             id="a result of nothing but an image",
@@ -135,6 +135,11 @@ def answered(*blocks: Any) -> list[Any]:
             [{"type": "search_result", "title": "T", "source": "S", "content": [text("found")]}],
             [{"role": "user", "content": "T\nS\n\nfound"}],
             id="a search result",
+        ),
+        pytest.param(
+            [result(content=[{"type": "tool_reference", "tool_name": "weather"}])],
+            [{"role": "tool", "tool_call_id": "toolu_1", "content": "Tool found: weather"}],
+            id="tools that were found",
         ),
         pytest.param(
             [{"type": "container_upload", "file_id": "f"}],

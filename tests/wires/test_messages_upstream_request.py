@@ -472,6 +472,24 @@ def test_a_request_of_the_same_wire_goes_as_it_came() -> None:
     assert json.dumps(expected, separators=(",", ":")) == original(asked())
 
 
+def test_ids_of_calls_that_another_upstream_drew_are_such_as_the_api_takes() -> None:
+    """A call and its result alike; all else goes as it came."""
+
+    def messages(id: str) -> list[Any]:
+        return [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "f", "input": {}, "x": 1}]},
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": id, "content": "1"}, {"type": "text", "text": "a"}],
+            },
+            {"role": "assistant", "content": "b"},
+        ]
+
+    written = json.loads(original(asked(messages=messages("functions.f:0"))))
+
+    assert messages("functions_f_0") == written["messages"]
+
+
 def test_what_was_changed_since_is_changed() -> None:
     """By the names of chat completions; what the API has no word for is left out."""
     written = json.loads(original(asked().with_fields(max_tokens=7, seed=3)))

@@ -158,7 +158,7 @@ INPUTS: dict[str, tuple[Any, list[Json]]] = {
         [call("c1"), output("c1", [{"type": "input_image", "image_url": PNG}])],
         [
             turn(("c1", "f", "{}")),
-            {"role": "tool", "tool_call_id": "c1", "content": "(see the images that follow)"},
+            {"role": "tool", "tool_call_id": "c1", "content": "(see what follows)"},
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
         ],
     ),

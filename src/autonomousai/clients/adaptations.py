@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
+from itertools import dropwhile, pairwise
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import msgspec
@@ -23,6 +24,11 @@ REMEMBERED_S: Final = 3600.0
 
 #: Statuses by which servers refuse a request for what it says.
 _REFUSALS: Final = frozenset({400, 403, 404, 405, 415, 422, 501})
+
+#: What servers say with the status 500 where the chat template of the model refuses the conversation.
+_TEMPLATE: Final = re.compile(r"jinja|chat template", re.IGNORECASE)
+
+_SYSTEM: Final = ("system", "developer")
 
 _UNKNOWN_FIELD: Final = re.compile(
     r"un(?:recognized|supported|known|expected)|not (?:supported|permitted|allowed|recognized|valid)"
@@ -43,6 +49,11 @@ _STREAM_ALONE: Final = re.compile(
 )
 
 
+_NO_LATE_SYSTEM: Final = re.compile(
+    r"system (?:message|prompt|role)s?[^.]{0,80}(?:beginning|first|start|not (?:allowed|supported))"
+    r"|only[^.]{0,60}system message",
+    re.IGNORECASE,
+)
 _WANTS_BACK: Final = re.compile(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
 
 
@@ -72,11 +83,56 @@ def _ask_streamed(body: Json) -> None:
     body["stream"] = True
 
 
-def _messages(body: Json) -> list[Json]:
-    """Return the assistant's messages in a request."""
-    return [
-        message for message in body.get("messages") or () if isinstance(message, dict) and message.get("role") == "assistant"
-    ]
+def _of_role(body: Json, *roles: str, member: str = "messages") -> list[Json]:
+    """Return the messages of these roles in a request."""
+    messages = body.get(member)
+    messages = messages if isinstance(messages, list) else []
+    return [message for message in messages if isinstance(message, dict) and message.get("role") in roles]
+
+
+def _late_system_messages(body: Json) -> list[Json]:
+    """Return those that do not stand at the beginning."""
+    messages = _of_role(body, *_SYSTEM, "user", "assistant", "tool", "function")
+    return _of_role({"messages": list(dropwhile(lambda message: message["role"] in _SYSTEM, messages))}, *_SYSTEM)
+
+
+def _as_user(body: Json) -> None:
+    for message in _late_system_messages(body):
+        message["role"] = "user"
+
+
+def _as_developer(body: Json) -> None:
+    for message in _of_role(body, "system", member="input"):
+        message["role"] = "developer"
+
+
+def _repeats_role(body: Json) -> bool:
+    return any(_is_continued(first, second) for first, second in pairwise(body.get("messages") or ()))
+
+
+def _is_continued(first: Any, second: Any) -> bool:
+    """Return whether two messages are what one role says, and nothing besides."""
+    if not (isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys() == {"role", "content"}):
+        return False
+    return first["role"] == second["role"] and first["role"] in ("user", "assistant")
+
+
+def _alternate(body: Json) -> None:
+    """Say in one message what one role says in several that follow one another."""
+    said: list[Json] = []
+    for message in body["messages"]:
+        if said and _is_continued(said[-1], message):
+            said[-1]["content"] = _joined(said[-1]["content"], message["content"])
+        else:
+            said.append(message)
+    body["messages"] = said
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    parts = [[{"type": "text", "text": content}] if isinstance(content, str) else content or [] for content in (first, second)]
+    return [*parts[0], *parts[1]]
 
 
 def _names_reasoning(said: str) -> bool:
@@ -84,18 +140,18 @@ def _names_reasoning(said: str) -> bool:
 
 
 def _lacks_reasoning(body: Json) -> bool:
-    return any(not isinstance(message.get(REASONING), str) for message in _messages(body))
+    return any(not isinstance(message.get(REASONING), str) for message in _of_role(body, "assistant"))
 
 
 def _add_reasoning(body: Json) -> None:
     """Say of each message of the assistant what it thought: nothing, where that is not known."""
-    for message in _messages(body):
+    for message in _of_role(body, "assistant"):
         if not isinstance(message.get(REASONING), str):
             message[REASONING] = ""
 
 
 def _drop_reasoning(body: Json) -> None:
-    for message in _messages(body):
+    for message in _of_role(body, "assistant"):
         message.pop(REASONING, None)
 
 
@@ -126,11 +182,26 @@ ADAPTATIONS: Final = (
     Adaptation(
         "no_reasoning",
         lambda body, said, param: (
-            any(REASONING in message for message in _messages(body))
+            any(REASONING in message for message in _of_role(body, "assistant"))
             and _names_reasoning(f"{said} {param or ''}")
             and not _WANTS_BACK.search(said)
         ),
         _drop_reasoning,
+    ),
+    Adaptation(
+        "system_first",
+        lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(_late_system_messages(body)),
+        _as_user,
+    ),
+    Adaptation(
+        "developer",
+        lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(_of_role(body, "system", member="input")),
+        _as_developer,
+    ),
+    Adaptation(
+        "alternating_roles",
+        lambda body, said, param: "alternat" in said.lower() and _repeats_role(body),
+        _alternate,
     ),
     Adaptation(
         "no_stream",
@@ -164,10 +235,10 @@ def other_form(body: bytes, error: StatusError, rows: tuple[Adaptation, ...] = A
         form = other_form(b'{"model":"m","max_tokens":5}', refusal)
         assert form == ("max_completion_tokens", b'{"model":"m","max_completion_tokens":5}')
     """
-    if error.status not in _REFUSALS:
+    said = f"{error.problem} {error.body}"
+    if error.status not in _REFUSALS and not (error.status == 500 and _TEMPLATE.search(said)):
         return None
     document = msgspec.json.decode(body)
-    said = f"{error.problem} {error.body}"
     for row in rows:
         if row.is_wanted(document, said, error.param):
             row.apply(document)

@@ -20,8 +20,8 @@ Block = dict[str, Any]
 #: What stands before the result of a call that failed: chat completions have no mark for it.
 _ERROR: Final = "Error: "
 
-#: The text of a result that is made of images alone: those follow in a message of the user.
-_SHOWN: Final = "(see the images that follow)"
+#: The text of a result that is made of no text: that follows in a message of the user.
+_SHOWN: Final = "(see what follows)"
 
 #: A line that Claude Code puts first, with a number that changes with each request: it is for the vendor's accounts, and no
 #: cache of a prompt's beginning would ever fit again.
@@ -173,6 +173,11 @@ def _search_parts(block: Block) -> list[Block]:
     return [{"type": "text", "text": heading}, *inner] if heading else inner
 
 
+def _tool_reference(block: Block) -> list[Block]:
+    """A tool that a search for tools found is its name: all tools are told from the beginning."""
+    return [{"type": "text", "text": f"Tool found: {block.get('tool_name')}"}]
+
+
 def _nothing(block: Block) -> list[Block]:
     return []
 
@@ -182,6 +187,7 @@ _PARTS: Final[dict[str, Callable[[Block], list[Block]]]] = {
     "image": _image_parts,
     "document": _document_parts,
     "search_result": _search_parts,
+    "tool_reference": _tool_reference,
     "thinking": _nothing,
     "redacted_thinking": _nothing,
 }

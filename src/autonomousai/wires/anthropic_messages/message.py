@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from ...events import Batch, Extra, Usage
+from ..cache_counts import cache_read, cache_written
 
 Payload = dict[str, Any]
 
@@ -25,9 +26,7 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
     if usage is None:
         usage = Usage()
     extra = usage.extra or {}
-    created = extra.get("cache_creation_input_tokens")
-    written = created if isinstance(created, int) else 0
-    read = usage.cached_tokens or 0
+    read, written = cache_read(usage), cache_written(usage)
     counted: dict[str, Any] = {
         "input_tokens": max(usage.prompt_tokens - read - written, 0),
         "cache_creation_input_tokens": written,

@@ -129,6 +129,40 @@ class _CallIds:
         return self._function
 
 
+def with_clean_ids(messages: list[Any]) -> list[Any]:
+    """Return messages of the API's own with ids of calls as it takes them: another upstream may have drawn some of them."""
+    blocks = [
+        block
+        for message in messages
+        if isinstance(message, dict) and isinstance(content := message.get("content"), list)
+        for block in content
+        if isinstance(block, dict)
+    ]
+    ids = [id for block in blocks for name in _ID_MEMBERS if isinstance(id := block.get(name), str)]
+    if all(_NOT_IN_IDS.search(id) is None for id in ids):
+        return messages
+    calls = _CallIds()
+    return [_with_ids(message, calls) for message in messages]
+
+
+#: The members of blocks that name a call.
+_ID_MEMBERS: Final = ("id", "tool_use_id")
+
+
+def _with_ids(message: Any, calls: _CallIds) -> Any:
+    if not isinstance(message, dict) or not isinstance(content := message.get("content"), list):
+        return message
+    return {
+        **message,
+        "content": [
+            {**block, **{name: calls.known(block[name]) for name in _ID_MEMBERS if isinstance(block.get(name), str)}}
+            if isinstance(block, dict)
+            else block
+            for block in content
+        ],
+    }
+
+
 def _calls(message: Message, calls: _CallIds) -> Iterator[Json]:
     for call in message.get("tool_calls") or ():
         if call.get("type", "function") != "function":

@@ -17,7 +17,7 @@ from ..request_body import encode_request
 from ..shapes import refusal
 from .members import Json
 from .message import WIRE
-from .upstream_messages import write_messages
+from .upstream_messages import with_clean_ids, write_messages
 
 #: The longest answer, in tokens, where the request names none: the API wants a number. Every model that the vendor serves
 #: writes as much; an answer that needs more says so with the reason ``length``.
@@ -51,6 +51,8 @@ def write_messages_request(request: ChatRequest, model: str, *, max_tokens: int 
 
 def _original(origin: OriginalRequest) -> Json:
     body = dict(origin.document)
+    if isinstance(messages := body.get("messages"), list):
+        body["messages"] = with_clean_ids(messages)
     _write_fields(body, origin.changes)
     if origin.continues is not None:
         body["messages"] = _with_beginning(body.get("messages") or [], origin.continues)

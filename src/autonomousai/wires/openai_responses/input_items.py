@@ -262,8 +262,8 @@ _READERS: Final[dict[str, Callable[[dict[str, Any], Messages], None]]] = {
     "reasoning": _read_reasoning,
 }
 
-#: The text of a result that is made of images alone: those follow in a message of the user.
-_SHOWN: Final = "(see the images that follow)"
+#: The text of a result that is made of no text: that follows in a message of the user.
+_SHOWN: Final = "(see what follows)"
 
 
 def _parts(parts: Iterable[dict[str, Any]]) -> str | list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ...events import FinishReason, Usage
+from ..cache_counts import cache_read, cache_written
 from ..finish_reasons import meaning_of
 
 if TYPE_CHECKING:
@@ -118,12 +119,11 @@ _CHAT_DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
 def usage_of(usage: Usage) -> dict[str, Any]:
     """Return the tokens as this wire counts them."""
     said = usage.extra or {}
-    written = _details(said.get("prompt_tokens_details")).get("cache_write_tokens", said.get("cache_creation_input_tokens"))
     extra = {name: value for name, value in said.items() if name not in _CHAT_DETAILS}
     inputs, outputs = (_details(extra.pop(name, None)) for name in ("input_tokens_details", "output_tokens_details"))
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens or 0, "cache_write_tokens": written or 0, **inputs},
+        "input_tokens_details": {"cached_tokens": cache_read(usage), "cache_write_tokens": cache_written(usage), **inputs},
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0, **outputs},
         "total_tokens": usage.total_tokens or usage.prompt_tokens + usage.completion_tokens,
