@@ -129,6 +129,18 @@ def verdict(seen: Seen, sent: bytes, ending: str) -> str | None:
 OFFSETS = sample(range(len(STREAM) + 1), 60)
 
 
+def over_responses(url: str) -> OpenAICompatible:
+    """A client that asks over the Responses API."""
+    return OpenAICompatible(url, api="responses", timeout=SILENCE, retries=0)
+
+
+#: Who asks our server, over each of its streamed wires, and where the upstream's stream is cut then.
+CALLERS = [
+    (AutonomousAI, OFFSETS),
+    *((caller, sample(OFFSETS, 20)) for caller in (OpenAICompatible, Anthropic, over_responses)),
+]
+
+
 async def wrong(ask_one: Any, offsets: list[int], ending: str) -> list[str]:
     """All that went wrong at these offsets, many of them at once."""
     gate = asyncio.Semaphore(AT_ONCE)
@@ -155,7 +167,7 @@ async def test_the_client_is_never_wrong(ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize(("caller", "offsets"), [(AutonomousAI, OFFSETS), (Anthropic, sample(OFFSETS, 20))])
+@pytest.mark.parametrize(("caller", "offsets"), CALLERS)
 async def test_the_server_is_never_wrong(
     caller: Callable[[str], AsyncGeneratorProvider], offsets: list[int], ending: str
 ) -> None:

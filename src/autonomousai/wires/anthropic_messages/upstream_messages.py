@@ -138,8 +138,8 @@ def with_clean_ids(messages: list[Any]) -> list[Any]:
         for block in content
         if isinstance(block, dict)
     ]
-    ids = [id for block in blocks for name in _ID_MEMBERS if isinstance(id := block.get(name), str)]
-    if all(_NOT_IN_IDS.search(id) is None for id in ids):
+    ids = [said for block in blocks for name in _ID_MEMBERS if isinstance(said := block.get(name), str)]
+    if all(_NOT_IN_IDS.search(each) is None for each in ids):
         return messages
     calls = _CallIds()
     return [_with_ids(message, calls) for message in messages]
