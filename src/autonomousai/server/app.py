@@ -26,6 +26,7 @@ from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..streams.broker import StreamBroker
 from ..streams.orphans import Orphans
 from ..streams.stores import open_state
+from ..suggestions import nearest
 from ..telemetry.access_log import AccessLog
 from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
@@ -452,11 +453,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         )
     path = request.url.path[:200]
     # A base URL may have one /v1 too few or too many, or be of an older or a newer API.
-    meant = next((known for known in (*SERVED, "/v1/models") if path.endswith(known.removeprefix("/v1"))), None)
+    known = (*SERVED, *COUNTED, "/v1/models")
+    meant = next((each for each in known if path.endswith(each.removeprefix("/v1"))), None)
+    near = nearest(path, known, likeness=0.8)
+    says = f"{meant} is here" if meant else f"did you mean {near}?" if near else "GET /docs tells what there is"
     return _error(
         request,
         StatusError(
-            f"there is nothing at {path!r}; " + (f"{meant} is here" if meant else "GET /docs tells what there is"),
+            f"there is nothing at {path!r}; {says}",
             status=error.status_code,
             type="invalid_request_error",
             code="not_found",

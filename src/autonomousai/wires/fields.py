@@ -8,13 +8,14 @@ the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ..request import RESERVED
-from ..suggestions import did_you_mean
+from ..errors import StatusError
+from ..request import OPTION_NAMES, RESERVED
+from ..suggestions import did_you_mean, nearest
 from .shapes import ANYTHING, Schema, Shape, or_null, refusal
 
 #: The code of a field that an upstream cannot honour.
@@ -111,7 +112,8 @@ class FieldTable(msgspec.Struct, frozen=True):
             if name in RESERVED:
                 if name in self.ignored:
                     continue
-                raise refusal(name, "is an option of clients, not a field of a request; leave it out", "unsupported")
+                what = "an option of clients, not a field of a request" if name in OPTION_NAMES else "no field of this request"
+                raise refusal(name, f"is {what}; leave it out", "unsupported")
             if value is None:
                 continue
             if (row := self.rows.get(name)) is not None:
@@ -151,6 +153,18 @@ class FieldTable(msgspec.Struct, frozen=True):
             "additionalProperties": True,
             **({"allOf": [rule.schema for rule in self.rules]} if self.rules else {}),
         }
+
+
+#: Names that other APIs have for what is asked.
+_ASKED: Final = ("messages", "prompt", "input", "inputs", "texts", "text", "query", "documents")
+
+
+def missing(name: str, says: str, document: Mapping[str, Any], known: Collection[str] = ()) -> StatusError:
+    """Return the 400 for a request without the field *name*; *says*: what to send. It names the field in *document* that was
+    probably meant, which is none of the *known* ones."""
+    others = [each for each in document if each not in (name, "model", "stream", *known)]
+    near = nearest(name, others) or next((each for each in others if each in _ASKED), None)
+    return refusal(name, f"is missing; {says}" + (f", in place of {near[:100]!r}" if near else ""), "missing")
 
 
 def table_of(*rows: RequestField) -> FieldRows:

@@ -14,11 +14,11 @@ from typing import Any, Final
 import msgspec
 
 from ...request import ChatRequest, OriginalRequest
-from ..fields import DROPPED, FieldTable, FieldUse, RequestField, table_of
+from ..fields import DROPPED, FieldTable, FieldUse, RequestField, missing, table_of
 from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
-from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, list_of, object_of, refusal, typed, whole
+from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, list_of, object_of, typed, whole
 from .content import chat_messages
 from .message import WIRE
 from .request_shapes import COMPONENTS, CONVERSATION, FORMAT, SYSTEM, TOOL_CHOICE, TOOLS
@@ -262,7 +262,7 @@ def read_messages_request(body: bytes, table: FieldTable = MESSAGES_REQUEST) -> 
     original = dict(document)
     for row in table.rows.values():
         if row.needed and document.get(row.name) is None:
-            raise refusal(row.name, _MISSING[row.name], "missing")
+            raise missing(row.name, _MISSING[row.name], document, table.rows)
     model, messages, stream = (table.take(document, name) for name in ("model", "messages", "stream"))
     checked = table.check(document)
     fields: Fields = {}
@@ -275,8 +275,8 @@ def read_messages_request(body: bytes, table: FieldTable = MESSAGES_REQUEST) -> 
 
 
 _MISSING: Final = {
-    "messages": 'is missing; send a list such as [{"role": "user", "content": "Hello"}]',
-    "max_tokens": "is missing; say how many tokens the answer may have",
+    "messages": 'send a list such as [{"role": "user", "content": "Hello"}]',
+    "max_tokens": "say how many tokens the answer may have",
 }
 
 

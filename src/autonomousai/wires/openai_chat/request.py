@@ -14,7 +14,7 @@ import msgspec
 
 from ...errors import StatusError
 from ...request import ChatRequest
-from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, honoured, refused, table_of
+from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, honoured, missing, refused, table_of
 from ..message_schemas import MESSAGES, ref
 from ..request_body import decode_object
 from ..shapes import (
@@ -352,7 +352,7 @@ def chat_request(model: str, messages: Any, document: dict[str, Any], table: Fie
     """Return the request that *document* asks for, by its *table*, beside its *model* and *messages*, which were taken out of
     it."""
     if messages is None:
-        raise refusal("messages", 'is missing; send a list such as [{"role": "user", "content": "Hello"}]', "missing")
+        raise missing("messages", 'send a list such as [{"role": "user", "content": "Hello"}]', document)
     for rule in table.rules:
         rule.check(document)
     stream = table.take(document, "stream")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...request import ChatRequest
-from ..fields import FieldTable, RequestField, honoured, refused, table_of
+from ..fields import FieldTable, RequestField, honoured, missing, refused, table_of
 from ..openai_chat.request import (
     ADMINISTRATION,
     ANSWER,
@@ -24,7 +24,7 @@ from ..openai_chat.request import (
 from ..prompts import count_of, is_tokens, texts_or_tokens
 from ..raw import COMPLETIONS_WIRE, raw_request
 from ..request_body import decode_object, encode_request
-from ..shapes import FLAG, TEXT, either, refusal, whole
+from ..shapes import FLAG, TEXT, either, whole
 
 #: Tokens of an answer whose request names no limit, by the vendor's reference. Upstreams have defaults of their own.
 DEFAULT_MAX_TOKENS: Final = 16
@@ -108,7 +108,7 @@ def read_completion_request(body: bytes) -> ChatRequest:
     model = COMPLETIONS.take(document, "model")
     prompt = COMPLETIONS.take(document, "prompt")
     if prompt is None:
-        raise refusal("prompt", "is missing; send the text that is to be continued", "missing")
+        raise missing("prompt", "send the text that is to be continued", document)
     for rule in COMPLETIONS.rules:
         rule.check(document)
     stream = COMPLETIONS.take(document, "stream")

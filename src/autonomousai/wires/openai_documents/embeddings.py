@@ -12,11 +12,11 @@ from ...errors import StatusError, StreamError
 from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation
-from ..fields import FieldTable, RequestField, table_of
+from ..fields import FieldTable, RequestField, missing, table_of
 from ..prompts import texts_or_tokens
 from ..raw import EMBEDDINGS_WIRE, raw_request, read_raw_error
 from ..request_body import decode_object, encode_request
-from ..shapes import NAME, TEXT, refusal, whole
+from ..shapes import NAME, TEXT, whole
 from .document import DocumentWire, Members, route_of
 
 _decode_entries: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
@@ -62,7 +62,7 @@ class OpenAIEmbeddingsWire(DocumentWire):
         model = EMBEDDINGS.take(document, "model")
         texts = EMBEDDINGS.take(document, "input")
         if texts is None:
-            raise refusal("input", "is missing; send a text, or a list of texts", "missing")
+            raise missing("input", "send a text, or a list of texts", document)
         fields = EMBEDDINGS.check(document)
         echo = {"encoding_format": fields.get("encoding_format", "float")}
         return raw_request(self.name, model or "", {"input": texts, **fields}, fields=fields, echo=echo)

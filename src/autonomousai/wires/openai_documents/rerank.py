@@ -14,7 +14,7 @@ from ...errors import StatusError
 from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation
-from ..fields import FieldTable, RequestField, table_of
+from ..fields import FieldTable, RequestField, missing, table_of
 from ..raw import RERANK_WIRE, raw_request, read_raw_error
 from ..request_body import decode_object, encode_request
 from ..shapes import FLAG, OBJECT, TEXT, Shape, either, list_of, refusal, whole
@@ -65,7 +65,7 @@ class OpenAIRerankWire(DocumentWire):
         model = RERANK.take(document, "model")
         for name, what in (("query", "send what the documents are to answer"), ("documents", "send a list of texts")):
             if document.get(name) is None:
-                raise refusal(name, f"is missing; {what}", "missing")
+                raise missing(name, what, document, RERANK.rows)
         fields = RERANK.check(document)
         options = {name: value for name, value in fields.items() if name not in ("query", "documents")}
         return raw_request(self.name, model or "", fields, fields=options)

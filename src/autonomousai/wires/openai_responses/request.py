@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ...request import ChatRequest, OriginalRequest
-from ..fields import FieldRule, FieldTable, RequestField, table_of
+from ..fields import FieldRule, FieldTable, RequestField, missing, table_of
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
 from ..shapes import ANYTHING, FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
@@ -103,7 +103,7 @@ _ELSEWHERE: Final = ("conversation", "prompt")
 def _check_has_input(document: Mapping[str, Any]) -> None:
     is_empty = document.get("input") == [] and document.get("instructions") is None
     if (document.get("input") is None or is_empty) and all(document.get(name) is None for name in _BEGINNINGS):
-        raise refusal("input", 'is missing; send text, or items such as {"role": "user", "content": "Hello"}', "missing")
+        raise missing("input", 'send text, or items such as {"role": "user", "content": "Hello"}', document)
 
 
 #: Where a conversation may begin that has no input.
