@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...events import Batch, Reasoning, ToolCallDelta
+from ...events import Annotations, Batch, Reasoning, ToolCallDelta
+from ..citations import is_of_messages
 from ..json import mend, split_half
 from ..openai_chat import tool_calls
 from .members import BLOCK_OF_DELTA, KNOWN_BLOCKS, TEXT_OF_DELTA, Json, arguments_of, extra, text_in, unknown
@@ -56,6 +57,10 @@ class BlockReader:
     def _start_text(self, block: Json, batch: Batch, others: Json | None, *, is_whole: bool) -> None:
         text, signature = text_in(block.get(self._kind)), text_in(block.get("signature"))
         opening = {**block, self._kind: ""}
+        cited = block.get("citations") if self._kind == "text" else None
+        cited = cited if isinstance(cited, list) and cited and all(map(is_of_messages, cited)) else []
+        if cited:
+            opening["citations"] = []
         if signature:
             opening["signature"] = ""
         if is_whole and not others:
@@ -66,6 +71,8 @@ class BlockReader:
             self._say(text, batch)
         if signature:
             self._pass_on({"type": "signature_delta", "signature": signature}, None, batch)
+        if cited:
+            batch.append(Annotations(cited))
 
     def _start_call(self, block: Json, batch: Batch, others: Json | None, *, is_whole: bool) -> None:
         self._place = self._places[self._index] = self._calls
@@ -81,6 +88,8 @@ class BlockReader:
     def delta(self, index: int | None, delta: Json, batch: Batch, others: Json | None = None) -> None:
         """Say more of a block. Where its beginning was left out, or was another block's, one begins."""
         kind = text_in(delta.get("type"))
+        if kind == "citations_delta" and self._is_open and self._kind == "text" and not others and self._cite(delta, batch):
+            return
         block = BLOCK_OF_DELTA.get(kind)
         if block is None or (self._is_open and self._kind not in KNOWN_BLOCKS):
             self._pass_on(delta, others, batch)
@@ -99,6 +108,14 @@ class BlockReader:
                 self._pass_on(delta, others, batch)
             else:
                 batch.insert(before, extra("delta", rest, others, covers=1))
+
+    def _cite(self, delta: Json, batch: Batch) -> bool:
+        """Say what the open text cites. False: it is no citation that has an event."""
+        if delta.keys() != {"type", "citation"} or not is_of_messages(delta["citation"]):
+            return False
+        self._pending = None
+        batch.append(Annotations([delta["citation"]]))
+        return True
 
     def _say_more(self, block: str, place: int, said: Any, batch: Batch) -> None:
         if block == "tool_use":

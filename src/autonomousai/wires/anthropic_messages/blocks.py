@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from ...events import Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
+from ...events import Annotations, Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
+from ..citations import as_messages, is_of_messages
 from .message import WIRE, Payload
 
 #: A block of each type as it starts, and the type and the member of its deltas.
@@ -134,6 +135,8 @@ class BlockWriter:
                 yield from self._say("text", event.text)
         elif isinstance(event, ToolCallDelta):
             yield from self._write_call(event)
+        elif isinstance(event, Annotations):
+            yield from self._cite(event)
         elif isinstance(event, Extra):
             yield from self._write_extra(event)
 
@@ -150,6 +153,16 @@ class BlockWriter:
             elif self._kind is not None:
                 yield {**self._delta(delta), **others}
         self._more_of_stop |= members.get("content_block_stop") or {}
+
+    def _cite(self, event: Annotations) -> Iterator[Payload]:
+        """Write what the open text cites. A text begins with what it cites where an upstream of this wire says so."""
+        for item in event.items:
+            citation = as_messages(item)
+            if citation is None or (self._kind != "text" and not is_of_messages(item)):
+                continue
+            if self._kind != "text":
+                yield from self._start(_STARTS["text"])
+            yield self._delta({"type": "citations_delta", "citation": citation})
 
     def _say(self, kind: str, text: str) -> Iterator[Payload]:
         if self._kind != kind:

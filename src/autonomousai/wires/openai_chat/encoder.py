@@ -30,6 +30,7 @@ from ...events import (
     Usage,
     join_tool_calls,
 )
+from ..citations import as_chat
 from ..errors import error_event
 from ..json import join_strings
 from ..sse import encode_event
@@ -334,7 +335,7 @@ def message_of(events: Batch) -> dict[str, Any]:
         elif type(event) is ToolCallDelta:
             deltas.append(event)
         elif type(event) is Annotations:
-            message.setdefault("annotations", []).extend(event.items)
+            message.setdefault("annotations", []).extend(map(as_chat, event.items))
         elif type(event) is Images:
             message.setdefault("images", []).extend(event.items)
     if texts or not (deltas or refusals):
@@ -448,7 +449,7 @@ def _delta_of(event: Event) -> dict[str, Any] | None:
     if isinstance(event, Refusal):
         return {"refusal": event.text} if event.text else None
     if isinstance(event, Annotations):
-        return {"annotations": event.items}
+        return {"annotations": [as_chat(item) for item in event.items]}
     if isinstance(event, Images):
         return {"images": event.items}
     if not isinstance(event, ToolCallDelta):

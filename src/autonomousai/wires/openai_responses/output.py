@@ -25,6 +25,7 @@ from ...events import (
     fold,
     rest_of_name,
 )
+from ..citations import as_responses
 from .custom_tools import custom_input, custom_names
 from .response import WIRE
 
@@ -362,7 +363,7 @@ class Output:
         changes: list[Change] = []
         item, part = self._turn_to(_TEXT, changes)
         for each in event.items:
-            said = {"annotation_index": len(part.annotations), "annotation": _annotation(each)}
+            said = {"annotation_index": len(part.annotations), "annotation": as_responses(each)}
             part.annotations.append(said["annotation"])
             changes.append(("response.output_text.annotation.added", {**item.where(part), **said}))
         return changes
@@ -474,14 +475,6 @@ def _log_prob(token: Any) -> Any:
     said = {**token, "bytes": token.get("bytes") or []}
     said["top_logprobs"] = [{**top, "bytes": top.get("bytes") or []} for top in tops or () if isinstance(top, dict)]
     return said
-
-
-def _annotation(annotation: Any) -> Any:
-    """Return an annotation in this wire's form; that of chat completions has an object inside."""
-    kind = annotation.get("type") if isinstance(annotation, dict) else None
-    if kind == "url_citation" and isinstance(inner := annotation.get(kind), dict):
-        return {"type": kind, "url": "", "title": "", "start_index": 0, "end_index": 0, **inner}
-    return annotation
 
 
 def _base64_of(image: Any) -> str:
