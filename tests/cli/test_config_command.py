@@ -54,6 +54,19 @@ async def test_an_address_of_ipv6_is_written_in_brackets(tmp_path: Path, env: di
     assert f"{file}: ok; it would listen on http://[::1]:9000" == ended.out.splitlines()[0]
 
 
+async def test_check_warns_of_an_address_without_a_path(tmp_path: Path, env: dict[str, str]) -> None:
+    """An address that is most likely to be followed by /v1 is no mistake for certain; those with a path are left alone."""
+    path = tmp_path / "config.toml"
+    path.write_text(FILE.replace('api_key = "sk-never-to-be-seen"', "").replace("/v1", ""))
+    warned = await run("config", "check", str(path), env={**env, "KEY": "k-12345678"})
+    path.write_text(FILE)
+    fine = await run("config", "check", str(path), env={**env, "KEY": "k-12345678"})
+
+    assert (0, 0, "") == (warned.code, fine.code, fine.err)
+    assert "upstreams.far.base_url: http://far:8000 has no path" in warned.err
+    assert "http://far:8000/v1" in warned.err
+
+
 async def test_check_says_what_is_wrong(file: Path, env: dict[str, str]) -> None:
     """A mistake is exit code 3, and the message names the file and the key."""
     ended = await run("config", "check", str(file), env=env)

@@ -77,6 +77,16 @@ async def test_in_a_conversation_a_template_is_around_each_question(template: Pa
     assert ["Review:\none", "Hello world", "Review:\ntwo"] == [each["content"] for each in sent(server.requests[1])[1:]]
 
 
+async def test_a_template_that_cannot_be_used_is_named(template: Path, env: dict[str, str]) -> None:
+    """In the list, with what is wrong; the others are there as ever."""
+    template.with_name("broken.toml").write_text("promt = 'x'")
+    listed = await run("templates", env=env)
+
+    assert (0, "broken\nreview\n") == (listed.code, listed.out)
+    assert "broken cannot be used" in listed.err
+    assert "promt" in listed.err
+
+
 async def test_templates_are_listed_shown_found_and_edited(template: Path, env: dict[str, str]) -> None:
     """The whole life of a template; the editor gets a file that explains itself."""
     listed = await run("templates", env=env)

@@ -18,7 +18,8 @@ from ..clients.vendors import ANTHROPIC_VENDOR, vendor_of
 from ..config import load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
-from ..http.urls import authority, openai_base_url
+from ..http.urls import authority, has_path, openai_base_url, without_credentials
+from ..kinds.openai import OpenAIConfig
 from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import defaults, templates
@@ -249,6 +250,11 @@ def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:
             terminal.note("there is no template yet; `autonomousai templates edit NAME` makes one")
         for name in found:
             terminal.write(f"{name}\n")
+        for name in found:
+            try:
+                templates.load(name, os.environ)
+            except ConfigError as error:
+                terminal.note(f"{name} cannot be used: {error}")
         return DONE
     if args.action == "edit":
         path = templates.make(args.name, os.environ)
@@ -301,6 +307,10 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
     ]
     terminal.write(f"{args.file}: ok; it would listen on http://{authority(config.server.host, config.server.port)}\n")
     terminal.write(table(rows))
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream, OpenAIConfig) and upstream.base_url and not has_path(upstream.base_url):
+            url = without_credentials(upstream.base_url).rstrip("/")
+            terminal.note(f"upstreams.{name}.base_url: {url} has no path; most servers of OpenAI's API answer at {url}/v1")
     return DONE
 
 
