@@ -9,7 +9,7 @@ import pytest
 
 from autonomousai.engine.chat_template import tool_style
 from autonomousai.engine.handle import EngineCondition
-from autonomousai.engine.question import chat_question
+from autonomousai.engine.question import ChatTurn, chat_question
 from autonomousai.engine.request import engine_messages
 from autonomousai.engine.tool_schema import tool_schema
 from autonomousai.engine.tools import ToolPlan, take_tools
@@ -160,7 +160,7 @@ TURN = [
 
 def test_a_template_that_knows_tools_gets_calls_and_results() -> None:
     """Arguments that are no JSON object, which it could not write, are one with the text in it."""
-    made, _ = chat_question(EngineCondition(tools="hermes"), engine_messages(TURN, None), {}, plan())
+    made, _ = chat_question(EngineCondition(tools="hermes"), ChatTurn(engine_messages(TURN, None), plan(), True), {})
 
     expected = [
         HI,
@@ -174,7 +174,7 @@ def test_a_template_that_knows_tools_gets_calls_and_results() -> None:
 
 def test_a_template_that_knows_none_gets_text() -> None:
     """The functions stand in the system message, calls in the assistant's text, results in one message of the user."""
-    made, _ = chat_question(EngineCondition(), engine_messages(TURN, "Be brief."), {}, plan())
+    made, _ = chat_question(EngineCondition(), ChatTurn(engine_messages(TURN, "Be brief."), plan(), True), {})
 
     system, _, called, results = made.messages
     assert system["content"].startswith("Be brief.\n\nYou can call functions.")
@@ -194,7 +194,7 @@ def test_control_tokens_in_tools_and_results_are_none() -> None:
     made = take_tools({"tools": [tool("weather", {"properties": {"city": {"description": end}}}, description=end)]})
 
     request, restorer = chat_question(
-        EngineCondition(tools="hermes", control=(end,)), engine_messages(messages, None), {}, made
+        EngineCondition(tools="hermes", control=(end,)), ChatTurn(engine_messages(messages, None), made, True), {}
     )
 
     assert end not in json.dumps([request.messages, request.fields["chat_template_kwargs"]])

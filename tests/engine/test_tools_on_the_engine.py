@@ -18,6 +18,7 @@ from autonomousai.errors import StatusError
 from autonomousai.events import Answer, Messages, ToolCallDelta
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.result import AsyncResult
+from autonomousai.wires.raw import COMPLETIONS_WIRE, raw_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -183,3 +184,19 @@ async def test_an_answer_without_a_call_may_have_to_obey_a_schema(coder: LlamaCp
     answer = await answered(coder, "Is Paris big? Answer in JSON.", WEATHER, response_format=form)
 
     assert answer.tool_calls is not None or jsonschema.validate(json.loads(answer.text), schema) is None
+
+
+async def test_the_same_weights_fill_in_what_is_missing(coder: LlamaCpp) -> None:
+    """Between a prompt and its suffix, by tokens that were made for it."""
+    document = {
+        "prompt": "def add(a, b):\n    return ",
+        "suffix": "\n\n\nprint(add(1, 2))\n",
+        "max_tokens": 8,
+        "temperature": 0,
+    }
+
+    answer = Answer()
+    async for batch in coder.stream(raw_request(COMPLETIONS_WIRE, "", document)):
+        answer.add(batch)
+
+    assert answer.text.startswith("a + b\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -26,6 +27,31 @@ SYNTAXES: Final[Mapping[str, CallSyntax]] = {
 
 #: What a bare call is begun with: models that forget the tags write JSON, some in a fence. The names come in between.
 HEAD: Final = (r'\s*(?:```(?:json)?\s*)?\{\s*"name"\s*:\s*"', r'"\s*,\s*"(?:arguments|parameters)"\s*:\s*')
+
+
+#: Who writes the tag that opens a model's thoughts: the template always, or unless thinking is off; the model, with its tags;
+#: nothing where there are none.
+ThoughtStyle = Literal["always", "default", "tags", ""]
+
+#: Who opens the thoughts of one answer: the template, or the model if any; or there are none.
+Thoughts = Literal["opened", "tags", ""]
+
+#: An opening tag that is not closed at once, as it is where there shall be no thoughts.
+_OPENED: Final = re.compile(r"<think>(?!(?:\\n|\s)*</think>)")
+
+
+def thought_style(template: str) -> ThoughtStyle:
+    """Return how thoughts are begun by *template*.
+
+    Example::
+
+        assert "always" == thought_style("… {% if add_generation_prompt %}<think>{% endif %}")
+    """
+    if "<think>" not in template:
+        return ""
+    if _OPENED.search(template.rpartition("add_generation_prompt")[2]):
+        return "default" if "enable_thinking" in template else "always"
+    return "tags"
 
 
 def tool_style(template: str, abilities: Mapping[str, Any]) -> ToolStyle:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from .chat_template import tool_style
+from .chat_template import thought_style, tool_style
 from .gguf import read_head, read_tokenizer
 from .ipc import EngineReady, EngineSettings
 from .parent_death import die_with_parent
@@ -53,8 +53,9 @@ def main() -> NoReturn:
         say.write(msgspec.json.encode(EngineReady(error=_reason(error))) + b"\n")
         os._exit(1)
     stop = _stop_signal()
-    style = tool_style(properties.chat_template, properties.chat_template_caps)
-    say.write(msgspec.json.encode(EngineReady(tokenizer.control, tokenizer.longest, tools=style)) + b"\n")
+    tools = tool_style(properties.chat_template, properties.chat_template_caps)
+    thoughts = thought_style(properties.chat_template)
+    say.write(msgspec.json.encode(EngineReady(tokenizer.control, tokenizer.longest, "", tools, thoughts)) + b"\n")
     select.select([sys.stdin.fileno(), stop], [], [])  # nothing more is ever written to stdin: readable means its end
     _leave(Path(settings.socket), server)
 

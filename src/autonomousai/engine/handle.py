@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from ..errors import ConfigError, ConnectError, StatusError
+from .chat_template import ThoughtStyle
 from .ipc import EngineSettings
 
 #: The code of the error for who cannot wait for a slot. The engine is well: it is no reason to ask it again, or to let it rest.
@@ -41,8 +42,8 @@ class EngineCondition(msgspec.Struct, frozen=True):
     """All that can be told of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
     if that is for the operator to mend (`ConfigError`), ``busy``: if it passes by itself. ``crashes``: ends of a child that
     nobody asked for; ``restarts``: children that were started after one. ``loads``, ``evictions``: how often a model was loaded
-    because it was asked for, and unloaded because another needed its memory. ``tools``: how its template writes calls, see
-    `chat_template.ToolStyle`."""
+    because it was asked for, and unloaded because another needed its memory. ``tools``, ``thoughts``: how its template
+    writes calls and begins thoughts, see `chat_template`."""
 
     state: State = "stopped"
     pid: int | None = None
@@ -56,6 +57,7 @@ class EngineCondition(msgspec.Struct, frozen=True):
     loads: int = 0
     evictions: int = 0
     tools: str = ""
+    thoughts: ThoughtStyle = ""
 
     @property
     def is_pending(self) -> bool:

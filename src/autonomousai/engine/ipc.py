@@ -4,6 +4,8 @@ the child need not import its owner's modules, nor the owner the child's.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -23,9 +25,11 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
 class EngineReady(msgspec.Struct, frozen=True):
     """What the child says when its socket answers, or why it does not. ``control``, ``longest``: see
-    `gguf.Tokenizer`; 0 where it is not known. ``tools``: see `chat_template.ToolStyle`."""
+    `gguf.Tokenizer`; 0 where it is not known. ``tools``, ``thoughts``: see
+    `chat_template.ToolStyle`, `chat_template.ThoughtStyle`."""
 
     control: list[str] = []
     longest: int = 0
     error: str = ""
     tools: str = ""
+    thoughts: Literal["always", "default", "tags", ""] = ""

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ConfigError
+from .chat_template import ThoughtStyle
 from .ipc import EngineReady, EngineSettings
 
 #: Seconds that loading may take, and seconds that leaving may take before the child is killed.
@@ -59,7 +60,8 @@ _OUT_OF_MEMORY: Final = ("insufficient memory", "failed to allocate")
 
 
 class EngineProcess:
-    """A child whose socket answers. ``control``, ``longest``: see `gguf.Tokenizer`; ``tools``: `chat_template.ToolStyle`.
+    """A child whose socket answers. ``control``, ``longest``: see `gguf.Tokenizer`; ``tools``, ``thoughts``: see
+    `chat_template`.
 
     Its end is the end of its stdout, which nobody else holds. asyncio's own subprocesses are not used: a loop that ends while
     it makes one waits for ever, and one that ends while the process does warns of pipes that nobody can close any more.
@@ -70,6 +72,7 @@ class EngineProcess:
         self.control: list[str] = []
         self.longest = 0
         self.tools = ""
+        self.thoughts: ThoughtStyle = ""
         self._why = ""  # it was killed
         self._process = process
         self._log = log
@@ -105,7 +108,8 @@ class EngineProcess:
                 why = f"there is not enough memory for a context of {settings.context} tokens a slot; choose fewer"
             file = settings.weights.rpartition("/")[2]
             raise ConfigError(f"the embedded engine cannot start with {file}: {why}{said}")
-        child.control, child.longest, child.tools = ready.control, ready.longest, ready.tools
+        child.control, child.longest = ready.control, ready.longest
+        child.tools, child.thoughts = ready.tools, ready.thoughts
         return child
 
     async def _first_word(self, settings: EngineSettings) -> EngineReady:

@@ -38,7 +38,7 @@ from .library import find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, memory_for
 from .loops import LoopStop
 from .process import EngineLog
-from .question import chat_question, choices_of, refuse_begun, with_calls
+from .question import ChatTurn, chat_question, choices_of, refuse_begun, told_apart
 from .reading import reading_of
 from .request import (
     Restorer,
@@ -52,6 +52,7 @@ from .request import (
 )
 from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
+from .thoughts import wants_thoughts
 from .tools import take_tools
 from .weights import check_weights
 
@@ -278,6 +279,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         clocks = clocks_of(options, self._clocks)
         messages = engine_messages(check_messages(request.messages), row.system if row else None)
         fields = engine_fields(request.fields, max_tokens=self._max_tokens, context=self._context)
+        turn = ChatTurn(messages, take_tools(fields), wants_thoughts(request.fields))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + clocks.total if options.deadline is None else options.deadline
         engine = await self._engine()
@@ -286,7 +288,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 await held.enter_async_context(_slot(engine, deadline, clocks, self._queue))
             await _ready(engine.supervisor, deadline, clocks)
             _refuse_too_long(engine.supervisor, size_of(messages), "messages")
-            counted, _ = chat_question(engine.supervisor.condition, messages, fields, take_tools(fields))
+            counted, _ = chat_question(engine.supervisor.condition, turn, fields)
             return await engine.client.count_tokens(counted, CallOptions(timeout=clocks, deadline=deadline), path=_COUNT_PATH)
 
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
@@ -296,15 +298,16 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         fields = with_sampling(fields, self._sampling)
         plan = take_tools(fields)
         refuse_begun(messages, fields, plan)
+        turn = ChatTurn(messages, plan, wants_thoughts(question.fields))
         parts = choices_of(fields, self._settings.slots)
 
         def generate(part: RawPart) -> AsyncGenerator[Batch]:
             def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
                 _refuse_too_long(supervisor, size_of(messages), "messages")
-                return chat_question(supervisor.condition, messages, part.fields, plan)
+                return chat_question(supervisor.condition, turn, part.fields)
 
             batches = _generate(engine, slot, _Prompt("messages", prepare, question.answer), question.clocks, deadline)
-            return batches if plan is None else with_calls(batches, plan, engine.supervisor.condition.tools, messages)
+            return told_apart(batches, engine.supervisor.condition, turn, part.fields)
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline

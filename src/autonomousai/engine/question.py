@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..events import Batch, FinishReason, Messages
 from ..request import ChatRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.shapes import refusal
-from .chat_template import SYNTAXES
+from .chat_template import SYNTAXES, Thoughts
 from .completion import RawPart
 from .handle import EngineCondition
 from .request import SEEDS, Restorer, begun_text, control_tokens, is_begun
+from .thoughts import CLOSING, OPENING, thoughts_of, with_thoughts
 from .tool_grammar import tool_grammar
 from .tool_messages import as_text
 from .tool_parser import ToolParser
@@ -44,25 +45,57 @@ def choices_of(fields: dict[str, Any], slots: int) -> list[RawPart]:
     return [RawPart(choice, choice == 0, "", "", "", False, {**fields, "seed": seed}) for choice, seed in enumerate(seeds)]
 
 
-def chat_question(
-    condition: EngineCondition, messages: Messages, fields: Mapping[str, Any], plan: ToolPlan | None
-) -> tuple[ChatRequest, Restorer | None]:
+class ChatTurn(NamedTuple):
+    """What is asked, before it is known of whom. ``plan``: the tools; ``thinks``: whether the caller lets the model think."""
+
+    messages: Messages
+    plan: ToolPlan | None
+    thinks: bool
+
+    def thoughts(self, condition: EngineCondition, fields: Mapping[str, Any]) -> Thoughts:
+        """Return who opens the thoughts of the answer. None where it is begun, or must be JSON of a schema from the start."""
+        if is_begun(self.messages) or ("response_format" in fields and self.plan is None):
+            return ""
+        return thoughts_of(condition.thoughts, wanted=self.thinks)
+
+
+def chat_question(condition: EngineCondition, turn: ChatTurn, fields: Mapping[str, Any]) -> tuple[ChatRequest, Restorer | None]:
     """Return the request to the engine, and what puts its answer right again; see `ControlTokens.defuse_all`.
 
     The tools go to the template as a variable of its own: in the field ``tools`` they would not go with a grammar.
     """
-    asked = dict(fields)
+    messages, plan, _ = turn
+    asked: dict[str, Any] = dict(fields)
+    variables: dict[str, Any] = {}
     if not condition.tools and (plan is not None or any(message["role"] == "tool" for message in messages)):
         messages = as_text(messages, plan.shown if plan is not None else [])
     shown = plan.shown if plan is not None and condition.tools else []
     defused, shown, restorer = control_tokens(condition.control).defuse_all(messages, shown)
     if plan is not None:
         syntax = SYNTAXES[condition.tools]
-        asked["grammar"] = tool_grammar(plan, syntax, schema=_schema(asked.pop("response_format", None)))
+        thoughts = turn.thoughts(condition, fields)
+        schema = _schema(asked.pop("response_format", None))
+        asked["grammar"] = tool_grammar(plan, syntax, schema=schema, thoughts=thoughts)
         asked["preserved_tokens"] = [tag for tag in (syntax.opening, syntax.closing) if tag]
     if shown:
-        asked["chat_template_kwargs"] = {"tools": shown}
+        variables["tools"] = shown
+    if condition.thoughts:
+        variables["enable_thinking"] = turn.thinks
+        asked["preserved_tokens"] = [*asked.get("preserved_tokens", ()), OPENING, CLOSING]
+    if variables:
+        asked["chat_template_kwargs"] = variables
     return ChatRequest("", defused, stream=True, fields=asked), restorer
+
+
+def told_apart(
+    batches: AsyncGenerator[Batch], condition: EngineCondition, turn: ChatTurn, fields: Mapping[str, Any]
+) -> AsyncGenerator[Batch]:
+    """Return the answer with thoughts and calls told from its text."""
+    if thoughts := turn.thoughts(condition, fields):
+        batches = with_thoughts(batches, opened=thoughts == "opened")
+    if turn.plan is not None:
+        batches = _with_calls(batches, turn.plan, condition.tools, turn.messages)
+    return batches
 
 
 def _schema(response_format: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -73,7 +106,7 @@ def _schema(response_format: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return described["schema"] if described else {"type": "object"}
 
 
-async def with_calls(batches: AsyncGenerator[Batch], plan: ToolPlan, style: str, messages: Messages) -> AsyncGenerator[Batch]:
+async def _with_calls(batches: AsyncGenerator[Batch], plan: ToolPlan, style: str, messages: Messages) -> AsyncGenerator[Batch]:
     """Yield the answer with its calls told apart from its text. Raises `StatusError` 400 where there must be one and there is
     none: then the engine could not be held to the tools, of which it says nothing itself."""
     parser = ToolParser(plan, SYNTAXES[style], begun=begun_text(messages))

@@ -151,7 +151,14 @@ class Supervisor(EngineHandle):
             return f"could not be started: {child}"
         watching = asyncio.create_task(self._watch(child), name="autonomousai-engine-watch")
         try:
-            told = EngineCondition("ready", child.pid, tuple(child.control), longest=child.longest, tools=child.tools)
+            told = EngineCondition(
+                "ready",
+                child.pid,
+                tuple(child.control),
+                longest=child.longest,
+                tools=child.tools,
+                thoughts=child.thoughts,
+            )
             self._enter(told)
             return await child.wait()
         finally:

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Final
 
-from .chat_template import HEAD, CallSyntax
+from .chat_template import HEAD, CallSyntax, Thoughts
 from .tools import Tool, ToolPlan
 
 #: JSON as models were trained to write it, with one space and no line breaks.
@@ -26,8 +26,9 @@ _SPACING: Final = {
 }
 
 
-def tool_grammar(plan: ToolPlan, syntax: CallSyntax, *, schema: dict[str, Any] | None = None) -> str:
-    """Return the grammar of an answer by *plan*. *schema*: what the answer's text must obey, where there are no calls."""
+def tool_grammar(plan: ToolPlan, syntax: CallSyntax, *, schema: dict[str, Any] | None = None, thoughts: Thoughts = "") -> str:
+    """Return the grammar of an answer by *plan*. *schema*: what the answer's text must obey, where there are no calls.
+    *thoughts*: whether they come first, and who opens them."""
     if plan.mode == "required":
         rules = _required(plan, syntax)
     elif syntax.opening:
@@ -35,14 +36,24 @@ def tool_grammar(plan: ToolPlan, syntax: CallSyntax, *, schema: dict[str, Any] |
     else:
         rules = _free_bare(plan, schema)
     arguments = [f"args{place}: %json {json.dumps({**tool.schema, **_SPACING})}" for place, tool in enumerate(plan.allowed)]
-    return "\n".join(("%llguidance {}", *rules, *arguments, ""))
+    return "\n".join(("%llguidance {}", *_THOUGHTS[thoughts], *rules, *arguments, ""))
+
+
+_NO_THOUGHTS: Final = r"~/\s*<think>(?s:.*)/"
+
+#: What comes before the rule ``said``.
+_THOUGHTS: Final[dict[Thoughts, tuple[str, ...]]] = {
+    "": ("start: said",),
+    "opened": ("start: thought GAP? said", r"thought[lazy]: /(?s:.*)<\/think>/", r"GAP: /\s{1,4}/"),
+    "tags": ("start: (thought GAP?)? said", r"thought[lazy]: /\s*<think>(?s:.*)<\/think>/", r"GAP: /\s{1,4}/"),
+}
 
 
 def _required(plan: ToolPlan, syntax: CallSyntax) -> list[str]:
     if not syntax.opening:
-        return ["start: call", _calls(plan, syntax)]
+        return ["said: call", _calls(plan, syntax)]
     more = f"({json.dumps(f'{chr(10)}{syntax.opening}')} block)*" if plan.is_parallel else ""
-    return [f"start: {json.dumps(syntax.opening)} block {more}", *_block(plan, syntax)]
+    return [f"said: {json.dumps(syntax.opening)} block {more}", *_block(plan, syntax)]
 
 
 def _free(plan: ToolPlan, syntax: CallSyntax, schema: dict[str, Any] | None) -> list[str]:
@@ -52,16 +63,16 @@ def _free(plan: ToolPlan, syntax: CallSyntax, schema: dict[str, Any] | None) -> 
     more = f"({json.dumps(f'{chr(10)}{syntax.opening}')} block)*" if plan.is_parallel else ""
     if schema is not None:
         return [
-            f"start: bare | answer | {json.dumps(syntax.opening)} block {more}",
+            f"said: bare | answer | {json.dumps(syntax.opening)} block {more}",
             f"answer: {_answer(schema)}",
             *_bare(plan),
             *_block(plan, syntax),
         ]
     return [
-        f"start: bare | TEXT | begun block {more}",
-        rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/ & ~/{tagged}(?s:.*)/",
+        f"said: bare | TEXT | begun block {more}",
+        rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/ & ~/{tagged}(?s:.*)/ & {_NO_THOUGHTS}",
         "begun[lazy]: BEGUN",
-        rf"BEGUN: /{tagged}/ & ~/{_begins_bare(plan)}/",
+        rf"BEGUN: /{tagged}/ & ~/{_begins_bare(plan)}/ & {_NO_THOUGHTS}",
         *_bare(plan),
         *_block(plan, syntax),
     ]
@@ -70,8 +81,8 @@ def _free(plan: ToolPlan, syntax: CallSyntax, schema: dict[str, Any] | None) -> 
 def _free_bare(plan: ToolPlan, schema: dict[str, Any] | None) -> list[str]:
     """Text, or a bare call at the beginning."""
     if schema is not None:
-        return ["start: bare | answer", f"answer: {_answer(schema)}", *_bare(plan)]
-    return ["start: bare | TEXT", rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/", *_bare(plan)]
+        return ["said: bare | answer", f"answer: {_answer(schema)}", *_bare(plan)]
+    return ["said: bare | TEXT", rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/ & {_NO_THOUGHTS}", *_bare(plan)]
 
 
 def _answer(schema: dict[str, Any]) -> str:

@@ -230,7 +230,7 @@ ANSWER: Final = (
     RequestField("audio", OBJECT, "In which voice and format the answer is spoken.", uses=_no("answers are text")),
 )
 
-#: How much and in which words a model thinks and speaks: the weights of the embedded engine do neither more nor less for it.
+#: How much and in which words a model thinks and speaks. The embedded engine reads of them whether it is to think at all.
 THINKING: Final = tuple(
     RequestField(name, ANYTHING, says, uses=_IDLE)
     for name, says in {
