@@ -383,6 +383,13 @@ def test_looks_at_any_event(event: dict[str, Any], name: str) -> None:
     [
         (OPENAI, ("No such model", "invalid_request_error", "model_not_found", False)),
         ({"error": "boom"}, ("boom", None, None, True)),
+        (
+            {"error": {"message": "Error code: 400 - {'error': {'message': 'filtered', 'code': 'content_filter'}}"}},
+            ("Error code: 400 - {'error': {'message': 'filtered', 'code': 'content_filter'}}", None, "content_filter", False),
+        ),
+        ({"error": {"message": "Error code: 400 - bad"}}, ("Error code: 400 - bad", None, "400", False)),
+        ({"error": {"message": "upstream: HTTP 503"}}, ("upstream: HTTP 503", None, "503", True)),
+        ({"error": {"message": "HTTP 400", "code": 500}}, ("HTTP 400", None, "500", True)),
         ({"error": {"code": 502, "message": "m"}, "choices": []}, ("m", None, "502", True)),
         ({"error": {"code": 400, "message": "m"}}, ("m", None, "400", False)),
         ({"error": {"code": "content_filter", "message": "m"}}, ("m", None, "content_filter", False)),

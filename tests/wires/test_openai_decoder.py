@@ -210,6 +210,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         STOP,
     ),
     (
+        "reasoning by other names",
+        sse(chunk({"reasoning_text": "hm"}), chunk({"thinking": "so"}), text("a"), FINISH),
+        [Reasoning("hm"), Reasoning("so"), "a"],
+        STOP,
+    ),
+    (
         "reasoning at both places",
         sse(chunk({"reasoning_content": "hm", "reasoning": "hm", "content": "a"}), FINISH),
         [Reasoning("hm"), "a"],

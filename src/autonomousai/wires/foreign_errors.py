@@ -62,6 +62,12 @@ _TOO_LONG = re.compile(
 )
 
 
+#: A code, or a status, of another server's answer in the words of one that passes it on, as OpenAI's and LiteLLM's clients
+#: print it: ``Error code: 400 - {'error': {… 'code': 'content_filter'}}``.
+_CODE_IN_WORDS = re.compile(rf"""['"](?:code|type)['"]: ?['"]({"|".join(sorted(PERMANENT_CODES))})['"]""")
+_STATUS_IN_WORDS = re.compile(r"\b(?:Error code|status code|HTTP)[: ]+([45][0-9]{2})\b")
+
+
 class _ForeignError(NamedTuple):
     """What an error object says of itself."""
 
@@ -131,12 +137,16 @@ def _read_fault(obj: Any) -> _ForeignError:
 
 def _name_code(fault: _ForeignError) -> str | None:
     """The code that says most: llama-server names its reason in ``type`` and repeats the status as ``code``; others only
-    say in words that a prompt is too long."""
+    say in words that a prompt is too long, or have another server's answer in their words."""
     if fault.type in PERMANENT_CODES:
         return fault.type
-    if (fault.code is None or fault.code.isdecimal()) and fault.message and _TOO_LONG.search(fault.message[:2000]):
+    if not fault.message or not (fault.code is None or fault.code.isdecimal()):
+        return fault.code
+    words = fault.message[:2000]
+    if _TOO_LONG.search(words):
         return "context_length_exceeded"
-    return fault.code
+    found = _CODE_IN_WORDS.search(words) or (None if fault.code else _STATUS_IN_WORDS.search(words))
+    return fault.code if found is None else found[1]
 
 
 def _clean(fault: _ForeignError, secrets: Iterable[str]) -> _ForeignError:

@@ -45,6 +45,7 @@ class Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_key: str = "reasoning"  # what the server calls it
     refusal: str | None = None
     tool_calls: list[CallPiece] | None = None
     function_call: FunctionPiece | None = None
@@ -89,6 +90,8 @@ _KNOWN_DELTA = frozenset(
         "content",
         "reasoning_content",
         "reasoning",
+        "reasoning_text",
+        "thinking",
         "refusal",
         "tool_calls",
         "function_call",
@@ -96,6 +99,8 @@ _KNOWN_DELTA = frozenset(
         "images",
     }
 )
+#: What reasoning is called that is not called ``reasoning_content``.
+_REASONING = ("reasoning", "reasoning_text", "thinking")
 _KNOWN_CALL = frozenset({"index", "id", "type", "function"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments"})
 _KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
@@ -262,12 +267,14 @@ def _delta(said: Any) -> Delta | None:
     if not isinstance(said, dict):
         return None
     content = said.get("content")
+    key = next((name for name in _REASONING if said.get(name)), "reasoning")
     calls = said.get("tool_calls")
     calls = [calls] if isinstance(calls, dict) else calls
     return Delta(
         content=text_of(content),
         reasoning_content=text_of(said.get("reasoning_content")) or _thoughts(content),
-        reasoning=text_of(said.get("reasoning")),
+        reasoning=text_of(said.get(key)),
+        reasoning_key=key,
         refusal=text_of(said.get("refusal")),
         tool_calls=[_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else None,
         function_call=_function(said.get("function_call")),

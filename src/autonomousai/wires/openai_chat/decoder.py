@@ -557,8 +557,8 @@ class ChatStreamDecoder:
     def _say_delta(self, delta: Delta | UsualDelta, batch: Batch) -> None:
         if delta.reasoning_content:
             batch.append(Reasoning(mend(delta.reasoning_content)))
-        elif delta.reasoning:
-            batch.append(Reasoning(mend(delta.reasoning), "reasoning"))
+        elif delta.reasoning and isinstance(delta, Delta):
+            batch.append(Reasoning(mend(delta.reasoning), delta.reasoning_key))
         if delta.content:
             self._say_text(delta.content, batch)
         if delta.refusal:
