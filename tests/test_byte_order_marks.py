@@ -12,7 +12,7 @@ from autonomousai import AutonomousAI, StatusError
 from autonomousai.cli import templates
 from autonomousai.config import load_config
 from autonomousai.testing import Script, ScriptedServer, chunks, completion
-from autonomousai.testing.scripts import Head, Send
+from autonomousai.testing.steps import Head, Send
 from tests.support.sockets import CHAT, HELLO, ask, request
 
 BOM = codecs.BOM_UTF8

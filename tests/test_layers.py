@@ -20,9 +20,8 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset(
-        {"completion", "directories", "errors", "events", "models", "timeouts", "retry", "blocking", "suggestions", "_version"}
-    ),
+    frozenset({"completion", "directories", "errors", "events", "report", "models", "timeouts", "retry", "blocking"})
+    | {"suggestions", "_version"},
     frozenset({"chat_fields", "embeddings", "http", "request", "result", "provider", "settings", "config_reading", "wires"}),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
@@ -40,7 +39,7 @@ COMMAND_LINE = FLOORS[9]
 #: Who may import what is not the standard library's: units, or folders inside them.
 FOREIGN: dict[str, frozenset[str]] = {
     "msgspec": frozenset().union(*FLOORS),
-    "aiohttp": frozenset({"http.aiohttp_transport"}),
+    "aiohttp": frozenset({"http.aiohttp_transport", "http.aiohttp_connector"}),
     "xllamacpp": frozenset({"engine"}),
     "starlette": frozenset({"server"}),
     "uvloop": frozenset({"workers"}),
@@ -69,7 +68,14 @@ GUARDED: dict[str, frozenset[str]] = {
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
 LATE = frozenset({"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w"})
 LATE_FILES = frozenset(
-    {"http.aiohttp_transport", "http.httptools_transport", "http.connection", "http.socks", "cli.chat.conversations"}
+    {
+        "http.aiohttp_transport",
+        "http.aiohttp_connector",
+        "http.httptools_transport",
+        "http.connection",
+        "http.socks",
+        "cli.chat.conversations",
+    }
 )
 
 

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from .errors import IncompleteStreamError
-from .events import Answer, Chunk, FinishReason, Report, ToolCall, Usage
+from .events import Answer, Chunk, FinishReason, ToolCall, Usage
+from .report import Report
 
 CLOSED = "the answer was closed before it was complete"
 LEFT = "the answer was not read to its end; read on to its FinishReason before you take its text"

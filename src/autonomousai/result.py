@@ -8,7 +8,8 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from .completion import CLOSED, LEFT, AnswerView
 from .errors import HTTPError, IncompleteStreamError
-from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Report, Started, ToolCallDelta, join_tool_calls
+from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Started, ToolCallDelta, join_tool_calls
+from .report import Report
 
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
 

@@ -10,7 +10,8 @@ import pytest
 
 from autonomousai import AutonomousAI, HTTPError, OpenAICompatible
 from autonomousai.testing import Script, ScriptedServer
-from autonomousai.testing.scripts import End, Head, Send, event
+from autonomousai.testing.completions import event
+from autonomousai.testing.steps import End, Head, Send
 
 HELLO = [{"role": "user", "content": "Hello"}]
 KEY = "operators-key-4f9c2b7e1d8a"

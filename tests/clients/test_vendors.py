@@ -18,7 +18,7 @@ from autonomousai.kinds.kind import UpstreamSetup
 from autonomousai.request import ChatRequest
 from autonomousai.result import AsyncResult
 from autonomousai.testing import End, Head, Request, Script, ScriptedServer, Send, chunks
-from autonomousai.testing.scripts import event
+from autonomousai.testing.completions import event
 
 HELLO = [{"role": "user", "content": "Hello"}]
 BEGUN = {"role": "assistant", "content": "The sky is"}

@@ -13,7 +13,8 @@ from autonomousai.config import RetryConfig
 from autonomousai.errors import HTTPError, IncompleteStreamError, StreamError
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import Script, ScriptedServer
-from autonomousai.testing.scripts import End, Head, Send, chunks, event
+from autonomousai.testing.completions import chunks, event
+from autonomousai.testing.steps import End, Head, Send
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

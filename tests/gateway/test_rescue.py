@@ -16,9 +16,10 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from autonomousai.events import Answer, FinishReason, Report, Splice, Started, ToolCallDelta, ToolCalls, Usage
+from autonomousai.events import Answer, FinishReason, Started, ToolCallDelta, ToolCalls, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import Capabilities
+from autonomousai.report import Report, Splice
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from autonomousai.result import AsyncResult, BatchStream
 from autonomousai.testing import ScriptedProvider, answer

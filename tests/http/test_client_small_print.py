@@ -14,7 +14,8 @@ from autonomousai import ConfigError, HTTPError, IncompleteStreamError, OpenAICo
 from autonomousai.http.pool import HttpPool
 from autonomousai.http.transport import read_body
 from autonomousai.testing import Request, Script, ScriptedServer
-from autonomousai.testing.scripts import Close, Raw, Reset, chunks
+from autonomousai.testing.completions import chunks
+from autonomousai.testing.steps import Close, Raw, Reset
 from autonomousai.timeouts import Clocks
 from tests.support.raw import RawConnection, answering
 

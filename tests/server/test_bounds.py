@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from autonomousai.events import Answer
+from autonomousai.http.server import flow
 from autonomousai.http.server import protocol as http
 from autonomousai.http.server.protocol import PIPELINED
 from autonomousai.server.bodies import MAX_VALUES, BodyReader
@@ -75,7 +76,7 @@ async def test_the_shortest_headers_are_bounded_in_number(port):
 
 async def test_who_does_not_read_is_let_go(serve, provider, monkeypatch):
     """An answer that its caller stopped reading holds a place, but not for ever."""
-    monkeypatch.setattr(http, "WRITE_S", 0.05)
+    monkeypatch.setattr(flow, "WRITE_S", 0.05)
     provider.play(["x" * 4 * MB] * 10)
     serving = await serve()
 

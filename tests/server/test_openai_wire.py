@@ -9,8 +9,9 @@ import pytest
 
 from autonomousai.errors import ConnectError, IncompleteStreamError, StatusError, StreamError
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.events import Attempt, FinishReason, Reasoning, Report, Splice, ToolCallDelta, Usage
+from autonomousai.events import FinishReason, Reasoning, ToolCallDelta, Usage
 from autonomousai.provider import AsyncGeneratorProvider
+from autonomousai.report import Attempt, Report, Splice
 from autonomousai.result import AsyncResult
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of

@@ -23,7 +23,6 @@ from autonomousai.errors import (
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import (
     Annotations,
-    Attempt,
     ChoiceEvent,
     Event,
     Extra,
@@ -33,13 +32,12 @@ from autonomousai.events import (
     LogProbs,
     Reasoning,
     Refusal,
-    Report,
-    Splice,
     Started,
     ToolCallDelta,
     Usage,
 )
 from autonomousai.http.server.exchange import internal_error
+from autonomousai.report import Attempt, Report, Splice
 from autonomousai.streams.records import Record, RecordedError, ResumeState, StreamHeader, decode_record, encode_record, size_of
 from autonomousai.wires.base import Wire
 from autonomousai.wires.provenance import make_provenance

@@ -13,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from autonomousai import AutonomousAI, OpenAICompatible
 from autonomousai.config import BreakerConfig, Config, ResumeConfig, RetryConfig, ServerConfig
 from autonomousai.errors import StatusError
-from autonomousai.events import Attempt, Batch, FinishReason, Report, Usage
+from autonomousai.events import Batch, FinishReason, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider, Capabilities
+from autonomousai.report import Attempt, Report
 from autonomousai.result import AsyncResult
 from autonomousai.server import create_app
 from autonomousai.telemetry.exposition import render

@@ -12,9 +12,9 @@ from hypothesis import given
 from autonomousai.config import Config, ModelConfig, OpenAIConfig
 from autonomousai.server import create_app
 from autonomousai.testing import Script, ScriptedServer
-from autonomousai.wires.openai_chat.continuous_usage import ContinuousUsageDecoder, asks_for_usage
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.openai_chat.wire import ContinuousUsageDecoder, asks_for_usage
 from tests.support.sockets import CHAT, ask, listening, request
 from tests.wires.cutting import cuts, pieces
 

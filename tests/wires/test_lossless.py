@@ -10,8 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autonomousai.events import Batch, FinishReason
-from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder, decode_completion
-from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder, encode_completion, merge_values
+from autonomousai.wires.merging import merge_values
+from autonomousai.wires.openai_chat.completion import decode_completion, encode_completion
+from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
 from tests.wires.cutting import pieces
 
 Json = dict[str, Any]

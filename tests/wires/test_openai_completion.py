@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
-from autonomousai.wires.openai_chat.decoder import decode_completion
-from autonomousai.wires.openai_chat.encoder import encode_completion
+from autonomousai.wires.openai_chat.completion import decode_completion, encode_completion
 from tests.wires.answers import USAGE, Json, plain
 from tests.wires.conftest import NEW_ID
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from autonomousai.events import Attempt, Report, Splice
+from autonomousai.report import Attempt, Report, Splice
 from autonomousai.wires.provenance import check_provenance, make_provenance, provenance_of_document
 
 REPORT = Report("b", [Attempt("a", "cut", 200, 3), Attempt("b", "ok", 200, 5)], [Splice(4, "a", "b")])

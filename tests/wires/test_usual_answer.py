@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.errors import ProviderError
-from autonomousai.wires.openai_chat import decoder as module
+from autonomousai.wires.openai_chat import completion as module
 from autonomousai.wires.openai_chat.chunks import unknown_members
 from autonomousai.wires.openai_chat.usual import UsualChunk, decode_usual, decode_usual_completion, unknown_of
 from tests.wires.answers import USAGE, leniently, sse

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from autonomousai.testing import Pause, Script, ScriptedServer
-from autonomousai.testing.scripts import Head, Send, chunks
+from autonomousai.testing.completions import chunks
+from autonomousai.testing.steps import Head, Send
 from autonomousai.workers.sockets import cannot_listen
 from tests.support.program import PATIENCE, Ended, environment, finish, run, start, start_unread
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of

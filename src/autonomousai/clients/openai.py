@@ -30,8 +30,7 @@ from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
 from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
-from ..wires.openai_chat.continuous_usage import CONTINUOUS_USAGE, asks_for_usage
-from ..wires.openai_chat.wire import OPENAI_CHAT
+from ..wires.openai_chat.wire import CONTINUOUS_USAGE, OPENAI_CHAT, asks_for_usage
 from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
 from ..wires.openai_documents.embeddings import OPENAI_EMBEDDINGS
 from ..wires.openai_documents.rerank import OPENAI_RERANK

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
-from ..events import Answer, Attempt, Batch, Extra, FinishReason, ForeignEvent, Report, Started
+from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
+from ..report import Attempt, Report
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, Sink, cannot_pipe
 from ..retry import backoff

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ..errors import ProviderError
-from ..events import Answer, Report
+from ..events import Answer
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, cannot_count
+from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches
 from ..settings import RescueConfig, RetryConfig

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator
 from typing import Literal, NamedTuple
 
 from ..errors import ProviderError
-from ..events import Batch, Splice
+from ..events import Batch
+from ..report import Splice
 from ..request import ChatRequest
 from .attempt import LONGEST_WAIT_S, RouteState
 from .replay_filter import DivergedError, ReplayFilter, to_last_whole_word

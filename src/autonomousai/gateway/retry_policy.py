@@ -20,7 +20,8 @@ from ..errors import (
     StreamError,
 )
 from ..errors import TimeoutError as ClockError
-from ..events import Answer, Attempt
+from ..events import Answer
+from ..report import Attempt
 from ..request import ChatRequest
 from ..wires.errors import as_gateway_error, for_callers
 from ..wires.raw import UNSUPPORTED_ENDPOINT

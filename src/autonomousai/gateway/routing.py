@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Self
 
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Answer, Batch, Report
+from ..events import Answer, Batch
+from ..report import Report
 from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe
 from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState

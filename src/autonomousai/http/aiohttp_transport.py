@@ -1,28 +1,25 @@
-"""One HTTP exchange on aiohttp, under clocks. The only file that imports aiohttp; `http` imports it when the first request is
-made, because that costs more than all of ours together. aiohttp's errors are translated here, at one border."""
+"""One HTTP exchange on aiohttp, under timeouts. `http` imports it with the first request, as aiohttp costs more than this whole
+package. aiohttp's errors are translated here, at one border; its connections are in `aiohttp_connector`."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import io
-import select
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..result import cannot_pipe
 from ..timeouts import Clocks
+from .aiohttp_connector import ATTEMPT, ConnectionAttempt, TCPConnector, UnixConnector
 from .decoding import BodyDecoder, CodingError, make_decoder
 from .descriptors import is_short, no_descriptors
 from .failures import (
@@ -36,7 +33,7 @@ from .failures import (
     without_quotes,
 )
 from .headers import Headers
-from .heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
+from .heads import MAX_HEAD
 from .proxies import Proxy
 from .timeouts import ReadTimeouts
 from .tls import tls_context
@@ -60,144 +57,6 @@ _MORE_LIMITS: dict[str, Any] = (
 _open: set[aiohttp.ClientSession] = set()
 
 
-class _ConnectionAttempt:
-    """One try of one request: its connection, when it was connected, and whether that had been used before.
-
-    ``fresh``: it may not have been.
-    """
-
-    __slots__ = ("connected", "deadline", "first_token", "fresh", "protocol", "reused", "timer")
-
-    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None, *, fresh: bool) -> None:
-        self.timer = timer
-        self.deadline = deadline
-        self.first_token = first_token
-        self.fresh = fresh
-        self.connected: float | None = None
-        self.protocol: _Protocol | None = None
-        self.reused = False
-
-    def on_connected(self, protocol: _Protocol) -> None:
-        self.protocol = protocol
-        self.reused = protocol.requests > 1
-        self.connected = now = asyncio.get_running_loop().time()
-        if self.first_token is not None:
-            self.timer.reschedule(min(now + self.first_token, self.deadline))
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether nothing came over a connection that had been used before."""
-        return self.reused and self.protocol is not None and not self.protocol.has_heard
-
-
-#: The attempt that this task is making, for the connector that finds it a connection.
-_ATTEMPT: ContextVar[_ConnectionAttempt | None] = ContextVar("attempt", default=None)
-
-
-class _Protocol(ResponseHandler):
-    """aiohttp's side of a connection, with heads brought into strict form before its parser reads them.
-
-    ``requests``: how many it has carried. ``has_heard``: something has come since the last one.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.requests = 0
-        self.has_heard = False
-        self._begun = b""  # what has come of the head
-        self._awaits_head = False
-        self._poll: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        is_tls = transport.get_extra_info("sslcontext") is not None
-        if not is_tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an end
-            self._poll = select.poll()
-            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-
-    def begin(self, *, fresh: bool) -> bool:
-        """Make ready for a request; False where it cannot carry one: it is to be *fresh* and is not, or the server has sent
-        something unasked, or closed it."""
-        if self.requests:
-            unread = self._poll is not None and self._poll.poll(0)
-            if fresh or unread or self.should_close or not self.is_connected():
-                return False
-        self.requests += 1
-        self.has_heard = False
-        self._begun = b""
-        self._awaits_head = True
-        return True
-
-    def data_received(self, data: bytes) -> None:
-        self.has_heard = True
-        if not self._awaits_head or not data:
-            super().data_received(data)
-        elif not self._begun and 4 < (end := data.find(b"\r\n\r\n") + 4) <= MAX_HEAD and not is_odd(data, 0, end):
-            self._awaits_head = False
-            super().data_received(data[:end])
-            if end < len(data):
-                super().data_received(data[end:])
-        else:
-            self._on_odd_head(data)
-        if self._exception is not None:
-            self._wake_reader()
-
-    def _on_odd_head(self, data: bytes) -> None:
-        """More of a head that is not complete, or not in strict form."""
-        self._begun += data
-        parts = split_head(self._begun) if is_http(self._begun) else (self._begun, b"")
-        if parts is None and len(self._begun) <= MAX_HEAD:
-            return
-        self._begun = b""
-        self._awaits_head = False
-        problem = TOO_LARGE if parts is None or len(parts[0]) > MAX_HEAD else ""
-        if parts is None or problem or b"\0" in parts[0]:
-            self.set_exception(HttpProcessingError(message=problem or "a zero byte in a head"))
-            self.force_close()
-            if self.transport is not None:
-                self.transport.close()
-            return
-        for part in parts:
-            if part:
-                super().data_received(part)
-
-    def _wake_reader(self) -> None:
-        """Let the reader of a body know that its parser has failed: aiohttp leaves it waiting."""
-        error, body = self._exception, self._payload
-        if body is not None and not body.is_eof():
-            broken = aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error))
-            body.set_exception(broken)
-            self._loop.call_soon(body.set_exception, broken)  # one that was just woken does not look before it waits again
-
-
-class _AnnotatingConnector(aiohttp.BaseConnector):
-    """Tells the attempt of its connection, and gives it none that the server has closed meanwhile. (aiohttp's own tracing tells
-    too, but costs as much as half of the request.)"""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]  # a subclass of what it makes
-
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        attempt = _ATTEMPT.get()
-        while True:
-            connection = await super().connect(*args, **kwargs)
-            protocol: Any = connection.protocol
-            if attempt is None or protocol.begin(fresh=attempt.fresh):
-                if attempt is not None:
-                    attempt.on_connected(protocol)
-                return connection
-            connection.close()
-
-
-class _TCPConnector(_AnnotatingConnector, aiohttp.TCPConnector):
-    pass
-
-
-class _UnixConnector(_AnnotatingConnector, aiohttp.UnixConnector):
-    pass
-
-
 @lru_cache(maxsize=16)
 def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds)
@@ -212,7 +71,7 @@ class AiohttpTransport:
     """A `Transport` over aiohttp's client."""
 
     def __init__(self, uds: str | None, user_agent: str) -> None:
-        connector = _UnixConnector(path=uds, limit=0) if uds else _TCPConnector(limit=0)
+        connector = UnixConnector(path=uds, limit=0) if uds else TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
@@ -240,7 +99,7 @@ class AiohttpTransport:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
         head = headers
-        attempt = _ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
+        attempt = ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
             extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
@@ -248,7 +107,7 @@ class AiohttpTransport:
                 head = {**headers, **proxy.headers}
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
-        token = _ATTEMPT.set(attempt)
+        token = ATTEMPT.set(attempt)
         try:
             async with timer:
                 response = await self._session.request(
@@ -263,7 +122,7 @@ class AiohttpTransport:
         except Exception as error:
             raise _translate(error, attempt, clocks, without_credentials(url)) from error
         finally:
-            _ATTEMPT.reset(token)
+            ATTEMPT.reset(token)
         told = Headers(response.raw_headers)
         version = response.version
         problem = told.framing_problem(response.status, f"{version.major}.{version.minor}" if version else "")
@@ -334,7 +193,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
 )
 
 
-def _translate(error: Exception, attempt: _ConnectionAttempt, clocks: Clocks, where: str) -> Exception:
+def _translate(error: Exception, attempt: ConnectionAttempt, clocks: Clocks, where: str) -> Exception:
     """What went wrong before the response's head came, in our own errors. What is none of aiohttp's stays as it is."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ClockError("connect", clocks.connect)
@@ -379,7 +238,7 @@ class AiohttpResponse:
         clocks: Clocks,
         total_at: float,
         streaming: bool,
-        attempt: _ConnectionAttempt,
+        attempt: ConnectionAttempt,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = headers

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import monotonic
-from typing import Any, Final, Protocol, get_args, runtime_checkable
+from typing import Any, Final, get_args
 
-import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
-from ..http.server.asgi import OUTER, ASGIExchange, Receive, Scope, Send, run_asgi
+from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..limiter import RequestLimiter
@@ -26,19 +20,18 @@ from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..streams.broker import StreamBroker
 from ..streams.orphans import Orphans
 from ..streams.stores import open_state
-from ..suggestions import nearest
 from ..telemetry.access_log import AccessLog
-from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
-from ..wires.base import Wire
 from ..wires.redaction import HiddenSecrets
-from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths, models_wire, wire_of
+from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths
 from .auth import PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
+from .cold import cold_app, not_here, wire_of_request
 from .cors import CrossOrigin
 from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
+from .health import HealthRoutes
 from .keeping import KeepingEndpoint
 from .models import model_routes, wire_routes
 from .openapi import description_routes
@@ -57,9 +50,6 @@ V1: Final = "/v1"
 #: What the paths of kept responses begin with.
 _RESPONSES_PATHS: Final = (RESPONSES_PATH, RESPONSES_PATH.removeprefix(V1))
 
-#: Seconds that an engine may take to tell its counters.
-_ENGINE_S: Final = 2.0
-
 
 def create_app(
     config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None, log: AccessLog | None = None
@@ -72,16 +62,6 @@ def create_app(
     config = config or Config()
     tracer = open_tracer(config.telemetry)
     return App(config, make_gateway(config, tracer) if provider is None else provider, log=log, tracer=tracer)
-
-
-@runtime_checkable
-class _EngineProvider(Protocol):
-    """What the embedded engine has beside the contract of providers."""
-
-    @property
-    def state(self) -> str: ...
-
-    async def metrics(self) -> Mapping[str, float]: ...
 
 
 class App:
@@ -104,12 +84,12 @@ class App:
         self.orphans = Orphans()
         self._log = log
         self._tracer = tracer
-        self._gather = gather
         self._guard = AccessControl(config.server, key_headers())
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
         self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
+        self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
         resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
@@ -153,25 +133,21 @@ class App:
         self._stream_route = StreamRoute(context)
         self._responses_route = ResponsesRoute(context)
         described = {*SERVED, *COUNTED}
-        self._cold = Starlette(
-            routes=[
+        self._cold = cold_app(
+            [
                 # Named here for other methods than those that `_enter` takes.
-                *(Route(path, _not_here, methods=["POST"], include_in_schema=path in described) for path in self._hot),
-                Route(STREAMS_PATH + "{id}", _not_here, methods=["GET", "DELETE"]),
+                *(Route(path, not_here, methods=["POST"], include_in_schema=path in described) for path in self._hot),
+                Route(STREAMS_PATH + "{id}", not_here, methods=["GET", "DELETE"]),
                 *_kept_routes(RESPONSES_PATH),
                 *_kept_routes(RESPONSES_PATH.removeprefix(V1)),
                 *model_routes(provider, V1),
                 *model_routes(provider, ""),
                 *wire_routes(provider),
-                *(Route(path, self._healthz, methods=["GET"]) for path in ("/health", "/healthz")),
-                Route("/readyz", self._readyz, methods=["GET"]),
-                Route("/metrics", self._write_metrics, methods=["GET"]),
+                *self._health.routes(),
                 *page_routes(),
                 *description_routes(sees=self._sees, asks_key=bool(config.server.api_keys)),
             ],
-            exception_handlers={HTTPException: _on_http_exception, ProviderError: _on_provider_error, Exception: _on_bug},
         )
-        self._cold.router.redirect_slashes = False
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
         self._drain_s = config.server.drain_s
@@ -287,7 +263,7 @@ class App:
                 await self._serve_cold(exchange)
         except StatusError as error:
             closing = ((b"connection", b"close"),) if self._guard.draining else ()
-            await refuse(exchange, error, _wire_of(exchange), headers=closing)
+            await refuse(exchange, error, wire_of_request(exchange), headers=closing)
         finally:
             self._note(exchange, hot=endpoint is not None)
 
@@ -316,43 +292,15 @@ class App:
             self._sweep = Sweep(asyncio.get_running_loop(), min(INTERVAL_S, self._keepalive_s / 4))
         return self._sweep
 
-    # The cold routes that are about the server itself
+    # What is counted
 
-    async def _healthz(self, request: Request) -> Response:
-        return _document({"status": "ok"})
-
-    async def _readyz(self, request: Request) -> Response:
-        """Starts what is to be started: whoever asks first whether we are ready may be the one who then lets requests come."""
-        if self._guard.draining:
-            return _document({"status": "draining"}, 503)
-        try:
-            await self.start()
-        except ProviderError as error:
-            return _document({"status": "failed", "reason": str(error)}, 503)
-        if getattr(self.provider, "routes", None) == {}:
-            return _document({"status": "failed", "reason": "no model has a route: nothing is served"}, 503)
-        failed = [name for name, engine in self._engines().items() if engine.state == "failed"]
-        return _document({"status": "failed", "upstreams": failed}, 503) if failed else _document({"status": "ready"})
-
-    async def _write_metrics(self, request: Request) -> Response:
-        # Where there are many series, the text takes longer than a stream should have to wait.
-        others = [] if self._gather is None else await self._gather()
-        text = await asyncio.to_thread(render, [await self.snapshot(), *others])
-        return Response(text, headers={"content-type": CONTENT_TYPE})
+    async def snapshot(self) -> bytes:
+        """Return all that is counted here, and the counters of the engines that are run from here."""
+        return await self._health.snapshot()
 
     def counted(self) -> bytes:
         """All that is counted here."""
         return self._metrics.snapshot()
-
-    async def snapshot(self) -> bytes:
-        """All that is counted here, and the counters of the engines that are run from here."""
-        engines: dict[str, dict[str, float]] = {}
-        for name, engine in self._engines().items():
-            engines[name] = {"up": float(engine.state == "ready")}
-            with contextlib.suppress(ProviderError, TimeoutError):  # it may crash, or hang, just now
-                async with asyncio.timeout(_ENGINE_S):
-                    engines[name] |= await engine.metrics()
-        return self._metrics.snapshot(engines)
 
     def _gauges(self) -> Iterator[Sample]:
         """What is looked up when somebody asks."""
@@ -375,14 +323,6 @@ class App:
         """Whether any model takes images."""
         models = self.provider.get_models() if isinstance(self.provider, ProviderModelMixin) else []
         return self.provider.capabilities.vision or any(self.provider.capabilities_of(model).vision for model in models)
-
-    def _engines(self) -> dict[str, _EngineProvider]:
-        providers = {name: upstream.provider for name, upstream in self._upstreams.items()} or {"provider": self.provider}
-        return {name: provider for name, provider in providers.items() if isinstance(provider, _EngineProvider)}
-
-
-def _document(content: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
 #: Paths that are named as they are.
@@ -409,75 +349,14 @@ def _without_needless_slashes(path: str) -> str:
     return "/" + "/".join(filter(None, path.split("/")))
 
 
-def _wire_of(exchange: Exchange) -> Wire:
-    """Return the wire that a request is answered in where something is wrong with it."""
-    return models_wire(exchange.path, exchange.head) or wire_of(exchange.path)
-
-
 def _id_header(exchange: Exchange) -> bytes | None:
     """Return the header with the request's id of the wire that a request is answered in; None where it has none of its own."""
-    header = _wire_of(exchange).id_header
+    header = wire_of_request(exchange).id_header
     return None if header is None else header.encode()
-
-
-def _wrong_method(method: str, allowed: str) -> StatusError:
-    return StatusError(
-        f"the method {method[:20]} is not allowed here; allowed: {allowed}",
-        status=405,
-        type="invalid_request_error",
-        code="method_not_allowed",
-    )
 
 
 def _kept_routes(root: str) -> list[Route]:
     """Return the routes of kept responses under *root*, for other methods than those that `_enter` takes."""
     paths = {"{id}": ["GET", "DELETE"], "{id}/cancel": ["POST"], "{id}/input_items": ["GET"]}
     named = root.startswith(V1)
-    return [Route(root + path, _not_here, methods=methods, include_in_schema=named) for path, methods in paths.items()]
-
-
-async def _not_here(request: Request) -> Response:
-    """Stand for a route that `App._enter` serves."""
-    raise AssertionError(request.url.path)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette's router says, in the shape of the path's wire."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allow = {"allow": ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"}))}
-        return (
-            Response(status_code=204, headers=allow)
-            if request.method == "OPTIONS"
-            else _error(request, _wrong_method(request.method, allow["allow"]), allow)
-        )
-    path = request.url.path[:200]
-    # A base URL may have one /v1 too few or too many, or be of an older or a newer API.
-    known = (*SERVED, *COUNTED, "/v1/models")
-    meant = next((each for each in known if path.endswith(each.removeprefix("/v1"))), None)
-    near = nearest(path, known, likeness=0.8)
-    says = f"{meant} is here" if meant else f"did you mean {near}?" if near else "GET /docs tells what there is"
-    return _error(
-        request,
-        StatusError(
-            f"there is nothing at {path!r}; {says}",
-            status=error.status_code,
-            type="invalid_request_error",
-            code="not_found",
-        ),
-    )
-
-
-async def _on_provider_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProviderError)
-    return _error(request, error)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    return _error(request, internal_error())
-
-
-def _error(request: Request, error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
-    exchange = request.scope[OUTER]
-    status, headers, body = _wire_of(exchange).encode_error(error, exchange.request_id)
-    return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")
+    return [Route(root + path, not_here, methods=methods, include_in_schema=named) for path, methods in paths.items()]

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
 from ..errors import IncompleteStreamError, ProviderError, StatusError
-from ..events import Answer, Batch, FinishReason, Report
+from ..events import Answer, Batch, FinishReason
 from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
 from ..limiter import Place, RequestLimiter
 from ..provider import AsyncGeneratorProvider
+from ..report import Report
 from ..request import CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream
-from ..streams.broker import StreamBroker
 from ..streams.orphans import Orphans
 from ..telemetry.metrics import AnswerMeter, Metrics
 from ..wires.base import AnswerHead, Wire
@@ -30,6 +30,9 @@ from ..wires.raw import unsupported
 from .bodies import BodyReader
 from .disconnect import DisconnectScope
 from .sse_response import SSEResponse
+
+if TYPE_CHECKING:
+    from ..streams.broker import StreamBroker
 
 #: Characters of a model's name.
 MAX_MODEL: Final = 256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,7 +11,6 @@ from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..http.server.exchange import Exchange
 from ..limiter import Place, busy, shutting_down
 from ..request import ChatRequest
-from ..streams.broker import StreamBroker
 from ..streams.errors import stream_gone
 from ..streams.log import StreamLog
 from ..streams.records import Kept, Record
@@ -27,6 +27,9 @@ from .disconnect import DisconnectScope
 from .endpoint import Endpoint
 from .kept import find_kept, response_of_records
 from .sse_response import SSEResponse
+
+if TYPE_CHECKING:
+    from ..streams.broker import StreamBroker
 
 
 class KeepingEndpoint(Endpoint):

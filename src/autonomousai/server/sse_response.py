@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..errors import ProviderError, StatusError
-from ..events import Answer, Batch, Report
+from ..events import Answer, Batch
 from ..http.server.exchange import ClientLeftError, Exchange
 from ..http.sweep import Sweep
 from ..limiter import SHUTTING_DOWN
-from ..streams.log import StreamReader
+from ..report import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import StreamEncoder, Wire
 from ..wires.sse import encode_comment
+
+if TYPE_CHECKING:
+    from ..streams.log import StreamReader
 
 #: What a stream says when it continues, but not on this connection: a reader comes back after a second.
 _COME_AGAIN: Final = b"retry: 1000\n" + encode_comment("to be continued: GET v1/streams/ID, with Last-Event-ID")

@@ -25,31 +25,28 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import IncompleteStreamError, ProviderError, StatusError
-from ..events import Batch
-from ..http.server.exchange import internal_error, log_bug
+from ..errors import StatusError
+from ..http.server.exchange import log_bug
 from ..limiter import Place, RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from ..settings import ResponsesConfig, ResumeConfig
-from ..telemetry.metrics import AnswerMeter, Metrics
+from ..telemetry.metrics import Metrics
 from ..wires.base import Wire
 from ..wires.redaction import redact
-from .errors import cancelled, store_unavailable, stream_gone, stream_not_found
+from .errors import store_unavailable, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
 from .recorder import Recorder
-from .records import Kept, Record, RecordedRequest, UnknownWireError, decode_record, encode_record, size_of
-from .stores import Claim, GoneError, LeaseLostError, Store, StoreError, StreamInfo
+from .records import Kept, Record, RecordedRequest, UnknownWireError
+from .stores import GoneError, LeaseLostError, Store, StoreError, StreamInfo
+from .writer import StreamWriter
 
 #: Seconds between two heartbeats.
 HEARTBEAT_S: Final = 1.0
 
 #: Seconds between two heartbeats while nothing is written, but something is kept.
 _SWEEP_S: Final = 60.0
-
-#: Seconds that a follower waits for records before it looks whether the writer has died.
-_WAIT_S: Final = 1.0
 
 #: Seconds that `StreamBroker.aclose` waits for answers to be closed.
 _CLOSE_S: Final = 2.0
@@ -86,11 +83,8 @@ class StreamBroker:
         self.idle = asyncio.Event()
         self.idle.set()
         self._store = store
-        self._provider = provider
-        self._ready = ready
-        self._resolve = resolve
         self._places = places
-        self._metrics = metrics or Metrics()
+        self._writer = StreamWriter(store, provider, ready=ready, resolve=resolve, places=places, metrics=metrics or Metrics())
         self._config = config
         self._keep_s = (config.keep_s, responses.keep_s)  # of streams, and of those that are kept as responses
         self._kept_until = 0.0  # by the loop's clock: when the time of all that ended here is over
@@ -135,7 +129,7 @@ class StreamBroker:
         stream.wire = wire
         stream.recorded = recorded
         place = place.hand_over() if place is not None else self._places.place()
-        source = self._run(stream, self._write(stream, Recorder(recorded), place))
+        source = self._run(stream, self._writer.write(stream, Recorder(recorded), place))
         source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
         return stream
 
@@ -169,7 +163,7 @@ class StreamBroker:
             raise shutting_down(self.drained_by - monotonic())
         else:
             stream = StreamLog(id, self._store, found.last, name)
-            self._run(stream, self._follow(stream))
+            self._run(stream, self._writer.follow(stream))
             self._arm(0)  # the writer has to learn that the stream is read
         return stream
 
@@ -235,7 +229,7 @@ class StreamBroker:
         try:
             claim = await self._store.claim(id, force=True)
             if claim is not None:
-                await self._end_as_cancelled(id, claim)
+                await self._writer.end_as_cancelled(id, claim)
         except LeaseLostError:
             pass  # it has ended meanwhile, or is cancelled by another server
         except StoreError as error:
@@ -312,108 +306,14 @@ class StreamBroker:
         stream.is_cancelled = True
         self._stop(stream)
 
-    async def _end_as_cancelled(self, id: str, claim: Claim) -> None:
-        recorder = Recorder(msgspec.json.decode(claim.request, type=RecordedRequest))
-        if claim.last:
-            recorder.replay(Record())  # the header is written
-        record = recorder.fail(cancelled())
-        if self._store.shared:
-            await self._store.append(id, claim.lease, claim.last + 1, encode_record(record), end=True)
-        else:
-            self._store.append_now(id, claim.lease, claim.last + 1, record, size_of(record), end=True)
-
-    # ---- writing
-
-    async def _write(self, stream: StreamLog, recorder: Recorder, place: Place) -> None:
-        """Generate what *recorder* has not recorded yet. Raises `LeaseLostError`."""
-        began = monotonic()
-        try:
-            try:
-                await place.acquire()
-                await self._ready()
-                await self._generate(stream, recorder, began)
-            finally:
-                place.release()
-        except ProviderError as error:
-            await _fail(stream, recorder, error)
-        except LeaseLostError:
-            raise
-        except asyncio.CancelledError:
-            if not stream.is_cancelled:
-                raise
-            await _fail(stream, recorder, cancelled())
-        except Exception as error:  # a bug must cost its own stream alone
-            log_bug(stream.name, error)
-            await _fail(stream, recorder, internal_error())
-
-    async def _generate(self, stream: StreamLog, recorder: Recorder, began: float) -> None:
-        model = self._resolve(recorder.request.model)
-        batches = recorder.start(self._provider, model)
-        answer = recorder.answer
-        try:
-            with self._metrics.answer(model, answer, began) as stream.meter:
-                stream.report, stream.answer = answer.report, answer
-                sink = partial(_take, stream, recorder, stream.meter)
-                pipes = not self._store.shared
-                async for batch in batches:
-                    answer.add(batch)
-                    stream.meter.batch()
-                    await stream.append(recorder.record(batch))
-                    pipes = pipes and not stream.ended and await batches.pipe_to(sink)
-                if answer.finish is None:
-                    raise IncompleteStreamError
-        finally:
-            await batches.aclose()
-
-    # ---- following
-
-    async def _follow(self, stream: StreamLog) -> None:
-        """Fetch what another server writes; when that has died, write. Raises what the store raises."""
-        while not stream.ended:
-            page = (await self._store.read(stream.id, stream.last)).check(stream.last)
-            if page.records or page.ended:
-                stream.grow(self._decoded(page.records), ended=page.ended)
-            elif (claim := await self._store.claim(stream.id)) is not None:
-                await self._continue(stream, claim)
-                return
-            else:
-                await self._store.wait(stream.id, stream.last, _WAIT_S)
+    # ---- tasks and timers
 
     async def _revive(self, id: str, name: str) -> None:
         """Continue a stream that nobody here follows, if its writer has died."""
         if self.draining or (claim := await self._store.claim(id)) is None:
             return
         stream = StreamLog(id, self._store, claim.last, name)
-        self._run(stream, self._continue(stream, claim))
-
-    async def _continue(self, stream: StreamLog, claim: Claim) -> None:
-        """Write what the server that has died left unwritten."""
-        stream.lease = claim.lease
-        self._metrics.takeovers += 1
-        await self._write(stream, await self._take_over(stream, claim), self._places.place())
-
-    async def _take_over(self, stream: StreamLog, claim: Claim) -> Recorder:
-        """Return a recorder that has replayed all of the log. From now on no other server adds to it."""
-        recorded = msgspec.json.decode(claim.request, type=RecordedRequest)
-        stream.recorded = recorded
-        recorder = Recorder(recorded)
-        last = 0
-        while last < claim.last:
-            page = (await self._store.read(stream.id, last)).check(last)
-            if not page.records:
-                raise GoneError
-            records = self._decoded(page.records)
-            for record in records:
-                recorder.replay(record)
-            if page.last > stream.last:
-                stream.grow(records[stream.last - page.last :])
-            last = page.last
-        return recorder
-
-    def _decoded(self, records: list[Any]) -> list[Record]:
-        return [decode_record(data) for data in records] if self._store.shared else records
-
-    # ---- tasks and timers
+        self._run(stream, self._writer.take_over(stream, claim))
 
     def _run(self, stream: StreamLog, source: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let *source* bring the records of *stream*, until its end."""
@@ -497,20 +397,3 @@ class StreamBroker:
 def _owner(id: str, key: bytes) -> bytes:
     """Return what is kept of a caller's key: enough to know it again, for this stream alone."""
     return hmac.digest(key, id.encode(), "sha256")
-
-
-def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batch) -> bool:
-    """Record a batch in the midst of an answer. Returns False where the stream is lost: `StreamLog.append` raises that next."""
-    meter.batch()
-    recorder.answer.add(batch)
-    try:
-        return stream.append_now(recorder.record(batch))
-    except LeaseLostError:
-        return False
-
-
-async def _fail(stream: StreamLog, recorder: Recorder, error: ProviderError) -> None:
-    """End *stream* with *error*, unless it has ended already."""
-    if not stream.ended:
-        stream.error = error
-        await stream.append(recorder.fail(error))

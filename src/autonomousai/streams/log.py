@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..errors import ProviderError
-from ..events import Answer, Report
+from ..events import Answer
+from ..report import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
 from ..wires.redaction import redact

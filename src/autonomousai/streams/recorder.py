@@ -9,8 +9,9 @@ import time
 from typing import Final
 
 from ..errors import ProviderError
-from ..events import Answer, Attempt, Batch, Extra, FinishReason, ForeignEvent, Report, Started
+from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
 from ..provider import AsyncGeneratorProvider
+from ..report import Attempt, Report
 from ..request import CallOptions
 from ..result import BatchStream
 from ..wires.provenance import make_provenance

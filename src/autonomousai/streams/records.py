@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, Self, TypeAlias
 import msgspec
 
 from ..errors import HTTPError, ProviderError, StatusError, StreamError
-from ..events import Attempt, Batch, FinishReason, Splice
+from ..events import Batch, FinishReason
+from ..report import Attempt, Splice
 from ..request import ChatRequest
 from ..wires.base import AnswerHead, StreamEncoder, Wire
 from ..wires.errors import encode_error

@@ -16,8 +16,9 @@ from typing import Final, Self, TypeAlias
 import msgspec
 
 from ..errors import ProviderError
-from ..events import Answer, Report
+from ..events import Answer
 from ..gateway.retry_policy import describe
+from ..report import Report
 from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
 
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.

@@ -7,8 +7,9 @@ from .documents import document_script, embedding_list, text_chunks, text_comple
 from .messages import message, message_event, message_events
 from .provider import Call, ScriptedProvider, answer, embeddings
 from .responses import response, response_event, response_events
-from .scripts import FAULTS, Close, End, Hang, Head, Pause, Raw, Reset, Script, Send, Step
+from .scripts import FAULTS, Script
 from .server import Request, ScriptedServer
+from .steps import Close, End, Hang, Head, Pause, Raw, Reset, Send, Step
 
 __all__ = [
     "FAULTS",

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..events import Usage
 from .completions import event, usage_object
-from .scripts import JSON, Head, Script, Send
+from .scripts import Script
+from .steps import JSON, Head, Send
 
 
 def text_chunks(

@@ -17,7 +17,7 @@ from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream, GeneratedBatches
 from ..wires.prompts import count_of
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, OPERATIONS
-from .scripts import Pause
+from .steps import Pause
 
 Left = Literal["finished", "closed", "cancelled", "failed"]
 Step: TypeAlias = Event | Batch | BaseException | Pause

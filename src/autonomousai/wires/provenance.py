@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import StreamError
-from ..events import Report
+from ..report import Report
 from .json import BOM
 
 KEY = "x_autonomousai"

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
 from math import inf
 from time import monotonic, time
 from typing import Any, Final, Protocol
 
-from ...errors import ProviderError
 from .exchange import (
     JSON,
     Application,
@@ -27,14 +23,13 @@ from .exchange import (
     log_bug,
     new_request_id,
 )
+from .response_head import STATUS_LINES, date_line
 
 #: Bytes of a body that may wait for the application to read them.
 HIGH_WATER: Final = 64 * 1024
 
 #: Bytes of a piece of a body below which it is put to the one before: an object of its own takes forty more.
 _PIECE: Final = 512
-
-_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -296,7 +291,7 @@ class RequestResponseCycle:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
-        status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # an upstream's own has no phrase
+        status_line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # an upstream's own has no phrase
         pieces = [status_line, date_line(int(time()))]
         lines = 2
         closes = False
@@ -389,21 +384,3 @@ class RequestResponseCycle:
             self._left -= size
             if self._left < 0 or (self._left and last):
                 raise RuntimeError("a body of another length than its head says")
-
-
-def raw_response(application: Application, error: ProviderError) -> bytes:
-    """Return all of a response to what never became a request."""
-    status, _, body = application.encode_error(error)
-    head = (
-        "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n"
-        f"x-request-id: {new_request_id()}\r\n"
-        "connection: close\r\n\r\n"
-    )
-    return _STATUS_LINES[status] + date_line(int(time())) + head.encode() + body
-
-
-@lru_cache(maxsize=1)
-def date_line(second: int) -> bytes:
-    """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
-    return f"date: {formatdate(second, usegmt=True)}\r\n".encode()

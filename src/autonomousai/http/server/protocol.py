@@ -12,10 +12,11 @@ from typing import Any, Final, cast
 import httptools
 
 from .connections import Connections
-from .cycle import RequestResponseCycle, raw_response
+from .cycle import RequestResponseCycle
 from .exchange import Application, log_bug
+from .flow import FlowControl
 from .leaving import LeavingWatch
-from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, refusal, status_of
+from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, raw_response, refusal, status_of
 from .request_form import FORMAL, check_form, read_target
 from .upgrade import WithoutUpgrade
 
@@ -32,9 +33,6 @@ BODY_IDLE_S: Final = 60.0
 BODY_S: Final = 30.0
 BODY_RATE: Final = 16 * 1024
 
-#: Seconds in which a caller must read so much of an answer that more can be sent.
-WRITE_S: Final = 300.0
-
 #: Seconds that a refused sender is listened to, without heed: closing at once would take the answer away from under its eyes.
 LINGER_S: Final = 1.0
 
@@ -49,13 +47,12 @@ PIPELINED: Final = 16
 _EXPECTED: Final = (RefusedError, httptools.HttpParserError)
 
 
-class HTTPProtocol(asyncio.Protocol):
+class HTTPProtocol(FlowControl):
     """One connection. One of its timers runs only while a request has begun to arrive and is not whole yet; the other looks
     now and then whether anybody still uses it, and is set back by nobody."""
 
     __slots__ = (
         "_app",
-        "_body_from",
         "_bytes",
         "_connections",
         "_current",
@@ -63,38 +60,28 @@ class HTTPProtocol(asyncio.Protocol):
         "_has_room",
         "_headers",
         "_heads",
-        "_heard",
         "_hosts",
         "_idle_since",
         "_idle_timer",
         "_in_body",
         "_is_cut",
-        "_is_paused",
         "_leaving",
         "_lingering",
         "_newest",
         "_parser",
         "_partial_head",
-        "_paused_at",
-        "_reading_timer",
         "_target",
         "_timer",
         "_to_start",
         "_trailer",
         "_waiting",
         "_whole",
-        "clear",
         "client",
-        "loop",
         "server",
-        "transport",
     )
 
     def __init__(self, app: Application, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.transport: asyncio.Transport
-        #: While the other end does not read: done when it does again.
-        self.clear: asyncio.Future[None] | None = None
+        super().__init__(loop)
         self._app = app
         self._connections = connections
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -105,15 +92,10 @@ class HTTPProtocol(asyncio.Protocol):
         self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
         self._leaving: LeavingWatch | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._reading_timer: asyncio.TimerHandle | None = None  # while the other end does not read
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._has_room = True  # else its request is refused
-        self._is_paused = False
         self._is_cut = False  # after too many requests: the rest is not read as such
-        self._paused_at = 0.0
-        self._heard = 0.0
-        self._body_from = 0.0  # when the body began to come; later by the time in which it was not read
         self._in_body = False
         self._partial_head = False
         self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
@@ -175,32 +157,6 @@ class HTTPProtocol(asyncio.Protocol):
     def _probe(self) -> None:
         if self._current is not None:
             self._current.probe()
-
-    def pause_reading(self) -> None:
-        if not self._is_paused:
-            self._is_paused = True
-            self._paused_at = self.loop.time()
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._is_paused:
-            self._is_paused = False
-            self._heard = self.loop.time()  # until now it was we who did not read
-            self._body_from += self._heard - self._paused_at
-            self.transport.resume_reading()
-
-    def pause_writing(self) -> None:
-        if self.clear is None:
-            self.clear = self.loop.create_future()
-            self._reading_timer = self.loop.call_later(WRITE_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        clear, self.clear = self.clear, None
-        if self._reading_timer is not None:
-            self._reading_timer.cancel()
-            self._reading_timer = None
-        if clear is not None and not clear.done():
-            clear.set_result(None)
 
     def on_answered(self, *, keeps: bool) -> None:
         """An answer is complete: the next request's turn, or nobody's."""

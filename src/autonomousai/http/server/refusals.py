@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from time import time
 from typing import Final
 
-from ...errors import StatusError
+from ...errors import ProviderError, StatusError
+from .exchange import Application, new_request_id
+from .response_head import STATUS_LINES, date_line
 
 #: Bytes of a request's line and headers.
 MAX_HEAD: Final = 64 * 1024
@@ -56,3 +59,15 @@ def status_of(data: bytes, *, is_method: bool) -> int:
     if line[2] != b"1":
         return 505
     return 501 if is_method else 400
+
+
+def raw_response(application: Application, error: ProviderError) -> bytes:
+    """Return all of a response to what never became a request."""
+    status, _, body = application.encode_error(error)
+    head = (
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n"
+        f"x-request-id: {new_request_id()}\r\n"
+        "connection: close\r\n\r\n"
+    )
+    return STATUS_LINES[status] + date_line(int(time())) + head.encode() + body

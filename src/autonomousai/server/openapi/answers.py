@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ...events import Attempt, Splice
+from ...report import Attempt, Splice
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 FinishReason: TypeAlias = Annotated[

@@ -9,7 +9,7 @@ import msgspec
 from ...events import Batch, FinishReason
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
-from ..openai_chat.encoder import merge_values
+from ..merging import merge_values
 from .blocks import BlockWriter
 from .message import Payload, empty_message, members_of, usage_of
 from .stop import OWN_REASONS, stop_of

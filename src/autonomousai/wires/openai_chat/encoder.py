@@ -1,4 +1,4 @@
-"""Events -> chunks and completions of the OpenAI wire. One shape, strict, and no end of an answer that was not handed in.
+"""Events -> chunks of the OpenAI wire. One shape, strict, and no end of an answer that was not handed in.
 
 The other half of `wires/openai_chat/decoder.py`, which reads what is written here. Knows no network and no server.
 """
@@ -25,14 +25,13 @@ from ...events import (
     Reasoning,
     Refusal,
     Started,
-    ToolCall,
     ToolCallDelta,
     Usage,
-    join_tool_calls,
 )
 from ..citations import as_chat
 from ..errors import error_event
 from ..json import join_strings
+from ..merging import merge_values
 from ..sse import encode_event
 from .chunks import TRAILER, WIRE
 
@@ -216,150 +215,6 @@ class ChatStreamEncoder:
         return b"".join(pieces)
 
 
-def encode_completion(
-    events: Batch,
-    *,
-    id: str,
-    created: int,
-    model: str,
-    finish_reason_at_top: bool = False,
-    extension: dict[str, Any] | None = None,
-) -> bytes:
-    """A whole answer as one document. Its last event is the `FinishReason`; a usage that is not known is left out."""
-    finish = events[-1]
-    if type(finish) is not FinishReason:
-        raise ValueError("the events of a whole answer end with its FinishReason")
-    if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
-        return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
-    reason = _json(finish.standard_reason if finish.reason == REPETITION and not finish_reason_at_top else finish.reason)
-    pieces = [
-        b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
-        % (_json(id), created, _json(model)),
-        _json(message_of(events)),
-        b',"finish_reason":',
-        reason,
-        b"}]",
-    ]
-    if finish_reason_at_top:
-        pieces += (b',"finish_reason":', reason)
-    if finish.usage is not None:
-        pieces += (b',"usage":', _json(usage_object(finish.usage)))
-    if extension is not None:
-        pieces += (b',"x_autonomousai":', _json(extension))
-    pieces.append(b"}")
-    return b"".join(pieces)
-
-
-#: Events that make a document more than a message with text, reasoning and tool calls.
-_RARE: Final = frozenset({Extra, ChoiceEvent, LogProbs, Annotations, Images})
-
-
-def _document(
-    events: Batch,
-    finish: FinishReason,
-    id: str,
-    created: int,
-    model: str,
-    finish_reason_at_top: bool,
-    extension: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Return a document with several choices, or with unknown members."""
-    others: dict[int, Batch] = {}
-    for event in events:
-        if type(event) is ChoiceEvent:
-            others.setdefault(event.index, []).append(event.event)
-    choices = [_choice(0, events, finish.reason if finish_reason_at_top else finish.standard_reason)]
-    for index, said in sorted(others.items()):
-        reason = next((event.standard_reason for event in said if isinstance(event, FinishReason)), None)
-        choices.append(_choice(index, said, reason))
-    document: dict[str, Any] = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": choices}
-    if finish_reason_at_top:
-        document["finish_reason"] = finish.reason
-    if finish.usage is not None:
-        document["usage"] = usage_object(finish.usage)
-    for members in _unknown_of(events, finish):
-        if members:
-            merge_members(document, members)
-    if extension is not None:
-        document["x_autonomousai"] = extension
-    for choice in document["choices"]:
-        if (delta := choice.pop("delta", None)) is not None:
-            choice.setdefault("message", {})
-            merge_values(choice["message"], delta)
-    return document
-
-
-def _unknown_of(events: Batch, finish: FinishReason) -> list[dict[str, Any]]:
-    """Return the unknown members of the chunks, in their order."""
-    found: list[dict[str, Any]] = []
-    for event in events:
-        if type(event) is Started and event.extra:
-            found.append(event.extra)
-        elif type(event) is Extra and event.wire == WIRE:
-            found.append(event.members)
-    if finish.extra:
-        found.append({name: value for name, value in finish.extra.items() if name != TRAILER})
-        found.append(finish.extra.get(TRAILER) or {})
-    return found
-
-
-def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": index, "message": message_of(events), "finish_reason": reason}
-    content: list[Any] = []
-    refusal: list[Any] = []
-    for event in events:
-        if type(event) is LogProbs:
-            content += event.content or ()
-            refusal += event.refusal or ()
-    if content or refusal:
-        choice["logprobs"] = {"content": content or None, "refusal": refusal or None}
-    return choice
-
-
-def message_of(events: Batch) -> dict[str, Any]:
-    """Return what the first choice's *events* say, as the message that it is."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    refusals: list[str] = []
-    deltas: list[ToolCallDelta] = []
-    message: dict[str, Any] = {"role": "assistant", "content": None}
-    key = "reasoning_content"
-    for event in events:
-        if type(event) is str:
-            texts.append(event)
-        elif type(event) is Reasoning:
-            thoughts.append(event.text)
-            key = event.key or key
-        elif type(event) is Refusal:
-            refusals.append(event.text)
-        elif type(event) is ToolCallDelta:
-            deltas.append(event)
-        elif type(event) is Annotations:
-            message.setdefault("annotations", []).extend(map(as_chat, event.items))
-        elif type(event) is Images:
-            message.setdefault("images", []).extend(event.items)
-    if texts or not (deltas or refusals):
-        message["content"] = "".join(texts)
-    if thoughts:
-        message[key] = "".join(thoughts)
-    if refusals:
-        message["refusal"] = "".join(refusals)
-    if deltas:
-        message["tool_calls"] = [_call(call) for call in join_tool_calls(deltas).calls]
-    return message
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments},
-    }
-    if call.extra:
-        merge_values(said, call.extra)
-    return said
-
-
 def choices_of(events: Batch) -> list[dict[str, Any]]:
     """Return the choices of a chunk that says *events*."""
     choices: dict[int, dict[str, Any]] = {}
@@ -392,32 +247,6 @@ def merge_members(chunk: dict[str, Any], members: dict[str, Any]) -> None:
                     merge_values(choice.setdefault("delta", {}), each)
                 else:
                     choice[inner] = each
-
-
-class _OwnList(list[Any]):
-    """A list of nobody's but the document that is being merged: it may grow, where others are copied first."""
-
-
-class _OwnObject(dict[str, Any]):
-    """The same for an object."""
-
-
-def merge_values(into: dict[str, Any], more: dict[str, Any]) -> None:
-    """Fold *more* into what earlier pieces said, as clients fold deltas: text and lists are appended, objects merged."""
-    for name, value in more.items():
-        known = into.get(name)
-        if isinstance(known, list) and isinstance(value, list):
-            if type(known) is not _OwnList:
-                into[name] = known = _OwnList(known)
-            known.extend(value)
-        elif isinstance(known, str) and isinstance(value, str) and name not in ("type", "id"):
-            into[name] = f"{known}{value}"
-        elif isinstance(known, dict) and isinstance(value, dict):
-            if type(known) is not _OwnObject:
-                into[name] = known = _OwnObject(known)
-            merge_values(known, value)
-        else:
-            into[name] = value
 
 
 def _members(members: dict[str, Any]) -> bytes:

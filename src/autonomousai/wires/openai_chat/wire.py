@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from ...events import Batch
@@ -11,9 +11,12 @@ from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
 from ..request_body import write_chat_request
 from ..usual_request import read_usual_request
-from .decoder import ChatStreamDecoder, decode_completion
-from .encoder import ChatStreamEncoder, encode_completion
+from .chunks import Chunk
+from .completion import decode_completion, encode_completion
+from .decoder import ChatStreamDecoder
+from .encoder import ChatStreamEncoder
 from .request import CHAT, read_chat_request
+from .usual import UsualChunk
 
 
 class OpenAIChatWire(Wire):
@@ -76,3 +79,31 @@ class OpenAIChatWire(Wire):
 
 
 OPENAI_CHAT: Final = OpenAIChatWire()
+
+
+class ContinuousUsageDecoder(ChatStreamDecoder):
+    """Takes the usage of a chunk that says something for one of its members: it comes with the chunk's events."""
+
+    __slots__ = ()
+
+    def _take(self, chunk: Chunk | UsualChunk, batch: Batch, unknown: dict[str, Any]) -> None:
+        if chunk.usage and chunk.choices and self._started:
+            unknown = {**unknown, "usage": chunk.usage}
+        super()._take(chunk, batch, unknown)
+        self._usual = False  # each chunk is read here: none is like the one before it
+
+
+class ContinuousUsageWire(OpenAIChatWire):
+    """Chat completions with usage in each chunk (``stream_options.continuous_usage_stats`` of vLLM and SGLang), for callers
+    that ask for it. Others get usage at the end alone, whatever an upstream sends: many count in each chunk, unasked."""
+
+    decoder = ContinuousUsageDecoder
+
+
+CONTINUOUS_USAGE: Final = ContinuousUsageWire()
+
+
+def asks_for_usage(fields: Mapping[str, Any]) -> bool:
+    """Return whether the *fields* of a request ask for usage in each chunk."""
+    options = fields.get("stream_options")
+    return options is not None and isinstance(options, Mapping) and options.get("continuous_usage_stats") is True

@@ -15,9 +15,10 @@ import msgspec
 from ...events import Batch, ChoiceEvent, Event, Extra, FinishReason, ForeignEvent, LogProbs, Started
 from ..base import AnswerHead
 from ..errors import error_event
+from ..merging import merge_values
 from ..openai_chat.chunks import TRAILER
 from ..openai_chat.chunks import WIRE as CHAT_WIRE
-from ..openai_chat.encoder import merge_values, usage_object
+from ..openai_chat.encoder import usage_object
 from ..raw import COMPLETIONS_WIRE
 from ..sse import encode_event
 

@@ -10,7 +10,8 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
-from ..openai_chat.decoder import ChatStreamDecoder, decode_completion
+from ..openai_chat.completion import decode_completion
+from ..openai_chat.decoder import ChatStreamDecoder
 from ..raw import COMPLETIONS_WIRE, read_raw_error
 from .encoder import TextStreamEncoder, encode_text_completion
 from .request import COMPLETIONS, read_completion_request, write_completion_request

@@ -17,7 +17,8 @@ from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..provenance import KEY
 from .errors import error_event_of, failure_of
-from .output import Change, output_for, with_log_probs
+from .open_items import Change
+from .output import output_for, with_log_probs
 from .response import WIRE, ended, incomplete_reason, response_of
 
 _json = msgspec.json.Encoder().encode

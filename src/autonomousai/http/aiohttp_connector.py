@@ -1,0 +1,156 @@
+"""aiohttp's connections: heads brought into strict form before its parser reads them, and none used again that has ended.
+
+`aiohttp_transport` sends over them. Both are imported with the first request, as aiohttp costs more than all of this package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+from .heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
+
+
+class ConnectionAttempt:
+    """One try of one request: its connection, when it was connected, and whether that had been used before.
+
+    ``fresh``: it may not have been.
+    """
+
+    __slots__ = ("connected", "deadline", "first_token", "fresh", "protocol", "reused", "timer")
+
+    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None, *, fresh: bool) -> None:
+        self.timer = timer
+        self.deadline = deadline
+        self.first_token = first_token
+        self.fresh = fresh
+        self.connected: float | None = None
+        self.protocol: _Protocol | None = None
+        self.reused = False
+
+    def on_connected(self, protocol: _Protocol) -> None:
+        self.protocol = protocol
+        self.reused = protocol.requests > 1
+        self.connected = now = asyncio.get_running_loop().time()
+        if self.first_token is not None:
+            self.timer.reschedule(min(now + self.first_token, self.deadline))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nothing came over a connection that had been used before."""
+        return self.reused and self.protocol is not None and not self.protocol.has_heard
+
+
+#: The attempt that this task is making, for the connector that finds it a connection.
+ATTEMPT: ContextVar[ConnectionAttempt | None] = ContextVar("attempt", default=None)
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's side of a connection, with heads brought into strict form before its parser reads them.
+
+    ``requests``: how many it has carried. ``has_heard``: something has come since the last one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.requests = 0
+        self.has_heard = False
+        self._begun = b""  # what has come of the head
+        self._awaits_head = False
+        self._poll: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        if not is_tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an end
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def begin(self, *, fresh: bool) -> bool:
+        """Make ready for a request; False where it cannot carry one: it is to be *fresh* and is not, or the server has sent
+        something unasked, or closed it."""
+        if self.requests:
+            unread = self._poll is not None and self._poll.poll(0)
+            if fresh or unread or self.should_close or not self.is_connected():
+                return False
+        self.requests += 1
+        self.has_heard = False
+        self._begun = b""
+        self._awaits_head = True
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        self.has_heard = True
+        if not self._awaits_head or not data:
+            super().data_received(data)
+        elif not self._begun and 4 < (end := data.find(b"\r\n\r\n") + 4) <= MAX_HEAD and not is_odd(data, 0, end):
+            self._awaits_head = False
+            super().data_received(data[:end])
+            if end < len(data):
+                super().data_received(data[end:])
+        else:
+            self._on_odd_head(data)
+        if self._exception is not None:
+            self._wake_reader()
+
+    def _on_odd_head(self, data: bytes) -> None:
+        """More of a head that is not complete, or not in strict form."""
+        self._begun += data
+        parts = split_head(self._begun) if is_http(self._begun) else (self._begun, b"")
+        if parts is None and len(self._begun) <= MAX_HEAD:
+            return
+        self._begun = b""
+        self._awaits_head = False
+        problem = TOO_LARGE if parts is None or len(parts[0]) > MAX_HEAD else ""
+        if parts is None or problem or b"\0" in parts[0]:
+            self.set_exception(HttpProcessingError(message=problem or "a zero byte in a head"))
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
+            return
+        for part in parts:
+            if part:
+                super().data_received(part)
+
+    def _wake_reader(self) -> None:
+        """Let the reader of a body know that its parser has failed: aiohttp leaves it waiting."""
+        error, body = self._exception, self._payload
+        if body is not None and not body.is_eof():
+            broken = aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error))
+            body.set_exception(broken)
+            self._loop.call_soon(body.set_exception, broken)  # one that was just woken does not look before it waits again
+
+
+class _AnnotatingConnector(aiohttp.BaseConnector):
+    """Tells the attempt of its connection, and gives it none that the server has closed meanwhile. (aiohttp's own tracing tells
+    too, but costs as much as half of the request.)"""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]  # a subclass of what it makes
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        attempt = ATTEMPT.get()
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol: Any = connection.protocol
+            if attempt is None or protocol.begin(fresh=attempt.fresh):
+                if attempt is not None:
+                    attempt.on_connected(protocol)
+                return connection
+            connection.close()
+
+
+class TCPConnector(_AnnotatingConnector, aiohttp.TCPConnector):
+    """Connections over TCP."""
+
+
+class UnixConnector(_AnnotatingConnector, aiohttp.UnixConnector):
+    """Connections over a Unix socket."""

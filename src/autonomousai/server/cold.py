@@ -1,0 +1,87 @@
+"""The cold routes: Starlette's router, and errors on them in the shape of the path's wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from ..errors import ProviderError, StatusError
+from ..http.server.asgi import OUTER
+from ..http.server.exchange import Exchange, internal_error
+from ..suggestions import nearest
+from ..wires.base import Wire
+from ..wires.registry import COUNTED, SERVED, models_wire, wire_of
+
+
+def cold_app(routes: Sequence[BaseRoute]) -> Starlette:
+    """Return the ASGI application of *routes*."""
+    handlers = {HTTPException: _on_http_exception, ProviderError: _on_provider_error, Exception: _on_bug}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return app
+
+
+def wire_of_request(exchange: Exchange) -> Wire:
+    """Return the wire that a request is answered in where something is wrong with it."""
+    return models_wire(exchange.path, exchange.head) or wire_of(exchange.path)
+
+
+async def not_here(request: Request) -> Response:
+    """Stand for a route that `App._enter` serves."""
+    raise AssertionError(request.url.path)
+
+
+def _wrong_method(method: str, allowed: str) -> StatusError:
+    return StatusError(
+        f"the method {method[:20]} is not allowed here; allowed: {allowed}",
+        status=405,
+        type="invalid_request_error",
+        code="method_not_allowed",
+    )
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What Starlette's router says, in the shape of the path's wire."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allow = {"allow": ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"}))}
+        return (
+            Response(status_code=204, headers=allow)
+            if request.method == "OPTIONS"
+            else _error(request, _wrong_method(request.method, allow["allow"]), allow)
+        )
+    path = request.url.path[:200]
+    # A base URL may have one /v1 too few or too many, or be of an older or a newer API.
+    known = (*SERVED, *COUNTED, "/v1/models")
+    meant = next((each for each in known if path.endswith(each.removeprefix("/v1"))), None)
+    near = nearest(path, known, likeness=0.8)
+    says = f"{meant} is here" if meant else f"did you mean {near}?" if near else "GET /docs tells what there is"
+    return _error(
+        request,
+        StatusError(
+            f"there is nothing at {path!r}; {says}",
+            status=error.status_code,
+            type="invalid_request_error",
+            code="not_found",
+        ),
+    )
+
+
+async def _on_provider_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProviderError)
+    return _error(request, error)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return _error(request, internal_error())
+
+
+def _error(request: Request, error: ProviderError, more: Mapping[str, str] | None = None) -> Response:
+    exchange = request.scope[OUTER]
+    status, headers, body = wire_of_request(exchange).encode_error(error, exchange.request_id)
+    return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")

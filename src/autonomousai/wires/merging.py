@@ -1,0 +1,31 @@
+"""How the pieces of an answer are folded into one object, as clients fold deltas. Knows no wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class _OwnList(list[Any]):
+    """A list of nobody's but the document that is being merged: it may grow, where others are copied first."""
+
+
+class _OwnObject(dict[str, Any]):
+    """The same for an object."""
+
+
+def merge_values(into: dict[str, Any], more: dict[str, Any]) -> None:
+    """Fold *more* into what earlier pieces said, as clients fold deltas: text and lists are appended, objects merged."""
+    for name, value in more.items():
+        known = into.get(name)
+        if isinstance(known, list) and isinstance(value, list):
+            if type(known) is not _OwnList:
+                into[name] = known = _OwnList(known)
+            known.extend(value)
+        elif isinstance(known, str) and isinstance(value, str) and name not in ("type", "id"):
+            into[name] = f"{known}{value}"
+        elif isinstance(known, dict) and isinstance(value, dict):
+            if type(known) is not _OwnObject:
+                into[name] = known = _OwnObject(known)
+            merge_values(known, value)
+        else:
+            into[name] = value

@@ -1,0 +1,271 @@
+"""A completion, whole: one document <-> the events of an answer (OpenAI API reference, "The chat completion object").
+
+Knows no stream. A document that can be read proves the answer's end.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ...errors import HTTPError
+from ...events import (
+    REPETITION,
+    Annotations,
+    Batch,
+    ChoiceEvent,
+    Extra,
+    FinishReason,
+    Images,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCall,
+    ToolCallDelta,
+    join_tool_calls,
+)
+from ..citations import as_chat
+from ..foreign_errors import error_in_event
+from ..json import mend
+from ..merging import merge_values
+from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, as_chunk, load, notes_on, unknown_members, unreadable, unwrapped
+from .encoder import merge_members, usage_object
+from .interpreter import ChunkInterpreter
+from .odd_events import DONE, meant_by
+from .usual import decode_usual_completion
+
+_BOM = b"\xef\xbb\xbf"
+_REASONS_OF_NOTHING = ("content_filter", "length")  # an answer without a message may have them
+
+_json = msgspec.json.Encoder().encode
+
+
+def decode_completion(body: bytes) -> Batch:
+    """Return a whole answer that was not streamed: `Started`, what it says, `FinishReason`.
+
+    Raises `StreamError` where it cannot be read, or is an error that came with a status of success.
+    """
+    if (usual := decode_usual_completion(body)) is not None:
+        return usual
+    obj = _load_document(body)
+    if obj is None:
+        return _decode_events(body)
+    chunk = as_chunk(obj)
+    error = error_in_event(obj)
+    if error is not None:
+        error.partial = _text_of(chunk)
+        raise error
+    first = next((choice for choice in chunk.choices or () if not choice.index), None)
+    says_nothing = first is None or (first.message is None and first.delta is None and first.text is None)
+    if first is None or (says_nothing and first.finish_reason not in _REASONS_OF_NOTHING):
+        raise unreadable("the answer holds no message and", body)
+    chunk.choices = list({choice.index or 0: choice for choice in reversed(chunk.choices or ())}.values())[::-1]
+    for choice in chunk.choices:
+        choice.delta = choice.message or choice.delta
+        for place, call in enumerate(choice.delta.tool_calls or () if choice.delta else ()):
+            call.index = place  # each is whole, and one of its own
+    answer = ChunkInterpreter()
+    answer._done = True  # a document that can be read is whole
+    batch: Batch = []
+    unknown = unknown_members(obj)
+    answer._started = True  # the document's members are those of no other one
+    answer._model = chunk.model or None
+    answer._notes = notes_on(body)
+    answer._take(chunk, batch, {})
+    if answer.failure is not None:
+        answer.failure.partial = _text_of(chunk)
+        raise answer.failure
+    answer._open.clear()
+    finish = answer.finish()
+    events: Batch = [Started(answer._model)]
+    if unknown:
+        events.append(Extra(unknown, len([event for event in batch if not isinstance(event, Extra)]), WIRE))
+    events += [event for event in batch if not isinstance(event, Extra)]
+    finish = finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body")
+    return [*events, finish]
+
+
+def _text_of(chunk: Chunk) -> str:
+    """Return the text of a document's first choice, as far as there is one."""
+    first = next((choice for choice in chunk.choices or () if not choice.index), Choice())
+    said = first.message or first.delta
+    return mend((first.text if said is None else said.content) or "")
+
+
+def _load_document(body: bytes) -> dict[str, Any] | None:
+    try:
+        obj = load(body.removeprefix(_BOM))
+    except UNREADABLE:
+        obj = None
+    return unwrapped(obj) if isinstance(obj, dict) else None
+
+
+def _decode_events(body: bytes) -> Batch:
+    """Return the answer of a body that holds chunks without a stream's framing: a line each, or an item of a list."""
+    chunks = meant_by(body.removeprefix(_BOM))
+    if not chunks:
+        raise unreadable("the answer", body)
+    answer = ChunkInterpreter()
+    answer._notes = notes_on(body)
+    batch: Batch = []
+    try:
+        for data in chunks:
+            if data == DONE:
+                answer._read_done(batch)
+                break
+            obj = unwrapped(load(data))
+            answer._read_object(obj, as_chunk(obj), data, "message", batch)
+            if answer.complete or answer.failure is not None:
+                break
+        return [*batch, answer.finish()]
+    except HTTPError as error:
+        error.partial = "".join([event for event in batch if type(event) is str])
+        raise
+    except UNREADABLE:
+        raise unreadable("the answer", body) from None
+
+
+def encode_completion(
+    events: Batch,
+    *,
+    id: str,
+    created: int,
+    model: str,
+    finish_reason_at_top: bool = False,
+    extension: dict[str, Any] | None = None,
+) -> bytes:
+    """A whole answer as one document. Its last event is the `FinishReason`; a usage that is not known is left out."""
+    finish = events[-1]
+    if type(finish) is not FinishReason:
+        raise ValueError("the events of a whole answer end with its FinishReason")
+    if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
+        return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
+    reason = _json(finish.standard_reason if finish.reason == REPETITION and not finish_reason_at_top else finish.reason)
+    pieces = [
+        b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
+        % (_json(id), created, _json(model)),
+        _json(message_of(events)),
+        b',"finish_reason":',
+        reason,
+        b"}]",
+    ]
+    if finish_reason_at_top:
+        pieces += (b',"finish_reason":', reason)
+    if finish.usage is not None:
+        pieces += (b',"usage":', _json(usage_object(finish.usage)))
+    if extension is not None:
+        pieces += (b',"x_autonomousai":', _json(extension))
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+#: Events that make a document more than a message with text, reasoning and tool calls.
+_RARE: Final = frozenset({Extra, ChoiceEvent, LogProbs, Annotations, Images})
+
+
+def _document(
+    events: Batch,
+    finish: FinishReason,
+    id: str,
+    created: int,
+    model: str,
+    finish_reason_at_top: bool,
+    extension: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return a document with several choices, or with unknown members."""
+    others: dict[int, Batch] = {}
+    for event in events:
+        if type(event) is ChoiceEvent:
+            others.setdefault(event.index, []).append(event.event)
+    choices = [_choice(0, events, finish.reason if finish_reason_at_top else finish.standard_reason)]
+    for index, said in sorted(others.items()):
+        reason = next((event.standard_reason for event in said if isinstance(event, FinishReason)), None)
+        choices.append(_choice(index, said, reason))
+    document: dict[str, Any] = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": choices}
+    if finish_reason_at_top:
+        document["finish_reason"] = finish.reason
+    if finish.usage is not None:
+        document["usage"] = usage_object(finish.usage)
+    for members in _unknown_of(events, finish):
+        if members:
+            merge_members(document, members)
+    if extension is not None:
+        document["x_autonomousai"] = extension
+    for choice in document["choices"]:
+        if (delta := choice.pop("delta", None)) is not None:
+            choice.setdefault("message", {})
+            merge_values(choice["message"], delta)
+    return document
+
+
+def _unknown_of(events: Batch, finish: FinishReason) -> list[dict[str, Any]]:
+    """Return the unknown members of the chunks, in their order."""
+    found: list[dict[str, Any]] = []
+    for event in events:
+        if type(event) is Started and event.extra:
+            found.append(event.extra)
+        elif type(event) is Extra and event.wire == WIRE:
+            found.append(event.members)
+    if finish.extra:
+        found.append({name: value for name, value in finish.extra.items() if name != TRAILER})
+        found.append(finish.extra.get(TRAILER) or {})
+    return found
+
+
+def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": index, "message": message_of(events), "finish_reason": reason}
+    content: list[Any] = []
+    refusal: list[Any] = []
+    for event in events:
+        if type(event) is LogProbs:
+            content += event.content or ()
+            refusal += event.refusal or ()
+    if content or refusal:
+        choice["logprobs"] = {"content": content or None, "refusal": refusal or None}
+    return choice
+
+
+def message_of(events: Batch) -> dict[str, Any]:
+    """Return what the first choice's *events* say, as the message that it is."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    refusals: list[str] = []
+    deltas: list[ToolCallDelta] = []
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    key = "reasoning_content"
+    for event in events:
+        if type(event) is str:
+            texts.append(event)
+        elif type(event) is Reasoning:
+            thoughts.append(event.text)
+            key = event.key or key
+        elif type(event) is Refusal:
+            refusals.append(event.text)
+        elif type(event) is ToolCallDelta:
+            deltas.append(event)
+        elif type(event) is Annotations:
+            message.setdefault("annotations", []).extend(map(as_chat, event.items))
+        elif type(event) is Images:
+            message.setdefault("images", []).extend(event.items)
+    if texts or not (deltas or refusals):
+        message["content"] = "".join(texts)
+    if thoughts:
+        message[key] = "".join(thoughts)
+    if refusals:
+        message["refusal"] = "".join(refusals)
+    if deltas:
+        message["tool_calls"] = [_call(call) for call in join_tool_calls(deltas).calls]
+    return message
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+    if call.extra:
+        merge_values(said, call.extra)
+    return said
