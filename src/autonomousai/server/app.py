@@ -13,7 +13,7 @@ from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
-from ..http.server.exchange import Exchange, Handle, internal_error, log_bug
+from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -151,23 +151,20 @@ class App:
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
         self._drain_s = config.server.drain_s
-        self._entry: Handle = self._enter
+        #: Serves a request of the package's own HTTP server; see `Application`.
+        self.handle: Handle = self._enter
         self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
         if tracer is not None:
-            self._entry = tracer.around(self._entry, WATCHED_PATHS - {"/"})
+            self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if scope["type"] == "http":
-            await self._entry(ASGIExchange(scope, receive, send))
+            await self.handle(ASGIExchange(scope, receive, send))
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
-
-    def handle(self, exchange: Exchange) -> Awaitable[None]:
-        """Serve a request of the package's own HTTP server; see `Application`."""
-        return self._entry(exchange)
 
     def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
         """See `Application.encode_error`."""
@@ -264,6 +261,8 @@ class App:
         except StatusError as error:
             closing = ((b"connection", b"close"),) if self._guard.draining else ()
             await refuse(exchange, error, wire_of_request(exchange), headers=closing)
+        except ClientLeftError:
+            exchange.status = CLIENT_LEFT
         finally:
             self._note(exchange, hot=endpoint is not None)
 

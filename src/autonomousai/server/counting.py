@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
-from ..errors import ProviderError
-from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, internal_error, log_bug
+from ..http.server.exchange import Exchange
 from ..wires.base import Wire
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, check_model, refuse, with_headers
+from .endpoint import EndpointContext, PlacedRequest, check_model, in_place, with_headers
 
 
 class CountEndpoint:
@@ -20,32 +17,17 @@ class CountEndpoint:
         self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
-        try:
-            await self._serve(exchange, await self._context.bodies.read(exchange))
-        except ClientLeftError:
-            exchange.status = CLIENT_LEFT
+        """Answer one request. Raises as `Endpoint` does."""
+        await in_place(self._context, exchange, self.wire, self._serve, await self._context.bodies.read(exchange))
 
-    async def _serve(self, exchange: Exchange, body: bytes) -> None:
-        context = self._context
-        place = context.places.enter()
-        exchange.read_by = time.monotonic() + context.total_s
-        try:
-            with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
-                await place.acquire()
-                answer = self.wire.encode_count(await self._count(exchange, body))
-                scope.release()
-            exchange.respond(200, answer)
-            await exchange.drain()
-        except ClientLeftError:
-            raise
-        except ProviderError as error:
-            await refuse(exchange, error, self.wire)
-        except Exception as error:  # a bug must cost its own request alone
-            log_bug(exchange.request_id, error)
-            await refuse(exchange, internal_error(), self.wire)
-        finally:
-            place.leave()
+    async def _serve(self, asked: PlacedRequest) -> None:
+        context, exchange = self._context, asked.exchange
+        with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
+            await asked.place.acquire()
+            answer = self.wire.encode_count(await self._count(exchange, asked.body))
+            scope.release()
+        exchange.respond(200, answer)
+        await exchange.drain()
 
     async def _count(self, exchange: Exchange, body: bytes) -> int:
         context = self._context

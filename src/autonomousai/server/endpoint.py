@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Answer, Batch, FinishReason
-from ..http.server.exchange import CLIENT_LEFT, JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
+from ..http.server.exchange import JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
 from ..limiter import Place, RequestLimiter
 from ..provider import AsyncGeneratorProvider
@@ -60,6 +60,46 @@ class EndpointContext(msgspec.Struct, frozen=True):
     total_s: float
 
 
+class PlacedRequest(msgspec.Struct):
+    """A request that has its place. ``wire``: the one that errors are written in. ``body``: as it came, while it is needed.
+    ``response``: the streamed answer, where it has one."""
+
+    exchange: Exchange
+    place: Place
+    wire: Wire
+    body: bytes = b""
+    response: SSEResponse | None = None
+
+
+async def in_place(
+    context: EndpointContext,
+    exchange: Exchange,
+    wire: Wire,
+    serve: Callable[[PlacedRequest], Awaitable[None]],
+    body: bytes = b"",
+) -> None:
+    """Take a place for a request, let *serve* answer it, and report what that raises: in the stream, where one has begun.
+
+    Raises `StatusError` where there is no room for it, and `ClientLeftError`.
+    """
+    asked = PlacedRequest(exchange, context.places.enter(), wire, body)
+    del body  # *serve* lets go of it
+    exchange.read_by = time.monotonic() + context.total_s
+    try:
+        await serve(asked)
+    except ClientLeftError:
+        raise
+    except ProviderError as error:
+        await fail(error, asked.response, exchange, asked.wire)
+    except Exception as error:  # a bug must cost its own request alone
+        log_bug(exchange.request_id, error)
+        await fail(internal_error(), asked.response, exchange, asked.wire)
+    finally:
+        if asked.response is not None:
+            asked.response.close()
+        asked.place.leave()
+
+
 class Endpoint:
     """``POST`` of a chat request, spoken in *wire*."""
 
@@ -69,40 +109,23 @@ class Endpoint:
         self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
-        try:
-            await self._serve(exchange, await self._context.bodies.read(exchange))
-        except ClientLeftError:
-            exchange.status = CLIENT_LEFT
+        """Answer one request. Raises `StatusError` where there is no room for it, and `ClientLeftError`; every other error is
+        reported here."""
+        await in_place(self._context, exchange, self.wire, self._serve, await self._context.bodies.read(exchange))
 
-    async def _serve(self, exchange: Exchange, body: bytes) -> None:
-        context = self._context
-        response: SSEResponse | None = None
-        place = context.places.enter()
-        exchange.read_by = time.monotonic() + context.total_s
-        try:
-            with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
-                if len(body) > _SMALL:
-                    await place.acquire()
-                request = self.wire.decode_request(body, exchange.path)
-                del body
-                if request.origin is not None:
-                    request = with_headers(request, request.origin, self.wire, exchange)
-                check_model(request)
-                if request.stream:
-                    response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
-                await self._answer(request, exchange, response, scope, place)
-        except ClientLeftError:
-            raise
-        except ProviderError as error:
-            await fail(error, response, exchange, self.wire)
-        except Exception as error:  # a bug must cost its own request alone
-            log_bug(exchange.request_id, error)
-            await fail(internal_error(), response, exchange, self.wire)
-        finally:
-            if response is not None:
-                response.close()
-            place.leave()
+    async def _serve(self, asked: PlacedRequest) -> None:
+        context, exchange, place = self._context, asked.exchange, asked.place
+        with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
+            if len(asked.body) > _SMALL:
+                await place.acquire()
+            request = self.wire.decode_request(asked.body, exchange.path)
+            asked.body = b""
+            if request.origin is not None:
+                request = with_headers(request, request.origin, self.wire, exchange)
+            check_model(request)
+            if request.stream:
+                asked.response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
+            await self._answer(request, exchange, asked.response, scope, place)
 
     async def _answer(
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place

@@ -7,20 +7,18 @@ OpenAI API reference, "Responses": get, delete, cancel, list input items. Knows 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
 
-from ..errors import ProviderError
-from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, internal_error, log_bug
+from ..http.server.exchange import Exchange
 from ..wires.openai_responses.kept import input_page, not_in_background
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.shapes import refusal
 from .auth import RESPONSES_PATH
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, fail
+from .endpoint import EndpointContext, PlacedRequest, in_place
 from .kept import KeptResponse, find_kept
 from .sse_response import SSEResponse
 
@@ -47,28 +45,16 @@ class ResponsesRoute:
         return bool(name) and (_method_of(exchange), rest) in self._handlers
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
-        context = self._context
-        response: SSEResponse | None = None
-        place = context.places.enter()
-        exchange.read_by = monotonic() + context.total_s
-        try:
-            name, rest = _parts_of(exchange)
-            if (exchange.method, rest) == ("GET", "") and _is_streamed(exchange):
-                response = SSEResponse(exchange, OPENAI_RESPONSES, context.sweep(), context.keepalive_s)
-            await context.ready()
-            await self._handlers[_method_of(exchange), rest](exchange, name, response)
-        except ClientLeftError:
-            exchange.status = CLIENT_LEFT
-        except ProviderError as error:
-            await fail(error, response, exchange, OPENAI_RESPONSES)
-        except Exception as error:  # a bug must cost its own request alone
-            log_bug(exchange.request_id, error)
-            await fail(internal_error(), response, exchange, OPENAI_RESPONSES)
-        finally:
-            if response is not None:
-                response.close()
-            place.leave()
+        """Answer one request. Raises as `Endpoint` does."""
+        await in_place(self._context, exchange, OPENAI_RESPONSES, self._serve)
+
+    async def _serve(self, asked: PlacedRequest) -> None:
+        context, exchange = self._context, asked.exchange
+        name, rest = _parts_of(exchange)
+        if (exchange.method, rest) == ("GET", "") and _is_streamed(exchange):
+            asked.response = SSEResponse(exchange, OPENAI_RESPONSES, context.sweep(), context.keepalive_s)
+        await context.ready()
+        await self._handlers[_method_of(exchange), rest](exchange, name, asked.response)
 
     async def _find(self, exchange: Exchange, id: str) -> KeptResponse:
         context = self._context

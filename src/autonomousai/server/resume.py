@@ -6,17 +6,16 @@ may read it and how long it is kept is in `streams`.
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Final
 from urllib.parse import parse_qs
 
-from ..errors import ProviderError, StatusError
-from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, internal_error, log_bug
+from ..errors import StatusError
+from ..http.server.exchange import Exchange
 from ..wires.base import Wire
 from ..wires.registry import OPENAI_CHAT, streamed_wires
 from .auth import STREAMS_PATH
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, fail
+from .endpoint import EndpointContext, PlacedRequest, in_place
 from .sse_response import SSEResponse
 
 #: Digits of an event's number.
@@ -32,31 +31,18 @@ class StreamRoute:
         self._context = context
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answer one request. Raises `StatusError` where there is no room for it; every other error is reported here."""
-        context = self._context
-        response: SSEResponse | None = None
-        shape: Wire = OPENAI_CHAT
-        place = context.places.enter()
-        exchange.read_by = monotonic() + context.total_s
-        try:
-            if exchange.method == "DELETE":
-                await self._drop(exchange)
-            else:
-                wire = _wire_of(exchange)
-                shape = wire or OPENAI_CHAT
-                response = SSEResponse(exchange, shape, context.sweep(), context.keepalive_s)
-                await self._read(exchange, response, wire)
-        except ClientLeftError:
-            exchange.status = CLIENT_LEFT
-        except ProviderError as error:
-            await fail(error, response, exchange, shape)
-        except Exception as error:  # a bug must cost its own request alone
-            log_bug(exchange.request_id, error)
-            await fail(internal_error(), response, exchange, shape)
-        finally:
-            if response is not None:
-                response.close()
-            place.leave()
+        """Answer one request. Raises as `Endpoint` does."""
+        await in_place(self._context, exchange, OPENAI_CHAT, self._serve)
+
+    async def _serve(self, asked: PlacedRequest) -> None:
+        context, exchange = self._context, asked.exchange
+        if exchange.method == "DELETE":
+            await self._drop(exchange)
+            return
+        wire = _wire_of(exchange)
+        asked.wire = wire or OPENAI_CHAT
+        asked.response = SSEResponse(exchange, asked.wire, context.sweep(), context.keepalive_s)
+        await self._read(exchange, asked.response, wire)
 
     async def _read(self, exchange: Exchange, response: SSEResponse, wire: Wire | None) -> None:
         context = self._context
