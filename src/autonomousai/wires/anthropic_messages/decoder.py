@@ -7,18 +7,19 @@ answer must be proven, by ``message_stop`` or by a reason in ``message_delta``.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
-from ...errors import HTTPError, IncompleteStreamError, StreamError
+from ...errors import IncompleteStreamError
 from ...events import Batch, Evidence, Extra, FinishReason, ForeignEvent, Started
+from ..event_stream import EventStreamDecoder
 from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
 from ..foreign_errors import error_in_event
 from ..openai_chat.chunks import notes_on, shown_bytes, unreadable
 from ..provenance import KEY
-from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
+from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent
 from .block_reader import BlockReader
 from .members import (
     Json,
@@ -53,7 +54,7 @@ class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _decode_text_event = msgspec.json.Decoder(_TextEvent).decode
 
 
-class MessageStreamDecoder:
+class MessageStreamDecoder(EventStreamDecoder):
     """One streamed answer, bytes in and events out; a `StreamDecoder`."""
 
     __slots__ = (
@@ -64,20 +65,13 @@ class MessageStreamDecoder:
         "_model",
         "_notes",
         "_reason",
-        "_sse",
         "_started",
         "_stopped",
         "_usage",
-        "complete",
-        "extension",
-        "failure",
     )
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
-        self.failure: HTTPError | None = None
-        self.complete = False
-        self.extension: dict[str, Any] | None = None
-        self._sse = SSEDecoder(max_event=max_event)
+        super().__init__(max_event=max_event)
         self._blocks = BlockReader()
         self._started = False  # a message has begun
         self._has_said = False  # and something of it was said
@@ -99,45 +93,6 @@ class MessageStreamDecoder:
         """See `StreamDecoder`."""
         return self.failure is None and (self._reason is not None or self._stopped)
 
-    @property
-    def progress(self) -> int:
-        """See `StreamDecoder`."""
-        said = (self.extension or {}).get("progress")
-        return said if type(said) is int else 0
-
-    @property
-    def last_event_id(self) -> str:
-        """See `StreamDecoder`."""
-        return self._sse.last_event_id
-
-    def reopen(self) -> None:
-        """See `StreamDecoder.reopen`."""
-        self._sse.reopen()
-        if self.progress:
-            self.extension = None
-
-    def feed(self, data: bytes) -> Batch:
-        """See `StreamDecoder.feed`."""
-        batch: Batch = []
-        if self.complete or self.failure is not None:
-            return batch
-        try:
-            events = self._sse.feed(data)
-        except StreamError as error:
-            self.failure = error
-            return batch
-        self._read_all(events, batch)
-        if not self.complete and self.failure is None:
-            self.failure = self._sse.failure
-        return batch
-
-    def end(self) -> Batch:
-        """See `StreamDecoder.end`."""
-        data = self._sse.unfinished_data().strip()
-        if self.complete or self.failure is not None or load_object(data) is None:
-            return []
-        return self.feed(b"\n\n")
-
     def finish(self, *, in_good_order: bool = True) -> FinishReason:
         """See `StreamDecoder.finish`."""
         if self.failure is not None:
@@ -151,6 +106,9 @@ class MessageStreamDecoder:
         return FinishReason(reason, evidence, usage_of(self._usage), self._model, None, self._notes)
 
     # ---- events of the stream
+
+    def _is_object(self, data: bytes) -> bool:
+        return load_object(data) is not None
 
     def _read_all(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
         for event in events:

@@ -12,14 +12,15 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import HTTPError, IncompleteStreamError, StreamError
+from ...errors import IncompleteStreamError, StreamError
 from ...events import Batch, Extra, FinishReason, ForeignEvent, Started, Usage
+from ..event_stream import EventStreamDecoder
 from ..foreign_errors import error_in_event
 from ..openai_chat import tool_calls
 from ..openai_chat.chunks import UNREADABLE, load, notes_on
 from ..provenance import KEY
 from ..redaction import one_line, redact
-from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
+from ..sse import DEFAULT_MAX_EVENT
 from .items import WIRE_NAME, Json, OutputItems
 
 _DONE: Final = b"[DONE]"
@@ -47,7 +48,7 @@ _KNOWN_RESPONSE: Final = frozenset(
 )
 
 
-class ResponsesStreamDecoder:
+class ResponsesStreamDecoder(EventStreamDecoder):
     """One streamed answer, bytes in and events out: see `StreamDecoder`."""
 
     __slots__ = (
@@ -56,19 +57,12 @@ class ResponsesStreamDecoder:
         "_model",
         "_notes",
         "_reason",
-        "_sse",
         "_started",
         "_usage",
-        "complete",
-        "extension",
-        "failure",
     )
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
-        self.failure: HTTPError | None = None
-        self.complete = False
-        self.extension: dict[str, Any] | None = None
-        self._sse = SSEDecoder(max_event=max_event)
+        super().__init__(max_event=max_event)
         self._items = OutputItems(tool_calls.new_call_id)
         self._started = False
         self._foreign: Batch = []  # events that came before the answer began
@@ -86,48 +80,6 @@ class ResponsesStreamDecoder:
     def is_proven(self) -> bool:
         return self.complete
 
-    @property
-    def progress(self) -> int:
-        said = (self.extension or {}).get("progress")
-        return said if type(said) is int else 0
-
-    @property
-    def last_event_id(self) -> str:
-        return self._sse.last_event_id
-
-    def reopen(self) -> None:
-        """See `StreamDecoder.reopen`."""
-        self._sse.reopen()
-        if self.progress:
-            self.extension = None
-
-    def feed(self, data: bytes) -> Batch:
-        """See `StreamDecoder.feed`."""
-        batch: Batch = []
-        if self._is_over:
-            return batch
-        try:
-            events = self._sse.feed(data)
-        except StreamError as error:
-            self.failure = error
-            return batch
-        for event in events:
-            if isinstance(event, ServerSentEvent):
-                self._read(event.data, event.event, batch)
-            else:
-                self._read(event, "message", batch)
-            if self.complete or self.failure is not None:
-                return batch
-        self.failure = self._sse.failure
-        return batch
-
-    def end(self) -> Batch:
-        """See `StreamDecoder.end`."""
-        data = self._sse.unfinished_data().strip()
-        if self._is_over or not isinstance(self.load(data), dict):
-            return []
-        return self.feed(b"\n\n")
-
     def finish(self, *, in_good_order: bool = True) -> FinishReason:
         """See `StreamDecoder.finish`."""
         if self.failure is not None:
@@ -136,11 +88,10 @@ class ResponsesStreamDecoder:
             raise IncompleteStreamError
         return FinishReason(self._reason, "finish_reason", self._usage, self._model, None, self._notes)
 
-    @property
-    def _is_over(self) -> bool:
-        return self.complete or self.failure is not None
-
     # ---- events
+
+    def _is_object(self, data: bytes) -> bool:
+        return isinstance(self.load(data), dict)
 
     def _read(self, data: bytes, event: str, batch: Batch) -> None:
         stripped = data.strip()
