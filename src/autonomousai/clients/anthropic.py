@@ -14,7 +14,6 @@ from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
-from ..http.transport import read_body
 from ..http.urls import check_base_url
 from ..provider import (
     AsyncGeneratorProvider,
@@ -25,27 +24,25 @@ from ..provider import (
     class_or_instance,
 )
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import AsyncResult, BatchStream, GeneratedBatches
+from ..result import BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, write_messages_request
 from ..wires.anthropic_messages.wire import ANTHROPIC_MESSAGES
 from ..wires.json import decode
 from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
-from ..wires.redaction import secrets_of
-from . import retries
 from .adaptations import is_streamed
+from .documents import fetch_document
 from .messages_forms import MessagesAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
+from .prefill import PROBE_S, continues_when_tried
 from .remote import PreparedRequest, ResponseStream
-from .retries import DEFAULT_RETRIES, retry_delay
+from .retries import DEFAULT_RETRIES
 from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name
 
 #: The vendor's own server, and the version of the API that is spoken.
 ANTHROPIC: Final = ANTHROPIC_VENDOR.base_url
 VERSION: Final = "2023-06-01"
-
-_LISTING: Final = 16 * 1024 * 1024
 
 #: What the request of a count has of that of an answer (API reference, "Count tokens in a Message").
 _NOT_COUNTED: Final = frozenset(
@@ -57,13 +54,6 @@ _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 
 #: How the API says that a model continues no answer.
 _NO_PREFILL: Final = ("prefill", "must end with a user message")
-
-#: The probe of a server that is not the vendor's: one that continues says six next; one that begins anew, or repeats the
-#: beginning, says something else.
-_PROBE: Final = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
-_PROBE_BEGUN: Final = "one two three four five"
-_PROBE_NEXT: Final = "six"
-_PROBE_SECONDS: Final = 20
 
 
 class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
@@ -186,7 +176,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             return False
         if self._continues is None:
             try:
-                async with asyncio.timeout(_PROBE_SECONDS), self._asking:
+                async with asyncio.timeout(PROBE_S), self._asking:
                     if self._continues is None:
                         await self._find_out()
             except (HTTPError, TimeoutError):
@@ -194,15 +184,12 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         return bool(self._continues)
 
     async def _find_out(self) -> None:
-        request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
-        options = CallOptions(timeout={"total": _PROBE_SECONDS}, retries=0)
         try:
-            text = await AsyncResult(self.stream_continuation(request, _PROBE_BEGUN, options)).text()
+            self._continues = await continues_when_tried(self, self.default_model)
         except StatusError as error:
             if not error.retryable:
                 self._continues = False  # it does not accept such a request
             raise
-        self._continues = text.strip().lower().startswith(_PROBE_NEXT)
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream_continuation`. Raises `StatusError` 400 for a model that has refused to continue.
@@ -286,31 +273,17 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         body: bytes | None = None,
         deadline: float | None = None,
     ) -> bytes:
-        failures = 0
-        while True:
-            try:
-                return await self._ask_once(path, headers, options, body, deadline)
-            except HTTPError as error:
-                failures += 1
-                delay = retry_delay(error, failures, options.retries)
-                if delay is None:
-                    raise
-            await retries.sleep(delay)
-
-    async def _ask_once(
-        self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None, deadline: float | None
-    ) -> bytes:
-        send = self._pool.get if body is None else partial(self._pool.post, body=body, streaming=False)
-        clocks, proxy = options.clocks, options.proxy
-        response = await send(self.base_url + path, headers=headers, clocks=clocks, deadline=deadline, proxy=proxy)
-        try:
-            document = await read_body(response, _LISTING)
-            if response.status != 200:
-                secrets = secrets_of(headers)
-                raise ANTHROPIC_MESSAGES.decode_error(response.status, document, response.headers, secrets=secrets)
-            return document
-        finally:
-            await response.aclose()
+        return await fetch_document(
+            self._pool,
+            self.base_url + path,
+            headers=headers,
+            clocks=options.clocks,
+            read_error=ANTHROPIC_MESSAGES.decode_error,
+            retries=options.retries,
+            body=body,
+            deadline=deadline,
+            proxy=options.proxy,
+        )
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""

@@ -10,10 +10,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from ..errors import ConfigError, HTTPError, StatusError
-from ..events import Messages
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
-from ..http.transport import read_body
 from ..http.urls import below, check_base_url, has_path
 from ..provider import (
     AsyncGeneratorProvider,
@@ -24,7 +22,7 @@ from ..provider import (
     class_or_instance,
 )
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import AsyncResult, BatchStream
+from ..result import BatchStream
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
@@ -36,13 +34,13 @@ from ..wires.openai_documents.embeddings import OPENAI_EMBEDDINGS
 from ..wires.openai_documents.rerank import OPENAI_RERANK
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.raw import unsupported
-from ..wires.redaction import secrets_of
 from ..wires.request_body import write_chat_request
-from . import retries
 from .adaptations import Adaptations, is_streamed
+from .documents import fetch_document
 from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
+from .prefill import PROBE_S, continues_when_tried
 from .remote import PreparedRequest, ResponseStream
-from .retries import DEFAULT_RETRIES, retry_delay
+from .retries import DEFAULT_RETRIES
 from .vendors import (
     VENDORS,
     Continuation,
@@ -55,8 +53,6 @@ from .vendors import (
     with_call_ids,
 )
 
-_LISTING = 16 * 1024 * 1024
-
 Prefill: TypeAlias = Literal["yes", "no", "auto"]
 Api: TypeAlias = Literal["chat", "responses"]
 
@@ -68,13 +64,6 @@ _APIS: dict[str, tuple[Wire, str]] = {
 
 #: The wires of what is no conversation, by name; each is asked at its own path.
 _RAW_WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RERANK)}
-
-#: The probe: who continues says six next; who begins anew, or repeats the beginning, says something else.
-_PROBE: Messages = [{"role": "user", "content": "Count from one to ten in words, with spaces between them and nothing else."}]
-_PROBE_BEGUN = "one two three four five"
-_PROBE_NEXT = "six"
-_PROBE_SECONDS = 20
-
 
 #: Statuses of a server that has no path where tokens are counted.
 _NOT_THERE: Final = frozenset({404, 405, 501})
@@ -228,7 +217,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """
         if self._prefill == "auto" and self._continuing is None:
             try:
-                async with asyncio.timeout(_PROBE_SECONDS), self._asking:
+                async with asyncio.timeout(PROBE_S), self._asking:
                     await self._find_out()
             except (HTTPError, TimeoutError):
                 return False
@@ -241,15 +230,13 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             return
         self._continuing = Continuation()
         try:
-            request = ChatRequest(self.default_model, _PROBE, stream=True, fields={"temperature": 0, "max_tokens": 8})
-            options = CallOptions(timeout={"total": _PROBE_SECONDS}, retries=0)
-            text = await AsyncResult(self.stream_continuation(request, _PROBE_BEGUN, options)).text()
+            continues = await continues_when_tried(self, self.default_model)
         except HTTPError as error:
             self._continuing = None
             if isinstance(error, StatusError) and not error.retryable:
                 self._prefill = "no"  # it does not accept such a request
             raise
-        if not text.strip().lower().startswith(_PROBE_NEXT):
+        if not continues:
             self._continuing, self._prefill = None, "no"
 
     def stream_continuation(self, request: ChatRequest, text: str, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
@@ -272,24 +259,22 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         headers = self._headers(merged)
         name = self._model or self.get_model(request.model)
         body = write_chat_request(name, check_messages(request.messages), stream=False, fields=request.fields)
-        response = await self._pool.post(
-            below(self.base_url, path),
-            headers=headers,
-            body=body,
-            clocks=clocks_of(options, self._options.clocks),
-            streaming=False,
-            deadline=options.deadline,
-            proxy=merged.proxy,
-        )
         try:
-            answer = await read_body(response, _LISTING)
-            if response.status in _NOT_THERE:
-                self._counts = False
-                raise cannot_count(request.model)
-            if response.status != 200:
-                raise read_error(response.status, answer, response.headers, secrets=secrets_of(headers))
-        finally:
-            await response.aclose()
+            answer = await fetch_document(
+                self._pool,
+                below(self.base_url, path),
+                headers=headers,
+                body=body,
+                clocks=clocks_of(options, self._options.clocks),
+                read_error=read_error,
+                deadline=options.deadline,
+                proxy=merged.proxy,
+            )
+        except StatusError as error:
+            if error.status not in _NOT_THERE:
+                raise
+            self._counts = False
+            raise cannot_count(request.model) from error
         try:
             return msgspec.json.decode(answer, type=_TokenCount).input_tokens
         except msgspec.DecodeError:
@@ -317,27 +302,14 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch(self, path: str) -> bytes:
         """The body of ``GET {base_url}{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
-        failures = 0
-        while True:
-            try:
-                return await self._fetch(path)
-            except HTTPError as error:
-                failures += 1
-                delay = retry_delay(error, failures, self._options.retries)
-                if delay is None:
-                    raise
-            await retries.sleep(delay)
-
-    async def _fetch(self, path: str) -> bytes:
-        headers = self._headers(self._options)
-        response = await self._pool.get(below(self.base_url, path), headers=headers, clocks=self._options.clocks)
-        try:
-            body = await read_body(response, _LISTING)
-            if response.status != 200:
-                raise read_error(response.status, body, response.headers, secrets=secrets_of(headers))
-            return body
-        finally:
-            await response.aclose()
+        return await fetch_document(
+            self._pool,
+            below(self.base_url, path),
+            headers=self._usual_headers,
+            clocks=self._options.clocks,
+            read_error=read_error,
+            retries=self._options.retries,
+        )
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
