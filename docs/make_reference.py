@@ -98,7 +98,7 @@ and the sources of these servers tell them. A vendor is a row: `vendor = "groq"`
 - *base URL*: where it is asked. Where there is none, write `base_url`. A query in it goes with each request.
 - *key*: the environment variable that holds it; one that is not set is an error at the start that names it. It is sent as
   `Authorization: Bearer`, unless another header is named.
-- *limit*: the name under which it is told the most tokens of an answer, whichever your caller uses. Blank: your caller's.
+- *limit*: the name that the vendor gives to the most tokens of an answer, whichever your caller uses. Blank: your caller's.
 - *continues*: what a request says that continues an answer from its beginning, as [a rescue](../dependability.md) does. Blank:
   found out when it matters.
 - *reasoning*: where its reasoning stands. Any of these is read from any vendor.

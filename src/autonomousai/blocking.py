@@ -1,7 +1,7 @@
 """An event loop in a thread of its own, for callers who block. Knows asyncio and threads, nothing of providers.
 
 It lives until it is closed, or forgotten, or the interpreter ends: then what runs in it is cancelled, and what is open in it is
-closed. Nobody waits for it for ever.
+closed. No caller waits for it for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 #: Seconds that the interpreter's end may wait: an engine that does not listen is killed before that.
 _FAREWELL: Final = 5.0
 
-#: Seconds that a loop which was forgotten goes on, for what was forgotten with it and is still to be closed in it: the
+#: Seconds that a loop which was forgotten still runs, for what was forgotten with it and is still to be closed in it: the
 #: collector has an order of its own.
 _LINGER: Final = 0.5
 
@@ -54,7 +54,7 @@ class BackgroundLoop:
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be asked for anything. After a fork, the other process has no thread of ours."""
+        """Whether it can be asked for anything. After a fork, the other process has no thread of this one."""
         return not self._closed and self._thread.is_alive()
 
     @property

@@ -189,7 +189,7 @@ def _upstream(reader: TableReader, key: str, table: dict[str, Any], clocks: dict
 
 
 def _kind(key: str, table: dict[str, Any]) -> str:
-    """Return the kind of an upstream. Who takes a vendor for a kind, or a kind for a vendor, is told which it is."""
+    """Return the kind of an upstream. The error for a vendor in place of a kind, or the reverse, says which it is."""
     kind, vendor = table.get("kind"), table.get("vendor")
     if not isinstance(kind, str) or kind not in KINDS:
         if isinstance(kind, str) and kind in VENDORS:

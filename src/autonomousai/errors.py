@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose; this file imports nothing of ours.
+"""Every error that this package raises on purpose; this file imports nothing of the package.
 
     ProviderError
     ├── ModelNotFoundError  (also ValueError)      the caller's: names the known models
@@ -31,7 +31,7 @@ PERMANENT_CODES = frozenset(
 )
 
 
-#: The code of a connection that this machine could not make, for want of descriptors: no fault of whoever was asked.
+#: The code of a connection that this machine could not make, for want of descriptors: no fault of the server.
 OUT_OF_DESCRIPTORS = "out_of_descriptors"
 
 #: What is wrong with a stream whose end nothing proves.
@@ -99,7 +99,7 @@ class HTTPError(ProviderError):
     ``status``: the HTTP status, None before an answer. ``retryable``: whether the same request may succeed if it is sent again.
     ``retry_after``: seconds that the server asked to wait, or None. ``partial``: the text that had arrived.
     ``type``, ``code``, ``param``: as the server's error object named them, where it did. The message is ``problem``, what
-    happened, and ``advice``, what whoever holds the provider can do; a server and a command line have their own.
+    happened, and ``advice``, what the holder of the provider can do; a server and a command line have their own.
     """
 
     status: int | None = None
@@ -133,7 +133,7 @@ class HTTPError(ProviderError):
 
 
 class ConnectError(HTTPError):
-    """No connection: the name did not resolve, nobody listens, TLS or the proxy refused."""
+    """No connection: the name did not resolve, no server listens, TLS or the proxy refused."""
 
     def __init__(self, message: str, *, retryable: bool = True, advice: str = "", code: str | None = None) -> None:
         super().__init__(message, retryable=retryable, advice=advice, code=code)
@@ -174,7 +174,7 @@ class StatusError(HTTPError):
 
 
 class TimeoutError(HTTPError, builtins.TimeoutError):  # noqa: A001  the contract's own name, and it is one
-    """A clock ran out. ``clock`` says which: ``connect``, ``first_token``, ``idle`` (between two events) or ``total``."""
+    """A timeout passed. ``clock`` says which: ``connect``, ``first_token``, ``idle`` (between two events) or ``total``."""
 
     def __init__(self, clock: Clock, seconds: float, *, status: int | None = None, partial: str = "") -> None:
         self.clock = clock
@@ -186,7 +186,7 @@ class TimeoutError(HTTPError, builtins.TimeoutError):  # noqa: A001  the contrac
             "total": "the answer was not complete",
         }[clock]
         super().__init__(
-            f"{what} within {seconds:g} s (clock {clock!r})",
+            f"{what} within {seconds:g} s (timeout {clock!r})",
             advice=f"if the server needs longer, raise it with timeout={{{clock!r}: seconds}}",
             status=status,
             retryable=clock != "total",

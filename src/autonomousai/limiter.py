@@ -1,4 +1,4 @@
-"""A bounded number of seats, given in the order of asking, with an honest word to whoever has to wait. No I/O."""
+"""A bounded number of seats, given in the order of asking, with an honest estimate for callers who have to wait. No I/O."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Limiter:
         return len(self._line)
 
     def expected_wait(self) -> float | None:
-        """Seconds that somebody who came now would wait, at the speed of late; None where nothing is known of that."""
+        """Seconds that a caller who came now would wait, at the speed of late; None where nothing is known of that."""
         if self._free and not self._line:
             return 0.0
         given_back = len(self._moments) - 1
@@ -51,7 +51,7 @@ class Limiter:
         return pace * (len(self._line) + 1)
 
     def try_acquire(self) -> bool:
-        """Take a seat, if one is free and nobody stands in line for it."""
+        """Take a seat, if one is free and no other caller stands in line for it."""
         if self._free and not self._line:
             self._free -= 1
             return True
@@ -162,7 +162,7 @@ class Place:
             self._seats.release()
 
     def hand_over(self) -> Place:
-        """Return this place for another task, which gives it back: whoever is inside holds none any more."""
+        """Return this place for another task, which gives it back: the request inside holds none any more."""
         place = Place(None, self._seats, self._queue_s)
         place.is_taken, self.is_taken = self.is_taken, False
         return place
@@ -178,8 +178,8 @@ class Place:
 class RequestLimiter:
     """How many requests are answered at once, and how many more may wait for that, and for how long.
 
-    Whoever is inside (waiting, or being answered) is counted, so that the memory that whole bodies take is bounded too: at most
-    as many again may be inside as there are places.
+    Every request inside (waiting, or being answered) is counted, so that the memory that whole bodies take is bounded too: at
+    most as many again may be inside as there are places.
     """
 
     def __init__(self, places: int, queue_s: float) -> None:
@@ -208,7 +208,7 @@ class RequestLimiter:
         return Place(self, self._seats, self._queue_s)
 
     def place(self) -> Place:
-        """Return what takes a place for an answer that nobody inside waits for."""
+        """Return what takes a place for an answer that no request inside waits for."""
         return Place(None, self._seats, self._queue_s)
 
     def on_left(self) -> None:
@@ -218,6 +218,6 @@ class RequestLimiter:
             self.empty.set()
 
     def cancel_all(self) -> None:
-        """Send away everybody who is still being answered: the end of the time to drain."""
+        """Send away every caller who is still being answered: the end of the time to drain."""
         for caller in list(self.callers):
             caller.interrupt(shutting_down())

@@ -158,7 +158,7 @@ WEIGHTS: dict[str, Weights] = {
 
 
 def shown_weights(name: str) -> str:
-    """Return what people are told of the weights *name*, which may be none of `WEIGHTS`.
+    """Return how the weights *name* are shown, which may be none of `WEIGHTS`.
 
     Example::
 

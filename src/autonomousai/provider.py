@@ -307,7 +307,7 @@ def ask(
 ) -> AsyncResult:
     """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.create_async_generator` ask.
 
-    This is the one place where options and request fields share a namespace, and are told apart.
+    This is the one place where options and request fields share a namespace, and are separated.
     """
     if provider._is_closed:
         raise _closed(provider)

@@ -318,7 +318,7 @@ class AsyncResult(AnswerView):
         `IncompleteStreamError`, at once from a client, with the next batch from a provider that cannot be woken."""
         self._closed = True
         await (self._stream or self._source).aclose()
-        # The generator of chunks is left as it is: whoever is inside it is to get an error, and would get an end.
+        # The generator of chunks is left as it is: a reader inside it is to get an error, and would get an end.
 
     async def __aenter__(self) -> AsyncResult:
         return self

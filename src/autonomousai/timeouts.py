@@ -34,7 +34,7 @@ class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_token_last: Clock = _LAST
 
     def patient(self) -> Clocks:
-        """Return the clocks for an upstream after which no other can be asked: to give it up would help nobody, so that
+        """Return the clocks for an upstream after which no other can be asked: to give it up would not help, so that
         it is waited for, unless ``first_token`` was set."""
         last = self.first_token_last
         if last == _LAST and self.first_token not in (FIRST_TOKEN, ENGINE_FIRST_TOKEN):
@@ -43,5 +43,5 @@ class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @staticmethod
     def with_last(named: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the clocks of *named*, which somebody has set: who sets ``first_token`` means the last upstream too."""
+        """Return the clocks of *named*, which were set on purpose: a ``first_token`` means the last upstream too."""
         return {"first_token_last": named["first_token"], **named} if "first_token" in named else dict(named)

@@ -189,7 +189,7 @@ async def test_a_conversation_on_a_terminal_is_one(env: dict[str, str]) -> None:
             terminal.types("Four")
             await terminal.sees("answered as")
 
-    assert "going on with 'Three' (2 messages)" in opening
+    assert "continuing 'Three' (2 messages)" in opening
     assert ["Three", "Hello world", "Four"] == [each["content"] for each in sent(server.requests[-1])]
     assert [("Three", 4), ("One", 4)] == [(each["title"], each["messages"]) for each in await listed(env)]
 

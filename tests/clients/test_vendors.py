@@ -158,7 +158,7 @@ def test_a_mistake_is_told(text: str, key: str, words: str, tmp_path: Path) -> N
         (lambda: OpenAICompatible(vendor="azure", api_key="k"), "which Azure OpenAI has for each customer"),
         (lambda: OpenAICompatible("http://far/v1?token=x"), "carries a key"),
         (lambda: OpenAICompatible("groq"), 'its base URL is https://api.groq.com/openai/v1; or write vendor="groq"'),
-        (lambda: OpenAICompatible("vllm"), "vLLM has none that is everybody's"),
+        (lambda: OpenAICompatible("vllm"), "vLLM has no common one"),
         (lambda: OpenAICompatible("anthropic"), "its base URL is https://api.anthropic.com"),
         (lambda: Anthropic("mistral"), 'use OpenAICompatible(vendor="mistral")'),
     ],

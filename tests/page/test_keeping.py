@@ -113,7 +113,7 @@ DAMAGED = {
     ),
     "twice": ({"conversations": [{**KEPT, "messages": [MESSAGE, MESSAGE]}]}, "the same id"),
     "no end": ({"conversations": [{**KEPT, "head": "z"}]}, "its last message is missing"),
-    "a role": ({"conversations": [{**KEPT, "messages": [{**MESSAGE, "role": "system"}]}]}, "nobody has the role “system”"),
+    "a role": ({"conversations": [{**KEPT, "messages": [{**MESSAGE, "role": "system"}]}]}, "no message has the role “system”"),
     "a picture from elsewhere": (
         {"conversations": [{**KEPT, "messages": [{**MESSAGE, "images": ["https://evil.invalid/x.png"]}]}]},
         "an image is none",

@@ -29,7 +29,7 @@ REFUSALS = {
     "busy": (BUSY, "The server is busy. Try again in 7 seconds."),
     "nobody there": (
         StatusError("all are resting", status=503, code="upstreams_unavailable", type="server_error", retry_after=7),
-        "Nobody answers as this model at present. Try again in 7 seconds.",
+        "Nothing answers as this model at present. Try again in 7 seconds.",
     ),
     "too long": (
         StatusError("9000 tokens, at most 4096", status=400, code="context_length_exceeded"),

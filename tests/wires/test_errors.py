@@ -589,7 +589,7 @@ def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> N
         ),
         (
             ClockError("first_token", 4),
-            "no first token within 4 s (clock 'first_token'); ask again, or have this server's operator raise it",
+            "no first token within 4 s (timeout 'first_token'); ask again, or have this server's operator raise it",
         ),
         (
             IncompleteStreamError(),

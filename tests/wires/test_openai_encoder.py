@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from autonomousai.events import REPEATED, Batch, FinishReason, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.wires.finish_reasons import broken_off, finish_reason_of
+from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
-from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder, encode_completion
+from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
 from autonomousai.wires.sse import SSEDecoder
 from tests.wires.answers import USAGE, Json
 from tests.wires.cutting import cuts, pieces

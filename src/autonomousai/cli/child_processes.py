@@ -23,7 +23,7 @@ _PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUI
 #: Those that a terminal sends to all processes in its foreground: the program has them already.
 _TYPED: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 
-#: Seconds that the server has for its end: nobody waits for its answers any more.
+#: Seconds that the server has for its end: no program waits for its answers any more.
 _END_SECONDS: Final = 10
 
 
@@ -90,7 +90,7 @@ def own_server(config: Path | None, terminal: Terminal) -> Iterator[str]:
             stdout=subprocess.PIPE,
             stderr=said,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  no other thread of ours runs here
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  no other thread runs here
         )
         try:
             assert server.stdout is not None

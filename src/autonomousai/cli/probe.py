@@ -108,7 +108,7 @@ class Probe:
         )
 
     def _recognize(self, told: VendorName | None, how: str) -> None:
-        """Note whose server it is, where that was told."""
+        """Note whose server it is, where that is known."""
         if told is None or any(each.check == "vendor" for each in self.findings):
             return
         self.vendor = told
@@ -247,7 +247,7 @@ class Probe:
             known = provider.capabilities.continues
             continues = await provider.continues()
         found = "it continues an answer from its beginning" if continues else "it does not continue an answer"
-        how = f"{vendor_of(self.vendor).title} does" if known else 'asked to go on after "one two three four five"'
+        how = f"{vendor_of(self.vendor).title} does" if known else 'asked to continue "one two three four five"'
         self._note("prefill", _word(continues), found, how)
         self.settings["prefill"] = "yes" if continues else "no"
 

@@ -27,7 +27,7 @@ from ..suggestions import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-#: Not for a template to say: what goes on beside the question, and what is said elsewhere.
+#: Not for a template to say: what happens beside the question, and what is said elsewhere.
 _NO_FIELDS = CALL_OPTIONS | {"model", "messages", "stream"}
 
 SKELETON = """\

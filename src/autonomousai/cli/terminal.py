@@ -116,7 +116,7 @@ class Terminal:
         self.write_aside(f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\x07")
 
     def remark(self, message: str) -> None:
-        """One line for a person; nothing where nobody watches."""
+        """One line for a person; nothing where stderr is no terminal."""
         if self.err_is_terminal:
             self.note(message)
 
@@ -263,7 +263,7 @@ class Interrupts:
 
     @contextmanager
     def writing(self, stream: TextIO) -> Iterator[None]:
-        """Around a write to *stream*: where nobody takes it, and it holds the event loop, a signal gets out of it."""
+        """Around a write to *stream*: where it is not read, and it holds the event loop, a signal gets out of it."""
         self._writing = stream
         try:
             yield
@@ -313,7 +313,7 @@ def _takes_more(stream: TextIO) -> bool:
 
 
 def silence(stream: TextIO) -> None:
-    """Point *stream*, which nobody reads, at nothing: the interpreter's own last flush shall neither complain nor wait."""
+    """Point *stream*, which has no reader, at nothing: the interpreter's own last flush shall neither complain nor wait."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

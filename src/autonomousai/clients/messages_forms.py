@@ -1,5 +1,5 @@
-"""Other forms of a request to the Messages API, for models that refuse the usual one: a table. Models differ in how they are
-told to think, and in whether they take a temperature.
+"""Other forms of a request to the Messages API, for models that refuse the usual one: a table. Models differ in how
+thinking is asked of them, and in whether they take a temperature.
 
 What is learnt of a model is kept as that of chat completions, see `adaptations`.
 """
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Json
 
-#: Tokens that a model may think for, by effort, where it is told so in tokens; the API wants 1,024 at least.
+#: Tokens that a model may think for, by effort, where that is said in tokens; the API wants 1,024 at least.
 _BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
 _LEAST: Final = 1024
 

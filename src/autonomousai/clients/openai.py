@@ -317,7 +317,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
 
 def _base_url_of(vendor: VendorName | None) -> str:
-    """Return the base URL of a vendor. Raises `ConfigError` where it has none that is everybody's."""
+    """Return the base URL of a vendor. Raises `ConfigError` where it has no common one."""
     row = vendor_of(vendor)
     if not row.base_url:
         whose = f", which {row.title} has for each customer" if vendor else ", or a vendor"

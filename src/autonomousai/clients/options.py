@@ -1,4 +1,5 @@
-"""A caller's options that stay on this side of the wire: clocks, headers, key, proxy, retries. Knows no wire and no network."""
+"""A caller's options that stay on this side of the wire: timeouts, headers, key, proxy, retries. Knows no wire and no
+network."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from .retries import DEFAULT_RETRIES, check_retries
 #: What a client allows where nothing is said: more than a server allows its upstreams, since it may have to queue there.
 CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600, first_token_alive=600)
 
-#: Seconds that a clock may be set to.
+#: Seconds that a timeout may be set to.
 _LONGEST = 10_000_000
 
 
@@ -71,5 +72,5 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
         if name not in Clocks.__struct_fields__:
             raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
-            raise ValueError(f"timeout: clock {name!r} must be a number of seconds above 0, not {seconds!r}")
+            raise ValueError(f"timeout: {name!r} must be a number of seconds above 0, not {seconds!r}")
     return msgspec.structs.replace(default, **Clocks.with_last(named))

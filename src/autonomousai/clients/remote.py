@@ -46,7 +46,7 @@ _GRACE_S: Final = 1.0
 class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
     first, as long as nothing came. ``streams_url``: where a stream that broke can be resumed, if the server can. ``deadline``:
-    the loop's time by which the answer must be complete, instead of the clock ``total``. ``model``: what is asked of the
+    the loop's time by which the answer must be complete, instead of the timeout ``total``. ``model``: what is asked of the
     server. ``adaptations``: where it is kept which other form of a request the server takes; ``forms``: those that this request
     has taken already."""
 
@@ -265,7 +265,7 @@ class ResponseStream:
         return self._sink(batch)
 
     def _measure(self) -> None:
-        """End an answer that has become too large: an upstream may not fill this machine's memory, however long it goes on."""
+        """End an answer that has become too large: an upstream may not fill this machine's memory, however long it lasts."""
         self._uncounted = 0
         if self._answer.size > _STREAMED and self._decoder.failure is None:
             self._decoder.failure = StreamError(
@@ -273,7 +273,7 @@ class ResponseStream:
             )
 
     def _note_progress(self) -> None:
-        """An event came: the idle clock is wound up."""
+        """An event came: the idle timeout begins anew."""
         if self._resumable is not None:
             self._resumable.has_heard = True
         if self._response is not None:
@@ -364,7 +364,7 @@ class ResponseStream:
         except (IncompleteStreamError, ClockError) as error:
             if decoder.is_proven:
                 return b""  # the finish reason had come
-            # A network that is gone may leave the connection standing, silent: only the idle clock notices. One that was
+            # A network that is gone may leave the connection standing, silent: only the idle timeout notices. One that was
             # replaced and is silent too is not the network's fault.
             resumable = self._resumable
             lost = isinstance(error, IncompleteStreamError) or (
@@ -414,7 +414,7 @@ class ResponseStream:
         return [*batch, finish]
 
 
-#: Events that wind no clock: an upstream that only shows signs of life has said nothing.
+#: Events that restart no timeout: an upstream that only shows signs of life has said nothing.
 _SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})
 
 
@@ -447,7 +447,7 @@ def _secrets_of(request: PreparedRequest) -> tuple[str, ...]:
 
 
 def _is_framed(response: Response) -> bool:
-    """Return whether the body's end is told by its own framing, and not by that of the connection (RFC 9112, section 6.3)."""
+    """Return whether the body's end shows in its own framing, and not by that of the connection (RFC 9112, section 6.3)."""
     headers = response.headers
     return "chunked" in headers.get("Transfer-Encoding", "").lower() or "Content-Length" in headers
 

@@ -1,8 +1,8 @@
 """The vendors of OpenAI-compatible servers: one row each, and what in it the client does otherwise. Knows no network.
 
-A vendor is a row and not a class: where it is asked, how it is told who asks, and which of the quirks hold there. What no
-row says is found out by asking, as with any server. `FACTS_OF` is the month in which the rows were last compared with what the
-vendors document; docs/reference/vendors.md is made of them.
+A vendor is a row and not a class: where it is asked, how a request names its caller, and which of the quirks hold there. What
+no row says is found out by asking, as with any server. `FACTS_OF` is the month in which the rows were last compared with what
+the vendors document; docs/reference/vendors.md is made of them.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def refuse_vendor_name(base_url: str, advice: str, *, key: str = "") -> None:
     row = ANTHROPIC_VENDOR if name == "anthropic" else next((row for each, row in VENDORS.items() if each == name), None)
     if row is None:
         return
-    where = f"its base URL is {row.base_url}" if row.base_url else f"{row.title} has none that is everybody's"
+    where = f"its base URL is {row.base_url}" if row.base_url else f"{row.title} has no common one"
     told = f"{where}; {advice.format(name)}" if name in VENDORS and advice else where
     raise ConfigError(f"{name!r} is the name of a vendor, and no base URL", key=key, advice=told)
 
@@ -296,7 +296,7 @@ def _names_asker(headers: Mapping[str, str]) -> bool:
 
 
 def vendor_at(base_url: str) -> VendorName | None:
-    """Return the name of the vendor whose hosts *base_url* is one of; hosts of this machine are nobody's."""
+    """Return the name of the vendor whose hosts *base_url* is one of; hosts of this machine are no vendor's."""
     host = urlsplit(base_url).hostname or ""
     for name, row in VENDORS.items():
         own = urlsplit(row.base_url).hostname if row.key_env and row.base_url else None

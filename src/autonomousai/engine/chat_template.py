@@ -1,4 +1,4 @@
-"""What a chat template of weights knows, as far as it can be read off it. Imports nothing of ours, as the child does."""
+"""What a chat template of weights knows, as far as it can be read off it. Imports nothing of the package, as the child does."""
 
 from __future__ import annotations
 

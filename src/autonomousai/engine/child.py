@@ -1,8 +1,8 @@
-"""The child process: llama.cpp serving the OpenAI wire on a Unix socket. Run by `child.py` as ``python -m``, by nobody else.
+"""The child process: llama.cpp serving the OpenAI wire on a Unix socket. Run as ``python -m`` by the supervisor alone.
 
-It is told everything in one line of JSON on stdin (nothing secret in its arguments or environment), and says one line of JSON
+It gets everything in one line of JSON on stdin (nothing secret in its arguments or environment), and says one line of JSON
 on stdout: `EngineReady`, or why not. What else it or llama.cpp has to say goes to stderr. It ends when its stdin ends, and so
-with its owner, however that ends; on Linux it is told even while it loads.
+with its owner, however that ends; on Linux it hears of it even while it loads.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _stop_signal() -> int:
 
 
 def _leave(path: Path, server: Any) -> NoReturn:
-    """Go at once, whatever llama.cpp is doing, and take the socket and its directory along, should nobody else be left to."""
+    """Go at once, whatever llama.cpp is doing, and take the socket and its directory along where no other process will."""
     with contextlib.suppress(OSError):
         path.unlink()
         path.parent.rmdir()

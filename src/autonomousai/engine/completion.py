@@ -26,7 +26,7 @@ from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.shapes import refusal
 from .request import SEEDS, engine_fields
 
-#: The tokens by which weights are told what stands before and after, and that what is between is wanted, by their families:
+#: The tokens that mark for weights what stands before and after, and that what is between is wanted, by their families:
 #: Qwen and CodeGemma, StarCoder and Granite, DeepSeek, Code Llama.
 _MIDDLE: Final = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),

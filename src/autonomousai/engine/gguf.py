@@ -1,5 +1,5 @@
 """Reads the head of a GGUF file: what its tokenizer is like, and what it says of itself. Knows the format (GGUF, version 3, of
-the ggml project); no engine, and nothing of ours."""
+the ggml project); no engine, and nothing of the package."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """What an engine's users see of it: its condition, its socket, its slots. They need not be its owner, who is a `Supervisor`: in
-another process a `RemoteEngine` stands for it, and is told each condition.
+another process a `RemoteEngine` stands for it, and gets each condition.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class EngineHandle:
 
     def let_go(self) -> None:
         """Give a slot back whose holder left in mid-answer, as soon as the engine has noticed. That may take it a second, and
-        others who were asked for meanwhile would heap up inside, where nobody who leaves can leave the queue."""
+        others who were asked for meanwhile would heap up inside, where a caller who leaves cannot leave the queue."""
         raise NotImplementedError
 
     def _enter(self, condition: EngineCondition) -> None:
@@ -155,5 +155,5 @@ class RemoteEngine(EngineHandle):
         self._let_go()
 
     def learn(self, condition: EngineCondition) -> None:
-        """The engine's condition is now this. Each is to be told, in order."""
+        """The engine's condition is now this. Each is to be reported, in order."""
         self._enter(condition)

@@ -1,5 +1,5 @@
-"""What the engine's owner and its child process say to each other: one line of JSON each way. Imports nothing of ours, so that
-the child need not import its owner's modules, nor the owner the child's.
+"""What the engine's owner and its child process say to each other: one line of JSON each way. Imports nothing of the package,
+so that the child need not import its owner's modules, nor the owner the child's.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class ModelPool:
 
 class OnDemandEngine(Supervisor):
     """An engine whose child is there only while it is wanted. ``needs``: bytes of memory that it takes. After a failure it is
-    unloaded again, and who waited is told why; the next one who asks has it loaded anew."""
+    unloaded again, and those who waited get the reason; the next request has it loaded again."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class OnDemandEngine(Supervisor):
                 self._pool.release(self)
                 if condition.failure:
                     self._wanted.clear()
-                if not self._wanted.is_set():  # else somebody asked while it was unloaded
+                if not self._wanted.is_set():  # else a request came while it was unloaded
                     self._enter(condition)
         finally:
             self._pool.release(self)

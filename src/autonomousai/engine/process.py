@@ -63,8 +63,8 @@ class EngineProcess:
     """A child whose socket answers. ``control``, ``longest``: see `gguf.Tokenizer`; ``tools``, ``thoughts``: see
     `chat_template`.
 
-    Its end is the end of its stdout, which nobody else holds. asyncio's own subprocesses are not used: a loop that ends while
-    it makes one waits for ever, and one that ends while the process does warns of pipes that nobody can close any more.
+    Its end is the end of its stdout, which no other process holds. asyncio's own subprocesses are not used: a loop that ends
+    while it makes one waits for ever, and one that ends while the process does warns of pipes that cannot be closed any more.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], log: EngineLog) -> None:
@@ -132,7 +132,7 @@ class EngineProcess:
         return self._why or describe(self._process.returncode)
 
     def kill(self, why: str) -> None:
-        """End it at once; its end is told as *why*."""
+        """End it at once; its end is reported as *why*."""
         if not self._gone.is_set():
             self._why = why
             self._process.kill()
@@ -165,7 +165,7 @@ class EngineProcess:
             self._loop.remove_reader(self._err)
 
     def _bury(self) -> None:
-        """Its last words, and then its pipes. One that closed its stdout is dying, and any other one is told to."""
+        """Its last words, and then its pipes. One that closed its stdout is dying, and any other one is ended."""
         if self._gone.is_set():
             return
         for pipe in (self._out, self._err):

@@ -81,7 +81,7 @@ class _Engine(NamedTuple):
 
 
 class _Slot:
-    """One of our slots. ``asked``: whether the engine may be working for whoever holds it."""
+    """One slot of the engine. ``asked``: whether the engine may be working for its holder."""
 
     def __init__(self, engine: _Engine) -> None:
         self.asked = False
@@ -326,13 +326,13 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         What the first request needs is imported meanwhile, beside the child, which takes longer."""
         if self._lazy:
             if self._deputy is not None:
-                await self._engine()  # what its owner counts is told here too
+                await self._engine()  # what its owner counts is reported here too
             return
         engine = await self._engine()
         await asyncio.gather(engine.supervisor.ready(), asyncio.to_thread(bring_transport))
 
     async def supervise(self) -> Supervisor:
-        """This event loop's engine, for somebody who shares it out to other processes; its child may still be starting."""
+        """This event loop's engine, for a parent that shares it out to other processes; its child may still be starting."""
         supervisor = (await self._engine()).supervisor
         assert isinstance(supervisor, Supervisor)
         return supervisor
@@ -427,7 +427,7 @@ async def _busy(supervisor: EngineHandle, client: OpenAICompatible) -> float:
 
 class _Prompt(NamedTuple):
     """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
-    child that is there now, and what puts its answer right again. ``answer``: is told how far the prompt is read."""
+    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read."""
 
     param: str
     prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
@@ -450,7 +450,7 @@ async def _generate(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clock
                 yield batch
             return
         except HTTPError as error:
-            # Whoever asks just as the child dies, or the next one loads, has lost nothing yet: they ask the next one.
+            # A request just as the child dies, or the next one loads, has lost nothing yet: it goes to the next one.
             if began or not error.retryable or isinstance(error, ClockError):
                 raise
             engine.supervisor.suspect()

@@ -113,7 +113,7 @@ class ControlTokens:
 
     A caller's text must not act as one. The engine has no switch for that, so an invisible U+200B is put after the first
     character of each: people see no difference, and the model reads characters in place of a command. Where the model repeats
-    such a text, the U+200B is taken out again, so that nobody copies it from an answer unknowingly.
+    such a text, the U+200B is taken out again, so that it is not copied from an answer unknowingly.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -225,7 +225,7 @@ def _response_format(param: str, value: Any) -> Any:
 
 
 def _stream_options(param: str, value: Any) -> None:
-    """Usage is told in any case, and no answer is padded."""
+    """Usage is sent in any case, and no answer is padded."""
     for name, option in value.items():
         if option and name not in ("include_usage", "include_obfuscation"):
             raise refusal(f"{param}.{name[:50]}", "is not supported by the embedded engine; leave it out", UNSUPPORTED)
@@ -299,7 +299,7 @@ def engine_fields(
     passed.setdefault("seed", secrets.randbelow(2**31))
     passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
     # The engine notices that its caller has left when it writes: so it tells of its progress after each batch of the prompt, or
-    # a long one would be read to its end for nobody.
+    # a long one would be read to its end in vain.
     return {**passed, "cache_prompt": not exact, "return_progress": True}
 
 

@@ -27,7 +27,7 @@ from .process import EngineLog, EngineProcess
 #: it is left alone.
 _BACKOFF: Final = (0.0, 0.5, 1.0, 2.0)
 
-#: Seconds that an engine is waited for which still works for somebody who left, and between two looks.
+#: Seconds that an engine is waited for which still works for a caller who left, and between two looks.
 _LETTING_GO: Final = 10.0
 _LOOK_AGAIN: Final = 0.05
 
@@ -56,9 +56,9 @@ class Supervisor(EngineHandle):
         )
         self.watchers: list[Callable[[], None]] = []
         self._log = log
-        #: Says how many the engine works for, by its own count. Whoever makes its client sets it.
+        #: Says how many the engine works for, by its own count. The maker of its client sets it.
         self.busy: Callable[[], Awaitable[float]] | None = None
-        #: Asks the child for a sign of life. Whoever makes its client sets it.
+        #: Asks the child for a sign of life. The maker of its client sets it.
         self.alive: Callable[[], Awaitable[object]] | None = None
         self._check = check
         self._suspected = asyncio.Event()
@@ -97,10 +97,10 @@ class Supervisor(EngineHandle):
     async def _let_go(self) -> None:
         try:
             async with asyncio.timeout(_LETTING_GO):
-                while self.busy is not None and await self.busy() > self.asking:  # noqa: ASYNC110  it tells nobody
+                while self.busy is not None and await self.busy() > self.asking:  # noqa: ASYNC110  it signals nothing
                     await asyncio.sleep(_LOOK_AGAIN)
         except (TimeoutError, ProviderError):
-            pass  # it is gone, or so busy that nobody could say more
+            pass  # it is gone, or so busy that nothing more is known
         finally:
             self.slots.release()
 
@@ -143,7 +143,7 @@ class Supervisor(EngineHandle):
             self._restarted += 1
 
     async def _run(self) -> str:
-        """One child, from its start to its end, which is told. The first of all must start, or it is an error."""
+        """One child, from its start to its end, which is reported. The first of all must start, or it is an error."""
         child = await self._start()
         if isinstance(child, ConfigError):
             if not self._crashes:

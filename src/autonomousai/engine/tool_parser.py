@@ -32,7 +32,7 @@ _LONGEST_HEAD: Final = 1000
 
 
 class ToolParser:
-    """One answer's. ``begun``: the text that the answer goes on from.
+    """One answer's. ``begun``: the text that the answer continues.
 
     Example::
 
@@ -62,7 +62,7 @@ class ToolParser:
         return self._calls
 
     def feed(self, batch: Batch) -> Batch:
-        """Return what of *batch*, and of what was held back, can be told now."""
+        """Return what of *batch*, and of what was held back, can be passed on now."""
         for event in batch:
             if type(event) is str:
                 self._held += event
@@ -153,7 +153,7 @@ class ToolParser:
         for place, character in enumerate(self._held, start=1):
             if not character.isspace():
                 if character != expected[0]:
-                    self._state = self._text  # the call is told; what follows was not written by the grammar
+                    self._state = self._text  # the call is passed on; what follows was not written by the grammar
                     return True
                 expected = expected[1:]
             if not expected:

@@ -240,7 +240,7 @@ class _Fetch:
                 stderr=output,
                 cwd=self.temporary,
                 env=environment,
-                pass_fds=(self.lock,),  # should we be killed, nobody sweeps these files before pip is done with them
+                pass_fds=(self.lock,),  # if this process is killed, these files stay until pip is done with them
             )
             with _stopped_at_exit(pip):
                 while (status := _wait(pip)) is None:
@@ -337,7 +337,7 @@ def _directory_to_disk(directory: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """Hold the lock of *path*, wait for whoever does. The system frees it when the last process that has it open is gone."""
+    """Wait for the lock of *path*, and hold it. The system frees it when the last process that has it open is gone."""
     with path.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()

@@ -76,7 +76,7 @@ class AttemptStream:
         self._continued = continued
         self._replay = replay
         self._observer = observer
-        self._trial = not upstream.breaker.is_closed  # nobody but a trial was admitted
+        self._trial = not upstream.breaker.is_closed  # only a trial was admitted
         self._has_room = self._trial  # a trial's, until it has begun to be answered
         self._began = upstream.time()
         self._had = answer.deltas
@@ -285,7 +285,7 @@ class RouteState:
         self._options = options
 
     def start(self) -> None:
-        """Let the total clock run, in the running event loop."""
+        """Let the total timeout run, in the running event loop."""
         self.loop = loop = asyncio.get_running_loop()
         self.deadline = loop.time() + self.settings.total
         if self._options.deadline is not None:

@@ -28,7 +28,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers for each model from its upstreams, in the order of its route.
 
     ``routes``: model -> names of upstreams, the preferred one first. ``aliases``: other name -> model. ``total``: seconds that
-    a request may take with all its attempts. ``observer``: is told of each attempt.
+    a request may take with all its attempts. ``observer``: learns of each attempt.
     """
 
     def __init__(

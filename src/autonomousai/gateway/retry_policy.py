@@ -31,7 +31,7 @@ class RetryDecision(Enum):
     """Where a request goes after an error."""
 
     ANSWER = auto()
-    """To the caller: the error is the answer, and nobody else would give another."""
+    """To the caller: the error is the answer, and no other upstream would give another."""
     AGAIN = auto()
     """To the same upstream, after a while; then to the next."""
     UNREACHED = auto()
@@ -55,7 +55,7 @@ _CODES = {
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,
     UNSUPPORTED_ENDPOINT: RetryDecision.NEXT,
-    "answer_too_large": RetryDecision.ANSWER,  # it would be too large from anybody
+    "answer_too_large": RetryDecision.ANSWER,  # it would be too large from any upstream
     OUT_OF_DESCRIPTORS: RetryDecision.ANSWER,  # the next upstream wants one too
 }
 
@@ -183,7 +183,7 @@ def is_rescuable(error: ProviderError, request: ChatRequest, answer: Answer) -> 
     """Return whether the rest of *answer* may be looked for elsewhere after *error*.
 
     A rejection in mid-answer is part of the answer; before anything was delivered there is nothing to rescue; and several
-    choices at once cannot be told apart again.
+    choices at once cannot be separated again.
     """
     if not answer.deltas or answer.choices or request.fields.get("n") not in (None, 1):
         return False

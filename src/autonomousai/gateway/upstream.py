@@ -40,7 +40,7 @@ class Upstream:
 
 
 class AttemptObserver(Protocol):
-    """One attempt as it goes on."""
+    """One attempt under way."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -54,6 +54,6 @@ class AttemptObserver(Protocol):
 
 
 class Observer(Protocol):
-    """Is told of each attempt as it begins."""
+    """Learns of each attempt as it begins."""
 
     def attempt(self, upstream: Upstream, request: ChatRequest, /) -> AttemptObserver: ...

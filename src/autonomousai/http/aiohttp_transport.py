@@ -53,7 +53,7 @@ _MORE_LIMITS: dict[str, Any] = (
 )
 
 
-#: Sessions that are to be closed. Whoever forgets one closes it through its generator; it must not go before that.
+#: Sessions that are to be closed. A forgotten one is closed through its generator; it must not go before that.
 _open: set[aiohttp.ClientSession] = set()
 
 
@@ -245,7 +245,7 @@ class AiohttpResponse:
         self._response = response
         self._content = response.content
         self._broken: Exception | None = None
-        self._failure: ClockError | None = None  # the total clock ran out while nobody read
+        self._failure: ClockError | None = None  # the total timeout passed while nothing was read
         self._is_fresh = True  # nothing was read yet
         self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired)
         watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
@@ -304,7 +304,7 @@ class AiohttpResponse:
             self._content.set_exception(_GraceOverError())
             return
         error = self._watch.error(self.status)
-        if not self._watch.waiting:  # its caller may never read again: the server must not work for nobody
+        if not self._watch.waiting:  # its caller may never read again: the server must not work in vain
             self._failure = error
             self._response.close()
         self._content.set_exception(error)

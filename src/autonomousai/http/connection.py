@@ -42,7 +42,7 @@ _DRAIN_S: Final = 0.05
 class ClientConnection(asyncio.Protocol):
     """``on_idle`` is called when the connection can carry another request, ``on_lost`` when it is gone.
 
-    ``status``: the response's, 0 until its head has come; ``headers``: likewise. ``deadline``: the loop's time when the clock
+    ``status``: the response's, 0 until its head has come; ``headers``: likewise. ``deadline``: the loop's time when the timeout
     that runs now runs out, or, between two requests, when the connection is closed.
     """
 
@@ -136,7 +136,7 @@ class ClientConnection(asyncio.Protocol):
         self._error: Exception | None = None
         self._wants_head = False
         self._clocks: Clocks
-        self._winds = False  # events wind up the idle clock
+        self._winds = False  # events restart the idle timeout
         self._clock: Clock = "total"
         self._total_at = 0.0
         self._alive_until = 0.0
@@ -149,8 +149,8 @@ class ClientConnection(asyncio.Protocol):
     def send(
         self, head: bytes, body: bytes, *, ends: bool, clocks: Clocks, streaming: bool, total_at: float, now: float
     ) -> None:
-        """Send a request. ``ends``: it asks for the connection's end. ``streaming``: the first-token clock runs from *now* on,
-        then the idle clock; otherwise the total clock alone, to the loop's time *total_at*."""
+        """Send a request. ``ends``: it asks for the connection's end. ``streaming``: the first-token timeout runs from *now*
+        on, then the idle timeout; otherwise the total timeout alone, to the loop's time *total_at*."""
         self.status = self._silent = self._held = 0
         self._decoder = self._error = self._fault = self._take = self._oddity = None
         self._begun = b""
@@ -233,7 +233,7 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def progress(self) -> None:
-        """See `Response.progress`. The clock is wound up by the next sweep."""
+        """See `Response.progress`. The timeout is restarted by the next sweep."""
         self._progressed = True
 
     def alive(self) -> None:

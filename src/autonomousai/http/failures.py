@@ -53,7 +53,7 @@ def cut(reason: object) -> IncompleteStreamError:
 
 
 def without_quotes(problem: str) -> str:
-    """Return a parser's words in one line, and without the bytes that they quote: those may be anybody's."""
+    """Return a parser's words in one line, and without the bytes that they quote: those may be a caller's."""
     lines = [line.strip().rstrip(":") for line in problem.splitlines()]
     said = [line for line in lines if line and not line.startswith(("b'", 'b"', "^", "Bad status line"))] or lines[:1]
     return _QUOTE.sub("", ": ".join(said))

@@ -1,4 +1,4 @@
-"""A response's headers as they came, read when somebody asks for one: most of them nobody does. Pure."""
+"""A response's headers as they came, read when one is asked for: most never are. Pure."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Final
 #: Bytes of a response's head, and of whatever else is no body (trailers, chunk sizes) between two pieces of a body.
 MAX_HEAD: Final = 64 * 1024
 
-#: What is told of a larger one.
+#: The error for a larger one.
 TOO_LARGE: Final = "a head that is too large"
 
 #: Whether anything in a whole head may have to be rewritten; a quick look before a thorough one.

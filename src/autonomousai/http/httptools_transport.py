@@ -88,7 +88,7 @@ class HttptoolsTransport:
             await connection.head(alone=method != "POST")
         except (OSError, httptools.HttpParserError) as error:
             if isinstance(error, HTTPError):
-                raise  # a clock ran out
+                raise  # a timeout passed
             if reused and connection.is_unheard and isinstance(error, ConnectionError):
                 raise StaleConnectionError from error
             raise _translate(error, without_credentials(url)) from error

@@ -95,7 +95,7 @@ class HttpPool:
         self._proxy = Proxy(proxy) if proxy else None
         self._uds = uds
         self._trust_env = trust_env and uds is None
-        #: Answers that a server goes on with for nobody, because it could not be told that we left.
+        #: Answers that a server continues in vain, because it could not learn that the caller left.
         self.orphans = 0
         self._prefers_direct = direct
         self._environment: dict[str, tuple[float, Proxy | None]] = {}
@@ -118,8 +118,8 @@ class HttpPool:
     ) -> Coroutine[Any, Any, Response]:
         """POST *body* and return the response once its head is there.
 
-        ``streaming``: the first-token clock runs from when the connection stands; without it connect and total bound the wait.
-        ``deadline``: the loop's time when the total clock runs out, where it began to run before this request.
+        ``streaming``: the first-token timeout runs from when the connection stands; without it connect and total bound the
+        wait. ``deadline``: the loop's time when the total timeout passes, where it began to run before this request.
         A request to which nothing came over a connection that had been used before is sent once more, over a new one.
         Raises `HTTPError` and its kin.
         """

@@ -16,7 +16,7 @@ from .urls import split_url, without_credentials
 
 _HTTP: Final = frozenset({"http", "https"})
 
-#: Schemes of SOCKS, and whether the proxy looks the host's name up (curl's and everybody's notation).
+#: Schemes of SOCKS, and whether the proxy looks the host's name up (curl's notation).
 _SOCKS: Final = {"socks4": False, "socks4a": True, "socks5": False, "socks5h": True, "socks": True}
 
 
@@ -87,7 +87,7 @@ def _named(environment: Mapping[str, str], scheme: str) -> tuple[str, str]:
 
 
 def _system_proxy(url: str) -> Proxy | None:
-    import urllib.request  # noqa: PLC0415  http.client and email come with it, which no client of ours needs
+    import urllib.request  # noqa: PLC0415  http.client and email come with it, which no client here needs
 
     parts = urlsplit(url)
     named = urllib.request.getproxies().get(parts.scheme)

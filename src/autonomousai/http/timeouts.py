@@ -29,7 +29,7 @@ class ReadTimeouts:
 
     ``waiting``: set by the reader while it waits. A deadline that passes then calls ``expired``; one that passes while the
     reader does not wait makes the response overdue, and the reader's next `wait` calls it, unless an event has come. The total
-    clock waits for no reader. ``ends_quietly``: the answer was proven, so that the deadline is no fault, just the end.
+    timeout waits for no reader. ``ends_quietly``: the answer was proven, so that the deadline is no fault, just the end.
     """
 
     __slots__ = (
@@ -68,9 +68,9 @@ class ReadTimeouts:
         self._winds = False
 
     def begin(self, clocks: Clocks, total_at: float, first_token_from: float | None, *, lazily: bool = False) -> None:
-        """A request is on its way. ``total_at``: the loop's time when the total clock runs out; ``first_token_from``: the time
-        from which the first token's clock runs, or None where it and the idle clock do not. ``lazily``: without a timer, until
-        somebody has to `wait`."""
+        """A request is on its way. ``total_at``: the loop's time when the total timeout passes; ``first_token_from``: the time
+        from which the first token's timeout runs, or None where it and the idle timeout do not. ``lazily``: without a timer,
+        until a task has to `wait`."""
         self._clocks = clocks
         self._total_at = self._alive_until = total_at
         self.ends_quietly = self.is_overdue = False
@@ -93,7 +93,7 @@ class ReadTimeouts:
             self._arm()
 
     def progress(self) -> None:
-        """An event came: from now on the idle clock runs, from anew; where the total clock runs alone, it still does."""
+        """An event came: from now on the idle timeout runs, from anew; where the total timeout runs alone, it still does."""
         if not self._winds:
             return
         self.ends_quietly = False  # what was taken for the end was none
@@ -125,7 +125,7 @@ class ReadTimeouts:
                 self._arm()
 
     def stop(self) -> None:
-        """No timer is left, and nobody is told any more."""
+        """No timer is left, and nothing is reported any more."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -134,11 +134,11 @@ class ReadTimeouts:
 
     @property
     def is_over(self) -> bool:
-        """Whether the total clock has run out."""
+        """Whether the total timeout has passed."""
         return self._time() >= self._total_at
 
     def error(self, status: int | None) -> ClockError:
-        """What the reader is told when the deadline has passed."""
+        """Return the error for the reader when the deadline has passed."""
         now = self._time()
         clock = "total" if now >= self._total_at else self._clock
         return ClockError(clock, seconds_of(clock, self._clocks, at_bound=now >= self._alive_until), status=status)

@@ -20,11 +20,11 @@ class Response(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     def progress(self) -> None:
-        """Note that an event came: from now on the idle clock runs, from anew."""
+        """Note that an event came: from now on the idle timeout runs, from anew."""
 
     def alive(self) -> None:
         """Note that something came that is no event, such as a comment: the first token is waited for anew, up to its own
-        bound. It winds up no other clock."""
+        bound. It restarts no other timeout."""
 
     def wait_no_longer_than(self, seconds: float) -> None:
         """Note that the answer is proven: what may still follow is awaited this long, and then the body just ends."""
@@ -32,7 +32,7 @@ class Response(Protocol):
     async def read_some(self) -> bytes:
         """Return the body's next bytes, all that are there; ``b""`` at its end, by its own framing.
 
-        Raises `TimeoutError` when a clock runs out, `IncompleteStreamError` when the connection breaks; what had arrived before
+        Raises `TimeoutError` when a timeout passes, `IncompleteStreamError` when the connection breaks; what had arrived before
         is returned first.
         """
 

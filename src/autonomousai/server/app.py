@@ -56,8 +56,8 @@ def create_app(
 ) -> App:
     """An ASGI application that serves both wires: the upstreams of *config* (by default the embedded engine), or *provider*.
 
-    It may be mounted inside another application. Where nobody runs its lifespan, it starts with the first request, and whoever
-    made it may close it with ``aclose()``. ``log``: gets a line a request; without it nobody logs requests.
+    It may be mounted inside another application. Where its lifespan is not run, it starts with the first request, and the
+    caller of this function may close it with ``aclose()``. ``log``: gets a line a request; without it requests are not logged.
     """
     config = config or Config()
     tracer = open_tracer(config.telemetry)
@@ -65,7 +65,7 @@ def create_app(
 
 
 class App:
-    """The server as an ASGI application. Beside that: its start, its drain and its end, for whoever runs it.
+    """The server as an ASGI application. Beside that: its start, its drain and its end, for its process.
 
     ``gather``: brings what the other processes counted that serve together with this one.
     """
@@ -190,18 +190,18 @@ class App:
         self._started = not starting.cancelled() and starting.exception() is None
 
     def drain(self) -> None:
-        """From now on, new requests are refused with 503; what was begun goes on."""
+        """From now on, new requests are refused with 503; what was begun continues."""
         self._guard.draining = self._streams.draining = True
         self._guard.drained_by = self._streams.drained_by = monotonic() + self._drain_s
 
     async def empty(self) -> None:
-        """Wait until nobody is being answered, and nothing generated for somebody who may come back."""
+        """Wait until no request is being answered, and nothing is generated for a caller who may come back."""
         while not (self._places.empty.is_set() and self._streams.idle.is_set()):
             await self._places.empty.wait()
             await self._streams.idle.wait()
 
     def cancel_all(self) -> None:
-        """Stop all answers; each caller is told, and how to go on where that is possible."""
+        """Stop all answers; each caller learns it, and how to continue where that is possible."""
         self._places.cancel_all()
         self._streams.cancel_all()
 
@@ -302,7 +302,7 @@ class App:
         return self._metrics.snapshot()
 
     def _gauges(self) -> Iterator[Sample]:
-        """What is looked up when somebody asks."""
+        """Return what is looked up when metrics are read."""
         yield "requests_in_flight", (), [self._places.inside]
         yield "places", (), [self._places.places]
         yield "queue_length", (), [self._places.waiting]

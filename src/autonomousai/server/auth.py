@@ -1,6 +1,6 @@
-"""Who may enter, and how much: the Host header, the keys, how many at once, and nobody any more once we are closing.
+"""Who may enter, and how much: the Host header, the keys, how many at once, and no one once the server is closing.
 
-Knows nothing of routes and answers. Everything refused is a `StatusError`, for the caller to be told in OpenAI's shape.
+Knows nothing of routes and answers. Everything refused is a `StatusError`, which the caller gets in OpenAI's shape.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ..settings import ServerConfig, is_loopback
 #: Paths of probes: an orchestrator asks by an address of its own, and has no key.
 PROBE_PATHS: Final = frozenset({"/health", "/healthz", "/readyz"})
 
-#: Paths that need no key: what watches us has none, and the page and the API's description say nothing of ours, not even the
-#: names of the models; whoever has no key yet reads there how one is sent.
+#: Paths that need no key: monitors have none, and the page and the API's description reveal nothing, not even the
+#: names of the models; a caller without a key reads there how one is sent.
 OPEN_PATHS: Final = PROBE_PATHS | {"/", "/docs", "/openapi.json"}
 
 #: Paths that are answered while closing.
@@ -31,7 +31,7 @@ WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
 #: Under it lie the page's files, which are as open as the page.
 PAGE_PATH: Final = "/page/"
 
-#: Under it lie the streams that can be resumed: what was begun goes on while closing.
+#: Under it lie the streams that can be resumed: what was begun continues while closing.
 STREAMS_PATH: Final = "/v1/streams/"
 
 #: Under it lie the responses that are kept: these too.
@@ -62,7 +62,7 @@ class AccessControl:
         self._known: set[bytes] = set()
 
     def check(self, exchange: Exchange) -> None:
-        """Raises `StatusError` 403, 401 or 503 for whoever may not enter."""
+        """Raises `StatusError` 403, 401 or 503 for a request that may not enter."""
         head, path = exchange.head, exchange.path
         if path in PROBE_PATHS:
             return

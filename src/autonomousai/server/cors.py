@@ -1,4 +1,4 @@
-"""Web pages of other origins: which may ask, and how they are told (Fetch standard, section 3.3; Private Network Access)."""
+"""Web pages of other origins: which may ask, and how they learn it (Fetch standard, section 3.3; Private Network Access)."""
 
 from __future__ import annotations
 

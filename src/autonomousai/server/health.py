@@ -74,7 +74,7 @@ class HealthRoutes:
         return _document({"status": "ok"})
 
     async def _readyz(self, request: Request) -> Response:
-        """Starts what is to be started: whoever asks first whether we are ready may be the one who then lets requests come."""
+        """Start what is to be started: the first check of readiness may come from the balancer that then sends requests."""
         if self._guard.draining:
             return _document({"status": "draining"}, 503)
         try:

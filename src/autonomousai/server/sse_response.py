@@ -54,7 +54,7 @@ class SSEResponse:
 
     After ``keepalive_s`` of silence, a comment is sent, or the wire's ``ping`` once the answer has begun, lest a proxy take the
     stream for dead. While the embedded engine reads the prompt, the comment says how far it is. While an answer that broke is
-    being repaired it is an event that says so instead, which winds the caller's idle clock.
+    being repaired it is an event that says so instead, which winds the caller's idle timeout.
     """
 
     __slots__ = (
@@ -221,7 +221,7 @@ class SSEResponse:
         return None if answer is None else answer.reading
 
     async def _drain_comment(self) -> None:
-        with contextlib.suppress(ClientLeftError):  # who waits for the answer is told by the connection
+        with contextlib.suppress(ClientLeftError):  # the connection reports it to what waits for the answer
             await self._exchange.drain()
 
     def _sign_of_life(self) -> bytes:

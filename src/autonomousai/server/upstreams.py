@@ -36,8 +36,8 @@ def _coder_engine() -> LlamaCppConfig | None:
 
 
 def with_coder(config: Config) -> Config:
-    """*config*, and in it the better weights for code in front of that model's route: if somebody fetched them, and nobody
-    configured otherwise."""
+    """*config*, and in it the better weights for code in front of that model's route: if they were fetched, and
+    nothing else is configured."""
     served = config.served()
     engine = _coder_engine()
     if config.upstreams != Config().upstreams or CODER in config.models or engine is None:
@@ -122,8 +122,8 @@ def make_engines(config: Config) -> dict[str, LlamaCpp]:
 def make_gateway(
     config: Config, observer: Observer | None = None, engines: Mapping[str, RemoteEngine] | None = None
 ) -> Gateway:
-    """Return one provider made of the config's upstreams, whose attempts *observer* is told of. Makes no connection and starts
-    no child. ``engines``: those of another process, by upstream, which has the whole config."""
+    """Return one provider made of the config's upstreams, whose attempts are reported to *observer*. Makes no connection and
+    starts no child. ``engines``: those of another process, by upstream, which has the whole config."""
     if engines is None:
         config = with_models(config)
     served = _installed_last(config)

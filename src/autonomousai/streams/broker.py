@@ -309,7 +309,7 @@ class StreamBroker:
     # ---- tasks and timers
 
     async def _revive(self, id: str, name: str) -> None:
-        """Continue a stream that nobody here follows, if its writer has died."""
+        """Continue a stream that is not followed here, if its writer has died."""
         if self.draining or (claim := await self._store.claim(id)) is None:
             return
         stream = StreamLog(id, self._store, claim.last, name)

@@ -98,7 +98,7 @@ class StreamLog:
         self.grow((record,), ended=record.end)
 
     def detach(self, reason: str) -> None:
-        """Note that the store has failed: the answer goes on without it."""
+        """Note that the store has failed: the answer continues without it."""
         if self.stored_last is None:
             _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, redact(reason))
             self.stored_last = self.last

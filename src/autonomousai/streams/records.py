@@ -31,7 +31,7 @@ _RECORD_SIZE: Final = 150
 
 
 #: How long the answer to a request that is kept is generated without a reader: not at all, as long as that of any stream that
-#: can be resumed, or to its end. ``""``: it is not kept, and a stream that nobody comes back to is dropped.
+#: can be resumed, or to its end. ``""``: it is not kept, and a stream without a returning reader is dropped.
 Kept: TypeAlias = Literal["", "attended", "resumable", "background"]
 
 

@@ -1,8 +1,8 @@
 """One line a request, on stderr: as text for people, or as JSON. Never a prompt or a key, and no caller's word as it came.
 
-The event loop is not to wait for whoever reads stderr. Lines are gathered, and written a moment later in pieces that a pipe
-takes whole or not at all, each only when there is room for it. A reader who is slower than the requests loses lines, and is
-told how many; the memory for those that wait is bounded.
+The event loop is not to wait for the reader of stderr. Lines are gathered, and written a moment later in pieces that a pipe
+takes whole or not at all, each only when there is room for it. A reader who is slower than the requests loses lines, and
+reads how many; the memory for those that wait is bounded.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class AccessLog:
         self._stamp = ""
 
     def note(self, exchange: Exchange, path: str, *, known: bool, seconds: float) -> None:
-        """A request has ended. ``known``: *path* is a word of ours; otherwise it is a caller's."""
+        """A request has ended. ``known``: *path* is a known route; otherwise it is a caller's."""
         entry = AccessLogEntry(
             self._now(),
             exchange.method if exchange.method in _METHODS else "?",
@@ -164,7 +164,7 @@ class LineWriter:
         while self._lines and self._has_room(0):
             self._write_piece()
         if not self._lines and self._lost:
-            self._append(b"(%d lines of this log were lost: nobody read it in time)" % self._lost)
+            self._append(b"(%d lines of this log were lost: it was not read in time)" % self._lost)
             self._lost = 0
 
     def close(self) -> None:
@@ -188,14 +188,14 @@ class LineWriter:
         return bool(poll.poll(seconds * 1000))
 
     def _write_piece(self) -> None:
-        """Whole lines, as many as make a piece. A descriptor that nobody reads any more loses them."""
+        """Whole lines, as many as make a piece. A descriptor that is not read any more loses them."""
         piece = bytearray()
         while self._lines and (not piece or len(piece) + len(self._lines[0]) <= _PIECE):
             piece += self._lines.popleft()
         written = 0
         try:
             written = os.write(self._fd, piece)
-        except BlockingIOError:  # somebody else has made it so that it does not wait
+        except BlockingIOError:  # another process has made it non-blocking
             pass
         except OSError:
             written = len(piece)

@@ -1,7 +1,7 @@
-"""Snapshots become the text that Prometheus reads. The only file that knows prometheus-client, and only when somebody asks.
+"""Snapshots become the text that Prometheus reads. The only file that knows prometheus-client, and only when metrics are read.
 
 Counters, histograms and gauges of several processes are added up; an engine's own counters belong to the one engine, and are
-told once.
+shown once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def render(snapshots: Iterable[bytes]) -> bytes:
 
 
 def remains(snapshots: Iterable[bytes]) -> bytes:
-    """What remains of processes that have ended, as one snapshot: what they counted, and nothing of what was going on."""
+    """What remains of processes that have ended, as one snapshot: what they counted, and nothing of what was under way."""
     summed = _sum(msgspec.json.decode(snapshot, type=Snapshot) for snapshot in snapshots)
     counted = [
         (name, labels, numbers)

@@ -1,7 +1,7 @@
 """The families of metrics: each with its kind, what it counts, its labels and its bounds. A table, and nothing that acts.
 
-Every label has few values: names of the config (what is not there is ``"other"``), and words of ours. What a caller writes is
-never one of them.
+Every label has few values: names of the config (what is not there is ``"other"``), and words of this package. What a caller
+writes is never one of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 PREFIX: Final = "autonomousai_"
 
-#: What stands for a name that nobody configured.
+#: What stands for a name that is not configured.
 OTHER: Final = "other"
 
 #: What stands for the upstream of an answer that no upstream was asked for.
@@ -57,13 +57,13 @@ FAMILIES: Final[dict[str, Family]] = {
         "counter", "Tries at the next upstream, before anything was delivered.", ("model", "source", "target")
     ),
     "rescues_total": Family(
-        "counter", "Answers that broke half-way, by the way that brought their rest; none: nobody could.", ("model", "way")
+        "counter", "Answers that broke half-way, by the way that brought their rest; none: there was no way.", ("model", "way")
     ),
     "splices_total": Family("counter", "Places where an answer went on at another try.", ("source", "target")),
     "resumes_total": Family("counter", "Callers who came back for a stream, by what they found.", ("outcome",)),
     "takeovers_total": Family("counter", "Streams whose writer had died elsewhere, and that went on here."),
     "orphaned_generations_total": Family(
-        "counter", "Generations that went on upstream although their caller was gone and nobody could come back."
+        "counter", "Generations that continued upstream although their caller was gone and could not come back."
     ),
     "breaker_state": Family("gauge", "Processes whose breaker of that upstream is in that state.", ("upstream", "state")),
     "upstream_adaptations": Family(
@@ -80,7 +80,7 @@ FAMILIES: Final[dict[str, Family]] = {
 #: What there is once, however many processes serve: the embedded engine's. Its other counters are llama.cpp's own.
 ENGINE_FAMILIES: Final[dict[str, Family]] = {
     "engine_up": Family("gauge", "Whether the engine is ready.", ("upstream",)),
-    "engine_crashes_total": Family("counter", "Ends of the engine's process that nobody asked for.", ("upstream",)),
+    "engine_crashes_total": Family("counter", "Unexpected ends of the engine's process.", ("upstream",)),
     "engine_restarts_total": Family("counter", "Starts of the engine's process after a crash.", ("upstream",)),
     "engine_slots": Family("gauge", "Answers that the engine may generate at once.", ("upstream",)),
     "engine_loads_total": Family("counter", "Loads of a model because it was asked for.", ("upstream",)),

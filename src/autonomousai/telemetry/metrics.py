@@ -1,4 +1,4 @@
-"""What is counted: plain numbers, added up while requests are answered, and told as a snapshot when somebody asks.
+"""What is counted: plain numbers, added up while requests are answered, and read as a snapshot.
 
 In a request's way there is one `AnswerMeter` an answer: an addition a batch, and one call at the end, which reads the report of
 how the answer came about. Knows no Prometheus: `exposition` writes the text, of one process's snapshot or of several.
@@ -24,7 +24,7 @@ from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NON
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.
 Sample: TypeAlias = tuple[str, tuple[str, ...], list[float]]
 
-#: What somebody finds who comes back for a stream.
+#: What a caller finds who comes back for a stream.
 _FOUND: Final = {200: "ok", 204: "ended", 404: "not_found", 410: "gone", 499: "left"}
 
 
@@ -76,7 +76,7 @@ class _Series:
 
 class Metrics:
     """Everything that one process counts. ``models`` and ``upstreams``: the names that may become labels. ``gauges``: what is
-    looked up when somebody asks."""
+    looked up when metrics are read."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Metrics:
         histogram.observe(seconds)
 
     def resume(self, status: int) -> None:
-        """Somebody came back for a stream, and got this status."""
+        """Count a caller who came back for a stream, and got this status."""
         self._count("resumes_total", _FOUND.get(status, "failed"))
 
     def answer(self, model: str, answer: Answer, began: float) -> AnswerMeter:
@@ -155,11 +155,11 @@ class Metrics:
         name = name or NONE
         return name if name in self._upstreams else OTHER
 
-    # ---- for whoever asks
+    # ---- reading
 
     def snapshot(self, engines: Mapping[str, Mapping[str, float]] | None = None) -> bytes:
         """All of it, as JSON for `exposition.render`. ``engines``: by upstream, the embedded engine's own counters, which are
-        told once even where several processes tell them."""
+        shown once even where several processes report them."""
         samples = [*self._samples(), *self._gauges()]
         return msgspec.json.encode(Snapshot(samples, {name: dict(counters) for name, counters in (engines or {}).items()}))
 
@@ -188,7 +188,7 @@ class AnswerMeter:
     """``with metrics.answer(...) as watch``: one answer, from when it is asked for to its end, however it ends. ``batch()`` is
     called for each batch. What is known of the answer is here afterwards, for the log of requests and the trace of this one.
 
-    An answer is told under the upstream that brought its end; its first token and its pauses under the one that began it.
+    An answer counts for the upstream that brought its end; its first token and its pauses under the one that began it.
     """
 
     __slots__ = (
@@ -220,7 +220,7 @@ class AnswerMeter:
         self._starter: str | None = None
         self._gaps: list[int] = []
         report = answer.report
-        self._attempts = 0 if report is None else len(report.attempts)  # what another server did is told by itself
+        self._attempts = 0 if report is None else len(report.attempts)  # another server counts what it did
         self._splices = 0 if report is None else len(report.splices)
 
     @property

@@ -1,8 +1,8 @@
 """OpenTelemetry: a server span a request, and in it a client span for each attempt at an upstream, by the conventions for HTTP
 and for generative AI. The only file that knows OpenTelemetry.
 
-A caller's trace goes on here, and on at the upstream. What was asked and answered stands in no span, unless an operator says
-``content = true``; errors are told by their kind, as their texts may quote a prompt.
+A caller's trace continues here, and at the upstream. What was asked and answered stands in no span, unless an operator says
+``content = true``; errors are recorded by their kind, as their texts may quote a prompt.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class OpenTelemetry:
 
         def send() -> None:
             shutdown()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits any more
                 loop.call_soon_threadsafe(sent.set)
 
         threading.Thread(target=send, name="autonomousai-spans", daemon=True).start()
@@ -149,7 +149,7 @@ class OpenTelemetry:
 
 
 class _AttemptSpan:
-    """One attempt's span. ``texts``: where its answer is gathered, if it is to be told."""
+    """One attempt's span. ``texts``: where its answer is gathered, if it is to be recorded."""
 
     def __init__(self, span: Span, texts: list[str] | None) -> None:
         self.headers: dict[str, str] = {}

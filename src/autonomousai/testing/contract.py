@@ -106,7 +106,7 @@ class ProviderContract(ABC):
         self.check_text("".join(map(str, events)))
 
     async def test_an_answer_that_is_handed_down_is_left_to_its_reader(self) -> None:
-        """``options.answer`` is filled by whoever reads the batches, and by nothing else."""
+        """``options.answer`` is filled by the reader of the batches, and by nothing else."""
         answer = Answer()
         async with self.provider() as provider:
             async for batch in provider.stream(self.request(), CallOptions(answer=answer)):
@@ -136,7 +136,7 @@ class ProviderContract(ABC):
             assert await anext(stream, None) is None
 
     async def test_closing_in_the_midst_stops(self) -> None:
-        """After `aclose` no batch comes; the provider goes on to answer others."""
+        """After `aclose` no batch comes; the provider still answers others."""
         async with self.provider() as provider:
             stream = provider.stream(self.request())
             await anext(stream)

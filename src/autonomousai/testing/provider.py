@@ -149,7 +149,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         finished = False
         try:
             async for batch in steps:
-                # Noted before it is handed out: nobody asks again after the last event.
+                # Noted before it is handed out: no reader asks again after the last event.
                 finished = type(batch[-1]) is FinishReason
                 if finished:
                     call.settle("finished")

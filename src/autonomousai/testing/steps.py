@@ -12,7 +12,7 @@ JSON = "application/json"
 
 
 class Pause:
-    """A place where a script waits until the test lets it go on: by an event, not by time, unless ``seconds`` are given.
+    """A place where a script waits until the test releases it: by an event, not by time, unless ``seconds`` are given.
 
     ``await pause.reached.wait()`` tells the test that the script has come here; ``pause.release()`` lets it, and every later
     visitor, pass.

@@ -162,7 +162,7 @@ class Wire(ABC):
         after. *begun*: its beginning was written before.
 
         Resumed streams are encoded again: the same batches give the same bytes, and a `copy.deepcopy` of the encoder (with the
-        *ids* in it) goes on as the encoder does."""
+        *ids* in it) continues as the encoder does."""
 
     @abstractmethod
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:

@@ -96,7 +96,7 @@ _ANSWERS: dict[type[BaseException], _ErrorShape] = {
     ProviderError: _ErrorShape(500, "server_error", "provider_error"),
 }
 
-#: By the code, or else the type, of an error that an upstream sent in its stream: where nothing was told yet, the status says
+#: By the code, or else the type, of an error that an upstream sent in its stream: where nothing was sent yet, the status says
 #: whether asking again helps. All others are the upstream's fault.
 _STREAM_ANSWERS: dict[str | None, _ErrorShape] = {
     "context_length_exceeded": _ErrorShape(400, "invalid_request_error", None),
@@ -148,7 +148,7 @@ def error_event(error: BaseException) -> bytes:
 
 
 def tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
-    """Return the status that *error* is answered with, and what is told of it: ``message``, ``type``, ``param``, ``code``."""
+    """Return the status that *error* is answered with, and what is said of it: ``message``, ``type``, ``param``, ``code``."""
     if not isinstance(error, ProviderError):
         return 500, _INTERNAL
     row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)

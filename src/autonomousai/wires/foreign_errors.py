@@ -168,7 +168,7 @@ _HINTS = {
     413: "send less: shorter messages or smaller images",
     501: "it does not take such requests: check the address, and what is asked for",
 }
-#: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers are told the same of its upstream.
+#: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers read the same of its upstream.
 ANSWERED = "the server answered"
 SERVERS_FAULT = "the fault is the server's: ask again later"
 
@@ -238,7 +238,7 @@ def _describe(status: int, message: str | None) -> str:
     return f"{ANSWERED} {answer}{said}"
 
 
-#: A server that says so itself has said when, or that it helps nobody: ours do.
+#: A server that says so itself has said when, or that it never helps: those of this package do.
 _ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can mend that\b", re.IGNORECASE)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class _OwnList(list[Any]):
-    """A list of nobody's but the document that is being merged: it may grow, where others are copied first."""
+    """A list of the document alone that is being merged: it may grow, where others are copied first."""
 
 
 class _OwnObject(dict[str, Any]):

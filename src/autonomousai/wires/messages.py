@@ -34,8 +34,8 @@ _EXAMPLE = 'pass a list such as [{"role": "user", "content": "Hello"}]'
 
 
 class CheckedMessages(list[Message]):
-    """Messages that were checked, so that no layer below does it again. Nobody changes them. ``plain``: each is of a role and
-    text alone, so that nobody need look for parts."""
+    """Messages that were checked, so that no layer below does it again. They are not changed. ``plain``: each is of a role and
+    text alone, so that no layer need look for parts."""
 
     __slots__ = ("plain",)
 

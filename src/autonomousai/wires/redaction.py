@@ -72,7 +72,7 @@ class HiddenSecrets:
         _HIDDEN.add(self)
 
 
-#: Those that somebody keeps.
+#: Those that are kept.
 _HIDDEN: Final[WeakSet[HiddenSecrets]] = WeakSet()
 
 

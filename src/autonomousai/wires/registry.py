@@ -51,7 +51,7 @@ COUNTED: Final[dict[str, Wire]] = {wire.count_path: wire for wire in _WIRES if w
 
 
 def wire_of(path: str) -> Wire:
-    """Return the wire that errors at *path* are told in: the one that is spoken there or above it, with or without ``/v1``;
+    """Return the wire that errors at *path* are written in: the one that is spoken there or above it, with or without ``/v1``;
     OpenAI's elsewhere."""
     for known, wire in (*SERVED.items(), *models_paths().items()):
         for root in (known, known.removeprefix("/v1")):

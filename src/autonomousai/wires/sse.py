@@ -20,7 +20,7 @@ from ..errors import StreamError
 DEFAULT_MAX_EVENT = 64 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_RETRY = 15  # digits; more of them are no time that anybody waits
+_LONGEST_RETRY = 15  # digits; more of them are no time to wait
 _VALUE = slice(len(b"data: "), -1)  # of a data line with its end
 
 #: The fields of the standard; a comment's is the empty one.
@@ -345,7 +345,7 @@ def encode_event(data: bytes | str, *, event: str | None = None, id: str | None 
 
 
 def encode_comment(text: str) -> bytes:
-    """A comment: bytes on the wire, and no event to anybody. The blank line keeps it apart from the next event."""
+    """A comment: bytes on the wire, and no event to any reader. The blank line keeps it apart from the next event."""
     return b": %b\n\n" % _line_feeds(text.encode()).replace(b"\n", b"\n: ")
 
 

@@ -124,7 +124,7 @@ def _seconds(unit: str) -> float:
 
 def _until(said: str, now: Callable[[], float]) -> float | None:
     """The seconds until a date, as HTTP or as ISO 8601 writes it; 0 where it is past."""
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  hardly anybody sends a date, and it is slow to come
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  few servers send a date, and it is slow to come
 
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:

@@ -1,6 +1,6 @@
 """What the parent of several workers and each of them say to each other: a line of JSON a word, over a pair of sockets.
 
-The pair is private: it has no name, and nobody else has an end of it. It breaks when one of the two dies.
+The pair is private: it has no name, and no other process has an end of it. It breaks when one of the two dies.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Channel(Generic[T]):
         return cls(*await asyncio.open_unix_connection(sock=end, limit=_LINE), words)
 
     def say(self, word: ParentMessage | WorkerMessage) -> None:
-        """They are few and small: nobody waits for the other to take them."""
+        """They are few and small: neither end waits for the other to take them."""
         self._writer.write(self._encoder.encode(word) + b"\n")
 
     async def words(self) -> AsyncIterator[T]:

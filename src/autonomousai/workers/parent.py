@@ -1,5 +1,5 @@
 """The parent of several workers: starts them, starts another where one ends, owns the engines and the signals, and serves
-nobody itself.
+no caller itself.
 
 Each worker takes connections from a listening socket of its own, or from one that all share where the system has no more. The
 sockets are the parent's, so that what waits in them outlives a worker.
@@ -153,7 +153,7 @@ class Workers:
             pause = min(2 * pause or _BACKOFF_S, _LONGEST_S)
 
     async def _run(self, number: int, where: str) -> tuple[str, ProviderError | None]:
-        """One worker, from its start to its end, which is told; and why it could not start, where it said so."""
+        """One worker, from its start to its end, which is reported; and why it could not start, where it said so."""
         ours, theirs = socket.socketpair()
         own = self._listeners[number % len(self._listeners)]
         others = [listener for listener in self._listeners if listener is not own]

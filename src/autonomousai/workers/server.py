@@ -1,7 +1,7 @@
 """One application on one socket, from its start to its end: the drain, and what is said to those who are still there.
 
 Usual servers close the listener first and exit by the signal; here a signal means: take no more work, and keep saying so to
-whoever comes, finish what was begun within ``drain_s``, tell the rest, exit 0. A second signal means: now.
+every caller, finish what was begun within ``drain_s``, tell the rest, exit 0. A second signal means: now.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Server:
         return False
 
     async def _drain(self) -> None:
-        """New requests get 503 from now on. Return when nobody is being answered any more, one way or the other."""
+        """New requests get 503 from now on. Return when no request is being answered any more, one way or the other."""
         self._on_draining()
         self._app.drain()
         if not await self._ending.first(asyncio.create_task(self._app.empty()), self._ending.forced, self._drain_s):

@@ -1,4 +1,4 @@
-"""The end of a server: who asked for it, whether it is to come now, and what the operator is told. Knows no server."""
+"""The end of a server: who asked for it, whether it is to come now, and what the operator reads. Knows no server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def say(text: str) -> None:
-    """Tell the operator, on stderr. What we do goes on where nobody reads it any more."""
+    """Tell the operator, on stderr. The end comes even where stderr has no reader any more."""
     with contextlib.suppress(OSError):
         print(text, end="", file=sys.stderr, flush=True)
 
@@ -62,7 +62,7 @@ class Shutdown:
 
 @contextlib.contextmanager
 def signals_to(hear: Callable[[int], None]) -> Iterator[None]:
-    """Let *hear* be told of the signals that ask for the end, within the block."""
+    """Call *hear* for the signals that ask for the end, within the block."""
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, hear, number)

@@ -1,4 +1,4 @@
-"""One worker: an application on a socket of the parent's. Run by `parent.py` as ``python -m``, by nobody else.
+"""One worker: an application on a socket of the parent's. Run as ``python -m`` by `parent.py` alone.
 
 It gets its end of the channel and the listening sockets as open descriptors, and everything else in the parent's first word:
 nothing secret stands in its arguments. It ends when its parent does, at once and however that ended: the engines are gone then.
@@ -49,7 +49,7 @@ from .shutdown import Shutdown, signals_to
 
 T = TypeVar("T")
 
-#: The exit code of one whose parent is gone. Nobody is left to read it.
+#: The exit code of one whose parent is gone. No process is left to read it.
 ORPHANED: Final = 1
 
 
@@ -188,10 +188,10 @@ class Parent:
 
 
 class RemoteSlots:
-    """The slots of one engine, which the parent gives out. It matters to nobody which of them is given back."""
+    """The slots of one engine, which the parent gives out. It does not matter which of them is given back."""
 
     def __init__(self, parent: Parent, engine: str) -> None:
-        self.waiting = 0  # when somebody last looked
+        self.waiting = 0  # at the last look
         self._parent = parent
         self._engine = engine
         self._taken: list[int] = []
@@ -204,7 +204,7 @@ class RemoteSlots:
 
 
 def _answer(asked: asyncio.Future[T] | None, answer: T) -> None:
-    """Unless nobody waits for it any more."""
+    """Unless no task waits for it any more."""
     if asked is not None and not asked.done():
         asked.set_result(answer)
 

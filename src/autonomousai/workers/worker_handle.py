@@ -1,5 +1,5 @@
 """The parent's side of one worker: gives it slots of the engines and takes them back, tells it what became of the engines, and
-asks what it counted. Knows no process: a worker is whoever holds the other end of the channel.
+asks what it counted. Knows no process: a worker is what holds the other end of the channel.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class WorkerHandle:
             self._channel.say(Refused(asked.id, str(error), error.retry_after))
 
     def _on_left(self, id: int, _: asyncio.Task[None]) -> None:
-        """Whoever was refused never gives anything back, and who was cancelled at once never sat."""
+        """A caller that was refused never gives anything back, and one that was cancelled at once never sat."""
         self._sitters.pop(id, None)
         self._idle.discard(id)
 

@@ -28,7 +28,7 @@ class ChatContext:
         self.asked_at = 0.0
 
     def prepare(self) -> None:
-        """Make sure that there is such a model, and somebody who can answer; say who, where it is not the one who was named."""
+        """Make sure that there is such a model, and something that answers as it; note which, where it has another name."""
         self.settings.model = self.upstream.resolve(self.settings.model)
         self.upstream.prepare(self.settings.model)
         if not self.settings.base_url:

@@ -94,7 +94,7 @@ class Conversation(msgspec.Struct):
     messages: list[Kept]
 
     def to_send(self) -> Messages:
-        """What of it is sent when it goes on: the exchanges of which something came."""
+        """What of it is sent when it continues: the exchanges of which something came."""
         return [{"role": each.role, "content": each.content} for each in self.messages if each.state != FAILED]
 
 

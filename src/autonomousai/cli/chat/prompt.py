@@ -37,7 +37,7 @@ def check_text(text: str, what: str) -> None:
         raise UsageError(f"{what} is not valid UTF-8 (character {error.start})") from None
 
 
-#: Seconds after which a person is told what the program is waiting for.
+#: Seconds after which a note says what the program is waiting for.
 _PATIENCE = 1.0
 
 

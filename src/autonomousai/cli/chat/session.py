@@ -1,4 +1,4 @@
-"""One conversation, whoever leads it: what was said so far, and keeping it. Knows the desk where questions are put."""
+"""One conversation: what was said so far, and keeping it. Knows the desk where questions are put."""
 
 from __future__ import annotations
 

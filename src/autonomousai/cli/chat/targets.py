@@ -59,13 +59,13 @@ class ChatTarget(Protocol):
         """The model that *model* names. Raises `ModelNotFoundError`."""
 
     def prepare(self, model: str) -> None:
-        """Fetch what must be here before anyone can answer as *model*. Blocking; before the event loop runs."""
+        """Fetch what must be here before an answer as *model* is possible. Blocking; before the event loop runs."""
 
     def who(self, model: str) -> str:
         """Who will answer as *model*, and where: a line for people."""
 
     def check_sight(self) -> None:
-        """Raises `UsageError` where nobody can see, as far as that is known before a server is asked."""
+        """Raises `UsageError` where no model can see, as far as that is known before a server is asked."""
 
     async def names(self) -> list[str]:
         """The models that can be asked. Raises `HTTPError` where a server does not list them."""

@@ -145,7 +145,7 @@ class InlineReader:
         return (at + 2, [(following, ())]) if following in _ESCAPED else (at + 1, [("\\", ())])
 
     def _verbatim(self, text: str, at: int, mark: str, close: str, complete: bool, *, may_stay_open: bool) -> _Found:
-        """A formula as it is. One that *may_stay_open* goes on in the next line, where it is not closed in this one."""
+        """A formula as it is. One that *may_stay_open* continues in the next line, where it is not closed in this one."""
         begin = at + len(mark)
         end = text.find(close, begin, None if may_stay_open else at + _PATIENCE)
         if end >= 0:

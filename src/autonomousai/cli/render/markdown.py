@@ -1,4 +1,4 @@
-"""Markdown on a terminal, while it is being written: text in, styled text out. Knows no model and no stream of ours.
+"""Markdown on a terminal, while it is being written: text in, styled text out. Knows no model and no stream of events.
 
 Nothing that was written is written again, so nothing flickers, and a terminal may be resized as it likes: what may yet turn out
 to be something else (a `**`, a table's first row) is held back until that is decided. Only a word that does not fit its line
@@ -74,7 +74,7 @@ class MarkdownStream:
         self._block: _Table | _Code | _Formula | None = None
         self._in_line = False
         self._base: Styles = ()  # of the line as a whole
-        self._prefix = ""  # what a line that was broken goes on with
+        self._prefix = ""  # what a line that was broken continues with
         self._inline = InlineReader()
         self._column = 0
         self._word: list[Span] = []
@@ -240,7 +240,7 @@ class MarkdownStream:
     # ---- words on a line
 
     def _put(self, text: str, styles: Styles) -> None:
-        """Write on the present line; what does not fit goes on in the next one."""
+        """Write on the present line; what does not fit continues in the next one."""
         styles = (*self._base, *styles)
         limit = self._width() - 1
         for piece in _WORDS.findall(text):

@@ -28,8 +28,9 @@ class Closable(Protocol):
 
 
 class Connections:
-    """``none_left``: set while there is no connection. ``is_closed``: set when nobody is to be let in any more; who was on the
-    way in already is shown out. ``descriptors``: how many may be in use before new callers are refused, None for any number."""
+    """``none_left``: set while there is no connection. ``is_closed``: set when no connection is to be let in any more; one
+    that was on the way in already is closed. ``descriptors``: how many may be in use before new callers are refused, None for
+    any number."""
 
     def __init__(self, descriptors: int | None = None) -> None:
         self.connections: set[Closable] = set()

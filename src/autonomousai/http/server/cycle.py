@@ -375,7 +375,7 @@ class RequestResponseCycle:
                 await asyncio.shield(clear)
         except TimeoutError:
             self._gone = not self.is_complete
-            self.listener = None  # whoever waits here is told
+            self.listener = None  # the task that waits here gets the error
             self.connection.transport.abort()  # closing would wait for the caller to read
             raise ClientLeftError from None
 

@@ -1,5 +1,5 @@
 """A listening socket, whose connections are taken as they come, however much else there is to do; and the sockets of other
-workers, whose connections are taken where nobody else does.
+workers, whose connections are taken where no other worker does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BACKLOG: Final = 2048
 #: would be taken away from the other workers, which may listen on the same socket.
 _TAKEN: Final = STARTS
 
-#: Seconds between two looks at the sockets of the other workers: longer than a worker that is well leaves anybody waiting, and
+#: Seconds between two looks at the sockets of the other workers: longer than a healthy worker leaves a connection waiting, and
 #: too short to matter to who waits at one that is dead.
 LOOK_S: Final = 0.25
 
@@ -105,5 +105,5 @@ class Acceptor:
             if taken.family != socket.AF_UNIX:
                 taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(self._make, taken)
-        except OSError:  # whoever it was has gone
+        except OSError:  # the other end has gone
             taken.close()

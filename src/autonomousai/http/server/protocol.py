@@ -26,7 +26,7 @@ KEEP_ALIVE_S: Final = 75
 #: Seconds from a head's first byte to its last.
 HEAD_S: Final = 10.0
 
-#: Seconds for the next piece of a body, while somebody wants to read it.
+#: Seconds for the next piece of a body, while the application wants to read it.
 BODY_IDLE_S: Final = 60.0
 
 #: Seconds for all of a body, and one more for so many bytes of it.
@@ -49,7 +49,7 @@ _EXPECTED: Final = (RefusedError, httptools.HttpParserError)
 
 class HTTPProtocol(FlowControl):
     """One connection. One of its timers runs only while a request has begun to arrive and is not whole yet; the other looks
-    now and then whether anybody still uses it, and is set back by nobody."""
+    now and then whether the connection is still used, and is never set back."""
 
     __slots__ = (
         "_app",
@@ -98,7 +98,7 @@ class HTTPProtocol(FlowControl):
         self._is_cut = False  # after too many requests: the rest is not read as such
         self._in_body = False
         self._partial_head = False
-        self._bytes = 0  # of the head that is not whole yet, or of the body that nobody wants
+        self._bytes = 0  # of the head that is not whole yet, or of a body that is not wanted
         self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
         self._lingering = False
@@ -159,7 +159,7 @@ class HTTPProtocol(FlowControl):
             self._current.probe()
 
     def on_answered(self, *, keeps: bool) -> None:
-        """An answer is complete: the next request's turn, or nobody's."""
+        """An answer is complete: the next request's turn, where there is one."""
         if self.transport.is_closing():
             return
         self._idle_since = self.loop.time()
@@ -243,8 +243,8 @@ class HTTPProtocol(FlowControl):
             self._await_body()
 
     def _is_past_last(self) -> bool:
-        """Whether what comes now follows a request after which the connection ends: it is nobody's, and no reason to cut that
-        request's answer."""
+        """Whether what comes now follows a request after which the connection ends: it belongs to none, and is no reason to cut
+        that request's answer."""
         newest = self._newest
         return newest is not None and not newest.keeps and not self._in_body
 
@@ -398,7 +398,7 @@ class HTTPProtocol(FlowControl):
             self.transport.close()
 
     def _linger(self) -> None:
-        """Close, once who still sends has had the time to read what they are told."""
+        """Close, once a sender that still sends has had the time to read the refusal."""
         self._stop_timer()
         if self.transport.can_write_eof():
             self._lingering = True

@@ -46,7 +46,7 @@ class RefusedError(Exception):
 
 
 def refusal(status: int) -> StatusError:
-    """Return what the sender is told."""
+    """Return the error that the sender gets."""
     problem, code = _REFUSALS[status]
     return StatusError(problem, status=status, type="invalid_request_error", code=code)
 

@@ -1,6 +1,6 @@
 """The published description of the server: ``/openapi.json`` for programs, ``/docs`` for people. Serves nothing of it.
 
-Made from tables and structs when it is first asked for, and the same for everybody: it needs no key.
+Made from tables and structs when it is first asked for, and the same for every caller: it needs no key.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ _ERRORS: Final[dict[str, str]] = {
     "401": "The API key is missing or wrong.",
     "403": "The Host header is not one of this server's names.",
     "404": "There is no such model.",
-    "410": "The stream was let go, or the event after which to go on.",
+    "410": "The stream was let go, or the event after which to continue.",
     "413": "The body is too large.",
     "415": "The body is not `application/json`, or is compressed.",
     "429": "Every upstream wants fewer requests.",

@@ -1,7 +1,7 @@
 """The chat page at ``/``, and its files under ``/page/``: as they lie in this folder, with no build, and from nowhere else.
 
 What a model says is shown by this page and must never run in it. The page sees to that (`markdown.js`); should it fail, the
-policy here lets no script run that is not a file of ours, nor any text become one.
+policy here lets no script run that is not a file of this package, nor any text become one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def routes() -> list[Route]:
     """The page, and its files."""
     return [
         Route("/", _page, methods=["GET"]),
-        Route(PAGE_PATH + "{name:path}", _file, methods=["GET"], include_in_schema=False),  # nobody's business but the page's
+        Route(PAGE_PATH + "{name:path}", _file, methods=["GET"], include_in_schema=False),  # for the page alone
     ]
 
 

@@ -82,7 +82,7 @@ function messageOf(given) {
     if (!images.every((image) => typeof image === "string" && IMAGE.test(image))) throw new Error("an image is none");
     return { ...message, images };
   }
-  if (message.role !== "assistant") throw new Error(`nobody has the role “${message.role}”`);
+  if (message.role !== "assistant") throw new Error(`no message has the role “${message.role}”`);
   return { ...message, ...answerOf(given) };
 }
 

@@ -17,7 +17,7 @@ const BY_CODE = {
   images_not_supported: { title: "This model cannot see images.", detail: "Pick one that can at the top, then ask again.", ways: ["again"] },
   context_length_exceeded: {
     title: "The conversation has grown too long for this model.",
-    detail: "Begin a new one, or edit an earlier message to go on from there.",
+    detail: "Begin a new one, or edit an earlier message to continue from there.",
     ways: ["fresh"],
   },
   body_too_large: {
@@ -25,7 +25,7 @@ const BY_CODE = {
     detail: "Send a shorter text, or fewer and smaller images.",
     ways: ["fresh"],
   },
-  upstreams_unavailable: { title: "Nobody answers as this model at present.", ways: ["again"] },
+  upstreams_unavailable: { title: "Nothing answers as this model at present.", ways: ["again"] },
   shutting_down: { title: "The server is shutting down.", detail: "It may be back in a moment.", ways: ["again"] },
 };
 

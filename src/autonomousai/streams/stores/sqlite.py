@@ -62,7 +62,7 @@ _SWEEP_S: Final = 10.0
 _HAS_FORMER: Final = "SELECT 1 FROM pragma_table_info('streams') WHERE name = 'watched_until'"
 _DROP_FORMER: Final = tuple(f"DROP TABLE IF EXISTS {table}" for table in ("streams", "records", "pieces"))
 
-# ``until``: when its time is over, if nobody writes or renews its lease, ``keep_s`` seconds after that was done last.
+# ``until``: when its time is over, if it is not written and its lease not renewed, ``keep_s`` seconds after that was done last.
 # What is large stands last: it is then not read where it is not wanted.
 _CREATE: Final = (
     """CREATE TABLE IF NOT EXISTS streams (
@@ -79,7 +79,7 @@ _CREATE: Final = (
 
 
 def boot_time() -> float:
-    """Return the seconds since this machine was started: nobody sets that clock, and it is the same for all processes."""
+    """Return the seconds since this machine was started: that clock is never set, and it is the same for all processes."""
     return time.clock_gettime(_BOOT_CLOCK)
 
 

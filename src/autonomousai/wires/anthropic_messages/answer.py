@@ -15,7 +15,7 @@ from .message import Payload, empty_message, members_of, usage_of
 from .stop import OWN_REASONS, stop_of
 
 #: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
-#: guide gives to it. A tool's schema refuses it, and the model is told.
+#: guide gives to it. A tool's schema refuses it, and the model learns it.
 _INVALID: Final = "INVALID_JSON"
 
 

@@ -188,7 +188,7 @@ class BlockWriter:
 
     def _start_call(self, event: ToolCallDelta) -> Iterator[Payload]:
         call_id = event.id or f"toolu_{self._name}_{event.index}"
-        if call_id in self._call_ids:  # some servers give several calls one id, and results could not be told apart
+        if call_id in self._call_ids:  # some servers give several calls one id, and results could not be distinguished
             call_id = f"{call_id}_{event.index}"
         self._call_ids.add(call_id)
         block = {"type": "tool_use", "id": call_id, "name": event.name or "", "input": {}}

@@ -1,5 +1,5 @@
 """Answers of the Messages API as a stream (Anthropic API reference, "Streaming Messages"): bytes in, events out. Knows no
-network, no clocks, no provider.
+network, no timeouts, no provider.
 
 It is lenient in all but two things: an event that cannot be read is an error, for it may have held text; and the end of an
 answer must be proven, by ``message_stop`` or by a reason in ``message_delta``.
@@ -173,7 +173,7 @@ class MessageStreamDecoder(EventStreamDecoder):
             self._hold(ForeignEvent(kind, data, WIRE), batch)
 
     def _hold(self, event: ForeignEvent | Extra, batch: Batch) -> None:
-        """Add what is no part of the answer's text; before that begins it is held back: it winds no clock."""
+        """Add what is no part of the answer's text; before that begins it is held back: it restarts no timeout."""
         (batch if self._has_said else self._held).append(event)
 
     # ---- what each event says

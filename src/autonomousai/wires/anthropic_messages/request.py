@@ -151,7 +151,7 @@ _ROWS: Final = (
     RequestField(
         "system",
         SYSTEM,
-        "What the model is told before the conversation.",
+        "The instructions before the conversation.",
         becomes="the first of `messages`",
         uses=_like_chat("messages"),
     ),

@@ -71,7 +71,7 @@ class ChatStreamDecoder(ChunkInterpreter):
         return self._sse.stray()
 
     def reopen(self) -> None:
-        """The stream goes on over another connection, with the event after the last whole one."""
+        """The stream continues over another connection, with the event after the last whole one."""
         self._sse.reopen()
         if self.progress:
             self.extension = None

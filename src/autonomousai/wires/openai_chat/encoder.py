@@ -54,7 +54,7 @@ class ChatStreamEncoder:
     *id*, *created* (seconds since the epoch) and *model* stand in every chunk. *finish_reason_at_top*: the AutonomousAI wire
     names the finish reason inside the choice and beside it, and tells the usage there unasked. *include_usage*: the last chunk
     counts the tokens, as the caller asked. *ids*: each event gets the next of them as its ``id``, to be resumed after. *begun*:
-    the answer's beginning was written before, by somebody else.
+    the answer's beginning was written before, by another encoder.
     """
 
     __slots__ = (

@@ -109,7 +109,7 @@ class ChunkInterpreter:
 
     @property
     def progress(self) -> int:
-        """How far a server of ours has come that brings a broken answer on; 0 where it said nothing of that."""
+        """How far a server of this package has come with repairing a broken answer; 0 where it said nothing of that."""
         said = (self.extension or {}).get("progress")
         return said if type(said) is int else 0
 
@@ -295,7 +295,7 @@ class ChunkInterpreter:
             batch.append(Images(delta.images))
 
     def _say_choice(self, index: int, choice: Choice | UsualChoice, batch: Batch) -> None:
-        """Take what a choice other than the first says; its tool calls are told apart by their index alone."""
+        """Take what a choice other than the first says; its tool calls are distinguished by their index alone."""
         said: Batch = []
         half, self._half = self._half, ""
         places, self._places = self._places, None

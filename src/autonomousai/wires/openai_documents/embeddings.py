@@ -86,7 +86,7 @@ class OpenAIEmbeddingsWire(DocumentWire):
         return {**members, "data": entries}
 
     def check_answer(self, batch: Batch, asked: bytes) -> None:
-        """See `Wire.check_answer`: vectors are told apart by their order alone, so none may be missing."""
+        """See `Wire.check_answer`: vectors are distinguished by their order alone, so none may be missing."""
         inputs = _decode_asked(asked).input
         count = len(inputs) if isinstance(inputs, list) and not isinstance(inputs[0], int) else 1
         if (vectors := len(self.members_of(batch)["data"])) != count:

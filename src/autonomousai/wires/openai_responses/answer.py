@@ -33,7 +33,7 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
 
 
 def _by_their_text(events: Batch) -> Batch:
-    """Return *events* with what is told of the text next to it: in one that was joined, that comes at the end."""
+    """Return *events* with what belongs to the text next to it: in one that was joined, that comes at the end."""
     place = next((place for place in reversed(range(len(events))) if type(events[place]) is str), None)
     if place is None:
         return events

@@ -32,7 +32,7 @@ _FINAL_CODES: Final = frozenset(
 )
 _ABOUT_IMAGES: Final = ("invalid_image", "invalid_base64_image", "image_", "empty_image")
 
-#: Statuses of a response that goes on: where one stands in the event that ends it, the event counts.
+#: Statuses of a response that continues: where one stands in the event that ends it, the event counts.
 _UNENDED: Final = ("", "queued", "in_progress")
 
 #: Why an answer is incomplete, in the words of chat completions; another word stays.

@@ -56,7 +56,7 @@ _NAME: Final = re.compile(r"\w+")
 
 
 def tell_here(error: BaseException) -> tuple[int, dict[str, str | None]]:
-    """Return the status that *error* is answered with, and what is told of it, with the field by the name that it has here."""
+    """Return the status that *error* is answered with, and what is said of it, with the field by the name that it has here."""
     status, said = tell(error)
     param, message = said["param"], said["message"] or ""
     named = _NAME.match(param or "")

@@ -143,7 +143,7 @@ SIGNATURE: Final = "extra_content"
 def read_input(value: Any, instructions: str | None) -> Messages:
     """Return a checked *value* as messages of chat completions, after the *instructions*.
 
-    All that the system or the developer say before anybody else is one message of the system: the chat templates of many models
+    All that the system or the developer say before all others is one message of the system: the chat templates of many models
     take no second one. There is no message where the *value* holds only what an upstream of this wire knows. Raises
     `StatusError` 400 where they are no conversation.
     """

@@ -1,4 +1,4 @@
-"""Responses that are kept: what is told of one that has not ended, its input as a list, and what a later one continues from
+"""Responses that are kept: what is said of one that has not ended, its input as a list, and what a later one continues from
 (OpenAI API reference, "Responses": get, cancel, delete, list input items; ``previous_response_id``). Does no I/O.
 """
 

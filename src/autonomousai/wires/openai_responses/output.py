@@ -130,7 +130,7 @@ class Output:
         elif call.index not in self._open:
             return changes  # its arguments were a whole object: what follows can be no part of it
         if event.id and any(other.call_id == event.id for other in self._calls.values() if other is not call):
-            # Some servers give several calls one id, and their outputs could not be told apart.
+            # Some servers give several calls one id, and their outputs could not be distinguished.
             event = msgspec.structs.replace(event, id=f"{event.id}_{event.index}")
         return changes + call.add(event, self._custom)
 
@@ -243,7 +243,7 @@ def with_log_probs(batch: Batch) -> Iterator[tuple[Any, LogProbs | None]]:
 
 
 def _log_prob(token: Any) -> Any:
-    """Return what is told of a token, with all members that the schema names."""
+    """Return what is said of a token, with all members that the schema names."""
     if not isinstance(token, dict):
         return token
     tops = token.get("top_logprobs")

@@ -171,7 +171,7 @@ RESPONSES: Final = FieldTable(
         _row(
             "reasoning",
             object_of({"effort": TEXT, "summary": TEXT}),
-            "How much the model reasons, and whether it is told.",
+            "How much the model reasons, and whether the reasoning is sent.",
             "`effort` is `reasoning_effort`",
             _effort,
         ),
