@@ -18,7 +18,7 @@ from ..wires.shapes import refusal
 #: Texts of one request: as many as OpenAI takes.
 MOST_TEXTS: Final = 2048
 
-#: They change nothing here: a vector's form is written by the wire, and nobody is billed.
+#: They change nothing here: a vector's form is written by the wire, and no caller is billed.
 _IDLE: Final = frozenset({"encoding_format", "user"})
 
 
