@@ -65,9 +65,9 @@ LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(21, 107, 19),
     "client AutonomousAI": Footprint(21, 98, 23),
     "server burst": Footprint(44, 209, 44),
-    "server paced": Footprint(45, 225, 45),
-    "server paced, usage": Footprint(45, 229, 45),
-    "server resumable": Footprint(50, 270, 53),
+    "server paced": Footprint(45, 226, 45),
+    "server paced, usage": Footprint(45, 230, 45),
+    "server resumable": Footprint(50, 271, 53),
 }
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 from math import inf
 from time import monotonic, time
 from typing import Any, Final, Protocol
@@ -23,13 +26,15 @@ from .exchange import (
     log_bug,
     new_request_id,
 )
-from .response_head import STATUS_LINES, date_line
 
 #: Bytes of a body that may wait for the application to read them.
 HIGH_WATER: Final = 64 * 1024
 
 #: Bytes of a piece of a body below which it is put to the one before: an object of its own takes forty more.
 _PIECE: Final = 512
+
+#: By status (RFC 9112 section 4).
+STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -384,3 +389,9 @@ class RequestResponseCycle:
             self._left -= size
             if self._left < 0 or (self._left and last):
                 raise RuntimeError("a body of another length than its head says")
+
+
+@lru_cache(maxsize=1)
+def date_line(second: int) -> bytes:
+    """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
+    return f"date: {formatdate(second, usegmt=True)}\r\n".encode()
