@@ -174,7 +174,7 @@ def _search_parts(block: Block) -> list[Block]:
 
 
 def _tool_reference(block: Block) -> list[Block]:
-    """A tool that a search for tools found is its name: all tools are told from the beginning."""
+    """A tool that a search for tools found is its name: all tools are sent from the beginning."""
     return [{"type": "text", "text": f"Tool found: {block.get('tool_name')}"}]
 
 
