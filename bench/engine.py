@@ -1,11 +1,12 @@
 """What our road to the embedded engine costs: time a token through our server, beside the same engine asked past it.
 
-    python bench/engine.py [--quick] [--only first,1,2,4,8] [--rounds N] [--json FILE]
+    python bench/engine.py [--quick] [--only first,1,2,4,8,turns] [--rounds N] [--json FILE]
 
 One server, one engine of eight slots. In each round the same question goes to both wires of the server, and directly to the
 engine's own HTTP on its Unix socket, as often at once as the scenario's name says. `first`: a lone first token, at best.
 `share`: our CPU in percent of the engine's over the same answers, which is what we can take away from it at the most where all
-cores are its own; it is steady where the clock wavers by a twentieth. The weights must be there (`autonomousai pull`).
+cores are its own; it is steady where the clock wavers by a twentieth. `turns`: see `turns.py`. The weights must be there
+(`autonomousai pull`).
 """
 
 from __future__ import annotations
@@ -40,18 +41,23 @@ from measure import (
 )
 from servers import free_port
 from traffic import Load, run_load
+from turns import DIRECT, LLAMA, TURNS_GOALS, TURNS_UNITS, Server, llama_server, measure_turns
+from turns import OURS as OPENAI
+from turns import SCENARIO as TURNS
 
-SCENARIOS = ["first", "1", "2", "4", "8"]
-UNITS = {"first": "ms", "first: later": "ms", **dict.fromkeys(SCENARIOS[1:], "ms a token")}
-UNITS |= {f"{name}: share": "% of the engine's CPU" for name in SCENARIOS[1:]}
+STREAMS = ["1", "2", "4", "8"]
+SCENARIOS = ["first", *STREAMS, TURNS]
+UNITS = {"first": "ms", "first: later": "ms", **dict.fromkeys(STREAMS, "ms a token"), **TURNS_UNITS}
+UNITS |= {f"{name}: share": "% of the engine's CPU" for name in STREAMS}
 
-DIRECT, OPENAI, OURS = "the engine", "OpenAI wire", "AutonomousAI wire"
+OURS = "AutonomousAI wire"
 
 #: At most 3 % of the tokens a second, and 5 ms.
 GOALS = [
-    *(Goal(name, subject, 1 / 0.97, DIRECT, guard=False) for name in SCENARIOS[1:] for subject in (OPENAI, OURS)),
-    *(Goal(f"{name}: share", subject, 3) for name in SCENARIOS[1:] for subject in (OPENAI, OURS)),
+    *(Goal(name, subject, 1 / 0.97, DIRECT, guard=False) for name in STREAMS for subject in (OPENAI, OURS)),
+    *(Goal(f"{name}: share", subject, 3) for name in STREAMS for subject in (OPENAI, OURS)),
     *(Goal("first: later", subject, 5, guard=False) for subject in (OPENAI, OURS)),
+    *TURNS_GOALS,
 ]
 
 MESSAGES = [
@@ -87,6 +93,7 @@ class Engine:
         self.folder = folder
         config, told, port = folder / "config.toml", folder / "engine.json", free_port()
         config.write_text(f'[upstreams.embedded]\nkind = "llamacpp"\nslots = {SLOTS}\n', encoding="utf-8")
+        began = time.monotonic()
         with log_file("engine") as log:
             command = [sys.executable, BENCH / "engine_server.py", config, str(port), told]
             self.process = start(command, CORES, stdout=subprocess.PIPE, stderr=log)
@@ -94,6 +101,7 @@ class Engine:
         if not self.process.stdout.readline().startswith("listening"):
             raise SystemExit("the server does not start; see .bench/engine.log")
         _await_ready(port)
+        self.loaded = time.monotonic() - began
         engine = json.loads(told.read_text(encoding="utf-8"))
         self.places = {
             DIRECT: Place(
@@ -102,6 +110,13 @@ class Engine:
             ),
             OPENAI: Place(["--port", str(port)], {"model": "llama"}),
             OURS: Place(["--port", str(port), "--path", "/api/v1/ai/chat"], {"threadId": "llama", "aiAgent": "llama"}),
+        }
+
+        child, key = family(self.process.pid)[1], f"Bearer {engine['api_key']}"
+        cached = {"model": engine["name"], "cache_prompt": True}
+        self.servers = {
+            OPENAI: Server(None, port, child, {"model": "llama"}, {}),
+            DIRECT: Server(engine["socket"], 0, child, cached, {"authorization": key}),
         }
 
     def ask(self, place: str, *, tokens: int, at_once: int, requests: int, messages: list[dict[str, str]] = MESSAGES) -> Spent:
@@ -139,7 +154,7 @@ def measure(engine: Engine, figures: Figures, plan: Plan) -> None:
         places = list(engine.places)
         for place in places[number % 3 :] + places[: number % 3]:
             progress(f"round {number + 1} of {plan.rounds}: {place}")
-            for name in SCENARIOS[1:]:
+            for name in STREAMS:
                 if plan.has(name):
                     spent = engine.ask(place, tokens=tokens, at_once=int(name), requests=int(name))
                     note(figures, name, place, spent.load.wall / spent.load.texts * 1000)
@@ -169,6 +184,10 @@ def main() -> int:
         engine = Engine(Path(folder))
         try:
             measure(engine, figures, options)
+            if options.has(TURNS):
+                note(figures, "load", OPENAI, engine.loaded)
+                with llama_server(Path(folder), SLOTS, figures) as other:
+                    measure_turns({**engine.servers, LLAMA: other}, figures, options)
         finally:
             stop(engine.process)
     return finish("engine", figures, UNITS, GOALS, options, path)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 WIDTH = 92
 COMMANDS = (
-    'autonomousai chat --seed 2 "In two sentences: why is the sky blue?"',
+    'autonomousai chat --seed 2 "In two sentences: what is Paris known for?"',
     'autonomousai chat --temperature 0 --json "What is the capital of France?"',
 )
 

@@ -109,6 +109,7 @@ WEIGHTS: dict[str, Weights] = {
             licence="Apache-2.0",
             description="SmolLM2-135M-Instruct, Q4_1: small, quick, in English",
             is_demo=True,
+            sampling={"temperature": 0.4, "repeat_penalty": 1.1},
         ),
         Weights(
             name="qwen2.5-coder-0.5b",

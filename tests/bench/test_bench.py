@@ -18,7 +18,11 @@ BENCH = Path(__file__).parents[2] / "bench"
 #: The upstream and the load generator are built on epoll.
 QUICK = [("decoder.py",)]
 if sys.platform == "linux":
-    QUICK += [("client.py", "--only", "small,burst"), ("server.py", "--only", "small,burst,paced")]
+    QUICK += [
+        ("engine.py", "--only", "turns", "--rounds", "1"),
+        ("client.py", "--only", "small,burst"),
+        ("server.py", "--only", "small,burst,paced"),
+    ]
 
 
 @pytest.mark.parametrize("words", QUICK, ids=lambda words: words[0])

@@ -29,7 +29,7 @@ environment:
 
 EXAMPLES: Final = """\
 examples:
-  autonomousai chat "Why is the sky blue?"        one answer
+  autonomousai chat "What is a variable?"         one answer
   autonomousai chat                               a conversation
   git diff | autonomousai chat "review this"      standard input joins the prompt
   autonomousai serve                              a server for any OpenAI client
@@ -55,7 +55,7 @@ and control characters are left out. Everything else goes to standard error.
 
 CHAT_MORE: Final = """\
 examples:
-  autonomousai chat "Why is the sky blue?"
+  autonomousai chat "What is the capital of France?"
   autonomousai chat --continue "And at sunset?"
   autonomousai chat --model summary < article.txt
   git diff | autonomousai chat -m qwen_coder "review this"
@@ -127,7 +127,7 @@ one first. An ID may be shortened to a beginning that is one's own.
 HISTORY_MORE: Final = """\
 examples:
   autonomousai history
-  autonomousai history search sky blue
+  autonomousai history search capital
   autonomousai history show                       the last conversation
   autonomousai history export --format json 4kq2 > talk.json
   autonomousai history delete 4kq2

@@ -111,7 +111,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
     Any model name is taken: one of the five (see `models.MODELS`) brings its default system message, which is used when the
     caller gives none. Who answers is named truthfully: the `model` of an answer is the name of the weights. Fields that are not
-    given have llama.cpp's own defaults (``temperature`` 0.8, ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
+    given are those that suit the weights (`models.WEIGHTS`), or *sampling*; else llama.cpp's own defaults (``temperature`` 0.8,
+    ``top_k`` 40, ``top_p`` 0.95, ``min_p`` 0.05).
 
     Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
     ``task``: what the weights are for. Those that make embeddings or rank documents do nothing else.

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from ..models import WEIGHTS
 
-#: What is against repetition. Documents and calls repeat their names and brackets by right.
+#: What is against repetition. Documents and calls repeat their names and brackets by right, and with a temperature of 0 the
+#: likeliest token is asked for, whatever was said before.
 _PENALTIES: Final = ("repeat_penalty", "dry_multiplier", "dry_base", "dry_allowed_length")
 
 #: Fields with which an answer is a document or calls tools.
@@ -26,8 +27,8 @@ def with_sampling(fields: Mapping[str, Any], sampling: Mapping[str, float]) -> d
     Example::
 
         assert with_sampling({"temperature": 1}, {"temperature": 0.2, "min_p": 0.1}) == {"temperature": 1, "min_p": 0.1}
-        assert with_sampling({"tools": []}, {"repeat_penalty": 1.1}) == {"tools": []}
+        assert with_sampling({"temperature": 0}, {"repeat_penalty": 1.1}) == {"temperature": 0}
     """
-    free = any(name in fields for name in _FORMS)
+    free = any(name in fields for name in _FORMS) or fields.get("temperature") == 0
     defaults = {name: value for name, value in sampling.items() if not (free and name in _PENALTIES)}
     return {**defaults, **fields}

@@ -14,11 +14,12 @@ import { exportAs, Sidebar } from "./sidebar.js";
 import { Thread } from "./thread.js";
 import { explain } from "./words.js";
 
+// The smallest weights answer these well, and others better.
 const STARTERS = [
-  ["Explain", "Why is the sky blue? Explain it to a child of eight."],
-  ["Write", "Write a short, warm letter that thanks a neighbour for feeding the cat."],
-  ["Code", "Write a Python function that tells whether a word is a palindrome, with an example."],
-  ["Plan", "Give me five ideas for a rainy Sunday afternoon at home."],
+  ["Ask", "What is the capital of France, and what is it known for?"],
+  ["Code", "Write a Python function that tells whether a word is a palindrome."],
+  ["Write", "Write a short poem about autumn."],
+  ["Describe", "Describe a forest in the morning."],
 ];
 
 const chat = new Chat({
