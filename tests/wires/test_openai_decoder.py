@@ -9,8 +9,8 @@ import pytest
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
-from autonomousai.wires.openai_chat.chunks import REPLACED
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from autonomousai.wires.unreadable import REPLACED
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, plain, sse, text, usage
 from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import every_byte

@@ -39,11 +39,11 @@ class EngineSlots(Protocol):
 
 
 class EngineCondition(msgspec.Struct, frozen=True):
-    """All that can be told of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
-    if that is for the operator to mend (`ConfigError`), ``busy``: if it passes by itself. ``crashes``: ends of a child that
-    nobody asked for; ``restarts``: children that were started after one. ``loads``, ``evictions``: how often a model was loaded
-    because it was asked for, and unloaded because another needed its memory. ``tools``, ``thoughts``: how its template
-    writes calls and begins thoughts, see `chat_template`."""
+    """All that is known of an engine. ``control``, ``longest``: see `gguf.Tokenizer`. ``failure``: why it failed; ``setup``:
+    if that is for the operator to mend (`ConfigError`), ``busy``: if it passes by itself. ``crashes``: unexpected ends of a
+    child; ``restarts``: children that were started after one. ``loads``, ``evictions``: how often a model was loaded because
+    it was asked for, and unloaded because another needed its memory. ``tools``, ``thoughts``: how its template writes calls
+    and begins thoughts, see `chat_template`."""
 
     state: State = "stopped"
     pid: int | None = None

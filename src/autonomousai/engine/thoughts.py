@@ -63,7 +63,7 @@ class ThoughtParser:
         self._has_spoken = False
 
     def feed(self, batch: Batch) -> Batch:
-        """Return what of *batch*, and of what was held back, can be told now."""
+        """Return what of *batch*, and of what was held back, can be passed on now."""
         for event in batch:
             if type(event) is str:
                 self._held += event

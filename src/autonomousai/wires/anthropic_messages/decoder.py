@@ -17,9 +17,9 @@ from ..event_stream import EventStreamDecoder
 from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
 from ..foreign_errors import error_in_event
-from ..openai_chat.chunks import notes_on, shown_bytes, unreadable
 from ..provenance import KEY
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent
+from ..unreadable import notes_on, shown_bytes, unreadable
 from .block_reader import BlockReader
 from .members import (
     Json,

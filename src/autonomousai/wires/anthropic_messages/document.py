@@ -10,7 +10,7 @@ from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
 from ..foreign_errors import error_in_event
 from ..json import BOM
-from ..openai_chat.chunks import notes_on, unreadable
+from ..unreadable import notes_on, unreadable
 from .block_reader import BlockReader
 from .members import Json, extra, finish_reason_of, load_object, text_in, unknown_of_message, usage_of
 

@@ -12,10 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import StreamError
 from ...events import LogProbs, Usage
 from ..json import ESCAPED_HALF, mend, mend_all
-from ..redaction import redact
 
 Json = dict[str, Any]
 
@@ -345,38 +343,6 @@ def _list(value: Any) -> list[Any] | None:
 
 def _object(value: Any) -> Json | None:
     return value if isinstance(value, dict) else None
-
-
-# ---- bytes that cannot be read --------------------------------------------------------------------------------------------
-
-#: The note of an answer whose bytes were no UTF-8 in some place.
-REPLACED: Final = "bytes that are no UTF-8 were replaced by U+FFFD"
-
-SHOWN: Final = 200  # characters of an unreadable event that its error shows
-
-
-def notes_on(data: bytes) -> tuple[str, ...]:
-    """Return what was mended in *data* so that it could be read."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return (REPLACED,)
-    return ()
-
-
-def shown_bytes(data: bytes) -> str:
-    """Return the beginning of *data*, for an error."""
-    return redact(data[: 4 * SHOWN].decode("utf-8", "replace"))[:SHOWN]
-
-
-def unreadable(what: str, data: bytes) -> StreamError:
-    """Return the error of *what* was sent as *data*."""
-    return StreamError(
-        f"{what} could not be read, the rest may be missing; it begins with {repr(shown_bytes(data))[:SHOWN]}",
-        status=200,
-        retryable=True,
-        code="unreadable_event",
-    )
 
 
 # ---- usage ------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ from ..citations import as_chat
 from ..foreign_errors import error_in_event
 from ..json import mend
 from ..merging import merge_values
-from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, as_chunk, load, notes_on, unknown_members, unreadable, unwrapped
+from ..unreadable import notes_on, unreadable
+from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, as_chunk, load, unknown_members, unwrapped
 from .encoder import merge_members, usage_object
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by

@@ -11,18 +11,8 @@ from typing import Any
 from ...errors import StreamError
 from ...events import Batch, ForeignEvent, Reasoning
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
-from .chunks import (
-    UNREADABLE,
-    WIRE,
-    Chunk,
-    as_chunk,
-    load,
-    notes_on,
-    shown_bytes,
-    unknown_members,
-    unreadable,
-    unwrapped,
-)
+from ..unreadable import notes_on, shown_bytes, unreadable
+from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, load, unknown_members, unwrapped
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
 from .template import ChunkTemplate

@@ -27,7 +27,8 @@ from ...events import (
 from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..json import mend, split_half
-from .chunks import SHOWN, TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, constant_of, shown_bytes, unknown_members, usage_of
+from ..unreadable import SHOWN, shown_bytes
+from .chunks import TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, constant_of, unknown_members, usage_of
 from .tool_calls import ToolCallIndexer
 from .usual import UsualChoice, UsualChunk, UsualDelta, widened_call
 

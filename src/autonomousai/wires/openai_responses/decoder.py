@@ -17,14 +17,14 @@ from ...events import Batch, Extra, FinishReason, ForeignEvent, Started, Usage
 from ..event_stream import EventStreamDecoder
 from ..foreign_errors import error_in_event
 from ..openai_chat import tool_calls
-from ..openai_chat.chunks import UNREADABLE, load, notes_on
+from ..openai_chat.chunks import UNREADABLE, load
 from ..provenance import KEY
-from ..redaction import one_line, redact
+from ..redaction import one_line
 from ..sse import DEFAULT_MAX_EVENT
+from ..unreadable import SHOWN, notes_on, unreadable
 from .items import WIRE_NAME, Json, OutputItems
 
 _DONE: Final = b"[DONE]"
-_SHOWN: Final = 200  # characters of an unreadable event that its error shows
 
 #: Codes of a failed response that the same request would meet again (API reference, ``ResponseError.code``).
 _FINAL_CODES: Final = frozenset(
@@ -253,7 +253,7 @@ def failure_of(response: Json, status: str) -> StreamError:
     """Return the error of a *response* that ended with *status*; it may not say why."""
     error = error_in_event({"error": response["error"]}, event="error") if response.get("error") else None
     if error is None:
-        words = f"the server ended the response with the status {one_line(status, _SHOWN)!r}, and does not say why"
+        words = f"the server ended the response with the status {one_line(status, SHOWN)!r}, and does not say why"
         error = StreamError(words, status=200, retryable=True, code="broken_off")
     if isinstance(said := response.get(KEY), dict) and isinstance(code := said.get("code"), str) and code:
         error.code = code  # of a server of this package, which tells others one that they know
@@ -300,14 +300,3 @@ def _count(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value < 2**63 else None
-
-
-def unreadable(what: str, data: bytes) -> StreamError:
-    """Return the error of bytes that cannot be read, of which it shows the beginning."""
-    shown = redact(data[: 4 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
-    return StreamError(
-        f"{what} could not be read, the rest may be missing; it begins with {shown!r}"[: 2 * _SHOWN],
-        status=200,
-        retryable=True,
-        code="unreadable_event",
-    )

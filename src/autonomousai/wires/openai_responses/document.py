@@ -5,7 +5,8 @@ from __future__ import annotations
 from ...errors import StreamError
 from ...events import Batch
 from ..foreign_errors import error_in_event
-from .decoder import ResponsesStreamDecoder, unreadable
+from ..unreadable import unreadable
+from .decoder import ResponsesStreamDecoder
 
 
 def decode_response(body: bytes) -> Batch:
