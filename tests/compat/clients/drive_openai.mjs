@@ -35,6 +35,16 @@ try {
   seen["unknown model"] = [error.constructor.name, error.status, error.code];
 }
 
+const prompt = { model: "llama", prompt: "The capital of France is", temperature: 0, max_tokens: 5 };
+seen.completed = [(await real.completions.create(prompt)).choices[0].text, ""];
+for await (const chunk of await real.completions.create({ ...prompt, stream: true })) {
+  seen.completed[1] += chunk.choices[0]?.text ?? "";
+}
+
+// The package asks for base64 by itself, and decodes it.
+const vectors = await scripted.embeddings.create({ model: "vectors", input: ["a", "b"] });
+seen.vectors = vectors.data.map((each) => each.embedding);
+
 const parameters = { type: "object", properties: { place: { type: "string" } }, required: ["place"] };
 const runner = scripted.chat.completions.runTools({
   model: "llama",
