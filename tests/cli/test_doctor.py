@@ -18,6 +18,7 @@ from autonomousai.testing import Hang, Head, Request, Script, ScriptedServer, Se
 from tests.support.program import Ended, run, without
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
+FURTHER = {"Responses": "/v1/responses", "Messages": "/v1/messages", "embeddings": "/v1/embeddings"}
 
 
 def listing(*models: dict[str, Any]) -> Script:
@@ -65,7 +66,16 @@ class Capable:
         server.play(listing(self.entry), path=LIST)
         server.play(self.chat, path=CHAT)
         server.play(self.metrics, path="/metrics")
+        server.play(Script.status(200, {"input_tokens": 9}), path="/v1/messages/count_tokens")
         return server
+
+
+def alone(server: ScriptedServer, *, but: str = "") -> ScriptedServer:
+    """The server, which has chat completions and no other wire but one."""
+    for wire, path in FURTHER.items():
+        if wire != but:
+            server.play(refuse(404), path=path)
+    return server
 
 
 async def diagnosis(server: ScriptedServer, env: dict[str, str], *options: str, code: int = 0) -> dict[str, Any]:
@@ -104,7 +114,8 @@ async def test_a_capable_server_is_known_as_one(env: dict[str, str], tmp_path: P
         == config.upstreams["vllm"]
     )  # type: ignore[comparison-overlap]
     assert ("vllm",) == config.served()["llama"].route
-    assert {"Bearer sk-secret-key"} == {request.headers.get("authorization") for request in server.requests}
+    keys = {request.headers.get("x-api-key") or request.headers.get("authorization") for request in server.requests}
+    assert {"Bearer sk-secret-key", "sk-secret-key"} == keys
 
 
 async def test_a_vendor_is_known_by_its_headers(env: dict[str, str], tmp_path: Path) -> None:
@@ -154,7 +165,7 @@ async def test_a_plain_server_is_known_as_one(env: dict[str, str], tmp_path: Pat
         return Script.stream("Hello", done=False) if request.json().get("stream") else Script.document("Hello")
 
     async with ScriptedServer() as server:
-        server.play(listing({"id": "small"}, {"id": "other"}), path=LIST)
+        alone(server).play(listing({"id": "small"}, {"id": "other"}), path=LIST)
         server.play(chat, path=CHAT)
         server.play(Script.status(404), path="/metrics")
         server.play(Script.status(404), path="/v1/metrics")
@@ -176,6 +187,9 @@ async def test_a_plain_server_is_known_as_one(env: dict[str, str], tmp_path: Pat
         "vision": "no",
         "tools": "no",
         "cancellation": "unknown",
+        "Responses": "no",
+        "Messages": "no",
+        "embeddings": "no",
     } == results(found)
     assert "it took the image, and said 'Hello'" == found["vision"]["found"]
     assert "no" == load_config(path, {}).upstreams["upstream"].prefill  # type: ignore[union-attr]
@@ -222,6 +236,43 @@ async def test_another_form_of_the_request_is_found(env: dict[str, str]) -> None
     assert ("yes", "yes") == (found["streaming"]["result"], found["whole answers"]["result"])
 
 
+@pytest.mark.parametrize(
+    ("wire", "model", "settings"),
+    [
+        ("Responses", "m", {"kind": "openai", "base_url": "{}/v1", "api": "responses", "model": "m"}),
+        ("Messages", "m", {"kind": "anthropic", "base_url": "{}", "model": "m"}),
+        ("embeddings", "bge-m3", {"kind": "openai", "base_url": "{}/v1", "model": "bge-m3"}),
+    ],
+)
+async def test_a_server_of_another_wire_is_known_as_one(
+    wire: str, model: str, settings: dict[str, str], env: dict[str, str], tmp_path: Path
+) -> None:
+    """Chat completions are not there; the section that is printed asks over the wire that is, and loads."""
+    async with ScriptedServer() as server:
+        alone(server, but=wire).play(listing({"id": model}), path=LIST)
+        server.play(refuse(404), path=CHAT)
+        found = await diagnosis(server, env)
+    path = tmp_path / "config.toml"
+    path.write_text(found["config"])
+
+    assert {"models": "yes", "streaming": "no", **{name: "yes" if name == wire else "no" for name in FURTHER}} == results(found)
+    assert {key: value.format(server.url) for key, value in settings.items()} == (
+        tomllib.loads(found["config"])["upstreams"]["upstream"]
+    )
+    assert load_config(path, {}).served()
+
+
+async def test_what_the_wires_said_is_told(env: dict[str, str]) -> None:
+    """How long the answer was and what ended it, whether tokens are counted, and which model made numbers."""
+    async with ScriptedServer() as server:
+        server.play(listing(Capable().entry, {"id": "nomic-embed-text"}), path=LIST)
+        found = await diagnosis(Capable().on(server), env)
+
+    assert "11 characters, ended by 'stop'" == found["Responses"]["found"]
+    assert "11 characters, ended by 'stop'; it counts tokens (9)" == found["Messages"]["found"]
+    assert "3 numbers for a text, by nomic-embed-text" == found["embeddings"]["found"]
+
+
 SICK: dict[str, Callable[[ScriptedServer], None]] = {
     "no stream": lambda server: server.play(Script.status(500), path=CHAT),
     "html": lambda server: server.play("html", path=CHAT),
@@ -235,7 +286,7 @@ SICK: dict[str, Callable[[ScriptedServer], None]] = {
 async def test_a_server_that_cannot_stream_is_said_to_be_ill(sickness: str, env: dict[str, str]) -> None:
     """Exit code 1, what went wrong, and no config that would not work."""
     async with ScriptedServer() as server:
-        server.play(listing({"id": "m"}), path=LIST)
+        alone(server).play(listing({"id": "m"}), path=LIST)
         SICK[sickness](server)
         found = await diagnosis(server, env, code=1)
 

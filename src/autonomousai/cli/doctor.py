@@ -20,7 +20,7 @@ import msgspec
 from .. import __version__
 from ..clients.autonomousai import HOSTED, AutonomousAI
 from ..clients.openai import OpenAICompatible
-from ..clients.vendors import vendor_at, vendor_of
+from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics, vendor_at, vendor_of
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, ProviderError
 from ..http.urls import check_base_url, openai_base_url, without_credentials
@@ -78,7 +78,7 @@ async def _upstream(args: argparse.Namespace, terminal: Terminal) -> int:
             await probe.run()
     finally:
         spinner.stop()
-    named = variable or vendor_of(probe.vendor).key_env or "UPSTREAM_API_KEY"
+    named = variable or probe.row.key_env or "UPSTREAM_API_KEY"
     section = _section(probe, terminal, named=named if key else "") if probe.answers else None
     if args.json:
         document: dict[str, Any] = {
@@ -97,7 +97,8 @@ async def _upstream(args: argparse.Namespace, terminal: Terminal) -> int:
 def _key(args: argparse.Namespace) -> tuple[str | None, str]:
     """Return the key that the upstream is asked with, and the variable that it came from: none where it is the option's, that
     of the vendor whose address it is, or this package's own."""
-    variable = vendor_of(vendor_at(check_base_url(args.upstream, query=True))).key_env
+    url = check_base_url(args.upstream, query=True)
+    variable = ANTHROPIC_VENDOR.key_env if is_anthropics(url) else vendor_of(vendor_at(url)).key_env
     if args.api_key is not None:
         return args.api_key or None, ""
     if variable and os.environ.get(variable):
@@ -109,7 +110,7 @@ def _section(probe: Probe, terminal: Terminal, *, named: str) -> str | None:
     """Return the section of a config that says what was found out, and a route to it. ``named``: the variable of the key."""
     settings = dict(probe.settings)
     ordered: dict[str, Any] = {name: settings.pop(name) for name in ("kind", "vendor", "base_url") if name in settings}
-    if named and named != vendor_of(probe.vendor).key_env:
+    if named and named != probe.row.key_env:
         ordered["api_key"] = f"env:{named}"
     try:
         return write_toml({"upstreams": {probe.name: {**ordered, **settings}}, "models": {"llama": {"route": [probe.name]}}})

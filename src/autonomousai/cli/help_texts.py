@@ -156,9 +156,9 @@ example, in ~/.config/autonomousai/templates/review.toml:
 DOCTOR: Final = """\
 Look at what is there. Without --upstream: this installation, the engine and its
 weights, whether the hosted service answers, and whether the server does that
-AUTONOMOUSAI_BASE_URL names. With --upstream URL: what an OpenAI-compatible
-server can do, found out by asking it some ten short questions, and the section
-of a config that says so.
+AUTONOMOUSAI_BASE_URL names. With --upstream URL: what a server can do, over
+chat completions, Responses, Messages and embeddings, found out by asking it
+some fifteen short questions, and the section of a config that says so.
 
 Exit code 0: it will do. 1: a server did not answer. 3: something must be set up
 first.

@@ -1,6 +1,7 @@
-"""Finding out what an OpenAI-compatible server can do, by asking it. What is sent and read is in `probed_server`.
+"""Finding out what a server can do, by asking it. What is sent and read is in `probed_server`; what it speaks beside chat
+completions is asked in `probed_wires`.
 
-Some ten short questions, one after the other. What cannot be found out from outside is said to be unknown.
+Some fifteen short questions, one after the other. What cannot be found out from outside is said to be unknown.
 """
 
 from __future__ import annotations
@@ -16,20 +17,38 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ..clients.anthropic import VERSION
 from ..clients.openai import OpenAICompatible
-from ..clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_owner, vendor_of
-from ..errors import HTTPError, StatusError, StreamError
+from ..clients.vendors import (
+    ANTHROPIC_VENDOR,
+    VENDORS,
+    Vendor,
+    VendorName,
+    is_anthropics,
+    vendor_at,
+    vendor_by_owner,
+    vendor_of,
+)
+from ..errors import HTTPError, ProviderError, StatusError, StreamError
 from ..http.urls import below, check_base_url, without_credentials
 from ..timeouts import Clocks
 from ..wires.model_list import read_model_list
 from ..wires.redaction import redact
 from .errors import in_words
 from .probed_server import COLD, WARM, ProbedServer, StreamFound
+from .probed_wires import WireTarget, ask_embeddings, ask_messages, ask_responses, makes_vectors
 
 Result = Literal["yes", "no", "unknown"]
 
 _HELLO: Final = [{"role": "user", "content": "Say hello."}]
 _LONG: Final = [{"role": "user", "content": "Count from one to one thousand, in words."}]
+
+#: The wires beside chat completions: how each is asked, and where.
+_WIRES: Final = {
+    "Responses": (ask_responses, "/responses"),
+    "Messages": (ask_messages, "/v1/messages"),
+    "embeddings": (ask_embeddings, "/embeddings"),
+}
 
 #: Seconds that a server may take to notice that a caller left.
 _NOTICED: Final = 3.0
@@ -57,10 +76,20 @@ class Probe:
         if model:
             self.settings["model"] = model
         self._api_key = api_key
-        headers = vendor_of(self.vendor).auth_headers(api_key) if api_key else {}
+        headers = self.row.auth_headers(api_key) if api_key else {}
+        if is_anthropics(self.base_url):
+            self.name = "anthropic"
+            self.base_url = f"{ANTHROPIC_VENDOR.base_url}/v1"
+            headers["anthropic-version"] = VERSION
         self._server = ProbedServer(self.base_url, api_key=api_key, headers=headers)
         self._server.model = model or ""
         self._first: list[float] = []
+        self._listed: tuple[str, ...] = ()
+
+    @property
+    def row(self) -> Vendor:
+        """What is known of whose server it is."""
+        return ANTHROPIC_VENDOR if is_anthropics(self.base_url) else vendor_of(self.vendor)
 
     @property
     def model(self) -> str:
@@ -69,8 +98,12 @@ class Probe:
 
     @property
     def answers(self) -> bool:
-        """Whether the server streams an answer to the question it was asked."""
-        return any(each.check == "streaming" and each.result == "yes" for each in self.findings)
+        """Whether the server answers over one of the wires; by vectors where its model is one that makes them."""
+        chats = any(map(self._speaks, ("streaming", "Responses", "Messages")))
+        return chats or (self._speaks("embeddings") and makes_vectors(self.model))
+
+    def _speaks(self, check: str) -> bool:
+        return any(each.check == check and each.result == "yes" for each in self.findings)
 
     async def run(self) -> None:
         """Ask everything."""
@@ -94,6 +127,7 @@ class Probe:
                         await check()
                     except HTTPError as error:
                         self._note(name, "unknown", in_words(error), "it did not answer")
+            await self._further_wires()
         finally:
             await self._server.aclose()
 
@@ -121,6 +155,24 @@ class Probe:
 
     # ---- the questions
 
+    async def _further_wires(self) -> None:
+        """Ask over the other wires, and settle which of them a config would name."""
+        target = WireTarget(self.base_url, self.vendor, self._api_key, self.model, self._listed, WARM)
+        for name, (ask, path) in _WIRES.items():
+            try:
+                self._note(name, "yes", await ask(target), f"POST {path}")
+            except ProviderError as error:
+                passes = isinstance(error, HTTPError) and error.retryable
+                self._note(name, "unknown" if passes else "no", in_words(error), f"POST {path}")
+        chats, responds = self._speaks("streaming"), self._speaks("Responses")
+        is_own = is_anthropics(self.base_url)
+        if self._speaks("Messages") and (is_own or not (chats or responds)):
+            kept = {name: value for name, value in self.settings.items() if name in ("model", "context")}
+            place = {} if is_own else {"base_url": without_credentials(target.root)}
+            self.settings = {"kind": "anthropic", **place, **kept}
+        elif responds and not chats:
+            self.settings["api"] = "responses"
+
     async def _models(self) -> bool:
         how = "GET /models"
         try:
@@ -134,6 +186,7 @@ class Probe:
             self._note("models", "no", in_words(error), how)
             return isinstance(error, StreamError) and bool(self.model)
         names = [model.id for model in listed]
+        self._listed = tuple(names)
         if names:
             self._note("models", "yes", f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}", how)
         owners = {model.owned_by for model in listed}
