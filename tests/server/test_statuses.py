@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from autonomousai import HTTPError, OpenAICompatible
+from autonomousai import HTTPError, OpenAICompatible, StatusError
 from autonomousai.gateway.gateway import Gateway
 from autonomousai.gateway.upstream import Upstream
 from autonomousai.testing import Close, Raw, Script, ScriptedServer
 from tests.conftest import Serve
 from tests.support.sockets import CHAT, HELLO, ask, request
+
+WORDS = b'{"error": {"message": "bad n"}}'
 
 
 @pytest.mark.usefixtures("transport")
@@ -90,3 +92,30 @@ async def test_a_gateway_passes_it_on_after_its_tries(serve: Serve) -> None:
         answer = await ask(running.port, request("POST", CHAT, HELLO))
 
     assert (529, 6) == (answer.status, len(upstream.requests))  # the only upstream is tried twice as often
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 100\r\n\r\n" + WORDS,
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(WORDS), WORDS),
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\nnonsense\r\n" % (len(WORDS), WORDS),
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+    ids=["short of its length", "without its end", "garbage behind it", "not packed"],
+)
+@pytest.mark.parametrize("ask_for", ["an answer", "models"])
+async def test_a_refusal_whose_words_break_off_is_one(body: bytes, stream: bool, ask_for: str) -> None:
+    """Its status is known, and so is whether asking again can help; its words are told as far as they came."""
+    refusal = Script(Raw(b"HTTP/1.1 400 Bad Request\r\n" + body), Close())
+    async with ScriptedServer(refusal) as server, OpenAICompatible(server.url) as provider:
+        with pytest.raises(StatusError) as caught:
+            if ask_for == "models":
+                await provider.list_models()
+            else:
+                await provider.create_async_generator("m", HELLO["messages"], stream=stream).text()
+
+    assert (400, False, 1) == (caught.value.status, caught.value.retryable, len(server.requests))
+    assert ("bad n" in str(caught.value)) == (WORDS in body)

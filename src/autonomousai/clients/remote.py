@@ -468,5 +468,5 @@ async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
         advice = "use the address that it means as base_url"
         return HTTPError(f"{ANSWERED} {status} and redirects to {target:.200}", advice=advice, status=status)
     secrets = _secrets_of(request)
-    body = await read_body(response, _ERROR_BODY)
+    body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
     return request.wire.decode_error(response.status, body, response.headers, secrets=secrets)

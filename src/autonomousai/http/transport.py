@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from ..errors import HTTPError
 from ..timeouts import Clocks
 
 if TYPE_CHECKING:
@@ -85,11 +86,16 @@ class Transport(Protocol):
         """Close all connections."""
 
 
-async def read_body(response: Response, limit: int) -> bytes:
-    """The whole body, or its first *limit* bytes and one more. The errors of `Response.read_some`."""
+async def read_body(response: Response, limit: int, *, as_far_as_it_comes: bool = False) -> bytes:
+    """The whole body, or its first *limit* bytes and one more. The errors of `Response.read_some`; ``as_far_as_it_comes``: what
+    came before an error is returned instead."""
     parts: list[bytes] = []
     size = 0
-    while size <= limit and (data := await response.read_some()):
-        parts.append(data)
-        size += len(data)
+    try:
+        while size <= limit and (data := await response.read_some()):
+            parts.append(data)
+            size += len(data)
+    except HTTPError:
+        if not as_far_as_it_comes:
+            raise
     return b"".join(parts)[: limit + 1]
