@@ -25,10 +25,14 @@ Clock = Literal["connect", "first_token", "idle", "total"]
 #: Statuses that trying the same request again on the same upstream can mend. Other 5xx are added by rule, in `is_retryable`.
 RETRYABLE_STATUSES = frozenset({408, 409, 429})
 
-#: Error codes that no repetition mends, whatever their status.
-PERMANENT_CODES = frozenset(
-    {"context_length_exceeded", "exceed_context_size_error", "content_filter", "content_policy_violation", "insufficient_quota"}
+#: Codes of a filter that lets a prompt or an answer not pass, and of an account without money or quota, as vendors name them.
+FILTERED_CODES = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed", "DataInspectionFailed"})
+UNPAID_CODES = frozenset(
+    {"insufficient_quota", "exceeded_current_quota_error", "billing_not_active", "billing_hard_limit_reached", "Arrearage"}
 )
+
+#: Error codes that no repetition mends, whatever their status.
+PERMANENT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", *FILTERED_CODES, *UNPAID_CODES})
 
 
 #: The code of a connection that this machine could not make, for want of descriptors: no fault of the server.

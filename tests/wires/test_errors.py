@@ -139,6 +139,74 @@ def test_reads_every_common_shape(document: Any, expected: tuple[str, ...]) -> N
     )
 
 
+#: How vendors say that a prompt is too long, and what only sounds alike.
+TOO_LONG = [
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    "Range of input length should be [1, 30720]",
+    "Prompt exceeds max length",
+    "prompt is too long: 208310 tokens > 200000 maximum",
+    "Input is too long for requested model.",
+    "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.",
+    "Prompt contains 33000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+    "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 20 `max_new_tokens`",
+    "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000",
+    "Invalid request: Your request exceeded model token limit: 8192",
+    "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+    "the model is loaded with context length of only 4096 tokens, which is not enough",
+    "Please reduce the length of the messages or completion.",
+    "Request body too large for gpt-4o model. Max size: 8000 tokens.",
+    "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+    "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+    "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+    "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+    "Your input exceeds the context window of this model. Please adjust your input and try again.",
+    "Input length 5000 exceeds maximum length 4096",
+    "litellm.ContextWindowExceededError: litellm.BadRequestError: OpenAIException",
+    "tokens in request more than max tokens allowed",
+]
+NOT_TOO_LONG = [
+    "Rate limit reached for tokens per min. Limit 10000",
+    "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
+    "string too long in metadata",
+    "The maximum number of images exceeded",
+    "Invalid value for max_tokens: integer above maximum",
+    "the file is too large; the greatest size: 8 MB",
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "code"), [(words, "context_length_exceeded") for words in TOO_LONG] + [(words, None) for words in NOT_TOO_LONG]
+)
+def test_a_prompt_that_is_too_long_is_known_by_words(message: str, code: str | None) -> None:
+    """The code is OpenAI's, whoever says it: a gateway then asks where more fits."""
+    error = read_error(400, json.dumps({"error": {"message": message, "code": None}}).encode(), {})
+
+    assert code == error.code
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"type": "exceeded_current_quota_error"},
+        {"code": "insufficient_quota"},
+        {"code": "billing_hard_limit_reached"},
+        {"code": "billing_not_active"},
+        {"code": "data_inspection_failed"},
+        {"code": "Arrearage"},
+    ],
+    ids=str,
+)
+def test_what_no_wait_mends_is_not_asked_again(said: dict[str, str]) -> None:
+    """Though its status is that of a limit, or it comes inside a stream."""
+    document = {"error": {"message": "no", **said}}
+    inside = error_in_event(document)
+
+    assert not read_error(429, json.dumps(document).encode(), {}).retryable
+    assert inside is not None
+    assert not inside.retryable
+
+
 TEXTS = [
     (b"", "502 Bad Gateway"),
     (b"  \r\n ", "502 Bad Gateway"),

@@ -7,8 +7,10 @@ from enum import Enum, auto
 from typing import Final
 
 from ..errors import (
+    FILTERED_CODES,
     OUT_OF_DESCRIPTORS,
     RETRYABLE_STATUSES,
+    UNPAID_CODES,
     ConfigError,
     ConnectError,
     HTTPError,
@@ -48,9 +50,8 @@ class RetryDecision(Enum):
 _CODES = {
     "context_length_exceeded": RetryDecision.TOO_LONG,
     "exceed_context_size_error": RetryDecision.TOO_LONG,
-    "content_filter": RetryDecision.ANSWER,
-    "content_policy_violation": RetryDecision.ANSWER,
-    "insufficient_quota": RetryDecision.NEXT,
+    **dict.fromkeys(FILTERED_CODES, RetryDecision.ANSWER),
+    **dict.fromkeys(UNPAID_CODES, RetryDecision.NEXT),
     "unsupported_parameter": RetryDecision.NEXT,
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,

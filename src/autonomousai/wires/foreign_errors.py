@@ -54,10 +54,18 @@ _KEYS = {
     "param": ("param", "loc", "field"),
 }
 
-#: How servers that give no code say that a prompt is too long.
+#: How servers that give no code say that a prompt is too long, in words that mean nothing else.
 _TOO_LONG = re.compile(
-    r"maximum context length|context (?:length|window|size)\b.{0,60}\bexceed|exceed\w*\b.{0,80}\bcontext (?:length|window|size)"
-    r"|prompt is too long|input token count .{0,40}exceeds",
+    "|".join(
+        (
+            r"maximum (?:context|prompt) length|context_?(?:length|window)_?exceeded|reduce the length of the messages",
+            r"context (?:length|window|size|limit)\b.{0,60}\bexceed|exceed\w*\b.{0,80}\bcontext (?:length|window|size|limit)",
+            r"(?:prompt|input) (?:is too long|exceeds max)|longer than the (?:model's context|maximum model) length",
+            r"input token count .{0,40}exceeds|input length \S+ exceeds|range of input length should be|context length of only",
+            r"too many tokens: total|tokens in request more than|exceeded model token limit",
+            r"too large for .{0,60}size: \S+ tokens|`inputs` (?:tokens \+|must have less)",
+        )
+    ),
     re.IGNORECASE,
 )
 
