@@ -273,7 +273,6 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         body: bytes | None = None,
         deadline: float | None = None,
     ) -> bytes:
-<<<<<<< HEAD
         return await fetch_document(
             self._pool,
             self.base_url + path,
@@ -285,33 +284,6 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             deadline=deadline,
             proxy=options.proxy,
         )
-=======
-        failures = 0
-        while True:
-            try:
-                return await self._ask_once(path, headers, options, body, deadline)
-            except HTTPError as error:
-                failures += 1
-                delay = retry_delay(error, failures, options.retries)
-                if delay is None:
-                    raise
-            await retries.sleep(delay)
-
-    async def _ask_once(
-        self, path: str, headers: dict[str, str], options: ClientOptions, body: bytes | None, deadline: float | None
-    ) -> bytes:
-        send = self._pool.get if body is None else partial(self._pool.post, body=body, streaming=False)
-        clocks, proxy = options.clocks, options.proxy
-        response = await send(self.base_url + path, headers=headers, clocks=clocks, deadline=deadline, proxy=proxy)
-        try:
-            document = await read_body(response, _LISTING, as_far_as_it_comes=response.status != 200)
-            if response.status != 200:
-                secrets = secrets_of(headers)
-                raise ANTHROPIC_MESSAGES.decode_error(response.status, document, response.headers, secrets=secrets)
-            return document
-        finally:
-            await response.aclose()
->>>>>>> 1ed4c68 (A refusal whose words break off keeps its status)
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""

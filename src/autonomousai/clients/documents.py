@@ -68,7 +68,7 @@ async def _fetch_once(
             url, headers=headers, body=body, clocks=clocks, streaming=False, deadline=deadline, proxy=proxy
         )
     try:
-        document = await read_body(response, _LARGEST)
+        document = await read_body(response, _LARGEST, as_far_as_it_comes=response.status != 200)
         if response.status != 200:
             raise read_error(response.status, document, response.headers, secrets=secrets_of(headers))
         return document

@@ -260,7 +260,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         name = self._model or self.get_model(request.model)
         body = write_chat_request(name, check_messages(request.messages), stream=False, fields=request.fields)
         try:
-<<<<<<< HEAD
             answer = await fetch_document(
                 self._pool,
                 below(self.base_url, path),
@@ -276,16 +275,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
                 raise
             self._counts = False
             raise cannot_count(request.model) from error
-=======
-            answer = await read_body(response, _LISTING, as_far_as_it_comes=response.status != 200)
-            if response.status in _NOT_THERE:
-                self._counts = False
-                raise cannot_count(request.model)
-            if response.status != 200:
-                raise read_error(response.status, answer, response.headers, secrets=secrets_of(headers))
-        finally:
-            await response.aclose()
->>>>>>> 1ed4c68 (A refusal whose words break off keeps its status)
         try:
             return msgspec.json.decode(answer, type=_TokenCount).input_tokens
         except msgspec.DecodeError:
@@ -313,7 +302,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     async def fetch(self, path: str) -> bytes:
         """The body of ``GET {base_url}{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
-<<<<<<< HEAD
         return await fetch_document(
             self._pool,
             below(self.base_url, path),
@@ -322,29 +310,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             read_error=read_error,
             retries=self._options.retries,
         )
-=======
-        failures = 0
-        while True:
-            try:
-                return await self._fetch(path)
-            except HTTPError as error:
-                failures += 1
-                delay = retry_delay(error, failures, self._options.retries)
-                if delay is None:
-                    raise
-            await retries.sleep(delay)
-
-    async def _fetch(self, path: str) -> bytes:
-        headers = self._headers(self._options)
-        response = await self._pool.get(below(self.base_url, path), headers=headers, clocks=self._options.clocks)
-        try:
-            body = await read_body(response, _LISTING, as_far_as_it_comes=response.status != 200)
-            if response.status != 200:
-                raise read_error(response.status, body, response.headers, secrets=secrets_of(headers))
-            return body
-        finally:
-            await response.aclose()
->>>>>>> 1ed4c68 (A refusal whose words break off keeps its status)
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
