@@ -130,6 +130,14 @@ def test_an_answer_that_is_cut_keeps_its_reason_and_the_piece_of_the_call() -> N
     assert ("", [("add", '{"a"')], "length") == told(answer)
 
 
+@pytest.mark.parametrize("size", [3, 11, 20, 33])
+def test_the_head_of_a_call_that_is_cut_is_no_text(size: int) -> None:
+    """Nothing can be done with it; what may have been text is."""
+    answer = read([block()[:size]], end=LENGTH)
+
+    assert (block()[:size] if size < len("<tool_call>") else "", [], "length") == told(answer)
+
+
 def test_ids_differ() -> None:
     """Of calls in one answer, and in two."""
     answers = [read([f"{block()}\n{block()}"]).tool_calls for _ in range(2)]

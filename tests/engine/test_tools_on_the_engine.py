@@ -110,6 +110,14 @@ async def test_the_choice_of_a_tool_is_kept(engine: LlamaCpp) -> None:
     assert none.text
 
 
+async def test_a_call_may_be_cut_before_its_name(engine: LlamaCpp) -> None:
+    """Then there is nothing but the reason."""
+    answer = await answered(engine, "Hello", WEATHER, tool_choice="required", max_tokens=4)
+
+    assert answer.finish is not None
+    assert ("", None, "length") == (answer.text, answer.tool_calls, answer.finish.reason)
+
+
 async def test_a_schema_that_cannot_be_kept_is_a_400(engine: LlamaCpp) -> None:
     """The engine says nothing of it, and would write text where a call must be."""
     nothing = tool("f", {"a": {"type": "integer", "minimum": 5, "maximum": 2}})

@@ -113,14 +113,18 @@ async def _with_calls(batches: AsyncGenerator[Batch], plan: ToolPlan, style: str
     async with aclosing(batches):
         async for brought in batches:
             batch = parser.feed(brought)
-            if plan.mode == "required" and not parser.calls and any(_is_no_call(event) for event in batch):
-                problem = (
-                    "the embedded engine cannot be held to the schema of a tool; make it simpler, or leave tool_choice out"
-                )
-                raise refusal("tools", problem, UNSUPPORTED)
+            if plan.mode == "required" and not parser.calls:
+                batch = _before_the_call(batch)
             if batch:
                 yield batch
 
 
-def _is_no_call(event: Any) -> bool:
-    return isinstance(event, str) or (isinstance(event, FinishReason) and event.reason == "stop")
+def _before_the_call(batch: Batch) -> Batch:
+    """Return *batch* where a call must come, and none has begun: without the head of one that was cut. Raises `StatusError` 400
+    for any other text, and for an end without a call."""
+    end = batch[-1] if batch and isinstance(batch[-1], FinishReason) else None
+    is_cut = end is not None and end.reason != "stop"
+    if not is_cut and (end is not None or any(isinstance(event, str) for event in batch)):
+        problem = "the embedded engine cannot be held to the schema of a tool; make it simpler, or leave tool_choice out"
+        raise refusal("tools", problem, UNSUPPORTED)
+    return [event for event in batch if not isinstance(event, str)]

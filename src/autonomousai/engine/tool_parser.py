@@ -69,7 +69,7 @@ class ToolParser:
                 while self._held and self._state():
                     pass
             elif isinstance(event, FinishReason):
-                self._flush()
+                self._flush(is_cut=event.reason == "length")
                 is_call = self._calls and event.reason == "stop"
                 self._said.append(msgspec.structs.replace(event, reason="tool_calls") if is_call else event)
             elif not isinstance(event, Extra):  # it says which events came together, and they do not any more
@@ -212,11 +212,13 @@ class ToolParser:
         if piece:
             self._said.append(ToolCallDelta(self._calls - 1, arguments=piece))
 
-    def _flush(self) -> None:
-        """The end has come: what is held back is text, unless it is only what follows a call."""
+    def _flush(self, *, is_cut: bool) -> None:
+        """The end has come: what is held back is text, unless it is only what follows a call, or the head of one that was cut
+        before its name."""
         held, self._held = self._held, ""
         if self._state == self._tagged_head:
-            self._tell_block(held, closing="")
+            if not is_cut:
+                self._tell_block(held, closing="")
         elif self._state not in (self._tail, self._between) and (not self._calls or held.strip()):
             self._say(held)
 
