@@ -116,18 +116,18 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         weights=args.weights,
         context=args.context,
     )
-    desk = ChatContext(settings, terminal)
+    context = ChatContext(settings, terminal)
     if settings.images:
-        desk.upstream.check_sight()
-    desk.prepare()
-    talk = SessionRunner(desk, keeper)
+        context.upstream.check_sight()
+    context.prepare()
+    session = SessionRunner(context, keeper)
     if earlier is not None:
-        talk.go_on(earlier)
+        session.go_on(earlier)
         terminal.remark(f"continuing {earlier.title!r} ({len(earlier.messages)} messages)")
     if given is None and template.needs_input:
-        asyncio.run(converse(talk))
+        asyncio.run(converse(session))
     else:
-        asyncio.run(ask_once(talk, make_question(template.fill(given or ""), settings.images)))
+        asyncio.run(ask_once(session, make_question(template.fill(given or ""), settings.images)))
     return DONE
 
 

@@ -196,33 +196,33 @@ class Workers:
             listening.set()
             on_listening()
 
-        desk = WorkerHandle(channel, self._engines, on_listening=note_listening, gather=self._gather)
-        self._desks[desk] = channel
-        watching = asyncio.create_task(_watch(desk, process, listening))
+        handle = WorkerHandle(channel, self._engines, on_listening=note_listening, gather=self._gather)
+        self._desks[handle] = channel
+        watching = asyncio.create_task(_watch(handle, process, listening))
         try:
             channel.say(Begin(self._config, {name: engine.settings for name, engine in self._engines.items()}))
             if self._ending.asked.is_set():
                 channel.say(Drain())
-            await desk.serve()
+            await handle.serve()
         finally:
             watching.cancel()
-            del self._desks[desk]
-            if desk.counted:
-                self._remains = remains(each for each in (self._remains, desk.counted) if each)
+            del self._desks[handle]
+            if handle.counted:
+                self._remains = remains(each for each in (self._remains, handle.counted) if each)
             await channel.aclose()
-        return desk.failure
+        return handle.failure
 
     async def _gather(self, asking: WorkerHandle) -> list[bytes]:
         """What all others counted, those included that have ended. Who asks is asked too: it may not live to be asked again."""
-        await asyncio.gather(*(desk.ask() for desk in self._desks))
-        counted = [desk.counted for desk in self._desks if desk is not asking]
+        await asyncio.gather(*(handle.ask() for handle in self._desks))
+        counted = [handle.counted for handle in self._desks if handle is not asking]
         return [snapshot for snapshot in (self._remains, *counted) if snapshot]
 
 
-async def _watch(desk: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
+async def _watch(handle: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
     """Look again and again whether a worker that takes requests answers, and kill one that does not: it never ends itself."""
     await listening.wait()
-    while await desk.answers(_HUNG_S):  # noqa: ASYNC110  nothing tells that it hangs
+    while await handle.answers(_HUNG_S):  # noqa: ASYNC110  nothing tells that it hangs
         await asyncio.sleep(_LOOK_S)
     say(f"a worker (process {process.pid}) did not answer for {_HUNG_S:g} s, and is ended\n")
     with contextlib.suppress(ProcessLookupError):

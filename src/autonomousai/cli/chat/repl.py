@@ -1,4 +1,4 @@
-"""The conversation: lines from a person, slash commands, and what was said so far. Knows the desk where questions are put.
+"""The conversation: lines from a person, slash commands, and what was said so far. Knows where questions are put.
 
 prompt_toolkit edits the lines and keeps their history; where it is not installed, plain input does.
 """
@@ -32,34 +32,34 @@ class LineReader(NamedTuple):
     by_key: bool
 
 
-async def converse(talk: SessionRunner) -> None:
+async def converse(session: SessionRunner) -> None:
     """Talk until the person leaves."""
-    desk = talk.desk
-    with desk.terminal.interrupts.cancel_main():
+    context = session.context
+    with context.terminal.interrupts.cancel_main():
         try:
-            if desk.settings.base_url:
-                desk.terminal.note(desk.upstream.who(desk.settings.model))
-            reader = line_reader(desk)
+            if context.settings.base_url:
+                context.terminal.note(context.upstream.who(context.settings.model))
+            reader = line_reader(context)
             # A reader of keys draws them itself: without a gap between two prompts no key is lost, or seen twice.
             with keys_unseen(by_key=True) if reader.by_key else nullcontext():
                 with keys_unseen(reader.by_key):
-                    await desk.upstream.open(desk.settings.model)
-                desk.terminal.note("/help shows the commands, Ctrl-D leaves")
-                with desk.terminal.interrupts.conversing():
-                    await ChatSession(talk, reader).run()
+                    await context.upstream.open(context.settings.model)
+                context.terminal.note("/help shows the commands, Ctrl-D leaves")
+                with context.terminal.interrupts.conversing():
+                    await ChatSession(session, reader).run()
         finally:
-            await desk.upstream.aclose()
+            await context.upstream.aclose()
 
 
 class ChatSession:
     """What the person wants next: to ask, or one of the commands."""
 
-    def __init__(self, talk: SessionRunner, reader: LineReader) -> None:
-        self.talk = talk
-        self.desk = talk.desk
+    def __init__(self, session: SessionRunner, reader: LineReader) -> None:
+        self.session = session
+        self.context = session.context
         self.reader = reader
-        self.terminal = talk.desk.terminal
-        self.commands = SlashCommands(talk, can_edit=reader.by_key)
+        self.terminal = session.context.terminal
+        self.commands = SlashCommands(session, can_edit=reader.by_key)
 
     async def run(self) -> None:
         """Read lines and answer them until the person leaves."""
@@ -67,7 +67,7 @@ class ChatSession:
         while not commands.leaving:
             draft, commands.draft = commands.draft, ""
             try:
-                line = await self.reader.read(f"{self.desk.settings.model}> ", draft)
+                line = await self.reader.read(f"{self.context.settings.model}> ", draft)
             except EOFError:
                 return
             except KeyboardInterrupt:  # Ctrl-C at the prompt drops the line
@@ -81,7 +81,7 @@ class ChatSession:
             elif not line.strip():
                 question = None
             elif draft:
-                question = self.talk.edited(line)
+                question = self.session.edited(line)
             else:
                 question = commands.question(line[1:] if line.startswith(" /") else line)
             if question is not None:
@@ -94,7 +94,7 @@ class ChatSession:
 
     async def answer(self, question: Message) -> None:
         """Ask, and show the answer, or why there is none."""
-        asking = asyncio.create_task(self.talk.ask(question))
+        asking = asyncio.create_task(self.session.ask(question))
         try:
             with self.terminal.interrupts.cancel_answer(asking), keys_unseen(self.reader.by_key):
                 await asking
@@ -110,7 +110,7 @@ class ChatSession:
             self._failed(error)
 
     def _failed(self, error: ProviderError) -> None:
-        self.desk.view.error(error)
+        self.context.view.error(error)
         tell(self.terminal, error)
 
 
@@ -131,19 +131,19 @@ def keys_unseen(by_key: bool) -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-def line_reader(desk: ChatContext) -> LineReader:
+def line_reader(context: ChatContext) -> LineReader:
     """What reads a line from the person: prompt_toolkit, or where it is missing (or the terminal is dumb) plain input."""
-    if not desk.terminal.draws:
-        return _plain_reader(desk)
+    if not context.terminal.draws:
+        return _plain_reader(context)
     try:
-        return _editing_reader(desk)
+        return _editing_reader(context)
     except ImportError:
-        desk.terminal.note("for line editing and an input history: pip install 'autonomousai[cli]'")
-        return _plain_reader(desk)
+        context.terminal.note("for line editing and an input history: pip install 'autonomousai[cli]'")
+        return _plain_reader(context)
 
 
-def _plain_reader(desk: ChatContext) -> LineReader:
-    terminal = desk.terminal
+def _plain_reader(context: ChatContext) -> LineReader:
+    terminal = context.terminal
 
     async def read_line(prompt: str, _draft: str) -> str:
         terminal.write_aside(prompt)
@@ -157,7 +157,7 @@ def _plain_reader(desk: ChatContext) -> LineReader:
     return LineReader(read_line, by_key=False)
 
 
-def _editing_reader(desk: ChatContext) -> LineReader:
+def _editing_reader(context: ChatContext) -> LineReader:
     # An optional extra, and a quarter of a second that only a conversation should cost.
     from prompt_toolkit import PromptSession  # noqa: PLC0415
     from prompt_toolkit.completion import WordCompleter  # noqa: PLC0415
@@ -179,7 +179,7 @@ def _editing_reader(desk: ChatContext) -> LineReader:
 
     path = history_file(os.environ)
     if path is None:
-        desk.terminal.note("no input history is kept: its directory cannot be written")
+        context.terminal.note("no input history is kept: its directory cannot be written")
     session: PromptSession[str] = PromptSession(
         history=InMemoryHistory() if path is None else FileHistory(path),
         completer=WordCompleter([*COMMANDS, *(f"/model {name}" for name in MODELS)], sentence=True),
@@ -187,9 +187,9 @@ def _editing_reader(desk: ChatContext) -> LineReader:
         key_bindings=keys,
         multiline=True,
         prompt_continuation=lambda width, _line, _wrapped: " " * width,
-        output=create_output(stdout=desk.terminal.out if desk.terminal.out_is_terminal else desk.terminal.err),
+        output=create_output(stdout=context.terminal.out if context.terminal.out_is_terminal else context.terminal.err),
     )
-    bold = "bold" if desk.terminal.colours else ""
+    bold = "bold" if context.terminal.colours else ""
 
     async def read_line(prompt: str, draft: str) -> str:
         return await session.prompt_async(FormattedText([(bold, prompt)]), default=draft, handle_sigint=False)

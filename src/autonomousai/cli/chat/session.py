@@ -1,4 +1,4 @@
-"""One conversation: what was said so far, and keeping it. Knows the desk where questions are put."""
+"""One conversation: what was said so far, and keeping it. Knows where questions are put."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Keeper:
         except KeepError as error:
             raise ConfigError(str(error)) from None
 
-    def keep(self, desk: ChatContext, messages: list[Kept]) -> None:
+    def keep(self, context: ChatContext, messages: list[Kept]) -> None:
         """Add these."""
         from .conversations import Conversations, KeepError, database  # noqa: PLC0415  sqlite3 comes with it
 
-        settings = desk.settings
+        settings = context.settings
         try:
             with Conversations(database(self._env)) as kept:
                 self.conversation = kept.keep(
@@ -82,8 +82,8 @@ def words_of(question: Message) -> str:
 class SessionRunner:
     """What was said, and asking the next question upon it."""
 
-    def __init__(self, desk: ChatContext, keeper: Keeper) -> None:
-        self.desk = desk
+    def __init__(self, context: ChatContext, keeper: Keeper) -> None:
+        self.context = context
         self.messages: Messages = []
         #: Answers that are not whole, by their place, and why; what is saved says so.
         self._incomplete: dict[int, str] = {}
@@ -145,10 +145,10 @@ class SessionRunner:
         """Ask, show, and remember both. What was stopped or broke half-way is remembered as far as it came; where nothing came,
         the question is withdrawn, so that the next one does not follow upon silence."""
         self.messages.append(question)
-        self.desk.answered, self.desk.finish = "", None
+        self.context.answered, self.context.finish = "", None
         state, why = "stopped", ""
         try:
-            await self.desk.ask(self.messages)
+            await self.context.ask(self.messages)
             state = "whole"
         except ProviderError as error:
             state, why = "broke off", in_words(error)
@@ -160,7 +160,7 @@ class SessionRunner:
             self._remember(question, state, why)
 
     def _remember(self, question: Message, state: str, why: str) -> None:
-        answer, finish = self.desk.answered, self.desk.finish
+        answer, finish = self.context.answered, self.context.finish
         self._unanswered = None if answer else question
         if answer:
             self.messages.append({"role": "assistant", "content": answer})
@@ -173,20 +173,20 @@ class SessionRunner:
         from .conversations import FAILED, WHOLE, Kept  # noqa: PLC0415  sqlite3 comes with it
 
         asked = Kept(
-            "user", question["content"], at=self.desk.asked_at, state=WHOLE if answer else FAILED, why="" if answer else why
+            "user", question["content"], at=self.context.asked_at, state=WHOLE if answer else FAILED, why="" if answer else why
         )
         reply = Kept("assistant", answer, state=state, why=why)
         if finish is not None:
             reply.model, reply.reason = finish.model, finish.reason
             if finish.usage is not None:
                 reply.prompt_tokens, reply.completion_tokens = finish.usage.prompt_tokens, finish.usage.completion_tokens
-        self._keeper.keep(self.desk, [asked, reply] if answer else [asked])
+        self._keeper.keep(self.context, [asked, reply] if answer else [asked])
 
 
-async def ask_once(talk: SessionRunner, question: Message) -> None:
+async def ask_once(session: SessionRunner, question: Message) -> None:
     """One question, one answer."""
-    with talk.desk.terminal.interrupts.cancel_main():
+    with session.context.terminal.interrupts.cancel_main():
         try:
-            await talk.ask(question)
+            await session.ask(question)
         finally:
-            await talk.desk.upstream.aclose()
+            await session.context.upstream.aclose()

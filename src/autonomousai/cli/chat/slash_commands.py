@@ -54,21 +54,21 @@ class SlashCommands:
     """Does what they say. ``leaving``: the person wants to go; ``draft``: what the next line begins with, to be edited in place
     of the last question. ``can_edit``: whether a line can begin with a draft."""
 
-    def __init__(self, talk: SessionRunner, *, can_edit: bool) -> None:
-        self.talk = talk
-        self.desk = talk.desk
-        self.terminal = talk.desk.terminal
+    def __init__(self, session: SessionRunner, *, can_edit: bool) -> None:
+        self.session = session
+        self.context = session.context
+        self.terminal = session.context.terminal
         self.leaving = False
         self.draft = ""
         self._can_edit = can_edit
         #: What goes with the next question.
-        self._images = list(self.desk.settings.images)
+        self._images = list(self.context.settings.images)
         self._files: list[Path] = []
         self._saved: Path | None = None
 
     def question(self, line: str) -> Message:
         """Return the question that the person typed, with what goes with it."""
-        text = self.desk.settings.template.fill(line)
+        text = self.context.settings.template.fill(line)
         question = make_question(with_files(self._files, text), self._images)
         self._images, self._files = [], []
         return question
@@ -92,7 +92,7 @@ class SlashCommands:
         self.terminal.write_aside(HELP_TAIL)
 
     def model(self, argument: str) -> None:
-        settings, upstream = self.desk.settings, self.desk.upstream
+        settings, upstream = self.context.settings, self.context.upstream
         if not argument and not upstream.has_ours:
             self.terminal.note(f"{upstream.who(settings.model)}; /models lists what it has")
             return
@@ -109,13 +109,13 @@ class SlashCommands:
             self.terminal.note(upstream.who(settings.model))
 
     def system(self, argument: str) -> None:
-        settings = self.desk.settings
+        settings = self.context.settings
         if argument:
             settings.system = None if argument in ('""', "''") else argument
         self.terminal.note("system message: " + (settings.system or "the model's own"))
 
     def clear(self, _: str) -> None:
-        self.talk.begin_anew()
+        self.session.begin_anew()
         self.terminal.note("forgotten")
 
     def image(self, argument: str) -> None:
@@ -123,7 +123,7 @@ class SlashCommands:
             self.terminal.error("/image needs the name of a file")
             return
         try:
-            self.desk.upstream.check_sight()
+            self.context.upstream.check_sight()
             self._images.append(image_part(Path(argument)))
         except (ProviderError, UsageError) as error:
             self.terminal.error(str(error))
@@ -144,27 +144,27 @@ class SlashCommands:
 
     async def models(self, _: str) -> None:
         try:
-            names = await self.desk.upstream.names()
+            names = await self.context.upstream.names()
         except ProviderError as error:
             self.terminal.error(in_words(error))
             return
         for name in names:
-            self.terminal.write_aside(f"{'*' if name == self.desk.settings.model else ' '} {name}\n")
+            self.terminal.write_aside(f"{'*' if name == self.context.settings.model else ' '} {name}\n")
         if not names:
             self.terminal.note("the server lists no models")
 
     def retry(self, _: str) -> Message | None:
-        question = self.talk.withdraw()
+        question = self.session.withdraw()
         if question is None:
             self.terminal.note("nothing was asked yet")
         return question
 
     def edit(self, argument: str) -> Message | None:
-        before = self.talk.last_question
+        before = self.session.last_question
         if before is None:
             self.terminal.note("nothing was asked yet")
         elif argument:
-            return self.talk.edited(argument)
+            return self.session.edited(argument)
         elif self._can_edit:
             self.draft = words_of(before)
         else:
@@ -172,11 +172,11 @@ class SlashCommands:
         return None
 
     def undo(self, _: str) -> None:
-        withdrawn = self.talk.withdraw()
+        withdrawn = self.session.withdraw()
         self.terminal.note("nothing was asked yet" if withdrawn is None else "the last question and its answer are forgotten")
 
     def copy(self, _: str) -> None:
-        answer = self.talk.last_answer
+        answer = self.session.last_answer
         if answer is None:
             self.terminal.note("there is no answer yet")
             return
@@ -188,7 +188,7 @@ class SlashCommands:
             self.terminal.error("/save needs the name of a file")
             return
         path = Path(argument).expanduser()
-        messages = with_system(self.desk.settings.system, self.talk.told())
+        messages = with_system(self.context.settings.system, self.session.told())
         text = transcript_json(messages) if path.suffix == ".json" else transcript_markdown(messages)
         try:
             with path.open("w" if path == self._saved else "x", encoding="utf-8") as file:
