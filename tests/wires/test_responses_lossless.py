@@ -13,7 +13,7 @@ from autonomousai.events import Batch, Started
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_responses.document import decode_response
 from autonomousai.wires.registry import OPENAI_RESPONSES
-from tests.wires.responses import Json, Reading, completed, created, done, response, stream
+from tests.wires.responses import Json, Reading, completed, created, done, event, response, stream
 
 HEAD = AnswerHead("resp_abc", 1, "m", echo={"tools": [{"type": "custom", "name": "run"}]})
 
@@ -138,3 +138,49 @@ def test_a_code_that_clients_do_not_know_comes_through_to_ours() -> None:
 
     assert error is not None
     assert "upstream_incomplete" == error.code
+
+
+def test_events_of_an_item_follow_its_beginning() -> None:
+    """Of a type that is not known here: under the place that it has here, whatever the upstream's."""
+    search = {"type": "web_search_call", "id": "ws_1", "status": "in_progress"}
+    about = {"type": "response.web_search_call.searching", "item_id": "ws_1", "output_index": 7}
+    whole = {**search, "status": "completed", "action": {"query": "x"}}
+    reading = Reading(
+        stream(created(), event("output_item.added", output_index=7, item=search), about, done(whole, 7), completed())
+    )
+    encoder = OPENAI_RESPONSES.encoder(HEAD)
+    assert reading.finish is not None
+    body = encoder.write(reading.events) + encoder.end(reading.finish)
+    said = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n") if line.startswith(b"data: {")][2:]
+
+    assert [
+        ("response.output_item.added", 0),
+        ("response.web_search_call.searching", 0),
+        ("response.output_item.done", 0),
+    ] == [(each["type"], each["output_index"]) for each in said[:-1]]
+    assert [whole] == said[-1]["response"]["output"]
+
+
+def test_the_text_of_a_custom_call_comes_once() -> None:
+    """With its item, and under the ids of this server; the upstream's own pieces of it are left out."""
+    call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c1", "name": "run", "input": ""}
+    pieces = [
+        event("custom_tool_call_input.delta", item_id="ctc_1", output_index=0, delta="ls"),
+        event("custom_tool_call_input.done", item_id="ctc_1", output_index=0, input="ls"),
+    ]
+    reading = Reading(
+        stream(
+            created(),
+            event("output_item.added", output_index=0, item=call),
+            *pieces,
+            done({**call, "input": "ls"}),
+            completed(),
+        )
+    )
+    encoder = OPENAI_RESPONSES.encoder(HEAD)
+    assert reading.finish is not None
+    body = encoder.write(reading.events) + encoder.end(reading.finish)
+    said = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n") if line.startswith(b"data: {")]
+
+    assert ["ls"] == [each["delta"] for each in said if "delta" in each]
+    assert {"ctc_abc_0"} == {each["item_id"] for each in said if "item_id" in each}

@@ -241,6 +241,9 @@ EVENTS: Final[dict[str, _Handler]] = {
     "response.reasoning_summary_part.done": ResponsesStreamDecoder._on_part_done,
     "response.function_call_arguments.delta": ResponsesStreamDecoder._on_arguments,
     "response.function_call_arguments.done": ResponsesStreamDecoder._on_arguments_done,
+    # A call of a custom tool comes whole, with its item.
+    "response.custom_tool_call_input.delta": ResponsesStreamDecoder._on_nothing,
+    "response.custom_tool_call_input.done": ResponsesStreamDecoder._on_nothing,
     "response.output_item.done": ResponsesStreamDecoder._on_item_done,
     "response.completed": ResponsesStreamDecoder._on_completed,
     "response.incomplete": ResponsesStreamDecoder._on_incomplete,

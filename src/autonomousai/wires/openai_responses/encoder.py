@@ -114,6 +114,8 @@ class ResponsesStreamEncoder:
             return
         if isinstance(data, dict):
             members = {name: value for name, value in data.items() if name not in ("type", "sequence_number")}
+            if (index := self._output.index_of(data.get("item_id"))) is not None:
+                members["output_index"] = index
             self._add(pieces, event.event, members)
 
     def _add_all(self, pieces: list[bytes], changes: list[Change]) -> None:

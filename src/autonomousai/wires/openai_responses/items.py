@@ -4,7 +4,8 @@ The items of OpenAI's API reference ("Responses", ``output``). What a piece brou
 of a finished part or item adds only what its deltas lacked. A call of a custom tool is one of the function that such a tool
 becomes (see `custom_tools`), and comes whole. What has no event is an `Extra` at its place, with one member:
 
-- ``item``: a whole output item. A ``reasoning`` item is the whole of the reasoning that came before it.
+- ``begun``: an output item of another type begins, whose events follow; ``item``: a whole one. A ``reasoning`` item is the
+  whole of the reasoning that came before it.
 - ``message``: a message begins here; its members that have no event (``phase``). ``reasoning``: the same; its id, where
   it is encrypted.
 - ``part``: a part begins here, of the type that the object names; a whole part, where its type has no event.
@@ -38,6 +39,9 @@ _SAME_AS: Final = {"message": {"text": _TEXT}, "reasoning": {"text": _THOUGHT, _
 _KNOWN_MESSAGE: Final = frozenset({"id", "type", "role", "status", "content"})
 _KNOWN_CALL: Final = frozenset({"id", "type", "call_id", "name", "arguments", "input", "status"})
 _KNOWN_REASONING: Final = frozenset({"id", "type", "summary", "content", "status"})
+
+#: Types of items that become events of their own, which begin them too.
+_WITH_EVENTS: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 
 #: Types of items that ask the caller for something, so that the answer ends with the reason ``tool_calls``.
 _CALLS: Final = frozenset(
@@ -87,6 +91,8 @@ class OutputItems:
         item = self._begin(obj, index, item_id, batch)
         if item.type == "function_call":
             self._call(item, obj, batch)
+        elif item.type not in _WITH_EVENTS and item_id is not None:
+            batch.append(_extra("begun", obj))
 
     def complete(self, event: Json, batch: Batch) -> None:
         """Take ``response.output_item.done``: the item as it is, of which any part may have come."""
@@ -131,7 +137,7 @@ class OutputItems:
             if parts != 1 or any(value is not None for name, value in obj.items() if name not in _KNOWN_REASONING):
                 batch.append(_extra("item", obj))
         else:
-            batch.append(_extra("item", obj))
+            batch.append(_extra("item", obj if item.id is None else {**obj, "id": item.id}))
 
     # ---- their parts
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Output:
     """The output of one answer. *stem*: what the items' ids are made of; *custom*: the names of custom tools."""
 
-    __slots__ = ("_calls", "_custom", "_items", "_open", "_stem", "_text_item")
+    __slots__ = ("_begun", "_calls", "_custom", "_items", "_open", "_stem", "_text_item", "_unfinished")
 
     def __init__(self, stem: str, custom: frozenset[str]) -> None:
         self._stem = stem
@@ -44,6 +44,13 @@ class Output:
         self._open: dict[int, TextItem | CallItem] = {}
         self._calls: dict[int, CallItem] = {}
         self._text_item: TextItem | None = None
+        #: By their ids, the indexes of items of other types, whose events an upstream of the same wire sends.
+        self._begun: dict[str, int] = {}
+        self._unfinished: set[str] = set()
+
+    def index_of(self, id: Any) -> int | None:
+        """Return the index of an item of another type that was begun; None for any other."""
+        return self._begun.get(id) if isinstance(id, str) else None
 
     @property
     def text_id(self) -> str:
@@ -156,6 +163,8 @@ class Output:
         for name, members in event.members.items() if event.wire == WIRE else ():
             if name == "item":
                 changes += self._add_item(members)
+            elif name == "begun":
+                changes += self._begin_item(members)
             elif name in ("message", "reasoning"):
                 self._begin_text(members, changes, is_message=name == "message")
             elif name == "part":
@@ -179,11 +188,22 @@ class Output:
         if item.get("type") == "reasoning" and thought is not None and not thought.is_message:
             thought.whole = item
             return self._end(thought.index, "completed")
+        name = said if isinstance(said := item.get("id"), str) else ""
+        changes = [] if name in self._unfinished else self._begin_item(item)
+        index = self._begun[name] if name in self._unfinished else len(self._items) - 1
+        self._unfinished.discard(name)
+        self._items[index] = item
+        return [*changes, ("response.output_item.done", {"output_index": index, "item": item})]
+
+    def _begin_item(self, item: Item) -> list[Change]:
+        """Begin an item of another type, whose events may follow before it is whole."""
         changes = self._end_whole()
         index = self._begin()
         self._items[index] = item
-        said = {"output_index": index, "item": item}
-        return [*changes, ("response.output_item.added", said), ("response.output_item.done", said)]
+        if isinstance(name := item.get("id"), str) and name:
+            self._begun[name] = index
+            self._unfinished.add(name)
+        return [*changes, ("response.output_item.added", {"output_index": index, "item": item})]
 
     def _begin(self) -> int:
         self._items.append(None)
