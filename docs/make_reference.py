@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import msgspec.inspect
+from translation_page import translation_page
 
 from autonomousai import config
 from autonomousai.clients.vendors import FACTS_OF, VENDORS, Vendor
@@ -315,6 +316,7 @@ def use_words(use: FieldUse) -> str:
 
 
 PAGES = {
+    "reference/translation.md": translation_page,
     "reference/config.md": config_page,
     "reference/http.md": http_page,
     "reference/fields.md": fields_page,

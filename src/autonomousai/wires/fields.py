@@ -27,12 +27,14 @@ class FieldUse(msgspec.Struct, frozen=True):
 
     ``honoured``: it must have a narrower ``shape`` there. ``dropped``: it changes nothing there, and is left out. ``refused``:
     a 400 that ``says`` why, except for the values that ask for what is the case anyway, which are left out (``neutral``).
+    ``approximated``: it is honoured, but says less there, or something else.
     """
 
     what: Literal["honoured", "dropped", "refused"]
     shape: Shape = ANYTHING
     neutral: tuple[Any, ...] = ()
     says: str = ""
+    approximated: bool = False
 
 
 DROPPED: Final = FieldUse("dropped")
@@ -41,6 +43,11 @@ DROPPED: Final = FieldUse("dropped")
 def honoured(shape: Shape = ANYTHING, says: str = "") -> FieldUse:
     """Return the use of a field that must have that shape; *says*: what the reference adds."""
     return FieldUse("honoured", shape, says=says)
+
+
+def approximated(says: str) -> FieldUse:
+    """Return the use of a field that says less there, or something else: that is what it *says*."""
+    return FieldUse("honoured", says=says, approximated=True)
 
 
 def refused(says: str, *neutral: Any) -> FieldUse:
@@ -53,8 +60,8 @@ class RequestField(msgspec.Struct, frozen=True):
 
     ``shape``: what it must be to be well-formed. ``says``: a sentence for people. ``needed``: whether a request must have it.
     ``dropped``: whether no upstream gets it. ``becomes``: what it becomes for an upstream of another wire, for people, nothing
-    where it is left out there; None where all wires share the field. ``uses``: by kind of upstream, as a config names it; other
-    kinds get the field unchanged.
+    where it is left out there; None where all wires share the field. ``approximated``: whether it says less then. ``uses``: by
+    kind of upstream, as a config names it; other kinds get the field unchanged.
     """
 
     name: str
@@ -63,6 +70,7 @@ class RequestField(msgspec.Struct, frozen=True):
     needed: bool = False
     dropped: bool = False
     becomes: str | None = None
+    approximated: bool = False
     uses: Mapping[str, FieldUse] = {}
 
     @property

@@ -145,6 +145,7 @@ _ROWS: Final = (
         "The conversation; a last message of the assistant is the beginning of the answer, where the upstream continues one.",
         needed=True,
         becomes="`messages`; without signatures, and without blocks of tools that the vendor runs",
+        approximated=True,
         uses=_like_chat("messages"),
     ),
     _MAX_TOKENS,
@@ -195,6 +196,7 @@ _ROWS: Final = (
         TOOLS,
         "Tools that the model may ask to be called, and tools of the vendor's own.",
         becomes="`tools`; those of the vendor's own are left out",
+        approximated=True,
         uses=_like_chat("tools"),
     ),
     RequestField(
@@ -216,6 +218,7 @@ _ROWS: Final = (
         object_of({"effort": TEXT, "format": FORMAT}),
         "How much effort the model makes, and the schema that its answer obeys.",
         becomes="`reasoning_effort` (above `high`: `high`) and `response_format`",
+        approximated=True,
         uses=_like_chat("response_format"),
     ),
     RequestField(
@@ -230,6 +233,7 @@ _ROWS: Final = (
         object_of({"user_id": TEXT}),
         "Who uses your application.",
         becomes="`user`; a name of more than 64 characters: its SHA-256",
+        approximated=True,
         uses=_like_chat("user"),
     ),
     *(RequestField(name, ANYTHING, says, becomes="", uses=_LEFT_OUT) for name, says in _VENDORS.items()),

@@ -14,7 +14,7 @@ import msgspec
 
 from ...errors import StatusError
 from ...request import ChatRequest
-from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, honoured, missing, refused, table_of
+from ..fields import DROPPED, FieldRule, FieldTable, FieldUse, RequestField, approximated, honoured, missing, refused, table_of
 from ..message_schemas import MESSAGES, ref
 from ..request_body import decode_object
 from ..shapes import (
@@ -98,22 +98,22 @@ _LEFT_OUT: Final = (
 
 ANTHROPIC: Final[Mapping[str, FieldUse]] = {
     **{name: honoured() for name in ("model", "stream", "max_tokens")},
-    "messages": honoured(says="system messages go first, as `system`"),
+    "messages": approximated("system messages go first, as `system`"),
     "max_completion_tokens": honoured(says="as `max_tokens`"),
-    "temperature": honoured(says="above 1 it is 1; left out beside thinking"),
-    "stop": honoured(says="as `stop_sequences`; white space alone is left out"),
+    "temperature": approximated("above 1 it is 1; left out beside thinking"),
+    "stop": approximated("as `stop_sequences`; white space alone is left out"),
     "tools": honoured(says="functions, and tools of the vendor's own"),
     "tool_choice": honoured(),
     "parallel_tool_calls": honoured(says="as `disable_parallel_tool_use`"),
     "functions": honoured(says="as `tools`"),
     "function_call": honoured(says="as `tool_choice`"),
-    "response_format": honoured(says="`json_schema` as `output_config.format`; `json_object` is left to the prompt"),
-    "reasoning_effort": honoured(says="as `thinking` and `output_config.effort`"),
-    "reasoning": honoured(says="its `effort`"),
+    "response_format": approximated("`json_schema` as `output_config.format`; `json_object` is left to the prompt"),
+    "reasoning_effort": approximated("as `thinking` and `output_config.effort`"),
+    "reasoning": approximated("its `effort`"),
     "user": honoured(says="as `metadata.user_id`"),
-    "safety_identifier": honoured(says="as `metadata.user_id`, without `user`"),
-    "metadata": honoured(says="its `user_id`"),
-    "service_tier": honoured(says="`auto`, and `default` as `standard_only`"),
+    "safety_identifier": approximated("as `metadata.user_id`, without `user`"),
+    "metadata": approximated("its `user_id`"),
+    "service_tier": approximated("`auto`, and `default` as `standard_only`"),
     **dict.fromkeys(_LEFT_OUT, DROPPED),
     "n": refused("is not supported by the Messages API; an answer has one choice: ask several times", 1),
     "logprobs": refused("is not supported by the Messages API; answers carry no probabilities", False),

@@ -37,7 +37,11 @@ def _nothing(_: Document) -> Mapping[str, Any]:
 def _row(
     name: str, shape: Shape, says: str, becomes: str, to_chat: Callable[[Document], Mapping[str, Any]] = _nothing
 ) -> ResponsesField:
-    return ResponsesField(name, shape, says, becomes=becomes, to_chat=to_chat)
+    return ResponsesField(name, shape, says, becomes=becomes, to_chat=to_chat, approximated=name in _SAYS_LESS)
+
+
+#: Fields that say less as fields of chat completions.
+_SAYS_LESS: Final = frozenset({"input", "tools", "tool_choice", "reasoning", "include"})
 
 
 def _unsaid(name: str, shape: Shape, says: str) -> ResponsesField:
@@ -97,7 +101,7 @@ def _tier(document: Document) -> Mapping[str, Any]:
 
 
 #: What the upstream alone has: a request with any of it can be answered by an upstream of this wire, and by no other.
-_ELSEWHERE: Final = ("conversation", "prompt")
+ELSEWHERE: Final = ("conversation", "prompt")
 
 
 def _check_has_input(document: Mapping[str, Any]) -> None:
@@ -107,7 +111,7 @@ def _check_has_input(document: Mapping[str, Any]) -> None:
 
 
 #: Where a conversation may begin that has no input.
-_BEGINNINGS: Final = ("previous_response_id", *_ELSEWHERE)
+_BEGINNINGS: Final = ("previous_response_id", *ELSEWHERE)
 
 
 def _has(name: str, *nothing: Any) -> dict[str, Any]:
@@ -245,7 +249,7 @@ def read_responses_request(body: bytes) -> ChatRequest:
     taken = {name: RESPONSES.take(dict(document), name) for name in ("model", "stream", "input")}
     fields = RESPONSES.check({name: value for name, value in document.items() if name not in taken})
     # What the upstream keeps is not known here: the messages would be half of the conversation.
-    is_elsewhere = any(document.get(name) is not None for name in _ELSEWHERE)
+    is_elsewhere = any(document.get(name) is not None for name in ELSEWHERE)
     messages = read_input(taken["input"], fields.get("instructions"))
     return ChatRequest(
         taken["model"] or "",
