@@ -252,6 +252,24 @@ MANY = {"tools": [TOOL]}
 
 
 @pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({}, {"type": "object", "properties": {}}),
+        ({"type": None}, {"type": "object", "properties": {}}),
+        ({"type": "object"}, {"type": "object", "properties": {}}),
+        ({"properties": {"a": {}}, "required": ["a"]}, {"type": "object", "properties": {"a": {}}, "required": ["a"]}),
+        ({"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}),
+        ({"anyOf": [{"type": "object"}]}, {"anyOf": [{"type": "object"}]}),
+    ],
+)
+def test_the_schema_of_a_tool_is_an_objects(schema: Any, expected: Any) -> None:
+    """Servers of chat completions refuse one that does not say so, or names no properties."""
+    (tool,) = read(tools=[{**TOOL, "input_schema": schema}]).fields["tools"]
+
+    assert expected == tool["function"]["parameters"]
+
+
+@pytest.mark.parametrize(
     ("body", "fields"),
     [
         ({}, {}),

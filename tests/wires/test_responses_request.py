@@ -19,7 +19,7 @@ PNG = "data:image/png;base64,AAAA"
 FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
 CHAT_FUNCTION = {
     "type": "function",
-    "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True},
+    "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}, "strict": True},
 }
 CUSTOM = {"type": "custom", "name": "patch", "description": "Edit."}
 CHOSEN = {"type": "function", "function": {"name": "f"}}

@@ -123,6 +123,14 @@ def whole(low: int = -(2**63), high: int = 2**64 - 1) -> Shape:
     return _within(int, low, high)
 
 
+def object_schema(schema: Schema | None) -> Schema:
+    """Return the schema of a function's arguments as all servers of chat completions take it: an object's, with properties."""
+    said = {name: value for name, value in (schema or {}).items() if name != "type" or value is not None}
+    if said.get("type", "object") != "object" or said.keys() & {"$ref", "anyOf", "oneOf", "allOf"}:
+        return said
+    return {"type": "object", "properties": {}, **said}
+
+
 # ---- values made of others --------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from ..fields import DROPPED, FieldTable, FieldUse, RequestField, missing, table
 from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
-from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, list_of, object_of, typed, whole
+from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, list_of, object_of, object_schema, typed, whole
 from .content import chat_messages
 from .message import WIRE
 from .request_shapes import COMPONENTS, CONVERSATION, FORMAT, SYSTEM, TOOL_CHOICE, TOOLS
@@ -45,7 +45,7 @@ def _tools(tools: list[Fields]) -> Fields:
 
 
 def _function(tool: Fields) -> Fields:
-    function = {"name": tool["name"], "parameters": tool["input_schema"]}
+    function = {"name": tool["name"], "parameters": object_schema(tool["input_schema"])}
     function |= {name: tool[name] for name in ("description", "strict") if tool.get(name) is not None}
     return {"type": "function", "function": function}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..message_schemas import ref
-from ..shapes import FLAG, LIST, NAME, OBJECT, TEXT, Schema, Shape, either, list_of, object_of, typed
+from ..shapes import FLAG, LIST, NAME, OBJECT, TEXT, Schema, Shape, either, list_of, object_of, object_schema, typed
 from .custom_tools import CUSTOM_ARGUMENT
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
@@ -68,7 +68,8 @@ def tools_for_chat(document: dict[str, Any]) -> dict[str, Any]:
 
 def _function(tool: dict[str, Any]) -> dict[str, Any]:
     names = ("name", "description", "parameters", "strict")
-    return {name: tool[name] for name in names if tool.get(name) is not None}
+    function = {name: tool[name] for name in names if tool.get(name) is not None}
+    return {**function, "parameters": object_schema(tool["parameters"])} if "parameters" in function else function
 
 
 def _custom_function(tool: dict[str, Any]) -> dict[str, Any]:
