@@ -72,7 +72,6 @@ def resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells")
 async def test_what_is_kept_of_conversations_does_not_grow(pair: LlamaCpp) -> None:
     """The cache is the slots' own context: when each has been full once, further conversations take nothing."""
     for number in range(2):
