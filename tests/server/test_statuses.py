@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from autonomousai import HTTPError, OpenAICompatible, StatusError
+from autonomousai.clients import remote
 from autonomousai.gateway.gateway import Gateway
 from autonomousai.gateway.upstream import Upstream
-from autonomousai.testing import Close, Raw, Script, ScriptedServer
+from autonomousai.testing import Close, Pause, Raw, Script, ScriptedServer
 from tests.conftest import Serve
 from tests.support.sockets import CHAT, HELLO, ask, request
 
@@ -119,3 +120,19 @@ async def test_a_refusal_whose_words_break_off_is_one(body: bytes, stream: bool,
 
     assert (400, False, 1) == (caught.value.status, caught.value.retryable, len(server.requests))
     assert ("bad n" in str(caught.value)) == (WORDS in body)
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_refusal_whose_words_do_not_end_is_one(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy may keep its body open: what it refuses is known before."""
+    monkeypatch.setattr(remote, "_WORDS_S", 0.0)
+    never = Pause()
+    head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n"
+    async with ScriptedServer(Script(Raw(head), Raw(WORDS), never)) as server:
+        async with OpenAICompatible(server.url, retries=0) as provider:
+            with pytest.raises(StatusError) as caught:
+                await provider.create_async_generator("m", HELLO["messages"], stream=stream).text()
+        never.release()
+
+    assert (429, 7.0) == (caught.value.status, caught.value.retry_after)

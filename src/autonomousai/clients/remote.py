@@ -42,6 +42,9 @@ _BLANKS: Final = 1024 * 1024
 #: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
 _GRACE_S: Final = 1.0
 
+#: Seconds that the words of a refusal may take to come: its status is known.
+_WORDS_S: Final = 5.0
+
 
 class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
@@ -468,5 +471,6 @@ async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
         advice = "use the address that it means as base_url"
         return HTTPError(f"{ANSWERED} {status} and redirects to {target:.200}", advice=advice, status=status)
     secrets = _secrets_of(request)
+    response.wait_no_longer_than(_WORDS_S)
     body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
     return request.wire.decode_error(response.status, body, response.headers, secrets=secrets)
