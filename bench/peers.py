@@ -17,12 +17,12 @@ from pathlib import Path
 
 from servers import ENVIRONMENTS
 
-#: environment -> what pip installs there. LiteLLM's latest releases may want what its proxy does not get along with: pip
-#: then takes the newest that does.
+#: environment -> what pip installs there. LiteLLM is the release that the benchmarks were tried with: the latest ones may want
+#: what its proxy does not get along with.
 PACKAGES = {
     "openai": "openai",
     "any-llm": "any-llm-sdk",
-    "litellm": "litellm[proxy]",
+    "litellm": "litellm[proxy]==1.108.7",
     "vllm-router": "vllm-router",
     "sglang-router": "sglang-router",
     "profile": "py-spy",

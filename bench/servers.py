@@ -78,9 +78,11 @@ http {{
     return ["nginx", "-c", config]
 
 
-def _litellm(upstream: str, port: int, folder: Path) -> Sequence[str | Path]:
+def litellm(upstream: str, port: int, folder: Path, *, provider: str = "openai") -> Sequence[str | Path]:
+    """LiteLLM's proxy. ``provider``: by its name for it; ``openai`` is asked over the Responses API where its caller speaks
+    another wire than chat completions."""
     config = folder / "config.json"  # which is YAML too
-    parameters = {"model": "openai/bench", "api_base": f"{upstream}/v1", "api_key": "none"}
+    parameters = {"model": f"{provider}/bench", "api_base": f"{upstream}/v1", "api_key": "none"}
     models = [{"model_name": "bench", "litellm_params": parameters}]
     settings = {"dangerously_permit_weak_or_unset_master_key": True}
     config.write_text(json.dumps({"model_list": models, "general_settings": settings}), encoding="utf-8")
@@ -119,7 +121,7 @@ PEERS: dict[str, Kind] = {
     "nginx": Kind(_nginx),
     "vllm-router": Kind(_router("vllm-router", "vllm_router.launch_router")),
     "sglang-router": Kind(_router("sglang-router", "sglang_router.launch_router")),
-    "litellm": Kind(_litellm, slowness=40, pause=16),
+    "litellm": Kind(litellm, slowness=40, pause=16),
 }
 
 
