@@ -22,12 +22,14 @@ if sys.platform == "linux":
         ("engine.py", "--only", "turns", "--rounds", "1"),
         ("client.py", "--only", "small,burst"),
         ("server.py", "--only", "small,burst,paced"),
+        ("wires.py", "--only", "small"),
     ]
 
 
 @pytest.mark.parametrize("words", QUICK, ids=lambda words: words[0])
 def test_ours_costs_no_multiple_of_what_does_less(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """Decoder beside json, clients beside bare aiohttp, server beside a bare pipe: within generous bounds, figures printed."""
+    """Decoder beside json, clients beside bare aiohttp, server beside a bare pipe: within generous bounds, figures printed. The
+    wires have no bounds there, and every answer over each is the upstream's."""
     done = subprocess.run(
         [sys.executable, BENCH / words[0], "--quick", *words[1:]], capture_output=True, text=True, check=False
     )
