@@ -252,6 +252,10 @@ OTHERWISE_TRIED = {
     "max_completion_tokens",
     "logprobs",
     "top_logprobs",
+    "n",
+    "tools",  # these three: tests/engine/test_tools_on_the_engine.py
+    "tool_choice",
+    "parallel_tool_calls",
 }
 
 
