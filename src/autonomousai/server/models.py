@@ -83,7 +83,11 @@ def _entry(provider: AsyncGeneratorProvider, name: str, aliases: list[str], crea
 
 def _stand_in(name: str, weights: str | None) -> dict[str, str]:
     """Return what answers in the place of the model *name*, if other weights do."""
-    return {} if weights is None else {"answered_by": weights, "description": f"{name} · {shown_weights(weights)}"}
+    if weights is None:
+        return {}
+    if weights == name:
+        return {"description": shown_weights(weights)}
+    return {"answered_by": weights, "description": f"{name} · {shown_weights(weights)}"}
 
 
 def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], created: int = 0) -> ListedModel:
