@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Extra, FinishReason, ForeignEvent, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES
 from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import cuts, every_byte, pieces
 from tests.wires.messages_streams import (
@@ -521,3 +522,24 @@ def test_no_stream_raises_and_every_split_of_it_is_the_same(events: list[Any], w
     data = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
 
     assert MessageOutcome(data) == MessageOutcome(*pieces(data, where))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "expected"),
+    [
+        ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "end_turn", "tool_calls"),
+        ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "tool_use", "tool_calls"),
+        ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "max_tokens", "length"),
+        ({"type": "text", "text": "a"}, "end_turn", "stop"),
+    ],
+)
+def test_an_answer_with_calls_asks_for_them(content: Any, reason: str, expected: str) -> None:
+    """Also where its server says that the turn has ended: readers of chat completions run tools only where they are told."""
+    document = {"type": "message", "model": "m", "content": [content], "stop_reason": reason, "usage": {}}
+    last = ANTHROPIC_MESSAGES.decode_answer(json.dumps(document).encode())[-1]
+    decoder = ANTHROPIC_MESSAGES.decoder()
+    opening = {"type": "content_block_start", "index": 0, "content_block": content}
+    decoder.feed(sse(start(), opening, stop(), {"type": "message_delta", "delta": {"stop_reason": reason}}, STOP))
+
+    assert isinstance(last, FinishReason)
+    assert expected == last.reason == decoder.finish().reason

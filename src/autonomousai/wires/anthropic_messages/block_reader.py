@@ -39,6 +39,11 @@ class BlockReader:
         self._places: dict[int, int] = {}  # by the block's index
         self._inputs: dict[int, Any] = {}  # of calls, until a piece of their arguments comes
 
+    @property
+    def has_calls(self) -> bool:
+        """Return whether a call of a tool has begun."""
+        return self._calls > 0
+
     def start(self, index: int | None, block: Json, batch: Batch, others: Json | None = None) -> None:
         """Begin a block; what it holds already is said at once. *others*: unknown members of the event that began it."""
         last, self._kind = self._kind, text_in(block.get("type"))

@@ -69,9 +69,10 @@ def extra(part: str, members: Json, others: Json | None = None, covers: int = 0)
     return Extra({part: members, "event": others} if others else {part: members}, covers, WIRE)
 
 
-def finish_reason_of(stop_reason: str) -> str:
-    """Return a stop reason in the words of chat completions."""
-    return FINISH_REASONS.get(stop_reason, stop_reason)
+def finish_reason_of(stop_reason: str, *, has_calls: bool) -> str:
+    """Return a stop reason in the words of chat completions, whose readers run tools only where it says so. Some servers say of
+    an answer with calls that its turn has ended."""
+    return "tool_calls" if has_calls and stop_reason == "end_turn" else FINISH_REASONS.get(stop_reason, stop_reason)
 
 
 # ---- JSON, read leniently ------------------------------------------------------------------------------------------------
