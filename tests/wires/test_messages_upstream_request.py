@@ -257,7 +257,22 @@ MESSAGES: dict[str, tuple[list[Json], Any, list[Json]]] = {
         [
             say("user", [text("a")]),
             say("assistant", [use("c1", {"INVALID_JSON": "{x"}), use("c2", {"INVALID_JSON": "[1]"}), use("c3")]),
-            say("user", [result("c3", "1")]),
+            say("user", [result("c3", "1"), result("c1", "(no result)"), result("c2", "(no result)")]),
+        ],
+    ),
+    "results stand behind their calls": (
+        [
+            say("user", "a"),
+            say("assistant", None, tool_calls=[call("c1")]),
+            say("user", "b"),
+            say("tool", "1", tool_call_id="c1"),
+            say("tool", "2", tool_call_id="c9"),
+        ],
+        None,
+        [
+            say("user", [text("a")]),
+            say("assistant", [use("c1")]),
+            say("user", [result("c1", "1"), text("b"), text("Result of the tool call c9:\n2")]),
         ],
     ),
     "ids of other vendors": (

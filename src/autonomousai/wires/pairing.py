@@ -32,7 +32,8 @@ def with_paired_results(messages: Messages) -> Messages:
             continue
         groups.append([message])
         for call in message.get("tool_calls") or ():
-            waiting[call["id"]] = groups[-1]
+            if isinstance(call_id := call.get("id"), str):
+                waiting[call_id] = groups[-1]
     for call_id, group in waiting.items():
         if group is not groups[-1] or len(group) > 1:
             group.append({"role": "tool", "tool_call_id": call_id, "content": _NO_RESULT})

@@ -13,6 +13,7 @@ from ...request import RESERVED, ChatRequest, OriginalRequest
 from ..fields import UNSUPPORTED
 from ..messages import check_messages
 from ..openai_chat.request import CHAT
+from ..pairing import with_paired_results
 from ..request_body import encode_request
 from ..shapes import refusal
 from .members import Json
@@ -75,7 +76,7 @@ def _with_beginning(messages: list[Any], text: str) -> list[Any]:
 
 
 def _translated(request: ChatRequest) -> Json:
-    system, messages = write_messages(check_messages(request.messages))
+    system, messages = write_messages(with_paired_results(check_messages(request.messages)))
     body: Json = {"messages": messages}
     if system:
         body["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == {"type", "text"} else system
