@@ -86,10 +86,10 @@ def test_keeps_history_in_order() -> None:
 
 
 def test_takes_mappings_and_tuples() -> None:
-    """They become dicts."""
-    checked = check_messages((MappingProxyType(HELLO), {"role": "user", "content": (IMAGE,)}))
+    """They become dicts and lists."""
+    checked = check_messages((MappingProxyType(HELLO), {"role": "user", "content": (MappingProxyType(IMAGE),)}))
 
-    assert [HELLO, {"role": "user", "content": (IMAGE,)}] == checked
+    assert [HELLO, {"role": "user", "content": [IMAGE]}] == checked
     assert [dict, dict] == [type(message) for message in checked]
 
 
@@ -194,7 +194,7 @@ REFUSED: list[tuple[Any, str | None, str]] = [
     ({"role": "user", "content": "a", "x": nested(50_000)}, "x", "is nested deeper than 64 levels"),
     (ITSELF, "x", "is nested deeper than 64 levels, or holds itself"),
     ({"role": "user", "content": "a", "x": object()}, "x", "cannot be written as JSON"),
-    ({"role": "user", "content": [MappingProxyType({})]}, "content", "cannot be written as JSON"),
+    ({"role": "user", "content": [MappingProxyType({})]}, "content[0].type", "is missing"),
 ]
 
 

@@ -129,16 +129,17 @@ def _as_mapping(value: Any) -> Any:
     return dump(mode="json", exclude_none=True) if callable(dump) else value
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
     """Return *value* with dicts and lists in the place of other mappings, sequences and models, as far as messages may be
-    nested."""
-    if depth > MAX_DEPTH or value is None or isinstance(value, str | bytes | int | float):
+    nested. What holds itself stays as it is. ``above``: the ids of what *value* stands in."""
+    if value is None or isinstance(value, str | bytes | int | float) or len(above) > MAX_DEPTH or id(value) in above:
         return value
+    above = (*above, id(value))
     value = _as_mapping(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item, depth + 1) for key, item in value.items()}
+        return {key: _plain(item, above) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [_plain(item, depth + 1) for item in value]
+        return [_plain(item, above) for item in value]
     return value
 
 
