@@ -25,7 +25,7 @@ of its request:
 - left out: the answer may be another one, within what the field promises, or the field says nothing there.
 
 An upstream of the caller's own wire gets the request as it came, whatever stands in it, known here or not. What becomes of
-messages, blocks and items, and of answers, is told where each wire is: [Messages](../messages.md),
+messages, blocks and items, and of answers, stands where each wire is: [Messages](../messages.md),
 [Responses](../responses.md), [Messages as an upstream](../guides/anthropic.md),
 [Responses as an upstream](../guides/responses.md#as-an-upstream). Of the fields of Responses, `previous_response_id`, `store`,
 `background` and `metadata` are this server's own to honour. Text completions, embeddings and rankings are asked of upstreams at
