@@ -41,6 +41,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "msgspec": frozenset().union(*FLOORS),
     "aiohttp": frozenset({"http.aiohttp_transport", "http.aiohttp_connector"}),
     "xllamacpp": frozenset({"engine"}),
+    "huggingface_hub": frozenset({"engine.hub"}),
     "starlette": frozenset({"server"}),
     "uvloop": frozenset({"workers"}),
     "httptools": frozenset({"http"}),
@@ -66,7 +67,9 @@ GUARDED: dict[str, frozenset[str]] = {
 }
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
-LATE = frozenset({"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w"})
+LATE = frozenset(
+    {"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w", "huggingface_hub"}
+)
 LATE_FILES = frozenset(
     {
         "http.aiohttp_transport",

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 from abc import ABC
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack
@@ -246,6 +246,10 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     def capabilities_of(self, model: str) -> Capabilities:
         """Return what *model* can do here."""
         return self.capabilities
+
+    def details_of(self, model: str) -> Mapping[str, Any]:
+        """Return what is known of the weights that answer as *model*, for a list of models; mostly nothing."""
+        return {}
 
     def status(self) -> ProviderStatus:
         """Return how the provider is, without I/O."""

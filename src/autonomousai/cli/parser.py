@@ -25,10 +25,13 @@ from .help_texts import (
     EXIT_CODES,
     HISTORY,
     HISTORY_MORE,
+    HUB_ENVIRONMENT,
     LAUNCH,
     LAUNCH_MORE,
     MODELS,
+    MODELS_MORE,
     PULL,
+    PULL_MORE,
     SERVE,
     TEMPLATES,
     TEMPLATES_MORE,
@@ -139,6 +142,7 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
     chat.add_argument("-q", "--quiet", action="store_true", help="on standard error nothing but errors")
     _add_server_options(chat)
+    _add_find(chat, "ask a server that runs on this machine")
     chat.add_argument(
         "--vendor",
         choices=("anthropic", *VENDORS),
@@ -155,11 +159,15 @@ def _add_chat(commands: Any) -> None:
         "--proxy", metavar="URL", help="http://[user:password@]host:port, or socks5://host:port, on the way to the server"
     )
     chat.add_argument(
-        "--weights", metavar="NAME", help="for the embedded engine: weights of `models --weights`, or the path of a GGUF file"
+        "--weights", metavar="NAME", help="for the embedded engine: a model of `models list`, or the path of a GGUF file"
     )
     chat.add_argument(
         "--context", type=_max_tokens, metavar="N", help="for the embedded engine: tokens of all that is said; default: 8192"
     )
+
+
+def _add_find(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--find", action="store_true", help=f"{what}: Ollama, llama-server, LM Studio or vLLM")
 
 
 def _add_history_options(chat: argparse.ArgumentParser) -> None:
@@ -189,6 +197,7 @@ def _add_serve(commands: Any) -> None:
         "serve", help="serve the models to clients of OpenAI, Anthropic and AutonomousAI", description=SERVE, epilog=EXIT_CODES
     )
     serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file")
+    _add_find(serve, "serve the models of servers that run on this machine too")
     serve.add_argument("--host", metavar="HOST", help="the address to listen on; default: the config's, else 127.0.0.1")
     serve.add_argument("--port", type=_port, metavar="PORT", help="the port; 0 for any; default: the config's, else 8000")
     serve.add_argument(
@@ -220,20 +229,47 @@ def _add_launch(commands: Any) -> None:
 
 
 def _add_models(commands: Any) -> None:
-    models = commands.add_parser("models", help="list the models, or the weights", description=MODELS, epilog=EXIT_CODES)
+    models = commands.add_parser(
+        "models",
+        help="list, show and remove models",
+        description=MODELS,
+        epilog="\n".join((MODELS_MORE, EXIT_CODES)),
+    )
     models.add_argument("--weights", action="store_true", help="list the weights: size, licence, whether they are here")
     models.add_argument("--json", action="store_true", help="write a JSON array")
     _add_server_options(models)
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    for name, words in (
+        ("list", "list what is installed here, and what Ollama and LM Studio keep"),
+        ("show", "show size, quantisation, context, licence, and what it can do"),
+        ("remove", "remove one; a file that was only registered stays"),
+    ):
+        action = actions.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.", epilog=EXIT_CODES)
+        if name != "list":
+            action.add_argument("name", metavar="NAME", help="the model's name, of `autonomousai models list`")
+        if name != "remove":
+            action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="write JSON")
+        action.add_argument(
+            "--config", type=Path, metavar="FILE", help="a TOML file, whose folder of models is looked into too"
+        )
 
 
 def _add_pull(commands: Any) -> None:
-    pull = commands.add_parser("pull", help="fetch weights for the embedded engine", description=PULL, epilog=EXIT_CODES)
+    pull = commands.add_parser(
+        "pull",
+        help="fetch or register a model for the embedded engine",
+        description=PULL,
+        epilog="\n".join((PULL_MORE, EXIT_CODES, HUB_ENVIRONMENT)),
+    )
     pull.add_argument(
         "name",
         nargs="?",
-        metavar="NAME",
-        help="weights, or a model whose best weights are meant (qwen_coder); default: smollm2-135m",
+        metavar="MODEL",
+        help="weights, or a model whose best weights are meant (qwen_coder); the path of a GGUF file; hf:OWNER/REPO, "
+        "hf:OWNER/REPO:QUANT or hf:OWNER/REPO/FILE; default: smollm2-135m",
     )
+    pull.add_argument("--name", dest="name_as", metavar="NAME", help="what to call it; default: the file's name")
+    pull.add_argument("--copy", action="store_true", help="copy a file, instead of leaving it where it is")
 
 
 def _add_history(commands: Any) -> None:

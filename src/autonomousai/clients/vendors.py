@@ -210,7 +210,13 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
     "ollama": Vendor(
         title="Ollama", base_url="http://127.0.0.1:11434/v1", reasoning="reasoning", embeds=True, owned_by="library"
     ),
-    "lmstudio": Vendor(title="LM Studio", base_url="http://127.0.0.1:1234/v1", reasoning="reasoning_content", embeds=True),
+    "lmstudio": Vendor(
+        title="LM Studio",
+        base_url="http://127.0.0.1:1234/v1",
+        reasoning="reasoning_content",
+        embeds=True,
+        owned_by="organization_owner",
+    ),
     "vllm": Vendor(
         title="vLLM",  # it listens on 8000, as this package's own server does: the address is not guessed
         continuation=Continuation(fields={"continue_final_message": True, "add_generation_prompt": False}),

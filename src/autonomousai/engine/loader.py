@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -229,6 +230,24 @@ def context_for(weights: str, *, slots: int, memory: int | None, pool: ModelPool
         if pool is None:
             raise
         return LEAST_CONTEXT
+
+
+def details_for(weights: str) -> dict[str, Any]:
+    """Return what the file of a model says of it, by the names that llama.cpp's own server uses where it has some."""
+    try:
+        model = read_model_file(find_weights(weights))
+    except ConfigError:
+        return {}
+    told = {
+        "architecture": model.architecture,
+        "n_params": model.parameters,
+        "size": model.size,
+        "n_ctx_train": model.context,
+        "n_vocab": model.vocabulary,
+        "quantization": model.quantisation,
+        "license": model.licence,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def memory_for(path: Path, *, slots: int, context: int) -> int:

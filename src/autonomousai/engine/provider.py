@@ -35,7 +35,7 @@ from .documents import Documents
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .library import find_weights, name_of
-from .loader import ModelPool, OnDemandEngine, context_for, memory_for
+from .loader import ModelPool, OnDemandEngine, context_for, details_for, memory_for
 from .loops import LoopStop
 from .process import EngineLog
 from .question import ChatTurn, chat_question, choices_of, refuse_begun, told_apart
@@ -167,6 +167,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self._queue = queue
         self._lazy = lazy or pool is not None
         self._pool = pool
+        self._details = details_for(weights) if pool is not None else {}
         self._deputy = deputy
         self._settings = EngineSettings(
             weights="",
@@ -201,6 +202,10 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     def get_model(self, model: str | None) -> str:
         """The model that *model* names; a name that is none of the five stays what it is."""
         return MODEL_ALIASES.get(model, model) if model else DEFAULT_MODEL
+
+    def details_of(self, model: str) -> Mapping[str, Any]:
+        """See `AsyncGeneratorProvider.details_of`: what the file says, of weights that are loaded when they are asked for."""
+        return self._details
 
     # ---- asking
 

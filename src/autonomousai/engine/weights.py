@@ -91,7 +91,7 @@ def pull(name: str, *, progress: DownloadProgress | None = None) -> Path:
         return target
     with _disk(target.parent, row):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_name(f"{target.name}.lock")) as lock:
+        with locked(target.with_name(f"{target.name}.lock")) as lock:
             if not (_is_whole(target, row) and _digest(target) == row.sha256):
                 _Fetch(row, target, lock, progress or _silent).run()
     return target
@@ -336,7 +336,7 @@ def _directory_to_disk(directory: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[int]:
+def locked(path: Path) -> Iterator[int]:
     """Wait for the lock of *path*, and hold it. The system frees it when the last process that has it open is gone."""
     with path.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -64,6 +65,10 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             wires=tuple(dict.fromkeys(wire for upstream in upstreams for wire in upstream.provider.capabilities.wires)),
             weights=upstreams[0].provider.capabilities.weights,
         )
+
+    def details_of(self, model: str) -> Mapping[str, Any]:
+        """Return what is known of the weights that are asked first."""
+        return self.routes[self.get_model(model)][0].provider.details_of(model)
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """Return the answer from the route of the request's model. The report of ``options.answer`` says which upstream

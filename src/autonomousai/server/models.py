@@ -67,6 +67,7 @@ def _entry(provider: AsyncGeneratorProvider, name: str, aliases: list[str], crea
     """Return a model in OpenAI's shape. The context has the names under which clients look for it: OpenRouter's and vLLM's."""
     able = provider.capabilities_of(name)
     told = {what: value for what in _ABLE if (value := getattr(able, what)) is not None}
+    details = provider.details_of(name)
     context = {} if able.context is None else {"context_length": able.context, "max_model_len": able.context}
     return {
         "id": name,
@@ -78,6 +79,7 @@ def _entry(provider: AsyncGeneratorProvider, name: str, aliases: list[str], crea
         **context,
         **_stand_in(name, able.weights),
         "capabilities": {**told, "completions": COMPLETIONS_WIRE in able.wires},
+        **({"meta": details} if details else {}),
     }
 
 

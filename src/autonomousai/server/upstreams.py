@@ -65,7 +65,7 @@ def with_installed(config: Config) -> Config:
     upstreams, models = dict(config.upstreams), {**config.models, **off, **served}
     running = {upstream.weights: name for name, upstream in reversed(engines.items())}
     for name, model in installed_models(config.engine.models_dir).items():
-        if name in taken:
+        if name in taken or not model.path.is_file():
             continue
         weights = _weights_of(model)
         upstream = running.get(weights) or f"{ON_DEMAND}{name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -12,8 +11,8 @@ from ...clients.anthropic import Anthropic
 from ...clients.autonomousai import AutonomousAI
 from ...clients.openai import OpenAICompatible
 from ...clients.vendors import VendorName, is_anthropics, vendor_of
+from ...engine.library import find_weights, name_of
 from ...engine.provider import LlamaCpp
-from ...engine.weights import resolve
 from ...errors import HTTPError
 from ...http.urls import has_path, without_credentials
 from ...models import MODELS, WEIGHTS
@@ -105,7 +104,7 @@ class Embedded:
         if self._given is not None:
             return self._given
         if model not in self._chosen:
-            self._chosen[model] = weights_for(model)
+            self._chosen[model] = weights_for(model) if model in MODELS else model
         return self._chosen[model]
 
     def resolve(self, model: str) -> str:
@@ -117,7 +116,7 @@ class Embedded:
         if weights in WEIGHTS:
             fetch(weights, self._terminal)
         else:
-            resolve(weights)
+            find_weights(weights)
 
     def check_sight(self) -> None:
         raise UsageError("no model on this machine can see images; name a server that has one with --base-url")
@@ -125,8 +124,7 @@ class Embedded:
     def who(self, model: str) -> str:
         weights = self._weights(model)
         kind = "demo model" if weights in WEIGHTS and WEIGHTS[weights].is_demo else "model"
-        name = weights if weights in WEIGHTS else Path(weights).stem
-        return f"Using the local {kind} {name}. Use --base-url to call a server."
+        return f"Using the local {kind} {name_of(weights)}. Use --base-url to call a server."
 
     async def names(self) -> list[str]:
         return list(MODELS)

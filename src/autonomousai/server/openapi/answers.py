@@ -175,7 +175,7 @@ class ModelCapabilities(msgspec.Struct):
 class Model(msgspec.Struct):
     """A model that can be asked, with its other names, and what it can do. `context_length` and `max_model_len`: tokens of
     prompt and answer together, where that is known. `answered_by`: the weights that answer, where these are others than the
-    name says; `description` says it to people."""
+    name says; `description` says it to people. `meta`: what the file of an installed model says of it."""
 
     id: str
     object: Literal["model"]
@@ -188,6 +188,7 @@ class Model(msgspec.Struct):
     max_model_len: Count | UnsetType = UNSET
     answered_by: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
+    meta: dict[str, int | str] | UnsetType = UNSET
 
 
 class ModelList(msgspec.Struct):
