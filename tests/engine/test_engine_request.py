@@ -363,3 +363,13 @@ def test_a_prompt_that_cannot_fit_is_refused_unread(size: int, refused: bool) ->
     with pytest.raises(StatusError, match=f"at least {size // 10} tokens long") as caught:
         refuse_too_long(size_of(messages), context=1024, longest=10)
     assert (400, "messages", "context_length_exceeded") == (caught.value.status, caught.value.param, caught.value.code)
+
+
+def test_a_schema_that_the_engine_cannot_read_names_the_field() -> None:
+    """What it says of the place is told."""
+    said = "Unable to generate parser for this template. JSON schema error at #/a: cannot resolve $ref #/$defs/zz"
+
+    error = explain(StatusError(said, status=400, code="400"))
+
+    assert (400, "response_format", "invalid_value") == (error.status, error.param, error.code)
+    assert "cannot be held to its schema at #/a: cannot resolve $ref #/$defs/zz" in str(error)

@@ -329,6 +329,10 @@ def refuse_too_long(size: int, *, context: int, longest: int, param: str = "mess
         )
 
 
+#: So llama.cpp says which schema it cannot make a grammar of.
+_SCHEMA_ERROR: Final = "JSON schema error"
+
+
 class _TooLong(msgspec.Struct):
     n_prompt_tokens: int
     n_ctx: int
@@ -355,6 +359,9 @@ def explain(error: StatusError, param: str = "messages") -> StatusError:
             code="context_length_exceeded",
             body=error.body,
         )
+    if _SCHEMA_ERROR in error.problem:  # a reference that leads nowhere, for example
+        place = error.problem.partition(_SCHEMA_ERROR)[2]
+        return refusal("response_format", f"the embedded engine cannot be held to its schema{place[:300]}")
     if error.code != "exceed_context_size_error":
         return error
     try:
