@@ -20,7 +20,9 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"completion", "directories", "errors", "events", "report", "models", "timeouts", "retry", "blocking"})
+    frozenset(
+        {"awaitables", "completion", "directories", "errors", "events", "report", "models", "timeouts", "retry", "blocking"}
+    )
     | {"suggestions", "_version"},
     frozenset({"chat_fields", "embeddings", "http", "request", "result", "provider", "settings", "config_reading", "wires"}),
     frozenset({"limiter"}),
@@ -58,7 +60,7 @@ FOREIGN: dict[str, frozenset[str]] = {
 }
 #: Of the standard library: I/O and concurrency have their places too.
 GUARDED: dict[str, frozenset[str]] = {
-    "asyncio": frozenset().union(*FLOORS[1:]) - {"wires"} | {"blocking"},
+    "asyncio": frozenset().union(*FLOORS[1:]) - {"wires"} | {"awaitables", "blocking"},
     "socket": frozenset({"http", "workers", "engine", "testing"}),
     "ssl": frozenset({"http", "testing"}),
     "subprocess": frozenset({"engine", "workers", "cli.child_processes"}),

@@ -196,6 +196,39 @@ Message: TypeAlias = dict[str, Any]
 Messages: TypeAlias = list[Message]
 
 
+#: Events above which it is worth while to look for a run of texts.
+RUN: Final = 8
+
+
+def split_run(batch: Batch) -> tuple[Batch, list[str], Batch]:
+    """Return what comes before a run of many texts in *batch*, the run, and what follows it. Where there are few texts, or they
+    are no one run, all is before it.
+
+    Example::
+
+        texts = ["a"] * 10
+        assert split_run([Started("m"), *texts]) == ([Started("m")], texts, [])
+        assert split_run(["a", Started("m")]) == (["a", Started("m")], [], [])
+    """
+    start, end = 0, len(batch)
+    while start < end and type(batch[start]) is not str:
+        start += 1
+    while end > start and type(batch[end - 1]) is not str:
+        end -= 1
+    run: list[Any] = batch[start:end]
+    if len(run) > RUN and _are_texts(run):
+        return batch[:start], run, batch[end:]
+    return batch, [], []
+
+
+def _are_texts(events: list[Any]) -> bool:
+    try:
+        "".join(events)  # the quickest look at the type of each
+    except TypeError:
+        return False
+    return True
+
+
 def rest_of_name(known: str, piece: str) -> str:
     """Return what a *piece* of a call's name brings beyond what is *known*. Servers cut names, or say them again whole."""
     return piece.removeprefix(known)
@@ -297,10 +330,19 @@ class Answer:
         if len(batch) == 1 and type(text := batch[0]) is str:  # as usual
             self._texts.append(text)
             self.deltas += 1
+        elif len(batch) > RUN:
+            self._add_run(batch)
         else:
             self._add_all(batch)
         if len(self._texts) > MANY:
             self._fold()
+
+    def _add_run(self, batch: Batch) -> None:
+        before, run, after = split_run(batch)
+        self._add_all(before)
+        self._texts += run
+        self.deltas += len(run)
+        self._add_all(after)
 
     def _add_all(self, batch: Batch) -> None:
         texts = self._texts

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
+from .awaitables import DONE
 from .completion import CLOSED, LEFT, AnswerView
 from .errors import HTTPError, IncompleteStreamError
 from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Started, ToolCallDelta, join_tool_calls
@@ -34,7 +35,7 @@ class BatchStream(Protocol):
         """
         ...
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """Stop the answer now. Safe to call twice, and while another task waits for a batch."""
 
 
@@ -82,6 +83,10 @@ class GeneratedBatches:
             await self._generator.aclose()
 
 
+#: Events of a whole answer in which nothing can come twice: `Started`, one more, `FinishReason`.
+_JOINED: Final = 3
+
+
 class JoinedBatches:
     """All of a stream's batches as one, for a caller who did not ask for a stream. ``answer``: what they are folded into."""
 
@@ -100,11 +105,12 @@ class JoinedBatches:
         if answer.finish is not None:
             raise StopAsyncIteration
         try:
-            while True:
+            batch = await self._stream.__anext__()
+            is_whole = len(batch) <= _JOINED and type(batch[-1]) is FinishReason  # nothing of it is to be joined
+            answer.add(batch)
+            while type(batch[-1]) is not FinishReason:
                 batch = await self._stream.__anext__()
                 answer.add(batch)
-                if type(batch[-1]) is FinishReason:
-                    break
         except StopAsyncIteration:
             raise IncompleteStreamError(partial=answer.text) from None
         except HTTPError as error:
@@ -113,16 +119,15 @@ class JoinedBatches:
         finally:
             await self._stream.aclose()
             self._is_over = True
-        return answer.joined()
+        return batch if is_whole else answer.joined()
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `BatchStream.pipe_to`; there is nothing to hand on."""
         return cannot_pipe()
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """See `BatchStream.aclose`."""
-        if not self._is_over:
-            await self._stream.aclose()
+        return DONE if self._is_over else self._stream.aclose()
 
 
 class AnswerBatches:

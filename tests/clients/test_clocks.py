@@ -79,6 +79,9 @@ class BlankResponse:
     async def post(self, *args: Any, **options: Any) -> BlankResponse:
         return self
 
+    def peek(self) -> bytes:
+        return b""
+
     async def read_some(self) -> bytes:
         return b"\n\n\n\n"
 

@@ -34,6 +34,9 @@ class Wound:
     async def get(self, *args: Any, **options: Any) -> Wound:
         return self
 
+    def peek(self) -> bytes:
+        return b""
+
     async def read_some(self) -> bytes:
         return next(self._reads)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autonomousai.wires.openai_chat import decoder as decoder_module
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.template import ChunkTemplate
-from tests.wires.answers import USAGE, Json, chunk
+from tests.wires.answers import DONE, ROLE, USAGE, Json, Outcome, chunk, sse, text
 
 BEFORE, AFTER = b'{"model":"m","text":"', b'","n":1}'
 
@@ -164,3 +164,38 @@ def test_a_member_that_every_chunk_repeats_does_not_slow_the_stream(member: str,
 
     assert [str(word) for word in range(200)] == [event for event in events if isinstance(event, str)]
     assert len(decoded) < 10
+
+
+LONG_TEXTS = st.sampled_from(["a", "", " word", '"', "\\", '\\"', '","', "\n", "ä", "\u2028", "x" * 300, "\ud83d\ude00"])
+ODD = [
+    b": a comment\n\n",
+    sse("x"),
+    sse(DONE),
+    sse(chunk(reason="stop")),
+    sse(chunk({"content": "b", "role": "assistant"})),
+    sse(text("c", system_fingerprint="f")),
+    b"event: ping\ndata: {}\n\n",
+    b"id: 7\n",
+    b"\n",
+    b"data:" + sse(text("d"))[6:],
+    sse(text("e")).replace(b"\n", b"\r\n"),
+    sse(text("f"))[:-1],
+    sse(text("g"))[:-30],
+    sse(text("h")).replace(b'"h"', b'"h\x01"'),
+    sse(text("i")).replace(b'"i"', b'"\\ud83d"'),
+    sse(text("j")).replace(b'"j"', b'"j","content":"k"'),
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(LONG_TEXTS.map(text).map(sse), st.sampled_from(ODD)), max_size=6), st.data())
+def test_a_long_read_is_read_like_short_ones(odd: list[bytes], data: st.DataObject) -> None:
+    """Many chunks in one read, with anything between them: the same events as in reads of any size."""
+    pieces = [sse(ROLE), *(sse(text(data.draw(LONG_TEXTS))) for _ in range(data.draw(st.integers(10, 30))))]
+    for each in odd:
+        pieces.insert(data.draw(st.integers(0, len(pieces))), each)
+    stream = b"".join([*pieces, sse(text("the end")), sse(chunk(reason="stop")), sse(DONE)])
+    cut = data.draw(st.integers(0, len(stream)))
+    size = data.draw(st.integers(1, 400))
+
+    assert Outcome(stream[:cut], stream[cut:]) == Outcome(*(stream[at : at + size] for at in range(0, len(stream), size)))

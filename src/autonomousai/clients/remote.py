@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
+from ..awaitables import DONE
 from ..completion import CLOSED
 from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
@@ -102,7 +103,7 @@ class ResponseStream:
         self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]
         self._response: Response | None = None
         self._resumable: ResumableStream | None = None
-        self._decoder: StreamDecoder = request.wire.decoder()
+        self._decoder: StreamDecoder  # of this try, once something has come that is not a whole short answer
         self._sink: Sink
         self._fed: Batch | None = None  # a batch that `pipe_to` left to `anext`
         self._asker: asyncio.Task[Any] | None = None  # waits for the first batch
@@ -120,15 +121,19 @@ class ResponseStream:
     def __anext__(self) -> Awaitable[Batch]:
         return self._next() if self._begun else self._begin()
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """Close the response, if it is open; after a complete answer its connection is kept. Safe to call again, and while
         another task waits for the answer."""
         asker, self._asker = self._asker, None
         if asker is not None and not self._is_over and asker is not asyncio.current_task():
             asker.cancel()
         self._is_over = True
-        if self._response is not None:
-            await self._hang_up()
+        if self._response is None:
+            return DONE
+        if self._is_whole and self._response.release():
+            self._response = None
+            return DONE
+        return self._hang_up()
 
     # ---- asking
 
@@ -144,7 +149,19 @@ class ResponseStream:
         try:
             while True:
                 try:
-                    batch = await self._try(deadline)
+                    response = self._response = await self._pool.post(
+                        request.url,
+                        headers={**request.headers, RESUMABLE: "1"}
+                        if request.stream and request.streams_url
+                        else request.headers,
+                        body=request.body,
+                        clocks=request.clocks,
+                        streaming=request.stream,
+                        deadline=deadline,
+                        proxy=request.proxy,
+                    )
+                    if (batch := self._short(response)) is None:
+                        batch = await self._try(response, deadline)
                 except HTTPError as error:
                     if (adapted := _adapted(request, error)) is not None:
                         request = self._request = adapted
@@ -160,7 +177,6 @@ class ResponseStream:
                     self._asker = None
                     return batch
                 await self._hang_up()
-                self._decoder = request.wire.decoder()
                 if delay:
                     await retries.sleep(delay)
         except BaseException as error:
@@ -172,18 +188,19 @@ class ResponseStream:
         if not self._request.stream:
             self._own = self._answer = Answer()
 
-    async def _try(self, deadline: float) -> Batch:
-        """Send the request, and return the first batch of its answer; all of it where it is not to be streamed."""
+    def _short(self, response: Response) -> Batch | None:
+        """Return a whole answer to a streamed request that has come with its head already; None where it is anything else."""
         request = self._request
-        self._response = response = await self._pool.post(
-            request.url,
-            headers={**request.headers, RESUMABLE: "1"} if request.stream and request.streams_url else request.headers,
-            body=request.body,
-            clocks=request.clocks,
-            streaming=request.stream,
-            deadline=deadline,
-            proxy=request.proxy,
-        )
+        if response.status != 200 or not request.stream or request.forms or not (end := request.wire.short_end):
+            return None
+        data = response.peek()
+        batch = request.wire.decode_short(data) if data.endswith(end) else None
+        self._is_whole = batch is not None
+        return batch
+
+    async def _try(self, response: Response, deadline: float) -> Batch:
+        """Return the first batch of what *response* answers; all of it where it is not to be streamed."""
+        request = self._request
         if not 200 <= response.status < 300:
             await _refuse(response, request)
         if request.forms and request.adaptations is not None:
@@ -239,9 +256,10 @@ class ResponseStream:
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `BatchStream.pipe_to`: batches by which the answer only continues. Whatever else has come waits for `anext`."""
-        response, decoder = self._response, self._decoder
+        response = self._response
         if response is None or self._is_whole or not self._request.stream:
             return cannot_pipe()
+        decoder = self._decoder
         if not self._has_spoken or decoder.failure is not None or decoder.ending or self._fed is not None:
             return _not_now()
         if self._resumable is not None and self._resumable.is_unchecked:
@@ -252,16 +270,17 @@ class ResponseStream:
     def _take(self, data: bytes) -> bool:
         """Hand on what *data* brought; False where something of it is left for `anext`."""
         decoder = self._decoder
-        batch = decoder.feed(data)
+        text = decoder.next_text(data)
+        batch: Batch = decoder.feed(data) if text is None else [text]
         self._uncounted += len(data)
         if self._uncounted > _STREAMED:
             self._measure()
-        if not batch or decoder.complete or decoder.failure is not None or decoder.ending:
+        if (text is None and (not batch or decoder.complete or decoder.ending)) or decoder.failure is not None:
             self._fed = batch
             return False
         if self._own is not None:
             self._own.add(batch)
-        if type(batch[-1]) is not ForeignEvent:
+        if text is not None or type(batch[-1]) is not ForeignEvent:
             if self._resumable is not None:
                 self._resumable.has_heard = True
             self._response.progress()  # type: ignore[union-attr]  # it is there while it hands on
@@ -303,6 +322,7 @@ class ResponseStream:
             raise StreamError(
                 "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
             )
+        self._decoder = self._request.wire.decoder()
         return await self._read(head)
 
     async def _read_document(self, head: bytes) -> Batch:

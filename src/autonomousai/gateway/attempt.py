@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
+from ..awaitables import DONE
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
 from ..report import Attempt, Report
@@ -92,26 +93,37 @@ class AttemptStream:
 
     async def __anext__(self) -> Batch:
         try:
-            if self._batches is None:
-                self._batches = self._ask()
-            while True:
-                if batch := self._take(await self._batches.__anext__()):
-                    return batch
-        except DivergedError:
-            await self._end("diverged", 200, self._note_health)
-            raise
-        except ProviderError as error:
-            await self._fail(error)
-            raise
-        except StopAsyncIteration:
-            if self._settled:
+            batches = self.asked()
+            while not (batch := self.take(await batches.__anext__())):
+                pass
+        except BaseException as error:
+            if (ended := await self.ended_by(error)) is error:
                 raise
-            stopped = IncompleteStreamError()
-            await self._fail(stopped)
-            raise stopped from None
-        except BaseException:
+            raise ended from None
+        return batch
+
+    def asked(self) -> BatchStream:
+        """Return the upstream's answer, which is asked for with its first batch."""
+        if self._batches is None:
+            provider = self._upstream.provider
+            if self._continued is None:
+                self._batches = provider.stream(self._request, self._options)
+            else:
+                self._batches = provider.stream_continuation(self._request, self._continued, self._options)
+        return self._batches
+
+    async def ended_by(self, error: BaseException) -> BaseException:
+        """Note that the attempt has ended by *error*, and return what is to be raised."""
+        if isinstance(error, DivergedError):
+            await self._end("diverged", 200, self._note_health)
+        elif isinstance(error, ProviderError):
+            await self._fail(error)
+        elif not isinstance(error, StopAsyncIteration):
             await self.aclose()
-            raise
+        elif not self._settled:
+            error = IncompleteStreamError()
+            await self._fail(error)
+        return error
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `BatchStream.pipe_to`. A replay needs a closer look at each batch, and cannot be piped."""
@@ -126,13 +138,7 @@ class AttemptStream:
 
         return self._batches.pipe_to(observed)
 
-    def _ask(self) -> BatchStream:
-        provider = self._upstream.provider
-        if self._continued is None:
-            return provider.stream(self._request, self._options)
-        return provider.stream_continuation(self._request, self._continued, self._options)
-
-    def _take(self, batch: Batch) -> Batch:
+    def take(self, batch: Batch) -> Batch:
         """Return what of *batch* is to be delivered."""
         if self._observer is not None:
             self._observer.heard(batch)
@@ -184,12 +190,11 @@ class AttemptStream:
         self._upstream.breaker.success(trial=self._trial)
         self._upstream.budget.success()
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """Stop the attempt, unless it has ended."""
         if not self._settled:
-            await self._end("left", None, None)
-        elif self._batches is not None:
-            await self._batches.aclose()
+            return self._end("left", None, None)
+        return DONE if self._batches is None else self._batches.aclose()
 
     async def _end(self, outcome: str, status: int | None, tell_breaker: Callable[[], None] | None) -> None:
         generated = self._generated if self._replay is not None else self._answer.deltas - self._had

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Self
 
+from ..awaitables import DONE
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Answer, Batch
 from ..report import Report
@@ -57,11 +58,16 @@ class RouteRunner(RouteState):
             return cannot_pipe()
         return self._attempt.pipe_to(sink)
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """Stop the answer, if it has not ended."""
         self._closed = True
-        if self._rest is not None and not self._rest.ag_running:  # type: ignore[attr-defined]  # else its reader closes it
-            await self._rest.aclose()
+        if self._rest is not None:
+            return self._close(self._rest)
+        return DONE if self._attempt is None else self._attempt.aclose()
+
+    async def _close(self, rest: AsyncGenerator[Batch]) -> None:
+        if not rest.ag_running:  # type: ignore[attr-defined]  # else its reader closes it
+            await rest.aclose()
         if self._attempt is not None:
             await self._attempt.aclose()
 
@@ -77,9 +83,15 @@ class RouteRunner(RouteState):
                 upstream.breaker.admit(last=self.is_last(upstream)) or await self.admitted(upstream, patience)
             ):
                 tries += 1
+                attempt = self.attempt(upstream, self.seeded if upstream.provider.capabilities.deterministic else self.request)
                 try:
-                    return await self._try(upstream)
-                except ProviderError as error:
+                    batches = attempt.asked()
+                    while not (batch := attempt.take(await batches.__anext__())):
+                        pass
+                except BaseException as ended:
+                    error = await attempt.ended_by(ended)
+                    if not isinstance(error, ProviderError):
+                        raise
                     decision = classify(error)
                     if decision is RetryDecision.ANSWER:
                         raise as_answer(error)  # noqa: B904  itself, or with the cause
@@ -88,16 +100,12 @@ class RouteRunner(RouteState):
                         self._longer_than = max(self._longer_than, upstream.context or 0)
                     if not await self.again(upstream, error, decision, tries):
                         break
+                else:
+                    self.author = upstream
+                    self._attempt = attempt
+                    return batch
         wait = min((upstream.breaker.wait(last=self.is_last(upstream)) for upstream in self.route), default=0.0)
         raise unanswered(self.request.model, self._errors, self.report.attempts, wait)
-
-    async def _try(self, upstream: Upstream) -> Batch:
-        """Return the first batch of an attempt at *upstream*."""
-        attempt = self.attempt(upstream, self.seeded if upstream.provider.capabilities.deterministic else self.request)
-        batch = await attempt.__anext__()
-        self.author = upstream
-        self._attempt = attempt
-        return batch
 
     async def _next(self, attempt: AttemptStream) -> Batch:
         """Return the next batch of the upstream that answers; where the answer breaks, of its rescue."""

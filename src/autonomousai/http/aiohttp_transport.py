@@ -253,6 +253,10 @@ class AiohttpResponse:
         self.alive = watch.alive
         self.wait_no_longer_than = watch.wait_no_longer_than
 
+    def peek(self) -> bytes:
+        """See `Response.peek`; aiohttp shows nothing that it does not give."""
+        return b""
+
     def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
         """See `Response.pipe_to`; aiohttp wakes its reader with a task switch."""
         return cannot_pipe()

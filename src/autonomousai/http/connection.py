@@ -35,6 +35,9 @@ _HELD: Final = 256 * 1024
 #: Bytes of a request's body up to which it is sent in one piece with its head.
 _ONE_PIECE: Final = 64 * 1024
 
+#: What most heads begin with.
+_VERSION: Final = b"HTTP/1.1 2"
+
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN_S: Final = 0.05
 
@@ -206,6 +209,14 @@ class ClientConnection(asyncio.Protocol):
             await self._news()
         if not self.status and self._error is not None:
             raise self._error
+
+    def peek(self) -> bytes:
+        """See `Response.peek`."""
+        parts = self.parts
+        if len(parts) > 1:
+            parts[:] = [b"".join(parts)]
+            self._unpacked = min(self._unpacked, 1)
+        return parts[0] if parts else b""
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
@@ -381,13 +392,13 @@ class ClientConnection(asyncio.Protocol):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._sweep.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: PLR0912  each read of a stream passes here, and no other function
         if not self._is_busy:
             self.abort()  # no request was sent
             return
         self._silent += len(data)
         if not self.status:
-            self._begun += data
+            self._begun = self._begun + data if self._begun else data
         broken: BaseException | None = None
         try:
             if self._oddity is None:
@@ -407,7 +418,12 @@ class ClientConnection(asyncio.Protocol):
                 self._hold()
             else:
                 self._silent = 0
-                self.dispatcher.add(self)
+                dispatcher = self.dispatcher
+                if dispatcher.room > 1:
+                    dispatcher.room -= 1
+                    self.deliver()
+                else:
+                    dispatcher.add(self)
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
 
@@ -524,21 +540,27 @@ class ClientConnection(asyncio.Protocol):
             raise httptools.HttpParserError(TOO_LARGE)
         status = self._parser.get_status_code()
         headers = Headers(fields)
-        if problem := headers.framing_problem(status, self._parser.get_http_version()):
-            raise httptools.HttpParserError(problem)
-        if status < 200 and status != 101:
-            self._is_interim = True
-            return
-        if codings := headers.values_of("content-encoding"):
-            try:
-                self._decoder = make_decoder(codings)
-            except CodingError as error:
-                raise httptools.HttpParserError(str(error)) from None
+        if not (status >= 200 and self._begun.startswith(_VERSION) and headers.is_usual()):
+            self._check_head(status, headers)
+            if self._is_interim:
+                return
         self._begun = b""
         self.headers = headers
         self.status = status
         if self._wants_head:
             self._wake()
+
+    def _check_head(self, status: int, headers: Headers) -> None:
+        """Refuse a head that can be read and must not be, note an interim one, and prepare for a body that is encoded."""
+        if problem := headers.framing_problem(status, self._parser.get_http_version()):
+            raise httptools.HttpParserError(problem)
+        if status < 200 and status != 101:
+            self._is_interim = True
+        elif codings := headers.values_of("content-encoding"):
+            try:
+                self._decoder = make_decoder(codings)
+            except CodingError as error:
+                raise httptools.HttpParserError(str(error)) from None
 
     def on_message_complete(self) -> None:
         if not self._is_interim:

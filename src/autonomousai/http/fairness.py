@@ -23,29 +23,32 @@ class FairDispatcher:
 
     libuv reads on, turn after turn, as long as a thousand sockets have something, and neither writes nor runs a task meanwhile.
     So where much comes at once it is only kept: otherwise, the more there is to do, the longer all wait.
+
+    ``room``: how many more readers may hand on in this turn. While it is above 1, a reader may count itself and hand on; else
+    it is to be added.
     """
 
-    __slots__ = ("_due", "_limit", "_loop", "_room")
+    __slots__ = ("_due", "_limit", "_loop", "room")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int = AT_ONCE) -> None:
         self._loop = loop
         self._limit = limit
-        self._room = limit
+        self.room = limit
         self._due: list[Deliverer] = []
 
     def add(self, reader: Deliverer) -> None:
         """Let *reader* hand on what it has read, now or in the next turn."""
-        if not self._room:
+        if not self.room:
             reader.is_due = True
             self._due.append(reader)
             return
-        self._room -= 1
-        if not self._room:  # where little comes at once, the loop is asked for nothing
+        self.room -= 1
+        if not self.room:  # where little comes at once, the loop is asked for nothing
             self._loop.call_soon(self._next_turn)
         reader.deliver()
 
     def _next_turn(self) -> None:
-        self._room = self._limit
+        self.room = self._limit
         due, self._due = self._due, []
         for reader in due:
             reader.is_due = False

@@ -14,14 +14,33 @@ _VERSIONS: Final = frozenset({"1.0", "1.1"})
 class Headers(Mapping[str, str]):
     """A response's headers; their names are case-insensitive, and repeated ones are joined. Decoded when they are asked for."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_sole")
 
     def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         self._fields = fields
+        #: By the name in lower case, where none is repeated.
+        self._sole: dict[bytes, bytes] | None = None
+        if fields:
+            names, values = zip(*fields, strict=True)
+            sole = dict(zip(map(bytes.lower, names), values, strict=True))
+            if len(sole) == len(names):
+                self._sole = sole
 
     def get(self, name: str, default: Any = None) -> Any:
+        if self._sole is not None and name.lower().encode() not in self._sole:
+            return default
         values = self.values_of(name)
         return ", ".join(values).strip() if values else default
+
+    def is_usual(self) -> bool:
+        """Return whether a final response of HTTP/1.1 with these headers is framed beyond doubt, and its body not encoded."""
+        sole = self._sole
+        return (
+            sole is not None
+            and len(sole) <= MAX_FIELDS
+            and b"content-encoding" not in sole
+            and sole.get(b"transfer-encoding", b"chunked") == b"chunked"
+        )
 
     def framing_problem(self, status: int, version: str) -> str:
         """Return why a response with these headers is refused although a parser has read its head, or nothing."""

@@ -26,7 +26,6 @@ from .proxies import Proxy
 from .request_head import Origin, RequestHead, make_head
 from .sweep import Sweep
 from .tls import tls_context
-from .transport import StaleConnectionError
 from .urls import without_credentials
 
 #: Seconds that a connection is kept without a request, and how many are.
@@ -68,7 +67,7 @@ class HttptoolsTransport:
         proxy: Proxy | None,
         fresh: bool,
     ) -> ClientConnection:
-        """See `Transport.send`; *proxy* is one of SOCKS, or None."""
+        """See `Transport.send`; *proxy* is one of SOCKS, or None. A connection that is stale is replaced here."""
         head = self._head(method, url, headers)
         origin = head.origin if proxy is None else head.origin._replace(via=proxy)
         connection = None if fresh else self._take(origin)
@@ -90,7 +89,17 @@ class HttptoolsTransport:
             if isinstance(error, HTTPError):
                 raise  # a timeout passed
             if reused and connection.is_unheard and isinstance(error, ConnectionError):
-                raise StaleConnectionError from error
+                return await self.send(
+                    method,
+                    url,
+                    headers=headers,
+                    body=body,
+                    clocks=clocks,
+                    streaming=streaming,
+                    deadline=deadline,
+                    proxy=proxy,
+                    fresh=True,
+                )
             raise _translate(error, without_credentials(url)) from error
         except BaseException:
             connection.abort()

@@ -7,13 +7,16 @@ import asyncio
 import importlib.util
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..errors import ConfigError
 from ..timeouts import Clocks
 from .proxies import Proxy, environment_proxy
 from .transport import Response, StaleConnectionError, Transport
+
+if TYPE_CHECKING:
+    from .httptools_transport import HttptoolsTransport
 
 USER_AGENT = f"autonomousai/{__version__}"
 
@@ -26,6 +29,8 @@ class _LoopTransports:
 
     def __init__(self, uds: str | None) -> None:
         self.closed = False
+        #: Our own transport, once it was asked for; it replaces stale connections by itself.
+        self.direct: HttptoolsTransport | None = None
         self.lifetime = self._live()
         self._uds = uds
         self._plain: Transport | None = None
@@ -61,7 +66,7 @@ class _LoopTransports:
                     raise
                 self._direct = self._aiohttp()
             else:
-                self._direct = HttptoolsTransport(self._uds, USER_AGENT)
+                self._direct = self.direct = HttptoolsTransport(self._uds, USER_AGENT)
         return self._direct
 
     async def _live(self) -> AsyncGenerator[None]:
@@ -123,6 +128,10 @@ class HttpPool:
         A request to which nothing came over a connection that had been used before is sent once more, over a new one.
         Raises `HTTPError` and its kin.
         """
+        if proxy is None and self._proxy is None:
+            direct = self._send_direct(url, headers, body, clocks, streaming, deadline)
+            if direct is not None:
+                return direct
         return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
     def get(
@@ -143,6 +152,29 @@ class HttpPool:
     ) -> Coroutine[Any, Any, Response]:
         """DELETE *url*; bounded by connect and total."""
         return self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
+
+    def _send_direct(
+        self, url: str, headers: Mapping[str, str], body: bytes, clocks: Clocks, streaming: bool, deadline: float | None
+    ) -> Coroutine[Any, Any, Response] | None:
+        """Do what `_send` does, where our own transport is there already and no proxy is in the way; None elsewhere."""
+        loop = asyncio.get_running_loop()
+        home = self._homes.get(weakref.ref(loop))
+        if home is None or home.closed or home.direct is None or not self._prefers_direct:
+            return None
+        now = loop.time()
+        if self._trust_env and self._environment_proxy(url, now) is not None:
+            return None
+        return home.direct.send(
+            "POST",
+            url,
+            headers=headers,
+            body=body,
+            clocks=clocks,
+            streaming=streaming,
+            deadline=now + clocks.total if deadline is None else deadline,
+            proxy=None,
+            fresh=False,
+        )
 
     async def _send(
         self,

@@ -30,6 +30,10 @@ class Response(Protocol):
     def wait_no_longer_than(self, seconds: float) -> None:
         """Note that the answer is proven: what may still follow is awaited this long, and then the body just ends."""
 
+    def peek(self) -> bytes:
+        """Return what of the body has come already and was not read, without reading it. ``b""`` where nothing has, or where
+        the transport does not know."""
+
     async def read_some(self) -> bytes:
         """Return the body's next bytes, all that are there; ``b""`` at its end, by its own framing.
 

@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 
 from starlette.routing import Route
 
+from ..awaitables import DONE
 from ..config import Config
 from ..errors import ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
@@ -111,7 +112,7 @@ class App:
         )
         context = EndpointContext(
             provider=provider,
-            ready=self.start,
+            ready=self._ready,
             resolve=resolve,
             places=self._places,
             orphans=self.orphans,
@@ -180,6 +181,9 @@ class App:
             self._starting = asyncio.create_task(self._open())
             self._starting.add_done_callback(self._on_started)
         await asyncio.shield(self._starting)  # a caller who leaves does not stop it for the others
+
+    def _ready(self) -> Awaitable[None]:
+        return DONE if self._started else self.start()
 
     async def _open(self) -> None:
         await self._streams.open()

@@ -28,6 +28,14 @@ class BodyReader:
         self._left = _LARGEST_AT_ONCE * limit
         self._arriving: dict[_Arriving, None] = {}  # in the order of their beginnings
 
+    def taken(self, exchange: Exchange) -> bytes | None:
+        """Return what `read` returns, with the same errors, where the body has come; None where it is still to come."""
+        _check_head(exchange, self._limit)
+        body = exchange.take_body()
+        if body is not None:
+            self._check(body)
+        return body
+
     async def read(self, exchange: Exchange) -> bytes:
         """Return the body of a request, which must say that it is JSON: a foreign page may post anything else without asking.
 
@@ -38,11 +46,14 @@ class BodyReader:
         body, more = await exchange.next_body()
         if more:
             body = await self._gather(exchange, body)
-        elif len(body) > self._limit:
+        self._check(body)
+        return body
+
+    def _check(self, body: bytes) -> None:
+        if len(body) > self._limit:
             raise _too_large(self._limit)
         if len(body) > MAX_VALUES and has_more_values(body, MAX_VALUES):
             raise _too_many()
-        return body
 
     async def _gather(self, exchange: Exchange, body: bytes) -> bytes:
         arriving = _Arriving()

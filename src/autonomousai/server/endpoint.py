@@ -108,9 +108,16 @@ class Endpoint:
         self.wire = wire
         self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
-    async def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Answer one request. Raises `StatusError` where there is no room for it, and `ClientLeftError`; every other error is
         reported here."""
+        body = self._context.bodies.taken(exchange)
+        if body is None:
+            return self._read(exchange)
+        return in_place(self._context, exchange, self.wire, self._serve, body)
+
+    async def _read(self, exchange: Exchange) -> None:
+        """Answer one request whose body has not come yet."""
         await in_place(self._context, exchange, self.wire, self._serve, await self._context.bodies.read(exchange))
 
     async def _serve(self, asked: PlacedRequest) -> None:
@@ -243,8 +250,8 @@ class Endpoint:
         head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
         body = self.wire.encode_answer(events, head, extension=_provenance(answer))
         scope.release()
-        exchange.respond(200, body)
-        await exchange.drain()
+        if not exchange.respond(200, body):
+            await exchange.drain()
 
 
 def with_headers(request: ChatRequest, origin: OriginalRequest, wire: Wire, exchange: Exchange) -> ChatRequest:

@@ -89,6 +89,7 @@ class AutonomousAIWire(OpenAIChatWire):
     paths = tuple(_PATH_MODELS)
     fields = FIELDS
     finish_reason_at_top = True
+    short_end = b""  # streams of its servers have ids, to be resumed after
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""

@@ -45,6 +45,10 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> Batch:
         """Return the events that *data* brought. What came before a failure is among them."""
 
+    def next_text(self, data: bytes) -> str | None:
+        """Return the text that *data* brought, where that is all of it, and is soon proven to be; it is read then. None for
+        anything else, of which nothing was read: it is for `feed`."""
+
     def end(self) -> Batch:
         """Return the events of a last event that lacks the blank line, where its data is complete otherwise. Called when the
         body has ended without an error, and `finish` after it."""
@@ -146,6 +150,9 @@ class Wire(ABC):
     models_header: ClassVar[str | None] = None
     model_schema: ClassVar[str] = ""
 
+    #: What the whole streams end with that `decode_short` reads; without it, it reads none.
+    short_end: ClassVar[bytes] = b""
+
     #: What bridges a silence: a comment, or an event without an id that says nothing.
     ping: ClassVar[bytes] = encode_comment("keep-alive")
 
@@ -198,6 +205,11 @@ class Wire(ABC):
     def decoder(self) -> StreamDecoder:
         """Return a decoder for one streamed answer."""
         raise self._is_only_served()
+
+    def decode_short(self, data: bytes) -> Batch | None:
+        """Return a whole streamed answer that is *data*, with its `FinishReason`, where it is soon proven to be one; None where
+        it is anything else, for a `decoder` to read. Both read the same."""
+        return None
 
     def decode_answer(self, body: bytes) -> Batch:
         """Return an answer that came as one document. Raises `StreamError` where it cannot be read, or is an error."""

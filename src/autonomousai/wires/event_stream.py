@@ -74,6 +74,10 @@ class EventStreamDecoder(ABC):
             self.failure = self._sse.failure
         return batch
 
+    def next_text(self, data: bytes) -> str | None:
+        """See `StreamDecoder.next_text`; a dialect may know a short road."""
+        return None
+
     def end(self) -> Batch:
         """See `StreamDecoder.end`."""
         if self.complete or self.failure is not None or not self._is_object(self._sse.unfinished_data().strip()):

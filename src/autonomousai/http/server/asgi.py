@@ -70,6 +70,10 @@ class ASGIExchange:
         """See `Exchange.server`."""
         return self.scope.get("server")
 
+    def take_body(self) -> bytes | None:
+        """See `Exchange.take_body`; what comes is to be asked for here."""
+        return None
+
     async def next_body(self) -> tuple[bytes, bool]:
         """See `Exchange.next_body`."""
         message = await self._receive()
@@ -77,11 +81,11 @@ class ASGIExchange:
             raise ClientLeftError
         return message.get("body", b""), message.get("more_body", False)
 
-    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
         """See `Exchange.respond`."""
         lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
         self.start(status, [*lines, *headers])
-        self.end(body)
+        return self.end(body)
 
     def start(self, status: int, headers: Headers) -> None:
         """See `Exchange.start`."""

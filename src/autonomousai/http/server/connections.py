@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from ...errors import StatusError
 from .cycle import RequestResponseCycle
 from .exchange import Application
+from .known_heads import KnownHeads
 
 #: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
 #: that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
@@ -30,11 +31,12 @@ class Closable(Protocol):
 class Connections:
     """``none_left``: set while there is no connection. ``is_closed``: set when no connection is to be let in any more; one
     that was on the way in already is closed. ``descriptors``: how many may be in use before new callers are refused, None for
-    any number."""
+    any number. ``heads``: what their callers send again and again."""
 
     def __init__(self, descriptors: int | None = None) -> None:
         self.connections: set[Closable] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.heads = KnownHeads()
         self.none_left = asyncio.Event()
         self.none_left.set()
         self.is_closed = False
@@ -77,7 +79,7 @@ class Connections:
         if not self._room:
             self._waiting.append((exchange, app))
             return
-        loop = asyncio.get_running_loop()
+        loop = exchange.connection.loop
         self._room -= 1
         if not self._room:  # a server that is never busy asks the loop for nothing
             loop.call_soon(self._next_turn)

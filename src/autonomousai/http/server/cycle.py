@@ -36,6 +36,9 @@ _PIECE: Final = 512
 #: By status (RFC 9112 section 4).
 STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
+#: Of a document: what follows the date is `start`'s, too.
+_USUAL_HEAD: Final = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b\r\n"
+
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: Statuses whose responses never have a body (RFC 9110 section 6.4.1).
@@ -245,6 +248,13 @@ class RequestResponseCycle:
         """See `Exchange.server`."""
         return self.connection.server
 
+    def take_body(self) -> bytes | None:
+        """See `Exchange.take_body`."""
+        if self._more or self._gone or len(self._body) > 1:
+            return None
+        self._held = 0
+        return bytes(self._body.pop()) if self._body else b""
+
     async def next_body(self) -> tuple[bytes, bool]:
         """See `Exchange.next_body`."""
         if self._expects and self._more and not self._body and not (self.is_written or self._gone):
@@ -285,12 +295,31 @@ class RequestResponseCycle:
 
     # ---- the application's side: the response
 
-    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
         """See `Exchange.respond`."""
+        if status == 200 and not headers and self._begin_usual(len(body), kind):
+            self.end(body)
+            return self.connection.clear is None
         lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
         lines += headers
         self.start(status, lines)
         self.end(body)
+        return self.connection.clear is None
+
+    def _begin_usual(self, size: int, kind: bytes) -> bool:
+        """Prepare the head of a document on a connection that is kept, at once. False: it may have another head than that."""
+        if not self.keeps or self.http_version != "1.1" or self.method == "HEAD" or self._head_bytes or self.is_written:
+            return False
+        more = b""
+        for name, value in self.extra:
+            if name in _OURS or _LF in value or _CR in value:
+                return False
+            more += b"%b: %b\r\n" % (name, value)
+        self._head_bytes = _USUAL_HEAD % (date_line(int(time())), kind, size, self.request_id.encode(), more)
+        self.status = 200
+        self._has_body = True
+        self._left = size
+        return True
 
     def start(self, status: int, headers: Headers) -> None:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
@@ -333,6 +362,10 @@ class RequestResponseCycle:
         """See `Exchange.write`. Nothing is sent to a caller who has left."""
         if self._gone:
             return False
+        if self._is_chunked and self.is_written and data and not self.is_complete:  # as usual
+            connection = self.connection
+            connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return connection.clear is None
         if self.is_complete or not (self._head_bytes or self.is_written):
             raise RuntimeError("a body without a head before it, or after its end")
         connection = self.connection
@@ -357,7 +390,8 @@ class RequestResponseCycle:
             raise RuntimeError("a body without a head before it, or after its end")
         sent = self._head_bytes
         if self._is_chunked:
-            sent += b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+            size, end = (b"%x\r\n" % len(data), b"\r\n0\r\n\r\n") if data else (b"", b"0\r\n\r\n")
+            sent = b"".join((sent, size, data, end))
         elif self._has_body:
             self._account(len(data), last=True)
             sent += data

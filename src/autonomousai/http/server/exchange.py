@@ -67,11 +67,14 @@ class Exchange(Protocol):
     def server(self) -> tuple[str, int | None] | None:
         """Return the address that the request came to; None for a Unix socket."""
 
+    def take_body(self) -> bytes | None:
+        """Return the request's body, where all of it has come and nothing of it was read; None elsewhere."""
+
     async def next_body(self) -> tuple[bytes, bool]:
         """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
 
-    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> None:
-        """Send a complete response of the content type *kind*."""
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
+        """Send a complete response of the content type *kind*. False: `drain` before leaving it."""
 
     def start(self, status: int, headers: Headers) -> None:
         """Begin a streamed response; its head goes out with the first `write`."""

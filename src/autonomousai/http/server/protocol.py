@@ -13,8 +13,9 @@ import httptools
 
 from .connections import Connections
 from .cycle import RequestResponseCycle
-from .exchange import Application, log_bug
+from .exchange import Application, Headers, log_bug
 from .flow import FlowControl
+from .known_heads import KnownHead
 from .leaving import LeavingWatch
 from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, raw_response, refusal, status_of
 from .request_form import FORMAL, check_form, read_target
@@ -43,6 +44,9 @@ MAX_UNWANTED: Final = 64 * 1024 * 1024
 #: 9.3.2): the connection ends after those.
 PIPELINED: Final = 16
 
+#: Requests of one connection whose heads are remembered: a caller whose heads all differ has always new ones.
+LEARNT: Final = 3
+
 #: What the parser's callbacks may raise.
 _EXPECTED: Final = (RefusedError, httptools.HttpParserError)
 
@@ -65,6 +69,7 @@ class HTTPProtocol(FlowControl):
         "_idle_timer",
         "_in_body",
         "_is_cut",
+        "_learnt",
         "_leaving",
         "_lingering",
         "_newest",
@@ -95,6 +100,7 @@ class HTTPProtocol(FlowControl):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._has_room = True  # else its request is refused
+        self._learnt = 0  # heads
         self._is_cut = False  # after too many requests: the rest is not read as such
         self._in_body = False
         self._partial_head = False
@@ -208,11 +214,20 @@ class HTTPProtocol(FlowControl):
         newest = self._newest
         if self._lingering or (newest is not None and not newest.keeps and self._is_past_last()):
             return
+        is_first = not (self._bytes or self._in_body or self._partial_head) and (newest is None or newest.is_complete)
+        if is_first and (known := self._connections.heads.read(data)) is not None:
+            self._on_known(*known)
+        else:
+            self._parse(data, is_first=is_first)
+
+    def _parse(self, data: bytes, *, is_first: bool) -> None:
+        """Read what comes. *is_first*: it begins a request, and nothing of that came before."""
         self._whole = False
         self._bytes += len(data)
         self._trailer += len(data)
         if not self._in_body:
-            data = self._heads.read(data)
+            came, data = data, self._heads.read(data)
+            is_first = is_first and came is data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -234,6 +249,8 @@ class HTTPProtocol(FlowControl):
             return
         if self._whole and not (self._partial_head or self._in_body):
             self._bytes = 0
+            if is_first and self._learnt < LEARNT:
+                self._learn(data)
         elif not self._in_body:
             self._heads.break_off(data)
             self._await_head()
@@ -241,6 +258,24 @@ class HTTPProtocol(FlowControl):
             self._refuse(431)
         else:
             self._await_body()
+
+    def _on_known(self, head: KnownHead, headers: Headers, body: bytes) -> None:
+        """A whole request is here, of which the parser knows all but the body."""
+        cycle = RequestResponseCycle(
+            self, head.method, head.path, head.raw_path, head.query, "1.1", headers, keeps=True, expects=False
+        )
+        if body:
+            cycle.feed(body)
+        cycle.end_of_body()
+        self._newest = self._current = self._to_start = cycle
+        self._start()
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of the one request that was in *data*."""
+        newest = self._newest
+        if newest is not None and newest.keeps and newest.http_version == "1.1" and self._target.startswith(b"/"):
+            self._learnt += 1
+            self._connections.heads.learn(data, newest.method, newest.path, newest.raw_path, newest.query, newest.headers)
 
     def _is_past_last(self) -> bool:
         """Whether what comes now follows a request after which the connection ends: it belongs to none, and is no reason to cut

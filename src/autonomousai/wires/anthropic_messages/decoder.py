@@ -17,6 +17,7 @@ from ..event_stream import EventStreamDecoder
 from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
 from ..foreign_errors import error_in_event
+from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent
 from ..unreadable import notes_on, shown_bytes, unreadable
@@ -50,6 +51,9 @@ class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     index: int
     delta: _TextDelta
 
+
+#: What such an event begins with on most servers.
+_TEXT_EVENT: Final = b"event: content_block_delta\ndata: "
 
 _decode_text_event = msgspec.json.Decoder(_TextEvent).decode
 
@@ -92,6 +96,17 @@ class MessageStreamDecoder(EventStreamDecoder):
     def is_proven(self) -> bool:
         """See `StreamDecoder`."""
         return self.failure is None and (self._reason is not None or self._stopped)
+
+    def next_text(self, data: bytes) -> str | None:
+        """See `StreamDecoder.next_text`: of one event by which a block continues."""
+        if not (self._is_continuing and self._sse.is_between) or self.complete or self.failure is not None:
+            return None
+        if not data.startswith(_TEXT_EVENT) or data.find(b"\n", len(_TEXT_EVENT)) != len(data) - 2 or b"\r" in data:
+            return None
+        try:
+            return _decode_text_event(data[len(_TEXT_EVENT) :]).delta.text or None
+        except UNREADABLE:
+            return None
 
     def finish(self, *, in_good_order: bool = True) -> FinishReason:
         """See `StreamDecoder.finish`."""
@@ -148,7 +163,7 @@ class MessageStreamDecoder(EventStreamDecoder):
         """Return whether *data* is text by which the answer only continues, and add it then."""
         try:
             text = _decode_text_event(data).delta.text
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             self._is_continuing = False
             return False
         if text:

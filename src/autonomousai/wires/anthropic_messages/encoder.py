@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from ...events import Batch, Extra, FinishReason, ForeignEvent
+from ...events import RUN, Batch, Event, Extra, FinishReason, ForeignEvent, split_run
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..json import join_strings
@@ -48,12 +48,29 @@ class MessagesStreamEncoder:
     def write(self, batch: Batch) -> bytes:
         """See `StreamEncoder.write`. The first event of an answer is ``message_start``."""
         blocks = self._blocks
+        if self._begun and len(batch) == 1 and type(text := batch[0]) is str and text and self._ids is None and blocks.is_text:
+            return b"".join((_TEXT_BEFORE % blocks.index, _json(text), _TEXT_AFTER))
         pieces: list[bytes] = []
         if not self._begun:
             self._begun = True
             said = members_of(batch, "message_start")
             message = empty_message(self._head.id, self._head.model, said.part)
             pieces.append(self._event({"type": "message_start", "message": message, **said.event}))
+        if len(batch) > RUN:
+            before, run, after = split_run(batch)
+            self._write_each(pieces, before)
+            if run and not blocks.is_text:  # the first begins a block
+                self._write_each(pieces, run[:1])
+                run = run[1:]
+            if run and blocks.is_text:
+                self._add_texts(pieces, run if all(run) else [text for text in run if text])
+                run = []
+            batch = [*run, *after]
+        self._write_each(pieces, batch)
+        return b"".join(pieces)
+
+    def _write_each(self, pieces: list[bytes], batch: Sequence[Event]) -> None:
+        blocks = self._blocks
         texts: list[str] = []  # that follow one another
         for event in batch:
             if type(event) is str and blocks.is_text:
@@ -73,10 +90,11 @@ class MessagesStreamEncoder:
                 pieces += map(self._event, blocks.add(event))
         if texts:
             self._add_texts(pieces, texts)
-        return b"".join(pieces)
 
     def _add_texts(self, pieces: list[bytes], texts: list[str]) -> None:
         """Write an event for each of *texts*, which continue the open block."""
+        if not texts:
+            return
         before = _TEXT_BEFORE % self._blocks.index
         if self._ids is None:
             pieces += (before, join_strings(texts, _TEXT_AFTER + before), _TEXT_AFTER)

@@ -21,13 +21,15 @@ from .usual import (
     UsualDelta,
     decode_usual,
     sole_text,
+    text_beside,
     unknown_in_choice,
     unknown_in_chunk,
     unknown_of,
     widened_call,
 )
 
-_SINGLES = 4  # usual chunks that came alone, after which a template is learnt
+_LONG = 2048  # bytes in one read from which on a run of chunks is looked for
+_SINGLES = 2  # usual chunks that came alone, after which a template is learnt
 _FEW = 3  # chunks in one read below which a template gains nothing
 _WORTHWHILE = 8  # chunks in one read from which on it is worth while to learn a template
 _ODD_ENDS = 4  # chunks at the end of a read that may be of another kind: finish reason, usage, [DONE]
@@ -57,6 +59,10 @@ class ChatStreamDecoder(ChunkInterpreter):
         """The id of the last event that came, to resume after."""
         return self._sse.last_event_id
 
+    @property
+    def _is_over(self) -> bool:
+        return self.complete or self.failure is not None
+
     def _stray(self) -> bytes:
         return self._sse.stray()
 
@@ -72,13 +78,8 @@ class ChatStreamDecoder(ChunkInterpreter):
         if self.complete or self.failure is not None:
             return batch
         sse = self._sse
-        if self._template is not None and self._usual and sse.is_between and len(data) <= self._max_event:
-            text = self._template.text_of_event(data)
-            if text:
-                self._said = 2
-                batch.append(text)
-            if text is not None:
-                return batch
+        if len(data) > _LONG and (not (data := self._read_run(data, batch)) or self._is_over):
+            return batch
         try:
             events = sse.feed(data)
         except StreamError as error:
@@ -91,6 +92,48 @@ class ChatStreamDecoder(ChunkInterpreter):
         if not self.complete and self.failure is None:
             self.failure = sse.failure
         return batch
+
+    def next_text(self, data: bytes) -> str | None:
+        """See `StreamDecoder.next_text`: as of one usual chunk after the other."""
+        template = self._template
+        if template is None or not (self._usual and self._sse.is_between) or self.complete or len(data) > self._max_event:
+            return None
+        text = template.text_of_event(data)
+        if not text:
+            return None
+        self._said = 2
+        return text
+
+    def _read_run(self, data: bytes, batch: Batch) -> bytes:
+        """Read what *data* begins with, if that is a run of events that differ in their text alone, and return the rest. Where
+        no template is learnt yet, it is learnt from the first few."""
+        start = 0
+        if self._template is None:
+            if self._misses == _MISSES or (start := _end_of_few(data)) < 0:
+                return data
+            self._read_first(data[:start], batch)
+        template = self._template
+        if template is None or self._is_over or not self._usual or not self._sse.is_between or len(data) > self._max_event:
+            return data[start:]
+        if (run := template.texts_of_events(data, start)) is None:
+            return data[start:]
+        texts, end = run
+        self._said = 2
+        batch += texts if all(texts) else [text for text in texts if text]
+        return data[end:]
+
+    def _read_first(self, data: bytes, batch: Batch) -> None:
+        """Read few events, and learn a template from one."""
+        try:
+            events = self._sse.feed(data)
+        except StreamError as error:
+            self.failure = error
+            return
+        start = self._learn(events, batch) if self._sse.is_plain else 0  # type: ignore[arg-type]  # plain ones are bytes
+        if not self._is_over:
+            self._read(events[start:], batch)
+        if not self._is_over:
+            self.failure = self._sse.failure
 
     def end(self) -> Batch:
         """See `StreamDecoder.end`."""
@@ -158,6 +201,8 @@ class ChatStreamDecoder(ChunkInterpreter):
         """Return the text of a chunk that holds nothing besides but what every chunk repeats; None for any other."""
         if not self._constant:
             return sole_text(data)
+        if (usual := text_beside(data, self._constant_values)) is not None:
+            return usual
         try:
             obj = load(data)
             chunk = as_chunk(obj)
@@ -294,6 +339,16 @@ def _load_chunk(data: bytes) -> tuple[Any, Chunk]:
         return obj, Chunk()
     except UNREADABLE:
         return None, Chunk()
+
+
+def _end_of_few(data: bytes) -> int:
+    """Return where the first few events of *data* end; -1 where there are no more than those."""
+    place = 0
+    for _ in range(_FEW):
+        place = data.find(b"\n\n", place) + 2
+        if place < 2:
+            return -1
+    return place if place < len(data) else -1
 
 
 def _is_object(data: bytes) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from ...events import (
     REPETITION,
+    RUN,
     Annotations,
     Batch,
     ChoiceEvent,
@@ -27,6 +28,7 @@ from ...events import (
     Started,
     ToolCallDelta,
     Usage,
+    split_run,
 )
 from ..citations import as_chat
 from ..errors import error_event
@@ -104,6 +106,19 @@ class ChatStreamEncoder:
         if self._begun and len(batch) == 1 and type(text := batch[0]) is str and text and self._ids is None:
             return b"".join((self._text_before, _json(text), self._text_after))
         pieces: list[bytes] = []
+        if len(batch) <= RUN:
+            self._write_each(pieces, batch)
+            return b"".join(pieces)
+        before, run, after = split_run(batch)
+        if run and (not (self._begun or before) or any(type(event) is Extra for event in before)):
+            before, run = batch, []  # the first text begins the answer, or is bound to others
+        self._write_each(pieces, before)
+        if run:
+            self._add_texts(pieces, run if all(run) else [text for text in run if text])
+            self._write_each(pieces, after)
+        return b"".join(pieces)
+
+    def _write_each(self, pieces: list[bytes], batch: Batch) -> None:
         texts: list[str] = []  # that follow one another
         events = iter(batch)
         for event in events:
@@ -117,7 +132,6 @@ class ChatStreamEncoder:
             self._add_event(pieces, event, events)
         if texts:
             self._add_texts(pieces, texts)
-        return b"".join(pieces)
 
     def _add_event(self, pieces: list[bytes], event: Event, others: Iterator[Event]) -> None:
         """Write *event*, and those of the *others* behind it that it binds to itself."""

@@ -8,6 +8,8 @@ that string. What is not equal is decoded the usual way. Knows JSON strings, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
+from operator import itemgetter
 from typing import Self
 
 import msgspec
@@ -17,6 +19,9 @@ from .chunks import UNREADABLE
 #: Stands in for the text while a template is proven. It needs no escape in JSON, and no chunk holds it.
 _SENTINEL = "<here-stands-the-text-of-the-chunk>"
 
+#: Events from which on it is worth while to look for more than one.
+_SEVERAL = 3
+
 _strings = msgspec.json.Decoder(list[str]).decode
 _string = msgspec.json.Decoder(str).decode
 
@@ -24,7 +29,7 @@ _string = msgspec.json.Decoder(str).decode
 class ChunkTemplate:
     """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes."""
 
-    __slots__ = ("_after", "_before", "_event", "_first", "_last", "_quoted")
+    __slots__ = ("_after", "_before", "_event", "_first", "_in_line", "_last", "_quoted")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before = before
@@ -36,6 +41,8 @@ class ChunkTemplate:
         self._event = slice(len(first) - 1, 1 - len(last))
         self._first = slice(len(first)), first
         self._last = slice(-len(last), None), last
+        #: Takes a string, without its quotes, out of an event's line.
+        self._in_line = itemgetter(slice(len(first), 1 - len(last)))
 
     @classmethod
     def learn(cls, chunk: bytes, text: str, read: Callable[[bytes], str | None]) -> Self | None:
@@ -80,6 +87,24 @@ class ChunkTemplate:
         except UNREADABLE:
             return None
 
+    def texts_of_events(self, data: bytes, start: int = 0) -> tuple[list[str], int] | None:
+        """Return the texts of the events that *data* holds from *start* on, and where the last of those ends. None unless there
+        are several, and each of them is proven to be what `text_of_event` reads."""
+        first, last = self._first[1], self._last[1]
+        end = data.rfind(last, start) + len(last)
+        if end < start + len(last) or not data.startswith(first, start):
+            return None
+        file = BytesIO(data)
+        file.seek(start)
+        lines = file.readlines()  # looks for line ends as memchr does; `split` looks at each byte
+        slices = list(map(self._in_line, lines[: len(lines) - len(data[end:].splitlines()) : 2]))  # every other one is blank
+        events = b"".join((first, (last + first).join(slices), last))
+        # Where the data is these events, and their texts are strings of JSON, it is proven wherever the slices are from.
+        if len(slices) < _SEVERAL or start + len(events) != end or not data.startswith(events, start):
+            return None
+        texts = _texts_in(slices)
+        return None if texts is None else (texts, end)
+
     def fits(self, chunk: bytes) -> bool:
         return chunk.startswith(self._before) and chunk.endswith(self._after)
 
@@ -92,13 +117,18 @@ class ChunkTemplate:
         # in each, and equal bytes in all mean equal bytes in each.
         if b"%b%b%b" % (before, (after + before).join(slices), after) != b"".join(chunks):
             return None
-        together = b'["%b"]' % b'","'.join(slices)
-        try:
-            if _delimited(together, len(slices)):
-                return _strings(together)
-            return [_string(b'"%b"' % piece) for piece in slices]
-        except UNREADABLE:
-            return None
+        return _texts_in(slices)
+
+
+def _texts_in(slices: list[bytes]) -> list[str] | None:
+    """Return the texts whose JSON, without its quotes, the *slices* are; None where one is no such thing."""
+    together = b'["%b"]' % b'","'.join(slices)
+    try:
+        if _delimited(together, len(slices)):
+            return _strings(together)
+        return [_string(b'"%b"' % piece) for piece in slices]
+    except UNREADABLE:
+        return None
 
 
 def _delimited(together: bytes, strings: int) -> bool:

@@ -149,11 +149,17 @@ _NONE_IN_CHOICE: Final = (UNSET,) * len(_UNKNOWN_IN_CHOICE)
 
 def unknown_of(document: UsualChunk | UsualCompletion) -> Json:
     """Return the unknown members; see `chunks.unknown_members`."""
+    choices = document.choices
+    return unknown_members_of(unknown_in_chunk(document), unknown_in_choice(choices[0]) if choices else ())
+
+
+def unknown_members_of(in_chunk: tuple[Any, ...], in_choice: tuple[Any, ...]) -> Json:
+    """Return the unknown members that have these values; *in_choice* is empty where there is no choice."""
     members: Json = {}
-    if (values := unknown_in_chunk(document)) != _NONE_IN_CHUNK:
-        members = {name: value for name, value in zip(_UNKNOWN_IN_CHUNK, values, strict=True) if value is not UNSET}
-    if document.choices and (values := unknown_in_choice(document.choices[0])) != _NONE_IN_CHOICE:
-        known = {name: value for name, value in zip(_UNKNOWN_IN_CHOICE, values, strict=True) if value is not UNSET}
+    if in_chunk != _NONE_IN_CHUNK:
+        members = {name: value for name, value in zip(_UNKNOWN_IN_CHUNK, in_chunk, strict=True) if value is not UNSET}
+    if in_choice and in_choice != _NONE_IN_CHOICE:
+        known = {name: value for name, value in zip(_UNKNOWN_IN_CHOICE, in_choice, strict=True) if value is not UNSET}
         members["choices"] = [{"index": 0, **known}]
     return members
 
@@ -189,6 +195,22 @@ def sole_text(data: bytes) -> str | None:
     choice = chunk.choices[0]
     delta = choice.delta
     return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
+
+
+def text_beside(data: bytes, values: tuple[tuple[Any, ...], ...] | None) -> str | None:
+    """Return the text of a usual chunk that holds nothing besides but unknown members of these *values*, first the chunk's,
+    then its choice's; None for any other."""
+    try:
+        chunk = decode_usual(data)
+    except UNREADABLE:
+        return None
+    if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
+        return None
+    choice = chunk.choices[0]
+    delta = choice.delta
+    if choice.finish_reason or delta.reasoning_content or delta.tool_calls:
+        return None
+    return delta.content if (unknown_in_chunk(chunk), unknown_in_choice(choice)) == values else None
 
 
 def widened_call(call: UsualCall | CallPiece) -> CallPiece:

@@ -16,6 +16,7 @@ from .completion import decode_completion, encode_completion
 from .decoder import ChatStreamDecoder
 from .encoder import ChatStreamEncoder
 from .request import CHAT, read_chat_request
+from .short_answer import read_short_stream, write_short_answer
 from .usual import UsualChunk
 
 
@@ -42,6 +43,8 @@ class OpenAIChatWire(Wire):
 
     decoder = ChatStreamDecoder
     decode_answer = staticmethod(decode_completion)
+    decode_short = staticmethod(read_short_stream)
+    short_end = b"data: [DONE]\n\n"
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ChatStreamEncoder:
         """See `Wire.encoder`."""
@@ -57,6 +60,10 @@ class OpenAIChatWire(Wire):
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
+        if not self.finish_reason_at_top:
+            short = write_short_answer(events, id=head.id, created=head.created, model=head.model, extension=extension)
+            if short is not None:
+                return short
         return encode_completion(
             events,
             id=head.id,
@@ -98,6 +105,7 @@ class ContinuousUsageWire(OpenAIChatWire):
     that ask for it. Others get usage at the end alone, whatever an upstream sends: many count in each chunk, unasked."""
 
     decoder = ContinuousUsageDecoder
+    short_end = b""  # usage in each chunk is not usual
 
 
 CONTINUOUS_USAGE: Final = ContinuousUsageWire()

@@ -33,6 +33,10 @@ class DocumentAlone:
     def __init__(self) -> None:
         self.failure: HTTPError | None = None
 
+    def next_text(self, data: bytes) -> str | None:
+        """See `StreamDecoder.next_text`."""
+        return None
+
     def feed(self, data: bytes) -> Batch:
         """See `StreamDecoder.feed`."""
         self.failure = self.failure or StreamError(

@@ -1,0 +1,161 @@
+"""Short answers of text alone, read and written whole: a stream that came in one read, and a document.
+
+Both are proofs. `read_short_stream` takes what one typed decode has proven to be usual chunks and gives the events that
+`decoder` gives; `write_short_answer` writes the bytes that `encoder` writes. What either does not know is None, and takes that
+longer road.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from ...events import Batch, FinishReason, Started, Usage
+from ..finish_reasons import STANDARD
+from .chunks import TRAILER, UNREADABLE, Json, usage_of
+from .usual import UsualChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
+
+#: Bytes of a stream above which templates read it at less cost.
+_SHORT: Final = 4096
+
+_BEGINNING: Final = b"data: {"
+_SEAM: Final = b"}\n\ndata: {"
+_END: Final = b"}\n\ndata: [DONE]\n\n"
+
+#: Line ends between two events, and in `_END`.
+_SEAM_LINES, _END_LINES = _SEAM.count(b"\n"), _END.count(b"\n")
+
+_decode_lines = msgspec.json.Decoder(UsualChunk).decode_lines
+_json = msgspec.json.Encoder().encode
+
+#: The unknown members of a chunk, which most chunks of one server have alike; read, and never changed.
+_unknown = lru_cache(maxsize=64)(unknown_members_of)
+
+
+def read_short_stream(data: bytes) -> Batch | None:
+    """Return the answer that *data* is: `Started`, its text, `FinishReason`. None where it is not a whole stream of usual
+    chunks that say text alone, end in one with a reason, after which usage may stand, and in ``[DONE]``."""
+    if len(data) > _SHORT or not (data.startswith(_BEGINNING) and data.endswith(_END)):
+        return None
+    seams = data.count(_SEAM)
+    # A line can only end between two objects that are no part of another one: so no value reaches from one line to the next.
+    if data.count(b"\n") != _SEAM_LINES * seams + _END_LINES or b"\r" in data:
+        return None
+    try:
+        chunks = _decode_lines(data[len(_BEGINNING) - 1 : 1 - len(_END)].replace(b"\n\ndata: ", b"\n"))
+    except UNREADABLE:
+        return None
+    return _events(chunks) if len(chunks) == seams + 1 else None  # else there are several on a line
+
+
+def _events(chunks: list[UsualChunk]) -> Batch | None:
+    counting = None if chunks[-1].choices else chunks.pop()
+    if not chunks or not chunks[0].choices:
+        return None
+    first, last = chunks[0], chunks[-1]
+    values = unknown_in_chunk(first), unknown_in_choice(first.choices[0])
+    constant = _unknown(*values)
+    batch: Batch = [Started(first.model or None, None, constant or None)]
+    usage: Json | None = None
+    for chunk in chunks:
+        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
+            return None
+        choice = chunk.choices[0]
+        delta = choice.delta
+        if delta.reasoning_content or delta.tool_calls:
+            return None
+        usage = chunk.usage or usage
+        if chunk is last:
+            break
+        if choice.finish_reason or (unknown_in_chunk(chunk), unknown_in_choice(choice)) != values:
+            return None
+        if delta.content:
+            batch.append(delta.content)
+    if choice.finish_reason not in STANDARD or delta.content:
+        return None
+    unknown = _unknown(unknown_in_chunk(last), unknown_in_choice(choice))
+    extra = None if last is first or unknown == constant else unknown
+    model = last.model or first.model or None
+    if counting is not None:
+        counted = usage_of(counting.usage)
+        if last.usage or counted is None or counting.finish_reason or counting.x_autonomousai:
+            return None
+        model = counting.model or model
+        trailer = _unknown(unknown_in_chunk(counting), ())
+        if trailer != {name: value for name, value in constant.items() if name != "choices"}:
+            extra = {**(constant if extra is None else extra), TRAILER: trailer}
+    else:
+        counted = usage_of(usage)
+    batch.append(FinishReason(choice.finish_reason, "finish_reason", counted, model, extra))
+    return batch
+
+
+#: Members of a document that the upstream's unknown ones are written over.
+_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "finish_reason", "usage", "x_autonomousai"})
+_CHOICE_MEMBERS: Final = frozenset({"index", "message", "finish_reason", "logprobs", "delta"})
+
+
+def write_short_answer(events: Batch, *, id: str, created: int, model: str, extension: Json | None) -> bytes | None:
+    """Return the document of *events*; None where they are more than text, or their unknown members are in other places than
+    beside the document's own and the choice's."""
+    first, *texts, finish = events
+    if type(first) is not Started or type(finish) is not FinishReason:
+        return None
+    try:
+        text = "".join(texts)  # type: ignore[arg-type]  # refused where it is not text alone
+    except TypeError:
+        return None
+    members, of_choice = b"", b""
+    if first.extra or finish.extra:
+        unknown = _joined(first.extra or {}, finish.extra or {})
+        if unknown is None:
+            return None
+        members, of_choice = unknown
+    if (counted := _usage(finish.usage)) is None:
+        return None
+    said = b"" if extension is None else b',"x_autonomousai":%b' % _json(extension)
+    return (
+        b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":{"role":"assistant",'
+        b'"content":%b},"finish_reason":%b%b}]%b%b%b}'
+        % (_json(id), created, _json(model), _json(text), _json(finish.reason), of_choice, counted, members, said)
+    )
+
+
+def _usage(usage: Usage | None) -> bytes | None:
+    """Return the member with the tokens; None where it has members that are not known."""
+    if usage is None:
+        return b""
+    if usage.extra:
+        return None
+    details = b"" if usage.cached_tokens is None else b',"prompt_tokens_details":{"cached_tokens":%d}' % usage.cached_tokens
+    if usage.reasoning_tokens is not None:
+        details += b',"completion_tokens_details":{"reasoning_tokens":%d}' % usage.reasoning_tokens
+    return b',"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d%b}' % (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        details,
+    )
+
+
+def _joined(first: Json, last: Json) -> tuple[bytes, bytes] | None:
+    """Return the unknown members of an answer's first and last chunk, and those of their choice, as they follow others."""
+    members: Json = {**first, **last}
+    of_choice: Json = {}
+    if not _MEMBERS.isdisjoint(members) or TRAILER in members:
+        if TRAILER in members or not (members.keys() & _MEMBERS) <= {"choices"}:
+            return None
+        members.pop("choices")
+        for choice in (*first.get("choices", ()), *last.get("choices", ())):
+            of_choice |= choice
+        if len(first.get("choices", ())) > 1 or len(last.get("choices", ())) > 1 or of_choice.pop("index", 0):
+            return None
+        if not _CHOICE_MEMBERS.isdisjoint(of_choice):
+            return None
+    return _following(members), _following(of_choice)
+
+
+def _following(members: Json) -> bytes:
+    return b"," + _json(members)[1:-1] if members else b""
