@@ -90,24 +90,26 @@ _JOINED: Final = 3
 class JoinedBatches:
     """All of a stream's batches as one, for a caller who did not ask for a stream. ``answer``: what they are folded into."""
 
-    __slots__ = ("_answer", "_is_over", "_stream")
+    __slots__ = ("_answer", "_is_over", "_is_whole", "_stream")
 
     def __init__(self, stream: BatchStream, answer: Answer) -> None:
         self._stream = stream
         self._answer = answer
         self._is_over = False
+        self._is_whole = False  # the one batch was returned
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Batch:
         answer = self._answer
-        if answer.finish is not None:
+        if self._is_whole:
             raise StopAsyncIteration
         try:
             batch = await self._stream.__anext__()
-            is_whole = len(batch) <= _JOINED and type(batch[-1]) is FinishReason  # nothing of it is to be joined
-            answer.add(batch)
+            is_joined = len(batch) <= _JOINED and type(batch[-1]) is FinishReason
+            if not is_joined:
+                answer.add(batch)
             while type(batch[-1]) is not FinishReason:
                 batch = await self._stream.__anext__()
                 answer.add(batch)
@@ -119,7 +121,8 @@ class JoinedBatches:
         finally:
             await self._stream.aclose()
             self._is_over = True
-        return batch if is_whole else answer.joined()
+        self._is_whole = True
+        return batch if is_joined else answer.joined()
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `BatchStream.pipe_to`; there is nothing to hand on."""

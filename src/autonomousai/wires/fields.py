@@ -134,7 +134,11 @@ class FieldTable(msgspec.Struct, frozen=True):
         """Return the checked *fields* as an upstream of that kind gets them. Raises `StatusError` 400 that names the first one
         that it cannot honour, in the order of the rows."""
         passed: dict[str, Any] = {}
-        order = [name for name in self.rows if name in fields] + [name for name in fields if name not in self.rows]
+        order = [name for name in fields if name in self.rows]
+        if len(order) > 1:
+            order.sort(key=list(self.rows).index)
+        if len(order) < len(fields):
+            order += [name for name in fields if name not in self.rows]
         for name in order:
             row, value = self.rows.get(name), fields[name]
             use = (self.others if row is None else row.uses).get(kind)

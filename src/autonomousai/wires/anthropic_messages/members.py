@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ...events import Extra, Usage
 from ..json import mend_all
-from ..openai_chat.chunks import UNREADABLE
+from ..openai_chat.chunks import UNREADABLE, decode_leniently
 from ..provenance import KEY
 from .message import WIRE
 
@@ -86,7 +86,7 @@ def load(document: bytes) -> Any:
 
     Halves stay in the text of a delta alone, where the next delta may bring the other half.
     """
-    obj = json.loads(document.decode("utf-8", "replace"), strict=False)
+    obj = decode_leniently(document.decode("utf-8", "replace"))
     if _ESCAPED_HALF.search(document) is None:
         return obj
     mended = mend_all(obj)

@@ -109,7 +109,7 @@ def write_short_answer(events: Batch, *, id: str, created: int, model: str, exte
         return None
     members, of_choice = b"", b""
     if first.extra or finish.extra:
-        unknown = _joined(first.extra or {}, finish.extra or {})
+        unknown = _remembered(first.extra, finish.extra)
         if unknown is None:
             return None
         members, of_choice = unknown
@@ -138,6 +138,22 @@ def _usage(usage: Usage | None) -> bytes | None:
         usage.total_tokens,
         details,
     )
+
+
+#: What `_joined` returned, with the objects that it was given: most answers of one server have the same, see `_unknown`.
+_known: Final[dict[tuple[int, int], tuple[Json | None, Json | None, tuple[bytes, bytes] | None]]] = {}
+_KNOWN: Final = 64
+
+
+def _remembered(first: Json | None, last: Json | None) -> tuple[bytes, bytes] | None:
+    """Return what `_joined` returns; it is not done again for objects that it was done for."""
+    key = id(first), id(last)
+    known = _known.get(key)
+    if known is None or known[0] is not first or known[1] is not last:
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        _known[key] = known = first, last, _joined(first or {}, last or {})
+    return known[2]
 
 
 def _joined(first: Json, last: Json) -> tuple[bytes, bytes] | None:
