@@ -119,6 +119,8 @@ def test_a_run_of_texts_is_written_like_its_texts(encoder: Callable[[], StreamEn
     while place < len(said):
         first = said[place]
         size = 1 + (first.covers if isinstance(first, Extra) else 0)
+        while place + size < len(said) and any(isinstance(event, Extra) for event in said[place + 1 : place + size]):
+            size += 1  # what is covered covers others: all stay together
         pieces.append(small.write(said[place : place + size]))
         place += size
 
