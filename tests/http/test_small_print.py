@@ -287,10 +287,16 @@ async def test_a_path_is_decoded_once(port, path):
     assert (200, 404) == (took.status, twice.status)
 
 
-@pytest.mark.parametrize("path", [b"/%", b"/%zz", b"/%ff", b"/%00", b"/../healthz", b"//healthz", b"/healthz/", b"/healthz%2f"])
+@pytest.mark.parametrize("path", [b"/%", b"/%zz", b"/%ff", b"/%00", b"/../healthz", b"/healthz/x", b"/healthz%20"])
 async def test_an_odd_path_is_nothing(port, path):
     """Section 4.2.3: it is a 404, not another path, and no error of ours."""
     assert 404 == (await ask(port, get(target=path))).status
+
+
+@pytest.mark.parametrize("path", [b"//healthz", b"/healthz/", b"/healthz%2f"])
+async def test_needless_slashes_say_nothing(port, path):
+    """A base URL that ends in a slash, joined with a path that begins with one, means the path."""
+    assert 200 == (await ask(port, get(target=path))).status
 
 
 async def test_answers_have_a_date(port):
