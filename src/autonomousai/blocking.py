@@ -91,6 +91,11 @@ def _live(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
     try:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(over.wait())
+    except RuntimeError as error:
+        # At its end Python 3.12 starts no thread any more, and the runner wants one to wait for those of the executor. It
+        # does that last: what ran is cancelled by then, and the loop is closed all the same.
+        if "interpreter shutdown" not in str(error):
+            raise
     finally:
         del _running[threading.current_thread()]
 
