@@ -381,7 +381,7 @@ async def test_somebody_elses_stream(serve, provider):
     ("name", "last", "told"),
     [
         ("x" * 32, "", (404, "stream_not_found")),
-        ("", "", (404, "stream_not_found")),
+        ("", "", (404, "not_found")),
         ("x" * 32 + "/more", "", (404, "stream_not_found")),
         ("%7B*%7D", "", (404, "stream_not_found")),
         (None, "x", (400, "invalid_value")),
