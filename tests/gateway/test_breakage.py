@@ -26,6 +26,7 @@ def breakage(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("breakage")
 
 
+@pytest.mark.thorough
 def test_the_docs_show_what_the_simulation_finds(breakage: ModuleType) -> None:
     """Both tables are those that `python bench/breakage.py` prints."""
     shown = [table in DEPENDABILITY for table in breakage.simulated_tables()]
