@@ -87,7 +87,6 @@ def test_reads_whether_to_stream(stream: Any, options: Any, expected: tuple[bool
         (b'{"a":NaN}', "the body cannot be read as JSON"),
         (b'{"a":1e999}', "the body cannot be read as JSON"),
         (b'{"a":' + b"9" * 9_000 + b"}", "the body cannot be read as JSON"),
-        (b'{"a":"\\ud83d"}', "the body cannot be read as JSON"),
         (b'{"a":"\xff"}', "the body is not UTF-8"),
         (b'{"a":"\xed\xa0\xbd"}', "the body is not UTF-8"),
         (b'{"\xff":1}', "the body is not UTF-8"),
