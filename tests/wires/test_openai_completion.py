@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.errors import IncompleteStreamError, StreamError
-from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
+from autonomousai.events import Batch, ChoiceEvent, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
 from autonomousai.wires.openai_chat.completion import decode_completion, encode_completion
 from tests.wires.answers import USAGE, Json, plain
 from tests.wires.conftest import NEW_ID
 
 COUNTED = Usage(3, 2, 5)
 STOP = FinishReason("stop", "finish_reason", COUNTED, "m")
+CALLED = FinishReason("tool_calls", "finish_reason", COUNTED, "m")
 
 
 def completion(message: Any = None, reason: Any = "stop", **more: Any) -> Json:
@@ -39,6 +40,32 @@ CASES: list[tuple[str, Json, Batch]] = [
         "several tool calls",
         completion({"content": "a", "tool_calls": [CALL, CALL | {"id": "y"}, {"function": {"name": "g"}}]}),
         ["a", ToolCallDelta(0, "x", "f", "{}"), ToolCallDelta(1, "y", "f", "{}"), ToolCallDelta(2, NEW_ID, "g", ""), STOP],
+    ),
+    (
+        "one message in several choices of no index",
+        completion(
+            choices=[
+                {"message": {"content": "a"}, "finish_reason": "stop"},
+                {"message": {"content": None, "tool_calls": [CALL]}, "finish_reason": "tool_calls"},
+                {"message": {"tool_calls": [CALL, CALL | {"id": "y"}]}, "finish_reason": "tool_calls"},
+            ]
+        ),
+        ["a", ToolCallDelta(0, "x", "f", "{}"), ToolCallDelta(1, "y", "f", "{}"), CALLED],
+    ),
+    (
+        "one message in several choices of one index",
+        completion(
+            choices=[
+                {"index": 0, "message": {"tool_calls": [CALL]}, "finish_reason": "tool_calls"},
+                {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"},
+            ]
+        ),
+        ["a", ToolCallDelta(0, "x", "f", "{}"), CALLED],
+    ),
+    (
+        "a choice that is alone",
+        completion(choices=[{"index": 1, "message": {"content": "a"}, "finish_reason": "stop"}]),
+        ["a", STOP],
     ),
     (
         "calls run into one another",
@@ -92,6 +119,14 @@ def test_read(document: Json, expected: Batch, around: bytes) -> None:
     events = decode_completion(around % json.dumps(document).encode())
 
     assert (Started(document["model"]), expected) == (events[0], plain(events))
+
+
+def test_answers_without_an_index_are_several() -> None:
+    """Each with another text, by their place: nothing that came is lost."""
+    document = completion(choices=[{"message": {"content": each}, "finish_reason": "stop"} for each in "ab"])
+    events = decode_completion(json.dumps(document).encode())
+
+    assert ["a", ChoiceEvent(1, "b"), ChoiceEvent(1, FinishReason("stop", "finish_reason")), STOP] == events[1:]
 
 
 def stream_chunks() -> list[Json]:
@@ -153,7 +188,7 @@ def test_an_empty_name_is_none(reason: str | None) -> None:
         (b'{"choices": [{"message": null, "finish_reason": "stop"}]}', "holds no message", "unreadable_event"),
         (b'{"choices": [{"messages": [{"content": "a"}], "finish_reason": "stop"}]}', "holds no message", "unreadable_event"),
         (b'{"code": 500, "msg": "boom", "data": null}', "boom", "500"),
-        (b'{"choices": [{"index": 1, "message": {"content": "a"}}]}', "holds no message", "unreadable_event"),
+        (b'{"choices": [{"index": 1, "message": {}}, {"index": 2, "message": {}}]}', "holds no message", "unreadable_event"),
         (b'{"error": {"message": "boom", "code": "c"}}', "boom", "c"),
         (b'[{"error": {"message": "boom", "code": "c"}}]', "boom", "c"),
         (b'{"object": "error", "message": "boom", "code": 500}', "boom", "500"),

@@ -31,7 +31,7 @@ from ..foreign_errors import error_in_event
 from ..json import mend
 from ..merging import merge_values
 from ..unreadable import notes_on, unreadable
-from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, as_chunk, load, unknown_members, unwrapped
+from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, Delta, as_chunk, load, unknown_members, unwrapped
 from .encoder import merge_members, usage_object
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
@@ -39,6 +39,9 @@ from .usual import decode_usual_completion
 
 _BOM = b"\xef\xbb\xbf"
 _REASONS_OF_NOTHING = ("content_filter", "length")  # an answer without a message may have them
+
+#: What a message says once; calls can be several.
+_SAID: Final = tuple(name for name in Delta.__struct_fields__ if name not in ("reasoning_key", "tool_calls"))
 
 _json = msgspec.json.Encoder().encode
 
@@ -58,11 +61,11 @@ def decode_completion(body: bytes) -> Batch:
     if error is not None:
         error.partial = _text_of(chunk)
         raise error
-    first = next((choice for choice in chunk.choices or () if not choice.index), None)
+    chunk.choices = _by_index(chunk.choices or [])
+    first = next((choice for choice in chunk.choices if not choice.index), None)
     says_nothing = first is None or (first.message is None and first.delta is None and first.text is None)
     if first is None or (says_nothing and first.finish_reason not in _REASONS_OF_NOTHING):
         raise unreadable("the answer holds no message and", body)
-    chunk.choices = list({choice.index or 0: choice for choice in reversed(chunk.choices or ())}.values())[::-1]
     for choice in chunk.choices:
         choice.delta = choice.message or choice.delta
         for place, call in enumerate(choice.delta.tool_calls or () if choice.delta else ()):
@@ -86,6 +89,39 @@ def decode_completion(body: bytes) -> Batch:
     events += [event for event in batch if not isinstance(event, Extra)]
     finish = finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body")
     return [*events, finish]
+
+
+def _by_index(choices: list[Choice]) -> list[Choice]:
+    """Return the choices of a document, one of each index. Servers spread one message over several choices of one index, or of
+    none (GitHub Copilot: the text, then a choice for each call): they are joined. Another text in such a choice is another
+    answer. A choice that is alone is the first, whatever its index: most clients read by position."""
+    if len(choices) == 1:
+        choices[0].index = 0
+    kept: dict[int, Choice] = {}
+    for place, choice in enumerate(choices):
+        choice.message = choice.message or choice.delta
+        first = kept.setdefault(choice.index or 0, choice)
+        if first is not choice and not _join(first, choice) and not choice.index and place not in kept:
+            choice.index = place
+            kept[place] = choice
+    return list(kept.values())
+
+
+def _join(first: Choice, other: Choice) -> bool:
+    """Add what *other* says to *first*. Returns False, and changes nothing, where both say something else of one kind."""
+    said, more = first.message, other.message
+    if said is None or more is None:
+        return more is None and other.text is None
+    names = [name for name in _SAID if getattr(more, name)]
+    if any(getattr(said, name) not in (None, "", getattr(more, name)) for name in names):
+        return False
+    for name in names:
+        setattr(said, name, getattr(more, name))
+    if more.tool_calls:
+        ids = {call.id for call in said.tool_calls or () if call.id}
+        said.tool_calls = [*(said.tool_calls or ()), *(call for call in more.tool_calls if call.id not in ids)]
+        first.finish_reason = other.finish_reason or first.finish_reason
+    return True
 
 
 def _text_of(chunk: Chunk) -> str:
