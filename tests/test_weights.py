@@ -323,7 +323,9 @@ def test_a_cache_that_cannot_be_written_is_told(index: Path, tmp_path: Path, mon
 
 def test_unknown_weights_are_a_clear_error(cache: Path) -> None:
     """The names that there are stand in the message."""
-    with pytest.raises(ConfigError, match=r"no weights called 'gpt-9'; the names are smollm2-135m, qwen2\.5-coder-1\.5b"):
+    with pytest.raises(
+        ConfigError, match=r"no weights called 'gpt-9'; the names are smollm2-135m, qwen2\.5-coder-0\.5b, qwen2\.5-coder-1\.5b"
+    ):
         weights.pull("gpt-9")
 
 

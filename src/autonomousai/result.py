@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeAlias
@@ -246,6 +247,24 @@ async def _chunks(batches: AnswerBatches, answer: Answer) -> AsyncGenerator[Chun
         await batches.aclose()
 
 
+def _is_read_by(package: str) -> bool:
+    """Whether it is *package* that begins to iterate."""
+    return str(sys._getframe(2).f_globals.get("__name__", "")).partition(".")[0] == package
+
+
+async def _for_gpt4free(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Any]:
+    """Yield *chunks* as gpt4free's client takes them: it would hand our `FinishReason` on as text, and knows its own."""
+    own = getattr(sys.modules.get("g4f.providers.response"), "FinishReason", None)
+    try:
+        async for chunk in chunks:
+            if type(chunk) is not FinishReason:
+                yield chunk
+            elif own is not None and chunk.reason is not None:
+                yield own(chunk.reason)
+    finally:
+        await chunks.aclose()
+
+
 class AsyncResult(AnswerView):
     """One answer: an async iterator, an async context manager, an awaitable, and something to close.
 
@@ -296,6 +315,8 @@ class AsyncResult(AnswerView):
         return self._chunks
 
     def __aiter__(self) -> AsyncGenerator[Chunk]:
+        if "g4f" in sys.modules and _is_read_by("g4f"):
+            return _for_gpt4free(self._iterator())
         return self._iterator()
 
     def __anext__(self) -> Any:

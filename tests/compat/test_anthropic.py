@@ -163,7 +163,8 @@ def test_a_tool_is_called_and_its_result_read(scripted: anthropic.Anthropic) -> 
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_the_tool_runner_runs_to_the_end(scripted: anthropic.Anthropic, streamed: bool) -> None:
-    """The SDK's own loop: it calls the function, sends what it returns, and ends with the answer."""
+    """The SDK's own loop: it calls the function, sends what it returns, and ends with the answer. It wants the conversation to
+    be kept, hears that it is not, and sends all of it: were that passed over, it would ask for the tool for ever."""
 
     @anthropic.beta_tool
     def weather(place: str) -> str:

@@ -32,6 +32,9 @@ _OWN_TYPES: Final = frozenset(_TYPES.values()) - {"invalid_request_error"}
 _TOO_LONG: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _TOO_LONG_SAYS: Final = "prompt is too long"
 
+#: The code of a request whose conversation is to be kept: in ``details``, where the SDKs look for it.
+THREAD_UNSUPPORTED: Final = "thread_unsupported_request"
+
 
 def write_error(error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
     """Return the status, the extra headers and the body of the response that reports *error*."""
@@ -53,4 +56,6 @@ def _said(error: BaseException, request_id: str) -> tuple[int, dict[str, Any]]:
     if kind not in _OWN_TYPES or status in _TYPES:
         kind = _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
     said: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
+    if told["code"] == THREAD_UNSUPPORTED:
+        said["error"]["details"] = {"error_code": THREAD_UNSUPPORTED, "unsupported": ["thread"]}
     return status, {**said, "request_id": request_id} if request_id else said

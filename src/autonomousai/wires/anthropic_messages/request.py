@@ -14,12 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from ...request import ChatRequest, OriginalRequest
-from ..fields import DROPPED, FieldTable, FieldUse, RequestField, missing, table_of
+from ..fields import DROPPED, FieldTable, FieldUse, RequestField, missing, refused, table_of
 from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
-from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, list_of, object_of, object_schema, typed, whole
+from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, Shape, list_of, object_of, object_schema, refusal, typed, whole
 from .content import chat_messages
+from .errors import THREAD_UNSUPPORTED
 from .message import WIRE
 from .request_shapes import COMPONENTS, CONVERSATION, FORMAT, SYSTEM, TOOL_CHOICE, TOOLS
 
@@ -121,6 +122,16 @@ _VENDORS: Final = {
     "service_tier": "How quickly and at which price the vendor answers.",
     "speed": "How quickly and at which price the vendor answers.",
 }
+
+#: Why a conversation is not kept here; also the code by which the SDKs go on without that, and send all of it.
+_NO_THREADS: Final = "conversations of this API are not kept here; send all messages, without thread"
+
+
+def _check_thread(param: str, value: Any) -> Any:
+    if value is not None:
+        raise refusal(param, _NO_THREADS, code=THREAD_UNSUPPORTED)
+    return value
+
 
 _MAX_TOKENS: Final = RequestField(
     "max_tokens",
@@ -235,6 +246,13 @@ _ROWS: Final = (
         becomes="`user`; a name of more than 64 characters: its SHA-256",
         approximated=True,
         uses=_like_chat("user"),
+    ),
+    RequestField(
+        "thread",
+        Shape(_check_thread, {"type": "null"}),
+        "A conversation that the vendor keeps.",
+        becomes=f"nothing: {_NO_THREADS}",
+        uses={"llamacpp": refused(_NO_THREADS)},
     ),
     *(RequestField(name, ANYTHING, says, becomes="", uses=_LEFT_OUT) for name, says in _VENDORS.items()),
 )
