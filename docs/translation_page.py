@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from autonomousai.wires.anthropic_messages.request import MESSAGES_REQUEST
 from autonomousai.wires.fields import FieldUse, RequestField
 from autonomousai.wires.openai_chat.request import CHAT
-from autonomousai.wires.openai_responses.request import ELSEWHERE, RESPONSES
+from autonomousai.wires.openai_responses.request import RESPONSES
 from autonomousai.wires.openai_responses.upstream_request import FIELDS
 
 HEAD: Final = """\
@@ -75,10 +75,11 @@ def _use_fate(use: FieldUse) -> Fate:
 
 def fate_of(row: RequestField, upstream: str) -> Fate:
     """Return what becomes of a field of another wire: what becomes of the fields of chat completions that it becomes."""
-    if row.name in ELSEWHERE:
-        return Fate(REFUSED, "only upstreams of this wire are asked")
     if not row.becomes:
         return Fate(DROPPED)
+    becomes, _, why = row.becomes.partition(": ")
+    if becomes == "nothing":
+        return Fate(REFUSED, why)
     here = Fate(APPROXIMATED if row.approximated else CARRIED, row.becomes)
     if upstream == CHAT_UPSTREAM:
         return here

@@ -84,8 +84,9 @@ def written(table: Any, upstream: str, document: Json) -> Any:
     usual: Json = (
         {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9} if table is MESSAGES_REQUEST else {"input": "Hi"}
     )
-    request: ChatRequest = wire.decode_request(json.dumps({"model": "m", **usual, **document}).encode(), wire.paths[0])
+    body = json.dumps({"model": "m", **usual, **document}).encode()
     try:
+        request: ChatRequest = wire.decode_request(body, wire.paths[0])
         return json.loads(UPSTREAMS[upstream].encode_request(request, "m"))
     except StatusError as error:
         return error.status
