@@ -316,7 +316,8 @@ class AiohttpResponse:
     async def aclose(self) -> None:
         """See `Response.aclose`."""
         self._watch.stop()
-        if not self._content.is_eof():
+        # At its end aiohttp has given the connection back, but for one that was to speak another protocol from there on.
+        if self._response.connection is not None or not self._content.is_eof():
             self._response.close()
 
     async def drain(self) -> None:
