@@ -229,7 +229,8 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         self, /, model: str = "", input: EmbeddingInput = (), proxy: str | None = None, **kwargs: Any
     ) -> Embeddings:
         """Return the same for a blocking caller, inside a running event loop or without one."""
-        return _background_of(self).submit(self.embed(model, input, proxy, **kwargs)).result()
+        background = _background_of(self)
+        return background.submit(self.embed(model, input, proxy, **kwargs)).result()
 
     def close(self) -> None:
         """End what `create_completion` keeps from call to call, its connections and its engine, and wait until it is gone. Safe
@@ -359,7 +360,10 @@ _beginning = threading.Lock()
 
 
 def _background_of(provider: AsyncGeneratorProvider) -> BackgroundLoop:
+    """Return the provider's background; a closed one gets no other, which no call would end."""
     with _beginning:
+        if provider._is_closed:
+            raise _closed(provider)
         background = provider._background
         if background is None or not background.is_here:
             background = provider._background = BackgroundLoop()

@@ -85,8 +85,9 @@ def test_calls_share_their_connection() -> None:
 
 
 def test_a_closed_provider_answers_nothing() -> None:
-    """Whichever way it is asked: `RuntimeError`, and no connection. Closing again is no error."""
+    """Whichever way it is asked: `RuntimeError`, no connection, no thread, which no call would end. Closing again is none."""
     provider = AutonomousAI("http://127.0.0.1:9")
+    unread = provider.create_completion("llama", HELLO)
     provider.close()
     provider.close()
 
@@ -95,6 +96,11 @@ def test_a_closed_provider_answers_nothing() -> None:
             ask("llama", HELLO)
     with pytest.raises(RuntimeError, match="was closed"):
         asyncio.run(provider.embed("llama", "Hello"))
+    with pytest.raises(RuntimeError, match="was closed"):
+        provider.create_embeddings("llama", "Hello")
+    with pytest.raises(RuntimeError, match="was closed"):
+        unread.text()
+    assert provider._background is None
 
 
 def test_the_text_is_the_same_each_time() -> None:

@@ -258,8 +258,8 @@ _ROWS: Final = (
 )
 
 _SAYS: Final = (
-    "A request of the Anthropic wire. An upstream of the kind `anthropic` gets it as it came, whatever stands in it; for "
-    "others a field becomes what its row says. A field without a row is left out there."
+    "A request of the Anthropic wire. An upstream of the kind `anthropic` gets it as it came, whatever stands in it but "
+    "`thread`; for others a field becomes what its row says. A field without a row is left out there."
 )
 
 MESSAGES_REQUEST: Final = FieldTable(
