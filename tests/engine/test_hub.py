@@ -123,6 +123,15 @@ def test_what_a_repository_does_not_have_is_an_error_that_lists_what_it_has(refe
         find_hub_model(f"hf:{REPO}{reference}")
 
 
+@pytest.mark.parametrize("path", ["../escaped-Q8_0.gguf", "a/../../escaped-Q8_0.gguf", "/tmp/escaped-Q8_0.gguf"])
+def test_a_file_that_would_lie_elsewhere_is_no_model(hub: Hub, path: str) -> None:
+    """A hub may not choose where on this machine its files are written."""
+    hub.files[REPO] = {path: TINY}
+
+    with pytest.raises(ConfigError, match="has no GGUF file"):
+        find_hub_model(f"hf:{REPO}")
+
+
 def test_all_parts_of_a_split_model_are_fetched(several: Hub) -> None:
     """And are one model."""
     model = fetch(f"hf:{REPO}:BF16")

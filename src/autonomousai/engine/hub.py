@@ -118,11 +118,12 @@ def _file_of(sibling: Any) -> HubFile:
 
 
 def _models_of(files: list[HubFile]) -> Iterator[tuple[HubFile, ...]]:
-    """The GGUF files that are models, each with its other parts; a part that is missing leaves its model out."""
+    """The GGUF files that are models, each with its other parts; a part that is missing leaves its model out, and so does a
+    path that leads out of the model's folder."""
     by_path = {file.path: file for file in files}
     for file in files:
         path = PurePosixPath(file.path)
-        if path.suffix.casefold() != ".gguf" or not is_model(Path(path.name)):
+        if path.suffix.casefold() != ".gguf" or not is_model(Path(path.name)) or path.is_absolute() or ".." in path.parts:
             continue
         if split := SPLIT.fullmatch(path.name):
             names = (f"{split['stem']}-{number:05}-of-{split['parts']}.gguf" for number in range(1, int(split["parts"]) + 1))
