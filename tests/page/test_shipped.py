@@ -49,6 +49,44 @@ def test_the_page_has_nothing_inline() -> None:
     assert [] == re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)
 
 
+def test_every_key_is_said_somewhere_and_every_one_said_is_there() -> None:
+    """What is in the table and not in the page is dead; what is in the page and not in the table throws before a reader."""
+    english = (PAGE / "words.en.js").read_text(encoding="utf-8")
+    keys = set(re.findall(r"^  (\w+):", english, re.MULTILINE))
+    used: set[str] = set()
+    sure: set[str] = set()
+    for path in OURS:
+        if path.name.startswith("words.") and path.name != "words.js":
+            continue
+        text = path.read_text(encoding="utf-8")
+        used |= set(re.findall(r"[\"](\w+)[\"]", text)) | set(re.findall(r"^\s+\[?\"?(\w+)", text, re.MULTILINE))
+        sure |= set(re.findall(r"\bsay\(\"(\w+)\"", text)) | set(re.findall(r"data-say(?:-\w+)?=\"(\w+)\"", text))
+    used |= {f"{key}Text" for key in used}
+
+    assert set() == sure - keys
+    assert set() == keys - used
+
+
+def test_no_text_stands_outside_the_table() -> None:
+    """No literal of the page's code begins as a text does; index.html holds none but for noscript."""
+    allowed = re.compile(r"[A-Z]\w*Error|Enter|Escape|Arrow\w+|Bearer .*|SHA-256|English|Deutsch")
+    for path in OURS:
+        if path.suffix != ".js" or path.name in {"words.en.js", "words.de.js"}:
+            continue
+        code = re.sub(r"^\s*(?://|/?\*).*$|\s// .*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for literal in re.findall(r"\"((?:[^\"\\\n]|\\.)*)\"", code):
+            assert allowed.fullmatch(literal) or not re.match(r"[A-ZÄÖÜ“][a-zäöüß’]", literal), f"{path.name}: {literal}"
+    html = re.sub(
+        r"<noscript>.*?</noscript>|<title>.*?</title>|<svg.*?</svg>",
+        "",
+        (PAGE / "index.html").read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    texts = [text.strip() for text in re.findall(r">([^<]+)<", html)]
+    assert {"autonomousai", "sh", ",", "."} >= {text for text in texts if text}
+    assert [] == re.findall(r"\s(?:aria-label|title|placeholder|alt)=", html)
+
+
 def test_what_comes_from_elsewhere_is_what_was_recorded() -> None:
     """Each vendored file has its recorded checksum, and there is no other; each package has a version and its licence."""
     found = {path.relative_to(VENDOR).as_posix(): path for path in VENDOR.rglob("*") if path.is_file()}

@@ -2,6 +2,7 @@
 // checked field by field, and nothing that is not known is taken over.
 
 import { NO_SETTINGS } from "./conversation.js";
+import { say } from "./words.js";
 
 const FORMAT = "autonomousai-conversations";
 
@@ -19,17 +20,17 @@ export function read(text) {
   try {
     document = JSON.parse(text);
   } catch {
-    throw new ArchiveError("This file is not JSON.");
+    throw new ArchiveError(say("notJson"));
   }
   if (document?.format !== FORMAT || !Array.isArray(document.conversations)) {
-    throw new ArchiveError("This file holds no conversations of this page.");
+    throw new ArchiveError(say("notOurs"));
   }
-  if (document.version !== 1) throw new ArchiveError("This file was written by a newer version of this page.");
+  if (document.version !== 1) throw new ArchiveError(say("newerFile"));
   return document.conversations.map((given, index) => {
     try {
       return conversationOf(given);
     } catch (error) {
-      throw new ArchiveError(`Conversation ${index + 1} in this file is damaged: ${error.message}.`);
+      throw new ArchiveError(say("damaged", { number: index + 1, error: error.message }));
     }
   });
 }
@@ -45,12 +46,12 @@ function conversationOf(given) {
   const messages = listOf(given, "messages").map(messageOf);
   const ids = new Set([null]);
   for (const message of messages) {
-    if (!ids.has(message.parent)) throw new Error("a message stands before the one that it answers");
-    if (ids.has(message.id)) throw new Error("two messages have the same id");
+    if (!ids.has(message.parent)) throw new Error(say("damagedOrder"));
+    if (ids.has(message.id)) throw new Error(say("damagedIds"));
     ids.add(message.id);
   }
   const head = messages.length ? textOf(given, "head") : null;
-  if (!ids.has(head)) throw new Error("its last message is missing");
+  if (!ids.has(head)) throw new Error(say("damagedHead"));
   return {
     id: textOf(given, "id"),
     title: textOf(given, "title"),
@@ -79,10 +80,10 @@ function messageOf(given) {
   };
   if (message.role === "user") {
     const images = listOf(given, "images");
-    if (!images.every((image) => typeof image === "string" && IMAGE.test(image))) throw new Error("an image is none");
+    if (!images.every((image) => typeof image === "string" && IMAGE.test(image))) throw new Error(say("damagedImage"));
     return { ...message, images };
   }
-  if (message.role !== "assistant") throw new Error(`no message has the role “${message.role}”`);
+  if (message.role !== "assistant") throw new Error(say("damagedRole", message));
   return { ...message, ...answerOf(given) };
 }
 
@@ -130,16 +131,16 @@ const textOrNull = (value) => (typeof value === "string" ? value : null);
 const numberOrNull = (value) => (Number.isFinite(value) ? value : null);
 
 function textOf(object, name) {
-  if (typeof object?.[name] !== "string") throw new Error(`“${name}” is no text`);
+  if (typeof object?.[name] !== "string") throw new Error(say("damagedText", { name }));
   return object[name];
 }
 
 function numberOf(object, name) {
-  if (!Number.isFinite(object?.[name])) throw new Error(`“${name}” is no number`);
+  if (!Number.isFinite(object?.[name])) throw new Error(say("damagedNumber", { name }));
   return object[name];
 }
 
 function listOf(object, name) {
-  if (!Array.isArray(object?.[name])) throw new Error(`“${name}” is no list`);
+  if (!Array.isArray(object?.[name])) throw new Error(say("damagedList", { name }));
   return object[name];
 }

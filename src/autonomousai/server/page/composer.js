@@ -2,6 +2,7 @@
 
 import { $, el, iconButton, notify } from "./dom.js";
 import { dataUrlOf, ImageError } from "./images.js";
+import { say } from "./words.js";
 
 export class Composer {
   #form = $("#composer");
@@ -84,7 +85,7 @@ export class Composer {
     if (!files.length) return;
     event.preventDefault();
     if (this.#sees) this.#attach([...files]);
-    else notify("This model cannot see images. Pick one that can, if there is one.");
+    else notify(say("seesNoImages"));
   }
 
   async #attach(files) {
@@ -110,8 +111,8 @@ export class Composer {
           this.#showImages();
           this.#fit();
         };
-        const image = el("img", { src: url, alt: `Image ${index + 1}` });
-        return el("div.thumb", {}, image, iconButton("close", `Remove image ${index + 1}`, remove));
+        const image = el("img", { src: url, alt: say("imageNumber", { number: index + 1 }) });
+        return el("div.thumb", {}, image, iconButton("close", say("removeImage", { number: index + 1 }), remove));
       }),
     );
   }

@@ -1,6 +1,7 @@
 // Questions to the reader, each in a dialog of its own, each a promise: what they said, or null where they would rather not.
 
 import { el } from "./dom.js";
+import { say } from "./words.js";
 
 /** Whether they want it done. */
 export async function confirm({ title, text, verb }) {
@@ -8,7 +9,7 @@ export async function confirm({ title, text, verb }) {
 }
 
 /** A line of text. */
-export function ask({ title, text = "", label, value = "", secret = false, verb = "Save" }) {
+export function ask({ title, text = "", label, value = "", secret = false, verb = say("save") }) {
   const input = el("input", { id: "answer", type: secret ? "password" : "text", value, required: true, autocomplete: "off" });
   if (!secret) input.dir = "auto";
   const words = text ? [el("p", {}, text)] : [];
@@ -17,7 +18,7 @@ export function ask({ title, text = "", label, value = "", secret = false, verb 
 
 function open({ title, body, verb, value = () => "" }) {
   return new Promise((resolve) => {
-    const cancel = el("button.plain", { type: "button", onclick: () => dialog.close() }, "Cancel");
+    const cancel = el("button.plain", { type: "button", onclick: () => dialog.close() }, say("cancel"));
     const go = el("button.primary", { type: "submit" }, verb);
     const form = el("form", {}, el("h2", { id: "question" }, title), ...body, el("div.dialog-foot", {}, cancel, go));
     const dialog = el("dialog", { "aria-labelledby": "question" }, form);

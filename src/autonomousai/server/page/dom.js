@@ -1,5 +1,7 @@
 // Making elements. Text goes in as text, never as HTML.
 
+import { language, say } from "./words.js";
+
 /** An element: `el("button.quiet", {type: "button", onclick}, "Text", child)`. Names with a dash become attributes. */
 export function el(what, properties = {}, ...children) {
   const [tag, ...classes] = what.split(".");
@@ -27,6 +29,23 @@ export function icon(name) {
 /** A button that shows an icon and is called `label`. */
 export function iconButton(name, label, onclick) {
   return el("button.icon-button", { type: "button", title: label, "aria-label": label, onclick }, icon(name));
+}
+
+/** Words in which `x` stands for a key or for code: text and elements. */
+export function marked(words, tag = "code") {
+  return words.split("`").map((part, index) => (index % 2 ? el(tag, {}, part) : part));
+}
+
+/** Give the elements of index.html their words: `data-say` the text, `data-say-label` and so on an attribute. */
+export function translate(page) {
+  page.documentElement.lang = language;
+  const each = (name, put) => {
+    for (const element of page.querySelectorAll(`[data-${name}]`)) put(element, say(element.getAttribute(`data-${name}`)));
+  };
+  each("say", (element, words) => element.replaceChildren(...marked(words, element.dataset.mark)));
+  each("say-label", (element, words) => element.setAttribute("aria-label", words));
+  each("say-title", (element, words) => (element.title = words));
+  each("say-placeholder", (element, words) => (element.placeholder = words));
 }
 
 export const $ = (selector) => document.querySelector(selector);

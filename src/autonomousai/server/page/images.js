@@ -1,5 +1,7 @@
 // Images to be seen by a model: files become data URLs, within bounds that a server's own bound on bodies (20 MB) leaves room for.
 
+import { number, say } from "./words.js";
+
 const KINDS = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const LARGEST = 5_000_000;
 const LARGEST_IN_ALL = 12_000_000;
@@ -9,20 +11,20 @@ export class ImageError extends Error {}
 
 /** The data URL of an image file; `others`: those that the conversation holds already. Throws `ImageError`. */
 export async function dataUrlOf(file, others) {
-  if (!KINDS.includes(file.type)) throw new ImageError(`“${file.name}” is no PNG, JPEG, WebP or GIF image.`);
+  if (!KINDS.includes(file.type)) throw new ImageError(say("noImage", file));
   if (file.size > LARGEST) {
-    throw new ImageError(`“${file.name}” has ${megabytes(file.size)}; at most ${megabytes(LARGEST)} can be sent. A smaller copy will do.`);
+    throw new ImageError(say("imageTooLarge", { name: file.name, size: megabytes(file.size), limit: megabytes(LARGEST) }));
   }
   const before = others.reduce((sum, url) => sum + url.length * 0.75, 0);
   if (before + file.size > LARGEST_IN_ALL) {
-    throw new ImageError(`The images of this conversation would have more than ${megabytes(LARGEST_IN_ALL)} together. Begin a new one for more.`);
+    throw new ImageError(say("imagesTooLarge", { limit: megabytes(LARGEST_IN_ALL) }));
   }
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(new ImageError(`“${file.name}” cannot be read.`));
+    reader.onerror = () => reject(new ImageError(say("unreadable", file)));
     reader.readAsDataURL(file);
   });
 }
 
-const megabytes = (bytes) => `${(bytes / 1_000_000).toFixed(bytes % 1_000_000 ? 1 : 0)} MB`;
+const megabytes = (bytes) => number(bytes / 1_000_000, bytes % 1_000_000 ? 1 : 0);

@@ -7,20 +7,15 @@ import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { path } from "./conversation.js";
 import { ask } from "./dialogs.js";
-import { $, announce, copy, el, icon, notify } from "./dom.js";
+import { $, announce, copy, el, icon, marked, notify, translate } from "./dom.js";
 import { confirmCopied, isQuestion } from "./message.js";
 import { openSettings } from "./settings.js";
 import { exportAs, Sidebar } from "./sidebar.js";
 import { Thread } from "./thread.js";
-import { explain } from "./words.js";
+import { explain, say } from "./words.js";
 
 // The smallest weights answer these well, and others better.
-const STARTERS = [
-  ["Ask", "What is the capital of France, and what is it known for?"],
-  ["Code", "Write a Python function that tells whether a word is a palindrome."],
-  ["Write", "Write a short poem about autumn."],
-  ["Describe", "Describe a forest in the morning."],
-];
+const STARTERS = ["starterAsk", "starterCode", "starterWrite", "starterDescribe"];
 
 const chat = new Chat({
   list: () => sidebar.show(),
@@ -30,7 +25,7 @@ const chat = new Chat({
     showComposer();
   },
   trouble(error) {
-    notify(`This browser could not keep the conversation (${error.message}). Export it before you leave.`);
+    notify(say("cannotKeep", { error: error.message }));
   },
 });
 
@@ -72,22 +67,22 @@ function show() {
   const begun = current.messages.length > 0;
   const address = begun ? `#/c/${current.id}` : "#/";
   if ((location.hash || "#/") !== address) history.pushState(null, "", address);
-  $("#title").textContent = current.title || "New conversation";
+  $("#title").textContent = current.title || say("newConversation");
   document.title = current.title ? `${current.title} · autonomousai` : "autonomousai";
   $("#welcome").hidden = begun;
   thread.show(current);
   sidebar.show();
   showModels();
   showComposer();
-  if (chat.isRunning()) announce("The answer is on its way.");
+  if (chat.isRunning()) announce(say("onItsWay"));
 }
 
 function showModels() {
   const known = chat.models.map(({ id, vision, description }) => {
     const name = description ?? id; // who answers in its place, where that is another
-    return el("option", { value: id }, vision ? `${name} (sees images)` : name);
+    return el("option", { value: id }, vision ? say("seesImages", { name }) : name);
   });
-  $("#model").replaceChildren(...(known.length ? known : [el("option", {}, "no model yet")]));
+  $("#model").replaceChildren(...(known.length ? known : [el("option", {}, say("noModel"))]));
   $("#model").value = chat.current.model;
   $("#model").disabled = known.length === 0;
 }
@@ -98,7 +93,7 @@ function showComposer() {
 
 function showTheme() {
   const name = theme.isDark() ? "sun" : "moon";
-  const label = theme.isDark() ? "Light colours" : "Dark colours";
+  const label = say(theme.isDark() ? "lightColours" : "darkColours");
   $("#theme").replaceChildren(icon(name));
   $("#theme").title = label;
   $("#theme").setAttribute("aria-label", label);
@@ -114,7 +109,7 @@ async function loadModels() {
     if (error instanceof ToldError && error.told.status === 401 && (await askKey(api.key.get() !== null))) return loadModels();
     const told = error instanceof ToldError ? error.told : { code: "unreachable" };
     const { title, detail } = explain(told);
-    const retry = el("button.plain", { type: "button", onclick: loadModels }, told.status === 401 ? "Give a key" : "Try again");
+    const retry = el("button.plain", { type: "button", onclick: loadModels }, say(told.status === 401 ? "giveKey" : "tryAgain"));
     $("#banner").replaceChildren(el("p", {}, el("strong", {}, title), ` ${detail ?? ""}`), retry);
     $("#banner").hidden = false;
   }
@@ -125,11 +120,11 @@ async function loadModels() {
 /** Ask for a key and keep it, in this tab. */
 async function askKey(wrong) {
   const given = await ask({
-    title: wrong ? "That key was not accepted" : "This server wants a key",
-    text: "It is kept in this tab alone, until you close it.",
-    label: "Key",
+    title: say(wrong ? "wrongKey" : "wantsKey"),
+    text: say("keyText"),
+    label: say("key"),
     secret: true,
-    verb: "Use it",
+    verb: say("useKey"),
   });
   if (given) api.key.set(given);
   return given;
@@ -147,7 +142,7 @@ function route() {
 async function copyFrom(text) {
   const button = document.activeElement.closest("button");
   await copy(text);
-  announce("Copied.");
+  announce(say("copiedSaid"));
   if (button) confirmCopied(button);
 }
 
@@ -155,7 +150,7 @@ async function importFile({ target }) {
   const [file] = target.files;
   try {
     const taken = chat.import(await file.text());
-    notify(taken ? `${taken === 1 ? "One conversation was" : `${taken} conversations were`} imported.` : "All of it was here already.");
+    notify(taken ? say("imported", { count: taken }) : say("importedNone"));
   } catch (error) {
     if (!(error instanceof ArchiveError)) throw error;
     notify(error.message);
@@ -165,14 +160,35 @@ async function importFile({ target }) {
 
 function openAbout() {
   const base = new URL("v1", new URL("../", import.meta.url)).href;
-  const body = JSON.stringify({ model: chat.current.model, messages: [{ role: "user", content: "Hello" }] });
+  const body = JSON.stringify({ model: chat.current.model, messages: [{ role: "user", content: say("hello") }] });
   $("#base-url").textContent = base;
   const authorization = api.key.get() ? "  -H 'authorization: Bearer KEY' \\\n" : "";
   $("#curl").textContent = `curl ${base}/chat/completions \\\n${authorization}  -H 'content-type: application/json' \\\n  -d '${body}'`;
   // A browser sends no key along with a link: what wants one is named instead.
   const keyed = api.key.get() || !chat.models.length ? document.querySelectorAll("[data-keyed]") : [];
-  for (const link of keyed) link.replaceWith(`${link.textContent} (`, el("code", {}, `GET ${link.pathname}`), " with the key)");
+  for (const link of keyed) link.replaceWith(...marked(say("withKey", { name: link.textContent, path: link.pathname })));
   $("#about-dialog").showModal();
+}
+
+const settled = {
+  save: (chosen, asDefault) => chat.set(chosen, asDefault),
+  language() {
+    speak();
+    thread.forget();
+    show();
+  },
+};
+
+/** Say what is shown from the beginning to the end in the reader's language. */
+function speak() {
+  translate(document);
+  showTheme();
+  $("#starters").replaceChildren(
+    ...STARTERS.map((key) => {
+      const text = say(`${key}Text`);
+      return el("button.starter", { type: "button", onclick: () => chat.send(text, []) }, el("strong", {}, say(key)), el("span", {}, text));
+    }),
+  );
 }
 
 function bind() {
@@ -185,7 +201,7 @@ function bind() {
     chat.setModel(target.value);
     showComposer();
   };
-  $("#open-settings").onclick = () => openSettings(chat.current.settings, (chosen, asDefault) => chat.set(chosen, asDefault));
+  $("#open-settings").onclick = () => openSettings(chat.current.settings, settled);
   $("#theme").onclick = () => {
     theme.toggle();
     showTheme();
@@ -195,11 +211,6 @@ function bind() {
   $("#import-file").onchange = importFile;
   $("#about").onclick = openAbout;
   for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
-  $("#starters").replaceChildren(
-    ...STARTERS.map(([kind, text]) =>
-      el("button.starter", { type: "button", onclick: () => chat.send(text, []) }, el("strong", {}, kind), el("span", {}, text)),
-    ),
-  );
   document.addEventListener("click", ({ target }) => {
     const button = target.closest("[data-copy]");
     if (button) copyFrom(button.closest(".code").querySelector("pre").textContent.replace(/\n$/, ""));
@@ -215,11 +226,11 @@ function bind() {
 }
 
 bind();
-showTheme();
+speak();
 try {
   await chat.open();
 } catch (error) {
-  notify(`This browser keeps no conversations for this page (${error.message}): they last until you close it.`);
+  notify(say("keepsNothing", { error: error.message }));
 }
 route();
 await loadModels();

@@ -5,6 +5,7 @@
 import purify from "./vendor/dompurify/purify.mjs";
 import hljs from "./vendor/highlight/highlight.js";
 import MarkdownIt from "./vendor/markdown-it/markdown-it.mjs";
+import { say } from "./words.js";
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -80,8 +81,8 @@ function frame(pre) {
   const copy = document.createElement("button");
   copy.type = "button";
   copy.dataset.copy = "code";
-  copy.textContent = "Copy";
-  copy.setAttribute("aria-label", language ? `Copy this ${language}` : "Copy this code");
+  copy.textContent = say("copy");
+  copy.setAttribute("aria-label", language ? say("copyLanguage", { language }) : say("copyCode"));
   bar.append(name, copy);
   pre.tabIndex = 0; // it may scroll
   pre.dir = "ltr";

@@ -3,32 +3,32 @@
 import { isRunning, speed } from "./answer.js";
 import { el, icon, iconButton } from "./dom.js";
 import { render, settle } from "./markdown.js";
-import { explain, remark } from "./words.js";
+import { explain, number, remark, say } from "./words.js";
 
 export const isQuestion = (message) => message.role === "user";
 
 /** The element of a question. `act`: what can be done, see `thread.js`. */
 export function questionView(message, versions, act) {
-  const images = message.images.map((url, index) => el("img", { src: url, alt: `Image ${index + 1}` }));
+  const images = message.images.map((url, index) => el("img", { src: url, alt: say("imageNumber", { number: index + 1 }) }));
   return el(
     "article.message.question",
     {},
-    el("h2.visually-hidden", {}, "You"),
+    el("h2.visually-hidden", {}, say("you")),
     images.length ? el("div.images", {}, ...images) : null,
     message.text ? el("p.bubble", { dir: "auto" }, message.text) : null,
     el(
       "div.foot",
       {},
       switcher(message, versions, act),
-      iconButton("edit", "Edit and send again", () => act.edit(message)),
-      iconButton("copy", "Copy", () => act.copy(message.text)),
+      iconButton("edit", say("editAndSend"), () => act.edit(message)),
+      iconButton("copy", say("copy"), () => act.copy(message.text)),
     ),
   );
 }
 
 /** A question while it is edited. */
 export function editor(message, act) {
-  const area = el("textarea", { value: message.text, dir: "auto", rows: 2, "aria-label": "Edit your message" });
+  const area = el("textarea", { value: message.text, dir: "auto", rows: 2, "aria-label": say("editMessage") });
   const form = el(
     "form.message.question.editor",
     {},
@@ -36,8 +36,8 @@ export function editor(message, act) {
     el(
       "div.dialog-foot",
       {},
-      el("button.plain", { type: "button", onclick: () => act.leave(message) }, "Cancel"),
-      el("button.primary", { type: "submit" }, "Send"),
+      el("button.plain", { type: "button", onclick: () => act.leave(message) }, say("cancel")),
+      el("button.primary", { type: "submit" }, say("send")),
     ),
   );
   form.onsubmit = (event) => {
@@ -61,7 +61,7 @@ export function editor(message, act) {
 export class AnswerView {
   #body = el("div.text");
   #thoughts = el("div.thoughts-text", { dir: "auto" });
-  #thinking = el("details.thoughts", { hidden: true }, el("summary", {}, "Its thoughts"), this.#thoughts);
+  #thinking = el("details.thoughts", { hidden: true }, el("summary", {}, say("thoughts")), this.#thoughts);
   #state = el("div.state");
   #foot = el("div.foot");
   #drawn = null;
@@ -95,27 +95,27 @@ export class AnswerView {
     const { message, act } = this;
     return [
       switcher(message, versions, act),
-      message.text ? iconButton("copy", "Copy", () => act.copy(message.text)) : null,
-      message.state === "failed" ? null : iconButton("again", "Another answer", () => act.again(message)),
+      message.text ? iconButton("copy", say("copy"), () => act.copy(message.text)) : null,
+      message.state === "failed" ? null : iconButton("again", say("anotherAnswer"), () => act.again(message)),
       facts(message),
     ].filter(Boolean);
   }
 }
 
 function progress(message, { lost = false, reading = null }) {
-  if (lost) return [el("p.lost", {}, "The connection is lost. Trying to go on …")];
-  if (reading !== null && !message.text) return [el("p.remark", {}, `Reading what you wrote: ${Math.round(100 * reading)} % …`)];
+  if (lost) return [el("p.lost", {}, say("connectionLost"))];
+  if (reading !== null && !message.text) return [el("p.remark", {}, say("reading", { percent: Math.round(100 * reading) }))];
   return message.text ? [] : [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"))];
 }
 
 const WAYS = {
-  key: ["Give a key", (act, message) => act.giveKey(message)],
-  again: ["Try again", (act, message) => act.again(message)],
-  fresh: ["New conversation", (act) => act.fresh()],
+  key: ["giveKey", (act, message) => act.giveKey(message)],
+  again: ["tryAgain", (act, message) => act.again(message)],
+  fresh: ["newConversation", (act) => act.fresh()],
 };
 
 function trouble({ title, detail, said, ways }, message, act) {
-  const buttons = ways.map((way) => el("button.plain", { type: "button", onclick: () => WAYS[way][1](act, message) }, WAYS[way][0]));
+  const buttons = ways.map((way) => el("button.plain", { type: "button", onclick: () => WAYS[way][1](act, message) }, say(WAYS[way][0])));
   return el(
     "div.trouble",
     {},
@@ -137,13 +137,11 @@ function switcher(message, versions, act) {
   return el(
     "span.switcher",
     {},
-    step("before", "The version before", at - 1),
-    el("span", { "aria-label": `Version ${at + 1} of ${versions.length}`, role: "img" }, `${at + 1} / ${versions.length}`),
-    step("after", "The version after", at + 1),
+    step("before", say("versionBefore"), at - 1),
+    el("span", { "aria-label": say("versionOf", { at: at + 1, count: versions.length }), role: "img" }, `${at + 1} / ${versions.length}`),
+    step("after", say("versionAfter"), at + 1),
   );
 }
-
-const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
 /** What answered, in a line that opens. */
 function facts(message) {
@@ -151,34 +149,40 @@ function facts(message) {
   const rate = speed(message);
   const short = [
     evidence?.upstream ?? message.model,
-    usage && count(usage.completion, "token"),
-    rate && `${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`,
-    evidence?.splices.length && count(evidence.splices.length, "rescue"),
-    resumed && count(resumed, "reconnect"),
+    usage && say("tokens", { count: usage.completion }),
+    rate && say("rate", { rate: number(rate, rate < 10 ? 1 : 0) }),
+    evidence?.splices.length && say("rescues", { count: evidence.splices.length }),
+    resumed && say("reconnects", { count: resumed }),
   ].filter(Boolean);
   if (!short.length) return null;
   const rows = [
-    ["Asked for", message.asked],
-    ["Answered by", [message.model, evidence?.upstream].filter(Boolean).join(" on ")],
-    ["Tokens", usage && `${usage.completion.toLocaleString("en")} after ${usage.prompt.toLocaleString("en")} of the conversation`],
-    ["Time", message.firstAt && message.endedAt && duration(message)],
-    ["Ended by", message.finish],
-    ["Attempts", evidence?.attempts.map(attemptLine).join("; ")],
-    ["Rescues", evidence?.splices.map(({ offset, from, to }) => `after ${count(offset, "character")}, from ${from} to ${to}`).join("; ")],
+    ["askedFor", message.asked],
+    ["answeredBy", answeredBy(message)],
+    ["tokensName", usage && say("tokensOf", usage)],
+    ["time", message.firstAt && message.endedAt && duration(message)],
+    ["endedBy", message.finish],
+    ["attempts", evidence?.attempts.map(attemptLine).join("; ")],
+    ["rescuesName", evidence?.splices.map(({ offset, from, to }) => say("rescueOf", { count: offset, from, to })).join("; ")],
   ].filter(([, value]) => value);
   return el(
     "details.facts",
     { ontoggle: ({ target }) => target.open && target.scrollIntoView({ block: "nearest" }) },
     el("summary", {}, short.join(" · ")),
-    el("dl", {}, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+    el("dl", {}, ...rows.flatMap(([name, value]) => [el("dt", {}, say(name)), el("dd", {}, value)])),
   );
 }
 
-const duration = ({ at, firstAt, endedAt }) =>
-  `${((firstAt - at) / 1000).toFixed(1)} s to the first word, ${((endedAt - at) / 1000).toFixed(1)} s in all`;
+function answeredBy({ model, evidence }) {
+  const upstream = evidence?.upstream;
+  return model && upstream ? say("modelOn", { model, upstream }) : (model ?? upstream);
+}
+
+const seconds = (milliseconds) => number(milliseconds / 1000, 1);
+
+const duration = ({ at, firstAt, endedAt }) => say("timeOf", { first: seconds(firstAt - at), all: seconds(endedAt - at) });
 
 const attemptLine = ({ upstream, outcome, status, ms }) =>
-  `${upstream}: ${outcome}${status && outcome !== "ok" ? ` (${status})` : ""}, ${(ms / 1000).toFixed(1)} s`;
+  `${upstream}: ${outcome}${status && outcome !== "ok" ? ` (${status})` : ""}, ${seconds(ms)} s`;
 
 /** A copy button that says that it has copied. */
 export function confirmCopied(button) {
@@ -187,7 +191,7 @@ export function confirmCopied(button) {
     button.replaceChildren(icon("done"));
     setTimeout(() => button.replaceChildren(before), 1500);
   } else {
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 1500);
+    button.textContent = say("copied");
+    setTimeout(() => (button.textContent = say("copy")), 1500);
   }
 }

@@ -2,6 +2,7 @@
 
 import { confirm, ask } from "./dialogs.js";
 import { $, el, iconButton, save } from "./dom.js";
+import { say } from "./words.js";
 
 const narrow = matchMedia("(max-width: 48rem)");
 
@@ -29,27 +30,27 @@ export class Sidebar {
 
   #item(conversation) {
     const { chat } = this;
-    const link = el("a", { href: `#/c/${conversation.id}`, dir: "auto" }, conversation.title || "An image");
+    const link = el("a", { href: `#/c/${conversation.id}`, dir: "auto" }, conversation.title || say("anImage"));
     if (conversation.id === chat.current.id) link.setAttribute("aria-current", "page");
-    const running = chat.isRunning(conversation) ? el("span.running", { title: "Answering", role: "img", "aria-label": "Answering" }) : null;
+    const running = chat.isRunning(conversation) ? el("span.running", { title: say("answering"), role: "img", "aria-label": say("answering") }) : null;
     const actions = el(
       "span.actions",
       {},
-      iconButton("edit", `Rename “${conversation.title}”`, () => this.#rename(conversation)),
-      iconButton("save", `Export “${conversation.title}”`, () => exportAs(conversation.title, chat.exported([conversation]))),
-      iconButton("trash", `Delete “${conversation.title}”`, () => this.#remove(conversation)),
+      iconButton("edit", say("renameOf", conversation), () => this.#rename(conversation)),
+      iconButton("save", say("exportOf", conversation), () => exportAs(conversation.title, chat.exported([conversation]))),
+      iconButton("trash", say("deleteOf", conversation), () => this.#remove(conversation)),
     );
     return el("li", {}, link, running, actions);
   }
 
   async #rename(conversation) {
-    const title = await ask({ title: "Rename this conversation", label: "Name", value: conversation.title });
+    const title = await ask({ title: say("rename"), label: say("name"), value: conversation.title });
     if (title) this.chat.rename(conversation, title);
   }
 
   async #remove(conversation) {
-    const text = `“${conversation.title}” is kept nowhere else, and cannot be brought back.`;
-    if (await confirm({ title: "Delete this conversation?", text, verb: "Delete" })) this.chat.remove(conversation);
+    const text = say("deleteText", conversation);
+    if (await confirm({ title: say("deleteQuestion"), text, verb: say("delete") })) this.chat.remove(conversation);
   }
 
   // ---- the drawer

@@ -4,7 +4,7 @@ import { isRunning } from "./answer.js";
 import { path, versions } from "./conversation.js";
 import { $, announce } from "./dom.js";
 import { AnswerView, editor, isQuestion, questionView } from "./message.js";
-import { explain } from "./words.js";
+import { explain, say } from "./words.js";
 
 /** Pixels from the end that count as being there. */
 const NEAR = 60;
@@ -52,6 +52,11 @@ export class Thread {
     else this.toEnd();
   }
 
+  /** What was drawn is drawn again, the next time. */
+  forget() {
+    this.conversation = null;
+  }
+
   #view(message) {
     const others = versions(this.conversation, message);
     let element;
@@ -76,7 +81,7 @@ export class Thread {
     }
     clearTimeout(this.#drawing);
     this.#draw(view, run);
-    if (run.lost) announce("The connection is lost. Trying to go on.");
+    if (run.lost) announce(say("connectionLostSaid"));
     else this.#readOut(view);
   }
 
@@ -91,10 +96,10 @@ export class Thread {
 
   #readOut({ message, element }) {
     if (message.state === "failed") announce(explain(message.error).title);
-    else if (message.state === "stopped") announce("Stopped.");
+    else if (message.state === "stopped") announce(say("stoppedSaid"));
     else {
       const text = element.querySelector(".text").innerText;
-      announce(`The answer: ${text.slice(0, READ_OUT)}${text.length > READ_OUT ? " … and more" : ""}`);
+      announce(say("answerSaid", { text: text.length > READ_OUT ? say("andMore", { text: text.slice(0, READ_OUT) }) : text }));
     }
   }
 

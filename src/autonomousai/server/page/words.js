@@ -1,50 +1,86 @@
-// What went wrong, in words, and the way on. Pure: a table from an error, as it is stored with an answer, to what is shown.
+// What is said to the reader, in their language: a table for each (words.en.js, words.de.js), and what went wrong in words, with
+// the way on. No other file of the page holds a text that is shown.
+
+import german from "./words.de.js";
+import english from "./words.en.js";
+
+const TABLES = { en: english, de: german };
+
+/** The languages there are, each by its own name. */
+export const LANGUAGES = { en: "English", de: "Deutsch" };
+
+const LANGUAGE = "autonomousai.language";
+
+/** The language of the page: the reader's choice, else the first of the browser's that there is, else English. */
+export let language = preferred();
+
+function preferred() {
+  const wanted = [chosenLanguage(), ...navigator.languages].filter(Boolean);
+  return wanted.map((tag) => tag.toLowerCase().split("-")[0]).find((tag) => Object.hasOwn(TABLES, tag)) ?? "en";
+}
+
+/** What the reader chose; null where it is as the browser has it. */
+export function chosenLanguage() {
+  try {
+    return localStorage.getItem(LANGUAGE);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+/** Choose a language, or null for the browser's. What is shown already keeps its words until it is shown again. */
+export function chooseLanguage(tag) {
+  if (tag) localStorage.setItem(LANGUAGE, tag);
+  else localStorage.removeItem(LANGUAGE);
+  language = preferred();
+}
+
+/** The words of a key, with the values filled in: numbers as the language writes them. A `count` decides between plurals. */
+export function say(key, values = {}) {
+  const found = TABLES[language][key];
+  if (found === undefined) throw new Error(`no words for ${key}`);
+  const text = typeof found === "string" ? found : found[new Intl.PluralRules(language).select(values.count)] ?? found.other;
+  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name]));
+}
+
+/** A number as the language writes it; with so many `digits` behind the point, where that is said. */
+export function number(value, digits) {
+  return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
 
 // Ways on: "key" (give one), "again" (ask again), "fresh" (begin a new conversation).
-const BY_CODE = {
-  unreachable: {
-    title: "The server cannot be reached.",
-    detail: "Check that it is running, and that this device is connected to it.",
-    ways: ["again"],
-  },
-  broken_off: { title: "The answer broke off.", detail: "What had arrived is kept above.", ways: ["again"] },
-  not_begun: { title: "The page was left before the answer began.", ways: ["again"] },
-  stream_gone: { title: "The answer broke off.", detail: "The server does not have the rest of it any more.", ways: ["again"] },
-  stream_not_found: { title: "The answer broke off.", detail: "The server does not have the rest of it any more.", ways: ["again"] },
-  checksum_mismatch: { title: "This is not the text that the server sent.", detail: "Something on the way changed it.", ways: ["again"] },
-  invalid_api_key: { title: "This server wants a key.", ways: ["key"] },
-  model_not_found: { title: "This model is not served here.", detail: "Pick another one at the top, then ask again.", ways: ["again"] },
-  images_not_supported: { title: "This model cannot see images.", detail: "Pick one that can at the top, then ask again.", ways: ["again"] },
-  context_length_exceeded: {
-    title: "The conversation has grown too long for this model.",
-    detail: "Begin a new one, or edit an earlier message to continue from there.",
-    ways: ["fresh"],
-  },
-  body_too_large: {
-    title: "That is more than the server takes.",
-    detail: "Send a shorter text, or fewer and smaller images.",
-    ways: ["fresh"],
-  },
-  upstreams_unavailable: { title: "Nothing answers as this model at present.", ways: ["again"] },
-  shutting_down: { title: "The server is shutting down.", detail: "It may be back in a moment.", ways: ["again"] },
-};
+const BY_CODE = new Map(Object.entries({
+  unreachable: { title: "unreachable", detail: "unreachableDetail", ways: ["again"] },
+  broken_off: { title: "brokenOff", detail: "brokenOffDetail", ways: ["again"] },
+  not_begun: { title: "notBegun", ways: ["again"] },
+  stream_gone: { title: "brokenOff", detail: "streamGoneDetail", ways: ["again"] },
+  stream_not_found: { title: "brokenOff", detail: "streamGoneDetail", ways: ["again"] },
+  checksum_mismatch: { title: "checksum", detail: "checksumDetail", ways: ["again"] },
+  invalid_api_key: { title: "keyWanted", ways: ["key"] },
+  model_not_found: { title: "modelNotFound", detail: "modelNotFoundDetail", ways: ["again"] },
+  images_not_supported: { title: "imagesNotSupported", detail: "imagesNotSupportedDetail", ways: ["again"] },
+  context_length_exceeded: { title: "tooLong", detail: "tooLongDetail", ways: ["fresh"] },
+  body_too_large: { title: "bodyTooLarge", detail: "bodyTooLargeDetail", ways: ["fresh"] },
+  upstreams_unavailable: { title: "noUpstream", ways: ["again"] },
+  shutting_down: { title: "shuttingDown", detail: "shuttingDownDetail", ways: ["again"] },
+}));
 
 const BY_STATUS = {
-  401: BY_CODE.invalid_api_key,
-  413: BY_CODE.body_too_large,
-  429: { title: "Too many requests at once.", ways: ["again"] },
-  502: { title: "The model did not answer.", ways: ["again"] },
-  503: { title: "The server is busy.", ways: ["again"] },
-  504: { title: "The model took too long to answer.", ways: ["again"] },
+  401: BY_CODE.get("invalid_api_key"),
+  413: BY_CODE.get("body_too_large"),
+  429: { title: "tooMany", ways: ["again"] },
+  502: { title: "didNotAnswer", ways: ["again"] },
+  503: { title: "busy", ways: ["again"] },
+  504: { title: "tookTooLong", ways: ["again"] },
 };
 
-const OTHERWISE = { title: "Something went wrong.", ways: ["again"] };
+const OTHERWISE = { title: "somethingWrong", ways: ["again"] };
 
 /** `{title, detail, said, ways}`: `said` is the server's own word, where it has one. */
 export function explain({ code, status, message, retryAfter }) {
-  const found = BY_CODE[code] ?? BY_STATUS[status] ?? OTHERWISE;
-  const later = retryAfter ? `Try again in ${retryAfter === 1 ? "a second" : `${retryAfter} seconds`}.` : "";
-  return { detail: later, said: message ?? "", ...found };
+  const { title, detail, ways } = BY_CODE.get(code) ?? BY_STATUS[status] ?? OTHERWISE;
+  const later = retryAfter ? say("retryAfter", { count: retryAfter }) : "";
+  return { title: say(title), detail: detail ? say(detail) : later, said: message ?? "", ways };
 }
 
 /** How the server says that it stopped an answer (`events.REPEATED`). */
@@ -52,14 +88,10 @@ const REPEATED = "the answer repeated itself, and was stopped";
 
 /** What is worth saying of the way that an answer ended; null where it simply ended. */
 export function remark(answer) {
-  if (answer.state === "stopped") return "You stopped this answer.";
+  if (answer.state === "stopped") return say("youStopped");
   if (answer.state !== "done") return null;
-  if (answer.evidence?.notes?.includes(REPEATED)) return "The answer repeated itself, and was stopped. Ask again, or in other words.";
-  return (
-    {
-      length: "The answer reached its greatest length. You can raise it in the settings, or write “go on”.",
-      content_filter: "The model’s provider withheld the rest of this answer.",
-      tool_calls: "The model wanted to use a tool, and this page has none.",
-    }[answer.finish] ?? (answer.text || answer.reasoning ? null : "The model said nothing.")
-  );
+  if (answer.evidence?.notes?.includes(REPEATED)) return say("repeated");
+  const key = { length: "reachedLength", content_filter: "withheld", tool_calls: "wantedTool" }[answer.finish];
+  if (key) return say(key);
+  return answer.text || answer.reasoning ? null : say("saidNothing");
 }
