@@ -40,6 +40,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "engine": config.EngineConfig,
     **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,
+    "keys.NAME": config.KeyConfig,
 }
 
 #: What the TOML of configuration.md has no words for.
@@ -50,6 +51,14 @@ WORDS = {
     "connect": "to a connection, with TLS and proxy",
     "total": "the whole answer",
     "clocks": "its own clocks, laid over the general ones",
+    "expires": "when it stops opening, such as `2027-01-31` or `2027-01-31T18:00:00Z`",
+    "requests_per_minute": "requests in any 60 seconds; absent: no limit, as for the others",
+    "tokens_per_minute": "tokens in any 60 seconds, those of prompts and answers together",
+    "budget": "US dollars in a `budget_period`",
+    "token_budget": "tokens in a `budget_period`",
+    "max_concurrency": "answers at once",
+    "key": "the key, or `env:NAME`",
+    "hash": "in place of `key`: `sha256:` and the key's SHA-256 in hexadecimal digits",
     "aliases": "other names that callers may use",
     "route": "upstreams in order of preference; `[]`: not served",
     "base_url": "where its paths begin; for `openai` it usually ends in `/v1`, and may have a query; absent: the vendor's",
@@ -164,14 +173,18 @@ def kind_of(kind: msgspec.inspect.Type) -> str:
             return " or ".join(kind_of(each) for each in kind.types if not isinstance(each, msgspec.inspect.NoneType))
         case msgspec.inspect.CustomType():
             return "key"
-        case msgspec.inspect.StructType():
+        case msgspec.inspect.StructType() | msgspec.inspect.DictType():
             return "table"
+        case msgspec.inspect.DateTimeType():
+            return "time"
     return "text"
 
 
 def default_of(field: msgspec.inspect.Field) -> str:
     if field.required:
         return "*needed*"
+    if field.default_factory is dict:
+        return "`{}`"
     value = field.default
     if isinstance(value, msgspec.Struct):
         changed = [name for name in value.__struct_fields__ if getattr(value, name) != getattr(config.Clocks(), name)]
@@ -199,7 +212,7 @@ def written_words() -> dict[tuple[str, str], str]:
 
 
 def words_of(table: str, key: str, said: dict[tuple[str, str], str]) -> str:
-    words = said.get((table.rpartition("kind = ")[2], key)) or WORDS.get(key, "")
+    words = said.get((table.rpartition("kind = ")[2].replace("keys.NAME", "keys.shop"), key)) or WORDS.get(key, "")
     return words.replace("|", "\\|").replace("see observability.md", "see [there](../observability.md)")
 
 

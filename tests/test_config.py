@@ -13,6 +13,7 @@ from autonomousai.config import (
     AutonomousAIConfig,
     Clocks,
     Config,
+    KeyConfig,
     LlamaCppConfig,
     ModelConfig,
     OpenAIConfig,
@@ -545,10 +546,11 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
     written = tomllib.loads(DOCUMENTED[-1])
     path = tmp_path / "config.toml"
     path.write_text(DOCUMENTED[-1])
-    config = load_config(path, {"ANTHROPIC_API_KEY": "k"})
+    config = load_config(path, {"ANTHROPIC_API_KEY": "k", "KEY_OF_THE_SHOP": "sk-shop"})
     bare = Config()
 
     for table in ("server", "clocks", "retry", "breaker", "rescue", "resume"):
         assert getattr(bare, table) == getattr(config, table)
         assert set(getattr(bare, table).__struct_fields__) == set(written[table])
     assert config.upstreams["embedded"] == bare.upstreams["embedded"]
+    assert KeyConfig(key=Secret("sk-shop")) == config.keys["shop"]

@@ -8,6 +8,7 @@ in Python. The tables' structs are in `settings`, those of upstreams in `kinds`;
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import partial, reduce
@@ -22,6 +23,7 @@ from .clients.vendors import VENDORS
 from .config_reading import TableReader, as_table, one_of, unknown_key
 from .engine.memory import memory_limit
 from .errors import ConfigError
+from .keys.checks import check_keys, read_labels, read_moment
 from .kinds.autonomousai import AutonomousAIConfig
 from .kinds.llamacpp import LlamaCppConfig
 from .kinds.openai import OpenAIConfig
@@ -31,6 +33,9 @@ from .settings import (
     BreakerConfig,
     ContextSize,
     EngineConfig,
+    KeyConfig,
+    KeyPolicy,
+    Labels,
     RescueConfig,
     ResponsesConfig,
     ResumeConfig,
@@ -44,6 +49,7 @@ from .settings import (
 )
 from .suggestions import did_you_mean
 from .timeouts import Clocks
+from .wires.registry import WIRES
 
 if TYPE_CHECKING:
     from .kinds.kind import UpstreamConfig
@@ -56,6 +62,8 @@ __all__ = [
     "Clocks",
     "Config",
     "EngineConfig",
+    "KeyConfig",
+    "KeyPolicy",
     "LlamaCppConfig",
     "ModelConfig",
     "OpenAIConfig",
@@ -93,9 +101,11 @@ class Config(msgspec.Struct, frozen=True):
     engine: EngineConfig = EngineConfig()
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=DEFAULT_UPSTREAMS.copy)
     models: dict[str, ModelConfig] = {}
+    keys: dict[str, KeyConfig] = {}
 
     def __post_init__(self) -> None:
-        check_server(self.server)
+        check_server(self.server, self.keys)
+        check_keys(self.keys, WIRES, (*self.server.api_keys, *self.server.admin_keys))
         _check_memory(self.engine.memory)
         for name, upstream in self.upstreams.items():
             upstream.check(f"upstreams.{name}")
@@ -124,7 +134,8 @@ class Config(msgspec.Struct, frozen=True):
         """Return every key and password in it: what no text that is shown may hold."""
         keys = (getattr(upstream, "api_key", None) for upstream in self.upstreams.values())
         password = urlsplit(self.server.state).password
-        return (*self.server.api_keys, *(key for key in (*keys, password and unquote(password)) if key))
+        own = (*self.server.api_keys, *self.server.admin_keys, *(key.key for key in self.keys.values() if key.key))
+        return (*own, *(key for key in (*keys, password and unquote(password)) if key))
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
@@ -152,7 +163,14 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
     for key in document:
         if key not in known:
             raise unknown_key(key, known)
-    reader = TableReader({Secret: partial(_secret, env=env), ContextSize: _context_size})
+    reader = TableReader(
+        {
+            Secret: partial(_secret, env=env),
+            ContextSize: _context_size,
+            dt.datetime: read_moment,
+            Labels: read_labels,
+        }
+    )
     tables = {key: as_table(key, document.get(key, {})) for key in known}
     return Config(
         server=reader.read("server", tables["server"], ServerConfig),
@@ -173,6 +191,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
             name: reader.read(f"models.{name}", table, ModelConfig)
             for name, table in _subtables("models", tables["models"])
         },
+        keys={name: reader.read(f"keys.{name}", table, KeyConfig) for name, table in _subtables("keys", tables["keys"])},
     )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,6 +22,10 @@ from .timeouts import Clock
 # The upper bounds exclude `inf`, which is valid TOML and not a time that a timer can be set to.
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+#: In US dollars.
+Money: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+#: What an operator writes beside a key: names and values.
+Labels: TypeAlias = dict[str, str]
 #: Tokens, or as many as the weights and the memory allow.
 ContextSize: TypeAlias = Count | Literal["auto"]
 
@@ -38,6 +45,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     api_keys: tuple[Secret, ...] = ()
+    admin_keys: tuple[Secret, ...] = ()
     drain_s: Seconds = 30
     state: str = "memory:"
     keepalive_s: Clock = 15
@@ -47,6 +55,30 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_concurrency: Count = 1000
     queue_s: Seconds = 60
     log: Literal["text", "json", "off"] = "text"
+
+
+class KeyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the holder of a key may do. ``models``: names, aliases, or beginnings with ``*``; empty, as ``wires``: all of them.
+    ``budget`` (US dollars) and ``token_budget`` count from the first moment of a ``budget_period`` in UTC."""
+
+    models: tuple[str, ...] = ()
+    wires: tuple[str, ...] = ()
+    expires: datetime | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    max_concurrency: Count | None = None
+    budget: Money | None = None
+    token_budget: Count | None = None
+    budget_period: Literal["day", "month"] = "month"
+    labels: Labels = {}
+    disabled: bool = False
+
+
+class KeyConfig(KeyPolicy, frozen=True, forbid_unknown_fields=True):
+    """A key with a name, and what its holder may do: see [keys](../guides/keys.md). Either ``key``, or its ``hash``."""
+
+    key: Secret | None = None
+    hash: str | None = None
 
 
 class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,9 +148,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(server: ServerConfig) -> None:
+def asks_key(server: ServerConfig, keys: Mapping[str, KeyConfig]) -> bool:
+    """Return whether callers need a key: where there is any, or one could be made."""
+    return bool(server.api_keys or server.admin_keys or keys)
+
+
+def check_exposure(server: ServerConfig, keys: Mapping[str, KeyConfig] = MappingProxyType({})) -> None:
     """Raise `ConfigError` for a server that other machines can reach and that asks for no key."""
-    if not server.api_keys and not is_loopback(server.host):
+    if not asks_key(server, keys) and not is_loopback(server.host):
         raise ConfigError(
             f"{server.host!r} can be reached from other machines, and no key is asked for",
             key="server.host",
@@ -129,7 +166,7 @@ def check_exposure(server: ServerConfig) -> None:
 _STATE: Final = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
 
 
-def check_server(server: ServerConfig) -> None:
+def check_server(server: ServerConfig, keys: Mapping[str, KeyConfig] = MappingProxyType({})) -> None:
     if not server.host:
         raise ConfigError("is empty", key="server.host", advice="write 127.0.0.1, or the address to listen on")
     if not _STATE.fullmatch(server.state):  # not shown: it may hold a password
@@ -147,7 +184,7 @@ def check_server(server: ServerConfig) -> None:
         if origin != "*" and not _is_origin(origin):
             key = f"server.cors_origins[{index}]"
             raise ConfigError(f"{origin!r} is not an origin", key=key, advice="write https://host[:port], or '*'")
-    check_exposure(server)
+    check_exposure(server, keys)
 
 
 def _is_origin(origin: str) -> bool:

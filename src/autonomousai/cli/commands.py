@@ -285,7 +285,7 @@ def _show_defaults(key: str | None, terminal: Terminal) -> int:
 
 
 #: Keys of a config that are secrets, or may hold one.
-_SECRETS = frozenset({"api_key", "api_keys"})
+_SECRETS = frozenset({"api_key", "api_keys", "admin_keys", "key"})
 
 
 def _shown(value: Any, key: str = "") -> Any:

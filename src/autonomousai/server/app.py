@@ -16,8 +16,10 @@ from ..gateway.breaker import State as BreakerState
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
+from ..keys.ring import KeyRing
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..settings import asks_key
 from ..streams.broker import StreamBroker
 from ..streams.orphans import Orphans
 from ..streams.stores import open_state
@@ -85,7 +87,8 @@ class App:
         self.orphans = Orphans()
         self._log = log
         self._tracer = tracer
-        self._guard = AccessControl(config.server, key_headers())
+        self.keys = KeyRing(config.keys)
+        self._guard = AccessControl(config.server, key_headers(), self.keys)
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
@@ -146,7 +149,7 @@ class App:
                 *wire_routes(provider),
                 *self._health.routes(),
                 *page_routes(),
-                *description_routes(sees=self._sees, asks_key=bool(config.server.api_keys)),
+                *description_routes(sees=self._sees, asks_key=asks_key(config.server, config.keys)),
             ],
         )
         self._sweep: Sweep | None = None

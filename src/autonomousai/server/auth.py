@@ -5,7 +5,6 @@ Knows nothing of routes and answers. Everything refused is a `StatusError`, whic
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import re
@@ -15,6 +14,8 @@ from typing import Final
 
 from ..errors import StatusError
 from ..http.server.exchange import Exchange
+from ..keys.records import digest_of
+from ..keys.ring import KeyRing
 from ..limiter import shutting_down
 from ..settings import ServerConfig, is_loopback
 
@@ -25,8 +26,10 @@ PROBE_PATHS: Final = frozenset({"/health", "/healthz", "/readyz"})
 #: names of the models; a caller without a key reads there how one is sent.
 OPEN_PATHS: Final = PROBE_PATHS | {"/", "/docs", "/openapi.json"}
 
+METRICS_PATH: Final = "/metrics"
+
 #: Paths that are answered while closing.
-WATCHED_PATHS: Final = OPEN_PATHS | {"/metrics"}
+WATCHED_PATHS: Final = OPEN_PATHS | {METRICS_PATH}
 
 #: Under it lie the page's files, which are as open as the page.
 PAGE_PATH: Final = "/page/"
@@ -40,6 +43,9 @@ RESPONSES_PATH: Final = "/v1/responses/"
 #: What begins the paths that are answered while closing, as those above are.
 _LASTING: Final = (STREAMS_PATH, RESPONSES_PATH, RESPONSES_PATH.removeprefix("/v1"), PAGE_PATH)
 
+#: Under it lies what an admin key opens, and no other.
+ADMIN_PATH: Final = "/admin/"
+
 #: Values of the Host header that are remembered to be allowed, and bytes of the longest.
 _KNOWN: Final = 1_000
 _LONGEST_KNOWN: Final = 100
@@ -49,33 +55,42 @@ _HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", 
 
 class AccessControl:
     """The checks on one request's head, before anything of its body is read. ``key_headers``: those that may carry a key where
-    there is no ``authorization``."""
+    there is no ``authorization``. ``ring``: the keys that have names."""
 
-    def __init__(self, config: ServerConfig, key_headers: Iterable[str] = ()) -> None:
+    def __init__(self, config: ServerConfig, key_headers: Iterable[str] = (), ring: KeyRing | None = None) -> None:
         self.draining = False
         #: The monotonic time when the drain is over.
         self.drained_by = 0.0
-        self._keys = [_digest(key.encode()) for key in config.api_keys]
+        self._keys = [digest_of(key.encode()) for key in config.api_keys]
+        self._admins = [digest_of(key.encode()) for key in config.admin_keys]
+        self._ring = KeyRing({}) if ring is None else ring
+        self._ring.asks = self._ring.asks or bool(self._keys or self._admins)
         self._key_headers = [name.encode() for name in key_headers]
         self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
         self._checks_host = is_loopback(config.host) or bool(self._hosts)
         self._known: set[bytes] = set()
 
     def check(self, exchange: Exchange) -> None:
-        """Raises `StatusError` 403, 401 or 503 for a request that may not enter."""
+        """Note whose a request is. Raises `StatusError` 403, 401, 404 or 503 for one that may not enter."""
         head, path = exchange.head, exchange.path
         if path in PROBE_PATHS:
             return
         if self._checks_host and (host := head.get(b"host", b"")) not in self._known:
             self._check_host(host)
-        if self._keys and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
-            self._check_key(_key(head, self._key_headers))
+        if path.startswith(ADMIN_PATH):
+            self._check_admin(_key(head, self._key_headers))
+        elif self._ring.asks and path not in OPEN_PATHS and not path.startswith(PAGE_PATH):
+            self._check_key(exchange)
         if self.draining and path not in WATCHED_PATHS and not path.startswith(_LASTING):
             raise shutting_down(self.drained_by - monotonic())
 
     def key_of(self, exchange: Exchange) -> bytes:
-        """What tells callers apart: the hash of a caller's key; where none is asked for, everyone is the same."""
-        return _digest(_key(exchange.head, self._key_headers)) if self._keys else b""
+        """What tells callers apart: the id of a caller's key, whose secret may change, or the hash of one without a name; where
+        none is asked for, everyone is the same."""
+        if exchange.caller is not None:
+            owner: bytes = exchange.caller.owner
+            return owner
+        return digest_of(_key(exchange.head, self._key_headers)) if self._ring.asks else b""
 
     def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
@@ -103,19 +118,42 @@ class AccessControl:
         except ValueError:
             return False
 
-    def _check_key(self, key: bytes) -> None:
-        """All keys are compared, by their hashes and each in constant time: how long it takes says nothing about them."""
-        digest = _digest(key)
-        found = False
-        for known in self._keys:
-            found |= hmac.compare_digest(digest, known)
-        if not found:
-            raise StatusError(
-                "the API key is missing or wrong; send it with the header authorization: Bearer KEY",
-                status=401,
-                type="invalid_request_error",
-                code="invalid_api_key",
-            )
+    def _check_key(self, exchange: Exchange) -> None:
+        """Find the caller's key among those with names, by its hash, or compare it with all others, each in constant time: how
+        long it takes says nothing about them."""
+        digest = digest_of(_key(exchange.head, self._key_headers))
+        if (record := self._ring.find(digest)) is not None:
+            if exchange.path == METRICS_PATH:
+                raise _forbidden("the metrics show all keys: send a key of server.api_keys or server.admin_keys")
+            exchange.key, exchange.caller = record.name, record
+        elif not _is_among(digest, self._keys) and not (exchange.path == METRICS_PATH and _is_among(digest, self._admins)):
+            raise _unknown("API key")
+
+    def _check_admin(self, key: bytes) -> None:
+        if not self._admins:
+            raise _forbidden('no admin key is configured: write admin_keys = ["env:AUTONOMOUSAI_ADMIN_KEY"] under [server]')
+        if not _is_among(digest_of(key), self._admins):
+            raise _unknown("admin key")
+
+
+def _is_among(digest: bytes, known: Iterable[bytes]) -> bool:
+    found = False
+    for each in known:
+        found |= hmac.compare_digest(digest, each)
+    return found
+
+
+def _unknown(what: str) -> StatusError:
+    return StatusError(
+        f"the {what} is missing or wrong; send it with the header authorization: Bearer KEY",
+        status=401,
+        type="invalid_request_error",
+        code="invalid_api_key",
+    )
+
+
+def _forbidden(why: str) -> StatusError:
+    return StatusError(why, status=403, type="permission_error", code="key_not_allowed")
 
 
 def _key(head: Mapping[bytes, bytes], others: Iterable[bytes]) -> bytes:
@@ -126,7 +164,3 @@ def _key(head: Mapping[bytes, bytes], others: Iterable[bytes]) -> bytes:
         return b"" if b"\n" in bare else bare.strip()
     scheme, _, rest = value.partition(b" ")
     return rest.strip() if scheme.lower() == b"bearer" and b"\n" not in value else b""
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()

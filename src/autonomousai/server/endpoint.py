@@ -217,7 +217,8 @@ class Endpoint:
     async def _send_resumable(self, request: ChatRequest, exchange: Exchange, response: SSEResponse, place: Place) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
         streams = self._context.streams
-        kept = await streams.begin(request, self._context.key_of(exchange), exchange.request_id, self.wire, place)
+        key = self._context.key_of(exchange)
+        kept = await streams.begin(request, key, exchange.request_id, self.wire, place, key_name=exchange.key)
         if kept is None:
             return False
         response.name(kept.id, goes_on=streams.outlive_us)

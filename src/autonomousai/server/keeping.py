@@ -58,7 +58,10 @@ class KeepingEndpoint(Endpoint):
             await place.acquire()
         exchange.read_by = monotonic() + context.total_s
         asked = _asked(request, background=background)
-        stream = await context.streams.begin(asked, context.key_of(exchange), exchange.request_id, self.wire, place, kept=kept)
+        key = context.key_of(exchange)
+        stream = await context.streams.begin(
+            asked, key, exchange.request_id, self.wire, place, kept=kept, key_name=exchange.key
+        )
         if stream is None:
             if background:
                 raise StatusError("the response cannot be kept: the store cannot be reached", status=503, type="server_error")

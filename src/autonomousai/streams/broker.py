@@ -108,16 +108,25 @@ class StreamBroker:
         return written, len(self._live) - written
 
     async def begin(
-        self, request: ChatRequest, key: bytes, name: str, wire: Wire, place: Place | None = None, *, kept: Kept = ""
+        self,
+        request: ChatRequest,
+        key: bytes,
+        name: str,
+        wire: Wire,
+        place: Place | None = None,
+        *,
+        kept: Kept = "",
+        key_name: str = "",
     ) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
-        *wire*: the one that the request came over; *place*: its own, if any, which the stream takes over. *kept*: whether the
-        answer is kept, together with its request; then it is named after the stream. Returns None where the store fails: then
-        nothing has begun.
+        *wire*: the one that the request came over; *key_name*: what the key is called, if anything; *place*: its own, if any,
+        which the stream takes over. *kept*: whether the answer is kept, together with its request; then it is named after the
+        stream. Returns None where the store fails: then nothing has begun.
         """
         stream_id = secrets.token_hex(16) if kept else secrets.token_urlsafe(24)
-        recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, int(time()) if kept else 0)
+        created = int(time()) if kept else 0
+        recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, created, key_name)
         data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])

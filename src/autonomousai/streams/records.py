@@ -38,13 +38,14 @@ Kept: TypeAlias = Literal["", "attended", "resumable", "background"]
 class RecordedRequest(msgspec.Struct, frozen=True):
     """A request, with all that another server needs to answer it. ``wire``: the name of the one that it came over; ``id``: what
     the answer is named after. ``kept``: whether the answer is kept for its caller. ``created``: when it came, in seconds since
-    the epoch; 0 for when its answer began."""
+    the epoch; 0 for when its answer began. ``key``: the name of its caller's key, ``""`` where it has none."""
 
     request: ChatRequest
     wire: str
     id: str
     kept: Kept = ""
     created: int = 0
+    key: str = ""
 
 
 class StreamHeader(msgspec.Struct, frozen=True):

@@ -57,10 +57,13 @@ class AccessLogEntry(msgspec.Struct, omit_defaults=True):
     first_token_ms: int | None = None
     outcome: str | None = None
     upstream_status: int | None = None
+    key: str | None = None
 
     def text(self) -> str:
         """The same for people: ``key=value``, after what every request has."""
         line = f"{self.time} {self.method} {self.path} {self.status} {self.total_ms}ms "
+        if self.key is not None:
+            line += f"key={_word(self.key)} "
         if self.model is not None:
             line += f"model={_word(self.model)} upstream={_word(self.upstream or '-')} outcome={self.outcome} "
         if self.upstream_status is not None:
@@ -91,6 +94,8 @@ class AccessLog:
             round(seconds * 1000),
             exchange.request_id,
         )
+        if exchange.key:
+            entry.key = exchange.key
         meter: AnswerMeter | None = exchange.meter
         if meter is not None:
             _add_answer(entry, meter)

@@ -8,6 +8,7 @@ from typing import Any
 from .._version import __version__
 from ..config import Config
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..settings import asks_key
 from ..wires.registry import WIRES
 
 
@@ -18,14 +19,14 @@ def banner(config: Config, provider: AsyncGeneratorProvider, url: str) -> str:
 
 def _lines(config: Config, provider: AsyncGeneratorProvider, url: str) -> Iterator[str]:
     yield f"autonomousai {__version__} serves"
-    keys = len(config.server.api_keys)
+    keys = len(config.server.api_keys) + len(config.keys)
     yield from _table(
         {
             **{wire.title: url + wire.root for wire in WIRES.values()},
             "a page to chat": f"{url}/",
             "metrics": f"{url}/metrics",
             "keys": f"{keys}: callers send one as a bearer key"
-            if keys
+            if asks_key(config.server, config.keys)
             else "none are asked for; only this machine can connect",
         }
     )

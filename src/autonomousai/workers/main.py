@@ -37,7 +37,7 @@ def run(
     host = (config.server.host if host is None else host).strip("[]")
     port = config.server.port if port is None else port
     server = msgspec.structs.replace(config.server, host=host, port=port, log=log or config.server.log)
-    check_exposure(server)
+    check_exposure(server, config.keys)
     if workers > 1 and server.state == "memory:":
         raise ConfigError(
             f"--workers {workers}: server.state is 'memory:', so a stream could not be resumed at another worker; "

@@ -47,6 +47,8 @@ class ASGIExchange:
         self.status = 0
         self.route = ""
         self.meter: Any = None
+        self.key = ""
+        self.caller: Any = None
         self.read_by = inf
         self.listener: DisconnectListener | None = None
         self.scope = scope

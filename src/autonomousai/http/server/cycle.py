@@ -92,6 +92,7 @@ class RequestResponseCycle:
         "_more",
         "_waiter",
         "began",
+        "caller",
         "connection",
         "extra",
         "filler",
@@ -100,6 +101,7 @@ class RequestResponseCycle:
         "is_complete",
         "is_written",
         "keeps",
+        "key",
         "listener",
         "meter",
         "method",
@@ -137,6 +139,8 @@ class RequestResponseCycle:
         self.status = 0
         self.route = ""
         self.meter: Any = None
+        self.key = ""
+        self.caller: Any = None
         self.read_by = inf
         self.listener: DisconnectListener | None = None
         self.filler = b""

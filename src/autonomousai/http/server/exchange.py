@@ -40,6 +40,7 @@ class Exchange(Protocol):
     ``headers``: names in lower case, in their order; ``head``: the same by name, the values of a repeated one joined by line
     ends. ``path``: percent-decoded, under the application's own root. ``began``: when the request came, by the monotonic clock.
     ``status``: of the response, 0 before; ``route`` and ``meter``: what the application notes for the log, metrics and traces.
+    ``key``: the name of the caller's key, ``""`` where it has none; ``caller``: what the application knows of that key.
     """
 
     method: str
@@ -52,6 +53,8 @@ class Exchange(Protocol):
     status: int
     route: str
     meter: Any
+    key: str
+    caller: Any
     #: The monotonic time by which the caller is to have read the response: `drain` waits no longer.
     read_by: float
     #: Called when the caller leaves, while it is set.
