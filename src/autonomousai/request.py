@@ -91,7 +91,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``timeout``: seconds for the whole answer, a mapping of single clocks, or all of them. ``deadline``: the event loop's time
     by which the answer must be complete, beside ``timeout``. ``headers``: sent over the provider's own. ``retries``: tries
-    after the first. ``last``: no other upstream can be asked, so that a slow one is waited for. ``answer``: the `Answer` that
+    after the first. ``last``: no other upstream can be asked, so that a slow one is waited for. ``others``: another one can, so
+    that a stream whose connection is lost is not searched for long. ``answer``: the `Answer` that
     the reader of the batches fills; a caller who passes one adds each batch to it before the next is asked for.
     """
 
@@ -102,6 +103,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str | None = None
     retries: int | None = None
     last: bool = False
+    others: bool = False
     answer: Answer | None = None
 
 

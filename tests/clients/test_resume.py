@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autonomousai import AutonomousAI, HTTPError, IncompleteStreamError, OpenAICompatible, StreamError, TimeoutError  # noqa: A004
+from autonomousai.clients import reconnecting
+from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import Close, Hang, Head, Reset, Script, ScriptedServer, Send, event
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -176,3 +178,21 @@ async def test_events_that_had_come_already_are_not_taken_again() -> None:
             await provider.create_async_generator("llama", HELLO, stream=True).text()
 
     assert caught.value.partial == "Hel"
+
+
+@pytest.mark.parametrize("others", [True, False])
+async def test_where_another_upstream_has_the_rest_the_search_is_short(others: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway with a second upstream does not wait for the first to come back; without one it does."""
+    monkeypatch.setattr(reconnecting, "_LOOKED_FOR_BESIDE_OTHERS_S", 0.0)
+    back = Script.body(numbered(" lost", first=2, end=True))
+    async with ScriptedServer(begun("not", then=Reset())) as lost, ScriptedServer(Script.stream(" here")) as other:
+        lost.play(*[Script.status(503)] * 4, back, path=STREAM)
+        first, second = OpenAICompatible(f"{lost.url}/v1"), OpenAICompatible(f"{other.url}/v1", prefill="yes")
+        gateway = Gateway(
+            [Upstream("first", first), Upstream("second", second)], {"m": ["first", "second"] if others else ["first"]}
+        )
+        text = await gateway.create_async_generator("m", HELLO, stream=True).text()
+        await gateway.aclose()
+
+    searches = [request for request in lost.requests if (request.method, request.path) == ("GET", STREAM)]
+    assert (text, len(searches)) == (("not here", 1) if others else ("not lost", 5))

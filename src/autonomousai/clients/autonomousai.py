@@ -212,6 +212,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             retries=merged.retries,
             streams_url=f"{self.base_url}/v1/streams",
             deadline=options.deadline,
+            others=options.others,
         )
         answer = ResponseStream(self._pool, exchange, options.answer)
         if not self._is_named:

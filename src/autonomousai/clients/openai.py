@@ -201,6 +201,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             retries=merged.retries,
             streams_url=self._streams_url,
             deadline=options.deadline,
+            others=options.others,
             model=name,
             adaptations=adaptations,
         )

@@ -22,8 +22,10 @@ from ..timeouts import Clocks
 RESUMABLE: Final = "X-Stream-Resumable"
 STREAM_ID: Final = "X-Stream-Id"
 
-#: Seconds that a server is looked for after a connection broke, and between two tries at the most.
+#: Seconds that a server is looked for after a connection broke, the same where another upstream has the rest of the answer, and
+#: seconds between two tries at the most.
 _LOOKED_FOR_S: Final = 60.0
+_LOOKED_FOR_BESIDE_OTHERS_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 3.0
 
 #: Seconds that the DELETE of a stream may take when the caller leaves.
@@ -50,6 +52,8 @@ class ResumeTarget(Protocol):
     def proxy(self) -> Proxy | None: ...
     @property
     def streams_url(self) -> str | None: ...
+    @property
+    def others(self) -> bool: ...
 
 
 class ResumableStream:
@@ -103,7 +107,9 @@ class ResumableStream:
         if self.has_heard:
             self.has_heard = False
             self._failures = 0
-            self._until = min(self._deadline, loop.time() + _LOOKED_FOR_S)
+            self._until = min(
+                self._deadline, loop.time() + (_LOOKED_FOR_BESIDE_OTHERS_S if self._target.others else _LOOKED_FOR_S)
+            )
         headers = dict(self._target.headers)
         headers.pop("Content-Type", None)
         if last_event_id:

@@ -50,9 +50,9 @@ _WORDS_S: Final = 5.0
 class PreparedRequest(msgspec.Struct, frozen=True):
     """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
     first, as long as nothing came. ``streams_url``: where a stream that broke can be resumed, if the server can. ``deadline``:
-    the loop's time by which the answer must be complete, instead of the timeout ``total``. ``model``: what is asked of the
-    server. ``adaptations``: where it is kept which other form of a request the server takes; ``forms``: those that this request
-    has taken already."""
+    the loop's time by which the answer must be complete, instead of the timeout ``total``. ``others``: see
+    `CallOptions`. ``model``: what is asked of the server. ``adaptations``: where it is kept which other form of a request the
+    server takes; ``forms``: those that this request has taken already."""
 
     url: str
     headers: Mapping[str, str]
@@ -64,6 +64,7 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     retries: int = DEFAULT_RETRIES
     streams_url: str | None = None
     deadline: float | None = None
+    others: bool = False
     model: str = ""
     adaptations: Adaptations | None = None
     forms: tuple[str, ...] = ()

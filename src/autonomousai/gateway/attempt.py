@@ -301,12 +301,14 @@ class RouteState:
     ) -> AttemptStream:
         """Return an attempt at *upstream* within the time that is left."""
         observer = None if self.settings.observer is None else self.settings.observer.attempt(upstream, self.request)
+        last = self.is_last(upstream)
         options = CallOptions(
             deadline=self.deadline,
             headers=None if observer is None else observer.headers,
             proxy=self._options.proxy,
             retries=0,  # what is tried again is the gateway's to say: both together would multiply
-            last=self.is_last(upstream),
+            last=last,
+            others=not last,
             answer=self.answer if replay is None else None,
         )
         return AttemptStream(
