@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from autonomousai.engine.control import ControlTokens
 from autonomousai.engine.request import (
     EXACT_SIZE,
-    ControlTokens,
     engine_fields,
     engine_messages,
     explain,

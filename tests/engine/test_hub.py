@@ -132,6 +132,20 @@ def test_a_file_that_would_lie_elsewhere_is_no_model(hub: Hub, path: str) -> Non
         find_hub_model(f"hf:{REPO}")
 
 
+def test_eyes_come_along(hub: Hub) -> None:
+    """The projector of 16 bits in the model's folder; they go with it."""
+    files = hub.files[REPO]
+    files["mmproj-tiny-Q8_0.gguf"], files["mmproj-tiny-BF16.gguf"], files["mmproj-tiny-f16.gguf"] = b"8", b"b16", b"f16"
+    files["other/mmproj-F16.gguf"] = b"other"
+    model = fetch(f"hf:{REPO}:Q8_0")
+    eyes = model.path.with_name("mmproj-tiny-f16.gguf")
+
+    assert b"f16" == eyes.read_bytes()
+    assert eyes == model.read().projector == library.find_projector(model.name)
+    assert ["mmproj-tiny-f16.gguf", "tiny-Q8_0.gguf"] == sorted(path.name for path in model.path.parent.glob("*.gguf"))
+    assert {eyes, model.path} == set(library.remove(model.name))
+
+
 def test_all_parts_of_a_split_model_are_fetched(several: Hub) -> None:
     """And are one model."""
     model = fetch(f"hf:{REPO}:BF16")

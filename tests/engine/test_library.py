@@ -165,6 +165,31 @@ def test_ollamas_models_are_offered(home: Path) -> None:
         library.remove("ollama:llama3.2:1b")
 
 
+def test_ollamas_store_names_the_eyes_of_a_model(home: Path) -> None:
+    """They stay its own when the model is registered under another name."""
+    store = home / ".ollama/models"
+    blob = in_ollama(store, "registry.ollama.ai/library/llava/latest")
+    manifest = store / "manifests/registry.ollama.ai/library/llava/latest"
+    document = json.loads(manifest.read_text())
+    eyes = store / "blobs/sha256-ee01"
+    document["layers"].append({"mediaType": "application/vnd.ollama.image.projector", "digest": "sha256:ee01"})
+    manifest.write_text(json.dumps(document))
+    without = library.find_projector("ollama:llava")  # the blob is not there
+    eyes.write_bytes(b"eyes")
+    library.register("mine", blob, "ollama:llava", projector=eyes)
+
+    assert without is None
+    assert eyes == library.find_projector("ollama:llava") == library.find_projector("mine")
+
+
+def test_a_copy_has_its_eyes(tmp_path: Path) -> None:
+    seeing = write_gguf(tmp_path / "m/seeing.gguf")
+    seeing.with_name("mmproj.gguf").write_bytes(b"eyes")
+    model = library.add_file(seeing, name="mine", copy=True)
+
+    assert model.path.with_name("mmproj.gguf") == library.find_projector("mine")
+
+
 def test_ollamas_store_may_be_elsewhere(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OLLAMA_MODELS says where."""
     in_ollama(home / ".ollama/models", "registry.ollama.ai/library/old/latest")

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.provider import LlamaCpp, fingerprint
-from autonomousai.engine.request import control_tokens, engine_messages
+from autonomousai.engine.control import control_tokens
+from autonomousai.engine.generation import fingerprint
+from autonomousai.engine.provider import LlamaCpp
+from autonomousai.engine.request import engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import Answer, FinishReason, LogProbs, Messages, Started

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine import provider as llamacpp
+from autonomousai.engine import generation
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch
@@ -42,7 +42,7 @@ async def test_leavers_do_not_heap_up_inside_the_engine(monkeypatch: pytest.Monk
     story = [{"role": "user", "content": "Tell me a long story about the sea. " * 45}]
     found: list[float] = []
     looked = asyncio.Event()
-    ask = llamacpp._ask
+    ask = generation._ask
 
     async def look_and_ask(*question: Any) -> AsyncGenerator[Batch]:
         counters = await engine.metrics()
@@ -52,7 +52,7 @@ async def test_leavers_do_not_heap_up_inside_the_engine(monkeypatch: pytest.Monk
             async for batch in batches:
                 yield batch
 
-    monkeypatch.setattr(llamacpp, "_ask", look_and_ask)
+    monkeypatch.setattr(generation, "_ask", look_and_ask)
     async with LlamaCpp(slots=1, context=512) as engine:
         for _ in range(2):
             result = engine.create_async_generator("llama", story, stream=True, max_tokens=50)

@@ -41,9 +41,9 @@ def pull(args: argparse.Namespace, terminal: Terminal) -> int:
         path = _pull_from_hub(given, args.name_as, terminal)
     elif given.startswith(_STORES):
         stored = find_model_file(given)
-        path = _register(stored.path, args.name_as or given.partition(":")[2], args.copy, terminal)
+        path = _register(stored, args.name_as or given.partition(":")[2], args.copy, terminal)
     elif is_file:
-        path = _register(Path(given), args.name_as, args.copy, terminal)
+        path = _register(InstalledModel("", Path(given), given), args.name_as, args.copy, terminal)
     elif weights in WEIGHTS:
         if present(weights):
             terminal.note(f"{weights} is here already")
@@ -57,9 +57,9 @@ def pull(args: argparse.Namespace, terminal: Terminal) -> int:
     return DONE
 
 
-def _register(path: Path, name: str | None, copy: bool, terminal: Terminal) -> Path:
-    model = add_file(path, name=name, copy=copy)
-    terminal.note(f"{model.name} is {'a copy of ' + str(path) if copy else 'this file, which stays where it is'}")
+def _register(found: InstalledModel, name: str | None, copy: bool, terminal: Terminal) -> Path:
+    model = add_file(found.path, name=name, copy=copy, projector=found.projector)
+    terminal.note(f"{model.name} is {'a copy of ' + str(found.path) if copy else 'this file, which stays where it is'}")
     return model.path
 
 

@@ -28,6 +28,9 @@ from .parent_death import die_with_parent
 #: Tokens that are worked on at once. More, and a long prompt stalls every other stream for seconds, and cannot be cancelled.
 _BATCH = 64
 
+#: The same for weights that see: some read an image at once, whose tokens must all fit.
+_SEEING_BATCH = 512
+
 #: Looks at whether the weights are loaded: how many at the most, seconds each may take, and seconds between two.
 _LOOKS = 6000
 _LOOK = 10.0
@@ -82,6 +85,9 @@ def _serve(settings: EngineSettings) -> Any:
         _encode(params, settings)
     if settings.task == "rerank":
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+    if settings.projector:
+        params.mmproj.path = settings.projector
+        params.n_batch = params.n_ubatch = _SEEING_BATCH
     params.endpoint_slots = False  # it would show prompts
     params.endpoint_metrics = True
     params.cors_origins = ""

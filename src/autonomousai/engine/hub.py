@@ -20,7 +20,7 @@ from .._version import __version__
 from ..errors import ConfigError
 from ..suggestions import did_you_mean
 from .library import InstalledModel, free_name, library_directory, register, writing_to
-from .model_file import SPLIT, is_model, read_model_file, stem_of
+from .model_file import SPLIT, is_model, is_projector, read_model_file, stem_of
 from .weights import DownloadProgress, locked
 
 #: What a reference to a model of the hub begins with.
@@ -81,7 +81,7 @@ def find_hub_model(reference: str) -> HubModel:
         raise ConfigError(
             f"{repo} has no GGUF file", advice="look for a repository of the model in this format, often named …-GGUF"
         )
-    return _chosen(models, match["quantisation"], match["file"])
+    return _with_projector(_chosen(models, match["quantisation"], match["file"]), files)
 
 
 def fetch_hub_model(model: HubModel, *, name: str | None = None, progress: DownloadProgress) -> InstalledModel:
@@ -150,6 +150,16 @@ def _chosen(models: list[HubModel], quantisation: str | None, file: str | None) 
     if len(models) > 1:
         raise ConfigError(f"{repo} has several models; choose one of:\n{_list_of(models)}")
     return models[0]
+
+
+def _with_projector(model: HubModel, files: list[HubFile]) -> HubModel:
+    """Return *model* with the file with which it sees, where its folder has one: of several the one of 16 bits."""
+    folder = PurePosixPath(model.files[0].path).parent
+    beside = [file for file in files if PurePosixPath(file.path).parent == folder and is_projector(Path(file.path))]
+    if not beside:
+        return model
+    chosen = min(beside, key=lambda file: ("f16" not in file.path.casefold().replace("bf16", ""), file.size))
+    return model._replace(files=(*model.files, chosen))
 
 
 def _quantisation_of(model: HubModel) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 class EngineSettings(msgspec.Struct, frozen=True):
     """What the owner says. ``context``: tokens a slot; ``threads``: 0 for one less than the child may use; ``task``: chat,
-    embeddings or rerank."""
+    embeddings or rerank; ``projector``: the file with which the weights see, "" for none."""
 
     weights: str
     name: str
@@ -21,6 +21,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     context: int
     threads: int
     task: str = "chat"
+    projector: str = ""
 
 
 class EngineReady(msgspec.Struct, frozen=True):

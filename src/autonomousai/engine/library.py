@@ -21,15 +21,19 @@ from ..errors import ConfigError
 from ..models import MODEL_ALIASES, MODELS, WEIGHTS
 from ..suggestions import did_you_mean
 from . import weights
-from .model_file import ModelFile, is_model, read_model_file, stem_of
+from .model_file import ModelFile, check_projector, is_model, projector_beside, read_model_file, stem_of
 from .stores import stored_models
+
+#: What a copy of a projector is called, in its model's folder.
+_EYES: Final = "mmproj.gguf"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 
 
 class InstalledModel(msgspec.Struct, frozen=True):
     """A model by its name. ``source``: where it is from, for people. ``licence``: as far as it is known. ``offered``: it is in
-    another program's store, and used only when it is named. ``own``: its files are the library's, which may delete them."""
+    another program's store, and used only when it is named. ``own``: its files are the library's, which may delete them.
+    ``projector``: the file with which it sees, where that is not beside it."""
 
     name: str
     path: Path
@@ -38,6 +42,7 @@ class InstalledModel(msgspec.Struct, frozen=True):
     offered: bool = False
     own: bool = False
     sha256: str = ""
+    projector: Path | None = None
 
     def read(self) -> ModelFile:
         """Return what its file says. Raises `ConfigError`, which names the file."""
@@ -52,6 +57,7 @@ class _Registered(msgspec.Struct):
     licence: str = ""
     own: bool = False
     sha256: str = ""
+    projector: str = ""
 
 
 def library_directory() -> Path:
@@ -71,8 +77,8 @@ def installed_models(models_dir: str | None = None) -> dict[str, InstalledModel]
 def offered_models() -> dict[str, InstalledModel]:
     """Return the models of other programs' stores, by names that begin with the store's."""
     found: dict[str, InstalledModel] = {}
-    for name, path, store in stored_models():
-        found.setdefault(name, InstalledModel(name, path, store, offered=True))
+    for name, path, store, projector in stored_models():
+        found.setdefault(name, InstalledModel(name, path, store, offered=True, projector=projector))
     return found
 
 
@@ -102,6 +108,19 @@ def find_weights(given: str) -> Path:
     if given not in WEIGHTS and (model := _named(given)) is not None:
         return model.path
     return weights.resolve(given)
+
+
+def find_projector(given: str, mmproj: str = "auto") -> Path | None:
+    """Return the file with which the weights see that *given* means: the path *mmproj*; with "auto" what lies beside them, or
+    what their store says; with "none" none. Raises `ConfigError` where *mmproj* is a path of no such file."""
+    if mmproj == "none" or (mmproj == "auto" and given in WEIGHTS):
+        return None
+    if mmproj != "auto":
+        return check_projector(Path(mmproj).expanduser())
+    model = _named(given)
+    if model is not None and model.projector is not None:
+        return model.projector
+    return projector_beside(model.path if model is not None else Path(given).expanduser())
 
 
 def is_named(given: str) -> bool:
@@ -139,24 +158,34 @@ def free_name(wanted: str, source: str) -> str:
     return name
 
 
-def register(name: str, path: Path, source: str, *, licence: str = "", own: bool = False, sha256: str = "") -> InstalledModel:
+def register(
+    name: str,
+    path: Path,
+    source: str,
+    *,
+    licence: str = "",
+    own: bool = False,
+    sha256: str = "",
+    projector: Path | None = None,
+) -> InstalledModel:
     """Keep the model of the file at *path* under *name*, which must be free. Raises `ConfigError`."""
-    entry = _Registered(str(path.absolute()), source, licence, own, sha256)
+    entry = _Registered(str(path.absolute()), source, licence, own, sha256, str(projector or ""))
     with writing_to(library_directory()) as directory:
         temporary = directory / f"{name}.json.tmp"
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(entry)) + b"\n")
         temporary.replace(directory / f"{name}.json")
-    return InstalledModel(name, path.absolute(), source, licence, own=own, sha256=sha256)
+    return InstalledModel(name, path.absolute(), source, licence, own=own, sha256=sha256, projector=projector)
 
 
-def add_file(path: Path, *, name: str | None = None, copy: bool = False) -> InstalledModel:
-    """Register the GGUF file at *path*: where it is, or with *copy* a copy of it. Raises `ConfigError`."""
+def add_file(path: Path, *, name: str | None = None, copy: bool = False, projector: Path | None = None) -> InstalledModel:
+    """Register the GGUF file at *path*: where it is, or with *copy* a copy of it. *projector*: with what it sees, where that is
+    not beside it. Raises `ConfigError`."""
     path = path.expanduser().absolute()
     model = read_model_file(path)
     source = str(path)
     taken = free_name(name or stem_of(path), source)
     if not copy:
-        return register(taken, path, source, licence=model.licence)
+        return register(taken, path, source, licence=model.licence, projector=projector)
     with writing_to(library_directory()) as directory:
         room = shutil.disk_usage(directory).free
         if room < model.size:
@@ -169,6 +198,8 @@ def add_file(path: Path, *, name: str | None = None, copy: bool = False) -> Inst
         temporary.mkdir()
         for part in model.parts:
             shutil.copyfile(part, temporary / part.name)
+        if (eyes := projector or model.projector) is not None:
+            shutil.copyfile(eyes, temporary / _EYES)
         temporary.replace(folder)
     return register(taken, folder / path.name, source, licence=model.licence, own=True)
 
@@ -229,7 +260,10 @@ def _read_entry(path: Path) -> InstalledModel | None:
         entry = msgspec.json.decode(path.read_bytes(), type=_Registered)
     except (OSError, ValueError):
         return None
-    return InstalledModel(path.stem, Path(entry.path), entry.source, entry.licence, own=entry.own, sha256=entry.sha256)
+    projector = Path(entry.projector) if entry.projector else None
+    return InstalledModel(
+        path.stem, Path(entry.path), entry.source, entry.licence, own=entry.own, sha256=entry.sha256, projector=projector
+    )
 
 
 def _in_folder(models_dir: str | None) -> Iterator[InstalledModel]:

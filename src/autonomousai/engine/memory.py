@@ -17,6 +17,9 @@ SHARE: Final = 0.75
 _PROCESS: Final = 80_000_000
 _PER_TOKEN: Final = 64 * 4
 
+#: Of the size of a projector: its weights, and what it works in.
+_SEEING: Final = 1.5
+
 #: Tokens: the least context that is of use, the one that a model gets before it must share with others, steps between, and what
 #: is taken where a file does not say its own.
 LEAST_CONTEXT: Final = 512
@@ -60,7 +63,8 @@ def memory_limit(setting: str) -> int:
 
 def memory_needed(model: ModelFile, *, slots: int, context: int) -> int:
     """Return about how many bytes *model* takes once it is loaded."""
-    return model.size + model.cached * slots * context + _PROCESS + model.vocabulary * _PER_TOKEN
+    seeing = model.projector.stat().st_size * _SEEING if model.projector is not None else 0
+    return int(model.size + model.cached * slots * context + _PROCESS + model.vocabulary * _PER_TOKEN + seeing)
 
 
 def fitting_context(model: ModelFile, *, slots: int, memory: int) -> int:

@@ -107,15 +107,28 @@ def read_model_file(path: Path) -> ModelFile:
         reasoning="<think>" in template or "enable_thinking" in template,
         embeds=architecture in _ENCODERS or bool(fields.get(f"{architecture}.pooling_type")),
         fills_in=head.fills_in or any(f"tokenizer.ggml.{name}_token_id" in fields for name in ("fim_pre", "prefix")),
-        projector=_projector_of(path),
+        projector=projector_beside(path),
         ranks=fields.get(f"{architecture}.pooling_type") == _RANKS,
     )
+
+
+def check_projector(path: Path) -> Path:
+    """Return *path*. Raises `ConfigError` where it is no file of eyes for a model."""
+    head, _ = _read_whole(path)
+    if head.fields.get("general.architecture") != _PROJECTOR:
+        raise ConfigError(f"{path} is no projector (mmproj) for images", advice='give one, or "none"')
+    return path
 
 
 def is_model(path: Path) -> bool:
     """Return whether a GGUF file may be listed as a model by its name: no projector, and no later part of a split one."""
     split = SPLIT.fullmatch(path.name)
-    return not path.name.casefold().startswith("mmproj") and (split is None or int(split["part"]) == 1)
+    return not is_projector(path) and (split is None or int(split["part"]) == 1)
+
+
+def is_projector(path: Path) -> bool:
+    """Return whether a GGUF file is named as the eyes of a model are."""
+    return path.suffix.casefold() == ".gguf" and "mmproj" in path.name.casefold()
 
 
 def stem_of(path: Path) -> str:
@@ -175,13 +188,13 @@ def _cached(fields: dict[str, Any], architecture: str) -> int:
         return 0
 
 
-def _projector_of(path: Path) -> Path | None:
+def projector_beside(path: Path) -> Path | None:
     """Return the projector beside a model: the only one in a folder of one model, or the one that bears the model's name."""
     try:
         beside = sorted(each for each in path.parent.glob("*.gguf") if each != path)
     except OSError:
         return None
-    projectors = [each for each in beside if each.name.casefold().startswith("mmproj")]
+    projectors = [each for each in beside if is_projector(each)]
     alone = not any(is_model(each) for each in beside)
     stem = stem_of(path).casefold()
     named = [each for each in projectors if stem in each.name.casefold()]

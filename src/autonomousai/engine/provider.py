@@ -8,19 +8,17 @@ import asyncio
 import contextlib
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from functools import cache, partial
-from importlib.metadata import version
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from ..clients.openai import OpenAICompatible
 from ..clients.options import clocks_of
-from ..errors import ConfigError, HTTPError, StatusError
-from ..errors import TimeoutError as ClockError
-from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Messages, Started
+from ..errors import ConfigError, HTTPError
+from ..events import Answer, Batch, Messages
 from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
@@ -31,25 +29,25 @@ from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
 from ..wires.shapes import refusal
 from .completion import RawPart, completion_parts, joined_parts, raw_question
+from .control import Restorer
 from .documents import Documents
+from .generation import (
+    EnginePrompt,
+    LoopEngine,
+    busy_slots,
+    counters,
+    engine_slot,
+    generate_answer,
+    refuse_too_large,
+    wait_ready,
+)
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
-from .library import find_weights, name_of
+from .library import find_projector, find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, details_for, memory_for
-from .loops import LoopStop
 from .process import EngineLog
 from .question import ChatTurn, chat_question, choices_of, refuse_begun, told_apart
-from .reading import reading_of
-from .request import (
-    Restorer,
-    begun_text,
-    engine_fields,
-    engine_messages,
-    explain,
-    is_exact,
-    refuse_too_long,
-    size_of,
-)
+from .request import engine_fields, engine_messages, is_exact, size_of
 from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
 from .thoughts import wants_thoughts
@@ -70,29 +68,6 @@ class _EngineQuestion(NamedTuple):
     deadline: float | None
     exact: bool
     answer: Answer | None
-
-
-class _Engine(NamedTuple):
-    """One event loop's engine, its client, and the generator whose closing ends both."""
-
-    supervisor: EngineHandle
-    client: OpenAICompatible
-    lifetime: AsyncGenerator[None]
-
-
-class _Slot:
-    """One slot of the engine. ``asked``: whether the engine may be working for its holder."""
-
-    def __init__(self, engine: _Engine) -> None:
-        self.asked = False
-        self._engine = engine
-
-    def release(self) -> None:
-        """At once, where the engine has done its work."""
-        if self.asked:
-            self._engine.supervisor.let_go()
-        else:
-            self._engine.supervisor.slots.release()
 
 
 #: What weights are for, and over which wires they are asked then, beside conversations.
@@ -116,6 +91,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
     Each event loop has a child of its own, which the loop's end takes along; blocking callers share one, until `close`.
     ``task``: what the weights are for. Those that make embeddings or rank documents do nothing else.
+    ``mmproj``: the file with which the weights see images; "auto" for what lies beside them, "none" for none.
     ``lazy``: `start` does not start it, the first request does. ``pool``: that also ends it when it is idle, or its memory is
     needed. ``deputy``: the engine is another process's, and this stands for it.
     """
@@ -137,6 +113,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN),  # noqa: B008  frozen
         queue: float = 600,
         task: EngineTask = "chat",
+        mmproj: str = "auto",
         name: str = "embedded",
         lazy: bool = False,
         memory: int | None = None,
@@ -152,7 +129,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self._sampling = sampling_of(weights) if sampling is None else sampling
         self.name = name
         shown = name_of(weights)
-        self.capabilities = msgspec.structs.replace(self.capabilities, context=context, weights=shown)
+        if deputy is not None:
+            projector = deputy.settings.projector
+        else:
+            projector = str(find_projector(weights, mmproj) or "") if task == "chat" else ""
+        sees = bool(projector)
+        self.capabilities = msgspec.structs.replace(self.capabilities, context=context, weights=shown, vision=sees)
         if task != "chat":
             self.capabilities = Capabilities(
                 continues=False,
@@ -178,9 +160,10 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             context=context,
             threads=threads,
             task=task,
+            projector=projector,
         )
         self._log = EngineLog()
-        self._engines: dict[weakref.ref[asyncio.AbstractEventLoop], _Engine] = {}
+        self._engines: dict[weakref.ref[asyncio.AbstractEventLoop], LoopEngine] = {}
 
     @property
     def state(self) -> State:
@@ -253,12 +236,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         engine = await self._engine()
 
         def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
-            _refuse_too_long(supervisor, documents.longest, documents.param)
+            refuse_too_large(supervisor, documents.longest, documents.param)
             return documents.question(), None
 
-        async with _slot(engine, deadline, clocks, self._queue) as slot:
-            prompt = _Prompt(documents.param, prepare)
-            async with aclosing(_generate(engine, slot, prompt, clocks, deadline)) as batches:
+        async with engine_slot(engine, deadline, clocks, self._queue) as slot:
+            prompt = EnginePrompt(documents.param, prepare)
+            async with aclosing(generate_answer(engine, slot, prompt, clocks, deadline)) as batches:
                 async for batch in batches:
                     yield documents.answered(batch)
 
@@ -270,12 +253,15 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
         def generate(part: RawPart) -> AsyncGenerator[Batch]:
             def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
-                _refuse_too_long(supervisor, len(part.prompt.encode()) + len(part.suffix.encode()), "prompt")
+                refuse_too_large(supervisor, len(part.prompt.encode()) + len(part.suffix.encode()), "prompt")
                 return raw_question(part, supervisor.condition.control), None
 
-            return _generate(engine, slot, _Prompt("prompt", prepare), clocks, deadline)
+            return generate_answer(engine, slot, EnginePrompt("prompt", prepare), clocks, deadline)
 
-        async with _slot(engine, deadline, clocks, self._queue) as slot, aclosing(joined_parts(parts, generate)) as batches:
+        async with (
+            engine_slot(engine, deadline, clocks, self._queue) as slot,
+            aclosing(joined_parts(parts, generate)) as batches,
+        ):
             async for batch in batches:
                 yield batch
 
@@ -283,7 +269,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.count_tokens`: by the tokenizer and the template of the weights."""
         row = MODELS.get(self.get_model(request.model))
         clocks = clocks_of(options, self._clocks)
-        messages = engine_messages(check_messages(request.messages), row.system if row else None)
+        messages = engine_messages(check_messages(request.messages), row.system if row else None, sees=self.capabilities.vision)
         fields = engine_fields(request.fields, max_tokens=self._max_tokens, context=self._context)
         turn = ChatTurn(messages, take_tools(fields), wants_thoughts(request.fields))
         loop = asyncio.get_running_loop()
@@ -291,15 +277,15 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         engine = await self._engine()
         async with contextlib.AsyncExitStack() as held:
             if self._lazy:  # a slot has the weights loaded, and keeps them
-                await held.enter_async_context(_slot(engine, deadline, clocks, self._queue))
-            await _ready(engine.supervisor, deadline, clocks)
-            _refuse_too_long(engine.supervisor, size_of(messages), "messages")
+                await held.enter_async_context(engine_slot(engine, deadline, clocks, self._queue))
+            await wait_ready(engine.supervisor, deadline, clocks)
+            refuse_too_large(engine.supervisor, size_of(messages), "messages")
             counted, _ = chat_question(engine.supervisor.condition, turn, fields)
             return await engine.client.count_tokens(counted, CallOptions(timeout=clocks, deadline=deadline), path=_COUNT_PATH)
 
     async def _answer(self, question: _EngineQuestion) -> AsyncGenerator[Batch]:
         """The answer, streamed: upstream we always stream, as the engine's other answers repeat what was begun."""
-        messages = engine_messages(question.messages, question.system)
+        messages = engine_messages(question.messages, question.system, sees=self.capabilities.vision)
         fields = engine_fields(question.fields, max_tokens=self._max_tokens, context=self._context, exact=question.exact)
         fields = with_sampling(fields, self._sampling)
         plan = take_tools(fields)
@@ -309,16 +295,18 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
         def generate(part: RawPart) -> AsyncGenerator[Batch]:
             def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
-                _refuse_too_long(supervisor, size_of(messages), "messages")
+                refuse_too_large(supervisor, size_of(messages), "messages")
                 return chat_question(supervisor.condition, turn, part.fields)
 
-            batches = _generate(engine, slot, _Prompt("messages", prepare, question.answer), question.clocks, deadline)
+            batches = generate_answer(
+                engine, slot, EnginePrompt("messages", prepare, question.answer), question.clocks, deadline
+            )
             return told_apart(batches, engine.supervisor.condition, turn, part.fields)
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
-        async with _slot(engine, deadline, question.clocks, self._queue) as slot:
+        async with engine_slot(engine, deadline, question.clocks, self._queue) as slot:
             batches = generate(parts[0]) if len(parts) == 1 else joined_parts(parts, generate)
             async with aclosing(batches):
                 async for batch in batches:
@@ -366,17 +354,17 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             "evictions_total": supervisor.condition.evictions,
         }
         with contextlib.suppress(HTTPError):  # it may be unloaded, or crash, just now
-            ours |= await _counters(supervisor, engine.client)
+            ours |= await counters(supervisor, engine.client)
         return ours
 
-    def _current(self) -> _Engine | None:
+    def _current(self) -> LoopEngine | None:
         """This loop's engine; outside of any loop, the one that was started last."""
         try:
             return self._engines.get(weakref.ref(asyncio.get_running_loop()))
         except RuntimeError:
             return next(reversed(self._engines.values()), None)
 
-    async def _engine(self) -> _Engine:
+    async def _engine(self) -> LoopEngine:
         """This loop's engine, which may still be starting. Nothing is awaited that takes time: callers share one start."""
         loop = weakref.ref(asyncio.get_running_loop())
         engine = self._engines.get(loop)
@@ -387,7 +375,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             await anext(engine.lifetime)
         return engine
 
-    def _make(self) -> _Engine:
+    def _make(self) -> LoopEngine:
         supervisor = self._deputy or self._supervisor()
         client = OpenAICompatible(
             "http://engine",
@@ -400,9 +388,9 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             uds=supervisor.settings.socket,
         )
         if isinstance(supervisor, Supervisor):
-            supervisor.busy = partial(_busy, supervisor, client)
+            supervisor.busy = partial(busy_slots, supervisor, client)
             supervisor.alive = partial(client.fetch, "/health")
-        return _Engine(supervisor, client, supervisor.lifetime())
+        return LoopEngine(supervisor, client, supervisor.lifetime())
 
     def _supervisor(self) -> Supervisor:
         path = find_weights(self.weights)
@@ -414,141 +402,3 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             return Supervisor(settings, self._log, lazy=self._lazy, check=check)
         needs = memory_for(path, slots=settings.slots, context=settings.context)
         return OnDemandEngine(settings, self._log, pool=self._pool, needs=needs, check=check)
-
-
-async def _counters(supervisor: EngineHandle, client: OpenAICompatible) -> dict[str, float]:
-    """The engine's own counters; none while it is down."""
-    if supervisor.state != "ready":
-        return {}
-    text = (await client.fetch("/metrics")).decode()
-    samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, value in samples}
-
-
-async def _busy(supervisor: EngineHandle, client: OpenAICompatible) -> float:
-    """How many the engine works for, by its own count."""
-    counters = await _counters(supervisor, client)
-    return counters.get("requests_processing", 0) + counters.get("requests_deferred", 0)
-
-
-class _Prompt(NamedTuple):
-    """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
-    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read."""
-
-    param: str
-    prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
-    answer: Answer | None = None
-
-
-def _refuse_too_long(supervisor: EngineHandle, size: int, param: str) -> None:
-    refuse_too_long(size, context=supervisor.settings.context, longest=supervisor.condition.longest, param=param)
-
-
-async def _generate(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, deadline: float) -> AsyncGenerator[Batch]:
-    """The answer to *prompt*, in a slot that is held."""
-    while True:
-        death = engine.supervisor.death
-        began = False
-        batches = _ask(engine, slot, prompt, clocks, deadline)
-        try:
-            async for batch in batches:
-                began = True
-                yield batch
-            return
-        except HTTPError as error:
-            # A request just as the child dies, or the next one loads, has lost nothing yet: it goes to the next one.
-            if began or not error.retryable or isinstance(error, ClockError):
-                raise
-            engine.supervisor.suspect()
-            if not await engine.supervisor.has_died(death):
-                raise
-        finally:
-            await batches.aclose()
-        await _ready(engine.supervisor, deadline, clocks)
-
-
-async def _ask(engine: _Engine, slot: _Slot, prompt: _Prompt, clocks: Clocks, deadline: float) -> AsyncGenerator[Batch]:
-    """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
-    there is something to say, since nothing is lost until then."""
-    started: Batch = []
-    request, restorer = prompt.prepare(engine.supervisor)
-    loop = LoopStop(engine.supervisor.settings.name, begun_text(request.messages))
-    batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))
-    slot.asked = True
-    engine.supervisor.asking += 1
-    try:
-        async for brought in batches:
-            loop.note_prompt(brought)
-            if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:
-                started = batch or started
-                if prompt.answer is not None:
-                    prompt.answer.reading = reading_of(brought) or prompt.answer.reading
-                continue
-            if type(batch[-1]) is FinishReason:
-                engine.supervisor.completed()
-                slot.asked = False
-            if restorer is not None:
-                batch = restorer.restore(batch)
-            batch = loop.watch(batch)
-            if batch:
-                yield [*started, *batch]
-                started = []
-            if loop.found:
-                engine.supervisor.completed()
-                return
-    except StatusError as error:
-        slot.asked = False
-        raise explain(error, prompt.param) from None
-    except ClockError as error:
-        if error.clock == "total":
-            raise ClockError("total", clocks.total, status=error.status) from None
-        raise
-    finally:
-        engine.supervisor.asking -= 1
-        await batches.aclose()
-
-
-@cache
-def fingerprint() -> str:
-    """Return what OpenAI calls ``system_fingerprint``: the engine's build, whose last number is llama.cpp's."""
-    return f"xllamacpp-{version('xllamacpp')}"
-
-
-def _without_internals(batch: Batch) -> Batch:
-    """Return *batch* without the members that llama.cpp adds for its own caller: its progress with a prompt, its timings. The
-    engine's build is said by its version, as llama.cpp does not know it."""
-    kept: Batch = []
-    for event in batch:
-        if isinstance(event, Started):
-            kept.append(msgspec.structs.replace(event, extra={"system_fingerprint": fingerprint()}))
-        elif isinstance(event, FinishReason) and event.extra:
-            kept.append(msgspec.structs.replace(event, extra=None))
-        elif isinstance(event, Extra) and event.covers > 1:  # keeps together what came in one chunk
-            kept.append(Extra({"system_fingerprint": fingerprint()}, event.covers, event.wire))
-        elif event.wire in (EMBEDDINGS_WIRE, RERANK_WIRE) if isinstance(event, Extra) else not isinstance(event, ForeignEvent):
-            kept.append(event)  # of these wires it is the answer
-    return kept
-
-
-@contextlib.asynccontextmanager
-async def _slot(engine: _Engine, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[_Slot]:
-    """One of the engine's slots, in the order of asking, with the engine ready. Who leaves the queue costs nothing; the clocks
-    of the first token and of idleness do not run yet, the total one does."""
-    supervisor, slot = engine.supervisor, _Slot(engine)
-    async with contextlib.AsyncExitStack() as held:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await supervisor.slots.acquire(queue)
-        except TimeoutError:
-            raise ClockError("total", clocks.total) from None
-        held.callback(slot.release)
-        await _ready(supervisor, deadline, clocks)
-        yield slot
-
-
-async def _ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> None:
-    try:
-        async with asyncio.timeout_at(deadline):
-            await supervisor.ready()
-    except TimeoutError:
-        raise ClockError("total", clocks.total) from None

@@ -14,8 +14,9 @@ from ..wires.fields import UNSUPPORTED
 from ..wires.shapes import refusal
 from .chat_template import SYNTAXES, Thoughts
 from .completion import RawPart
+from .control import Restorer, begun_text, control_tokens, is_begun
 from .handle import EngineCondition
-from .request import SEEDS, Restorer, begun_text, control_tokens, is_begun
+from .request import SEEDS
 from .thoughts import CLOSING, OPENING, thoughts_of, with_thoughts
 from .tool_grammar import tool_grammar
 from .tool_messages import as_text

@@ -6,41 +6,39 @@ meant; so what is passed on stands in a table, and anything else is a 400 that n
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from ..errors import StatusError
-from ..events import Batch, Message, Messages
+from ..events import Message, Messages
 from ..wires.fields import UNSUPPORTED, FieldTable
 from ..wires.messages import ROLES
 from ..wires.openai_chat.request import CHAT
 from ..wires.shapes import check_type, number, refusal, shown
+from .images import INVALID_IMAGE, MAX_IMAGES, image_part
 from .schema import engine_schema
 from .tool_messages import template_calls
 
 #: The engine's seeds have 32 bits, of which the last value means "draw one".
 SEEDS: Final = 2**32 - 1
 
-#: U+200B, invisible and of no width.
-_SPLIT: Final = "\u200b"
-
 
 # ---- messages ---------------------------------------------------------------------------------------------------------
 
 
-def engine_messages(messages: Messages, system: str | None) -> Messages:
+def engine_messages(messages: Messages, system: str | None, *, sees: bool = False) -> Messages:
     """The checked *messages* as role and text, with calls of tools; *system* comes first where the caller says nothing of that
-    kind.
+    kind. *sees*: a message of the user may carry images; then its content is a list of parts.
 
     ``developer`` is another word for ``system``. Raises `StatusError` 400 for what the weights cannot take: images and sound.
     ``name`` and the like do not reach a chat template, and are left out.
     """
-    told = [_told(index, message) for index, message in enumerate(messages)]
+    told = [_told(index, message, sees=sees) for index, message in enumerate(messages)]
+    if sees and (count := sum(_images_in(message) for message in told)) > MAX_IMAGES:
+        raise refusal("messages", f"carry {count} images; at most {MAX_IMAGES} are accepted", INVALID_IMAGE)
     if "tool_calls" in told[-1]:
         problem = "have no results; send a message of the role tool for each of them"
         raise refusal(f"messages[{len(told) - 1}].tool_calls", problem)
@@ -53,18 +51,9 @@ def engine_messages(messages: Messages, system: str | None) -> Messages:
     return told
 
 
-def is_begun(messages: Messages) -> bool:
-    """Whether the answer has begun already: a last message of the assistant is continued."""
-    return bool(messages[-1]["role"] == "assistant")
-
-
-def begun_text(messages: Messages) -> str:
-    """Return the beginning of the answer that *messages* bring along; nothing where there is none."""
-    return str(messages[-1]["content"]) if messages and is_begun(messages) else ""
-
-
-def _told(index: int, message: Message) -> Message:
-    told: Message = {"role": _role(index, message), "content": _text(index, message)}
+def _told(index: int, message: Message, *, sees: bool) -> Message:
+    role = _role(index, message)
+    told: Message = {"role": role, "content": _content(index, message, sees=sees and role == "user")}
     if told["role"] == "tool":
         told["tool_call_id"] = message["tool_call_id"]
     elif calls := template_calls(message.get("tool_calls") or ()):
@@ -90,96 +79,32 @@ def _role(index: int, message: Message) -> str:
 _NOT_TEXT: Final = {"image_url": ("see images", "unsupported_image"), "input_audio": ("hear sound", UNSUPPORTED)}
 
 
-def _text(index: int, message: Message) -> str:
+def _content(index: int, message: Message, *, sees: bool) -> str | list[dict[str, Any]]:
+    """Return the text of a message; or, where it carries images that can be seen, its parts."""
     content = message.get("content")
     if isinstance(content, str):
         return content
     if content is None:
         return str(message.get("refusal") or "")
-    texts = []
+    parts: list[dict[str, Any]] = []
     for place, part in enumerate(content):
-        if part["type"] not in ("text", "refusal"):
-            what, code = _NOT_TEXT.get(part["type"], (f"take {part['type'][:50]!r}", UNSUPPORTED))
-            raise refusal(f"messages[{index}].content[{place}]", f"this model cannot {what}; send text", code)
-        texts.append(part[part["type"]])
-    return "\n".join(texts)
+        kind, param = part["type"], f"messages[{index}].content[{place}]"
+        if kind == "image_url" and sees:
+            parts.append(image_part(f"{param}.image_url", part["image_url"]))
+        elif kind in ("text", "refusal"):
+            parts.append({"type": "text", "text": part[kind]})
+        else:
+            what, code = _NOT_TEXT.get(kind, (f"take {kind[:50]!r}", UNSUPPORTED))
+            where = " in such a message" if kind == "image_url" and message["role"] != "user" else ""
+            raise refusal(param, f"this model cannot {what}{where}; send text", code)
+    if any(part["type"] == "image_url" for part in parts):
+        return parts
+    return "\n".join(part["text"] for part in parts)
 
 
-# ---- control tokens ---------------------------------------------------------------------------------------------------
-
-
-class ControlTokens:
-    """The texts that the tokenizer of the weights takes for control tokens, such as ``<|im_end|>``, wherever they stand.
-
-    A caller's text must not act as one. The engine has no switch for that, so an invisible U+200B is put after the first
-    character of each: people see no difference, and the model reads characters in place of a command. Where the model repeats
-    such a text, the U+200B is taken out again, so that it is not copied from an answer unknowingly.
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        rests: dict[str, list[str]] = {}
-        for text in texts:
-            if len(text) > 1:
-                rests.setdefault(text[0], []).append(re.escape(text[1:]))
-        # A look ahead consumes nothing, so that one which begins inside another is found too.
-        heads = [f"{re.escape(first)}(?={'|'.join(found)})" for first, found in rests.items()]
-        self._pattern = re.compile("|".join(heads)) if heads else None
-        self._firsts = "".join(rests)
-        self._copied = re.compile(f"(?<=[{re.escape(self._firsts)}]){_SPLIT}") if rests else None
-
-    def defuse(self, messages: Messages) -> tuple[Messages, Restorer | None]:
-        """The messages without control tokens; and what puts an answer right again, where any was found."""
-        defused, _, restorer = self.defuse_all(messages, [])
-        return defused, restorer
-
-    def defuse_all(self, messages: Messages, tools: list[Any]) -> tuple[Messages, list[Any], Restorer | None]:
-        """The same for *messages* and for *tools* that are shown beside them."""
-        if self._pattern is None:
-            return messages, tools, None
-        pattern, found = self._pattern, 0
-
-        def without(value: Any) -> Any:
-            nonlocal found
-            if isinstance(value, str):
-                text, count = pattern.subn(rf"\g<0>{_SPLIT}", value)
-                found += count
-                return text
-            if isinstance(value, dict):
-                return {without(key): without(each) for key, each in value.items()}
-            return [without(each) for each in value] if isinstance(value, list) else value
-
-        defused = [{key: value if key == "role" else without(value) for key, value in each.items()} for each in messages]
-        shown = without(tools)
-        if not found or self._copied is None:
-            return defused, shown, None
-        return defused, shown, Restorer(self._copied, self._firsts, begun=begun_text(messages))
-
-
-class Restorer:
-    """Takes out of a streamed text the U+200B that was put in; it may be the first character of a piece."""
-
-    def __init__(self, copied: re.Pattern[str], firsts: str, *, begun: str) -> None:
-        self._copied = copied
-        self._firsts = firsts
-        self._after_first = begun.endswith(tuple(firsts))
-
-    def restore(self, batch: Batch) -> Batch:
-        """The next batch; it may become empty."""
-        restored = (self._text(event) if type(event) is str else event for event in batch)
-        return [event for event in restored if event != ""]
-
-    def _text(self, text: str) -> str:
-        if self._after_first:
-            text = text.removeprefix(_SPLIT)
-        if text:
-            self._after_first = text[-1] in self._firsts
-        return self._copied.sub("", text)
-
-
-@cache
-def control_tokens(texts: tuple[str, ...]) -> ControlTokens:
-    """One for each vocabulary."""
-    return ControlTokens(texts)
+def _images_in(message: Message) -> int:
+    content = message["content"]
+    return 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
 
 
 # ---- fields -----------------------------------------------------------------------------------------------------------
@@ -275,6 +200,8 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
             size += len(content)
         else:
             size += sum(len(str(part.get("text", ""))) for part in content or ())
+            if any(part.get("type") == "image_url" for part in content or ()):
+                return False  # seeing takes longer than reading
     return size <= EXACT_SIZE
 
 
@@ -344,7 +271,12 @@ class _TooLongBody(msgspec.Struct):
 
 def size_of(messages: Messages) -> int:
     """Return the bytes of the text of checked *messages*."""
-    return sum(len(message["content"].encode()) for message in messages)
+    size = 0
+    for message in messages:
+        content = message["content"]
+        texts = [content] if isinstance(content, str) else [part.get("text", "") for part in content]
+        size += sum(len(text.encode()) for text in texts)
+    return size
 
 
 def explain(error: StatusError, param: str = "messages") -> StatusError:
@@ -359,6 +291,8 @@ def explain(error: StatusError, param: str = "messages") -> StatusError:
             code="context_length_exceeded",
             body=error.body,
         )
+    if "Failed to load image" in error.problem:
+        return refusal(param, "one of the images is damaged: it cannot be decoded; send it again", INVALID_IMAGE)
     if _SCHEMA_ERROR in error.problem:  # a reference that leads nowhere, for example
         place = error.problem.partition(_SCHEMA_ERROR)[2]
         return refusal("response_format", f"the embedded engine cannot be held to its schema{place[:300]}")

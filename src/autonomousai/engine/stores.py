@@ -16,6 +16,7 @@ import msgspec
 from .model_file import is_model, stem_of
 
 _MODEL_LAYER: Final = "application/vnd.ollama.image.model"
+_PROJECTOR_LAYER: Final = "application/vnd.ollama.image.projector"
 #: The host and the namespace that Ollama leaves out of a model's name, and the tag.
 _LIBRARY: Final = ("registry.ollama.ai", "library")
 _LATEST: Final = "latest"
@@ -23,11 +24,13 @@ _DIGEST: Final = "sha256:"
 
 
 class StoredModel(NamedTuple):
-    """A model in another program's store. ``name``: with the store before it, as in ``ollama:llama3.2:1b``."""
+    """A model in another program's store. ``name``: with the store before it, as in ``ollama:llama3.2:1b``. ``projector``: the
+    file with which it sees, where the store says it."""
 
     name: str
     path: Path
     store: str
+    projector: Path | None = None
 
 
 class _Layer(msgspec.Struct):
@@ -54,18 +57,27 @@ def _ollama() -> Iterator[StoredModel]:
         roots = [Path(own)]
     for root in roots:
         for manifest in _files(root / "manifests", "*"):
-            if (blob := _blob_of(manifest)) is not None and (path := root / "blobs" / blob.replace(":", "-")).is_file():
-                yield StoredModel(f"ollama:{_ollama_name(manifest.relative_to(root / 'manifests').parts)}", path, "Ollama")
+            layers = _layers_of(manifest)
+            if (path := _blob_of(layers, _MODEL_LAYER, root)) is not None:
+                name = f"ollama:{_ollama_name(manifest.relative_to(root / 'manifests').parts)}"
+                yield StoredModel(name, path, "Ollama", _blob_of(layers, _PROJECTOR_LAYER, root))
 
 
-def _blob_of(manifest: Path) -> str | None:
-    """Return the digest of the model's layer. It becomes a part of a path: what is no digest is none."""
+def _layers_of(manifest: Path) -> list[_Layer]:
     try:
-        layers = msgspec.json.decode(manifest.read_bytes(), type=_Manifest).layers
+        return msgspec.json.decode(manifest.read_bytes(), type=_Manifest).layers
     except (OSError, ValueError):
+        return []
+
+
+def _blob_of(layers: list[_Layer], kind: str, root: Path) -> Path | None:
+    """Return the file of the first layer of that *kind*, where it is there. Its digest becomes a part of a path: what is no
+    digest is none."""
+    digest = next((layer.digest for layer in layers if layer.mediaType == kind), "")
+    if not (digest.startswith(_DIGEST) and digest.removeprefix(_DIGEST).isalnum()):
         return None
-    digest = next((layer.digest for layer in layers if layer.mediaType == _MODEL_LAYER), "")
-    return digest if digest.startswith(_DIGEST) and digest.removeprefix(_DIGEST).isalnum() else None
+    path = root / "blobs" / digest.replace(":", "-")
+    return path if path.is_file() else None
 
 
 def _ollama_name(parts: tuple[str, ...]) -> str:

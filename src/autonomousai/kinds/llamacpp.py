@@ -18,7 +18,8 @@ from .kind import UpstreamConfig, UpstreamSetup
 class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
     """The embedded engine. ``weights``: a name of `models.WEIGHTS` or of a registered model, or a path to
     a GGUF file. ``context``: tokens a slot; with "auto" as many as the weights and the memory allow.
-    ``task``: what the weights are for."""
+    ``task``: what the weights are for. ``mmproj``: the file with which they see images; "auto" for what lies beside them,
+    "none" for none."""
 
     weights: str = DEFAULT_WEIGHTS
     slots: Count = 4
@@ -26,6 +27,7 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
     threads: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     max_tokens: Count = 1024
     task: EngineTask = "chat"
+    mmproj: str = "auto"
     clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN)
 
     runs_engine: ClassVar[bool] = True
@@ -62,6 +64,7 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
             max_tokens=self.max_tokens,
             clocks=self.clocks,
             task=self.task,
+            mmproj=self.mmproj,
             queue=setup.queue_s,
             name=setup.name,
             lazy=setup.lazy,

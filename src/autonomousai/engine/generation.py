@@ -1,0 +1,193 @@
+"""One answer of the engine: in a slot, from the child that is there now, without what llama.cpp adds for its own caller.
+
+Knows the engine's handle and its client; no process, and not what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import cache
+from importlib.metadata import version
+from typing import NamedTuple
+
+import msgspec
+
+from ..clients.openai import OpenAICompatible
+from ..errors import HTTPError, StatusError
+from ..errors import TimeoutError as ClockError
+from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
+from ..request import CallOptions, ChatRequest
+from ..timeouts import Clocks
+from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE
+from .control import Restorer, begun_text
+from .handle import EngineHandle
+from .loops import LoopStop
+from .reading import reading_of
+from .request import explain, refuse_too_long
+
+
+class LoopEngine(NamedTuple):
+    """One event loop's engine, its client, and the generator whose closing ends both."""
+
+    supervisor: EngineHandle
+    client: OpenAICompatible
+    lifetime: AsyncGenerator[None]
+
+
+class EngineSlot:
+    """One slot of the engine. ``asked``: whether the engine may be working for its holder."""
+
+    def __init__(self, engine: LoopEngine) -> None:
+        self.asked = False
+        self._engine = engine
+
+    def release(self) -> None:
+        """At once, where the engine has done its work."""
+        if self.asked:
+            self._engine.supervisor.let_go()
+        else:
+            self._engine.supervisor.slots.release()
+
+
+async def counters(supervisor: EngineHandle, client: OpenAICompatible) -> dict[str, float]:
+    """The engine's own counters; none while it is down."""
+    if supervisor.state != "ready":
+        return {}
+    text = (await client.fetch("/metrics")).decode()
+    samples = (line.removeprefix("llamacpp:").rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
+async def busy_slots(supervisor: EngineHandle, client: OpenAICompatible) -> float:
+    """How many the engine works for, by its own count."""
+    told = await counters(supervisor, client)
+    return told.get("requests_processing", 0) + told.get("requests_deferred", 0)
+
+
+class EnginePrompt(NamedTuple):
+    """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
+    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read."""
+
+    param: str
+    prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
+    answer: Answer | None = None
+
+
+def refuse_too_large(supervisor: EngineHandle, size: int, param: str) -> None:
+    refuse_too_long(size, context=supervisor.settings.context, longest=supervisor.condition.longest, param=param)
+
+
+async def generate_answer(
+    engine: LoopEngine, slot: EngineSlot, prompt: EnginePrompt, clocks: Clocks, deadline: float
+) -> AsyncGenerator[Batch]:
+    """The answer to *prompt*, in a slot that is held."""
+    while True:
+        death = engine.supervisor.death
+        began = False
+        batches = _ask(engine, slot, prompt, clocks, deadline)
+        try:
+            async for batch in batches:
+                began = True
+                yield batch
+            return
+        except HTTPError as error:
+            # A request just as the child dies, or the next one loads, has lost nothing yet: it goes to the next one.
+            if began or not error.retryable or isinstance(error, ClockError):
+                raise
+            engine.supervisor.suspect()
+            if not await engine.supervisor.has_died(death):
+                raise
+        finally:
+            await batches.aclose()
+        await wait_ready(engine.supervisor, deadline, clocks)
+
+
+async def _ask(
+    engine: LoopEngine, slot: EngineSlot, prompt: EnginePrompt, clocks: Clocks, deadline: float
+) -> AsyncGenerator[Batch]:
+    """The answer of the child that is there now. It tells who answers as soon as it reads the prompt; that is held back until
+    there is something to say, since nothing is lost until then."""
+    started: Batch = []
+    request, restorer = prompt.prepare(engine.supervisor)
+    loop = LoopStop(engine.supervisor.settings.name, begun_text(request.messages))
+    batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))
+    slot.asked = True
+    engine.supervisor.asking += 1
+    try:
+        async for brought in batches:
+            loop.note_prompt(brought)
+            if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:
+                started = batch or started
+                if prompt.answer is not None:
+                    prompt.answer.reading = reading_of(brought) or prompt.answer.reading
+                continue
+            if type(batch[-1]) is FinishReason:
+                engine.supervisor.completed()
+                slot.asked = False
+            if restorer is not None:
+                batch = restorer.restore(batch)
+            batch = loop.watch(batch)
+            if batch:
+                yield [*started, *batch]
+                started = []
+            if loop.found:
+                engine.supervisor.completed()
+                return
+    except StatusError as error:
+        slot.asked = False
+        raise explain(error, prompt.param) from None
+    except ClockError as error:
+        if error.clock == "total":
+            raise ClockError("total", clocks.total, status=error.status) from None
+        raise
+    finally:
+        engine.supervisor.asking -= 1
+        await batches.aclose()
+
+
+@cache
+def fingerprint() -> str:
+    """Return what OpenAI calls ``system_fingerprint``: the engine's build, whose last number is llama.cpp's."""
+    return f"xllamacpp-{version('xllamacpp')}"
+
+
+def _without_internals(batch: Batch) -> Batch:
+    """Return *batch* without the members that llama.cpp adds for its own caller: its progress with a prompt, its timings. The
+    engine's build is said by its version, as llama.cpp does not know it."""
+    kept: Batch = []
+    for event in batch:
+        if isinstance(event, Started):
+            kept.append(msgspec.structs.replace(event, extra={"system_fingerprint": fingerprint()}))
+        elif isinstance(event, FinishReason) and event.extra:
+            kept.append(msgspec.structs.replace(event, extra=None))
+        elif isinstance(event, Extra) and event.covers > 1:  # keeps together what came in one chunk
+            kept.append(Extra({"system_fingerprint": fingerprint()}, event.covers, event.wire))
+        elif event.wire in (EMBEDDINGS_WIRE, RERANK_WIRE) if isinstance(event, Extra) else not isinstance(event, ForeignEvent):
+            kept.append(event)  # of these wires it is the answer
+    return kept
+
+
+@contextlib.asynccontextmanager
+async def engine_slot(engine: LoopEngine, deadline: float, clocks: Clocks, queue: float) -> AsyncIterator[EngineSlot]:
+    """One of the engine's slots, in the order of asking, with the engine ready. Who leaves the queue costs nothing; the clocks
+    of the first token and of idleness do not run yet, the total one does."""
+    supervisor, slot = engine.supervisor, EngineSlot(engine)
+    async with contextlib.AsyncExitStack() as held:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await supervisor.slots.acquire(queue)
+        except TimeoutError:
+            raise ClockError("total", clocks.total) from None
+        held.callback(slot.release)
+        await wait_ready(supervisor, deadline, clocks)
+        yield slot
+
+
+async def wait_ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await supervisor.ready()
+    except TimeoutError:
+        raise ClockError("total", clocks.total) from None
