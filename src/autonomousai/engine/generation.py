@@ -10,11 +10,10 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import cache
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from ..clients.openai import OpenAICompatible
 from ..errors import HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
@@ -26,6 +25,9 @@ from .handle import EngineHandle
 from .loops import LoopStop
 from .reading import reading_of
 from .request import explain, refuse_too_long
+
+if TYPE_CHECKING:
+    from ..clients.openai import OpenAICompatible
 
 
 class LoopEngine(NamedTuple):
