@@ -38,6 +38,8 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "responses": config.ResponsesConfig,
     "telemetry": config.TelemetryConfig,
     "engine": config.EngineConfig,
+    "ledger": config.LedgerConfig,
+    "prices.NAME": config.PriceConfig,
     **{f"upstreams.NAME, kind = {name}": struct for name, struct in KINDS.items()},
     "models.NAME": config.ModelConfig,
     "keys.NAME": config.KeyConfig,
@@ -66,6 +68,7 @@ WORDS = {
     "api_key": "the key that it wants, or `env:NAME`; absent: the vendor's variable",
     "model": "the name sent upstream; absent: the caller's",
     "context": "tokens; absent: unknown",
+    "price": "what its tokens cost, as in `[prices]`; counts before that",
 }
 
 CONFIG_HEAD = """\

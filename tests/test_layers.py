@@ -28,7 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
     frozenset({"telemetry"}),
-    frozenset({"engine", "keys", "streams"}),
+    frozenset({"engine", "keys", "ledger", "streams"}),
     frozenset({"kinds", "config"}),
     frozenset({"server", "<root>"}),
     frozenset({"workers"}),

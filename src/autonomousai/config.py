@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -36,6 +36,8 @@ from .settings import (
     KeyConfig,
     KeyPolicy,
     Labels,
+    LedgerConfig,
+    PriceConfig,
     RescueConfig,
     ResponsesConfig,
     ResumeConfig,
@@ -64,9 +66,11 @@ __all__ = [
     "EngineConfig",
     "KeyConfig",
     "KeyPolicy",
+    "LedgerConfig",
     "LlamaCppConfig",
     "ModelConfig",
     "OpenAIConfig",
+    "PriceConfig",
     "RescueConfig",
     "ResponsesConfig",
     "ResumeConfig",
@@ -88,7 +92,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """The whole config. Without arguments: what a server without a file does, the embedded engine behind all five models."""
+    """The whole config. Without arguments: what a server without a file does, the embedded engine behind all five models.
+    ``ledger``: None where none is kept."""
 
     server: ServerConfig = ServerConfig()
     clocks: Clocks = Clocks()
@@ -99,6 +104,8 @@ class Config(msgspec.Struct, frozen=True):
     responses: ResponsesConfig = ResponsesConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     engine: EngineConfig = EngineConfig()
+    ledger: LedgerConfig | None = None
+    prices: dict[str, PriceConfig] = {}
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=DEFAULT_UPSTREAMS.copy)
     models: dict[str, ModelConfig] = {}
     keys: dict[str, KeyConfig] = {}
@@ -133,9 +140,10 @@ class Config(msgspec.Struct, frozen=True):
     def secrets(self) -> tuple[str, ...]:
         """Return every key and password in it: what no text that is shown may hold."""
         keys = (getattr(upstream, "api_key", None) for upstream in self.upstreams.values())
-        password = urlsplit(self.server.state).password
+        urls = (self.server.state, "" if self.ledger is None else self.ledger.url)
+        passwords = (unquote(password) for url in urls if (password := urlsplit(url).password))
         own = (*self.server.api_keys, *self.server.admin_keys, *(key.key for key in self.keys.values() if key.key))
-        return (*own, *(key for key in (*keys, password and unquote(password)) if key))
+        return (*own, *(key for key in keys if key), *passwords)
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
@@ -156,6 +164,10 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
 
 
 # ---- a document becomes a Config --------------------------------------------------------------------------------------
+
+
+#: Tables of a file that mean that a ledger is kept: what is allowed by keys is accounted too.
+_KEEPS_LEDGER: Final = frozenset({"ledger", "keys"})
 
 
 def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
@@ -182,6 +194,11 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         responses=reader.read("responses", tables["responses"], ResponsesConfig),
         telemetry=reader.read("telemetry", tables["telemetry"], TelemetryConfig),
         engine=reader.read("engine", tables["engine"], EngineConfig),
+        ledger=reader.read("ledger", tables["ledger"], LedgerConfig) if _KEEPS_LEDGER & document.keys() else None,
+        prices={
+            name: reader.read(f"prices.{name}", table, PriceConfig)
+            for name, table in _subtables("prices", tables["prices"])
+        },
         # A file that names no upstream at all (only a port, say) leaves the default one in place.
         upstreams={
             name: _upstream(reader, f"upstreams.{name}", table, tables["clocks"])

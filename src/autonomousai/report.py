@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
-class Attempt(msgspec.Struct, frozen=True, gc=False):
+class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One try at one upstream. ``outcome``: ``"ok"``, or what ended it; ``status``: its HTTP status, None before an answer;
-    ``ms``: how long it took."""
+    ``ms``: how long it took. ``tokens``: pieces that it had generated, where it ended otherwise than ``"ok"``."""
 
     upstream: str
     outcome: str
     status: int | None
     ms: int
+    tokens: int = 0
 
 
 class Splice(msgspec.Struct, frozen=True, gc=False, rename={"source": "from", "target": "to"}):
@@ -33,6 +36,8 @@ class Report(msgspec.Struct, gc=False):
     again what was delivered, and with each try that ends.
     ``author``: the upstream that began the answer, which can generate it again if it is deterministic.
     ``spent``: pieces that attempts which have ended had generated: they are not in the last upstream's own count.
+    ``hedged``: whether a second upstream was asked while the first was silent. ``cache``: whether a cache was asked for the
+    answer, and had it.
     """
 
     upstream: str | None = None
@@ -45,3 +50,5 @@ class Report(msgspec.Struct, gc=False):
     steps: int = 0
     author: str | None = None
     spent: int = 0
+    hedged: bool = False
+    cache: Literal["hit", "miss"] | None = None

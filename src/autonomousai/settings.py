@@ -128,6 +128,30 @@ class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: bool = False
 
 
+#: US dollars for a million tokens.
+DollarsPerMillion: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tokens cost. ``cached``: of a prompt, where they were read from a cache; ``cache_write``: where they were written to
+    one; ``reasoning``: of an answer. Absent, they cost what the others of the prompt or the answer cost."""
+
+    input: DollarsPerMillion = 0
+    output: DollarsPerMillion = 0
+    cached: DollarsPerMillion | None = None
+    cache_write: DollarsPerMillion | None = None
+    reasoning: DollarsPerMillion | None = None
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the ledger is kept: ``url`` is a path or a URL, ``""`` for a file in the user's directory and ``"off"`` for none.
+    Entries are written together, at the latest after ``flush_s``, and ``queue`` is how many may wait for the database."""
+
+    url: str = ""
+    flush_s: Clock = 1
+    queue: Count = 10_000
+
+
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The models of this machine that are served by their names: those that were fetched or registered, and the GGUF files of
     the folder ``models_dir``. Each is loaded when it is asked for, and unloaded after ``idle_s`` without a request, or when

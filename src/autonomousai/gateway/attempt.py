@@ -204,15 +204,15 @@ class AttemptStream:
             if self._batches is not None:
                 await self._batches.aclose()
         finally:
-            self._settle(outcome, status, tell_breaker)
+            self._settle(outcome, status, tell_breaker, generated)
 
-    def _settle(self, outcome: str, status: int | None, tell_breaker: Callable[[], None] | None) -> None:
+    def _settle(self, outcome: str, status: int | None, tell_breaker: Callable[[], None] | None, generated: int = 0) -> None:
         if self._settled:
             return
         self._settled = True
         self._report.steps += self._answer.deltas > 0
         milliseconds = int((self._upstream.time() - self._began) * 1000)
-        self._report.attempts.append(Attempt(self._upstream.name, outcome, status, milliseconds))
+        self._report.attempts.append(Attempt(self._upstream.name, outcome, status, milliseconds, generated))
         self._upstream.breaker.release(trial=self._has_room)
         if tell_breaker is not None:
             tell_breaker()

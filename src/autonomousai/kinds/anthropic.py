@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ..clients.anthropic import ANTHROPIC, VERSION, Anthropic
 from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics
 from ..errors import ConfigError
-from ..settings import Count, Secret
+from ..settings import Count, PriceConfig, Secret
 from ..timeouts import Clocks
 from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
@@ -28,6 +28,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
     vision: bool = True
     context: Count | None = None
     clocks: Clocks = Clocks()
+    price: PriceConfig | None = None
 
     @classmethod
     def completed(cls, table: dict[str, Any]) -> dict[str, Any]:

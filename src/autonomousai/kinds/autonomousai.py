@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..clients.autonomousai import HOSTED, AutonomousAI
 from ..models import MODELS
-from ..settings import Secret
+from ..settings import PriceConfig, Secret
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
@@ -17,6 +17,7 @@ class AutonomousAIConfig(UpstreamConfig, frozen=True, tag="autonomousai"):
     base_url: str = HOSTED
     api_key: Secret | None = None
     clocks: Clocks = Clocks()
+    price: PriceConfig | None = None
 
     only_models: ClassVar[tuple[str, ...] | None] = tuple(MODELS)
 

@@ -10,7 +10,7 @@ from ..engine.library import is_named
 from ..engine.provider import EngineTask, LlamaCpp
 from ..errors import ConfigError
 from ..models import DEFAULT_WEIGHTS, WEIGHTS
-from ..settings import ContextSize, Count
+from ..settings import ContextSize, Count, PriceConfig
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from .kind import UpstreamConfig, UpstreamSetup
 
@@ -29,6 +29,7 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
     task: EngineTask = "chat"
     mmproj: str = "auto"
     clocks: Clocks = Clocks(first_token=ENGINE_FIRST_TOKEN)
+    price: PriceConfig | None = None
 
     runs_engine: ClassVar[bool] = True
 

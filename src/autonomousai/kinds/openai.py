@@ -8,7 +8,7 @@ from ..clients.openai import OpenAICompatible
 from ..clients.vendors import VENDORS, VendorName, vendor_of
 from ..errors import ConfigError
 from ..http.urls import without_credentials
-from ..settings import Count, Secret
+from ..settings import Count, PriceConfig, Secret
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
@@ -27,6 +27,7 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
     vision: bool = False
     context: Count | None = None
     clocks: Clocks = Clocks()
+    price: PriceConfig | None = None
 
     @property
     def place(self) -> str:

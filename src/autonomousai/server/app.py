@@ -17,6 +17,7 @@ from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..keys.ring import KeyRing
+from ..ledger.accounts import Accounts
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..settings import asks_key
@@ -39,6 +40,7 @@ from .keeping import KeepingEndpoint
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
+from .pricing import make_prices
 from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
 from .upstreams import make_gateway
@@ -93,6 +95,8 @@ class App:
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
         self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
+        self.prices = make_prices(config, getattr(provider, "routes", {}))
+        self.accounts = Accounts(self._metrics, self.prices)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._starting: asyncio.Task[None] | None = None
         self._started = False

@@ -22,7 +22,7 @@ from ..report import Report
 from ..request import CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream
 from ..streams.orphans import Orphans
-from ..telemetry.metrics import AnswerMeter, Metrics
+from ..telemetry.metrics import AnswerMeter, Asked, Metrics
 from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
@@ -152,9 +152,11 @@ class Endpoint:
                 request = msgspec.structs.replace(request, stream=True)
             answer = Answer()
             batches = context.provider.stream(request, CallOptions(answer=answer))
+            exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
+            if context.metrics.on_end is not None:
+                meter.asked = self._asked(exchange, request)
             try:
-                with context.metrics.answer(model, answer, exchange.began) as meter:
-                    exchange.meter = meter
+                with meter:
                     if response is None:
                         await self._send_document(batches, answer, meter, exchange, scope, request)
                     else:
@@ -162,9 +164,17 @@ class Endpoint:
             except StopAsyncIteration:
                 raise IncompleteStreamError from None
             finally:
-                await batches.aclose()
+                try:
+                    await batches.aclose()
+                finally:
+                    if meter.asked is not None and context.metrics.on_end is not None:
+                        context.metrics.on_end(meter)
         finally:
             place.release()
+
+    def _asked(self, exchange: Exchange, request: ChatRequest) -> Asked:
+        came = time.time() - (time.monotonic() - exchange.began)
+        return Asked(exchange.request_id, self.wire.name, exchange.key, came, request)
 
     def _admit(self, request: ChatRequest) -> str:
         """Return the model that is asked. Raises `ProviderError` for one that is not there, or that cannot see what is sent."""

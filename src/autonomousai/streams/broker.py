@@ -125,8 +125,9 @@ class StreamBroker:
         stream. Returns None where the store fails: then nothing has begun.
         """
         stream_id = secrets.token_hex(16) if kept else secrets.token_urlsafe(24)
-        created = int(time()) if kept else 0
-        recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, created, key_name)
+        now = time()
+        created = int(now) if kept else 0
+        recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, created, key_name, name, now)
         data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
@@ -270,6 +271,7 @@ class StreamBroker:
         """Stop all streams here; another server may take them over. Their readers return None."""
         self.draining = True
         for stream in self._live.values():
+            stream.is_handed_over = self._store.shared
             self._stop(stream)
 
     async def aclose(self) -> None:
@@ -302,6 +304,7 @@ class StreamBroker:
     def _on_heartbeat(self, stream: StreamLog, *, is_lost: bool, is_watched: bool) -> None:
         was_watched, stream.is_watched = stream.is_watched, is_watched
         if is_lost:
+            stream.is_handed_over = True
             self._stop(stream)
         elif was_watched and not is_watched and not stream.readers:
             self._on_left(stream)  # the last reader elsewhere has left as well

@@ -54,6 +54,8 @@ class StreamLog:
         #: What its writer knows: what it answers, and whether it is to end as cancelled.
         self.recorded: RecordedRequest | None = None
         self.is_cancelled = False
+        #: Whether another server writes the rest, or may.
+        self.is_handed_over = False
         #: The wire that it was begun over, where it was begun in this process.
         self.wire: Wire | None = None
         #: What is known of the generation, where it runs in this process.

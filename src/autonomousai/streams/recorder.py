@@ -25,7 +25,7 @@ _UNSPOKEN: Final = (Started, Extra, ForeignEvent)
 
 
 class Recorder:
-    """Records the answer to one request. ``answer``: what each batch is added to before it is recorded.
+    """Records the answer to one request, ``recorded``. ``answer``: what each batch is added to before it is recorded.
 
     Where another server has begun the answer, `replay` each of its records first. Then `start`, and `record` each batch; or
     `fail`.
@@ -34,7 +34,7 @@ class Recorder:
     def __init__(self, request: RecordedRequest) -> None:
         self.request = request.request
         self.answer = Answer()
-        self._recorded = request
+        self.recorded = request
         self._model = request.request.model
         self._has_header = False
         self._is_delivered = False  # whether the records hold anything of the answer
@@ -67,7 +67,7 @@ class Recorder:
         if self.answer.report is not None:
             self._report = self.answer.report
             if state is not None:
-                _continue_report(self._report, state)
+                _continue_report(self._report, state, self.answer.deltas if self._is_delivered else 0)
         return batches
 
     def record(self, batch: Batch) -> Record:
@@ -103,7 +103,7 @@ class Recorder:
         return Record(batch.copy(), end=ends, header=header, state=state, provenance=provenance)
 
     def _header(self) -> StreamHeader:
-        recorded = self._recorded
+        recorded = self.recorded
         return StreamHeader(
             recorded.wire,
             recorded.id,
@@ -114,9 +114,11 @@ class Recorder:
         )
 
 
-def _continue_report(report: Report, state: ResumeState) -> None:
+def _continue_report(report: Report, state: ResumeState, delivered: int) -> None:
+    """Continue what *state* says, as that many pieces were *delivered* before."""
     upstream = state.splices[-1].target if state.splices else state.author
     report.upstream = upstream
     report.splices[:0] = state.splices
     report.repeated = state.repeated
-    report.attempts[:0] = [*state.attempts, Attempt(upstream or "", LOST_OUTCOME, None, 0)]
+    generated = delivered + state.repeated - sum(attempt.tokens for attempt in state.attempts)
+    report.attempts[:0] = [*state.attempts, Attempt(upstream or "", LOST_OUTCOME, None, 0, max(generated, 0))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,7 @@ from ..events import Batch
 from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, RequestLimiter
 from ..provider import AsyncGeneratorProvider
-from ..telemetry.metrics import AnswerMeter, Metrics
+from ..telemetry.metrics import AnswerMeter, Asked, Metrics
 from .errors import cancelled
 from .log import StreamLog
 from .recorder import Recorder
@@ -81,6 +81,8 @@ class StreamWriter:
         answer = recorder.answer
         try:
             with self._metrics.answer(model, answer, began) as stream.meter:
+                if self._metrics.on_end is not None:
+                    stream.meter.asked = _asked(recorder.recorded, stream)
                 stream.report, stream.answer = answer.report, answer
                 sink = partial(_take, stream, recorder, stream.meter)
                 pipes = not self._store.shared
@@ -91,8 +93,16 @@ class StreamWriter:
                     pipes = pipes and not stream.ended and await batches.pipe_to(sink)
                 if answer.finish is None:
                     raise IncompleteStreamError
+        except LeaseLostError:
+            stream.is_handed_over = True
+            raise
         finally:
-            await batches.aclose()
+            try:
+                await batches.aclose()
+            finally:
+                if (meter := stream.meter) is not None and meter.asked is not None and self._metrics.on_end is not None:
+                    meter.handed_over = stream.is_handed_over
+                    self._metrics.on_end(meter)
 
     async def follow(self, stream: StreamLog) -> None:
         """Fetch what another server writes; when that has died, write. Raises what the store raises."""
@@ -153,6 +163,11 @@ def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batc
         return stream.append_now(recorder.record(batch))
     except LeaseLostError:
         return False
+
+
+def _asked(recorded: RecordedRequest, stream: StreamLog) -> Asked:
+    """Return what an answer is accounted to, also one that another server has begun."""
+    return Asked(recorded.request_id or stream.name, recorded.wire, recorded.key, recorded.came or time(), recorded.request)
 
 
 async def _fail(stream: StreamLog, recorder: Recorder, error: ProviderError) -> None:

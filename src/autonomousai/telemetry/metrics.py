@@ -19,6 +19,7 @@ from ..errors import ProviderError
 from ..events import Answer
 from ..gateway.retry_policy import describe
 from ..report import Report
+from ..request import ChatRequest
 from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
 
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.
@@ -86,6 +87,8 @@ class Metrics:
         gauges: Callable[[], Iterable[Sample]] = lambda: (),
     ) -> None:
         self.takeovers = 0
+        #: Called with each answer that has ended and is closed, where answers are accounted.
+        self.on_end: Callable[[AnswerMeter], None] | None = None
         self._models = frozenset(models)
         self._upstreams = frozenset(upstreams) | {NONE}
         self._gauges = gauges
@@ -184,6 +187,17 @@ class Metrics:
         yield "processes", (), [1]
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What an answer is accounted to. ``id``: the request's; ``key``: the name of its caller's key, ``""`` where it has none;
+    ``came``: when, in seconds since the epoch."""
+
+    id: str
+    wire: str
+    key: str
+    came: float
+    request: ChatRequest
+
+
 class AnswerMeter:
     """``with metrics.answer(...) as watch``: one answer, from when it is asked for to its end, however it ends. ``batch()`` is
     called for each batch. What is known of the answer is here afterwards, for the log of requests and the trace of this one.
@@ -200,8 +214,10 @@ class AnswerMeter:
         "_started",
         "_starter",
         "answer",
+        "asked",
         "began",
         "first",
+        "handed_over",
         "model",
         "outcome",
     )
@@ -214,6 +230,10 @@ class AnswerMeter:
         self.first = 0.0
         #: How it ended: ok, left, or what an attempt that ended so would be called; "" before.
         self.outcome = ""
+        #: What it is accounted to, where the answers are accounted.
+        self.asked: Asked | None = None
+        #: Whether another server brings its rest.
+        self.handed_over = False
         self._metrics = metrics
         self._last = 0.0
         self._started: _Series | None = None

@@ -1,0 +1,40 @@
+"""The accounts: an entry for each answer that has ended, given to everything that has subscribed. Keeps nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from ..http.server.exchange import log_bug
+from ..telemetry.metrics import AnswerMeter, Metrics
+from .entry import LedgerEntry, make_entry
+from .prices import Prices
+
+OnEntry: TypeAlias = Callable[[LedgerEntry], None]
+
+
+class Accounts:
+    """Makes the entries of one server's answers. Without a subscriber none is made. ``labels_of``: what the operator says of a
+    key, by its name."""
+
+    def __init__(self, metrics: Metrics, prices: Prices) -> None:
+        self.labels_of: Callable[[str], Mapping[str, str]] = lambda key: {}
+        self._metrics = metrics
+        self._prices = prices
+        self._subscribers: list[OnEntry] = []
+
+    def subscribe(self, on_entry: OnEntry) -> None:
+        """Call *on_entry* with the entry of each answer, at its end and in the event loop: it must not wait."""
+        self._subscribers.append(on_entry)
+        self._metrics.on_end = self._on_end
+
+    def _on_end(self, meter: AnswerMeter) -> None:
+        asked = meter.asked
+        if asked is None:
+            return
+        try:
+            entry = make_entry(meter, asked, self._prices, self.labels_of(asked.key) if asked.key else {})
+            for on_entry in self._subscribers:
+                on_entry(entry)
+        except Exception as error:  # a bug of the books must not cost an answer
+            log_bug(asked.id, error)

@@ -1,0 +1,194 @@
+"""An entry of the ledger: what is noted of one answer, made in one place when the answer has ended, however it ended.
+
+Tokens are the upstream's own count where it gave one. Elsewhere they are estimated from the pieces that came, and the entry
+says so. What the caller got is kept apart from what was generated and lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from ..events import Answer
+from ..report import Attempt
+from ..telemetry.metrics import AnswerMeter, Asked
+from ..wires.cache_counts import cache_read, cache_written
+from .estimate import Tokens, prompt_tokens, tokens_per_piece
+from .prices import Prices
+
+#: The outcome of an answer that another server finishes, and accounts again as a whole under the same id.
+HANDED_OVER: Final = "handed_over"
+
+
+class LedgerAttempt(msgspec.Struct, frozen=True, gc=False):
+    """One try at one upstream. ``tokens``: completion tokens that it generated; ``estimated``: not the upstream's own count.
+    ``cost``: US dollars, None where no price is known. The others as in `Attempt`."""
+
+    upstream: str
+    outcome: str
+    status: int | None
+    ms: int
+    tokens: int
+    estimated: bool
+    cost: float | None
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
+    """One answer.
+
+    ``id``: of its request; no two entries have the same. ``time``: when the request came, in seconds since the epoch. ``key``:
+    the name of the caller's key, ``""`` where it has none. ``model``: as the config calls it; ``upstream``: which answered, or
+    was asked last. ``prompt_tokens``, ``completion_tokens``: what the caller sent and got; ``lost_tokens``: what was generated
+    beside that, by tries that broke. Cached, written and reasoning tokens are part of those, None where no upstream said.
+    ``estimated``: some of the tokens are not an upstream's own count. ``cost``: US dollars of all tries, None where the price
+    of any is unknown. ``first_ms``: until the first of the answer. ``outcome``: ``"ok"``, ``"left"``, ``"handed_over"``, or
+    what broke the answer; ``status``: the last upstream's. ``splices``: how often it was continued elsewhere.
+    """
+
+    id: str
+    time: float
+    key: str
+    labels: Mapping[str, str]
+    model: str
+    wire: str
+    upstream: str | None
+    attempts: list[LedgerAttempt]
+    prompt_tokens: int
+    completion_tokens: int
+    lost_tokens: int
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    estimated: bool
+    cost: float | None
+    first_ms: int | None
+    total_ms: int
+    outcome: str
+    status: int | None
+    splices: int
+    cache: str | None
+    hedged: bool
+
+    @property
+    def total_tokens(self) -> int:
+        """Return all tokens, those that were lost included."""
+        return self.prompt_tokens + self.completion_tokens + self.lost_tokens
+
+
+def make_entry(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str, str]) -> LedgerEntry:
+    """Return the entry of the answer that *meter* has watched to its end, and that is closed."""
+    answer = meter.answer
+    report = answer.report
+    tried = [] if report is None else report.attempts
+    tokens = _tokens_of(answer, asked, tried)
+    attempts = _attempts_of(tried, answer, tokens, prices, meter.model)
+    costs = [attempt.cost for attempt in attempts if attempt.tokens or attempt.outcome == "ok"]
+    if report is not None and report.cache == "hit":
+        costs = [0.0]
+    elif not tried and answer.finish is not None:  # no gateway, which would say what it tried
+        costs = [prices.cost(meter.upstream or "", (answer.model, meter.model), tokens, tokens.last, _told_cost(answer))]
+    return LedgerEntry(
+        id=asked.id,
+        time=asked.came,
+        key=asked.key,
+        labels=labels,
+        model=meter.model,
+        wire=asked.wire,
+        upstream=meter.upstream,
+        attempts=attempts,
+        prompt_tokens=tokens.prompt,
+        completion_tokens=tokens.completion,
+        lost_tokens=tokens.lost,
+        cached_tokens=tokens.cached,
+        cache_write_tokens=tokens.cache_write,
+        reasoning_tokens=tokens.reasoning,
+        estimated=tokens.estimated,
+        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        first_ms=round((meter.first - meter.began) * 1000) if meter.first else None,
+        total_ms=max(round((time.time() - asked.came) * 1000), 0),
+        outcome=HANDED_OVER if meter.handed_over and answer.finish is None else meter.outcome,
+        status=tried[-1].status if tried else None,
+        splices=0 if report is None else len(report.splices),
+        cache=None if report is None else report.cache,
+        hedged=report is not None and report.hedged,
+    )
+
+
+def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
+    """Return the tokens of an answer: the upstream's own count where there is one, else what the pieces make."""
+    report, finish = answer.report, answer.finish
+    usage = None if finish is None else finish.usage
+    failed = sum(attempt.tokens for attempt in tried)
+    got, last, lost = _pieces_of(answer, failed)
+    if usage is None:
+        ratio = tokens_per_piece(answer)
+        asks = bool(failed or got or finish is not None)
+        prompt = prompt_tokens(asked.request) if asks else 0
+        return Tokens(prompt=prompt, completion=ratio(got), last=ratio(last), lost=ratio(lost), estimated=asks)
+    spent = 0 if report is None else report.spent
+    counted = max(usage.completion_tokens - spent, 0)  # the gateway has added what it spent
+    return Tokens(
+        prompt=usage.prompt_tokens,
+        completion=max(counted + got - last, 0),
+        last=counted,
+        lost=lost,
+        cached=cache_read(usage) if usage.cached_tokens is None else usage.cached_tokens,
+        cache_write=cache_written(usage),
+        reasoning=usage.reasoning_tokens,
+        estimated=failed > 0,
+    )
+
+
+def _pieces_of(answer: Answer, failed: int) -> tuple[int, int, int]:
+    """Return how many pieces the caller got, the last try generated, and were lost. *failed*: of all tries that broke."""
+    report = answer.report
+    pieces = answer.deltas + sum(choice.deltas for choice in answer.choices.values())
+    if answer.finish is None:
+        return pieces, 0, max(failed - pieces, 0)
+    if report is None:
+        return pieces, pieces, failed
+    last = max(pieces + report.repeated - report.spent, 0)
+    if report.ways and report.ways[-1] != "continue":
+        return last, last, failed  # the last try has generated all of it, whatever was delivered before
+    beside = max(failed - report.spent, 0)  # what another upstream generated that was asked at the same time
+    return pieces, last, report.repeated + beside
+
+
+def _attempts_of(tried: list[Attempt], answer: Answer, tokens: Tokens, prices: Prices, model: str) -> list[LedgerAttempt]:
+    """Return the tries with the tokens and the cost of each. One that generated nothing costs nothing."""
+    attempts = []
+    told = answer.finish is not None and answer.finish.usage is not None
+    ratio = int if told else tokens_per_piece(answer)
+    for attempt in tried:
+        ok = attempt.outcome == "ok"
+        generated = tokens.last if ok else ratio(attempt.tokens)
+        cost: float | None = 0.0
+        if ok:
+            names = (answer.model, model)
+            cost = prices.cost(attempt.upstream, names, tokens, generated, _told_cost(answer))
+        elif generated:
+            cost = prices.cost(attempt.upstream, (model,), Tokens(prompt=tokens.prompt), generated)
+        attempts.append(
+            LedgerAttempt(
+                attempt.upstream,
+                attempt.outcome,
+                attempt.status,
+                attempt.ms,
+                generated,
+                generated > 0 and not (ok and told),
+                cost,
+            )
+        )
+    return attempts
+
+
+def _told_cost(answer: Answer) -> float | None:
+    """Return what the upstream says that its answer cost, in US dollars (OpenRouter's ``usage.cost``); None elsewhere."""
+    usage = None if answer.finish is None else answer.finish.usage
+    cost = (usage.extra or {}).get("cost") if usage is not None else None
+    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < 1e9:
+        return None
+    return float(cost)

@@ -1,0 +1,81 @@
+"""Tokens of one answer, and what they are where no upstream counted them: an estimate, from what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from ..events import Answer
+from ..request import ChatRequest
+
+#: Characters of a token, of most texts in most vocabularies.
+CHARACTERS: Final = 4
+
+#: Characters that the pieces of an answer have on average where each is a token; longer ones hold several.
+_LONGEST_PIECE: Final = 12
+
+#: Tokens that a message has beside its text.
+_AROUND: Final = 4
+
+#: Tokens that an image is taken for.
+_IMAGE: Final = 800
+
+
+class Tokens(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of an answer. ``completion``: what the caller got; ``last``: what the last try generated; ``lost``: what was
+    generated and not delivered. ``cached``, ``cache_write``: part of ``prompt``; ``reasoning``: part of ``completion``."""
+
+    prompt: int = 0
+    completion: int = 0
+    last: int = 0
+    lost: int = 0
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    estimated: bool = False
+
+
+def tokens_per_piece(answer: Answer) -> Callable[[int], int]:
+    """Return what makes a number of pieces of *answer* a number of tokens: the same number, as most upstreams send each token
+    by itself; where pieces are long, by their characters."""
+    if not answer.deltas or (size := answer.size) <= _LONGEST_PIECE * answer.deltas:
+        return int
+    average = size / answer.deltas / CHARACTERS
+    return lambda pieces: round(pieces * average)
+
+
+def prompt_tokens(request: ChatRequest) -> int:
+    """Return about how many tokens the prompt of *request* has: four characters each, and what stands around a message.
+
+    Example::
+
+        assert prompt_tokens(ChatRequest("llama", [{"role": "user", "content": "Why is the sky blue?"}])) == 9
+    """
+    if request.messages:
+        asked: Any = [message.get("content") for message in request.messages]
+        around = _AROUND * len(request.messages)
+    else:
+        document = {} if request.origin is None else request.origin.document
+        asked = [document.get(name) for name in _RAW]
+        around = 0
+    size = _size(asked, 0) + _size(request.fields.get("tools"), 0)
+    return around + -(-size // CHARACTERS)
+
+
+#: Members of a request that is no conversation which hold what is read.
+_RAW: Final = ("prompt", "input", "query", "documents", "suffix")
+
+
+def _size(value: Any, depth: int) -> int:
+    """Return how many characters of text are in a JSON value. A list of whole numbers is one of tokens."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        if value.get("type") in ("image_url", "image", "input_image"):
+            return _IMAGE * CHARACTERS
+        return sum(_size(each, depth + 1) for each in value.values()) if depth < 100 else 0
+    if isinstance(value, list):
+        return sum(_size(each, depth + 1) for each in value) if depth < 100 else 0
+    return CHARACTERS if type(value) is int else 0
