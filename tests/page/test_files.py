@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -40,12 +41,13 @@ async def test_the_page_comes_with_a_strict_policy(serve: Serve) -> None:
         "font-src": "'self'",
         "connect-src": "'self'",
         "img-src": "'self' data: blob:",
+        "manifest-src": "'self'",
         "object-src": "'none'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
         "require-trusted-types-for": "'script'",
-        "trusted-types": "dompurify",
+        "trusted-types": "dompurify worker",
     }
     assert expected == policy(got)
 
@@ -63,6 +65,66 @@ async def test_every_file_is_served_with_the_same_policy(serve: Serve) -> None:
         assert ("nosniff", "no-cache") == (got["x-content-type-options"], got["cache-control"])
         assert (304, b"", got["etag"]) == (again.status, again.body, again["etag"])
     assert 200 == (await ask(port, request("HEAD", "/page/main.js"))).status
+
+
+#: What a client sends as ``accept-encoding``, and whether it gets gzip.
+ENCODINGS = {
+    "": False,
+    "gzip, deflate, br, zstd": True,
+    "GZIP": True,
+    "x-gzip": True,
+    "*": True,
+    "br": False,
+    "identity": False,
+    "gzip;q=0": False,
+    "gzip; q=0.000": False,
+    "*;q=0.5, gzip;q=0": False,
+    "br;q=1.0, gzip;q=0.8, *;q=0.1": True,
+    "gzip;q=many": False,
+    ";;q=,": False,
+}
+
+
+@pytest.mark.parametrize("accepted", ENCODINGS)
+async def test_files_are_compressed_for_those_who_take_it(accepted: str, serve: Serve) -> None:
+    """The same file in either form, each with a tag of its own and its own length; caches between learn that there are two."""
+    port = (await serve()).port
+    plain = await ask(port, request("GET", "/page/style.css"))
+
+    got = await ask(port, request("GET", "/page/style.css", accept_encoding=accepted))
+    head = await ask(port, request("HEAD", "/page/style.css", accept_encoding=accepted))
+    again = await ask(port, request("GET", "/page/style.css", accept_encoding=accepted, if_none_match=str(got["etag"])))
+
+    is_gzip = ENCODINGS[accepted]
+    assert ("gzip" if is_gzip else None) == got["content-encoding"]
+    assert plain.body == (gzip.decompress(got.body) if is_gzip else got.body)
+    assert (len(got.body) < len(plain.body) / 2, got["etag"] != plain["etag"]) == (is_gzip, is_gzip)
+    assert {"accept-encoding"} == {each["vary"] for each in (plain, got, head, again)}
+    assert [str(len(got.body)), got["etag"], got["content-encoding"]] == [
+        head[name] for name in ("content-length", "etag", "content-encoding")
+    ]
+    assert (b"", 304, b"", got["etag"]) == (head.body, again.status, again.body, again["etag"])
+
+
+async def test_what_is_compressed_already_is_sent_as_it_is(serve: Serve) -> None:
+    """Fonts and pictures: there is one form of them."""
+    port = (await serve()).port
+
+    for name in ("vendor/inter/inter-latin.woff2", "icons/icon-512.png"):
+        got = await ask(port, request("GET", f"/page/{name}", accept_encoding="gzip"))
+
+        assert (None, None, page_files()[name].body) == (got["content-encoding"], got["vary"], got.body)
+
+
+async def test_the_page_itself_is_compressed_too(serve: Serve) -> None:
+    """And so is the list of what a browser keeps."""
+    port = (await serve()).port
+    whole = sum(len(file.body) for file in page_files().values())
+    sent = sum(len(file.gzipped.body) for file in page_files().values())
+
+    for path in ("/", "/page/shell.json"):
+        assert "gzip" == (await ask(port, request("GET", path, accept_encoding="gzip")))["content-encoding"]
+    assert sent < whole * 0.6
 
 
 @pytest.mark.parametrize(

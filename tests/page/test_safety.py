@@ -275,5 +275,5 @@ async def test_a_question_is_shown_as_it_was_written(serve: Serve, sit: Sit) -> 
 
     await expect(reader.page.locator(".bubble")).to_have_text(written)
     await expect(reader.conversation(written)).to_have_text(written)
-    assert 0 == await reader.page.locator("nav img, .question img").count()
+    assert 0 == await reader.page.locator("#list img, .question img").count()
     assert json.dumps(written) in json.dumps(await reader.kept())

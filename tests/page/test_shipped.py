@@ -12,6 +12,7 @@ from typing import Any
 from hatchling.builders.wheel import WheelBuilder
 
 from autonomousai.server.page import page_files
+from docs.make_icons import ICONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "src/autonomousai/server/page"
@@ -32,6 +33,14 @@ def test_our_files_ask_for_what_is_there() -> None:
         for name in found:
             assert name in page_files(), f"{path.name}: {name}"
         assert [] == re.findall(r"https?://(?!www\.w3\.org/2000/svg)[\w.]+", text), path.name
+
+
+def test_the_logo_is_the_same_everywhere() -> None:
+    """In the page and in the documentation; `docs/make_icons.py` draws the icons from it."""
+    logo = (PAGE / "logo.svg").read_bytes()
+
+    assert logo == (ROOT / "docs/images/logo.svg").read_bytes()
+    assert {path.name for path in (PAGE / "icons").iterdir()} == set(ICONS)
 
 
 def test_our_files_are_read_in_one_sitting() -> None:
@@ -84,7 +93,7 @@ def test_no_text_stands_outside_the_table() -> None:
     )
     texts = [text.strip() for text in re.findall(r">([^<]+)<", html)]
     assert {"autonomousai", "sh", ",", "."} >= {text for text in texts if text}
-    assert [] == re.findall(r"\s(?:aria-label|title|placeholder|alt)=", html)
+    assert [] == re.findall(r'\s(?:aria-label|title|placeholder|alt)="[^"]', html)
 
 
 def test_what_comes_from_elsewhere_is_what_was_recorded() -> None:

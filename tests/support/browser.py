@@ -60,7 +60,8 @@ class Reader:
         self.problems: list[str] = []
         self._browser = browser
         self._tokens = tokens
-        self._options = {"viewport": {"width": 1180, "height": 760}, **options}
+        # Without the service worker, unless it is what is tried: Playwright cannot stand between it and the network.
+        self._options = {"viewport": {"width": 1180, "height": 760}, "service_workers": "block", **options}
         self.context: BrowserContext
         self.page: Page
 

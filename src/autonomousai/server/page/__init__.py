@@ -7,11 +7,12 @@ policy here lets no script run that is not a file of this package, nor any text 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final, NamedTuple
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..auth import PAGE_PATH
+from .served import File
 
 HEADERS: Final = {
     "content-security-policy": "; ".join(
@@ -29,12 +31,13 @@ HEADERS: Final = {
             "font-src 'self'",
             "connect-src 'self'",
             "img-src 'self' data: blob:",
+            "manifest-src 'self'",
             "object-src 'none'",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
             "require-trusted-types-for 'script'",
-            "trusted-types dompurify",
+            "trusted-types dompurify worker",
         )
     ),
     "x-content-type-options": "nosniff",
@@ -50,14 +53,16 @@ _TYPES: Final = {
     ".mjs": "text/javascript; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
     ".woff2": "font/woff2",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
 }
 
+#: The service worker, which lies among the files and is allowed the whole page: relative to itself, wherever that is mounted.
+_WORKER: Final = "worker.js"
 
-class File(NamedTuple):
-    """One file of the page."""
-
-    body: bytes
-    headers: dict[str, str]
+#: What the service worker keeps for a visit without the server, see `shell`.
+_SHELL: Final = "shell.json"
 
 
 def routes() -> list[Route]:
@@ -69,21 +74,25 @@ def routes() -> list[Route]:
 
 
 async def _page(request: Request) -> Response:
-    return _send(page_files()["index.html"], request)
+    return page_files()["index.html"].response(request)
 
 
 async def _file(request: Request) -> Response:
-    found = page_files().get(request.path_params["name"])
+    name = request.path_params["name"]
+    found = shell() if name == _SHELL else page_files().get(name)
     if found is None:
         raise HTTPException(404)
-    return _send(found, request)
+    return found.response(request)
 
 
-def _send(file: File, request: Request) -> Response:
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if file.headers["etag"] in known:
-        return Response(status_code=304, headers={name: file.headers[name] for name in ("etag", "cache-control")})
-    return Response(file.body, headers=file.headers)
+@cache
+def shell() -> File:
+    """What the page needs to open: its files by their paths, each with its SHA-256, and one version of them all. By the
+    checksums a browser keeps a complete set or none, and never one file of another version."""
+    needed = {name: file.sha256 for name, file in sorted(page_files().items()) if not name.endswith(".txt")}
+    version = hashlib.sha256(json.dumps(needed).encode()).hexdigest()[:16]
+    body = json.dumps({"version": version, "files": needed}).encode()
+    return File(body, {**HEADERS, "content-type": "application/json"})
 
 
 @cache
@@ -98,6 +107,6 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, File]]:
         if entry.is_dir():
             yield from _walk(entry, f"{prefix}{entry.name}/")
         elif suffix in _TYPES:
-            body = entry.read_bytes()
-            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            yield prefix + entry.name, File(body, {**HEADERS, "content-type": _TYPES[suffix], "etag": tag})
+            name = prefix + entry.name
+            scope = {"service-worker-allowed": "../"} if name == _WORKER else {}
+            yield name, File(entry.read_bytes(), {**HEADERS, **scope, "content-type": _TYPES[suffix]})

@@ -9,6 +9,7 @@ import { path } from "./conversation.js";
 import { ask } from "./dialogs.js";
 import { $, announce, copy, el, icon, marked, notify, translate } from "./dom.js";
 import { confirmCopied, isQuestion } from "./message.js";
+import { keepPage } from "./offline.js";
 import { openSettings } from "./settings.js";
 import { exportAs, Sidebar } from "./sidebar.js";
 import { Thread } from "./thread.js";
@@ -234,3 +235,4 @@ try {
 }
 route();
 await loadModels();
+keepPage();
