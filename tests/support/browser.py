@@ -121,6 +121,12 @@ class Reader:
         answer: dict[str, Any] = kept[0]["messages"][-1]
         return answer
 
+    async def choose(self, conversation: str, item: str) -> None:
+        """Choose an item of a conversation's menu."""
+        await self.conversation(conversation).hover()
+        await self.button(f"More for “{conversation}”").click()
+        await self.button(item).click()
+
     # ---- what a reader sees
 
     @property

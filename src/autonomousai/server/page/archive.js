@@ -65,6 +65,7 @@ function conversationOf(given) {
     },
     head,
     messages,
+    ...(given.pinned === true ? { pinned: true } : {}),
   };
 }
 

@@ -144,6 +144,20 @@ export class Chat {
     this.#on.list();
   }
 
+  pin(conversation) {
+    conversation.pinned = !conversation.pinned;
+    this.#save(conversation);
+    this.#on.list();
+  }
+
+  /** Bring back what was removed, and show it where it was shown. */
+  restore(conversation, shown) {
+    this.#conversations.set(conversation.id, conversation);
+    this.#save(conversation);
+    if (shown) this.select(conversation.id);
+    else this.#on.list();
+  }
+
   remove(conversation) {
     this.#runs.get(conversation.id)?.stop();
     this.#conversations.delete(conversation.id);
@@ -227,8 +241,10 @@ export class Chat {
 
   /** Another tab has changed a conversation. What is on its way here is known better here. */
   async #hear(id) {
-    if (this.#runs.has(id)) return;
     const conversation = await this.#store.get(id);
+    const run = this.#runs.get(id);
+    if (run && conversation) return;
+    run?.stop(); // it was removed there: it must not come back from here
     if (conversation) this.#conversations.set(id, conversation);
     else this.#conversations.delete(id);
     this.#on.list();

@@ -1,7 +1,7 @@
 // A conversation: a tree of messages. What is shown and sent is the path from the root to `head`; editing and asking again
 // add branches, so that nothing is lost by it. Pure: plain data that can be stored as it is; knows no page and no network.
 //
-// conversation: {id, title, created, updated, model, settings: {system, temperature, maxTokens}, head, messages}
+// conversation: {id, title, created, updated, model, settings: {system, temperature, maxTokens}, head, messages, pinned}
 // message: {id, parent, role, text, at}; of a user also {images}, of an assistant what `newAnswer` makes.
 
 /** Random; not by crypto.randomUUID, which plain http has not. */

@@ -3,11 +3,6 @@
 import { el } from "./dom.js";
 import { say } from "./words.js";
 
-/** Whether they want it done. */
-export async function confirm({ title, text, verb }) {
-  return (await open({ title, body: [el("p", {}, text)], verb })) !== null;
-}
-
 /** A line of text. */
 export function ask({ title, text = "", label, value = "", secret = false, verb = say("save") }) {
   const input = el("input", { id: "answer", type: secret ? "password" : "text", value, required: true, autocomplete: "off" });

@@ -55,15 +55,34 @@ export function announce(text) {
   $("#announcer").textContent = text;
 }
 
-let goes = null;
+/** Milliseconds for which a notice stands; longer where something can be done with it. */
+const STANDS = 6_000;
+const STANDS_FOR_ACTION = 12_000;
 
-/** Say it to everybody, for a while. */
-export function notify(text) {
+let goes = null;
+let leave = () => {};
+
+/** Say it to everybody, for a while. `action`: what can be done about it, `{label, act}`, and `gone()` when it no longer can. */
+export function notify(text, action) {
   const place = $("#notice");
-  place.textContent = text;
+  if (!action || place.hidden) leave();
+  const hide = () => {
+    clearTimeout(goes);
+    if (action && place.matches(":hover, :focus-within")) return void (goes = setTimeout(hide, STANDS)); // somebody is at it
+    place.hidden = true;
+    leave();
+    leave = () => {};
+  };
+  const act = () => {
+    place.hidden = true;
+    action.act();
+    hide();
+  };
+  place.replaceChildren(text, action ? el("button.link", { type: "button", onclick: act }, action.label) : "");
   place.hidden = false;
+  leave = action?.gone ?? (() => {});
   clearTimeout(goes);
-  goes = setTimeout(() => (place.hidden = true), 6000);
+  goes = setTimeout(hide, action ? STANDS_FOR_ACTION : STANDS);
 }
 
 /** Copy, on plain http too, where the browser has no clipboard for pages. */
@@ -81,9 +100,10 @@ export async function copy(text) {
   before?.focus();
 }
 
-/** Give the browser a file to save. */
+/** Give the browser a file to save: of JSON, or of Markdown. */
 export function save(name, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  const type = name.endsWith(".json") ? "application/json" : "text/markdown";
+  const url = URL.createObjectURL(new Blob([text], { type }));
   el("a", { href: url, download: name }).click();
   URL.revokeObjectURL(url);
 }

@@ -207,7 +207,7 @@ function bind() {
     theme.toggle();
     showTheme();
   };
-  $("#export").onclick = () => exportAs("conversations", chat.exported());
+  $("#export").onclick = () => exportAs("conversations", "json", chat.exported());
   $("#import").onclick = () => $("#import-file").click();
   $("#import-file").onchange = importFile;
   $("#about").onclick = openAbout;
@@ -217,7 +217,7 @@ function bind() {
     if (button) copyFrom(button.closest(".code").querySelector("pre").textContent.replace(/\n$/, ""));
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+    if (event.key !== "Escape" || document.querySelector("dialog[open], :popover-open")) return;
     if (sidebar.isOpen) sidebar.close();
     else chat.stop();
   });

@@ -1,0 +1,40 @@
+// A conversation as a Markdown text, to be read elsewhere: what is shown of it, from the first message to the last. Pure.
+
+import { path } from "./conversation.js";
+import { language, say } from "./words.js";
+
+/** The text. Images are in it, as data URLs. */
+export function transcript(conversation) {
+  const { title, created, settings } = conversation;
+  const date = new Date(created).toLocaleDateString(language, { dateStyle: "long" });
+  const system = settings.system.trim();
+  return [
+    `# ${title || say("anImage")}`,
+    `*${date}*`,
+    ...(system ? [`**${say("system")}**`, quoted(system)] : []),
+    ...path(conversation).flatMap((message) => (message.role === "user" ? questionOf(message) : answerOf(message))),
+  ].join("\n\n").concat("\n");
+}
+
+function questionOf({ text, images }) {
+  return [`## ${say("you")}`, ...images.map((url, index) => `![${say("imageNumber", { number: index + 1 })}](${url})`), closed(text)];
+}
+
+function answerOf({ asked, model, text, reasoning }) {
+  const thoughts = reasoning ? [`**${say("thoughts")}**`, quoted(reasoning.trim())] : [];
+  return [`## ${model ?? asked}`, ...thoughts, closed(text)];
+}
+
+const quoted = (text) => text.replace(/^/gm, "> ");
+
+/** A block of code that was cut off is closed: what follows is none of it. */
+function closed(text) {
+  let fence = "";
+  for (const line of text.split("\n")) {
+    const [, mark, rest] = /^ {0,3}(`{3,}|~{3,})(.*)$/.exec(line) ?? [];
+    if (!mark) continue;
+    if (!fence) fence = mark;
+    else if (mark[0] === fence[0] && mark.length >= fence.length && !rest.trim()) fence = "";
+  }
+  return fence ? `${text}\n${fence}` : text;
+}
