@@ -76,7 +76,7 @@ CONFIG_HEAD = """\
 
 Made from the program by `python docs/make_reference.py`. [How to use them](../configuration.md); `autonomousai config show`
 prints the values that a file results in. Times are in seconds. Where a key is asked for, `"env:NAME"` takes it from the
-environment.
+environment, and `"keyring:NAME"` from the [system's keyring](../guides/keys.md#the-systems-keyring).
 """
 
 HTTP_HEAD = """\

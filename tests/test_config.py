@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -490,6 +491,13 @@ def test_an_unset_variable_is_named(mistake, text, key):
 
     assert expected in mistake(text)
     assert expected in mistake(text, MISSING="")
+
+
+def test_a_key_of_the_keyring_that_is_not_there_is_named(mistake, monkeypatch):
+    """The same for an entry of the keyring, with the place in the file."""
+    monkeypatch.setitem(sys.modules, "keyring", None)
+
+    assert "upstreams.far.api_key: keyring: needs an extra" in mistake(FAR + "api_key = 'keyring:work'")
 
 
 @pytest.mark.parametrize("value", ["", "two words", "schlüssel", "sk-1\n", "\x7f"])

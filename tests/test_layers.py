@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
         {"awaitables", "completion", "directories", "errors", "events", "report", "models", "timeouts", "retry", "blocking"}
     )
-    | {"suggestions", "_version"},
+    | {"key_references", "suggestions", "_version"},
     frozenset({"chat_fields", "embeddings", "http", "request", "result", "provider", "settings", "config_reading", "wires"}),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
@@ -52,6 +52,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "pygments": frozenset({"cli.render.highlight"}),
     "pypdf": frozenset({"cli.chat.files"}),
     "tomli_w": frozenset({"cli.toml"}),
+    "keyring": frozenset({"key_references"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
     "redis": frozenset({"streams.stores"}),
@@ -70,7 +71,7 @@ GUARDED: dict[str, frozenset[str]] = {
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
 LATE = frozenset(
-    {"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w", "huggingface_hub"}
+    {"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w", "huggingface_hub", "keyring"}
 )
 LATE_FILES = frozenset(
     {

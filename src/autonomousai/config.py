@@ -23,6 +23,7 @@ from .clients.vendors import VENDORS
 from .config_reading import TableReader, as_table, one_of, unknown_key
 from .engine.memory import memory_limit
 from .errors import ConfigError
+from .key_references import resolve
 from .keys.checks import check_keys, read_labels, read_moment
 from .kinds.autonomousai import AutonomousAIConfig
 from .kinds.llamacpp import LlamaCppConfig
@@ -147,7 +148,8 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
-    """Return the config of the TOML file at *path*; without one, the default. Keys written ``env:NAME`` are read from *env*."""
+    """Return the config of the TOML file at *path*; without one, the default. Keys written ``env:NAME`` are read from *env*,
+    ``keyring:NAME`` from the system's keyring."""
     if path is None:
         return Config()
     try:
@@ -253,16 +255,14 @@ def _subtables(key: str, tables: dict[str, Any]) -> Iterator[tuple[str, dict[str
 
 
 def _secret(key: str, value: Any, env: Mapping[str, str]) -> Secret:
-    """Read a key as it is written, or from the environment. An error never shows it."""
+    """Read a key as it is written, or from where it is kept. An error never shows it."""
     if not isinstance(value, str):
-        raise ConfigError("expected text: the key, or 'env:NAME' for the environment variable NAME", key=key)
-    source = "the key"
-    if value.startswith("env:"):
-        name = value.removeprefix("env:")
-        source = f"the environment variable {name}"
-        value = env.get(name, "")
-        if not value:
-            raise ConfigError(f"{source} is not set", key=key, advice="set it, or change this entry")
+        kept = "'env:NAME' for the environment variable NAME, or 'keyring:NAME' for the system's keyring"
+        raise ConfigError(f"expected text: the key, {kept}", key=key)
+    try:
+        value, source = resolve(value, env)
+    except ConfigError as error:
+        raise ConfigError(error.problem, key=key, advice=error.advice) from None
     # RFC 9110, section 5.5: a header's value may hold more, but not every client and server agrees on how.
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{source} must be of visible ASCII characters, without spaces: a header carries it", key=key)

@@ -135,6 +135,12 @@ class HTTPError(ProviderError):
         #: What a gateway tried before it gave up, as `events.Attempt`; empty elsewhere.
         self.attempts: tuple[Any, ...] = ()
 
+    def advise(self, advice: str) -> None:
+        """Put *advice* in place of the advice that the message ends in."""
+        self.advice = advice
+        self.message = f"{self.problem}; {advice}"
+        self.args = (self.message,)
+
 
 class ConnectError(HTTPError):
     """No connection: the name did not resolve, no server listens, TLS or the proxy refused."""

@@ -10,6 +10,7 @@ import pytest
 
 from autonomousai import __version__
 from autonomousai.cli import EXIT_CODES, commands, make_parser
+from autonomousai.cli.help_parser import HelpParser
 from autonomousai.errors import (
     ConfigError,
     ConnectError,
@@ -28,10 +29,12 @@ HEAVY = ("aiohttp", "rich", "pygments", "prompt_toolkit", "tomli_w", "xllamacpp"
 
 
 async def test_help_needs_no_manual(env: dict[str, str]) -> None:
-    """`--help` shows the commands, examples, the exit codes and the environment variables, and exits 0."""
-    ended = await run("--help", env=env)
+    """`--help` shows the commands and examples, `--help-all` the exit codes and the environment variables too; both exit 0."""
+    short = await run("--help", env=env)
+    ended = await run("--help-all", env=env)
 
-    assert (0, "") == (ended.code, ended.err)
+    assert [(0, ""), (0, "")] == [(each.code, each.err) for each in (short, ended)]
+    assert all(word in short.out for word in ("chat", "serve", "models", "pull", "examples:", "--help-all"))
     for word in ("chat", "serve", "models", "pull", "examples:", "exit codes:", "130", *_VARIABLES):
         assert word in ended.out
 
@@ -39,7 +42,7 @@ async def test_help_needs_no_manual(env: dict[str, str]) -> None:
 _VARIABLES = ("AUTONOMOUSAI_BASE_URL", "AUTONOMOUSAI_API_KEY", "AUTONOMOUSAI_CACHE", "NO_COLOR")
 
 
-def commands_of(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+def commands_of(parser: HelpParser) -> list[HelpParser]:
     """The parsers of all commands, and of theirs."""
     inside = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     children = [child for action in inside for child in action.choices.values()]
@@ -55,6 +58,21 @@ def test_every_command_has_help_that_fits_the_screen(parser: argparse.ArgumentPa
     assert [] == [line for line in shown.splitlines() if len(line) > 80]
     assert parser.description
     assert all(action.help for action in parser._actions if not isinstance(action, argparse._SubParsersAction))
+
+
+@pytest.mark.parametrize("parser", [make_parser(), *commands_of(make_parser())], ids=lambda parser: parser.prog)
+def test_help_is_one_screen(parser: HelpParser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--help` takes 24 lines of 80 columns, and names each option; what it leaves out, `--help-all` has."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown, everything = parser.format_short_help(), parser.format_help()
+    options = {
+        action.option_strings[-1] for action in parser._actions if action.option_strings and action.help != argparse.SUPPRESS
+    }
+
+    assert len(shown.splitlines()) <= 24
+    assert [] == [line for line in shown.splitlines() if len(line) > 80]
+    assert set() == {option for option in options if option not in shown or option not in everything}
+    assert ("--help-all" in shown) == parser.has_more == ("exit codes:\n" in everything)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +97,7 @@ async def test_wrong_usage_points_to_the_right_help(arguments: list[str], progra
 
 async def test_help_warns_of_keys_in_arguments(env: dict[str, str]) -> None:
     """The help of --api-key says that arguments are visible to others, and names the variable that is not."""
-    ended = await run("chat", "--help", env={**env, "COLUMNS": "200"})
+    ended = await run("chat", "--help-all", env={**env, "COLUMNS": "200"})
 
     (line,) = [line for line in ended.out.splitlines() if "--api-key KEY" in line and "prefer" in line]
     assert "other users" in line

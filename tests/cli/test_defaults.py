@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import tomllib
 from pathlib import Path
@@ -51,6 +52,32 @@ async def test_what_is_kept_is_used(env: dict[str, str], tmp_path: Path) -> None
     assert {"role": "system", "content": "Be kind."} == messages(first)[0]
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert "key-1" not in path.read_text()
+
+
+async def test_a_key_may_be_in_the_keyring(env: dict[str, str], tmp_path: Path) -> None:
+    """`keyring:NAME` is kept, and read when it is used; where it is not there, the file and the key are named."""
+    backend = """
+from keyring.backend import KeyringBackend
+
+class Entries(KeyringBackend):
+    priority = 1
+    def get_password(self, service, username):
+        return {("autonomousai", "work"): "key-1"}.get((service, username))
+    def set_password(self, service, username, password):
+        raise NotImplementedError
+"""
+    (tmp_path / "entries_for_tests.py").write_text(backend)
+    path = os.pathsep.join(filter(None, (env.get("PYTHONPATH"), str(tmp_path))))
+    named = {**env, "PYTHONPATH": path, "PYTHON_KEYRING_BACKEND": "entries_for_tests.Entries"}
+    async with ScriptedServer() as server:
+        await keep(named, base_url=f"{server.url}/v1", api_key="keyring:work", model="large")
+        asked = await run("chat", "Why?", env=named)
+        await keep(named, api_key="keyring:away")
+        missing = await run("chat", "Why?", env=named)
+
+    assert (0, ["Bearer key-1"]) == (asked.code, [request.headers["authorization"] for request in server.requests])
+    assert 3 == missing.code
+    assert "defaults.toml: api_key: the keyring has no key 'away'" in missing.err
 
 
 async def test_another_server_gets_neither_key_nor_model(env: dict[str, str]) -> None:

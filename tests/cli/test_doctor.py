@@ -370,9 +370,10 @@ def findings(ended: Ended) -> dict[str, Any]:
 
 
 async def test_the_doctor_looks_around(env: dict[str, str]) -> None:
-    """A newcomer learns what is installed and missing, and that the hosted service does not answer: exit code 3, no weights."""
+    """A newcomer learns what is installed and missing, and with --hosted that the hosted service does not answer: exit code 3,
+    no weights."""
     named = {**env, "HTTPS_PROXY": "http://127.0.0.1:9", "AUTONOMOUSAI_API_KEY": "sk-secret-key"}
-    ended = await run("doctor", "--json", env=named)
+    ended = await run("doctor", "--hosted", "--json", env=named)
     found = findings(ended)
 
     assert 3 == ended.code
@@ -381,6 +382,19 @@ async def test_the_doctor_looks_around(env: dict[str, str]) -> None:
     assert "no" == found["hosted service"]["result"]
     assert found["hosted service"]["found"].startswith("working would be False: ")
     assert "sk-secret-key" not in ended.out + ended.err
+
+
+async def test_the_hosted_service_is_called_on_request_alone(env: dict[str, str]) -> None:
+    """Without --hosted no request leaves this machine: the proxy, by which it would, hears nothing."""
+    async with ScriptedServer(Script.status(502), Script.status(502)) as proxy:
+        named = {**env, "HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url}
+        ended = await run("doctor", "--json", env=named)
+        before = len(proxy.requests)
+        await run("doctor", "--hosted", "--json", env=named)
+
+    found = findings(ended)["hosted service"]
+    assert ("unknown", "autonomousai doctor --hosted") == (found["result"], found["how"])
+    assert (0, 1) == (before, len(proxy.requests))
 
 
 async def test_the_doctor_misses_what_is_missing(env: dict[str, str]) -> None:

@@ -30,7 +30,11 @@ class Machine(Protocol):
 class _Machine:
     def __init__(self, stack: AsyncExitStack, env: dict[str, str]) -> None:
         self._stack = stack
-        self.env = {**env, "HTTPS_PROXY": "http://127.0.0.1:9", "AUTONOMOUSAI_API_KEY": "sk-secret"}
+        self.env = {
+            **env,
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "AUTONOMOUSAI_API_KEY": "sk-secret",
+        }  # this machine needs no proxy
         self._ports: list[str] = []
 
     async def add(self, owner: str, *names: str, version: str = "") -> ScriptedServer:

@@ -34,7 +34,7 @@ from .exit_codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE, UsageError
 from .fetching import fetch_missing
 from .history import history
 from .launch import launch
-from .local_servers import find_one, find_servers, with_servers
+from .local_servers import find_one, find_servers, reach_directly, with_servers
 from .model_commands import models, pull
 from .templates import Template
 from .terminal import OutputError, Terminal
@@ -141,6 +141,7 @@ def _find_server(args: argparse.Namespace, terminal: Terminal) -> None:
     terminal.note(f"asking {first.said('which runs')}")
     for other in others:
         terminal.note(f"{other.said('runs')}; ask it with --base-url {other.base_url}")
+    reach_directly(os.environ)
     args.base_url = first.base_url
     args.wire = args.wire or "openai"
     args.api_key = args.api_key or ""  # the environment's is not for a server that was found
@@ -190,6 +191,7 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.find:
         found = asyncio.run(find_servers())
         config = with_servers(config, found)
+        reach_directly(os.environ)
         for server in found:
             terminal.note(f"{server.said('runs')}; its models are served by their names")
     fetch_missing(config, terminal)

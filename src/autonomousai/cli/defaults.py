@@ -21,13 +21,14 @@ from ..clients.vendors import VENDORS
 from ..directories import user_directory
 from ..errors import ConfigError
 from ..http.urls import check_base_url
+from ..key_references import is_reference, resolve
 from ..suggestions import did_you_mean
 from .exit_codes import UsageError
 from .toml import write_toml
 
 
 class ChatDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The options that can be kept. ``api_key``: ``env:NAME`` alone, since keys are not kept in this file."""
+    """The options that can be kept. ``api_key``: ``env:NAME`` or ``keyring:NAME``, since keys are not kept in this file."""
 
     model: str | None = None
     base_url: str | None = None
@@ -80,9 +81,10 @@ def _checked(document: dict[str, Any], where: str) -> ChatDefaults:
         defaults = msgspec.convert(document, ChatDefaults)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from None
-    if defaults.api_key is not None and not defaults.api_key.startswith("env:"):
+    if defaults.api_key is not None and not is_reference(defaults.api_key):
         raise ConfigError(
-            f"{where}: api_key: a key is not kept in this file; write env:NAME for the environment variable that holds it"
+            f"{where}: api_key: a key is not kept in this file; write env:NAME for the environment variable that holds it, or "
+            "keyring:NAME for the system's keyring"
         )
     if defaults.vendor is not None and defaults.vendor not in ("anthropic", *VENDORS):
         raise ConfigError(f"{where}: vendor: unknown{did_you_mean(defaults.vendor, ('anthropic', *VENDORS))}")
@@ -108,11 +110,11 @@ def apply(args: argparse.Namespace, env: Mapping[str, str]) -> str:
         for name in _OF_THE_SERVER:
             if not getattr(args, name):
                 setattr(args, name, getattr(defaults, name))
-        if (args.api_key or "").startswith("env:"):
-            name = args.api_key.removeprefix("env:")
-            args.api_key = env.get(name)
-            if not args.api_key:
-                raise ConfigError(f"{path_of(env)}: api_key: the environment variable {name} is not set")
+        if args.api_key and args.api_key == defaults.api_key:
+            try:
+                args.api_key, _ = resolve(args.api_key, env)
+            except ConfigError as error:
+                raise ConfigError(error.problem, key="api_key", advice=error.advice, file=str(path_of(env))) from None
     return defaults.model or ""
 
 

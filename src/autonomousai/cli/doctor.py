@@ -49,7 +49,7 @@ def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
     """Look, and tell."""
     if args.upstream:
         return asyncio.run(_upstream(args, terminal))
-    findings, code = asyncio.run(_here(terminal))
+    findings, code = asyncio.run(_here(terminal, asks_hosted=args.hosted))
     if args.json:
         terminal.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
     else:
@@ -123,12 +123,12 @@ def _section(probe: Probe, terminal: Terminal, *, named: str) -> str | None:
 # ---- this machine
 
 
-async def _here(terminal: Terminal) -> tuple[list[Finding], int]:
+async def _here(terminal: Terminal, *, asks_hosted: bool) -> tuple[list[Finding], int]:
     base_url = os.environ.get("AUTONOMOUSAI_BASE_URL")
-    spinner = terminal.spinner("looking for the hosted service")
+    spinner = terminal.spinner("asking the hosted service" if asks_hosted else "looking for servers")
     try:
         with terminal.interrupts.cancel_main():
-            hosted, server, local = await asyncio.gather(_hosted(), _server(base_url), find_servers())
+            hosted, server, local = await asyncio.gather(_hosted(asks_hosted), _server(base_url), find_servers())
     finally:
         spinner.stop()
     engine = _engine()
@@ -200,8 +200,11 @@ def _local(servers: list[LocalServer]) -> Iterator[Finding]:
         yield Finding("local servers", "no", f"none on {said_ports()}", "GET /v1/models on this machine")
 
 
-async def _hosted() -> Finding:
-    """Whether the hosted service answers a question: what `working` would be, as far as this machine can see."""
+async def _hosted(asks: bool) -> Finding:
+    """Whether the hosted service answers a question: what `working` would be, as far as this machine can see. It is on another
+    machine, and is called on request alone."""
+    if not asks:
+        return Finding("hosted service", "unknown", "not called", "autonomousai doctor --hosted")
     how = f"POST {HOSTED}/api/v1/ai/chat"
     began = time.monotonic()
     async with AutonomousAI(HOSTED, api_key="", timeout=_CLOCKS, retries=0) as provider:

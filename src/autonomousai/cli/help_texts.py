@@ -33,19 +33,39 @@ EXAMPLES: Final = """\
 examples:
   autonomousai chat "What is a variable?"         one answer
   autonomousai chat                               a conversation
-  git diff | autonomousai chat "review this"      standard input joins the prompt
+  git diff | autonomousai chat "review this"      input joins the prompt
   autonomousai serve                              a server for any OpenAI client
+"""
+
+FURTHER_EXAMPLES: Final = """\
+further examples:
   autonomousai launch codex                       a coding agent against it
   autonomousai chat --base-url http://127.0.0.1:8000 "Hello"
-  autonomousai doctor                             is everything there that it needs?
-
-`autonomousai COMMAND --help` tells more.
+  autonomousai doctor                             is all there that it needs?
 """
 
 CHAT: Final = """\
 Ask a language model. With a PROMPT, or text on standard input (or both: the
 prompt, a blank line, the text): one answer. With neither: a conversation.
+"""
 
+#: The options that ``chat --help`` shows, each with words for one line.
+CHAT_COMMON: Final = {
+    "model": "a name or alias of `autonomousai models`",
+    "system": "the system message; default: the model's own",
+    "file": "a text or PDF file to ask about; may be repeated",
+    "image": "an image to ask about; may be repeated",
+    "schema": "answer in JSON by this JSON schema, or its file",
+    "template": "ask as this template says",
+    "go_on": "continue the last conversation",
+    "temperature": "0 (always the likeliest word) to 2",
+    "max_tokens": "the most tokens that the answer may have",
+    "base_url": "a server to ask, such as http://127.0.0.1:11434/v1",
+    "vendor": "a server by its vendor: openai, ollama, groq, ...",
+    "quiet": "on standard error nothing but errors",
+}
+
+CHAT_DETAILS: Final = """\
 The model runs on this machine, in the embedded engine, unless --base-url names
 a server: the hosted service is not operational. The first use fetches the
 weights (98 MB).
@@ -98,13 +118,15 @@ http://127.0.0.1:8000, else one that is started on a free port and ends with the
 agent. No file of the agent's is changed. What follows -- is for the agent.
 """
 
-LAUNCH_MORE: Final = """\
+LAUNCH_EXAMPLES: Final = """\
 examples:
   autonomousai launch codex
   autonomousai launch claude --model llama -- -p "What does this program do?"
   autonomousai launch aider --config gateway.toml -- main.py
   autonomousai launch opencode --print
+"""
 
+LAUNCH_MORE: Final = """\
 The exit code is the agent's own; the codes below are for what came before it.
 Agents send long instructions: a model with a context of fewer tokens than these
 take is used all the same, and standard error says so.
@@ -115,13 +137,28 @@ The models. Without an ACTION: list the five, their aliases, and which weights
 answer as each on this machine; with --base-url: what that server lists.
 """
 
-MODELS_MORE: Final = """\
+MODELS_EXAMPLES: Final = """\
 examples:
   autonomousai models list
   autonomousai models show smollm2-135m
   autonomousai models remove my-model
   autonomousai models --base-url http://127.0.0.1:8000
+"""
 
+#: The options that ``models --help`` shows, and ``launch --help``; see `CHAT_COMMON`.
+MODELS_COMMON: Final = {
+    "weights": "list the weights: size, licence, whether they are here",
+    "json": "write a JSON array",
+    "base_url": "list what this server has",
+}
+LAUNCH_COMMON: Final = {
+    "model": "a model of the server; default: the first that it lists",
+    "base_url": "the server: its root, such as http://127.0.0.1:8000",
+    "config": "start a server with this TOML file",
+    "print": "show the command and its variables, start nothing",
+}
+
+MODELS_MORE: Final = """\
 `autonomousai serve` serves each installed model by its name. What Ollama or LM
 Studio keep is listed too, and used when it is named: chat --weights ollama:NAME
 """
@@ -186,11 +223,11 @@ example, in ~/.config/autonomousai/templates/review.toml:
 
 DOCTOR: Final = """\
 Look at what is there. Without --upstream: this installation, the engine and its
-weights, whether the hosted service answers, and whether the server does that
-AUTONOMOUSAI_BASE_URL names; and whether Ollama, llama-server, LM Studio or vLLM
-runs on this machine. With --upstream URL: what a server can do, over chat
-completions, Responses, Messages and embeddings, found out by asking it some
-fifteen short questions, and the section of a config that says so.
+weights, whether the server answers that AUTONOMOUSAI_BASE_URL names, and
+whether Ollama, llama-server, LM Studio or vLLM runs on this machine; with
+--hosted, whether the hosted service answers. With --upstream URL: what a server
+can do, over chat completions, Responses, Messages and embeddings, found out by
+asking it some fifteen short questions, and the section of a config for it.
 
 Exit code 0: it will do. 1: a server did not answer. 3: something must be set up
 first.

@@ -262,7 +262,7 @@ def _list_named(base_url: str, api_key: str, terminal: Terminal) -> list[ModelEn
 def _look(url: str, api_key: str, terminal: Terminal) -> list[ModelEntry] | None:
     """Return the models of the server at *url*, None where there is none, or something else."""
     try:
-        return _list(url, api_key, terminal, retries=0, timeout=_LOOK_SECONDS)
+        return _list(url, api_key, terminal, retries=0, timeout=_LOOK_SECONDS, trust_env=url != openai_base_url(DEFAULT_SERVER))
     except ConnectError:
         return None
     except StatusError as error:

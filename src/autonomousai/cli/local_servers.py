@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import msgspec
@@ -67,6 +68,12 @@ async def find_one() -> list[LocalServer]:
     )
 
 
+def reach_directly(env: MutableMapping[str, str]) -> None:
+    """Except this machine from the proxies of *env*, which child processes inherit: what was found is on it."""
+    variable = "no_proxy" if "no_proxy" in env else "NO_PROXY"
+    env[variable] = ",".join(filter(None, (env.get(variable), "127.0.0.1")))
+
+
 def said_ports() -> str:
     """Return the ports in words."""
     ports = find_ports()
@@ -107,7 +114,7 @@ def find_ports() -> tuple[int, ...]:
 
 async def _look_at(port: int) -> LocalServer | None:
     root = f"http://127.0.0.1:{port}"
-    async with OpenAICompatible(f"{root}/v1", api_key="", timeout=_CLOCKS, retries=0) as server:
+    async with OpenAICompatible(f"{root}/v1", api_key="", timeout=_CLOCKS, retries=0, trust_env=False) as server:
         try:
             listed = await server.list_models()
         except HTTPError:
@@ -123,7 +130,7 @@ async def _look_at(port: int) -> LocalServer | None:
 
 
 async def _is_ollama(root: str) -> bool:
-    async with OpenAICompatible(root, api_key="", timeout=_CLOCKS, retries=0) as server:
+    async with OpenAICompatible(root, api_key="", timeout=_CLOCKS, retries=0, trust_env=False) as server:
         try:
             version: Any = decode(await server.fetch("/api/version"))
         except (HTTPError, ValueError, RecursionError):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from .. import __version__
 from ..clients.vendors import VENDORS, refuse_vendor_name
 from ..errors import ConfigError
-from ..suggestions import did_you_mean
 from .completion import SHELLS
 from .defaults import KEYS
+from .help_parser import HelpParser
 from .help_texts import (
     CHAT,
+    CHAT_COMMON,
+    CHAT_DETAILS,
     CHAT_MORE,
     COMPLETION,
     COMPLETION_MORE,
@@ -23,12 +25,17 @@ from .help_texts import (
     ENVIRONMENT,
     EXAMPLES,
     EXIT_CODES,
+    FURTHER_EXAMPLES,
     HISTORY,
     HISTORY_MORE,
     HUB_ENVIRONMENT,
     LAUNCH,
+    LAUNCH_COMMON,
+    LAUNCH_EXAMPLES,
     LAUNCH_MORE,
     MODELS,
+    MODELS_COMMON,
+    MODELS_EXAMPLES,
     MODELS_MORE,
     PULL,
     PULL_MORE,
@@ -39,61 +46,17 @@ from .help_texts import (
 from .launch import PROGRAMS
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """The same help with every version of Python: a value's name stands once, behind the last of its option's names."""
-
-    def __init__(self, prog: str, **kwargs: Any) -> None:
-        super().__init__(prog, **{"max_help_position": 27, **kwargs})
-        self._action_max_length = 15  # commands are indented once more than it thinks
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        return f"{', '.join(action.option_strings)} {self._format_args(action, action.dest.upper())}"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and where to read on; a screenful of usage would hide it."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **kwargs})
-
-    def add_subparsers(self, **kwargs: Any) -> Any:
-        return super().add_subparsers(**{"parser_class": _CommandParser, **kwargs})
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        try:
-            super()._check_value(action, value)
-        except argparse.ArgumentError as error:
-            error.message += did_you_mean(str(value), map(str, action.choices or ()))
-            raise
-
-    def unknown(self, arguments: list[str], hint: str) -> NoReturn:
-        """End for *arguments* that no option and no place takes."""
-        option = next((each.partition("=")[0] for each in arguments if each.startswith("-")), "")
-        self.error(f"unrecognized arguments: {' '.join(arguments)}{hint}{did_you_mean(option, self._option_string_actions)}")
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help tells more\n")
-
-
-class _CommandParser(_Parser):
-    """A command's own: what is wrong with its options is said in its name."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.set_defaults(parser=self)
-
-
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> HelpParser:
     """The parser of the whole command line. ``args.command`` is the command's name."""
-    parser = _Parser(
+    parser = HelpParser(
         prog="autonomousai",
-        description="Stream answers from language models: on this machine, or from a server.",
-        epilog="\n".join((EXAMPLES, EXIT_CODES, ENVIRONMENT)),
+        description="Stream answers from language models: on this machine, or from a server.\n"
+        "`autonomousai COMMAND --help` explains a command.",
+        epilog=EXAMPLES,
+        more=(FURTHER_EXAMPLES, EXIT_CODES, ENVIRONMENT),
     )
     parser.set_defaults(parser=parser, root=parser)
-    parser.add_argument("--version", action="version", version=f"autonomousai {__version__}")
+    parser.add_argument("--version", action="version", version=f"autonomousai {__version__}", help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for add in (
         _add_chat,
@@ -116,7 +79,9 @@ def _add_chat(commands: Any) -> None:
         "chat",
         help="ask a model: one answer, or a conversation",
         description=CHAT,
-        epilog="\n".join((CHAT_MORE, EXIT_CODES, ENVIRONMENT)),
+        details=CHAT_DETAILS,
+        common=CHAT_COMMON,
+        more=(CHAT_MORE, EXIT_CODES, ENVIRONMENT),
     )
     chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
     chat.add_argument(
@@ -194,7 +159,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_serve(commands: Any) -> None:
     serve = commands.add_parser(
-        "serve", help="serve the models to clients of OpenAI, Anthropic and AutonomousAI", description=SERVE, epilog=EXIT_CODES
+        "serve", help="serve the models over the APIs of OpenAI and Anthropic", description=SERVE, more=(EXIT_CODES,)
     )
     serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file")
     _add_find(serve, "serve the models of servers that run on this machine too")
@@ -215,9 +180,11 @@ def _add_serve(commands: Any) -> None:
 def _add_launch(commands: Any) -> None:
     launch = commands.add_parser(
         "launch",
-        help="start a coding agent against the server: Codex, Claude Code, opencode, Aider, Qwen Code",
+        help="start Codex, Claude Code or another coding agent against it",
         description=LAUNCH,
-        epilog="\n".join((LAUNCH_MORE, EXIT_CODES)),
+        epilog=LAUNCH_EXAMPLES,
+        common=LAUNCH_COMMON,
+        more=(LAUNCH_MORE, EXIT_CODES),
         usage="%(prog)s [OPTION ...] PROGRAM [-- ARGUMENT ...]",
     )
     launch.add_argument("program", choices=tuple(PROGRAMS), metavar="PROGRAM", help=f"one of {', '.join(PROGRAMS)}")
@@ -233,7 +200,9 @@ def _add_models(commands: Any) -> None:
         "models",
         help="list, show and remove models",
         description=MODELS,
-        epilog="\n".join((MODELS_MORE, EXIT_CODES)),
+        epilog=MODELS_EXAMPLES,
+        common=MODELS_COMMON,
+        more=(MODELS_MORE, EXIT_CODES),
     )
     models.add_argument("--weights", action="store_true", help="list the weights: size, licence, whether they are here")
     models.add_argument("--json", action="store_true", help="write a JSON array")
@@ -244,7 +213,7 @@ def _add_models(commands: Any) -> None:
         ("show", "show size, quantisation, context, licence, and what it can do"),
         ("remove", "remove one; a file that was only registered stays"),
     ):
-        action = actions.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.", epilog=EXIT_CODES)
+        action = actions.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.", more=(EXIT_CODES,))
         if name != "list":
             action.add_argument("name", metavar="NAME", help="the model's name, of `autonomousai models list`")
         if name != "remove":
@@ -259,7 +228,8 @@ def _add_pull(commands: Any) -> None:
         "pull",
         help="fetch or register a model for the embedded engine",
         description=PULL,
-        epilog="\n".join((PULL_MORE, EXIT_CODES, HUB_ENVIRONMENT)),
+        epilog=PULL_MORE,
+        more=(EXIT_CODES, HUB_ENVIRONMENT),
     )
     pull.add_argument(
         "name",
@@ -277,7 +247,8 @@ def _add_history(commands: Any) -> None:
         "history",
         help="list, search, show and export conversations",
         description=HISTORY,
-        epilog="\n".join((HISTORY_MORE, EXIT_CODES)),
+        epilog=HISTORY_MORE,
+        more=(EXIT_CODES,),
     )
     actions = history.add_subparsers(dest="action", metavar="ACTION")
     listing = actions.add_parser("list", help="list them: the default", description="List the conversations.")
@@ -304,7 +275,8 @@ def _add_templates(commands: Any) -> None:
         "templates",
         help="list, show and edit templates for `chat`",
         description=TEMPLATES,
-        epilog="\n".join((TEMPLATES_MORE, EXIT_CODES)),
+        epilog=TEMPLATES_MORE,
+        more=(EXIT_CODES,),
     )
     actions = templates.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="list them: the default", description="List the templates.")
@@ -319,7 +291,7 @@ def _add_templates(commands: Any) -> None:
 
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser(
-        "doctor", help="what is installed, and what a server can do", description=DOCTOR, epilog=EXIT_CODES
+        "doctor", help="what is installed, and what a server can do", description=DOCTOR, more=(EXIT_CODES,)
     )
     doctor.add_argument(
         "--upstream",
@@ -331,16 +303,17 @@ def _add_doctor(commands: Any) -> None:
         "--api-key", metavar="KEY", help="the key for it; prefer AUTONOMOUSAI_API_KEY, which other users cannot see"
     )
     doctor.add_argument("--model", metavar="NAME", help="the model to ask there; default: the first that it lists")
+    doctor.add_argument("--hosted", action="store_true", help="ask the hosted service too, which is on another machine")
     doctor.add_argument("--json", action="store_true", help="write a JSON object")
 
 
 def _add_config(commands: Any) -> None:
     config = commands.add_parser(
-        "config", help="check a server's config; keep defaults for chat", description=CONFIG, epilog=EXIT_CODES
+        "config", help="check a server's config; keep defaults for chat", description=CONFIG, more=(EXIT_CODES,)
     )
     actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = actions.add_parser(
-        "check", help="say what a config would serve, or what is wrong in it", description="Check a config.", epilog=EXIT_CODES
+        "check", help="say what a config would serve, or what is wrong in it", description="Check a config.", more=(EXIT_CODES,)
     )
     check.add_argument("file", type=Path, metavar="FILE", help="a TOML file")
     show = actions.add_parser(
@@ -352,7 +325,7 @@ def _add_config(commands: Any) -> None:
         "set", help="keep a default for chat", description="Keep what `chat` does where the option KEY is left out."
     )
     keep.add_argument("key", metavar="KEY", help=keys)
-    keep.add_argument("value", metavar="VALUE", help="its value; of api_key: env:NAME, the variable that holds it")
+    keep.add_argument("value", metavar="VALUE", help="its value; of api_key: env:NAME, its variable, or keyring:NAME")
     get = actions.add_parser("get", help="print the defaults for chat", description="Print what is kept for `chat`.")
     get.add_argument("key", nargs="?", metavar="KEY", help=f"{keys}; default: all")
     unset = actions.add_parser("unset", help="forget a default for chat", description="Forget what is kept for `chat`.")

@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         if unknown:
             args.parser.unknown(unknown, _hint(args.command, unknown))
         if args.command is None:
-            parser.print_help(sys.stderr)
+            sys.stderr.write(parser.format_short_help())
             return 2
         code = run(args)
     except SystemExit as end:  # argparse ends so, after --help and after a mistake

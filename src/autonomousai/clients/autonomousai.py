@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from ..completion import Completion
-from ..errors import ConnectError
+from ..errors import ConnectError, TimeoutError  # noqa: A004  the contract's own name
 from ..events import Batch
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
@@ -61,17 +61,21 @@ def _warn_of_the_hosted_service() -> None:
     )
 
 
+_HOSTED_ADVICE = (
+    "the hosted service is taken as not operational: name a server with base_url or AUTONOMOUSAI_BASE_URL "
+    "(`autonomousai serve` is one)"
+)
+
+
 async def _with_hint(answer: ResponseStream) -> AsyncGenerator[Batch]:
     """The hosted service's answer. Where it cannot be reached, that is no news, and there is another way."""
     try:
         async for batch in answer:
             yield batch
-    except ConnectError as error:
-        raise ConnectError(
-            f"{error.message}. The hosted service is taken as not operational: name a server with base_url or "
-            "AUTONOMOUSAI_BASE_URL (`autonomousai serve` is one)",
-            retryable=error.retryable,
-        ) from error
+    except (ConnectError, TimeoutError) as error:
+        if not isinstance(error, TimeoutError) or error.clock == "connect":
+            error.advise(_HOSTED_ADVICE)
+        raise
     finally:
         await answer.aclose()
 
