@@ -20,7 +20,7 @@ import pytest
 import yaml
 from openai import AsyncOpenAI
 
-from autonomousai import IncompleteStreamError, OpenAICompatible
+from autonomousai import IncompleteStreamError, OpenAICompatible, key_references
 from autonomousai.clients.vendors import ANTHROPIC_VENDOR, VENDORS
 from autonomousai.config import check_exposure, load_config
 from autonomousai.testing import Script, ScriptedServer
@@ -121,6 +121,8 @@ def test_every_shell_command_exists(where: str, command: str) -> None:
     elif program == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert words[-1].removeprefix(".[").removesuffix("]") in extras or words == ["install", "openai"]
+    elif program == "keyring":
+        assert ["set", key_references.SERVICE] == words[:2]
     elif program == "python" and words[0] == "-c":
         assert subprocess.run([sys.executable, *words], capture_output=True, check=True).stdout
     elif program == "python":
