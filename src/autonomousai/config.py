@@ -39,12 +39,15 @@ from .settings import (
     Labels,
     LedgerConfig,
     PriceConfig,
+    Policy,
     RescueConfig,
     ResponsesConfig,
     ResumeConfig,
     RetryConfig,
+    RouteConfig,
     Secret,
     ServerConfig,
+    Share,
     TelemetryConfig,
     check_exposure,
     check_server,
@@ -86,10 +89,21 @@ __all__ = [
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model's other names, and its upstreams in order of preference. ``route`` absent: see `Config.served`."""
+    """A model's other names, and its upstreams. ``route``: in order of preference; absent: see `Config.served`. ``policy``:
+    which of them is asked first. ``sticky``: whether the turns of a conversation go to the same one. ``hedge``: the part of the
+    requests for which a second one may be asked, where the first is slower to begin than 95 of its last 100 answers."""
 
     aliases: tuple[str, ...] = ()
     route: tuple[str, ...] | None = None
+    policy: Policy = "order"
+    sticky: bool = False
+    hedge: Share = 0.0
+
+    @property
+    def routing(self) -> RouteConfig | None:
+        """Return how the route is asked; None: in its order, one after the other."""
+        routing = RouteConfig(self.policy, self.sticky, self.hedge)
+        return None if routing == RouteConfig() else routing
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -119,6 +133,7 @@ class Config(msgspec.Struct, frozen=True):
             upstream.check(f"upstreams.{name}")
         for name, model in self.models.items():
             _check_model(name, model, self.upstreams)
+            _check_routing(name, model, self.upstreams)
         _check_names(self.models)
 
     def served(self) -> dict[str, ModelConfig]:
@@ -135,7 +150,8 @@ class Config(msgspec.Struct, frozen=True):
             written = self.models.get(name, ModelConfig())
             if route := default if written.route is None else written.route:
                 own = (MODELS[name].alias,) if name in MODELS else ()
-                served[name] = ModelConfig(aliases=tuple(dict.fromkeys(own + written.aliases)), route=route)
+                aliases = tuple(dict.fromkeys(own + written.aliases))
+                served[name] = msgspec.structs.replace(written, aliases=aliases, route=route)
         return served
 
     def secrets(self) -> tuple[str, ...]:
@@ -302,6 +318,21 @@ def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, Upstream
         names = upstreams[upstream].only_models
         if names is not None and name not in names:
             raise ConfigError(f"{upstream!r} knows the models {', '.join(names)} alone", key=key)
+
+
+def _check_routing(name: str, model: ModelConfig, upstreams: Mapping[str, UpstreamConfig]) -> None:
+    """Check that what is set of a route's policy can have an effect on it."""
+    if model.sticky and model.policy == "order":
+        advice = 'with policy = "order" every conversation begins at the first upstream; leave it out, or choose another policy'
+        raise ConfigError("needs a policy that chooses", key=f"models.{name}.sticky", advice=advice)
+    route = [upstreams[upstream] for upstream in model.route or ()]
+    if route and model.policy != "order" and not any(upstream.weight for upstream in route):
+        advice = "give one of its upstreams a weight above 0, or leave their weights out"
+        raise ConfigError("no upstream of the route has a weight", key=f"models.{name}.route", advice=advice)
+    machines = {upstream.machine or name for name, upstream in zip(model.route or (), route, strict=True) if upstream.weight}
+    if route and model.hedge and len(machines) == 1:
+        advice = "name an upstream on another machine in the route, of a weight above 0, or leave hedge out"
+        raise ConfigError("there is no second upstream to ask", key=f"models.{name}.hedge", advice=advice)
 
 
 def _check_names(models: Mapping[str, ModelConfig]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+#: The outcome of an attempt that was left because another upstream, asked beside it, had begun to answer.
+HEDGED: Final = "hedged"
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

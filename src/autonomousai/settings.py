@@ -26,6 +26,12 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Money: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 #: What an operator writes beside a key: names and values.
 Labels: TypeAlias = dict[str, str]
+#: A part of all.
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+#: Which upstream of a route is asked first.
+Policy: TypeAlias = Literal["order", "weighted", "least_busy", "fastest"]
+#: An upstream's part of the requests, beside those of others.
+Weight: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 #: Tokens, or as many as the weights and the memory allow.
 ContextSize: TypeAlias = Count | Literal["auto"]
 
@@ -102,6 +108,14 @@ class RescueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes; a longer one is continued where that is possible, because it is quicker."""
 
     exact_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 512
+
+
+class RouteConfig(msgspec.Struct, frozen=True):
+    """How the upstreams of a model's route are asked: the keys of ``[models.NAME]`` about it."""
+
+    policy: Policy = "order"
+    sticky: bool = False
+    hedge: Share = 0.0
 
 
 class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
@@ -264,6 +264,9 @@ class RouteState:
 
     __slots__ = ("_options", "answer", "author", "deadline", "loop", "report", "request", "route", "seeded", "settings")
 
+    #: What makes its attempts.
+    attempt_type: ClassVar[type[AttemptStream]] = AttemptStream
+
     def __init__(
         self,
         request: ChatRequest,
@@ -311,7 +314,7 @@ class RouteState:
             others=not last,
             answer=self.answer if replay is None else None,
         )
-        return AttemptStream(
+        return self.attempt_type(
             upstream, request, options, self.answer, self.report, continued=continued, replay=replay, observer=observer
         )
 

@@ -46,6 +46,11 @@ class Breaker:
         """Return ``probing`` while a trial runs, else whether it is open."""
         return "closed" if self.is_closed else "probing" if self._trials else "open"
 
+    @property
+    def running(self) -> int:
+        """Return how many requests were admitted and are not over."""
+        return self._running
+
     def admit(self, *, last: bool = False) -> bool:
         """Return whether a request may try the upstream now. *last*: no other can be asked. Who is admitted is to be
         released; it is a trial where `state` is not closed then."""
@@ -56,6 +61,10 @@ class Breaker:
             self._trials.append(now)
         self._running += 1
         return True
+
+    def would_admit(self) -> bool:
+        """Return what `admit` would, where another upstream can be asked."""
+        return self.is_closed or (not self._trials and self._time() >= self._probe_at)
 
     def wait(self, *, last: bool = False) -> float:
         """Return the seconds until a request might be admitted. How long a trial will still take is not known: about as long

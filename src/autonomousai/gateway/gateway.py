@@ -17,11 +17,12 @@ from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin,
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches
-from ..settings import RescueConfig, RetryConfig
+from ..settings import RescueConfig, RetryConfig, RouteConfig
 from ..wires.raw import unsupported
 from .attempt import GatewaySettings
+from .policies import RoutePolicy
 from .retry_policy import RetryDecision, as_answer, cannot_be_counted, classify, unanswered
-from .routing import RouteRunner
+from .routing import PolicyRunner, RouteRunner
 from .upstream import Observer, Upstream
 
 
@@ -29,7 +30,8 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers for each model from its upstreams, in the order of its route.
 
     ``routes``: model -> names of upstreams, the preferred one first. ``aliases``: other name -> model. ``total``: seconds that
-    a request may take with all its attempts. ``observer``: learns of each attempt.
+    a request may take with all its attempts. ``policies``: of models that are not
+    asked in the order of their route alone. ``observer``: learns of each attempt.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         default_model: str = "",
         retry: RetryConfig | None = None,
         rescue: RescueConfig | None = None,
+        policies: Mapping[str, RouteConfig] | None = None,
         total: float = 600,
         observer: Observer | None = None,
     ) -> None:
@@ -49,6 +52,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self.models = list(self.routes)
         self.model_aliases = dict(aliases or {})
         self.default_model = default_model or (self.models[0] if self.models else "")
+        self.policies = {model: RoutePolicy(config, self.routes[model]) for model, config in (policies or {}).items()}
         self._settings = GatewaySettings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
 
     def capabilities_of(self, model: str) -> Capabilities:
@@ -122,6 +126,8 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         # Upstream every answer is streamed, so that a break is noticed and can be mended.
         asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields, request.origin)
         route = self.routes[model] if request.messages else self._raw_route(request, model)
+        if model in self.policies:
+            return PolicyRunner(asked, route, answer, report, options, self._settings, self.policies[model])
         return RouteRunner(asked, route, answer, report, options, self._settings)
 
     def _raw_route(self, request: ChatRequest, model: str) -> list[Upstream]:

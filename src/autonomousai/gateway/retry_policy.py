@@ -95,6 +95,23 @@ def is_healthy(error: ProviderError) -> bool | None:
     return False if error.retryable else None
 
 
+#: Codes of refusals that say something of the request, and nothing of the upstream.
+_OF_REQUESTS: Final = frozenset({"unsupported_parameter", "unsupported_image", UNSUPPORTED_ENDPOINT})
+
+
+def would_fail_again(error: ProviderError) -> bool:
+    """Return whether another request that came now would probably meet *error* too: an upstream that fails quickly must not
+    look idle, or quick."""
+    if isinstance(error, HTTPError) and error.code in _OF_REQUESTS:
+        return False
+    return classify(error) not in (RetryDecision.ANSWER, RetryDecision.TOO_LONG)
+
+
+def retry_after_of(error: ProviderError) -> float | None:
+    """Return the seconds that an upstream asks to be left alone, where it says so."""
+    return error.retry_after if isinstance(error, HTTPError) else None
+
+
 #: What an attempt's outcome is called, by the kind of its error.
 _OUTCOMES: tuple[tuple[type[ProviderError], str], ...] = (
     (ConnectError, "connect_error"),

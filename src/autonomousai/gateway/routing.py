@@ -5,8 +5,8 @@ An answer that breaks after it has begun is finished by `rescue`, which begins f
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from typing import Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Self, cast
 
 from ..awaitables import DONE
 from ..errors import IncompleteStreamError, ProviderError
@@ -15,6 +15,10 @@ from ..report import Report
 from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe
 from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
+from .hedges import may_be_asked_twice
+from .hedging import HedgeRace, MeasuredAttempt
+from .policies import RoutePolicy
+from .replay_filter import ReplayFilter
 from .rescue import rescued
 from .retry_policy import RetryDecision, as_answer, classify, is_rescuable, unanswered
 from .upstream import Upstream
@@ -124,3 +128,71 @@ class RouteRunner(RouteState):
     def _fits(self, upstream: Upstream) -> bool:
         """Return whether a prompt that was too long elsewhere may fit: where the context is larger, or not known."""
         return not self._longer_than or upstream.context is None or upstream.context > self._longer_than
+
+
+class PolicyRunner(RouteRunner):
+    """The batches of one answer, from a route with a policy: a `RouteRunner` whose attempts are measured, and whose first one
+    may be hedged."""
+
+    __slots__ = ("_policy", "_race")
+
+    attempt_type = MeasuredAttempt
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        route: Sequence[Upstream],
+        answer: Answer,
+        report: Report,
+        options: CallOptions,
+        settings: GatewaySettings,
+        policy: RoutePolicy,
+    ) -> None:
+        super().__init__(request, policy.order(request, route), answer, report, options, settings)
+        self._policy = policy
+        self._race: HedgeRace | None = None
+
+    def attempt(
+        self, upstream: Upstream, request: ChatRequest, *, continued: str | None = None, replay: ReplayFilter | None = None
+    ) -> AttemptStream:
+        """See `RouteState.attempt`. The first attempt of a request may become a race."""
+        policy = self._policy
+        attempt = cast("MeasuredAttempt", super().attempt(upstream, request, continued=continued, replay=replay))
+        attempt.watched_by(load := policy.loads[upstream.name])
+        if not policy.config.hedge or self.report.attempts or self.report.begun is not None or self._race is not None:
+            return attempt
+        policy.hedges.earn()
+        if (seconds := load.slow_after) is None or not may_be_asked_twice(request):
+            return attempt
+        self._race = HedgeRace(attempt, seconds, lambda: self._second(upstream))
+        self._race.watched_by(lambda second, outcome: policy.note_hedge(upstream, second.upstream, outcome))
+        return cast("AttemptStream", self._race)
+
+    def _second(self, first: Upstream) -> MeasuredAttempt | None:
+        """Return an attempt at another upstream, where one may be asked now."""
+        policy = self._policy
+        upstream = policy.second(first, self.route)
+        if upstream is None or not policy.hedges.spend() or not upstream.breaker.admit():
+            return None
+        self.report.hedged = True
+        request = self.seeded if upstream.provider.capabilities.deterministic else self.request
+        return cast("MeasuredAttempt", self.attempt(upstream, request))
+
+    async def _begin(self) -> Batch:
+        batch = await super()._begin()
+        race = self._race
+        if race is not None and race.winner is not None:
+            self._attempt = race.winner
+            self.author = race.winner.upstream
+        return batch
+
+    def aclose(self) -> Awaitable[None]:
+        """See `RouteRunner.aclose`."""
+        return super().aclose() if self._race is None else self._close_both(self._race, super().aclose)
+
+    @staticmethod
+    async def _close_both(race: HedgeRace, close: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await close()
+        finally:
+            await race.aclose()

@@ -15,7 +15,9 @@ from .breaker import Breaker, RetryBudget
 
 class Upstream:
     """A place that can answer, with what is remembered of how it did. ``context``: its tokens a request, by default as the
-    provider says, None if unknown. ``time``: the clock of its breaker and its attempts."""
+    provider says, None if unknown. ``weight``: its part of the requests, by the policies that have parts; 0: only where others
+    cannot. ``machine``: where it runs, None if unknown: it is no help to be asked beside another one there. ``time``: the
+    clock of its breaker and its attempts."""
 
     def __init__(
         self,
@@ -23,6 +25,8 @@ class Upstream:
         provider: AsyncGeneratorProvider,
         *,
         context: int | None = None,
+        weight: float = 1.0,
+        machine: str | None = None,
         breaker: BreakerConfig | None = None,
         time: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -30,6 +34,8 @@ class Upstream:
         self.name = name
         self.provider = provider
         self.context = provider.capabilities.context if context is None else context
+        self.weight = weight
+        self.machine = machine
         self.time = time
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
         self.budget = RetryBudget()

@@ -38,6 +38,16 @@ def without_credentials(url: str) -> str:
     return _bare(urlsplit(url))
 
 
+def machine_of(url: str) -> str | None:
+    """Return the host and the port of *url*, which an upstream shares with others at the same place; None where it has no
+    host."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return None
+    port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    return f"{'127.0.0.1' if parts.hostname in ('localhost', '::1') else parts.hostname}:{port}"
+
+
 def authority(host: str, port: int) -> str:
     """Return *host* and *port* as they stand in a URL: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

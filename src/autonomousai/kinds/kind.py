@@ -8,7 +8,7 @@ are the config's reference; its errors name the key.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,8 +17,12 @@ from ..clients.vendors import refuse_vendor_name
 from ..engine.handle import RemoteEngine
 from ..engine.loader import ModelPool
 from ..errors import ConfigError
-from ..http.urls import clean_base_url, copied_route, holds_key
+from ..http.urls import clean_base_url, copied_route, holds_key, machine_of
 from ..provider import AsyncGeneratorProvider
+from ..settings import Weight
+
+#: Where the engines of this package run.
+THIS_MACHINE: Final = "this machine"
 
 
 class UpstreamSetup(msgspec.Struct, frozen=True):
@@ -35,12 +39,15 @@ class UpstreamSetup(msgspec.Struct, frozen=True):
     engine: RemoteEngine | None = None
 
 
-class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=""):
+class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag=""):
     """One upstream of a kind; the struct's tag is the kind's name. A field is a key, its default is the key's.
 
     A field ``clocks: Clocks`` gets the config's general clocks, but for those that its default changes. What an upstream can
-    do, images or so many tokens, its provider says with its ``capabilities``.
+    do, images or so many tokens, its provider says with its ``capabilities``. ``weight``, of any kind: its part of the requests
+    beside those of other upstreams, where a model's policy deals in parts.
     """
+
+    weight: Weight = 1.0
 
     #: Whether its provider is an engine on this machine, which needs the extra ``local`` and is shared by all workers.
     runs_engine: ClassVar[bool] = False
@@ -62,6 +69,11 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     def place(self) -> str:
         """Return where it answers, for people."""
         return str(self.__struct_config__.tag)
+
+    @property
+    def machine(self) -> str | None:
+        """Return where it runs, None if unknown: a second one there is no help where the first is slow."""
+        return THIS_MACHINE if self.runs_engine else machine_of(self.place)
 
     @classmethod
     def completed(cls, table: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from .keeping import KeepingEndpoint
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
+from .policies import policy_samples
 from .pricing import make_prices
 from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
@@ -322,6 +323,7 @@ class App:
         for name, upstream in self._upstreams.items():
             for state in get_args(BreakerState):
                 yield "breaker_state", (name, state), [int(upstream.breaker.state == state)]
+        yield from policy_samples(self.provider)
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]

@@ -43,7 +43,7 @@ def with_coder(config: Config) -> Config:
     if config.upstreams != Config().upstreams or CODER in config.models or engine is None:
         return config
     row = served[CODER]
-    served[CODER] = ModelConfig(aliases=row.aliases, route=(CODER_UPSTREAM, *(row.route or ())))
+    served[CODER] = msgspec.structs.replace(row, route=(CODER_UPSTREAM, *(row.route or ())))
     return msgspec.structs.replace(
         config, upstreams={**config.upstreams, CODER_UPSTREAM: engine}, models={**config.models, **served}
     )
@@ -129,12 +129,22 @@ def make_gateway(
     served = _installed_last(config)
     pool = make_pool(config)
     return Gateway(
-        [Upstream(name, _make_provider(name, config, pool, engines), breaker=config.breaker) for name in config.upstreams],
+        [
+            Upstream(
+                name,
+                _make_provider(name, config, pool, engines),
+                weight=upstream.weight,
+                machine=upstream.machine,
+                breaker=config.breaker,
+            )
+            for name, upstream in config.upstreams.items()
+        ],
         {model: row.route or () for model, row in served.items()},
         aliases={alias: model for model, row in served.items() for alias in row.aliases},
         default_model=DEFAULT_MODEL if DEFAULT_MODEL in served else "",
         retry=config.retry,
         rescue=config.rescue,
+        policies={model: routing for model, row in served.items() if (routing := row.routing) is not None},
         total=config.clocks.total,
         observer=observer,
     )

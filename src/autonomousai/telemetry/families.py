@@ -65,6 +65,12 @@ FAMILIES: Final[dict[str, Family]] = {
     "orphaned_generations_total": Family(
         "counter", "Generations that continued upstream although their caller was gone and could not come back."
     ),
+    "hedges_total": Family(
+        "counter",
+        "Upstreams that were asked beside one that was slow to begin: won, lost, or failed.",
+        ("model", "source", "target", "outcome"),
+    ),
+    "route_policy": Family("gauge", "Processes that ask a model's upstreams by that policy.", ("model", "policy")),
     "breaker_state": Family("gauge", "Processes whose breaker of that upstream is in that state.", ("upstream", "state")),
     "upstream_adaptations": Family(
         "gauge",

@@ -18,7 +18,7 @@ import msgspec
 from ..errors import ProviderError
 from ..events import Answer
 from ..gateway.retry_policy import describe
-from ..report import Report
+from ..report import HEDGED, Report
 from ..request import ChatRequest
 from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
 
@@ -135,7 +135,7 @@ class Metrics:
             attempt = tried[index]
             upstream = self._upstream(attempt.upstream)
             self._count("attempts_total", model, upstream, attempt.outcome)
-            if attempts < index <= begun:
+            if attempts < index <= begun and tried[index - 1].outcome != HEDGED:
                 before = self._upstream(tried[index - 1].upstream)
                 if before == upstream:
                     self._count("retries_total", model, upstream)
