@@ -18,6 +18,7 @@ from autonomousai.config import (
     LlamaCppConfig,
     ModelConfig,
     OpenAIConfig,
+    RouteConfig,
     Secret,
     ServerConfig,
     is_loopback,
@@ -300,6 +301,8 @@ def test_an_upstreams_clocks_go_over_the_general_ones(read):
 
 
 FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
+#: Another name of the same machine.
+NEAR = '[upstreams.near]\nkind = "anthropic"\nbase_url = "http://FAR:80"\n'
 
 
 @pytest.mark.parametrize(
@@ -350,6 +353,15 @@ FAR = '[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n'
         (FAR + "clocks = 5", "upstreams.far.clocks", "is a table"),
         (FAR + "clocks = { idle = -1 }", "upstreams.far.clocks.idle", "a number above 0"),
         ("[retry]\nattempts = 0", "retry.attempts", "of at least 1"),
+        (FAR + "weight = -1", "upstreams.far.weight", "of at least 0"),
+        (FAR + "weight = inf", "upstreams.far.weight", "of at most 1000000"),
+        (FAR + "weight = nan", "upstreams.far.weight", "a number of at least 0"),
+        (FAR + "[models.m]\nroute = ['far']\npolicy = 'fast'", "models.m.policy", "'least_busy'"),
+        (FAR + "[models.m]\nroute = ['far']\nsticky = true", "models.m.sticky", "needs a policy that chooses"),
+        (FAR + "weight = 0\n[models.m]\nroute = ['far']\npolicy = 'weighted'", "models.m.route", "a weight above 0"),
+        (FAR + "[models.m]\nroute = ['far']\nhedge = 5", "models.m.hedge", "of at most 1"),
+        (FAR + "[models.m]\nroute = ['far']\nhedge = 0.05", "models.m.hedge", "no second upstream"),
+        (FAR + NEAR + "[models.m]\nroute = ['far', 'near']\nhedge = 0.05", "models.m.hedge", "on another machine"),
         ("[upstreams]\nfar = 1", "upstreams.far", "is a table"),
         ("[upstreams.far]\nbase_url = 'http://x'", "upstreams.far.kind", "is missing; it is one of 'llamacpp', 'openai'"),
         ("[upstreams.far]\nkind = 'opnai'", "upstreams.far.kind", "'opnai' is unknown; it is one of"),
@@ -562,3 +574,56 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
         assert set(getattr(bare, table).__struct_fields__) == set(written[table])
     assert config.upstreams["embedded"] == bare.upstreams["embedded"]
     assert KeyConfig(key=Secret("sk-shop")) == config.keys["shop"]
+
+
+def test_a_policy_is_read_with_its_keys(read):
+    """And stays with its model when the routes are completed; without any, there is no policy."""
+    config = read(
+        """
+        [upstreams.a]
+        kind = "openai"
+        base_url = "http://a/v1"
+        weight = 3
+        [upstreams.b]
+        kind = "openai"
+        base_url = "http://b/v1"
+        [models.llama]
+        route = ["a", "b"]
+        policy = "fastest"
+        sticky = true
+        hedge = 0.05
+        [models.m]
+        route = ["a"]
+        """
+    )
+    served = config.served()
+
+    assert RouteConfig("fastest", True, 0.05) == served["llama"].routing
+    assert None is served["m"].routing
+    assert [3.0, 1.0] == [upstream.weight for upstream in config.upstreams.values()]
+
+
+def test_upstreams_know_their_machines(read):
+    """By host and port, loopback by whichever name; all engines are on this one."""
+    config = read(
+        """
+        [upstreams.a]
+        kind = "openai"
+        base_url = "https://Api.example.org/v1"
+        [upstreams.b]
+        kind = "anthropic"
+        base_url = "https://api.example.org:443"
+        [upstreams.c]
+        kind = "openai"
+        base_url = "http://localhost:8000/v1"
+        [upstreams.d]
+        kind = "openai"
+        base_url = "http://127.0.0.1:8001/v1"
+        [upstreams.e]
+        kind = "llamacpp"
+        """
+    )
+
+    machines = [upstream.machine for upstream in config.upstreams.values()]
+
+    assert ["api.example.org:443"] * 2 + ["127.0.0.1:8000", "127.0.0.1:8001", "this machine"] == machines

@@ -41,7 +41,7 @@ async def test_check_says_what_would_be_served(file: Path, env: dict[str, str]) 
 
     assert (0, "") == (ended.code, ended.err)
     assert f"{file}: ok; it would listen on http://127.0.0.1:9000" == ended.out.splitlines()[0]
-    assert ["llama", "llama-3.3-70b", "far", "(http://far:8000/v1)"] == ended.out.splitlines()[2].split()
+    assert ["llama", "llama-3.3-70b", "far", "(http://far:8000/v1)", "order"] == ended.out.splitlines()[2].split()
 
 
 async def test_an_address_of_ipv6_is_written_in_brackets(tmp_path: Path, env: dict[str, str]) -> None:

@@ -397,6 +397,23 @@ async def test_the_hosted_service_is_called_on_request_alone(env: dict[str, str]
     assert (0, 1) == (before, len(proxy.requests))
 
 
+async def test_the_doctor_says_how_upstreams_are_asked(env: dict[str, str], tmp_path: Path) -> None:
+    """Of each model that a config would serve; a mistake in it is told before anything is looked at."""
+    file = tmp_path / "a.toml"
+    upstream = '[upstreams.{0}]\nkind = "openai"\nbase_url = "http://{0}/v1"\nweight = {1}\n'
+    models = '[models.m]\nroute = ["a", "b"]\npolicy = "fastest"\nsticky = true\nhedge = 0.05\n[models.n]\nroute = ["b"]\n'
+    file.write_text(upstream.format("a", 3) + upstream.format("b", 0.5) + models)
+    named = {**env, "HTTPS_PROXY": "http://127.0.0.1:9"}
+
+    found = findings(await run("doctor", "--json", "--config", str(file), env=named))
+    file.write_text("[models.m]\npolicy = 1\n")
+    wrong = await run("doctor", "--config", str(file), env=named)
+
+    assert ("fastest; a 3, b 0.5; sticky; hedge 0.05", "a > b") == tuple(found["route of m"][key] for key in ("found", "how"))
+    assert "order" == found["route of n"]["found"]
+    assert (3, True) == (wrong.code, "models.m" in wrong.err)
+
+
 async def test_the_doctor_misses_what_is_missing(env: dict[str, str]) -> None:
     """Without the engine the extra that brings it is named."""
     code = "import sys; sys.modules['xllamacpp'] = None; from autonomousai.cli import main; main(['doctor', '--json'])"

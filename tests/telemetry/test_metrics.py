@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from autonomousai import AutonomousAI, OpenAICompatible
-from autonomousai.config import BreakerConfig, Config, ResumeConfig, RetryConfig, ServerConfig
+from autonomousai.config import BreakerConfig, Config, ResumeConfig, RetryConfig, RouteConfig, ServerConfig
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Usage
 from autonomousai.gateway import Gateway, Upstream
@@ -240,6 +240,25 @@ async def test_an_answer_that_nobody_gave_is_told_by_its_cause():
 
     assert {("llama", "u1", "status"): 1} == seen.by("answers_total", "model", "upstream", "outcome")
     assert 0 == seen.of("first_token_seconds_count")
+
+
+async def test_a_hedge_is_counted_and_is_no_failover(serve):
+    """From whom to whom, and what became of it; each model's policy is there to be seen."""
+    slow, quick = ScriptedProvider([Pause(), *answer("A")]), ScriptedProvider(answer("B"))
+    upstreams = [Upstream(name, each, time=lambda: 0.0) for name, each in (("u0", slow), ("u1", quick))]
+    routes = {"llama": ["u0", "u1"], "hermes": ["u1"]}
+    made = Gateway(upstreams, routes, policies={"llama": RouteConfig("weighted", hedge=1.0)})
+    for _ in range(20):
+        made.policies["llama"].loads["u0"].measure(0.0)
+    port = (await serve(made)).port
+
+    await ask(port, request("POST", CHAT, STREAM))
+    seen = await counted(port)
+
+    assert {("llama", "u0", "u1", "won"): 1} == seen.by("hedges_total", "model", "source", "target", "outcome")
+    assert {("llama", "weighted"): 1, ("hermes", "order"): 1} == seen.by("route_policy", "model", "policy")
+    assert {("u0", "hedged"): 1, ("u1", "ok"): 1} == seen.by("attempts_total", "upstream", "outcome")
+    assert {} == {**seen.by("failovers_total", "source"), **seen.by("retries_total", "upstream")}
 
 
 async def test_a_breaker_is_told_by_its_state():

@@ -36,6 +36,7 @@ from .history import history
 from .launch import launch
 from .local_servers import find_one, find_servers, reach_directly, with_servers
 from .model_commands import models, pull
+from .routes import describe_policy
 from .templates import Template
 from .terminal import OutputError, Terminal
 from .toml import write_toml
@@ -259,6 +260,7 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
             "model": name,
             "aliases": list(model.aliases),
             "upstreams": [f"{upstream} ({config.upstreams[upstream].place})" for upstream in model.route or ()],
+            "policy": describe_policy(model, config),
         }
         for name, model in served.items()
     ]

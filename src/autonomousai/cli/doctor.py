@@ -21,6 +21,7 @@ from .. import __version__
 from ..clients.autonomousai import HOSTED, AutonomousAI
 from ..clients.openai import OpenAICompatible
 from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics, vendor_at, vendor_of
+from ..config import load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, ProviderError
 from ..http.urls import check_base_url, openai_base_url, without_credentials
@@ -32,6 +33,7 @@ from .exit_codes import DONE, FAILED, SETUP
 from .fetching import weights_for
 from .local_servers import LocalServer, find_servers, said_ports
 from .probe import Finding, Probe
+from .routes import describe_policy
 from .terminal import Terminal, megabytes, printable
 from .toml import write_toml
 
@@ -49,7 +51,9 @@ def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
     """Look, and tell."""
     if args.upstream:
         return asyncio.run(_upstream(args, terminal))
+    routes = _routes(args.config) if args.config else []
     findings, code = asyncio.run(_here(terminal, asks_hosted=args.hosted))
+    findings += routes
     if args.json:
         terminal.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
     else:
@@ -198,6 +202,15 @@ def _local(servers: list[LocalServer]) -> Iterator[Finding]:
         yield Finding(f"local server {number}", "yes", server.said("runs"), how)
     if not servers:
         yield Finding("local servers", "no", f"none on {said_ports()}", "GET /v1/models on this machine")
+
+
+def _routes(path: Path) -> list[Finding]:
+    """How the upstreams of each model are asked that the config at *path* would serve. Raises `ConfigError`."""
+    config = load_config(path, os.environ)
+    return [
+        Finding(f"route of {name}", "yes", describe_policy(model, config), " > ".join(model.route or ()))
+        for name, model in config.served().items()
+    ]
 
 
 async def _hosted(asks: bool) -> Finding:

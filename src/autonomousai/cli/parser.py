@@ -304,6 +304,9 @@ def _add_doctor(commands: Any) -> None:
     )
     doctor.add_argument("--model", metavar="NAME", help="the model to ask there; default: the first that it lists")
     doctor.add_argument("--hosted", action="store_true", help="ask the hosted service too, which is on another machine")
+    doctor.add_argument(
+        "--config", type=Path, metavar="FILE", help="a TOML file: also say how the upstreams of its models are asked"
+    )
     doctor.add_argument("--json", action="store_true", help="write a JSON object")
 
 

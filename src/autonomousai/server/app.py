@@ -40,7 +40,7 @@ from .keeping import KeepingEndpoint
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
-from .policies import policy_samples
+from .policy_metrics import policy_samples
 from .pricing import make_prices
 from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
