@@ -75,6 +75,7 @@ __all__ = [
     "ModelConfig",
     "OpenAIConfig",
     "PriceConfig",
+    "Reloaded",
     "RescueConfig",
     "ResponsesConfig",
     "ResumeConfig",
@@ -162,6 +163,20 @@ class Config(msgspec.Struct, frozen=True):
         passwords = (unquote(password) for url in urls if (password := urlsplit(url).password))
         own = (*self.server.api_keys, *self.server.admin_keys, *(key.key for key in self.keys.values() if key.key))
         return (*own, *(key for key in keys if key), *passwords)
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload changed, by names. ``changed``: upstreams that were made anew; ``models``: those that are served now."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    models: list[str]
+
+    def __str__(self) -> str:
+        told = ((name, getattr(self, name)) for name in ("added", "changed", "removed"))
+        changes = "; ".join(f"upstreams {name}: {', '.join(names)}" for name, names in told if names)
+        return f"the config was reloaded ({changes or 'no upstream changed'})"
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..clients.vendors import ANTHROPIC_VENDOR, vendor_of
-from ..config import load_config
+from ..config import Config, load_config
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
 from ..http.urls import authority, has_path, without_credentials
 from ..kinds.openai import OpenAIConfig
@@ -188,16 +188,20 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
         if (error.name or "").startswith(__package__ or "?"):
             raise
         raise ConfigError("the server is not installed; run: pip install 'autonomousai[server]'") from None
-    config = load_config(args.config, os.environ)
+    found = asyncio.run(find_servers()) if args.find else []
     if args.find:
-        found = asyncio.run(find_servers())
-        config = with_servers(config, found)
         reach_directly(os.environ)
-        for server in found:
-            terminal.note(f"{server.said('runs')}; its models are served by their names")
+    for server in found:
+        terminal.note(f"{server.said('runs')}; its models are served by their names")
+
+    def load() -> Config:
+        return with_servers(load_config(args.config, os.environ), found)
+
+    config = load()
     fetch_missing(config, terminal)
     terminal.interrupts.restore()  # from here on the server minds the signals
-    return run_server(config, host=args.host, port=args.port, workers=args.workers, log=args.log)
+    given = {"host": args.host, "port": args.port, "log": args.log}
+    return run_server(config, workers=args.workers, load=None if args.config is None else load, **given)
 
 
 def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:

@@ -140,6 +140,14 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             return able
         raise unsupported(model, origin.wire)
 
+    def adopt(self, other: Gateway) -> None:
+        """Answer as *other* does, from the next request on; what was begun ends as it began."""
+        upstreams = self.upstreams
+        self.__dict__.update(other.__dict__)
+        upstreams.clear()  # others look at this very mapping
+        upstreams.update(other.upstreams)
+        self.upstreams = upstreams
+
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""
         await asyncio.gather(*(upstream.provider.start() for upstream in self.upstreams.values()))

@@ -28,6 +28,10 @@ class Accounts:
         self._subscribers.append(on_entry)
         self._metrics.on_end = self._on_end
 
+    def reprice(self, prices: Prices) -> None:
+        """Take other prices for the answers that end from now on."""
+        self._prices = prices
+
     def _on_end(self, meter: AnswerMeter) -> None:
         asked = meter.asked
         if asked is None:

@@ -10,9 +10,10 @@ from typing import Any, Final, get_args
 from starlette.routing import Route
 
 from ..awaitables import DONE
-from ..config import Config
-from ..errors import ProviderError, StatusError
+from ..config import Config, Reloaded
+from ..errors import ConfigError, ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
+from ..gateway.gateway import Gateway
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
@@ -42,9 +43,10 @@ from .openapi import description_routes
 from .page import routes as page_routes
 from .policy_metrics import policy_samples
 from .pricing import make_prices
+from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
 from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
-from .upstreams import make_gateway
+from .upstreams import UpstreamMaker
 
 #: The route of streams, whichever is meant: an id is a secret.
 STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
@@ -67,13 +69,17 @@ def create_app(
     """
     config = config or Config()
     tracer = open_tracer(config.telemetry)
-    return App(config, make_gateway(config, tracer) if provider is None else provider, log=log, tracer=tracer)
+    if provider is not None:
+        return App(config, provider, log=log, tracer=tracer)
+    maker = UpstreamMaker(tracer)
+    return App(config, maker.make(config), log=log, tracer=tracer, maker=maker)
 
 
 class App:
     """The server as an ASGI application. Beside that: its start, its drain and its end, for its process.
 
-    ``gather``: brings what the other processes counted that serve together with this one.
+    ``gather``: brings what the other processes counted that serve together with this one. ``maker``: what made *provider*, and
+    makes those of other configs; without it there is one config for good.
     """
 
     def __init__(
@@ -84,9 +90,12 @@ class App:
         log: AccessLog | None = None,
         tracer: Tracer | None = None,
         gather: Callable[[], Awaitable[list[bytes]]] | None = None,
+        maker: GatewayMaker | None = None,
     ) -> None:
         self.provider = provider
-        self._hidden = HiddenSecrets(config.secrets())  # as long as this server is there
+        #: Loads the config's file again, for all that serve together: its process says how.
+        self.reload_file: ReloadFile | None = None
+        self._hidden = [HiddenSecrets(config.secrets())]  # as long as this server is there
         self.orphans = Orphans()
         self._log = log
         self._tracer = tracer
@@ -118,7 +127,7 @@ class App:
             metrics=self._metrics,
             orphans=self.orphans,
         )
-        context = EndpointContext(
+        self._context = context = EndpointContext(
             provider=provider,
             ready=self._ready,
             resolve=resolve,
@@ -153,10 +162,14 @@ class App:
                 *model_routes(provider, ""),
                 *wire_routes(provider),
                 *self._health.routes(),
+                reload_route(lambda: self.reload_file),
                 *page_routes(),
                 *description_routes(sees=self._sees, asks_key=asks_key(config.server, config.keys)),
             ],
         )
+        self._reloader = None
+        if maker is not None and isinstance(provider, Gateway):
+            self._reloader = Reloader(config, provider, maker, apply=self._follow, running=self._running)
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
         self._drain_s = config.server.drain_s
@@ -201,6 +214,26 @@ class App:
         self._starting = None
         self._started = not starting.cancelled() and starting.exception() is None
 
+    async def reload(self, config: Config) -> Reloaded:
+        """Serve by *config* from now on; see `Reloader.reload`. Raises `ConfigError` where that cannot be."""
+        if self._reloader is None:
+            raise ConfigError("this server was made of a provider, not of a config")
+        return await self._reloader.reload(config, started=self._started)
+
+    def _follow(self, config: Config) -> None:
+        """Follow a config that the provider has adopted."""
+        self._hidden.append(HiddenSecrets(config.secrets()))  # and the old ones: what was begun with them may repeat them
+        if isinstance(self.provider, ProviderModelMixin):
+            self._metrics.know(self.provider.get_models(), self._upstreams)
+        self.keys.replace_config(config.keys)
+        self.prices = make_prices(config, getattr(self.provider, "routes", {}))
+        self.accounts.reprice(self.prices)
+        self._context.total_s = config.clocks.total
+
+    def _running(self) -> set[object]:
+        """Return what is being answered now, and the streams that are written."""
+        return {*self._places.callers, *self._streams.tasks}
+
     def drain(self) -> None:
         """From now on, new requests are refused with 503; what was begun continues."""
         self._guard.draining = self._streams.draining = True
@@ -224,6 +257,8 @@ class App:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         await self._streams.aclose()
+        if self._reloader is not None:
+            await self._reloader.aclose()
         await self.provider.aclose()
         if self._tracer is not None:
             await self._tracer.aclose()

@@ -41,7 +41,7 @@ MAX_MODEL: Final = 256
 _SMALL: Final = 64 * 1024
 
 
-class EndpointContext(msgspec.Struct, frozen=True):
+class EndpointContext(msgspec.Struct):
     """What the endpoints share: the provider, how it is made ready, how names become models, the places, what is counted, the
     streams that can be resumed and whose they are, the sweep of open streams, what reads bodies. ``total_s``: seconds that an
     answer may take, and its caller to read it."""

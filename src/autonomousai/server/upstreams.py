@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -122,23 +123,49 @@ def make_engines(config: Config) -> dict[str, LlamaCpp]:
 def make_gateway(
     config: Config, observer: Observer | None = None, engines: Mapping[str, RemoteEngine] | None = None
 ) -> Gateway:
-    """Return one provider made of the config's upstreams, whose attempts are reported to *observer*. Makes no connection and
-    starts no child. ``engines``: those of another process, by upstream, which has the whole config."""
-    if engines is None:
-        config = with_models(config)
+    """Return one provider made of the config's upstreams; see `UpstreamMaker`."""
+    return UpstreamMaker(observer, engines).make(config)
+
+
+class UpstreamMaker:
+    """Makes gateways of configs, one after another. Makes no connection and starts no child.
+
+    ``observer``: to whom attempts are reported. ``engines``: those of another process, by upstream, which has the whole config.
+    """
+
+    def __init__(self, observer: Observer | None = None, engines: Mapping[str, RemoteEngine] | None = None) -> None:
+        self._observer = observer
+        self._engines = engines
+        self._pool: ModelPool | None = None
+        #: What was said of each upstream that was made.
+        self._said: WeakKeyDictionary[Upstream, tuple[object, ...]] = WeakKeyDictionary()
+
+    def make(self, config: Config, current: Mapping[str, Upstream] | None = None) -> Gateway:
+        """Return the gateway of *config*. Of the *current* upstreams, those of which nothing has changed are in it, with their
+        connections, their breakers and what was learnt of them. Raises `ConfigError` where *config* has an engine which the
+        other process does not."""
+        if self._engines is None:
+            config = with_models(config)
+        self._pool = pool = self._pool or make_pool(config)
+        kept = current or {}
+        upstreams = [self._upstream(name, config, pool, kept.get(name)) for name in config.upstreams]
+        return _gateway_of(config, upstreams, self._observer)
+
+    def _upstream(self, name: str, config: Config, pool: ModelPool, before: Upstream | None) -> Upstream:
+        said = (config.upstreams[name], config.breaker)
+        if before is not None and self._said.get(before) == said:
+            return before
+        row = config.upstreams[name]
+        provider = _make_provider(name, config, pool, self._engines)
+        made = Upstream(name, provider, weight=row.weight, machine=row.machine, breaker=config.breaker)
+        self._said[made] = said
+        return made
+
+
+def _gateway_of(config: Config, upstreams: list[Upstream], observer: Observer | None) -> Gateway:
     served = _installed_last(config)
-    pool = make_pool(config)
     return Gateway(
-        [
-            Upstream(
-                name,
-                _make_provider(name, config, pool, engines),
-                weight=upstream.weight,
-                machine=upstream.machine,
-                breaker=config.breaker,
-            )
-            for name, upstream in config.upstreams.items()
-        ],
+        upstreams,
         {model: row.route or () for model, row in served.items()},
         aliases={alias: model for model, row in served.items() for alias in row.aliases},
         default_model=DEFAULT_MODEL if DEFAULT_MODEL in served else "",
@@ -154,6 +181,12 @@ def _make_provider(
     name: str, config: Config, pool: ModelPool, engines: Mapping[str, RemoteEngine] | None
 ) -> AsyncGeneratorProvider:
     upstream = config.upstreams[name]
+    if engines is not None and upstream.runs_engine and name not in engines:
+        raise ConfigError(
+            "is a new engine, which several workers cannot be given while they run",
+            key=f"upstreams.{name}",
+            advice="restart the server",
+        )
     # The weights for code are large, and may never be asked for.
     on_demand = name.startswith(ON_DEMAND) or (name, upstream) == (CODER_UPSTREAM, _coder_engine())
     return upstream.make_provider(

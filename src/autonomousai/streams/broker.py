@@ -18,7 +18,7 @@ import hmac
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from time import monotonic, time
 from typing import Any, Final
@@ -101,6 +101,11 @@ class StreamBroker:
     def outlive_us(self) -> bool:
         """Return whether streams can continue at another server, or after a restart."""
         return self._store.shared
+
+    @property
+    def tasks(self) -> Collection[object]:
+        """Return what runs for streams now."""
+        return self._tasks
 
     def count(self) -> tuple[int, int]:
         """Return how many streams are written here, and how many are followed."""

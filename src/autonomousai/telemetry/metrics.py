@@ -98,6 +98,11 @@ class Metrics:
         #: What is rare: by family and label values.
         self._counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
 
+    def know(self, models: Iterable[str], upstreams: Iterable[str]) -> None:
+        """Let further names become labels."""
+        self._models |= frozenset(models)
+        self._upstreams |= frozenset(upstreams)
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request was answered. *route* is one of few fixed names, never a caller's path: every name is kept."""
         self._requests[route, status] += 1

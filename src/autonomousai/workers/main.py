@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 
-from ..config import Config, check_exposure
+from ..config import Config, Reloaded, check_exposure
 from ..errors import ConfigError
 from ..http.urls import authority
 from ..server.app import create_app
@@ -15,7 +19,8 @@ from ..server.upstreams import make_gateway
 from ..telemetry.access_log import LogFormat, open_log
 from .banner import banner
 from .malloc import tune_malloc
-from .parent import Workers
+from .parent import LoadConfig, Workers
+from .reloading import reload_at_sighup
 from .server import Server, loop_factory
 from .shutdown import Shutdown, say, signals_to
 from .sockets import bind
@@ -28,15 +33,18 @@ def run(
     port: int | None = None,
     workers: int = 1,
     log: LogFormat | None = None,
+    load: Callable[[], Config] | None = None,
 ) -> int:
     """Serve until a signal comes, and return the exit code. ``host``, ``port`` and ``log`` go over the config's.
+    ``load``: reads the config's file again, at SIGHUP and where an admin asks for it.
 
     On stdout stands exactly one line, once the server takes requests: ``listening on http://HOST:PORT``. Raises `ConfigError`
     for what cannot be listened on, and what a provider raises that cannot start.
     """
     host = (config.server.host if host is None else host).strip("[]")
     port = config.server.port if port is None else port
-    server = msgspec.structs.replace(config.server, host=host, port=port, log=log or config.server.log)
+    given = {"host": host, "port": port, "log": log or config.server.log}
+    server = msgspec.structs.replace(config.server, **given)
     check_exposure(server, config.keys)
     if workers > 1 and server.state == "memory:":
         raise ConfigError(
@@ -47,10 +55,17 @@ def run(
     tune_malloc()
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         _check_routes(config)
-        return runner.run(_serve(config, listener, authority(host, listener.getsockname()[1]), workers))
+        reload = None if load is None else partial(_load_again, load, given)
+        return runner.run(_serve(config, listener, authority(host, listener.getsockname()[1]), workers, reload))
 
 
-async def _serve(config: Config, listener: socket.socket, where: str, workers: int) -> int:
+async def _load_again(load: Callable[[], Config], given: Mapping[str, Any]) -> Config:
+    """Return the config of the file as it is now. What was *given* at the start still goes over it."""
+    config = await asyncio.to_thread(load)
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **given))
+
+
+async def _serve(config: Config, listener: socket.socket, where: str, workers: int, load: LoadConfig | None) -> int:
     ending = Shutdown()
     app = create_app(config, log=open_log(config.server.log)) if workers == 1 else None
 
@@ -63,14 +78,23 @@ async def _serve(config: Config, listener: socket.socket, where: str, workers: i
         seconds = config.server.drain_s
         say(f"draining for up to {seconds:g} s; a second signal ends it\n")
 
-    with signals_to(ending.on_signal):
+    with signals_to(ending.on_signal), contextlib.ExitStack() as reloading:
         if app is not None:
+            if load is not None:
+                app.reload_file = partial(_reload, app.reload, load)
+                reloading.enter_context(reload_at_sighup(app.reload_file))
             one = Server(app, config.server.drain_s, ending, on_listening=announce, on_draining=say_draining)
             await one.serve(listener, where)
         else:
-            several = Workers(config, workers, ending, on_listening=announce, on_draining=say_draining)
+            several = Workers(config, workers, ending, on_listening=announce, on_draining=say_draining, load=load)
+            if load is not None:
+                reloading.enter_context(reload_at_sighup(several.reload))
             await several.serve(listener, where)
     return ending.code
+
+
+async def _reload(reload: Callable[[Config], Awaitable[Reloaded]], load: LoadConfig) -> Reloaded:
+    return await reload(await load())
 
 
 def _check_routes(config: Config) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from ..config import Config, Secret
+from ..config import Config, Reloaded, Secret
 from ..engine.handle import EngineCondition
 from ..engine.ipc import EngineSettings
 
@@ -31,10 +31,12 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Begin(_Message, frozen=True):
-    """The first word: what to serve, and the engines that there are, by upstream."""
+    """The first word: what to serve, and the engines that there are, by upstream. ``reloads``: whether there is a file that can
+    be loaded again."""
 
     config: Config
     engines: dict[str, EngineSettings]
+    reloads: bool = False
 
 
 class EngineState(_Message, frozen=True):
@@ -78,6 +80,20 @@ class Leave(_Message, frozen=True):
     """End now. ``signal``: because of which."""
 
     signal: int
+
+
+class ReloadConfig(_Message, frozen=True):
+    """Serve by this config from now on."""
+
+    config: Config
+
+
+class ReloadEnded(_Message, frozen=True):
+    """What came of the reload that was asked for: what it changed, or the ``problem``."""
+
+    id: int
+    reloaded: Reloaded | None
+    problem: str = ""
 
 
 # A worker's
@@ -127,8 +143,25 @@ class Gather(_Message, frozen=True):
     id: int
 
 
-ParentMessage: TypeAlias = Begin | EngineState | Granted | Refused | Count | Gathered | Drain | Leave
-WorkerMessage: TypeAlias = Listening | Failed | AcquireSlot | ReleaseSlot | Completed | Counted | Gather
+class ReloadAsked(_Message, frozen=True):
+    """An admin asks for the config's file to be loaded again."""
+
+    id: int
+
+
+class ReloadDone(_Message, frozen=True):
+    """What came of `ReloadConfig` here."""
+
+    reloaded: Reloaded | None
+    problem: str = ""
+
+
+ParentMessage: TypeAlias = (
+    Begin | EngineState | Granted | Refused | Count | Gathered | Drain | Leave | ReloadConfig | ReloadEnded
+)
+WorkerMessage: TypeAlias = (
+    Listening | Failed | AcquireSlot | ReleaseSlot | Completed | Counted | Gather | ReloadAsked | ReloadDone
+)
 
 
 class Channel(Generic[T]):

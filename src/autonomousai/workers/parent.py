@@ -12,13 +12,14 @@ import contextlib
 import socket
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias
 
-from ..config import Config
+from ..config import Config, Reloaded
 from ..engine.process import describe
 from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ConnectError, ProviderError
+from ..server.reloading import check_reload
 from ..server.upstreams import make_engines, with_models
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
@@ -40,8 +41,13 @@ _LOOK_S: Final = 5.0
 _HUNG_S: Final = 30.0
 
 
+#: Reads the config's file again.
+LoadConfig: TypeAlias = Callable[[], Awaitable[Config]]
+
+
 class Workers:
-    """``on_listening``: called when all of them take requests; ``on_draining``: when the end was asked for."""
+    """``on_listening``: called when all of them take requests; ``on_draining``: when the end was asked for. ``load``: see
+    `reload`."""
 
     def __init__(
         self,
@@ -51,8 +57,11 @@ class Workers:
         *,
         on_listening: Callable[[], None],
         on_draining: Callable[[], None],
+        load: LoadConfig | None = None,
     ) -> None:
         self._config = with_models(config)
+        self._load = load
+        self._reloading = asyncio.Lock()
         self._ending = ending
         self._on_listening = on_listening
         self._on_draining = on_draining
@@ -89,6 +98,20 @@ class Workers:
                 listener.close()
             for provider in self._providers.values():
                 await provider.aclose()
+
+    async def reload(self) -> Reloaded:
+        """Load the config's file again, and have all workers serve by it. Raises `ConfigError` for one that cannot be
+        served, or that changes an engine: these are the parent's, and all workers'."""
+        if self._load is None:
+            raise ConfigError("the server was started without a config file, so there is none to reload")
+        async with self._reloading:
+            config = with_models(await self._load())
+            check_reload(self._config, config)
+            _check_engines(self._config, config)
+            self._config = config
+            done = await asyncio.gather(*(handle.reload(config) for handle in list(self._desks)))
+        changed = [each for each in done if each is not None]
+        return changed[0] if changed else Reloaded([], [], [], list(config.served()))
 
     def _listen(self, bound: socket.socket, where: str) -> None:
         try:
@@ -196,11 +219,12 @@ class Workers:
             listening.set()
             on_listening()
 
-        handle = WorkerHandle(channel, self._engines, on_listening=note_listening, gather=self._gather)
+        handle = WorkerHandle(channel, self._engines, on_listening=note_listening, gather=self._gather, reload=self.reload)
         self._desks[handle] = channel
         watching = asyncio.create_task(_watch(handle, process, listening))
         try:
-            channel.say(Begin(self._config, {name: engine.settings for name, engine in self._engines.items()}))
+            engines = {name: engine.settings for name, engine in self._engines.items()}
+            channel.say(Begin(self._config, engines, reloads=self._load is not None))
             if self._ending.asked.is_set():
                 channel.say(Drain())
             await handle.serve()
@@ -217,6 +241,14 @@ class Workers:
         await asyncio.gather(*(handle.ask() for handle in self._desks))
         counted = [handle.counted for handle in self._desks if handle is not asking]
         return [snapshot for snapshot in (self._remains, *counted) if snapshot]
+
+
+def _check_engines(old: Config, new: Config) -> None:
+    """Raise `ConfigError` where *new* has other engines than *old*."""
+    before, after = ({name: each for name, each in config.upstreams.items() if each.runs_engine} for config in (old, new))
+    if name := next((name for name in before | after if before.get(name) != after.get(name)), None):
+        problem = "is an engine, and several workers share the engines that they began with"
+        raise ConfigError(problem, key=f"upstreams.{name}", advice="restart the server, or take the change back")
 
 
 async def _watch(handle: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:

@@ -13,15 +13,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from ..config import Config, Reloaded
 from ..engine.handle import BUSY, RemoteEngine
 from ..engine.parent_death import die_with_parent
 from ..errors import ConfigError, ProviderError, StatusError
 from ..server.app import App
-from ..server.upstreams import make_gateway
+from ..server.upstreams import UpstreamMaker
 from ..telemetry.access_log import open_log
 from ..telemetry.tracer import open_tracer
 from .malloc import tune_malloc
@@ -43,6 +44,10 @@ from .messages import (
     ParentMessage,
     Refused,
     ReleaseSlot,
+    ReloadAsked,
+    ReloadConfig,
+    ReloadDone,
+    ReloadEnded,
 )
 from .server import Server, loop_factory
 from .shutdown import Shutdown, signals_to
@@ -79,14 +84,18 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
     parent = Parent(channel, begin, ending)
     hearing = asyncio.create_task(parent.hear(words))
     tracer = open_tracer(begin.config.telemetry)
+    maker = UpstreamMaker(tracer, parent.deputies)
     app = App(
         begin.config,
-        make_gateway(begin.config, tracer, parent.deputies),
+        maker.make(begin.config),
         log=open_log(begin.config.server.log),
         tracer=tracer,
         gather=parent.gather,
+        maker=maker,
     )
-    parent.counted = app.counted
+    parent.counted, parent.reload = app.counted, app.reload
+    if begin.reloads:
+        app.reload_file = parent.reload_all
     server = Server(
         app,
         begin.config.server.drain_s,
@@ -109,9 +118,11 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
 
 
 class Parent:
-    """The worker's side of the channel. ``deputies``: the engines, by upstream. ``counted``: says what was counted here."""
+    """The worker's side of the channel. ``deputies``: the engines, by upstream. ``counted``: says what was counted here;
+    ``reload``: has this worker serve by another config."""
 
     counted: Callable[[], bytes]
+    reload: Callable[[Config], Awaitable[Reloaded]]
 
     def __init__(self, channel: Channel[ParentMessage], begin: Begin, ending: Shutdown) -> None:
         self._slots = {name: RemoteSlots(self, name) for name in begin.engines}
@@ -129,6 +140,8 @@ class Parent:
         self._ids = itertools.count()
         self._asked: dict[int, asyncio.Future[Refused | None]] = {}
         self._gathering: dict[int, asyncio.Future[list[bytes]]] = {}
+        self._reloading: dict[int, asyncio.Future[ReloadEnded]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def hear(self, words: AsyncIterator[ParentMessage]) -> None:
         """Do as the parent says, until it is gone; then this process is, too."""
@@ -150,10 +163,35 @@ class Parent:
                 for name, waiting in word.waiting.items():
                     self._slots[name].waiting = waiting
                 _answer(self._gathering.get(word.id), word.snapshots)
+            case ReloadConfig():
+                task = asyncio.get_running_loop().create_task(self._follow(word.config))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case ReloadEnded():
+                _answer(self._reloading.get(word.id), word)
             case Drain():
                 self._ending.ask()
             case Leave():
                 self._ending.force(word.signal)
+
+    async def _follow(self, config: Config) -> None:
+        try:
+            self._channel.say(ReloadDone(await self.reload(config)))
+        except ProviderError as error:
+            self._channel.say(ReloadDone(None, str(error)))
+
+    async def reload_all(self) -> Reloaded:
+        """Have the parent load the config's file again, for all workers. Raises `ConfigError`."""
+        number = next(self._ids)
+        asked = self._reloading[number] = asyncio.get_running_loop().create_future()
+        self._channel.say(ReloadAsked(number))
+        try:
+            ended: ReloadEnded = await asked
+        finally:
+            del self._reloading[number]
+        if (reloaded := ended.reloaded) is None:
+            raise ConfigError(ended.problem)
+        return reloaded
 
     async def acquire(self, engine: str, patience: float) -> int:
         """A slot of that engine, by its number. Raises `StatusError` 503 where there is none in time."""

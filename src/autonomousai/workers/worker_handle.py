@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
+from ..config import Config, Reloaded
 from ..engine.supervisor import Supervisor
-from ..errors import StatusError
+from ..errors import ConfigError, ProviderError, StatusError
 from .messages import (
     AcquireSlot,
     Channel,
@@ -25,6 +26,10 @@ from .messages import (
     Listening,
     Refused,
     ReleaseSlot,
+    ReloadAsked,
+    ReloadConfig,
+    ReloadDone,
+    ReloadEnded,
     WorkerMessage,
 )
 
@@ -43,6 +48,7 @@ class WorkerHandle:
         *,
         on_listening: Callable[[], None],
         gather: Callable[[WorkerHandle], Awaitable[list[bytes]]],
+        reload: Callable[[], Awaitable[Reloaded]],
     ) -> None:
         self.failure: Failed | None = None
         self.counted = b""
@@ -50,6 +56,8 @@ class WorkerHandle:
         self._engines = engines
         self._on_listening = on_listening
         self._gather = gather
+        self._reload = reload
+        self._reloading: asyncio.Future[ReloadDone] | None = None
         self._told: asyncio.Future[None] | None = None
         #: Who has a slot, or stands in line for one.
         self._sitters: dict[int, asyncio.Task[None]] = {}
@@ -73,6 +81,24 @@ class WorkerHandle:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._on_told()
+            if self._reloading is not None:
+                self._reloading.cancel()
+
+    async def reload(self, config: Config) -> Reloaded | None:
+        """Have the worker serve by *config*; None where it ends meanwhile: the next one gets it. Raises `ConfigError`."""
+        self._reloading = asyncio.get_running_loop().create_future()
+        self._channel.say(ReloadConfig(config))
+        try:
+            done = await self._reloading
+        except asyncio.CancelledError:
+            if self._reloading.cancelled():
+                return None
+            raise
+        finally:
+            self._reloading = None
+        if done.problem:
+            raise ConfigError(done.problem)
+        return done.reloaded
 
     async def ask(self) -> None:
         """Have `counted` renewed, if the worker is quick."""
@@ -103,10 +129,18 @@ class WorkerHandle:
                 self._on_told()
             case Gather():
                 self._spawn(self._bring(word.id))
+            case ReloadAsked():
+                self._spawn(self._reload_all(word.id))
+            case ReloadDone():
+                self._on_reloaded(word)
             case Listening():
                 self._on_listening()
             case Failed():
                 self.failure = word
+
+    def _on_reloaded(self, done: ReloadDone) -> None:
+        if self._reloading is not None and not self._reloading.done():
+            self._reloading.set_result(done)
 
     def _tell_of(self, engine: str) -> None:
         self._channel.say(EngineState(engine, self._engines[engine].condition))
@@ -146,6 +180,12 @@ class WorkerHandle:
     async def _bring(self, id: int) -> None:
         snapshots = await self._gather(self)
         self._channel.say(Gathered(id, snapshots, {name: engine.slots.waiting for name, engine in self._engines.items()}))
+
+    async def _reload_all(self, id: int) -> None:
+        try:
+            self._channel.say(ReloadEnded(id, await self._reload()))
+        except ProviderError as error:
+            self._channel.say(ReloadEnded(id, None, str(error)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
