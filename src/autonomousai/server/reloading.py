@@ -140,7 +140,7 @@ def reload_route(reload_file: Callable[[], ReloadFile | None]) -> Route:
         try:
             reloaded = await load()
         except ConfigError as error:
-            problem = f"the config was not reloaded, and the server goes on with the one before: {error}"
+            problem = f"the config was not reloaded, and the server keeps the one before: {error}"
             raise StatusError(problem, status=400, type="invalid_request_error", code="invalid_config") from None
         return Response(msgspec.json.encode(reloaded), media_type="application/json")
 

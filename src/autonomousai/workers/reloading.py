@@ -13,8 +13,8 @@ from .shutdown import say
 
 @contextlib.contextmanager
 def reload_at_sighup(reload: Callable[[], Awaitable[object]]) -> Iterator[None]:
-    """Call *reload* for each SIGHUP within the block, and say what came of it. A server that is told to reload while it does
-    so already does it once more."""
+    """Call *reload* for each SIGHUP within the block, and say what came of it. A second signal meanwhile has it read
+    once more."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -38,5 +38,5 @@ async def _reload_and_say(reload: Callable[[], Awaitable[object]]) -> None:
     try:
         said = str(await reload())
     except ProviderError as error:
-        said = f"the config was not reloaded, and the server goes on with the one before: {error}"
+        said = f"the config was not reloaded, and the server keeps the one before: {error}"
     say(f"{said}\n")
