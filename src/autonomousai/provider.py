@@ -63,6 +63,7 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     ``vision``: takes images. ``tools``: calls tools. ``schema``: answers by a JSON schema. ``reasoning``: tells its reasoning
     apart. ``continues``: continues a last message of the assistant; where it is None, ``await provider.continues()`` finds out.
+    ``prefill``: continues it also in a request as any caller sends it, which says nothing of that.
     ``deterministic``: the same request with the same ``seed`` is answered with the same bytes, so that a broken answer can be
     generated again; `AsyncGeneratorProvider.repeats` says of which requests this holds. ``embeddings``: makes embeddings.
     ``context``: tokens of prompt and answer together. ``wires``: over which it answers what is no conversation: raw prompts
@@ -75,6 +76,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     schema: bool | None = None
     reasoning: bool | None = None
     continues: bool | None = False
+    prefill: bool | None = None
     deterministic: bool = False
     embeddings: bool | None = False
     context: int | None = None

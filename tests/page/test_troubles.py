@@ -254,7 +254,7 @@ async def test_what_answered_can_be_looked_up(serve: Serve, sit: Sit, provider: 
     await expect(reader.answer.locator(".facts summary")).to_contain_text("1,234 tokens")
     await expect(reader.answer).to_contain_text("The answer reached its greatest length.")
     await expect(reader.page.get_by_text("Let me see.")).to_be_hidden()
-    await reader.page.get_by_text("Its thoughts").click()
+    await reader.page.get_by_text("Thought for").click()
     await expect(reader.page.get_by_text("Let me see.")).to_be_visible()
     await reader.answer.locator(".facts summary").click()
     await expect(reader.answer.get_by_text("1,234 after 7 of the conversation")).to_be_visible()

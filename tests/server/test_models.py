@@ -34,7 +34,7 @@ def gateway() -> Gateway:
 @pytest.mark.parametrize(
     ("model", "context", "capabilities"),
     [
-        ("engine", 2048, {"vision": False, "schema": True, "embeddings": False, "completions": True}),
+        ("engine", 2048, {"vision": False, "schema": True, "prefill": True, "embeddings": False, "completions": True}),
         ("known", 8192, {"vision": True, "completions": True}),
         ("unknown", None, {"vision": False, "completions": True}),
         ("hosted", None, {"vision": True, "embeddings": False, "completions": False}),
@@ -51,6 +51,7 @@ async def test_what_a_model_can_do(model: str, context: int | None, capabilities
     assert (context, context) == (one.get("context_length"), one.get("max_model_len"))
     assert capabilities.items() <= one["capabilities"].items()
     assert None not in one["capabilities"].values()
+    assert (model == "engine") == ("prefill" in one["capabilities"])
 
 
 @pytest.mark.parametrize("name", ["engine", "engine-70b"])

@@ -96,7 +96,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         refuse_vendor_name(base_url or "", 'or use OpenAICompatible(vendor="{}")')
         self.base_url = check_base_url(base_url or ANTHROPIC).removesuffix("/v1")
         self.url = self.base_url
-        self.capabilities = Capabilities(vision=vision, continues={"yes": True, "no": False}.get(prefill), context=context)
+        continues = {"yes": True, "no": False}.get(prefill)
+        self.capabilities = Capabilities(vision=vision, continues=continues, prefill=continues, context=context)
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model

@@ -129,6 +129,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self.capabilities = Capabilities(
             vision=vision,
             continues=continues,
+            prefill=self._continuing == Continuation() if continues else continues,
             embeddings=self._vendor.embeds,
             context=context,
             wires=(*_RAW_WIRES, *((OPENAI_RESPONSES.name,) if api == "responses" else ())),

@@ -100,7 +100,9 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     models = list(MODELS)
     default_model = DEFAULT_MODEL
     model_aliases = dict(MODEL_ALIASES)
-    capabilities = Capabilities(continues=True, deterministic=True, tools=True, schema=True, wires=(COMPLETIONS_WIRE,))
+    capabilities = Capabilities(
+        continues=True, prefill=True, deterministic=True, tools=True, schema=True, wires=(COMPLETIONS_WIRE,)
+    )
 
     def __init__(
         self,
@@ -138,6 +140,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         if task != "chat":
             self.capabilities = Capabilities(
                 continues=False,
+                prefill=False,
                 embeddings=task == "embeddings",
                 context=context,
                 wires=(_WIRES[task],),
@@ -149,7 +152,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         self._queue = queue
         self._lazy = lazy or pool is not None
         self._pool = pool
-        self._details = details_for(weights) if pool is not None else {}
+        self._details: Mapping[str, Any] | None = details_for(weights) if pool is not None else None
         self._deputy = deputy
         self._settings = EngineSettings(
             weights="",
@@ -187,7 +190,9 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         return MODEL_ALIASES.get(model, model) if model else DEFAULT_MODEL
 
     def details_of(self, model: str) -> Mapping[str, Any]:
-        """See `AsyncGeneratorProvider.details_of`: what the file says, of weights that are loaded when they are asked for."""
+        """See `AsyncGeneratorProvider.details_of`: what the file says. Read once, and not before it is asked for."""
+        if self._details is None:
+            self._details = details_for(self.weights)
         return self._details
 
     # ---- asking

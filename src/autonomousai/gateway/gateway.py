@@ -62,6 +62,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         return Capabilities(
             vision=any(upstream.provider.capabilities.vision for upstream in upstreams),
             tools=_any(upstream.provider.capabilities.tools for upstream in upstreams),
+            prefill=_all(upstream.provider.capabilities.prefill for upstream in upstreams),
             schema=_any(upstream.provider.capabilities.schema for upstream in upstreams),
             reasoning=_any(upstream.provider.capabilities.reasoning for upstream in upstreams),
             embeddings=_any(upstream.provider.capabilities.embeddings for upstream in upstreams),
@@ -160,6 +161,12 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         for error in closed:
             if isinstance(error, BaseException):
                 raise error
+
+
+def _all(known: Iterable[bool | None]) -> bool | None:
+    """Return True where all are, False where none is, None where it depends or is not known."""
+    values = set(known)
+    return values.pop() if len(values) == 1 else None
 
 
 def _any(known: Iterable[bool | None]) -> bool | None:

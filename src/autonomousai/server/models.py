@@ -20,7 +20,7 @@ from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.registry import models_paths, models_wire
 
 #: What a model can do, by names of `Capabilities`; what is not known is left out.
-_ABLE: Final = ("vision", "tools", "schema", "reasoning", "embeddings")
+_ABLE: Final = ("vision", "tools", "schema", "reasoning", "prefill", "embeddings")
 
 
 def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:

@@ -161,14 +161,15 @@ class Error(msgspec.Struct):
 
 
 class ModelCapabilities(msgspec.Struct):
-    """What a model can do; what is not known is left out. `schema`: answer by a JSON schema; `completions`: continue a raw
-    prompt."""
+    """What a model can do; what is not known is left out. `schema`: answer by a JSON schema; `prefill`: continue
+    the words of an assistant that the messages end with; `completions`: continue a raw prompt."""
 
     vision: bool
     completions: bool
     tools: bool | UnsetType = UNSET
     schema: bool | UnsetType = UNSET
     reasoning: bool | UnsetType = UNSET
+    prefill: bool | UnsetType = UNSET
     embeddings: bool | UnsetType = UNSET
 
 

@@ -2,6 +2,10 @@
 //
 // An answer's `state` is "waiting" (nothing has come yet), "streaming", and at last "done", "stopped" (by the reader) or "failed".
 
+import { joint } from "./continuing.js";
+import { timeThoughts } from "./thoughts.js";
+import { takeCalls } from "./tools.js";
+
 export const isRunning = (answer) => answer.state === "waiting" || answer.state === "streaming";
 
 /** An error that the server told of in words: `{status, code, message, retryAfter}`, in a form that can be stored. */
@@ -25,15 +29,23 @@ export function take(answer, data, now) {
   if (chunk.x_autonomousai?.sha256) answer.evidence = chunk.x_autonomousai;
   const choice = chunk.choices?.[0];
   if (!choice) return false;
-  const { content, reasoning_content: reasoning } = choice.delta ?? {};
-  if (content || reasoning) {
+  const { content, reasoning_content: reasoning, tool_calls: calls } = choice.delta ?? {};
+  if (content || reasoning || calls?.length) {
     answer.state = "streaming";
     answer.firstAt ??= now;
   }
-  if (content) answer.text += content;
+  if (content) addText(answer, content);
   if (reasoning) answer.reasoning += reasoning;
+  if (calls?.length) takeCalls(answer, calls);
+  if (content || reasoning) timeThoughts(answer, now);
   if (choice.finish_reason) answer.finish = choice.finish_reason;
   return false;
+}
+
+function addText(answer, content) {
+  const space = joint(answer, content);
+  answer.base += space.length; // it is none of what the server sends
+  answer.text += space + content;
 }
 
 function parse(data) {
@@ -47,9 +59,10 @@ function parse(data) {
 /** Whether the text is the one that the server says it sent, as far as this browser can tell. */
 export async function isWhole(answer) {
   const { length, sha256 } = answer.evidence ?? {};
-  if (length !== undefined && length !== [...answer.text].length) return false;
-  if (!sha256 || !globalThis.crypto?.subtle || !answer.text.isWellFormed()) return true; // no hashes on plain http
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(answer.text));
+  const text = answer.text.slice(answer.base);
+  if (length !== undefined && length !== [...text].length) return false;
+  if (!sha256 || !globalThis.crypto?.subtle || !text.isWellFormed()) return true; // no hashes on plain http
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return sha256 === Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

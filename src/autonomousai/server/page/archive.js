@@ -101,10 +101,23 @@ function answerOf(given) {
     evidence: given.evidence ? evidenceOf(given.evidence) : null,
     error: given.error ? errorOf(given.error) : null,
     resumed: numberOrNull(given.resumed) ?? 0,
+    base: numberOrNull(given.base) ?? 0,
+    before: numberOrNull(given.before) ?? 0,
+    joined: ["prefill", "asked"].includes(given.joined) ? given.joined : null,
+    thoughtFrom: numberOrNull(given.thoughtFrom),
+    thoughtUntil: numberOrNull(given.thoughtUntil),
+    tools: given.tools ? listOf(given, "tools").map(toolOf) : [],
     firstAt: numberOrNull(given.firstAt),
     endedAt: numberOrNull(given.endedAt),
   };
 }
+
+const toolOf = (given) => ({
+  id: textOf(given, "id"),
+  name: textOf(given, "name"),
+  arguments: textOf(given, "arguments"),
+  result: textOrNull(given.result),
+});
 
 const evidenceOf = (given) => ({
   upstream: textOrNull(given.upstream),

@@ -2,6 +2,7 @@
 
 import { isRunning } from "./answer.js";
 import * as archive from "./archive.js";
+import { canContinue, carryOn, isRefused } from "./continuing.js";
 import { addAnswer, addQuestion, choose, newConversation, newId, NO_SETTINGS, path } from "./conversation.js";
 import { Run } from "./run.js";
 import { Store } from "./store.js";
@@ -103,6 +104,7 @@ export class Chat {
   // ---- what is done with it
 
   send(text, images) {
+    if (this.isRunning()) return;
     this.#ask(this.current, addQuestion(this.current, this.current.head, text, images, Date.now()));
   }
 
@@ -114,6 +116,22 @@ export class Chat {
   /** Ask for another answer in the place of this one. */
   again(answer) {
     this.#ask(this.current, this.current.messages.find(({ id }) => id === answer.parent));
+  }
+
+  /** Go on with an answer that was cut, in its own message. */
+  carryOn(answer) {
+    const { current } = this;
+    if (this.isRunning() || !canContinue(current, answer)) return;
+    const model = this.models.find(({ id }) => id === current.model);
+    carryOn(answer, model?.capabilities?.prefill === true);
+    current.updated = Date.now();
+    this.#begin(current, answer);
+  }
+
+  /** Say what the calls of an answer returned, and ask for what follows from it. */
+  giveResults(answer, results) {
+    for (const [index, tool] of answer.tools.entries()) tool.result = results[index];
+    this.#ask(this.current, answer);
   }
 
   stop() {
@@ -187,7 +205,11 @@ export class Chat {
   // ---- answers on their way
 
   #ask(conversation, question) {
-    const answer = addAnswer(conversation, question.id, Date.now());
+    this.#runs.get(conversation.id)?.stop(); // what was on its way is not wanted any more
+    this.#begin(conversation, addAnswer(conversation, question.id, Date.now()));
+  }
+
+  #begin(conversation, answer) {
     answer.tab = this.#tab;
     this.#conversations.set(conversation.id, conversation);
     this.#run(conversation, answer);
@@ -212,9 +234,13 @@ export class Chat {
 
   #hearRun(run) {
     const { conversation, answer } = run;
+    if (isRefused(answer)) {
+      carryOn(answer, false);
+      return this.#run(conversation, answer);
+    }
     const ended = !isRunning(answer);
     const begun = answer.stream?.last === "";
-    if (ended) this.#runs.delete(conversation.id);
+    if (ended && this.#runs.get(conversation.id) === run) this.#runs.delete(conversation.id);
     if (this.#conversations.get(conversation.id) !== conversation) return; // it was removed meanwhile
     if (ended || begun) this.#save(conversation);
     else this.#saveSoon(conversation);

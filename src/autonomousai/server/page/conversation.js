@@ -4,6 +4,10 @@
 // conversation: {id, title, created, updated, model, settings: {system, temperature, maxTokens}, head, messages, pinned}
 // message: {id, parent, role, text, at}; of a user also {images}, of an assistant what `newAnswer` makes.
 
+import { restOf } from "./continuing.js";
+import { parts } from "./thoughts.js";
+import { sentWithCalls } from "./tools.js";
+
 /** Random; not by crypto.randomUUID, which plain http has not. */
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -50,7 +54,7 @@ export function addQuestion(conversation, parent, text, images, now) {
 export function addAnswer(conversation, parent, now) {
   const message = {
     id: newId(), parent, role: "assistant", text: "", reasoning: "", at: now, state: "waiting", asked: conversation.model, model: null,
-    stream: null, finish: null, usage: null, evidence: null, error: null, resumed: 0, firstAt: null, endedAt: null,
+    stream: null, finish: null, usage: null, evidence: null, error: null, resumed: 0, firstAt: null, endedAt: null, base: 0,
   };
   return append(conversation, message, now);
 }
@@ -70,20 +74,24 @@ function titleOf(text) {
 /** The request for `answer`: what came before it on its branch. An answer that brought no text is not sent. */
 export function requestFor(conversation, answer) {
   const { system, temperature, maxTokens } = conversation.settings;
-  const before = path({ ...conversation, head: answer.parent }).filter((message) => message.text || message.images?.length);
+  const before = path({ ...conversation, head: answer.parent });
   const request = {
     model: conversation.model,
     stream: true,
     stream_options: { include_usage: true },
-    messages: [...(system.trim() ? [{ role: "system", content: system }] : []), ...before.map(sent)],
+    messages: [...(system.trim() ? [{ role: "system", content: system }] : []), ...before.flatMap(sent), ...restOf(answer)],
   };
   if (temperature !== null) request.temperature = temperature;
   if (maxTokens !== null) request.max_tokens = maxTokens;
   return request;
 }
 
-function sent({ role, text, images }) {
-  if (!images?.length) return { role, content: text };
+/** A message as it is sent: an answer without its thoughts, and not at all where nothing is left of it. */
+function sent(message) {
+  const { role, images, tools } = message;
+  const { text } = role === "assistant" ? parts(message) : message;
+  if (tools?.length) return sentWithCalls({ text, tools });
+  if (!images?.length) return text ? [{ role, content: text }] : [];
   const seen = images.map((url) => ({ type: "image_url", image_url: { url } }));
-  return { role, content: [...(text ? [{ type: "text", text }] : []), ...seen] };
+  return [{ role, content: [...(text ? [{ type: "text", text }] : []), ...seen] }];
 }

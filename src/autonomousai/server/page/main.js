@@ -36,6 +36,14 @@ const thread = new Thread({
     chat.again(answer);
     composer.focus();
   },
+  carryOn(answer) {
+    chat.carryOn(answer);
+    composer.focus();
+  },
+  giveResults(answer, results) {
+    chat.giveResults(answer, results);
+    composer.focus();
+  },
   choose: (message) => chat.choose(message),
   resend(question, text) {
     chat.edit(question, text);

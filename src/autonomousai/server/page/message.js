@@ -1,8 +1,10 @@
 // One message as it is shown: a question that can be edited, an answer with where it came from and the way on when it failed.
 
 import { isRunning, speed } from "./answer.js";
+import { callsView, Thoughts } from "./aside.js";
 import { el, icon, iconButton } from "./dom.js";
 import { render, settle } from "./markdown.js";
+import { parts } from "./thoughts.js";
 import { explain, number, remark, say } from "./words.js";
 
 export const isQuestion = (message) => message.role === "user";
@@ -60,42 +62,59 @@ export function editor(message, act) {
 /** An answer, which is shown again and again while it comes. */
 export class AnswerView {
   #body = el("div.text");
-  #thoughts = el("div.thoughts-text", { dir: "auto" });
-  #thinking = el("details.thoughts", { hidden: true }, el("summary", {}, say("thoughts")), this.#thoughts);
+  #thoughts = new Thoughts();
+  #tools = el("div.tools");
   #state = el("div.state");
   #foot = el("div.foot");
   #drawn = null;
+  #shownTools = "";
 
   constructor(message, act) {
     this.message = message;
     this.act = act;
     const name = el("h2.who", {}, message.asked);
-    this.element = el("article.message.answer", {}, name, this.#thinking, this.#body, this.#state, this.#foot);
+    this.element = el("article.message.answer", {}, name, this.#thoughts.element, this.#body, this.#tools, this.#state, this.#foot);
   }
 
   show(versions, run = {}) {
     const { message } = this;
-    this.#thinking.hidden = !message.reasoning;
-    this.#thoughts.textContent = message.reasoning;
-    if (this.#drawn !== message.text) settle(this.#body, render((this.#drawn = message.text)));
+    this.#thoughts.show(message, isRunning(message));
+    const { text } = parts(message);
+    if (this.#drawn !== text) settle(this.#body, render((this.#drawn = text)));
+    this.#showTools();
     const running = isRunning(message);
     this.element.setAttribute("aria-busy", running);
     this.#state.replaceChildren(...(running ? progress(message, run) : this.#end()));
     this.#foot.replaceChildren(...(running ? [] : this.#actions(versions)));
   }
 
+  /** The calls of tools are drawn when there is news of them: one may be open, and something written beside it. */
+  #showTools() {
+    const { message, act } = this;
+    const open = act.isLast(message) && !isRunning(message);
+    const state = JSON.stringify([message.tools, open]);
+    if (state === this.#shownTools) return;
+    this.#shownTools = state;
+    this.#tools.replaceChildren(...callsView(message, open && ((results) => act.giveResults(message, results))));
+  }
+
   #end() {
     const { message, act } = this;
-    if (message.state === "failed") return [trouble(explain(message.error), message, act)];
+    const joined = message.joined === "asked" ? [el("p.remark", {}, say("joinedByAsking"))] : [];
+    const goOn = act.canContinue(message) ? ["goOn"] : [];
+    if (message.state === "failed") {
+      const { ways, ...said } = explain(message.error);
+      return [...joined, trouble({ ...said, ways: [...goOn, ...ways] }, message, act)];
+    }
     const text = remark(message);
-    return text ? [el("p.remark", {}, text)] : [];
+    return [...joined, ...(text ? [el("p.remark", {}, text)] : []), ...(goOn.length ? [waysView(goOn, message, act)] : [])];
   }
 
   #actions(versions) {
     const { message, act } = this;
     return [
       switcher(message, versions, act),
-      message.text ? iconButton("copy", say("copy"), () => act.copy(message.text)) : null,
+      message.text ? iconButton("copy", say("copy"), () => act.copy(parts(message).text)) : null,
       message.state === "failed" ? null : iconButton("again", say("anotherAnswer"), () => act.again(message)),
       facts(message),
     ].filter(Boolean);
@@ -109,19 +128,24 @@ function progress(message, { lost = false, reading = null }) {
 }
 
 const WAYS = {
+  goOn: ["goOn", (act, message) => act.carryOn(message)],
   key: ["giveKey", (act, message) => act.giveKey(message)],
   again: ["tryAgain", (act, message) => act.again(message)],
   fresh: ["newConversation", (act) => act.fresh()],
 };
 
-function trouble({ title, detail, said, ways }, message, act) {
+function waysView(ways, message, act) {
   const buttons = ways.map((way) => el("button.plain", { type: "button", onclick: () => WAYS[way][1](act, message) }, say(WAYS[way][0])));
+  return el("div.ways", {}, ...buttons);
+}
+
+function trouble({ title, detail, said, ways }, message, act) {
   return el(
     "div.trouble",
     {},
     el("p", {}, el("strong", {}, title), detail ? ` ${detail}` : ""),
     said ? el("p.said", { dir: "auto" }, said) : null,
-    el("div.ways", {}, ...buttons),
+    waysView(ways, message, act),
   );
 }
 
@@ -145,11 +169,11 @@ function switcher(message, versions, act) {
 
 /** What answered, in a line that opens. */
 function facts(message) {
-  const { usage, evidence, resumed } = message;
+  const { usage, evidence, resumed, before = 0 } = message;
   const rate = speed(message);
   const short = [
     evidence?.upstream ?? message.model,
-    usage && say("tokens", { count: usage.completion }),
+    usage && say("tokens", { count: usage.completion + before }),
     rate && say("rate", { rate: number(rate, rate < 10 ? 1 : 0) }),
     evidence?.splices.length && say("rescues", { count: evidence.splices.length }),
     resumed && say("reconnects", { count: resumed }),
@@ -158,8 +182,8 @@ function facts(message) {
   const rows = [
     ["askedFor", message.asked],
     ["answeredBy", answeredBy(message)],
-    ["tokensName", usage && say("tokensOf", usage)],
-    ["time", message.firstAt && message.endedAt && duration(message)],
+    ["tokensName", usage && say("tokensOf", { ...usage, completion: usage.completion + before })],
+    ["time", message.firstAt && message.endedAt && !message.base && duration(message)],
     ["endedBy", message.finish],
     ["attempts", evidence?.attempts.map(attemptLine).join("; ")],
     ["rescuesName", evidence?.splices.map(({ offset, from, to }) => say("rescueOf", { count: offset, from, to })).join("; ")],

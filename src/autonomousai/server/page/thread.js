@@ -1,6 +1,7 @@
 // The conversation that is shown, from top to bottom. It follows an answer that comes, unless the reader has scrolled away.
 
 import { isRunning } from "./answer.js";
+import { canContinue } from "./continuing.js";
 import { path, versions } from "./conversation.js";
 import { $, announce } from "./dom.js";
 import { AnswerView, editor, isQuestion, questionView } from "./message.js";
@@ -24,10 +25,13 @@ export class Thread {
   #cost = 0;
   #drawing = null;
 
-  /** `act`: `copy(text)`, `again(answer)`, `choose(message)`, `resend(question, text)`, `giveKey(answer)`, `fresh()`. */
+  /** `act`: `copy(text)`, `again(answer)`, `choose(message)`, `resend(question, text)`, `giveKey(answer)`, `fresh()`,
+   * `carryOn(answer)`, `giveResults(answer, results)`. */
   constructor(act) {
     this.act = {
       ...act,
+      isLast: (message) => this.conversation.head === message.id,
+      canContinue: (message) => canContinue(this.conversation, message),
       edit: (message) => this.edit(message),
       leave: (message) => this.#leave(message),
       choose: (message) => {

@@ -1,6 +1,7 @@
 // A conversation as a Markdown text, to be read elsewhere: what is shown of it, from the first message to the last. Pure.
 
 import { path } from "./conversation.js";
+import { parts } from "./thoughts.js";
 import { language, say } from "./words.js";
 
 /** The text. Images are in it, as data URLs. */
@@ -20,9 +21,22 @@ function questionOf({ text, images }) {
   return [`## ${say("you")}`, ...images.map((url, index) => `![${say("imageNumber", { number: index + 1 })}](${url})`), closed(text)];
 }
 
-function answerOf({ asked, model, text, reasoning }) {
-  const thoughts = reasoning ? [`**${say("thoughts")}**`, quoted(reasoning.trim())] : [];
-  return [`## ${model ?? asked}`, ...thoughts, closed(text)];
+function answerOf(message) {
+  const { asked, model, tools = [] } = message;
+  const { thoughts, text } = parts(message);
+  const before = thoughts ? [`**${say("thoughts")}**`, quoted(thoughts.trim())] : [];
+  return [`## ${model ?? asked}`, ...before, ...(text ? [closed(text)] : []), ...tools.flatMap(callOf)];
+}
+
+const callOf = ({ name, arguments: json, result }) => [
+  `**${name}**`, fenced(json), ...(result === null ? [] : [`**${say("toolResult")}**`, fenced(result)]),
+];
+
+/** A block of code; its fence is longer than any in it. */
+function fenced(text) {
+  const longest = Math.max(2, ...Array.from(text.matchAll(/`+/g), ([marks]) => marks.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}\n${text}\n${fence}`;
 }
 
 const quoted = (text) => text.replace(/^/gm, "> ");
