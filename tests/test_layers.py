@@ -56,6 +56,9 @@ FOREIGN: dict[str, frozenset[str]] = {
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
     "redis": frozenset({"streams.stores"}),
+    "sqlalchemy": frozenset({"ledger"}),
+    "alembic": frozenset({"ledger"}),
+    "psycopg": frozenset({"ledger"}),
     "prometheus_client": frozenset({"telemetry"}),
     "opentelemetry": frozenset({"telemetry"}),
 }
@@ -66,12 +69,13 @@ GUARDED: dict[str, frozenset[str]] = {
     "ssl": frozenset({"http", "testing"}),
     "subprocess": frozenset({"engine", "workers", "cli.child_processes"}),
     "multiprocessing": frozenset({"engine"}),
-    "sqlite3": frozenset({"streams.stores", "cli.chat.conversations"}),
+    "sqlite3": frozenset({"streams.stores", "ledger.database", "cli.chat.conversations"}),
 }
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
 LATE = frozenset(
     {"aiohttp", "httptools", "python_socks", "sqlite3", "prompt_toolkit", "pygments", "tomli_w", "huggingface_hub", "keyring"}
+    | {"sqlalchemy", "alembic", "psycopg"}
 )
 LATE_FILES = frozenset(
     {
@@ -80,6 +84,12 @@ LATE_FILES = frozenset(
         "http.httptools_transport",
         "http.connection",
         "http.socks",
+        "ledger.database",
+        "ledger.migrations.env",
+        "ledger.migrations.versions.0001_entries",
+        "ledger.migrations.versions.0002_keys",
+        "ledger.tables",
+        "ledger.usage",
         "cli.chat.conversations",
     }
 )

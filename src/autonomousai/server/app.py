@@ -19,6 +19,7 @@ from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handl
 from ..http.sweep import INTERVAL_S, Sweep
 from ..keys.ring import KeyRing
 from ..ledger.accounts import Accounts
+from ..ledger.writer import open_ledger
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..settings import asks_key
@@ -107,6 +108,9 @@ class App:
         self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
         self.prices = make_prices(config, getattr(provider, "routes", {}))
         self.accounts = Accounts(self._metrics, self.prices)
+        self.ledger = open_ledger(config.ledger)
+        if self.ledger is not None:
+            self.accounts.subscribe(self.ledger.take)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
@@ -207,6 +211,8 @@ class App:
         return DONE if self._started else self.start()
 
     async def _open(self) -> None:
+        if self.ledger is not None:
+            await self.ledger.open()
         await self._streams.open()
         await self.provider.start()
 
@@ -262,6 +268,8 @@ class App:
         await self.provider.aclose()
         if self._tracer is not None:
             await self._tracer.aclose()
+        if self.ledger is not None:
+            await self.ledger.aclose()
         if self._log is not None:
             self._log.close()
 

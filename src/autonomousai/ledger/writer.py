@@ -1,0 +1,199 @@
+"""The writer of the ledger: takes entries without waiting, and writes them together, in a thread of its own.
+
+So many entries may wait. Where the database is away, they wait and it is tried again; past the bound, further entries are lost,
+counted, and reported. A process that is killed loses those that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ConfigError
+from ..http.server.exchange import log_bug
+from ..settings import LedgerConfig
+from ..wires.redaction import redact
+from .entry import LedgerEntry
+from .place import LedgerPlace, place_of
+
+if TYPE_CHECKING:
+    from .database import Database
+
+#: Entries that are written together.
+BATCH: Final = 500
+
+#: Seconds before the database is tried again: from, doubled, to.
+_PAUSE_S: Final = (0.25, 10.0)
+
+#: Seconds that the last entries may take at the end.
+CLOSE_S: Final = 5.0
+
+_log = logging.getLogger("autonomousai.ledger")
+
+
+class LedgerWriter:
+    """Writes the entries of one process to the database at *place*.
+
+    ``written``, ``lost``, ``refused``: entries that the database has, that found no room, and that the database did not take;
+    ``failing``: whether it is away.
+    """
+
+    def __init__(self, place: LedgerPlace, config: LedgerConfig) -> None:
+        self.written = self.lost = self.refused = 0
+        self.failing = False
+        self._place = place
+        self._config = config
+        self._entries: deque[LedgerEntry] = deque()
+        self._batch: list[LedgerEntry] = []
+        self._has_entries = threading.Event()
+        self._closing = threading.Event()
+        self._close_by = 0.0
+        self._is_open = False
+        self._database: Database | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many entries are not written yet."""
+        return len(self._entries) + len(self._batch)
+
+    def take(self, entry: LedgerEntry) -> None:
+        """Write *entry* soon. Never waits."""
+        if len(self._entries) + len(self._batch) >= self._config.queue:
+            if not self.lost % self._config.queue:  # as often as another queue of them would have been full
+                _log.error("the ledger is full: %d entries wait for %s, further ones are lost", self.waiting, self._place.name)
+            self.lost += 1
+            return
+        self._entries.append(entry)
+        if not self._has_entries.is_set():
+            self._has_entries.set()
+
+    async def open(self) -> None:
+        """Open the database, and write from now on. One that cannot be reached is tried again. Raises `ConfigError`."""
+        if self._thread is not None:
+            return
+        await asyncio.to_thread(self._connect)
+        self._closing.clear()
+        self._thread = threading.Thread(target=self._run, name="autonomousai-ledger", daemon=True)
+        self._thread.start()
+
+    async def aclose(self) -> None:
+        """Write what waits, within some seconds, and close the database."""
+        if (thread := self._thread) is None:
+            return
+        self._thread = None
+        self._close_by = time.monotonic() + CLOSE_S
+        self._closing.set()
+        self._has_entries.set()
+        await asyncio.to_thread(thread.join, 2 * CLOSE_S)
+
+    async def spent(self, key: str, since: float) -> tuple[int, float]:
+        """Return the tokens and the US dollars of that key's answers since then, as far as they are written. Raises
+        `database.DatabaseAwayError`."""
+        return await asyncio.to_thread(self.database.spent, key, since)
+
+    @property
+    def database(self) -> Database:
+        """Return the database. `open` comes first."""
+        assert self._database is not None
+        return self._database
+
+    # ---- in the thread
+
+    def _connect(self) -> None:
+        """Open the database, if it can be reached. Raises `ConfigError`."""
+        try:
+            from .database import Database, DatabaseAwayError  # noqa: PLC0415  SQLAlchemy comes where there is a ledger
+        except ImportError as error:
+            if (error.name or "").split(".")[0] not in ("sqlalchemy", "alembic"):
+                raise
+            advice = "install it with: pip install 'autonomousai[ledger]', or write [ledger] url = \"off\""
+            raise ConfigError("the ledger needs SQLAlchemy and Alembic", key="ledger.url", advice=advice) from None
+        if self._database is None:
+            self._database = Database(self._place)
+        try:
+            self._database.open()
+            self._is_open = True
+        except DatabaseAwayError as error:
+            self._note_away(error)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._has_entries.wait()
+                self._closing.wait(self._config.flush_s)  # others come meanwhile
+                self._has_entries.clear()
+                self._flush()
+            self._flush()
+            if self.waiting:
+                _log.error("%d entries of the ledger are lost: %s was away to the end", self.waiting, self._place.name)
+                self.lost += self.waiting
+        except Exception as error:  # a bug, which is to be seen; requests go on
+            log_bug(None, error)
+        finally:
+            self.database.close()
+
+    def _flush(self) -> None:
+        """Write all that waits, however often it takes; at the end as long as there is time."""
+        pause, longest = _PAUSE_S
+        while self.waiting:
+            while self._entries and len(self._batch) < BATCH:
+                self._batch.append(self._entries.popleft())
+            if self._write():
+                self._batch = []
+                pause = _PAUSE_S[0]
+            elif self._closing.is_set() and time.monotonic() + pause > self._close_by:
+                return
+            else:
+                (time.sleep if self._closing.is_set() else self._closing.wait)(pause)
+                pause = min(2 * pause, longest)
+
+    def _write(self) -> bool:
+        """Write the batch. Returns False where the database is away."""
+        from .database import DatabaseAwayError  # noqa: PLC0415  SQLAlchemy is here already
+
+        try:
+            if not self._is_open:
+                self.database.open()
+                self._is_open = True
+            self._write_rows(self._batch)
+        except (DatabaseAwayError, ConfigError) as error:
+            self._is_open = False  # it may be another one when it comes back
+            self._note_away(error)
+            return False
+        if self.failing:
+            self.failing = False
+            _log.warning("the ledger %s is written again", self._place.name)
+        return True
+
+    def _write_rows(self, entries: list[LedgerEntry]) -> None:
+        """Write *entries*. Where the database refuses them, those halves that it takes: one bad entry is no reason to lose the
+        others."""
+        from .database import EntryRefusedError  # noqa: PLC0415  SQLAlchemy is here already
+
+        try:
+            self.database.write(entries)
+            self.written += len(entries)
+        except EntryRefusedError as error:
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                self._write_rows(entries[:middle])
+                self._write_rows(entries[middle:])
+                return
+            self.refused += 1
+            _log.error("%s: the database refuses an entry of the ledger (%s)", entries[0].id, error)
+
+    def _note_away(self, error: Exception) -> None:
+        if not self.failing:
+            _log.warning("the ledger %s cannot be written: %s; it is tried again", self._place.name, redact(str(error)))
+        self.failing = True
+
+
+def open_ledger(config: LedgerConfig | None) -> LedgerWriter | None:
+    """Return the writer of the ledger that is configured; None for none. Does no I/O. Raises `ConfigError`."""
+    place = None if config is None else place_of(config.url)
+    return None if place is None or config is None else LedgerWriter(place, config)
