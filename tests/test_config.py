@@ -627,3 +627,23 @@ def test_upstreams_know_their_machines(read):
     machines = [upstream.machine for upstream in config.upstreams.values()]
 
     assert ["api.example.org:443"] * 2 + ["127.0.0.1:8000", "127.0.0.1:8001", "this machine"] == machines
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", None),
+        ("[keys]", None),
+        ("[ledger]", ""),
+        ('[ledger]\nurl = "off"', "off"),
+        (f'[keys.alice]\nhash = "sha256:{"0" * 64}"', ""),
+    ],
+)
+def test_a_ledger_is_kept_where_it_or_keys_are_written(tmp_path: Path, text: str, url: str | None) -> None:
+    """A server without either leaves no file behind."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+
+    ledger = load_config(path, {}).ledger
+
+    assert url == (None if ledger is None else ledger.url)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -200,10 +200,6 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
 # ---- a document becomes a Config --------------------------------------------------------------------------------------
 
 
-#: Tables of a file that mean that a ledger is kept: what is allowed by keys is accounted too.
-_KEEPS_LEDGER: Final = frozenset({"ledger", "keys"})
-
-
 def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
     known = Config.__struct_fields__
     for key in document:
@@ -228,7 +224,8 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         responses=reader.read("responses", tables["responses"], ResponsesConfig),
         telemetry=reader.read("telemetry", tables["telemetry"], TelemetryConfig),
         engine=reader.read("engine", tables["engine"], EngineConfig),
-        ledger=reader.read("ledger", tables["ledger"], LedgerConfig) if _KEEPS_LEDGER & document.keys() else None,
+        # What is allowed by keys is accounted too.
+        ledger=reader.read("ledger", tables["ledger"], LedgerConfig) if "ledger" in document or tables["keys"] else None,
         prices={
             name: reader.read(f"prices.{name}", table, PriceConfig)
             for name, table in _subtables("prices", tables["prices"])

@@ -85,7 +85,7 @@ def test_an_entry_is_written_once_however_often_it_is_written(database: Database
 def test_an_answer_that_another_server_finished_is_its_whole_entry(database: Database, together: bool) -> None:
     """What was handed over is replaced, and nothing else is."""
     first, last = entry(outcome="handed_over", completion_tokens=1), entry(outcome="ok", completion_tokens=5)
-    for batch in ([[first, last]] if together else [[first], [last], [first]]):
+    for batch in [[first, last]] if together else [[first], [last], [first]]:
         database.write(batch)
 
     assert [("ok", 5)] == [(row.outcome, row.completion_tokens) for row in rows(database)]

@@ -14,13 +14,13 @@ OnEntry: TypeAlias = Callable[[LedgerEntry], None]
 
 
 class Accounts:
-    """Makes the entries of one server's answers. Without a subscriber none is made. ``labels_of``: what the operator says of a
-    key, by its name."""
+    """Makes the entries of one server's answers. Without a subscriber none is made. ``prices``: those of now. ``labels_of``:
+    what the operator says of a key, by its name."""
 
     def __init__(self, metrics: Metrics, prices: Prices) -> None:
         self.labels_of: Callable[[str], Mapping[str, str]] = lambda key: {}
         self._metrics = metrics
-        self._prices = prices
+        self.prices = prices
         self._subscribers: list[OnEntry] = []
 
     def subscribe(self, on_entry: OnEntry) -> None:
@@ -37,7 +37,7 @@ class Accounts:
         if asked is None:
             return
         try:
-            entry = make_entry(meter, asked, self._prices, self.labels_of(asked.key) if asked.key else {})
+            entry = make_entry(meter, asked, self.prices, self.labels_of(asked.key) if asked.key else {})
             for on_entry in self._subscribers:
                 on_entry(entry)
         except Exception as error:  # a bug of the books must not cost an answer

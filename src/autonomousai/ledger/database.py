@@ -184,8 +184,8 @@ def _revision(connection: Connection) -> str | None:
 
 def _migrate(connection: Connection, revision: str, name: str) -> None:
     from alembic import command  # noqa: PLC0415  only where tables are to be changed: it is slow to come
-    from alembic.config import Config  # noqa: PLC0415  with it
-    from alembic.script import ScriptDirectory  # noqa: PLC0415  with it
+    from alembic.config import Config  # noqa: PLC0415  it comes with that
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  it comes with that
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))

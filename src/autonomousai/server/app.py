@@ -106,8 +106,7 @@ class App:
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
         self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
-        self.prices = make_prices(config, getattr(provider, "routes", {}))
-        self.accounts = Accounts(self._metrics, self.prices)
+        self.accounts = Accounts(self._metrics, make_prices(config, getattr(provider, "routes", {})))
         self.ledger = open_ledger(config.ledger)
         if self.ledger is not None:
             self.accounts.subscribe(self.ledger.take)
@@ -367,6 +366,11 @@ class App:
             for state in get_args(BreakerState):
                 yield "breaker_state", (name, state), [int(upstream.breaker.state == state)]
         yield from policy_samples(self.provider)
+        if self.ledger is not None:
+            for fate in ("written", "lost", "refused"):
+                yield "ledger_entries_total", (fate,), [getattr(self.ledger, fate)]
+            yield "ledger_waiting", (), [self.ledger.waiting]
+            yield "ledger_failing", (), [int(self.ledger.failing)]
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]

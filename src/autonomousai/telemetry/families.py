@@ -80,6 +80,9 @@ FAMILIES: Final[dict[str, Family]] = {
     "places": Family("gauge", "Requests that may be answered at once."),
     "queue_length": Family("gauge", "Requests that wait for a place."),
     "streams": Family("gauge", "Resumable streams under way: written here, or followed from another server.", ("role",)),
+    "ledger_entries_total": Family("counter", "Entries of the ledger, by what became of them.", ("fate",)),
+    "ledger_waiting": Family("gauge", "Entries that are not written yet."),
+    "ledger_failing": Family("gauge", "Processes whose ledger cannot be written now."),
     "processes": Family("gauge", "Processes that serve."),
 }
 
