@@ -27,7 +27,7 @@ class VendorPrice(msgspec.Struct, frozen=True):
 
     def is_of(self, name: str) -> bool:
         """Return whether a model of that name costs this."""
-        return _undated(name) == self.model
+        return name == self.model or _undated(name) == self.model
 
 
 _DATE: Final = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
@@ -37,5 +37,30 @@ def _undated(name: str) -> str:
     return _DATE.sub("", name)
 
 
+_ANTHROPIC: Final = "https://platform.claude.com/docs/en/about-claude/pricing"
+_READ: Final = "2026-11-29"
+
+#: OpenAI's page shows its newest models; what it says of these was read where others quote it.
+_OPENAI_4O: Final = "https://github.com/CommitBrief/commitbrief/wiki/Provider-OpenAI"
+_OPENAI_41: Final = "https://github.com/github/docs/blob/main/data/tables/copilot/models-and-pricing.yml"
+
+
+def _claude(model: str, base: float) -> VendorPrice:
+    """Return the row of a model: all of these have one ratio (writes to a cache are those of five minutes)."""
+    return VendorPrice(model, _READ, _ANTHROPIC, base, 5 * base, cached=base / 10, cache_write=1.25 * base)
+
+
 #: By vendor, as `clients.vendors` calls it.
-VENDOR_PRICES: Final[dict[str, tuple[VendorPrice, ...]]] = {}
+VENDOR_PRICES: Final[dict[str, tuple[VendorPrice, ...]]] = {
+    "anthropic": (
+        *(_claude(f"claude-opus-{version}", 5.0) for version in ("5", "4-8", "4-7", "4-6", "4-5")),
+        *(_claude(f"claude-opus-{version}", 15.0) for version in ("4-1", "4")),
+        *(_claude(f"claude-sonnet-{version}", 3.0) for version in ("4-6", "4-5", "4")),
+        _claude("claude-haiku-4-5", 1.0),
+    ),
+    "openai": (
+        VendorPrice("gpt-4o", "2026-05-27", _OPENAI_4O, 2.5, 10.0, cached=1.25),
+        VendorPrice("gpt-4o-mini", "2026-05-27", _OPENAI_4O, 0.15, 0.6, cached=0.075),
+        VendorPrice("gpt-4.1", _READ, _OPENAI_41, 2.0, 8.0, cached=0.5),
+    ),
+}
