@@ -30,7 +30,7 @@ class Accounts:
 
     def reprice(self, prices: Prices) -> None:
         """Take other prices for the answers that end from now on."""
-        self._prices = prices
+        self.prices = prices
 
     def _on_end(self, meter: AnswerMeter) -> None:
         asked = meter.asked

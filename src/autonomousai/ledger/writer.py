@@ -11,11 +11,13 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigError
 from ..http.server.exchange import log_bug
 from ..settings import LedgerConfig
+from ..telemetry.metrics import Sample
 from ..wires.redaction import redact
 from .entry import LedgerEntry
 from .place import LedgerPlace, place_of
@@ -101,6 +103,14 @@ class LedgerWriter:
         """Return the database. `open` comes first."""
         assert self._database is not None
         return self._database
+
+    def samples(self) -> Iterator[Sample]:
+        """Return what is counted, for the metrics."""
+        yield "ledger_entries_total", ("written",), [self.written]
+        yield "ledger_entries_total", ("lost",), [self.lost]
+        yield "ledger_entries_total", ("refused",), [self.refused]
+        yield "ledger_waiting", (), [self.waiting]
+        yield "ledger_failing", (), [int(self.failing)]
 
     # ---- in the thread
 

@@ -231,8 +231,7 @@ class App:
         if isinstance(self.provider, ProviderModelMixin):
             self._metrics.know(self.provider.get_models(), self._upstreams)
         self.keys.replace_config(config.keys)
-        self.prices = make_prices(config, getattr(self.provider, "routes", {}))
-        self.accounts.reprice(self.prices)
+        self.accounts.reprice(make_prices(config, getattr(self.provider, "routes", {})))
         self._context.total_s = config.clocks.total
 
     def _running(self) -> set[object]:
@@ -367,10 +366,7 @@ class App:
                 yield "breaker_state", (name, state), [int(upstream.breaker.state == state)]
         yield from policy_samples(self.provider)
         if self.ledger is not None:
-            for fate in ("written", "lost", "refused"):
-                yield "ledger_entries_total", (fate,), [getattr(self.ledger, fate)]
-            yield "ledger_waiting", (), [self.ledger.waiting]
-            yield "ledger_failing", (), [int(self.ledger.failing)]
+            yield from self.ledger.samples()
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]
