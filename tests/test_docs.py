@@ -48,9 +48,11 @@ def blocks(language: str) -> list[tuple[Path, int, str]]:
 #: Pages whose files and commands are followed step by step, in a copy of the package: `tests/test_extending.py`. The tutorial's
 #: are too, see `tests/test_tutorial.py`, but may be run by themselves.
 EXTENDING = ("add-a-wire.md", "add-an-upstream-kind.md")
-FOLLOWED = ("tutorial.md", *EXTENDING)
+#: Its files are tests: `tests/testing/test_guide.py`.
+TESTS = "pytest.md"
+FOLLOWED = ("tutorial.md", TESTS, *EXTENDING)
 
-EXAMPLES = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python") if path.name not in EXTENDING}
+EXAMPLES = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python") if path.name not in (TESTS, *EXTENDING)}
 COMMANDS = [
     (f"{name_of(path)}:{line}", command)
     for path, line, text in blocks("sh")

@@ -21,7 +21,20 @@ from autonomousai import (
     TimeoutError,  # noqa: A004  the contract's own name
 )
 from autonomousai.events import Chunk
-from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
+from autonomousai.testing import (
+    Chaos,
+    Double,
+    Fault,
+    LiveLLM,
+    RecordedLLM,
+    Script,
+    ScriptedLLM,
+    ScriptedProvider,
+    ScriptedServer,
+    answer,
+    replay,
+    scripted,
+)
 
 messages: Messages = [{"role": "user", "content": "Hello"}]
 
@@ -100,7 +113,18 @@ def blocking(provider: AsyncGeneratorProvider) -> None:
     assert_type(completion.finish, FinishReason | None)
 
 
+def in_pytest(scripted_llm: ScriptedLLM, recorded_llm: RecordedLLM, live_llm: LiveLLM) -> None:
+    assert_type(scripted_llm("cut", Script.stream("Hello"), chaos=["529", Fault.cut(at=9)]), Double)
+    assert_type(live_llm("http://127.0.0.1:8000/v1", chaos=Chaos(seed=1)).requests[0].text, str)
+    llm = recorded_llm("https://api.openai.com/v1", speed=1, ignore=["metadata.run_id"], normalise=lambda body: body)
+    llm.assert_sent(path="/v1/chat/completions", headers={"x-a": "b"}, model="m").json()
+    with replay("hello.toml") as double:
+        assert_type(double.url, str)
+
+
 async def in_tests() -> None:
+    async with scripted(chaos="cut") as double:
+        await double.aassert_nothing_open(idle_ok=True)
     async with ScriptedServer(Script.cut("Hel"), "stall") as server:
         assert_type(server.url, str)
         assert_type((await server.request(0)).left, bool)

@@ -153,6 +153,12 @@ class HttpPool:
         """DELETE *url*; bounded by connect and total."""
         return self._send("DELETE", url, headers, None, clocks, streaming=False, deadline=None, proxy=proxy)
 
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, clocks: Clocks
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a request of any method, whose answer may be a stream; see `post`."""
+        return self._send(method, url, headers, body, clocks, streaming=True, deadline=None, proxy=None)
+
     def _send_direct(
         self, url: str, headers: Mapping[str, str], body: bytes, clocks: Clocks, streaming: bool, deadline: float | None
     ) -> Coroutine[Any, Any, Response] | None:

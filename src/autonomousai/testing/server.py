@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 import struct
@@ -19,12 +20,15 @@ from typing import Any, Literal, Self, cast
 
 from .documents import usual_answer
 from .scripts import FAULTS, Script
+from .texts import text_of
 
 End = Literal["finished", "left", "closed", "reset", "stopped"]
 Play = Script | Callable[["Request"], Script] | str
 
 _LINGER_0 = struct.pack("ii", 1, 0)
 _MAX_HEAD = 1 << 20
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
+_LENGTH = re.compile(rb"^content-length: *(\d+)\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass
@@ -32,7 +36,8 @@ class Request:
     """One request as it came in, and how its answer ended.
 
     ``headers``: names in lower case, repeated ones joined by a comma; ``head``: the bytes of the request line and headers.
-    ``connection``: which connection it came on, counted from 0. ``sent``: bytes of the answer's body written so far.
+    ``connection``: which connection it came on, counted from 0. ``sent``: bytes of the answer's body written so far;
+    ``answer``: those bytes; ``status``: the answer's, None before its head.
     ``end``: None while it is being answered, then ``"finished"`` (answered whole), ``"left"`` (the client closed before the
     end), ``"closed"`` or ``"reset"`` (the script did), ``"stopped"`` (the server was stopped first).
     """
@@ -45,12 +50,19 @@ class Request:
     connection: int
     sent: int = 0
     end: End | None = None
+    status: int | None = None
+    answer: bytearray = field(default_factory=bytearray, repr=False)
     _over: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
     def left(self) -> bool:
         """Whether the client closed before the answer's end."""
         return self.end == "left"
+
+    @property
+    def text(self) -> str:
+        """The text of the answer, as far as its complete events were sent; of chat completions, Messages or Responses."""
+        return text_of(bytes(self.answer))
 
     def json(self) -> Any:
         """The body, decoded."""
@@ -75,6 +87,9 @@ class _Connection(asyncio.Protocol):
         self.server = server
         self.number = number
         self.framing = "close"
+        #: Bytes of the body that the head announced, and whether it has had its end.
+        self.length = 0
+        self.ended = False
         self.request: Request | None = None
         self.buffer = bytearray()
         self.arrived = asyncio.Event()
@@ -112,9 +127,11 @@ class _Connection(asyncio.Protocol):
         self.writable.set()
 
     def leave(self, end: End) -> None:
-        """This connection is over: note why, and stop playing."""
-        if self.request is not None:
-            self.request.settle(end)
+        """This connection is over: note why, and stop playing. A client that leaves with the last byte has not left early."""
+        request = self.request
+        if request is not None:
+            complete = self.ended or (self.framing == "length" and request.sent >= self.length)
+            request.settle("finished" if end == "left" and request.status and complete else end)
         self.task.cancel()
 
     # A script's side: `scripts.Line`
@@ -122,6 +139,10 @@ class _Connection(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        request = self.request
+        if request is not None and request.status is None and (head := _STATUS.match(data)):
+            request.status, self.ended = int(head[1]), False
+            self.length = int(length[1]) if (length := _LENGTH.search(data)) else 0
         self.transport.write(data)
         await self.writable.wait()
         # A client in the same event loop reads each write by itself only if the loop turns in between: once to see that the
@@ -132,11 +153,15 @@ class _Connection(asyncio.Protocol):
     async def write_body(self, data: bytes) -> None:
         if not data:
             return
-        await self.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data)
+        if self.transport.is_closing():
+            return
         if self.request is not None:
             self.request.sent += len(data)
+            self.request.answer += data
+        await self.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data)
 
     async def end(self) -> None:
+        self.ended = True
         if self.framing == "chunked":
             await self.write(b"0\r\n\r\n")
         if self.request is not None:
@@ -187,6 +212,8 @@ class _Connection(asyncio.Protocol):
             name, _, value = line.partition(":")
             key = name.strip().lower()
             headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
+        if headers.get("expect", "").lower() == "100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if "chunked" in headers.get("transfer-encoding", ""):
             body = await self.read_chunks()
         else:
@@ -273,13 +300,13 @@ class ScriptedServer:
     async def request(self, number: int) -> Request:
         """The request of this number, counted from 0, as soon as it has come."""
         while len(self.requests) <= number:
-            await self._change()
+            await self.change()
         return self.requests[number]
 
     async def all_closed(self) -> None:
         """Wait until no connection is open."""
         while self.open:
-            await self._change()
+            await self.change()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -327,7 +354,7 @@ class ScriptedServer:
             if not future.done():
                 future.set_result(None)
 
-    async def _change(self) -> None:
+    async def change(self) -> None:
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         await future

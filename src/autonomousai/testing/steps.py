@@ -15,18 +15,24 @@ class Pause:
     """A place where a script waits until the test releases it: by an event, not by time, unless ``seconds`` are given.
 
     ``await pause.reached.wait()`` tells the test that the script has come here; ``pause.release()`` lets it, and every later
-    visitor, pass.
+    visitor, pass. It may be called from another thread.
     """
 
     def __init__(self, *, seconds: float | None = None) -> None:
         self.reached = asyncio.Event()
         self.released = asyncio.Event()
         self.seconds = seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def release(self) -> None:
-        self.released.set()
+        loop = self._loop
+        if loop is None or loop.is_closed() or loop is _running_loop():
+            self.released.set()
+        else:
+            loop.call_soon_threadsafe(self.released.set)
 
     async def wait(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.reached.set()
         if self.seconds is None:
             await self.released.wait()
@@ -35,6 +41,14 @@ class Pause:
 
     async def play(self, line: Line) -> None:
         await self.wait()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class Line(Protocol):
