@@ -156,7 +156,7 @@ def test_timing_is_recorded_and_replayed(tmp_path: Path) -> None:
     pauses = [step.seconds for step in answer.script(2).steps if isinstance(step, Pause)]
 
     assert [100, len(body) - 100] == [len(data) for _, data in answer.pieces]
-    assert answer.pieces[1][0] >= 45
+    assert sum(milliseconds for milliseconds, _ in answer.pieces) >= 49  # however they are shared out
     assert answer.pieces[1][0] / 2000 == pauses[-1]
     assert not [step for step in answer.script().steps if isinstance(step, Pause)]
     with replay(path, speed=100) as double:
