@@ -234,6 +234,7 @@ async def test_calls_of_tools_are_shown_and_take_their_results(
     tool = reader.page.locator(".answer").first.locator(".tool").first
     await expect(tool.locator("summary")).to_have_text("weather called, and its result")
     await expect(reader.button("Send the result")).to_have_count(0)
+    await expect(reader.page.locator(".remark")).to_have_count(0)
     await reader.ask("Bye")
     await reader.whole()
     assert ["user", "assistant", "tool", "tool", "assistant", "user"] == [each["role"] for each in provider.calls[2].messages]

@@ -12,6 +12,7 @@ from playwright.async_api import expect
 from tests.support.browser import Reader
 
 from .conftest import Serve, Sit
+from .test_looks import complaints
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -137,9 +138,116 @@ async def test_without_a_place_to_keep_them_one_can_still_talk(serve: Serve, sit
     reader = await sit(await serve(), open=False)
     await reader.context.add_init_script("indexedDB.open = () => { throw new Error('not here'); }")
     await reader.page.goto(reader.url)
-    await told(reader, "This browser keeps no conversations for this page (not here)")
+    await expect(reader.page.locator("#unkept")).to_contain_text("This browser keeps no conversations for this page (not here)")
 
     await reader.ask("Hello")
 
     await expect(reader.text).to_have_text("Hello world")
     await expect(reader.conversation("Hello")).to_be_visible()
+    async with reader.page.expect_download() as download:
+        await reader.page.locator("#unkept").get_by_role("button", name="Export all").click()
+    assert "Hello world" in (await (await download.value).path()).read_text(encoding="utf-8")
+    assert [] == await complaints(reader)
+
+
+#: Storage as it is where the reader lets no page keep anything: asking for it throws.
+BLOCKED = """
+for (const name of ["localStorage", "sessionStorage", "indexedDB", "caches"]) {
+  const get = () => { throw new DOMException("blocked", "SecurityError"); };
+  Object.defineProperty(globalThis, name, { get, configurable: true });
+}
+globalThis.BroadcastChannel = class { constructor() { throw new DOMException("blocked", "SecurityError"); } };
+"""
+
+
+async def test_where_all_storage_is_blocked_one_can_still_talk(serve: Serve, sit: Sit) -> None:
+    """The page works from memory: the key, the model, the settings and the theme last as long as it does."""
+    reader = await sit(await serve(api_keys=["sesame"]), open=False)
+    await reader.context.add_init_script(BLOCKED)
+    await reader.page.goto(reader.url)
+    await reader.page.get_by_label("Key", exact=True).fill("sesame")
+    await reader.button("Use it").click()
+    await expect(reader.page.locator("#unkept")).to_contain_text("keeps no conversations for this page (blocked)")
+
+    await reader.page.get_by_label("Model").select_option("hermes")
+    await reader.button("Dark colours").click()
+    for text in ("One", "Two"):
+        await reader.button("New conversation").click()
+        await reader.ask(text)
+        await expect(reader.text).to_have_text("Hello world")
+    await reader.conversation("One").click()
+
+    await expect(reader.page.locator(".bubble")).to_have_text("One")
+    await expect(reader.page.locator("#model")).to_have_value("hermes")
+
+
+#: No room, until one says that there is.
+FULL = """
+const put = IDBObjectStore.prototype.put;
+globalThis.full = true;
+IDBObjectStore.prototype.put = function (...all) {
+  if (globalThis.full) throw new DOMException("no room", "QuotaExceededError");
+  return put.apply(this, all);
+};
+Storage.prototype.setItem = () => { throw new DOMException("no room", "QuotaExceededError"); };
+"""
+
+
+async def test_when_storage_is_full_nothing_is_lost_before_the_page_is_left(serve: Serve, sit: Sit) -> None:
+    """It is said for as long as it is so; what could not be kept is, once there is room."""
+    reader = await sit(await serve(), open=False)
+    await reader.context.add_init_script(FULL)
+    await reader.open()
+    warning = reader.page.locator("#unkept")
+    for text in ("One", "Two", "Three"):
+        await reader.button("New conversation").click()
+        await reader.ask(text)
+        await reader.whole()
+    await expect(warning).to_contain_text("The room that this browser gives to this page is full.")
+    await reader.page.get_by_label("Model").select_option("hermes")
+    assert [] == await reader.kept()
+
+    await reader.page.evaluate("globalThis.full = false")
+    await reader.choose("One", "Delete")
+
+    await expect(warning).to_be_hidden()
+    assert ["Three", "Two"] == sorted(each["title"] for each in await reader.kept())
+
+
+async def test_a_database_that_the_browser_closed_is_opened_again(serve: Serve, sit: Sit) -> None:
+    """Browsers close one under pressure, or for a newer page in another tab."""
+    reader = await sit(await serve())
+    await reader.ask("One")
+    await reader.whole()
+    await reader.page.evaluate(CLOSE)
+    await reader.ask("Two")
+    await reader.whole()
+
+    kept = await reader.has_kept("Hello world")
+
+    assert "done" == kept["state"]
+    assert ["One", "Two"] == [each["text"] for each in (await reader.kept())[0]["messages"] if each["role"] == "user"]
+    await expect(reader.page.locator("#unkept")).to_be_hidden()
+
+
+#: A newer version of the database is asked for, which closes the old one, and then forgotten.
+CLOSE = """
+() => new Promise((resolve, reject) => {
+  const opening = indexedDB.open("autonomousai", 2);
+  opening.onupgradeneeded = () => opening.transaction.abort();
+  opening.onerror = () => resolve();
+  opening.onsuccess = () => reject(new Error("it was not given up"));
+})
+"""
+
+
+async def test_settings_that_something_else_wrote_do_no_harm(serve: Serve, sit: Sit) -> None:
+    """At an address like localhost:8000 many applications live."""
+    for settings in ("no JSON {", "[]", '"x"', "null", '{"system": "Be brief."}'):
+        reader = await sit(await serve(), open=False)
+        await reader.context.add_init_script(f"localStorage.setItem('autonomousai.settings', {json.dumps(settings)})")
+        await reader.open()
+
+        await reader.ask("Hello")
+
+        assert "Hello world" == await reader.whole()

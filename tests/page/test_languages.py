@@ -29,7 +29,7 @@ async () => {
 #: All that is shown and all that is read out, but for what a message or a model consists of.
 OUTSIDE = r"""
 () => {
-  const foreign = "#model option, .text, .bubble, .who, .facts dd, pre, code, kbd, .brand, #title, #list a, .switcher span, " +
+  const foreign = "#model span, .text, .bubble, .who, .facts dd, pre, code, kbd, .brand, #title, #list a, .switcher span, " +
     ".code-bar span:not([data-say]), .said, noscript, script, style, #language option, [data-foreign]";
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -41,7 +41,8 @@ OUTSIDE = r"""
   for (const element of document.querySelectorAll("[title], [aria-label], [placeholder], [alt]")) {
     for (const name of ["title", "aria-label", "placeholder", "alt"]) {
       const value = element.getAttribute(name) ?? "";
-      if (/\p{L}/u.test(value) && !/[⟦⟧]/.test(value)) found.push(`${name}=${value}`);
+      const isName = element.id === "model" && name === "title";
+      if (/\p{L}/u.test(value) && !/[⟦⟧]/.test(value) && !isName) found.push(`${name}=${value}`);
     }
   }
   return found;

@@ -13,7 +13,8 @@ export class Thoughts {
     const { thoughts } = parts(message);
     this.element.hidden = !thoughts;
     if (this.#text.textContent !== thoughts) this.#text.textContent = thoughts;
-    this.#summary.textContent = summaryOf(message, running);
+    const words = summaryOf(message, running);
+    if (this.#summary.textContent !== words) this.#summary.textContent = words;
   }
 }
 

@@ -4,6 +4,7 @@ import { isRunning } from "./answer.js";
 import * as archive from "./archive.js";
 import { canContinue, carryOn, isRefused } from "./continuing.js";
 import { addAnswer, addQuestion, choose, newConversation, newId, NO_SETTINGS, path } from "./conversation.js";
+import { merge } from "./copies.js";
 import { Run } from "./run.js";
 import { Store } from "./store.js";
 
@@ -25,11 +26,13 @@ export class Chat {
   #conversations = new Map();
   #runs = new Map();
   #saves = new Map();
+  #unkept = new Set();
   #store = new Store((id) => this.#hear(id));
   #tab;
   #on;
 
-  /** `on`: `list()`, `show()` (another path, or another conversation), `progress(answer, {lost, reading})`, `trouble(error)`. */
+  /** `on`: `list()`, `show(asked)` (another path, or another conversation; something was asked), `progress(answer, {lost, reading})`,
+   * `replaced(model, other)` (it is not served any more), `trouble(error)` (not kept; null: all is kept again). */
   constructor(on) {
     this.#on = on;
     this.#tab = sessionStorage.getItem(TAB) ?? newId();
@@ -89,7 +92,7 @@ export class Chat {
   }
 
   #fresh() {
-    const settings = JSON.parse(localStorage.getItem(SETTINGS) ?? "null") ?? NO_SETTINGS;
+    const settings = { ...NO_SETTINGS, ...settingsKept() };
     const conversation = newConversation(localStorage.getItem(MODEL) ?? "", settings, Date.now());
     this.#fit(conversation);
     return conversation;
@@ -98,7 +101,9 @@ export class Chat {
   /** A model that is not served any more is no choice. */
   #fit(conversation) {
     const [first] = this.models;
-    if (first && !this.models.some(({ id }) => id === conversation.model)) conversation.model = first.id;
+    if (!first || this.models.some(({ id }) => id === conversation.model)) return;
+    if (conversation.messages.length) this.#on.replaced(conversation.model, first.id);
+    conversation.model = first.id;
   }
 
   // ---- what is done with it
@@ -180,7 +185,10 @@ export class Chat {
     this.#runs.get(conversation.id)?.stop();
     this.#conversations.delete(conversation.id);
     clearTimeout(this.#saves.get(conversation.id));
-    this.#store.remove(conversation.id).catch(this.#on.trouble);
+    this.#saves.delete(conversation.id);
+    this.#unkept.delete(conversation);
+    const unkept = [...this.#unkept];
+    this.#keep(this.#store.remove(conversation.id), conversation).then(() => unkept.forEach((each) => this.#save(each)));
     this.#on.list();
     if (conversation === this.current) this.fresh();
   }
@@ -215,7 +223,7 @@ export class Chat {
     this.#run(conversation, answer);
     this.#save(conversation);
     this.#on.list();
-    this.#on.show();
+    this.#on.show(true);
   }
 
   #run(conversation, answer) {
@@ -262,18 +270,46 @@ export class Chat {
   #save(conversation) {
     clearTimeout(this.#saves.get(conversation.id));
     this.#saves.delete(conversation.id);
-    this.#store.put(conversation).catch(this.#on.trouble);
+    this.#keep(this.#store.put(conversation), conversation);
   }
 
-  /** Another tab has changed a conversation. What is on its way here is known better here. */
+  /** What the browser could not keep is kept in this page, and tried again once there is room. */
+  async #keep(writing, conversation) {
+    try {
+      await writing;
+      this.#unkept.delete(conversation);
+    } catch (error) {
+      if (this.#conversations.get(conversation.id) === conversation) this.#unkept.add(conversation);
+      return this.#on.trouble(error);
+    }
+    if (this.#unkept.size === 0) this.#on.trouble(null);
+  }
+
+  /** Another tab has changed a conversation. What is on its way here is known better here; what both have is put together. */
   async #hear(id) {
-    const conversation = await this.#store.get(id);
+    const theirs = await this.#store.get(id);
     const run = this.#runs.get(id);
-    if (run && conversation) return;
+    const ours = this.#conversations.get(id);
+    if (run && theirs) {
+      const { took, more } = merge(run.conversation, theirs, run.answer);
+      if (more) this.#saveSoon(run.conversation);
+      if (took && run.conversation === this.current) this.#on.show();
+      return;
+    }
     run?.stop(); // it was removed there: it must not come back from here
-    if (conversation) this.#conversations.set(id, conversation);
+    if (theirs) this.#conversations.set(id, theirs);
     else this.#conversations.delete(id);
+    if (theirs && ours && merge(theirs, ours).took) this.#save(theirs);
     this.#on.list();
     if (id === this.current.id) this.select(id);
+  }
+}
+
+/** The settings of new conversations, where the reader has chosen some. */
+function settingsKept() {
+  try {
+    return Object(JSON.parse(localStorage.getItem(SETTINGS)));
+  } catch {
+    return {}; // something else wrote there
   }
 }

@@ -1,7 +1,7 @@
 // An answer that was cut goes on in its own message: where the model can, from its very words; where it cannot, by being asked to.
 // Pure: what is asked for, and what belongs to the answer as it was.
 //
-// answer: `base`: so much of its text stood before; `before`: tokens of that; `joined`: "prefill" or "asked", how it went on.
+// answer: `base`: so much of its text stood before; `before`: tokens of that; `joined`: "prefill" or "asked", how it went on; `turn`: how often.
 
 import { say } from "./words.js";
 
@@ -19,7 +19,8 @@ export function canContinue(conversation, answer) {
 export function carryOn(answer, prefill) {
   const text = prefill ? answer.text.trimEnd() : answer.text;
   Object.assign(answer, {
-    text, base: text.length, before: (answer.before ?? 0) + (answer.usage?.completion ?? 0), joined: prefill ? "prefill" : "asked",
+    text, turn: (answer.turn ?? 0) + 1, base: text.length, before: (answer.before ?? 0) + (answer.usage?.completion ?? 0),
+    joined: prefill ? "prefill" : "asked",
     state: "waiting", stream: null, finish: null, usage: null, evidence: null, error: null, firstAt: null, endedAt: null,
   });
 }

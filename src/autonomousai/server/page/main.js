@@ -1,6 +1,6 @@
 // The page comes together here: what the reader does goes to the chat, what the chat does is shown.
 
-import { ToldError } from "./answer.js";
+import { isRunning, ToldError } from "./answer.js";
 import * as api from "./api.js";
 import { ArchiveError } from "./archive.js";
 import { Chat } from "./chat.js";
@@ -9,6 +9,8 @@ import { path } from "./conversation.js";
 import { ask } from "./dialogs.js";
 import { $, announce, copy, el, icon, marked, notify, translate } from "./dom.js";
 import { confirmCopied, isQuestion } from "./message.js";
+import { showMeter } from "./meter.js";
+import { showModels } from "./models.js";
 import { keepPage } from "./offline.js";
 import { openSettings } from "./settings.js";
 import { exportAs, Sidebar } from "./sidebar.js";
@@ -23,10 +25,12 @@ const chat = new Chat({
   show,
   progress(answer, run) {
     thread.progress(answer, run);
+    if (answer.error?.code === "model_not_found" && !isRunning(answer)) loadModels(); // the list is an old one
     showComposer();
   },
+  replaced: (model, other) => notify(say("modelGone", { model, other })),
   trouble(error) {
-    notify(say("cannotKeep", { error: error.message }));
+    showUnkept(error && say(error.name === "QuotaExceededError" ? "storageFull" : "cannotKeep", { error: error.message }));
   },
 });
 
@@ -71,7 +75,7 @@ const sidebar = new Sidebar(chat);
 
 // ---- showing
 
-function show() {
+function show(asked = false) {
   const { current } = chat;
   const begun = current.messages.length > 0;
   const address = begun ? `#/c/${current.id}` : "#/";
@@ -79,25 +83,30 @@ function show() {
   $("#title").textContent = current.title || say("newConversation");
   document.title = current.title ? `${current.title} · autonomousai` : "autonomousai";
   $("#welcome").hidden = begun;
-  thread.show(current);
+  thread.show(current, asked);
   sidebar.show();
-  showModels();
-  showComposer();
+  showServer();
   if (chat.isRunning()) announce(say("onItsWay"));
 }
 
-function showModels() {
-  const known = chat.models.map(({ id, vision, description }) => {
-    const name = description ?? id; // who answers in its place, where that is another
-    return el("option", { value: id }, vision ? say("seesImages", { name }) : name);
-  });
-  $("#model").replaceChildren(...(known.length ? known : [el("option", {}, say("noModel"))]));
-  $("#model").value = chat.current.model;
-  $("#model").disabled = known.length === 0;
+/** What depends on the models, and on which one is chosen. */
+function showServer() {
+  showModels(chat.models, chat.current.model);
+  showComposer();
 }
 
 function showComposer() {
   composer.show({ running: chat.isRunning(), sees: chat.sees });
+  showMeter(chat.current, chat.models);
+}
+
+/** What is not kept, for as long as that is so; null where all is. */
+function showUnkept(words) {
+  const place = $("#unkept");
+  place.hidden = words === null;
+  if (words === null || place.textContent.includes(words)) return;
+  const save = el("button.plain", { type: "button", onclick: () => $("#export").click() }, say("exportAll"));
+  place.replaceChildren(el("p", {}, words), save);
 }
 
 function showTheme() {
@@ -122,8 +131,7 @@ async function loadModels() {
     $("#banner").replaceChildren(el("p", {}, el("strong", {}, title), ` ${detail ?? ""}`), retry);
     $("#banner").hidden = false;
   }
-  showModels();
-  showComposer();
+  showServer();
 }
 
 /** Ask for a key and keep it, in this tab. */
@@ -208,7 +216,7 @@ function bind() {
   };
   $("#model").onchange = ({ target }) => {
     chat.setModel(target.value);
-    showComposer();
+    showServer();
   };
   $("#open-settings").onclick = () => openSettings(chat.current.settings, settled);
   $("#theme").onclick = () => {
@@ -229,6 +237,7 @@ function bind() {
     if (sidebar.isOpen) sidebar.close();
     else chat.stop();
   });
+  addEventListener("online", () => $("#banner").hidden || loadModels());
   addEventListener("popstate", route);
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   theme.onSystemChange(showTheme);
@@ -239,7 +248,7 @@ speak();
 try {
   await chat.open();
 } catch (error) {
-  notify(say("keepsNothing", { error: error.message }));
+  showUnkept(say("keepsNothing", { error: error.message }));
 }
 route();
 await loadModels();

@@ -5,7 +5,7 @@ import { callsView, Thoughts } from "./aside.js";
 import { el, icon, iconButton } from "./dom.js";
 import { render, settle } from "./markdown.js";
 import { parts } from "./thoughts.js";
-import { explain, number, remark, say } from "./words.js";
+import { explain, language, number, remark, say } from "./words.js";
 
 export const isQuestion = (message) => message.role === "user";
 
@@ -68,6 +68,7 @@ export class AnswerView {
   #foot = el("div.foot");
   #drawn = null;
   #shownTools = "";
+  #shownFoot = "";
 
   constructor(message, act) {
     this.message = message;
@@ -85,7 +86,16 @@ export class AnswerView {
     const running = isRunning(message);
     this.element.setAttribute("aria-busy", running);
     this.#state.replaceChildren(...(running ? progress(message, run) : this.#end()));
-    this.#foot.replaceChildren(...(running ? [] : this.#actions(versions)));
+    this.#showFoot(running ? [] : versions);
+  }
+
+  /** Drawn where there is news of it: its facts may be open. */
+  #showFoot(versions) {
+    const { text, state, usage, evidence, resumed } = this.message;
+    const news = JSON.stringify([text.length, state, usage, evidence, resumed, versions.map(({ id }) => id), language]);
+    if (news === this.#shownFoot) return;
+    this.#shownFoot = news;
+    this.#foot.replaceChildren(...(versions.length ? this.#actions(versions) : []));
   }
 
   /** The calls of tools are drawn when there is news of them: one may be open, and something written beside it. */

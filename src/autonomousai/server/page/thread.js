@@ -5,7 +5,7 @@ import { canContinue } from "./continuing.js";
 import { path, versions } from "./conversation.js";
 import { $, announce } from "./dom.js";
 import { AnswerView, editor, isQuestion, questionView } from "./message.js";
-import { explain, say } from "./words.js";
+import { explain, language, say } from "./words.js";
 
 /** Pixels from the end that count as being there. */
 const NEAR = 60;
@@ -43,17 +43,33 @@ export class Thread {
     this.#latest.onclick = () => this.toEnd();
   }
 
-  show(conversation) {
+  show(conversation, asked) {
     const messages = path(conversation);
-    const same = conversation === this.conversation;
-    const stays = same && !messages.some((message) => message.role === "assistant" && isRunning(message));
+    const same = conversation.id === this.conversation?.id;
+    const last = messages.at(-1);
+    const runs = last?.role === "assistant" && isRunning(last);
+    const follows = !same || asked || (runs && this.#atEnd);
     this.conversation = conversation;
     clearTimeout(this.#drawing);
     this.#drawing = null;
-    if (!same) this.#answers.clear(); // else what was drawn is not drawn again
-    this.#root.replaceChildren(...messages.map((message) => this.#view(message)));
-    if (stays) this.#look();
-    else this.toEnd();
+    if (!same) this.#clear(); // else what was drawn is not drawn again
+    this.#arrange(messages.map((message) => this.#view(message)));
+    if (follows) this.toEnd();
+    else this.#look();
+  }
+
+  #clear() {
+    this.#answers.clear();
+    this.#root.replaceChildren();
+  }
+
+  /** Elements that stand where they should are not touched: one may have the focus, or a selection. */
+  #arrange(elements) {
+    for (const [index, element] of elements.entries()) {
+      const there = this.#root.children[index];
+      if (there !== element) this.#root.insertBefore(element, there ?? null);
+    }
+    while (this.#root.children.length > elements.length) this.#root.lastChild.remove();
   }
 
   /** What was drawn is drawn again, the next time. */
@@ -63,15 +79,26 @@ export class Thread {
 
   #view(message) {
     const others = versions(this.conversation, message);
-    let element;
-    if (isQuestion(message)) element = questionView(message, others, this.act);
-    else {
-      const view = this.#answers.get(message.id) ?? new AnswerView(message, this.act);
-      this.#answers.set(message.id, view);
-      view.show(others);
-      element = view.element;
-    }
+    const element = isQuestion(message) ? this.#question(message, others) : this.#answer(message, others);
     element.dataset.id = message.id;
+    return element;
+  }
+
+  #answer(message, others) {
+    const view = this.#answers.get(message.id) ?? new AnswerView(message, this.act);
+    this.#answers.set(message.id, view);
+    view.message = message; // another tab may have brought a newer copy
+    view.show(others);
+    return view.element;
+  }
+
+  /** The element that there is, where it shows the same: also a question that is being edited. */
+  #question(message, others) {
+    const place = `${others.findIndex(({ id }) => id === message.id)} of ${others.length} in ${language}`;
+    const before = this.#elementOf(message);
+    if (before?.matches("form") || before?.dataset.place === place) return before;
+    const element = questionView(message, others, this.act);
+    element.dataset.place = place;
     return element;
   }
 
@@ -119,8 +146,9 @@ export class Thread {
   }
 
   #leave(message) {
-    const element = this.#view(message);
-    this.#elementOf(message)?.replaceWith(element);
+    const form = this.#elementOf(message);
+    form?.removeAttribute("data-id");
+    form?.replaceWith(this.#view(message));
     $("#input").focus();
   }
 

@@ -13,7 +13,16 @@ export default {
   useFromCode: "Aus Programmen nutzen",
   model: "Modell",
   noModel: "noch kein Modell",
-  seesImages: "{name} (sieht Bilder)",
+  parameters: "{size} Parameter",
+  megabytes: "{size} MB",
+  contextOf: { one: "liest {count} Token", other: "liest {count} Token" },
+  sees: "sieht Bilder",
+  thinks: "denkt nach",
+  usesTools: "benutzt Werkzeuge",
+  modelGone: "{model} gibt es hier nicht mehr. Jetzt antwortet {other}; oben lässt sich ein anderes wählen.",
+  tokensUsedOf: "{used} von {of} Token",
+  meterTitle: "Was dieses Gespräch von dem beansprucht, was das Modell auf einmal lesen kann",
+  nearlyFull: "Fast alles, was das Modell auf einmal lesen kann. Beginne bald ein neues Gespräch, oder bearbeite eine frühere Frage.",
   lightColours: "Helle Farben",
   darkColours: "Dunkle Farben",
   latest: "Zum Ende",
@@ -24,6 +33,9 @@ export default {
   copied: "Kopiert",
   copiedSaid: "Kopiert.",
   cannotKeep: "Dieser Browser konnte das Gespräch nicht speichern ({error}). Exportiere es, bevor du die Seite verlässt.",
+  storageFull:
+    "Der Platz, den dieser Browser dieser Seite gibt, ist voll. Was neu ist, bleibt, bis du die Seite schließt: Exportiere es, oder " +
+    "lösche einige Gespräche.",
   keepsNothing: "Dieser Browser speichert für diese Seite keine Gespräche ({error}): Sie bleiben, bis du sie schließt.",
 
   // the beginning

@@ -14,7 +14,16 @@ export default {
   useFromCode: "Use it from code",
   model: "Model",
   noModel: "no model yet",
-  seesImages: "{name} (sees images)",
+  parameters: "{size} parameters",
+  megabytes: "{size} MB",
+  contextOf: { one: "reads {count} token", other: "reads {count} tokens" },
+  sees: "sees images",
+  thinks: "thinks",
+  usesTools: "uses tools",
+  modelGone: "{model} is not served here any more. {other} answers now; you can pick another at the top.",
+  tokensUsedOf: "{used} of {of} tokens",
+  meterTitle: "What this conversation takes of what the model can read at once",
+  nearlyFull: "Nearly all that the model can read at once. Begin a new conversation soon, or edit an earlier message.",
   lightColours: "Light colours",
   darkColours: "Dark colours",
   latest: "Latest",
@@ -25,6 +34,9 @@ export default {
   copied: "Copied",
   copiedSaid: "Copied.",
   cannotKeep: "This browser could not keep the conversation ({error}). Export it before you leave.",
+  storageFull:
+    "The room that this browser gives to this page is full. What is new lasts until you close the page: export it, or delete some " +
+    "conversations.",
   keepsNothing: "This browser keeps no conversations for this page ({error}): they last until you close it.",
 
   // the beginning

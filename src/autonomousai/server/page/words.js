@@ -91,6 +91,7 @@ export function remark(answer) {
   if (answer.state === "stopped") return say("youStopped");
   if (answer.state !== "done") return null;
   if (answer.evidence?.notes?.includes(REPEATED)) return say("repeated");
+  if (answer.tools?.length && answer.tools.every(({ result }) => result !== null)) return null;
   const key = { length: "reachedLength", content_filter: "withheld", tool_calls: "wantedTool" }[answer.finish];
   if (key) return say(key);
   return answer.text || answer.reasoning ? null : say("saidNothing");

@@ -1,0 +1,107 @@
+"""Two tabs with the same conversation, and a reader who is busy elsewhere in it while an answer comes."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+
+from autonomousai.testing import Pause, ScriptedProvider, answer
+from tests.support.browser import Reader
+
+from .conftest import Serve, Sit
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+async def second_tab(reader: Reader) -> Page:
+    other = await reader.context.new_page()
+    await other.goto(reader.page.url)
+    return other
+
+
+async def ask_in(tab: Page, text: str) -> None:
+    await tab.locator("#input").fill(text)
+    await tab.locator("#input").press("Enter")
+
+
+async def test_what_is_asked_in_two_tabs_at_once_is_all_kept(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Neither tab writes over what the other has."""
+    first, second = Pause(), Pause()
+    provider.play(answer("Hello"), ["First", first, *answer(" answer")], ["Second", second, *answer(" answer")])
+    reader = await sit(await serve())
+    await reader.ask("Begin")
+    await reader.has_kept("Hello")
+    other = await second_tab(reader)
+    await expect(other.locator(".answer .text")).to_have_text("Hello")
+
+    await reader.ask("One")
+    await first.reached.wait()
+    await ask_in(other, "Two")
+    await second.reached.wait()
+    first.release()
+    second.release()
+    await expect(other.locator(".answer").last).to_have_attribute("aria-busy", "false")
+    await reader.whole()
+
+    async def texts() -> set[str]:
+        (conversation,) = await reader.kept()
+        return {message["text"] for message in conversation["messages"]}
+
+    expected = {"Begin", "Hello", "One", "First answer", "Two", "Second answer"}
+    while await texts() != expected:
+        pass
+
+
+async def test_another_tab_that_answers_does_not_disturb(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Who reads up in this tab, has opened something, or edits a question, is left alone while the other one's answer comes."""
+    pause = Pause()
+    long = "\n\n".join(f"Paragraph {number}" for number in range(60))
+    provider.play(answer(long), ["More", pause, *answer(" and the end")])
+    reader = await sit(await serve())
+    await reader.ask("Begin")
+    await reader.has_kept(long)
+    other = await second_tab(reader)
+    scroller = other.locator("#scroller")
+    await other.locator(".facts summary").click()
+    await other.locator(".question").hover()
+    await other.get_by_role("button", name="Edit and send again").click()
+    edited = other.get_by_role("textbox", name="Edit your message")
+    await edited.fill("Something else")
+    await scroller.evaluate("(scroller) => scroller.scrollTo(0, 300)")
+
+    await reader.ask("Go on")
+    await expect(other.locator(".answer .text").last).to_have_text("More")
+    pause.release()
+    await expect(other.locator(".answer .text").last).to_have_text("More and the end")
+
+    assert 300 == await scroller.evaluate("(scroller) => scroller.scrollTop")
+    await expect(other.locator(".facts").first).to_have_attribute("open", "")
+    await expect(edited).to_have_value("Something else")
+
+
+WATCH = """
+() => {
+  globalThis.touched = [];
+  globalThis.elements = [...document.querySelectorAll(".message")];
+  const note = (all) => touched.push(...all.map(({ target }) => target.outerHTML));
+  new MutationObserver(note).observe(elements[1], { childList: true, subtree: true, characterData: true });
+}
+"""
+
+
+async def test_a_long_conversation_is_drawn_once(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """A further question draws nothing of it again: neither its text nor its questions are touched."""
+    provider.play(answer("One"), answer("Two"), answer("Three"))
+    reader = await sit(await serve())
+    for text in ("A", "B"):
+        await reader.ask(text)
+        await reader.whole()
+    await reader.page.evaluate(WATCH)
+
+    await reader.ask("C")
+    await reader.whole()
+
+    assert [] == await reader.page.evaluate("touched")
+    assert await reader.page.evaluate(
+        "elements.every((element, index) => element === document.querySelectorAll('.message')[index])"
+    )
