@@ -55,7 +55,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring": frozenset({"key_references"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
-    "redis": frozenset({"streams.stores"}),
+    "redis": frozenset({"streams.stores", "keys.stores"}),
     "sqlalchemy": frozenset({"ledger"}),
     "alembic": frozenset({"ledger"}),
     "psycopg": frozenset({"ledger"}),
@@ -69,7 +69,7 @@ GUARDED: dict[str, frozenset[str]] = {
     "ssl": frozenset({"http", "testing"}),
     "subprocess": frozenset({"engine", "workers", "cli.child_processes"}),
     "multiprocessing": frozenset({"engine"}),
-    "sqlite3": frozenset({"streams.stores", "ledger.database", "cli.chat.conversations"}),
+    "sqlite3": frozenset({"streams.stores", "keys.stores", "ledger.database", "cli.chat.conversations"}),
 }
 #: What comes when it is needed: a file with one at its top is imported in a function by all others. aiohttp and httptools come
 #: with the first request, sqlite3 with the first conversation that is kept, Pygments with code in an answer.
@@ -254,6 +254,7 @@ def hasty(found: list[Import]) -> list[str]:
         and not one.only_typing
         and one.module not in LATE_FILES
         and one.unit not in ("server", "streams", "workers")
+        and not one.module.startswith("keys.stores")
         and not one.module.startswith("http.server")
         and (one.target.split(".")[0] in LATE or one.ours in LATE_FILES)
     ]

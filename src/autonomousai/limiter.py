@@ -125,6 +125,17 @@ def shutting_down(left: float = 0.0) -> StatusError:
     )
 
 
+class QuotaHold(Protocol):
+    """What a caller's key reserves for one answer. `settle` it once, when the answer has ended, however it did; what it took is
+    known by then. `hand_over` returns it for another task, and `leave` leaves it to another server. `written`: what that needs.
+    """
+
+    def settle(self) -> None: ...
+    def hand_over(self) -> QuotaHold: ...
+    def leave(self) -> None: ...
+    def written(self) -> bytes: ...
+
+
 class Interruptible(Protocol):
     """A request that is being answered, as `RequestLimiter.cancel_all` sees it."""
 

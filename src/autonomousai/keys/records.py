@@ -17,6 +17,9 @@ from ..settings import KeyConfig, KeyPolicy
 PREFIX: Final = "sk-aai-"
 _RANDOM: Final = 32
 
+#: Last characters of a secret that people know it by.
+HINT: Final = 4
+
 #: How a hash is written in a config, and what of it is the digest in hexadecimal digits.
 HASH: Final = re.compile(r"sha256:([0-9a-fA-F]{64})")
 
@@ -57,12 +60,12 @@ def configured_key(name: str, config: KeyConfig) -> KeyRecord:
     """Return the key that a config's table is; the table was checked."""
     values = {field: getattr(config, field) for field in KeyPolicy.__struct_fields__}
     if config.key is not None:
-        digest, hint = digest_of(config.key.encode()), ""
+        digest = digest_of(config.key.encode())
     else:
         match = HASH.fullmatch(config.hash or "")
         assert match is not None
-        digest, hint = bytes.fromhex(match[1]), ""
-    return KeyRecord(id=CONFIGURED + name, name=name, digest=digest, policy=KeyPolicy(**values), hint=hint)
+        digest = bytes.fromhex(match[1])
+    return KeyRecord(id=CONFIGURED + name, name=name, digest=digest, policy=KeyPolicy(**values))
 
 
 def new_secret() -> str:

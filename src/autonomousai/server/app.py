@@ -17,7 +17,6 @@ from ..gateway.gateway import Gateway
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
-from ..keys.ring import KeyRing
 from ..ledger.accounts import Accounts
 from ..ledger.writer import open_ledger
 from ..limiter import RequestLimiter
@@ -39,6 +38,7 @@ from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
 from .health import HealthRoutes
 from .keeping import KeepingEndpoint
+from .key_control import KeyControl
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
@@ -100,8 +100,6 @@ class App:
         self.orphans = Orphans()
         self._log = log
         self._tracer = tracer
-        self.keys = KeyRing(config.keys)
-        self._guard = AccessControl(config.server, key_headers(), self.keys)
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
@@ -110,10 +108,15 @@ class App:
         self.ledger = open_ledger(config.ledger)
         if self.ledger is not None:
             self.accounts.subscribe(self.ledger.take)
+        resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
+        self._keys = keys = KeyControl(
+            config, provider, resolve=resolve, accounts=self.accounts, ledger=self.ledger, metrics=self._metrics
+        )
+        self.keys = keys.ring
+        self._guard = AccessControl(config.server, key_headers(), keys.ring)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
-        resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
         self._streams = StreamBroker(
             open_state(
                 config.server.state,
@@ -129,6 +132,7 @@ class App:
             responses=config.responses,
             metrics=self._metrics,
             orphans=self.orphans,
+            adopt=keys.adopt,
         )
         self._context = context = EndpointContext(
             provider=provider,
@@ -143,6 +147,7 @@ class App:
             keepalive_s=config.server.keepalive_s,
             bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
+            admission=keys.admission,
         )
         self._hot: dict[str, Endpoint | CountEndpoint] = {
             path: (KeepingEndpoint if wire is OPENAI_RESPONSES else Endpoint)(context, wire) for path, wire in SERVED.items()
@@ -161,9 +166,10 @@ class App:
                 Route(STREAMS_PATH + "{id}", not_here, methods=["GET", "DELETE"]),
                 *_kept_routes(RESPONSES_PATH),
                 *_kept_routes(RESPONSES_PATH.removeprefix(V1)),
-                *model_routes(provider, V1),
-                *model_routes(provider, ""),
-                *wire_routes(provider),
+                *model_routes(provider, V1, keys.admission),
+                *model_routes(provider, "", keys.admission),
+                *wire_routes(provider, keys.admission),
+                *keys.routes(),
                 *self._health.routes(),
                 reload_route(lambda: self.reload_file),
                 *page_routes(),
@@ -212,6 +218,7 @@ class App:
     async def _open(self) -> None:
         if self.ledger is not None:
             await self.ledger.open()
+        await self._keys.open()
         await self._streams.open()
         await self.provider.start()
 
@@ -230,8 +237,8 @@ class App:
         self._hidden.append(HiddenSecrets(config.secrets()))  # and the old ones: what was begun with them may repeat them
         if isinstance(self.provider, ProviderModelMixin):
             self._metrics.know(self.provider.get_models(), self._upstreams)
-        self.keys.replace_config(config.keys)
         self.accounts.reprice(make_prices(config, getattr(self.provider, "routes", {})))
+        self._keys.follow(config)
         self._context.total_s = config.clocks.total
 
     def _running(self) -> set[object]:
@@ -263,6 +270,7 @@ class App:
         await self._streams.aclose()
         if self._reloader is not None:
             await self._reloader.aclose()
+        await self._keys.aclose()
         await self.provider.aclose()
         if self._tracer is not None:
             await self._tracer.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..http.server.exchange import Exchange
+from ..request import ChatRequest
 from ..wires.base import Wire
 from .disconnect import DisconnectScope
 from .endpoint import EndpointContext, PlacedRequest, check_model, in_place, with_headers
@@ -35,6 +36,17 @@ class CountEndpoint:
         check_model(request)
         if request.origin is not None:
             request = with_headers(request, request.origin, self.wire, exchange)
-        context.resolve(request.model)
-        await context.ready()
-        return await context.provider.count_tokens(request)
+        if exchange.caller is None:
+            context.resolve(request.model)
+            return await self._counted(request)
+        context.admission.resolve(exchange.caller, self.wire, request.model)
+        hold = await context.admission.reserve(exchange, self.wire)
+        try:
+            return await self._counted(request)
+        finally:
+            if hold is not None:
+                hold.settle()
+
+    async def _counted(self, request: ChatRequest) -> int:
+        await self._context.ready()
+        return await self._context.provider.count_tokens(request)

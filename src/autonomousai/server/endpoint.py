@@ -16,7 +16,7 @@ from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Answer, Batch, FinishReason
 from ..http.server.exchange import JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
-from ..limiter import Place, RequestLimiter
+from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import CallOptions, ChatRequest, OriginalRequest
@@ -27,6 +27,7 @@ from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
+from .admission import Admission
 from .bodies import BodyReader
 from .disconnect import DisconnectScope
 from .sse_response import SSEResponse
@@ -44,7 +45,7 @@ _SMALL: Final = 64 * 1024
 class EndpointContext(msgspec.Struct):
     """What the endpoints share: the provider, how it is made ready, how names become models, the places, what is counted, the
     streams that can be resumed and whose they are, the sweep of open streams, what reads bodies. ``total_s``: seconds that an
-    answer may take, and its caller to read it."""
+    answer may take, and its caller to read it. ``admission``: what callers' keys allow."""
 
     provider: AsyncGeneratorProvider
     ready: Callable[[], Awaitable[None]]
@@ -58,6 +59,7 @@ class EndpointContext(msgspec.Struct):
     keepalive_s: float
     bodies: BodyReader
     total_s: float
+    admission: Admission
 
 
 class PlacedRequest(msgspec.Struct):
@@ -138,48 +140,63 @@ class Endpoint:
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:
         context = self._context
-        model = self._admit(request)
-        if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
-            await context.ready()
-            if await self._send_resumable(request, exchange, response, place):
-                return
-        if not place.try_acquire():
-            await place.acquire()
+        model = self._admit(request, exchange)
+        hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
         try:
+            if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
+                await context.ready()
+                if await self._send_resumable(request, exchange, response, place, hold):
+                    return
+            if not place.try_acquire():
+                await place.acquire()
             await context.ready()
-            exchange.read_by = time.monotonic() + context.total_s
-            if response is None and self.wire.keeps_order:
-                request = msgspec.structs.replace(request, stream=True)
-            answer = Answer()
-            batches = context.provider.stream(request, CallOptions(answer=answer))
-            exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
-            if context.metrics.on_end is not None:
-                meter.asked = self._asked(exchange, request)
-            try:
-                with meter:
-                    if response is None:
-                        await self._send_document(batches, answer, meter, exchange, scope, request)
-                    else:
-                        await self._send_stream(batches, answer, meter, exchange, response, scope, request)
-            except StopAsyncIteration:
-                raise IncompleteStreamError from None
-            finally:
-                try:
-                    await batches.aclose()
-                finally:
-                    if meter.asked is not None and context.metrics.on_end is not None:
-                        context.metrics.on_end(meter)
+            await self._generate(model, request, exchange, response, scope)
         finally:
             place.release()
+            if hold is not None:
+                hold.settle()
+
+    async def _generate(
+        self, model: str, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope
+    ) -> None:
+        """Let the provider answer, for this connection alone."""
+        context = self._context
+        exchange.read_by = time.monotonic() + context.total_s
+        if response is None and self.wire.keeps_order:
+            request = msgspec.structs.replace(request, stream=True)
+        answer = Answer()
+        batches = context.provider.stream(request, CallOptions(answer=answer))
+        exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
+        meter.key = exchange.key
+        if context.metrics.on_end is not None:
+            meter.asked = self._asked(exchange, request)
+        try:
+            with meter:
+                if response is None:
+                    await self._send_document(batches, answer, meter, exchange, scope, request)
+                else:
+                    await self._send_stream(batches, answer, meter, exchange, response, scope, request)
+        except StopAsyncIteration:
+            raise IncompleteStreamError from None
+        finally:
+            try:
+                await batches.aclose()
+            finally:
+                if meter.asked is not None and context.metrics.on_end is not None:
+                    context.metrics.on_end(meter)
 
     def _asked(self, exchange: Exchange, request: ChatRequest) -> Asked:
         came = time.time() - (time.monotonic() - exchange.began)
         return Asked(exchange.request_id, self.wire.name, exchange.key, came, request)
 
-    def _admit(self, request: ChatRequest) -> str:
-        """Return the model that is asked. Raises `ProviderError` for one that is not there, or that cannot see what is sent."""
+    def _admit(self, request: ChatRequest, exchange: Exchange) -> str:
+        """Return the model that is asked. Raises `ProviderError` for one that is not there, that the caller's key may not use,
+        or that cannot see what is sent."""
         context = self._context
-        model = context.resolve(request.model)
+        if exchange.caller is None:
+            model = context.resolve(request.model)
+        else:
+            model = context.admission.resolve(exchange.caller, self.wire, request.model)
         if (index := has_images(request.messages)) is not None and not context.provider.capabilities_of(model).vision:
             _refuse_image(request, index)
         if (
@@ -224,11 +241,13 @@ class Endpoint:
             batch = await batches.__anext__()
             answer.add(batch)
 
-    async def _send_resumable(self, request: ChatRequest, exchange: Exchange, response: SSEResponse, place: Place) -> bool:
+    async def _send_resumable(
+        self, request: ChatRequest, exchange: Exchange, response: SSEResponse, place: Place, hold: QuotaHold | None
+    ) -> bool:
         """Be the first reader of a stream that outlives this connection. False where there is no place for one."""
         streams = self._context.streams
         key = self._context.key_of(exchange)
-        kept = await streams.begin(request, key, exchange.request_id, self.wire, place, key_name=exchange.key)
+        kept = await streams.begin(request, key, exchange.request_id, self.wire, place, key_name=exchange.key, hold=hold)
         if kept is None:
             return False
         response.name(kept.id, goes_on=streams.outlive_us)

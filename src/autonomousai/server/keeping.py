@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..http.server.exchange import Exchange
-from ..limiter import Place, busy, shutting_down
+from ..limiter import Place, QuotaHold, busy, shutting_down
 from ..request import ChatRequest
 from ..streams.errors import stream_gone
 from ..streams.log import StreamLog
@@ -46,10 +46,37 @@ class KeepingEndpoint(Endpoint):
             request = await self._resolved(request, exchange, ids)
         if (previous := document.get("previous_response_id")) is not None:
             request = await self._continued(request, exchange, previous)
-        self._admit(request)  # what was said before may have held images, and be all that was said
+        model = self._admit(request, exchange)  # what was said before may have held images, and be all that was said
         if not stored:
             await super()._answer(request, exchange, response, scope, place)
             return
+        hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
+        try:
+            stream = await self._begin(request, exchange, response, place, hold, background=background)
+        finally:
+            if hold is not None:  # unless the stream has taken it over
+                hold.settle()
+        if stream is None:
+            await super()._answer(request, exchange, response, scope, place)
+        elif response is not None:
+            await self._relay(stream, exchange, response)
+        elif background:
+            await _respond(exchange, stream, [])
+        else:
+            await self._send_kept(stream, exchange, scope)
+
+    async def _begin(
+        self,
+        request: ChatRequest,
+        exchange: Exchange,
+        response: SSEResponse | None,
+        place: Place,
+        hold: QuotaHold | None,
+        *,
+        background: bool,
+    ) -> StreamLog | None:
+        """Return the stream that answers *request*; None where the store fails and the caller waits for the answer."""
+        context = self._context
         resumable = response is not None and exchange.head.get(b"x-stream-resumable") == b"1"
         kept: Kept = "background" if background else "resumable" if resumable else "attended"
         if background:
@@ -60,18 +87,11 @@ class KeepingEndpoint(Endpoint):
         asked = _asked(request, background=background)
         key = context.key_of(exchange)
         stream = await context.streams.begin(
-            asked, key, exchange.request_id, self.wire, place, kept=kept, key_name=exchange.key
+            asked, key, exchange.request_id, self.wire, place, kept=kept, key_name=exchange.key, hold=hold
         )
-        if stream is None:
-            if background:
-                raise StatusError("the response cannot be kept: the store cannot be reached", status=503, type="server_error")
-            await super()._answer(request, exchange, response, scope, place)
-        elif response is not None:
-            await self._relay(stream, exchange, response)
-        elif background:
-            await _respond(exchange, stream, [])
-        else:
-            await self._send_kept(stream, exchange, scope)
+        if stream is None and background:
+            raise StatusError("the response cannot be kept: the store cannot be reached", status=503, type="server_error")
+        return stream
 
     async def _resolved(self, request: ChatRequest, exchange: Exchange, ids: dict[str, str]) -> ChatRequest:
         """Return *request* with the items that it refers to by these *ids*, each with what names its response."""

@@ -18,18 +18,19 @@ from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wires.base import ListedModel, Wire
 from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.registry import models_paths, models_wire
+from .admission import Admission
 
 #: What a model can do, by names of `Capabilities`; what is not known is left out.
 _ABLE: Final = ("vision", "tools", "schema", "reasoning", "prefill", "embeddings")
 
 
-def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
+def model_routes(provider: AsyncGeneratorProvider, prefix: str, admission: Admission) -> list[Route]:
     """``GET /models`` and ``GET /models/{id}`` under *prefix*: the provider's models, their aliases, and what they can do. A
-    caller of another wire, by its header, gets them in that wire's shape."""
+    caller of another wire, by its header, gets them in that wire's shape; one with a key's name those that it may use."""
     created = int(time.time())
 
     async def listing(request: Request) -> Response:
-        models = _models(provider)
+        models = _models(provider, request, admission)
         if (wire := _wire_of(request)) is not None:
             body = wire.encode_models([_listed(provider, name, aliases, created) for name, aliases in models.items()])
             return Response(body, media_type="application/json")
@@ -38,7 +39,7 @@ def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
 
     async def one(request: Request) -> Response:
         wanted = request.path_params["id"]
-        models = _models(provider)
+        models = _models(provider, request, admission)
         for name, aliases in models.items():
             if wanted == name or wanted in aliases:
                 if (wire := _wire_of(request)) is not None:
@@ -53,9 +54,9 @@ def model_routes(provider: AsyncGeneratorProvider, prefix: str) -> list[Route]:
     ]
 
 
-def wire_routes(provider: AsyncGeneratorProvider) -> list[Route]:
+def wire_routes(provider: AsyncGeneratorProvider, admission: Admission) -> list[Route]:
     """Return the lists of models of the wires that have their own."""
-    return [Route(path, _listing_of(wire, provider), methods=["GET"]) for path, wire in models_paths().items()]
+    return [Route(path, _listing_of(wire, provider, admission), methods=["GET"]) for path, wire in models_paths().items()]
 
 
 def _wire_of(request: Request) -> Wire | None:
@@ -97,18 +98,19 @@ def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], cre
     return ListedModel(name, aliases, able.vision, able.context, created)
 
 
-def _listing_of(wire: Wire, provider: AsyncGeneratorProvider) -> Callable[[Request], Awaitable[Response]]:
+def _listing_of(wire: Wire, provider: AsyncGeneratorProvider, admission: Admission) -> Callable[[Request], Awaitable[Response]]:
     async def listing(request: Request) -> Response:
-        models = [_listed(provider, name, aliases) for name, aliases in _models(provider).items()]
+        models = [_listed(provider, name, aliases) for name, aliases in _models(provider, request, admission).items()]
         return Response(wire.encode_models(models), media_type="application/json")
 
     return listing
 
 
-def _models(provider: AsyncGeneratorProvider) -> Mapping[str, list[str]]:
+def _models(provider: AsyncGeneratorProvider, request: Request, admission: Admission) -> Mapping[str, list[str]]:
     if not isinstance(provider, ProviderModelMixin):
         return {}
-    models: dict[str, list[str]] = {name: [] for name in provider.get_models()}
+    caller = request.scope[OUTER].caller
+    models: dict[str, list[str]] = {name: [] for name in provider.get_models() if admission.may_use(caller, name)}
     for alias, name in provider.model_aliases.items():
         if name in models:
             models[name].append(alias)

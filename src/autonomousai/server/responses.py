@@ -16,6 +16,7 @@ from ..http.server.exchange import Exchange
 from ..wires.openai_responses.kept import input_page, not_in_background
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.shapes import refusal
+from .admission import check_wire
 from .auth import RESPONSES_PATH
 from .disconnect import DisconnectScope
 from .endpoint import EndpointContext, PlacedRequest, in_place
@@ -50,6 +51,8 @@ class ResponsesRoute:
 
     async def _serve(self, asked: PlacedRequest) -> None:
         context, exchange = self._context, asked.exchange
+        if exchange.caller is not None:
+            check_wire(exchange.caller, OPENAI_RESPONSES)
         name, rest = _parts_of(exchange)
         if (exchange.method, rest) == ("GET", "") and _is_streamed(exchange):
             asked.response = SSEResponse(exchange, OPENAI_RESPONSES, context.sweep(), context.keepalive_s)

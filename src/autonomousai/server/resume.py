@@ -13,6 +13,7 @@ from ..errors import StatusError
 from ..http.server.exchange import Exchange
 from ..wires.base import Wire
 from ..wires.registry import OPENAI_CHAT, streamed_wires
+from .admission import check_wire
 from .auth import STREAMS_PATH
 from .disconnect import DisconnectScope
 from .endpoint import EndpointContext, PlacedRequest, in_place
@@ -40,6 +41,8 @@ class StreamRoute:
             await self._drop(exchange)
             return
         wire = _wire_of(exchange)
+        if exchange.caller is not None and wire is not None:
+            check_wire(exchange.caller, wire)
         asked.wire = wire or OPENAI_CHAT
         asked.response = SSEResponse(exchange, asked.wire, context.sweep(), context.keepalive_s)
         await self._read(exchange, asked.response, wire)

@@ -27,7 +27,7 @@ import msgspec
 
 from ..errors import StatusError
 from ..http.server.exchange import log_bug
-from ..limiter import Place, RequestLimiter, shutting_down
+from ..limiter import Place, QuotaHold, RequestLimiter, shutting_down
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from ..settings import ResponsesConfig, ResumeConfig
@@ -59,7 +59,8 @@ _log = logging.getLogger("autonomousai.server")
 class StreamBroker:
     """All resumable streams of this server.
 
-    ``ready``: starts the provider; ``resolve``: a model's own name; ``places``: how many answers are generated at once.
+    ``ready``: starts the provider; ``resolve``: a model's own name; ``places``: how many answers are generated at once;
+    ``adopt``: returns what the caller's key has reserved for a stream that another server began.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class StreamBroker:
         metrics: Metrics | None = None,
         orphans: Orphans | None = None,
         heartbeat_s: float = HEARTBEAT_S,
+        adopt: Callable[[RecordedRequest], QuotaHold | None] = lambda _: None,
     ) -> None:
         self.draining = False
         #: The monotonic time when the drain is over.
@@ -84,7 +86,9 @@ class StreamBroker:
         self.idle.set()
         self._store = store
         self._places = places
-        self._writer = StreamWriter(store, provider, ready=ready, resolve=resolve, places=places, metrics=metrics or Metrics())
+        self._writer = StreamWriter(
+            store, provider, ready=ready, resolve=resolve, places=places, metrics=metrics or Metrics(), adopt=adopt
+        )
         self._config = config
         self._keep_s = (config.keep_s, responses.keep_s)  # of streams, and of those that are kept as responses
         self._kept_until = 0.0  # by the loop's clock: when the time of all that ended here is over
@@ -122,17 +126,21 @@ class StreamBroker:
         *,
         kept: Kept = "",
         key_name: str = "",
+        hold: QuotaHold | None = None,
     ) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
         *wire*: the one that the request came over; *key_name*: what the key is called, if anything; *place*: its own, if any,
-        which the stream takes over. *kept*: whether the answer is kept, together with its request; then it is named after the
-        stream. Returns None where the store fails: then nothing has begun.
+        which the stream takes over, as it does *hold*, what the key reserves for the answer. *kept*: whether the answer is
+        kept, together with its request; then it is named after the stream. Returns None where the store fails: then nothing
+        has begun.
         """
         stream_id = secrets.token_hex(16) if kept else secrets.token_urlsafe(24)
         now = time()
         created = int(now) if kept else 0
         recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, created, key_name, name, now)
+        if hold is not None and self._store.shared:
+            recorded = msgspec.structs.replace(recorded, hold=hold.written())
         data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
@@ -143,6 +151,7 @@ class StreamBroker:
         stream.lease = lease
         stream.wire = wire
         stream.recorded = recorded
+        stream.hold = None if hold is None else hold.hand_over()
         place = place.hand_over() if place is not None else self._places.place()
         source = self._run(stream, self._writer.write(stream, Recorder(recorded), place))
         source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
@@ -343,6 +352,11 @@ class StreamBroker:
     def _on_source_done(self, stream: StreamLog, source: asyncio.Task[None]) -> None:
         stream.close()
         del self._live[stream.id]
+        if stream.hold is not None:
+            if stream.is_handed_over:
+                stream.hold.leave()
+            else:
+                stream.hold.settle()
         if (suspicion := self._suspicions.pop(stream.id, None)) is not None:
             self._orphans.clear(suspicion)
         if stream.lease is not None and not stream.ended:

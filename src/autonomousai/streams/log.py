@@ -16,6 +16,7 @@ from typing import Final, Self
 
 from ..errors import ProviderError
 from ..events import Answer
+from ..limiter import QuotaHold
 from ..report import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
@@ -62,6 +63,8 @@ class StreamLog:
         self.meter: AnswerMeter | None = None
         self.report: Report | None = None
         self.answer: Answer | None = None
+        #: What its caller's key reserves for it, where its writer is here.
+        self.hold: QuotaHold | None = None
         self.source: asyncio.Task[None] | None = None
         self.grace: asyncio.TimerHandle | None = None
         #: Whether it is read at another server.

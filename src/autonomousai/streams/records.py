@@ -38,8 +38,9 @@ Kept: TypeAlias = Literal["", "attended", "resumable", "background"]
 class RecordedRequest(msgspec.Struct, frozen=True):
     """A request, with all that another server needs to answer it. ``wire``: the name of the one that it came over; ``id``: what
     the answer is named after. ``kept``: whether the answer is kept for its caller. ``created``: when it came, in seconds since
-    the epoch; 0 for when its answer began. ``key``: the name of its caller's key, ``""`` where it has none; ``request_id``
-    and ``came``, in seconds since the epoch: what else is noted of the answer at its end."""
+    the epoch; 0 for when its answer began. ``key``: the name of its caller's key, ``""`` where it has none; ``hold``: what that
+    key reserves for the answer, as `QuotaHold.written` says; ``request_id`` and ``came``, in seconds since the epoch: what else
+    is noted of the answer at its end."""
 
     request: ChatRequest
     wire: str
@@ -49,6 +50,7 @@ class RecordedRequest(msgspec.Struct, frozen=True):
     key: str = ""
     request_id: str = ""
     came: float = 0.0
+    hold: bytes = b""
 
 
 class StreamHeader(msgspec.Struct, frozen=True):

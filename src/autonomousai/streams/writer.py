@@ -17,7 +17,7 @@ import msgspec
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Batch
 from ..http.server.exchange import internal_error, log_bug
-from ..limiter import Place, RequestLimiter
+from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..telemetry.metrics import AnswerMeter, Asked, Metrics
 from .errors import cancelled
@@ -33,7 +33,8 @@ _WAIT_S: Final = 1.0
 class StreamWriter:
     """Writes the logs of one server's streams, with answers of *provider*.
 
-    ``ready``: starts the provider; ``resolve``: a model's own name; ``places``: how many answers are generated at once.
+    ``ready``: starts the provider; ``resolve``: a model's own name; ``places``: how many answers are generated at once;
+    ``adopt``: see `StreamBroker`.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class StreamWriter:
         resolve: Callable[[str], str],
         places: RequestLimiter,
         metrics: Metrics,
+        adopt: Callable[[RecordedRequest], QuotaHold | None],
     ) -> None:
         self._store = store
         self._provider = provider
@@ -52,6 +54,7 @@ class StreamWriter:
         self._resolve = resolve
         self._places = places
         self._metrics = metrics
+        self._adopt = adopt
 
     async def write(self, stream: StreamLog, recorder: Recorder, place: Place) -> None:
         """Generate what *recorder* has not recorded yet. Raises `LeaseLostError`."""
@@ -81,6 +84,7 @@ class StreamWriter:
         answer = recorder.answer
         try:
             with self._metrics.answer(model, answer, began) as stream.meter:
+                stream.meter.key = recorder.recorded.key
                 if self._metrics.on_end is not None:
                     stream.meter.asked = _asked(recorder.recorded, stream)
                 stream.report, stream.answer = answer.report, answer
@@ -120,7 +124,10 @@ class StreamWriter:
         """Write what the server that has died left unwritten."""
         stream.lease = claim.lease
         self._metrics.takeovers += 1
-        await self.write(stream, await self._replayed(stream, claim), self._places.place())
+        recorder = await self._replayed(stream, claim)
+        if stream.recorded is not None:
+            stream.hold = self._adopt(stream.recorded)
+        await self.write(stream, recorder, self._places.place())
 
     async def _replayed(self, stream: StreamLog, claim: Claim) -> Recorder:
         """Return a recorder that has replayed all of the log. From now on no other server adds to it."""

@@ -18,6 +18,9 @@ OTHER: Final = "other"
 #: What stands for the upstream of an answer that no upstream was asked for.
 NONE: Final = "none"
 
+#: Names of keys that are labels; all further ones are `OTHER`.
+MAX_KEYS: Final = 500
+
 #: Upper bounds in seconds: of a whole answer, of the wait for its first token, and between two of its batches.
 ANSWER_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 FIRST_TOKEN_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 120.0)
@@ -71,6 +74,9 @@ FAMILIES: Final[dict[str, Family]] = {
         ("model", "source", "target", "outcome"),
     ),
     "route_policy": Family("gauge", "Processes that ask a model's upstreams by that policy.", ("model", "policy")),
+    "key_answers_total": Family("counter", "Answers to callers with the key of that name.", ("key", "outcome")),
+    "key_tokens_total": Family("counter", "Tokens of whole answers to them, as upstreams counted them.", ("key", "kind")),
+    "key_refusals_total": Family("counter", "Requests that a limit of their key has refused.", ("key", "limit")),
     "breaker_state": Family("gauge", "Processes whose breaker of that upstream is in that state.", ("upstream", "state")),
     "upstream_adaptations": Family(
         "gauge",

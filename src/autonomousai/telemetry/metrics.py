@@ -16,11 +16,11 @@ from typing import Final, Self, TypeAlias
 import msgspec
 
 from ..errors import ProviderError
-from ..events import Answer
+from ..events import Answer, Usage
 from ..gateway.retry_policy import describe
 from ..report import HEDGED, Report
 from ..request import ChatRequest
-from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, NONE, OTHER
+from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, MAX_KEYS, NONE, OTHER
 
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.
 Sample: TypeAlias = tuple[str, tuple[str, ...], list[float]]
@@ -90,6 +90,7 @@ class Metrics:
         #: Called with each answer that has ended and is closed, where answers are accounted.
         self.on_end: Callable[[AnswerMeter], None] | None = None
         self._models = frozenset(models)
+        self._keys: set[str] = set()
         self._upstreams = frozenset(upstreams) | {NONE}
         self._gauges = gauges
         self._requests: Counter[tuple[str, int]] = Counter()
@@ -130,6 +131,21 @@ class Metrics:
             if series is None:
                 series = self._answers[key] = _Series()
         return series
+
+    def key_answer(self, key: str, outcome: str, usage: Usage | None) -> None:
+        """Count an answer for the caller with the key of that name. Of keys beyond `MAX_KEYS`, all are one."""
+        if key not in self._keys:
+            if len(self._keys) >= MAX_KEYS:
+                key = OTHER
+            self._keys.add(key)
+        self._count("key_answers_total", key, outcome)
+        if usage is not None:
+            self._counts["key_tokens_total", (key, "prompt")] += usage.prompt_tokens
+            self._counts["key_tokens_total", (key, "completion")] += usage.completion_tokens
+
+    def key_refusal(self, key: str, limit: str) -> None:
+        """Count a request that a limit of its caller's key has refused."""
+        self._count("key_refusals_total", key if key in self._keys or len(self._keys) < MAX_KEYS else OTHER, limit)
 
     def account(self, model: str, report: Report, *, attempts: int, splices: int, saved: bool) -> None:
         """Count what a gateway did for an answer, from that attempt and that splice on. ``saved``: its end came."""
@@ -223,6 +239,7 @@ class AnswerMeter:
         "began",
         "first",
         "handed_over",
+        "key",
         "model",
         "outcome",
     )
@@ -239,6 +256,8 @@ class AnswerMeter:
         self.asked: Asked | None = None
         #: Whether another server brings its rest.
         self.handed_over = False
+        #: The name of its caller's key, "" where it has none.
+        self.key = ""
         self._metrics = metrics
         self._last = 0.0
         self._started: _Series | None = None
@@ -293,6 +312,8 @@ class AnswerMeter:
             if (usage := finish.usage) is not None:
                 series.prompt += usage.prompt_tokens
                 series.completion += usage.completion_tokens
+        if self.key:
+            self._metrics.key_answer(self.key, self.outcome, None if finish is None else finish.usage)
         report = self.answer.report
         if report is None:
             return

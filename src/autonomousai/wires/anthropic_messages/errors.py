@@ -32,6 +32,9 @@ _OWN_TYPES: Final = frozenset(_TYPES.values()) - {"invalid_request_error"}
 _TOO_LONG: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _TOO_LONG_SAYS: Final = "prompt is too long"
 
+#: The type of an account or a key whose budget is spent: no repetition helps, as this wire's 402 says, and its 429 does not.
+_SPENT: Final = "insufficient_quota"
+
 #: The code of a request whose conversation is to be kept: in ``details``, where the SDKs look for it.
 THREAD_UNSUPPORTED: Final = "thread_unsupported_request"
 
@@ -49,6 +52,8 @@ def write_error_event(error: BaseException) -> bytes:
 
 def _said(error: BaseException, request_id: str) -> tuple[int, dict[str, Any]]:
     status, told = tell(error)
+    if (status, told["type"]) == (429, _SPENT):
+        status = 402
     message = told["message"] or ""
     if told["code"] in _TOO_LONG and _TOO_LONG_SAYS not in message:
         message = f"{_TOO_LONG_SAYS}: {message}"

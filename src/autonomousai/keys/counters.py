@@ -1,0 +1,165 @@
+"""What a key has used and what is reserved for it: the rules, as a value that acts. Does no I/O, and gets the time.
+
+`stores.redis` has the same rules as scripts, and one suite of tests holds both to them.
+
+- Requests and tokens a minute: a sliding window of buckets of a second. What a request reserves counts from when it was
+  admitted; at its end, what it did not use leaves the window.
+- Concurrency: the holds of requests under way. A hold that is not renewed in time, since its server is gone, ends then.
+- Budgets: what was spent in the period, and what is reserved by holds. A hold whose time runs out is spent as a whole: nothing
+  tells how much of it was used.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits
+
+
+class Holding(msgspec.Struct):
+    """What is reserved for a request under way. ``expires``: seconds since the epoch."""
+
+    expires: float
+    tokens: int
+    nano: int
+
+
+class KeyCounters(msgspec.Struct):
+    """Of one key. ``requests`` and ``tokens``: by the second, in its order, with their sums."""
+
+    requests: dict[int, int] = {}
+    tokens: dict[int, int] = {}
+    request_sum: int = 0
+    token_sum: int = 0
+    period: str = ""
+    spent_tokens: int = 0
+    spent_nano: int = 0
+    held_tokens: int = 0
+    held_nano: int = 0
+    holds: dict[str, Holding] = {}
+
+    def reserve(self, now: float, period: str, limits: Limits, demand: Demand, hold: str, lease_s: float) -> Decision:
+        """Admit a request, or refuse it and change nothing."""
+        moment = int(now)
+        self._advance(now, period)
+        decision = Decision(moment=moment, spent_tokens=self.spent_tokens, spent_nano=self.spent_nano)
+        tokens, nano = self._grant(moment, limits, demand, decision)
+        if not decision.refused:
+            decision.tokens, decision.nano = tokens, nano
+            self.holds[hold] = Holding(now + lease_s, tokens, nano)
+            self.held_tokens += tokens
+            self.held_nano += nano
+            if limits.requests:
+                self.requests[moment] = self.requests.get(moment, 0) + 1
+                self.request_sum += 1
+            if limits.tokens and tokens:
+                self.tokens[moment] = self.tokens.get(moment, 0) + tokens
+                self.token_sum += tokens
+        decision.requests_left = max(0, limits.requests - self.request_sum)
+        decision.tokens_left = max(0, limits.tokens - self.token_sum)
+        decision.requests_reset = max(self.requests) + WINDOW_S + 1 - moment if self.requests else 0
+        decision.tokens_reset = max(self.tokens) + WINDOW_S + 1 - moment if self.tokens else 0
+        return decision
+
+    def _grant(self, moment: int, limits: Limits, demand: Demand, decision: Decision) -> tuple[int, int]:
+        """Return what can be reserved of *demand*, tokens and nanodollars; or note in *decision* what refuses it."""
+        tokens, nano = demand.most_tokens, demand.most_nano
+        if limits.concurrency and len(self.holds) >= limits.concurrency:
+            decision.refused, decision.wait = "concurrency", SOON_S
+            return 0, 0
+        if limits.requests and self.request_sum >= limits.requests:
+            decision.refused, decision.wait = "requests", _wait(self.requests, self.request_sum + 1 - limits.requests, moment)
+            return 0, 0
+        if limits.tokens:
+            room = limits.tokens - self.token_sum
+            if demand.least_tokens > room:
+                decision.refused, decision.wait = "tokens", _wait(self.tokens, demand.least_tokens - room, moment)
+                return 0, 0
+            tokens = min(tokens, room)
+        for name, budget, spent, held, least in (
+            ("token_budget", limits.token_budget, self.spent_tokens, self.held_tokens, demand.least_tokens),
+            ("budget", limits.nano_budget, self.spent_nano, self.held_nano, demand.least_nano),
+        ):
+            if not budget:
+                continue
+            room = budget - spent - held
+            if least > room or room <= 0:
+                # What is held may not be spent.
+                waits = held > 0 and least <= budget - spent and budget > spent
+                decision.refused, decision.wait = name, SOON_S if waits else 0
+                return 0, 0
+            if name == "budget":
+                nano = min(nano, room)
+            else:
+                tokens = min(tokens, room)
+        return tokens, nano
+
+    def settle(self, now: float, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
+        """Replace what *decision* reserved by what was used."""
+        self._advance(now, period)
+        held = self.holds.pop(hold, None)
+        if held is not None:
+            self.held_tokens -= held.tokens
+            self.held_nano -= held.nano
+            self.spent_tokens += tokens
+            self.spent_nano += nano
+        else:  # its time has run out, so that all of it was spent
+            self.spent_tokens = max(0, self.spent_tokens + tokens - decision.tokens)
+            self.spent_nano = max(0, self.spent_nano + nano - decision.nano)
+        change = tokens - decision.tokens
+        moment = decision.moment
+        if moment not in self.tokens:
+            if change <= 0 or not self.tokens:
+                return
+            moment = int(now)
+        before = self.tokens.get(moment, 0)
+        self.tokens[moment] = after = max(0, before + change)
+        self.token_sum += after - before
+
+    def renew(self, now: float, hold: str, decision: Decision, lease_s: float) -> None:
+        """Hold for longer; again, where the time has run out."""
+        held = self.holds.get(hold)
+        if held is None:
+            self.holds[hold] = Holding(now + lease_s, decision.tokens, decision.nano)
+            self.held_tokens += decision.tokens
+            self.held_nano += decision.nano
+        else:
+            held.expires = now + lease_s
+
+    def seed(self, period: str, tokens: int, nano: int) -> None:
+        """Begin a *period* with what was spent in it already, unless that is counted here."""
+        if self.period != period:
+            self.period, self.spent_tokens, self.spent_nano = period, tokens, nano
+
+    def _advance(self, now: float, period: str) -> None:
+        """Forget what is over."""
+        if self.period != period:
+            self.period, self.spent_tokens, self.spent_nano = period, 0, 0
+        for hold in [name for name, held in self.holds.items() if held.expires <= now] if self.holds else ():
+            held = self.holds.pop(hold)
+            self.held_tokens -= held.tokens
+            self.held_nano -= held.nano
+            self.spent_tokens += held.tokens
+            self.spent_nano += held.nano
+        least = int(now) - WINDOW_S
+        if self.requests and next(iter(self.requests)) < least:
+            self.request_sum -= _drop(self.requests, least)
+        if self.tokens and next(iter(self.tokens)) < least:
+            self.token_sum -= _drop(self.tokens, least)
+
+
+def _drop(buckets: dict[int, int], least: int) -> int:
+    """Drop the buckets before the second *least*, and return what was in them."""
+    dropped = 0
+    for second in [each for each in buckets if each < least]:
+        dropped += buckets.pop(second)
+    return dropped
+
+
+def _wait(buckets: dict[int, int], needed: int, now: int) -> int:
+    """Return the seconds until *needed* have left the window; -1 where there never are so many."""
+    for second in sorted(buckets):
+        needed -= buckets[second]
+        if needed <= 0:
+            return max(1, second + WINDOW_S + 1 - now)
+    return -1

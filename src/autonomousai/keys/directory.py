@@ -1,0 +1,179 @@
+"""Keys that are made, changed and deleted while servers run. Every server reads changes within `POLL_S`, off requests' way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from ..errors import StatusError
+from ..settings import KeyPolicy
+from ..wires.redaction import redact
+from .documents import DocumentStore, DocumentStoreError, NameTakenError
+from .records import HINT, KeyRecord, digest_of, new_secret
+from .ring import KeyRing
+
+#: Seconds between two looks whether keys have changed.
+POLL_S: Final = 1.0
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(KeyRecord).decode
+
+_log = logging.getLogger("autonomousai.server")
+
+
+class KeyDirectory:
+    """The keys of *store*, which *ring* finds. ``on_change``: called with the keys that were made, when they have changed."""
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        store: DocumentStore,
+        *,
+        on_change: Callable[[Iterable[KeyRecord]], Awaitable[None]] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._ring = ring
+        self._store = store
+        self._on_change = on_change
+        self._now = now
+        self._version = -1
+        self._is_away = False
+        self._polling: asyncio.Task[None] | None = None
+
+    # ---- its life
+
+    async def open(self) -> None:
+        """Open the store and read the keys. Raises what the store raises that cannot be used at all."""
+        await self._store.open()
+        await self.refresh()
+        if self._store.shared:
+            self._polling = asyncio.create_task(self._poll())
+
+    async def aclose(self) -> None:
+        """Read no changes any more."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+        await self._store.aclose()
+
+    async def refresh(self) -> None:
+        """Read the keys, if they have changed. While the store cannot be reached, those that are known hold."""
+        try:
+            version = await self._store.version()
+            if version != self._version:
+                made = [_decode(document) for document in await self._store.load()]
+                self._version = version
+                self._ring.replace_made(made)
+                if self._on_change is not None:
+                    await self._on_change(made)
+            self._is_away = False
+        except DocumentStoreError as error:
+            if not self._is_away:
+                _log.warning("changes of keys cannot be read: %s", redact(str(error)))
+            self._is_away = True
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            await self.refresh()
+
+    # ---- for administrators; each raises `StatusError` 404, 409 and 503
+
+    async def create(self, name: str, policy: KeyPolicy) -> tuple[KeyRecord, str]:
+        """Make a key. Returns it, and its secret, which is kept nowhere."""
+        if (other := self._ring.get(name)) is not None and other.is_configured:
+            raise _in_config(name)
+        secret = new_secret()
+        record = KeyRecord(
+            id=f"key_{secrets.token_hex(12)}",
+            name=name,
+            digest=digest_of(secret.encode()),
+            policy=policy,
+            hint=secret[-HINT:],
+            created=self._now(),
+        )
+        await self._put(record)
+        return record, secret
+
+    async def change(self, name: str, policy: KeyPolicy) -> KeyRecord:
+        """Give a key another policy."""
+        record = msgspec.structs.replace(self._made(name), policy=policy)
+        await self._put(record)
+        return record
+
+    async def rotate(self, name: str, keep_s: float = 0.0) -> tuple[KeyRecord, str]:
+        """Give a key another secret; the old one opens for *keep_s* more seconds. What is bound to the key stays so."""
+        secret = new_secret()
+        old = self._made(name)
+        until = self._now() + keep_s if keep_s else 0.0
+        record = msgspec.structs.replace(
+            old,
+            digest=digest_of(secret.encode()),
+            hint=secret[-HINT:],
+            previous=old.digest if keep_s else b"",
+            previous_until=until,
+        )
+        await self._put(record)
+        return record, secret
+
+    async def delete(self, name: str) -> KeyRecord:
+        """Delete a key."""
+        record = self._made(name)
+        with _translated():
+            await self._store.delete(record.id)
+            await self.refresh()
+        return record
+
+    def get(self, name: str) -> KeyRecord:
+        """Return the key of that name, of the config or not. Raises `StatusError` 404."""
+        record = self._ring.get(name)
+        if record is None:
+            raise _not_found(name)
+        return record
+
+    def records(self) -> list[KeyRecord]:
+        """Return all keys, those of the config too."""
+        return self._ring.records()
+
+    def _made(self, name: str) -> KeyRecord:
+        record = self.get(name)
+        if record.is_configured:
+            raise _in_config(name)
+        return record
+
+    async def _put(self, record: KeyRecord) -> None:
+        with _translated():
+            await self._store.put(record.id, record.name, _encode(record))
+            await self.refresh()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except NameTakenError as error:
+        raise _refused(409, f"there is a key {str(error)!r} already", "choose another name, or rotate it") from None
+    except DocumentStoreError as error:
+        _log.warning("a key cannot be changed: %s", redact(str(error)))
+        raise _refused(503, "the keys' database cannot be reached", "ask again later") from None
+
+
+def _not_found(name: str) -> StatusError:
+    return _refused(404, f"there is no key {name[:80]!r}", "list them with GET /admin/keys, or autonomousai keys list")
+
+
+def _in_config(name: str) -> StatusError:
+    return _refused(409, f"the key {name!r} stands in the config as [keys.{name}]", "change it there")
+
+
+def _refused(status: int, problem: str, advice: str) -> StatusError:
+    types = {404: ("invalid_request_error", "key_not_found"), 409: ("invalid_request_error", "key_conflict")}
+    kind, code = types.get(status, ("server_error", "keys_unavailable"))
+    return StatusError(problem, status=status, type=kind, code=code, advice=advice)

@@ -1,0 +1,286 @@
+"""What the holders of keys may use, request by request: reserved before the answer, and replaced by what it took at its end.
+
+However a request ends, its reservation is settled once, with what the ledger notes of its answer: the upstream's count, or an
+estimate of what came; and with nothing where no upstream was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from ..request import ChatRequest
+from ..wires.redaction import redact
+from .estimates import answer_tokens, prompt_tokens
+from .limits import NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
+from .records import KeyRecord
+from .refusals import not_priced, refused
+from .stores import CounterStore, CounterStoreError
+from .stores.store import RENEW_S, Holds
+
+_log = logging.getLogger("autonomousai.server")
+
+
+#: The outcome of an answer whose caller left it.
+LEFT: Final = "left"
+
+
+class PriceList(Protocol):
+    """What answers may cost, in US dollars. None: no price is known."""
+
+    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None: ...
+
+
+class EndedAnswer(Protocol):
+    """What the ledger notes of an answer that has ended. ``id``: its request's."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+    @property
+    def cost(self) -> float | None: ...
+
+
+#: Returns what a key's name has spent since a moment: tokens, and US dollars.
+Spent = Callable[[str, float], Awaitable[tuple[int, float]]]
+
+
+class HoldRecord(msgspec.Struct, frozen=True):
+    """A reservation as it is written down beside a stream, so that another server can settle it."""
+
+    id: str
+    key: str
+    model: str
+    decision: Decision
+    prompt: int
+
+
+class Reservation:
+    """What is reserved for one request. `settle` it once; further times change nothing."""
+
+    __slots__ = ("_quotas", "decision", "entry", "id", "key", "limits", "model", "prompt", "record")
+
+    def __init__(
+        self, quotas: KeyQuotas, id: str, record: KeyRecord, model: str, limits: Limits, decision: Decision, prompt: int
+    ) -> None:
+        self._quotas: KeyQuotas | None = quotas
+        self.id = id
+        self.record = record
+        self.key = record.id
+        self.model = model
+        self.limits = limits
+        self.decision = decision
+        self.prompt = prompt
+        #: What the answer took, once it has ended.
+        self.entry: EndedAnswer | None = None
+
+    def settle(self) -> None:
+        """Replace what is reserved by what the answer took, as far as there was one."""
+        quotas, self._quotas = self._quotas, None
+        if quotas is not None:
+            quotas.settle(self)
+
+    def leave(self) -> None:
+        """Leave it to the server that continues the answer; without one, all of it is spent when its time is over."""
+        quotas, self._quotas = self._quotas, None
+        if quotas is not None:
+            quotas.forget(self)
+
+    def hand_over(self) -> Reservation:
+        """Return this reservation for another task, which settles it: here, it is settled."""
+        quotas, self._quotas = self._quotas, None
+        assert quotas is not None
+        other = Reservation(quotas, self.id, self.record, self.model, self.limits, self.decision, self.prompt)
+        quotas.replace(other)
+        return other
+
+    def written(self) -> bytes:
+        """Return what another server needs to settle it."""
+        return msgspec.json.encode(HoldRecord(self.id, self.key, self.model, self.decision, self.prompt))
+
+
+class KeyQuotas:
+    """The quotas of all keys. *prices*: None where there are none; *spent*: see `Spent`; *subscribe*: lets `note` be called
+    with each answer that has ended; ``now``: seconds since the epoch."""
+
+    def __init__(
+        self,
+        store: CounterStore,
+        *,
+        prices: PriceList | None = None,
+        spent: Spent | None = None,
+        subscribe: Callable[[Callable[[EndedAnswer], None]], None] = lambda _: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self.prices = prices
+        self._spent = spent
+        self._subscribe: Callable[[Callable[[EndedAnswer], None]], None] | None = subscribe
+        self._now = now
+        self._limits: dict[str, tuple[KeyRecord, Limits]] = {}
+        self._live: dict[str, Reservation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._renewing: asyncio.Task[None] | None = None
+
+    # ---- its life
+
+    async def open(self, records: Iterable[KeyRecord]) -> None:
+        """Open the store, and begin with what *records* have spent. Raises `ConfigError`."""
+        await self._store.open()
+        await self.seed(records)
+
+    async def seed(self, records: Iterable[KeyRecord]) -> None:
+        """Let counters that are not there begin with what their keys have spent in their period."""
+        for record in records:
+            policy = record.policy
+            if self._spent is None or (policy.budget is None and policy.token_budget is None):
+                continue
+            now = self._now()
+            try:
+                tokens, money = await self._spent(record.name, bounds_of(policy, now)[0])
+                await self._store.seed(record.id, period_of(policy, now), tokens, round(money * NANO))
+            except CounterStoreError as error:
+                _log.warning("a key's budget begins without what was spent: %s", redact(str(error)))
+
+    async def aclose(self) -> None:
+        """Settle what is under way, and close the store."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        for reservation in list(self._live.values()):
+            reservation.settle()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.aclose()
+
+    # ---- for requests
+
+    def limits_of(self, record: KeyRecord) -> Limits:
+        """Return the limits of a key."""
+        known = self._limits.get(record.id)
+        if known is None or known[0] is not record:
+            known = self._limits[record.id] = (record, Limits.of(record.policy))
+        return known[1]
+
+    async def reserve(
+        self, record: KeyRecord, id: str, model: str = "", request: ChatRequest | None = None, *, answers: bool = True
+    ) -> Reservation | None:
+        """Reserve what *request* may use; None for a key without limits. *id*: the request's; *answers*: whether its answer has
+        tokens of its own. Raises `StatusError` where a limit refuses it."""
+        limits = self.limits_of(record)
+        if limits == UNLIMITED:
+            return None
+        if self._subscribe is not None:  # as long as no key has limits, nothing is to be noted
+            self._subscribe(self.note)
+            self._subscribe = None
+        demand, prompt = Demand(), 0
+        if request is not None and limits.counts_tokens:
+            demand, prompt = self._demand(limits, model, request, answers=answers)
+        now = self._now()
+        period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
+        decision = await self._store.reserve(record.id, period, limits, demand, id)
+        if decision.refused:
+            raise refused(record, limits, decision, demand, now)
+        if self._renewing is None and self._store.shared:
+            self._renewing = asyncio.create_task(self._renew())
+        reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt)
+        return reservation
+
+    def _demand(self, limits: Limits, model: str, request: ChatRequest, *, answers: bool) -> tuple[Demand, int]:
+        prompt = prompt_tokens(request)
+        most, is_said = answer_tokens(request) if answers else (0, True)
+        least = most if is_said else 1
+        nano = [0, 0]
+        if limits.nano_budget:
+            nano = [self._estimate(model, prompt, tokens) for tokens in (least, most)]
+        return Demand(prompt + least, prompt + most, *nano), prompt
+
+    def _estimate(self, model: str, prompt: int, completion: int) -> int:
+        price = None if self.prices is None else self.prices.estimate(model, prompt, completion)
+        if price is None:
+            raise not_priced(model)
+        return round(price * NANO)
+
+    def note(self, entry: EndedAnswer) -> None:
+        """Learn what an answer took that has ended."""
+        reservation = self._live.get(entry.id)
+        if reservation is not None:
+            reservation.entry = entry
+
+    def settle(self, reservation: Reservation) -> None:
+        """See `Reservation.settle`. The store is not waited for."""
+        self.forget(reservation)
+        tokens, nano = self._used(reservation)
+        policy, limits = reservation.record.policy, reservation.limits
+        period = period_of(policy, self._now()) if limits.token_budget or limits.nano_budget else ""
+        self._run(self._store.settle(reservation.key, period, reservation.id, tokens, nano, reservation.decision))
+
+    def forget(self, reservation: Reservation) -> None:
+        """Hold it no longer."""
+        self._live.pop(reservation.id, None)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work*, of the store: at once, or in a task where that takes I/O."""
+        if not self._store.shared:
+            with contextlib.suppress(StopIteration):  # it waits for nothing
+                work.send(None)
+            return
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _used(self, reservation: Reservation) -> tuple[int, int]:
+        """Return the tokens and the nanodollars that an answer took."""
+        entry, limits = reservation.entry, reservation.limits
+        if entry is None or not limits.counts_tokens:
+            return 0, 0
+        tokens = entry.total_tokens
+        if not tokens and entry.outcome == LEFT:
+            tokens = reservation.prompt  # an upstream may have read it
+        if not limits.nano_budget:
+            return tokens, 0
+        cost = entry.cost
+        if cost is None and self.prices is not None:
+            cost = self.prices.estimate(reservation.model, entry.prompt_tokens, tokens - entry.prompt_tokens)
+        return tokens, round((cost or 0) * NANO)
+
+    def replace(self, reservation: Reservation) -> None:
+        """Let *reservation* stand for the one of the same request."""
+        self._live[reservation.id] = reservation
+
+    # ---- for streams that another server begins
+
+    def adopt(self, written: bytes, record: KeyRecord) -> Reservation:
+        """Return the reservation that another server has written down, which this one settles."""
+        hold = msgspec.json.decode(written, type=HoldRecord)
+        limits = self.limits_of(record)
+        reservation = Reservation(self, hold.id, record, hold.model, limits, hold.decision, hold.prompt)
+        self._live[hold.id] = reservation
+        self._run(self._store.renew({hold.id: (hold.key, hold.decision)}))
+        return reservation
+
+    def _held(self) -> Holds:
+        return {each.id: (each.key, each.decision) for each in self._live.values()}
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await _quietly(self._store.renew(self._held()))
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except CounterStoreError as error:
+        _log.warning("a key's counters: %s", redact(str(error)))

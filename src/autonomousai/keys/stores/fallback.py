@@ -1,0 +1,118 @@
+"""Counters that others share, as long as they can be reached; while they cannot, this process counts by itself.
+
+So a store that is away stops no request. Until it is back, each process admits up to the limits: with N of them, N times as
+much a minute, and of a budget what each last knew to be left. What was spent meanwhile is added when the store is back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from ...wires.redaction import redact
+from ..limits import Decision, Demand, Limits
+from .memory import MemoryCounters
+from .store import CounterStore, CounterStoreError, Holds
+
+#: Seconds after a failure in which the store is not asked.
+AWAY_S: Final = 5.0
+
+#: Ends of requests that wait for the store; of more, the reservation is what counts.
+_MAX_LATE: Final = 10_000
+
+_log = logging.getLogger("autonomousai.server")
+
+
+class FallbackCounters:
+    """*store*: that which is shared. ``clock``: monotonic seconds."""
+
+    shared = True
+
+    def __init__(self, store: CounterStore, *, clock: Callable[[], float] = monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._local = MemoryCounters()
+        self._away_until = 0.0
+        self._is_away = False
+        #: What was spent of each key in each period, when the store last said so.
+        self._known: dict[tuple[str, str], tuple[int, int]] = {}
+        #: What was spent without the store, and ends of requests that it has not heard of.
+        self._owed: Counter[tuple[str, str, str]] = Counter()
+        self._late: deque[tuple[str, str, str, int, int, Decision]] = deque(maxlen=_MAX_LATE)
+
+    async def open(self) -> None:
+        await self._store.open()
+
+    async def aclose(self) -> None:
+        await self._catch_up()
+        await self._store.aclose()
+
+    async def reserve(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
+        if self._clock() >= self._away_until:
+            try:
+                decision = await self._store.reserve(key, period, limits, demand, hold)
+            except CounterStoreError as error:
+                self._note_away(error)
+            else:
+                self._note_back()
+                self._known[key, period] = (decision.spent_tokens, decision.spent_nano)
+                return decision
+        await self._local.seed(key, period, *self._known.get((key, period), (0, 0)))
+        decision = await self._local.reserve(key, period, limits, demand, hold)
+        decision.is_local = True
+        return decision
+
+    async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
+        if decision.is_local:
+            await self._local.settle(key, period, hold, tokens, nano, decision)
+            self._owed[key, period, "tokens"] += tokens
+            self._owed[key, period, "nano"] += nano
+            return
+        try:
+            await self._store.settle(key, period, hold, tokens, nano, decision)
+        except CounterStoreError as error:
+            self._note_away(error)
+            self._late.append((key, period, hold, tokens, nano, decision))
+
+    async def renew(self, holds: Holds) -> None:
+        await self._catch_up()
+        try:
+            await self._store.renew({hold: held for hold, held in holds.items() if not held[1].is_local})
+        except CounterStoreError as error:
+            self._note_away(error)
+
+    async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
+        self._known.setdefault((key, period), (tokens, nano))
+        try:
+            await self._store.seed(key, period, tokens, nano)
+        except CounterStoreError as error:
+            self._note_away(error)
+
+    async def _catch_up(self) -> None:
+        """Report to the store what was spent without it."""
+        try:
+            while self._late:
+                await self._store.settle(*self._late[0])
+                self._late.popleft()
+            for key, period in {(key, period) for key, period, _ in self._owed}:
+                tokens, nano = self._owed[key, period, "tokens"], self._owed[key, period, "nano"]
+                await self._store.settle(key, period, "", tokens, nano, Decision())
+                self._owed[key, period, "tokens"] -= tokens
+                self._owed[key, period, "nano"] -= nano
+            self._owed += Counter()  # drops what is zero
+        except CounterStoreError as error:
+            self._note_away(error)
+
+    def _note_away(self, error: CounterStoreError) -> None:
+        self._away_until = self._clock() + AWAY_S
+        if not self._is_away:
+            self._is_away = True
+            _log.warning("keys' limits are counted by each process for itself: %s", redact(str(error)))
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            _log.warning("keys' limits are counted together again")

@@ -1,0 +1,42 @@
+"""Counters in this process alone."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from math import inf
+
+from ..counters import KeyCounters
+from ..limits import Decision, Demand, Limits
+from .store import Holds
+
+
+class MemoryCounters:
+    """``now``: seconds since the epoch."""
+
+    shared = False
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._keys: defaultdict[str, KeyCounters] = defaultdict(KeyCounters)
+
+    async def open(self) -> None:
+        """Do nothing."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+    async def reserve(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
+        return self._keys[key].reserve(self._now(), period, limits, demand, hold, inf)
+
+    async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
+        self._keys[key].settle(self._now(), period, hold, tokens, nano, decision)
+
+    async def renew(self, holds: Holds) -> None:
+        now = self._now()
+        for hold, (key, decision) in holds.items():
+            self._keys[key].renew(now, hold, decision, inf)
+
+    async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
+        self._keys[key].seed(period, tokens, nano)

@@ -1,0 +1,128 @@
+"""What a caller's key allows: which models and APIs, and how much. Whose a request is, `auth` has found.
+
+A caller whose key has no name is never brought here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from ..errors import ModelNotFoundError, StatusError
+from ..http.server.exchange import Exchange
+from ..keys.limits import Decision, Limits
+from ..keys.quotas import KeyQuotas, Reservation
+from ..keys.records import KeyRecord
+from ..keys.refusals import KeyLimitError, limit_headers
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..request import ChatRequest
+from ..telemetry.metrics import Metrics
+from ..wires.base import Wire
+from ..wires.registry import ANTHROPIC_MESSAGES
+
+
+class _Rights(msgspec.Struct, frozen=True):
+    """What the policy of ``record`` says, with models by their own names. Empty: all."""
+
+    record: KeyRecord
+    models: frozenset[str]
+    beginnings: tuple[str, ...]
+
+    def allow(self, model: str) -> bool:
+        return model in self.models or model.startswith(self.beginnings)
+
+
+class Admission:
+    """*resolve*: a model's own name; *quotas*: what keys may use."""
+
+    def __init__(
+        self, provider: AsyncGeneratorProvider, resolve: Callable[[str], str], quotas: KeyQuotas, metrics: Metrics
+    ) -> None:
+        self._quotas = quotas
+        self._metrics = metrics
+        self._provider = provider
+        self._resolve = resolve
+        self._rights: dict[str, _Rights] = {}
+
+    def forget(self) -> None:
+        """Look up again what models' names mean."""
+        self._rights.clear()
+
+    def may_use(self, record: KeyRecord | None, model: str) -> bool:
+        """Return whether a caller may use *model*, which is named by its own name."""
+        return record is None or not record.policy.models or self._rights_of(record).allow(model)
+
+    def resolve(self, record: KeyRecord, wire: Wire, name: str) -> str:
+        """Return the model's own name that the caller's *name* means. Raises `ModelNotFoundError` where there is none that the
+        key may use, and tells of no other; `StatusError` 403 where it may not use *wire*."""
+        check_wire(record, wire)
+        if not record.policy.models:
+            return self._resolve(name)
+        try:
+            model = self._resolve(name)
+        except ModelNotFoundError:
+            model = ""
+        if not model or not self.may_use(record, model):
+            raise ModelNotFoundError(name, self.models_of(record))
+        return model
+
+    def models_of(self, record: KeyRecord) -> list[str]:
+        """Return the models that there are and that the key may use."""
+        models = self._provider.get_models() if isinstance(self._provider, ProviderModelMixin) else []
+        return [model for model in models if self.may_use(record, model)]
+
+    async def reserve(
+        self, exchange: Exchange, wire: Wire, model: str = "", request: ChatRequest | None = None
+    ) -> Reservation | None:
+        """Reserve what *request* may use, and note in the response's headers what is left of the limits. None where the
+        caller's key has no limits. Raises `StatusError` 429 where they do not admit it, 403 where they cannot be kept."""
+        quotas, record = self._quotas, exchange.caller
+        try:
+            reservation = await quotas.reserve(record, exchange.request_id, model, request, answers=wire.streams)
+        except KeyLimitError as error:
+            self._metrics.key_refusal(record.name, error.decision.refused)
+            _add_headers(exchange, wire, error.limits, error.decision)
+            if error.decision.wait <= 0:
+                exchange.extra = [*exchange.extra, (b"x-should-retry", b"false")]
+            raise
+        if reservation is not None:
+            _add_headers(exchange, wire, reservation.limits, reservation.decision)
+        return reservation
+
+    def _rights_of(self, record: KeyRecord) -> _Rights:
+        rights = self._rights.get(record.id)
+        if rights is None or rights.record is not record:
+            rights = self._rights[record.id] = self._read(record)
+        return rights
+
+    def _read(self, record: KeyRecord) -> _Rights:
+        models, beginnings = set(), []
+        for name in record.policy.models:
+            if name.endswith("*"):
+                beginnings.append(name[:-1])
+                continue
+            try:
+                models.add(self._resolve(name))
+            except ModelNotFoundError:
+                models.add(name)  # it may come
+        return _Rights(record, frozenset(models), tuple(beginnings))
+
+
+def check_wire(record: KeyRecord, wire: Wire) -> None:
+    """Raise `StatusError` 403 where the key may not use *wire*."""
+    wires = record.policy.wires
+    if wires and wire.name not in wires:
+        raise StatusError(
+            f"the key {record.name!r} may not use this API; it may use: {', '.join(wires)}",
+            status=403,
+            type="permission_error",
+            code="api_not_allowed",
+        )
+
+
+def _add_headers(exchange: Exchange, wire: Wire, limits: Limits, decision: Decision) -> None:
+    if limits.requests or limits.tokens:
+        headers = limit_headers(limits, decision, time.time(), anthropic=wire is ANTHROPIC_MESSAGES)
+        exchange.extra = [*exchange.extra, *headers]

@@ -1,0 +1,89 @@
+"""All that a server has of callers' keys, put together: what finds them, what they may use, and those that are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.routing import Route
+
+from ..config import Config
+from ..keys.directory import KeyDirectory
+from ..keys.documents import MemoryDocuments
+from ..keys.quotas import KeyQuotas
+from ..keys.ring import KeyRing
+from ..keys.stores import CounterStoreError, open_counters
+from ..ledger.accounts import Accounts
+from ..ledger.writer import LedgerWriter
+from ..limiter import QuotaHold
+from ..provider import AsyncGeneratorProvider
+from ..streams.records import RecordedRequest
+from ..telemetry.metrics import Metrics
+from .admin import AdminKeys
+from .admission import Admission
+
+
+class KeyControl:
+    """The keys of one server. ``ring``: finds them; ``admission``: what each allows."""
+
+    def __init__(
+        self,
+        config: Config,
+        provider: AsyncGeneratorProvider,
+        *,
+        resolve: Callable[[str], str],
+        accounts: Accounts,
+        ledger: LedgerWriter | None,
+        metrics: Metrics,
+    ) -> None:
+        self.ring = KeyRing(config.keys)
+        self._accounts = accounts
+        self._ledger = ledger
+        self._quotas = KeyQuotas(
+            open_counters(config.server.state),
+            prices=accounts.prices,
+            spent=None if ledger is None else self._spent,
+            subscribe=accounts.subscribe,
+        )
+        self._directory = KeyDirectory(self.ring, MemoryDocuments(), on_change=self._quotas.seed)
+        self.admission = Admission(provider, resolve, self._quotas, metrics)
+        accounts.labels_of = self._labels_of
+
+    def follow(self, config: Config) -> None:
+        """Follow another config: its keys, what its models are called, and what they cost. What was counted stays so."""
+        self.ring.replace_config(config.keys)
+        self.admission.forget()
+        self._quotas.prices = self._accounts.prices
+
+    async def open(self) -> None:
+        """Read the keys, and what they have spent. Without any, nothing is opened."""
+        if self.ring.asks:
+            await self._quotas.open(self.ring.records())
+            await self._directory.open()
+
+    async def aclose(self) -> None:
+        """Settle what is reserved, and close what was opened."""
+        await self._quotas.aclose()
+        await self._directory.aclose()
+
+    def routes(self) -> list[Route]:
+        """Return the routes of administrators."""
+        return AdminKeys(self._directory).routes()
+
+    def adopt(self, recorded: RecordedRequest) -> QuotaHold | None:
+        """Return what a key has reserved for a stream that another server began."""
+        record = self.ring.get(recorded.key)
+        return self._quotas.adopt(recorded.hold, record) if recorded.hold and record is not None else None
+
+    async def _spent(self, name: str, since: float) -> tuple[int, float]:
+        """Return what the key of that name has spent since then. Raises `CounterStoreError` where the ledger is away."""
+        from ..ledger.database import DatabaseAwayError  # noqa: PLC0415  SQLAlchemy comes where there is a ledger
+
+        assert self._ledger is not None
+        try:
+            return await self._ledger.spent(name, since)
+        except DatabaseAwayError as error:
+            raise CounterStoreError(str(error)) from None
+
+    def _labels_of(self, name: str) -> dict[str, str]:
+        record = self.ring.get(name)
+        return {} if record is None else record.policy.labels

@@ -1,0 +1,322 @@
+"""The rules of limits, in each store: what is admitted, what is refused and for how long, and what an end gives back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from autonomousai.keys.limits import Decision, Demand, Limits
+from autonomousai.keys.stores import CounterStore, CounterStoreError, FallbackCounters, MemoryCounters
+from autonomousai.keys.stores.redis import RedisCounters
+from autonomousai.keys.stores.sqlite import SqliteCounters
+from tests.support.redis import redis_server
+from tests.support.sockets import PATIENCE
+
+#: As many servers as the tests of races have, and requests at each of them.
+SERVERS, EACH = 10, 30
+
+MONTH = "2027-01"
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+class Clock:
+    """A time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[CounterStore]]:
+    """The same counters, as ten servers have them; in memory there is one server."""
+    made: list[CounterStore]
+    if request.param == "memory":
+        made = [MemoryCounters()]
+    elif request.param == "sqlite":
+        made = [SqliteCounters(str(tmp_path / "state")) for _ in range(SERVERS)]
+    else:
+        url = request.getfixturevalue("redis_url")
+        made = [RedisCounters(url, timeout_s=PATIENCE) for _ in range(SERVERS)]
+    async with AsyncExitStack() as stack:
+        for store in made:
+            await store.open()
+            stack.push_async_callback(store.aclose)
+        yield made
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    """A key of each test's own, as they share a Redis."""
+    return request.node.name
+
+
+async def race(stores: list[CounterStore], key: str, limits: Limits, demand: Demand) -> list[Decision]:
+    """Let all servers' requests come at once, and return what was decided of each."""
+    return await asyncio.gather(
+        *(
+            store.reserve(key, MONTH, limits, demand, f"{server}-{number}")
+            for server, store in enumerate(stores)
+            for number in range(EACH)
+        )
+    )
+
+
+def admitted(decisions: list[Decision]) -> list[Decision]:
+    return [each for each in decisions if not each.refused]
+
+
+@pytest.mark.parametrize(
+    ("limits", "demand", "expected", "refusal"),
+    [
+        (Limits(requests=25), Demand(), 25, "requests"),
+        (Limits(concurrency=7), Demand(), 7, "concurrency"),
+        (Limits(tokens=1_000), Demand(60, 60), 16, "tokens"),
+        (Limits(token_budget=1_000), Demand(60, 60), 16, "token_budget"),
+        (Limits(nano_budget=10**15), Demand(0, 0, 10**14, 10**14), 10, "budget"),
+    ],
+)
+async def test_never_more_than_the_limit_is_admitted(stores, key, limits, demand, expected, refusal):
+    """However many servers ask at the same moment: exactly as much as there is."""
+    decisions = await race(stores, key, limits, demand)
+
+    assert min(expected, len(decisions)) == len(admitted(decisions))
+    assert {refusal} == {each.refused for each in decisions if each.refused}
+
+
+async def test_what_may_be_less_is_what_is_left(stores, key):
+    """A request that does not say how much it needs gets the rest, and the sum is the limit."""
+    decisions = await race(stores, key, Limits(token_budget=1_000), Demand(10, 300))
+
+    assert 1_000 == sum(each.tokens for each in decisions)
+    assert [100, 300, 300, 300] == sorted(each.tokens for each in admitted(decisions))
+
+
+async def test_an_end_gives_back_what_was_not_used(stores, key):
+    """Of the window, of the budget, and of those under way."""
+    first, last = stores[0], stores[-1]
+    limits = Limits(tokens=1_000, concurrency=1, token_budget=1_000, nano_budget=1_000)
+
+    held = await first.reserve(key, MONTH, limits, Demand(900, 900, 900, 900), "a")
+    refused = await last.reserve(key, MONTH, limits, Demand(900, 900, 900, 900), "b")
+    await last.settle(key, MONTH, "a", 100, 10, held)
+    again = await first.reserve(key, MONTH, limits, Demand(900, 900, 900, 900), "c")
+
+    assert ("", "concurrency", "") == (held.refused, refused.refused, again.refused)
+    assert (100, 10, 0) == (again.spent_tokens, again.spent_nano, again.tokens_left)
+
+
+async def test_an_end_that_took_more_than_was_reserved_counts_as_it_was(stores, key):
+    """An estimate may be too low: the next request is refused sooner."""
+    store = stores[0]
+    limits = Limits(tokens=1_000, token_budget=10_000)
+
+    held = await store.reserve(key, MONTH, limits, Demand(10, 10), "a")
+    await store.settle(key, MONTH, "a", 995, 0, held)
+    next_one = await store.reserve(key, MONTH, limits, Demand(10, 10), "b")
+
+    assert ("tokens", 995, 5) == (next_one.refused, next_one.spent_tokens, next_one.tokens_left)
+    assert 1 <= next_one.wait <= 61
+
+
+async def test_a_refusal_changes_nothing(stores, key):
+    """Neither the window nor the holds: a caller who asks on and on keeps nothing filled."""
+    store = stores[0]
+    limits = Limits(requests=1)
+    await store.reserve(key, MONTH, limits, Demand(), "a")
+
+    refused = [await store.reserve(key, MONTH, limits, Demand(), f"b{number}") for number in range(5)]
+
+    assert {"requests"} == {each.refused for each in refused}
+    assert 1 == len({each.wait for each in refused} - {refused[0].wait - 1})
+
+
+async def test_what_never_fits_says_so(stores, key):
+    """A request that is larger than a whole minute's limit waits for nothing."""
+    refused = await stores[0].reserve(key, MONTH, Limits(tokens=100), Demand(101, 101), "a")
+
+    assert ("tokens", -1) == (refused.refused, refused.wait)
+
+
+async def test_a_budget_that_is_held_is_not_spent(stores, key):
+    """What answers under way may leave is waited for; what is spent is not."""
+    store = stores[0]
+    limits = Limits(token_budget=100)
+    held = await store.reserve(key, MONTH, limits, Demand(80, 80), "a")
+
+    waits = await store.reserve(key, MONTH, limits, Demand(50, 50), "b")
+    await store.settle(key, MONTH, "a", 80, 0, held)
+    spent = await store.reserve(key, MONTH, limits, Demand(50, 50), "c")
+
+    assert [("token_budget", 1), ("token_budget", 0)] == [(each.refused, each.wait) for each in (waits, spent)]
+
+
+async def test_a_new_period_begins_with_nothing_spent(stores, key):
+    """And an answer that is under way then counts in the period in which it ends."""
+    store = stores[0]
+    limits = Limits(token_budget=100)
+    held = await store.reserve(key, "2027-01-31", limits, Demand(90, 90), "a")
+
+    next_day = await store.reserve(key, "2027-02-01", limits, Demand(10, 10), "b")
+    await store.settle(key, "2027-02-01", "a", 90, 0, held)
+    full = await store.reserve(key, "2027-02-01", limits, Demand(10, 10), "c")
+
+    assert ("", 0, "token_budget") == (next_day.refused, next_day.spent_tokens, full.refused)
+
+
+async def test_counters_begin_with_what_was_spent_before(stores, key):
+    """Once: what is counted here already is not counted again."""
+    store = stores[0]
+    limits = Limits(token_budget=100)
+
+    await store.seed(key, MONTH, 95, 0)
+    refused = await store.reserve(key, MONTH, limits, Demand(10, 10), "a")
+    await store.seed(key, MONTH, 0, 0)
+    still = await store.reserve(key, MONTH, limits, Demand(10, 10), "b")
+
+    assert ["token_budget", "token_budget"] == [refused.refused, still.refused]
+
+
+async def test_a_hold_that_another_server_takes_over_is_settled_once(stores, key):
+    """By the one that ends the answer; it stays a hold meanwhile."""
+    first, last = stores[0], stores[-1]
+    limits = Limits(token_budget=100, concurrency=1)
+    held = await first.reserve(key, MONTH, limits, Demand(60, 60), "a")
+
+    await last.renew({"a": (key, held)})
+    full = await last.reserve(key, MONTH, limits, Demand(10, 10), "b")
+    await last.settle(key, MONTH, "a", 20, 0, held)
+    after = await first.reserve(key, MONTH, limits, Demand(10, 10), "c")
+
+    assert ("concurrency", "", 20) == (full.refused, after.refused, after.spent_tokens)
+
+
+async def test_in_no_minute_more_is_admitted_than_the_limit_says(clock):
+    """Wherever the minute begins: requests come as fast as they are admitted, for ten minutes."""
+    store = MemoryCounters(clock)
+    moments = []
+
+    for tick in range(6_000):
+        clock.now = 1_000_000.05 + tick / 10
+        if not (await store.reserve("k", MONTH, Limits(requests=7), Demand(), str(tick))).refused:
+            moments.append(clock.now)
+
+    assert 7 == max(sum(begin <= each < begin + 60 for each in moments) for begin in moments)
+    assert len(moments) >= 7 * 9
+
+
+async def test_the_wait_that_is_said_is_enough(clock):
+    """And one second less is not."""
+    store = MemoryCounters(clock)
+    limits = Limits(requests=2)
+    for number in range(2):
+        await store.reserve("k", MONTH, limits, Demand(), str(number))
+        clock.now += 10
+    refused = await store.reserve("k", MONTH, limits, Demand(), "x")
+
+    clock.now += refused.wait - 1
+    early = await store.reserve("k", MONTH, limits, Demand(), "y")
+    clock.now += 1
+    late = await store.reserve("k", MONTH, limits, Demand(), "z")
+
+    assert ("requests", "requests", "") == (refused.refused, early.refused, late.refused)
+
+
+async def test_what_a_server_held_that_is_gone_is_spent(clock, tmp_path):
+    """Nothing tells how much of it was used, and the budget is not overrun; the place is free again."""
+    store = SqliteCounters(str(tmp_path / "state"), clock)
+    await store.open()
+    limits = Limits(token_budget=100, concurrency=1)
+    await store.reserve("k", MONTH, limits, Demand(60, 60), "a")
+
+    clock.now += 31
+    after = await store.reserve("k", MONTH, limits, Demand(10, 10), "b")
+    await store.aclose()
+
+    assert ("", 60) == (after.refused, after.spent_tokens)
+
+
+async def test_what_a_server_held_that_is_gone_is_spent_in_redis_too(redis_url):
+    """By Redis's own clock: asked until the lease is over."""
+    store = RedisCounters(redis_url, lease_s=0.05, timeout_s=PATIENCE)
+    limits = Limits(token_budget=100, concurrency=1)
+    await store.reserve("gone", MONTH, limits, Demand(60, 60), "a")
+
+    async with asyncio.timeout(PATIENCE):
+        while (after := await store.reserve("gone", MONTH, limits, Demand(10, 10), "b")).refused:
+            await asyncio.sleep(0)
+    await store.aclose()
+
+    assert 60 == after.spent_tokens
+
+
+class Away:
+    """A store that can be switched off."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        self.inner = MemoryCounters()
+        self.is_away = False
+        self.asked = 0
+
+    def __getattr__(self, name: str):
+        async def call(*arguments):
+            self.asked += 1
+            if self.is_away:
+                raise CounterStoreError("away")
+            return await getattr(self.inner, name)(*arguments)
+
+        return call
+
+
+async def test_while_the_store_is_away_each_server_counts_by_itself(clock, caplog):
+    """Its limits hold for each alone, a budget begins with what was known, and the store hears later what was spent."""
+    away = Away()
+    store = FallbackCounters(away, clock=clock)
+    limits = Limits(token_budget=100)
+    held = await store.reserve("k", MONTH, limits, Demand(30, 30), "a")
+    await store.settle("k", MONTH, "a", 30, 0, held)
+    known = await store.reserve("k", MONTH, limits, Demand(10, 10), "b")
+
+    away.is_away = True
+    alone = [await store.reserve("k", MONTH, limits, Demand(60, 60), name) for name in "cd"]
+    asked = away.asked
+    await store.settle("k", MONTH, "c", 50, 0, alone[0])
+    await store.settle("k", MONTH, "b", 10, 0, known)
+    away.is_away = False
+    clock.now += 6
+    await store.renew({})
+    back = await store.reserve("k", MONTH, limits, Demand(11, 11), "e")
+
+    assert [("", True), ("token_budget", True)] == [(each.refused, each.is_local) for each in alone]
+    assert 4 == asked, "the second request did not ask a store that is known to be away"
+    assert ("token_budget", 90) == (back.refused, back.spent_tokens)
+    assert 2 == len(caplog.records)
+
+
+async def test_redis_that_is_not_there_refuses_nothing(tmp_path):
+    """A request waits for it at most five seconds, and is counted here."""
+    store = FallbackCounters(RedisCounters(f"unix://{tmp_path}/none.sock"))
+    await store.open()
+
+    decisions = [await store.reserve("k", MONTH, Limits(requests=2), Demand(), str(number)) for number in range(3)]
+    await store.aclose()
+
+    assert ["", "", "requests"] == [each.refused for each in decisions]
