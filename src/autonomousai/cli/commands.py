@@ -40,6 +40,7 @@ from .routes import describe_policy
 from .templates import Template
 from .terminal import OutputError, Terminal
 from .toml import write_toml
+from .usage import usage
 from .views import JsonView
 
 
@@ -316,6 +317,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "config": show_config,
     "models": models,
     "pull": pull,
+    "usage": usage,
     "doctor": look_around,
     "completion": completion,
 }

@@ -44,6 +44,7 @@ from .help_texts import (
     TEMPLATES_MORE,
 )
 from .launch import PROGRAMS
+from .usage_options import add_usage
 
 
 def make_parser() -> HelpParser:
@@ -67,6 +68,7 @@ def make_parser() -> HelpParser:
         _add_config,
         _add_models,
         _add_pull,
+        add_usage,
         _add_doctor,
         _add_completion,
     ):

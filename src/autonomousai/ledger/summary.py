@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Literal, get_args
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -133,6 +132,8 @@ def zone_of(name: str) -> tzinfo:
         return UTC
     if name == "local":
         return datetime.now(UTC).astimezone().tzinfo or UTC
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  few ask for another zone than these two
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -21,6 +21,7 @@ from ..telemetry.metrics import Sample
 from ..wires.redaction import redact
 from .entry import LedgerEntry
 from .place import LedgerPlace, place_of
+from .summary import UsageQuestion, UsageReport
 
 if TYPE_CHECKING:
     from .database import Database
@@ -97,6 +98,17 @@ class LedgerWriter:
         """Return the tokens and the US dollars of that key's answers since then, as far as they are written. Raises
         `database.DatabaseAwayError`."""
         return await asyncio.to_thread(self.database.spent, key, since)
+
+    def usage(self, question: UsageQuestion) -> UsageReport | None:
+        """Return the report that answers *question*, as far as entries are written; None where the database is away. Blocks."""
+        from .database import DatabaseAwayError  # noqa: PLC0415  SQLAlchemy is here already
+        from .usage import read_usage  # noqa: PLC0415  it comes with SQLAlchemy
+
+        try:
+            return read_usage(self.database, question)
+        except DatabaseAwayError as error:
+            _log.warning("the ledger %s cannot be read: %s", self._place.name, redact(str(error)))
+            return None
 
     @property
     def database(self) -> Database:

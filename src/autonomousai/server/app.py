@@ -48,6 +48,7 @@ from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
 from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
 from .upstreams import UpstreamMaker
+from .usage import USAGE_PATHS, usage_routes
 
 #: The route of streams, whichever is meant: an id is a secret.
 STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
@@ -173,6 +174,7 @@ class App:
                 *self._health.routes(),
                 reload_route(lambda: self.reload_file),
                 *page_routes(),
+                *usage_routes(self.ledger, self.start),
                 *description_routes(sees=self._sees, asks_key=asks_key(config.server, config.keys)),
             ],
         )
@@ -389,7 +391,7 @@ class App:
 
 
 #: Paths that are named as they are.
-_NAMED: Final = PROBE_PATHS | {"/", "/docs", "/metrics", "/openapi.json", "/v1/models"}
+_NAMED: Final = PROBE_PATHS | USAGE_PATHS | {"/", "/docs", "/metrics", "/openapi.json", "/v1/models"}
 
 
 def _route_name(path: str, *, hot: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from ...ledger.summary import Group, UsageRow
 from ...report import Attempt, Splice
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -213,7 +214,29 @@ class Readiness(msgspec.Struct):
     upstreams: list[str] | UnsetType = UNSET
 
 
-DOCUMENTS: tuple[type[msgspec.Struct], ...] = (ChatCompletion, ChunkSchema, Error, Model, ModelList, Health, Readiness)
+class UsageDocument(msgspec.Struct):
+    """What answers used and cost, grouped, and all together."""
+
+    object: Literal["usage"]
+    by: Group
+    since: str | None
+    until: str | None
+    timezone: str
+    currency: Literal["USD"]
+    data: list[UsageRow]
+    total: UsageRow
+
+
+DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
+    ChatCompletion,
+    ChunkSchema,
+    Error,
+    Model,
+    ModelList,
+    Health,
+    Readiness,
+    UsageDocument,
+)
 
 
 #: The classes bear a suffix that tells them from the package's own; their published names do not.

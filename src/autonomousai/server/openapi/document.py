@@ -86,6 +86,13 @@ _ITEMS: Final[Schema] = {
     "required": ["object", "data", "first_id", "last_id", "has_more"],
 }
 
+_USAGE: Final = {
+    "by": "What the answers are grouped by: day, key, model, upstream or wire.",
+    "since": "From when on: a time ago (7d, 24h, 30m), a date or a time.",
+    "until": "Up to when, as `since`.",
+    "timezone": "Whose days are meant: UTC, or a name such as Europe/Berlin.",
+}
+
 _EVENT: Final = {
     "type": "object",
     "description": "A server-sent event. `id`: its number, where the stream can be resumed.",
@@ -183,6 +190,10 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     paths["/v1/models/{id}"] = {
         "parameters": [_in_path("id", "A model's name or alias.")],
         "get": _get("One model", "getModel", _CHAT, one, ("404", "503", *guarded)),
+    }
+    paths["/v1/usage"] = {
+        "parameters": [_in_query(name, about, {"type": "string"}) for name, about in _USAGE.items()],
+        "get": _get("What your key used", "getUsage", _SERVER, _json("UsageDocument"), ("400", "404", "503", *guarded)),
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
     paths |= _kept(guarded)

@@ -1,0 +1,77 @@
+"""``GET /v1/usage``: what a caller's key used; ``GET /admin/usage``: what all did, for an admin and for the page ``/usage``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, get_args
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..errors import StatusError
+from ..http.server.asgi import OUTER
+from ..ledger.summary import Group, UsageQuestion, document_of, moment_of, zone_of
+from ..ledger.writer import LedgerWriter
+from ..wires.shapes import refusal
+from .auth import ADMIN_PATH
+
+#: Where a caller sees what its key used, an admin what all did, and the page that shows it.
+_OWN_PATH: Final = "/v1/usage"
+_ADMIN: Final = f"{ADMIN_PATH}usage"
+USAGE_PATHS: Final = frozenset({_OWN_PATH, _ADMIN, "/usage"})
+
+_OWN: Final = ("by", "since", "until", "timezone")
+
+
+def usage_routes(ledger: LedgerWriter | None, ready: Callable[[], Awaitable[None]]) -> list[Route]:
+    """Return both routes. ``ready``: starts the server."""
+
+    async def answer(question: UsageQuestion) -> Response:
+        if ledger is None:
+            problem = "this server keeps no ledger; its operator can, with a table [ledger] in the config"
+            raise StatusError(problem, status=404, type="not_found_error", code="no_ledger")
+        await ready()
+        report = await asyncio.to_thread(ledger.usage, question)
+        if report is None:
+            raise StatusError("the ledger cannot be read now", status=503, type="server_error", code="ledger_unavailable")
+        body = msgspec.json.encode(document_of(question, report))
+        return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+
+    async def own(request: Request) -> Response:
+        question = _question(request.query_params, _OWN)
+        return await answer(msgspec.structs.replace(question, key=request.scope[OUTER].key))
+
+    async def everyones(request: Request) -> Response:
+        question = _question(request.query_params, (*_OWN, "key"))
+        return await answer(msgspec.structs.replace(question, key=request.query_params.get("key")))
+
+    return [
+        Route(_OWN_PATH, own, methods=["GET"]),
+        Route(_ADMIN, everyones, methods=["GET"], include_in_schema=False),
+    ]
+
+
+def _question(query: Mapping[str, str], known: tuple[str, ...]) -> UsageQuestion:
+    """Return what the parameters of a request ask. Raises `StatusError` 400 that names the one that is wrong."""
+    for name in query:
+        if name not in known:
+            raise refusal(name, f"is unknown; known are {', '.join(known)}")
+    by = query.get("by", "day")
+    if by not in get_args(Group):
+        raise refusal("by", f"must be one of {', '.join(get_args(Group))}")
+    try:
+        zone = zone_of(query.get("timezone", "UTC"))
+    except ValueError as error:
+        raise refusal("timezone", str(error)) from None
+    now = datetime.now(UTC).astimezone(zone)
+    moments = {}
+    for name in ("since", "until"):
+        try:
+            moments[name] = moment_of(query[name], now) if name in query else None
+        except ValueError as error:
+            raise refusal(name, str(error)) from None
+    return UsageQuestion(by, moments["since"], moments["until"], None, zone)  # type: ignore[arg-type]  # it is one of them
