@@ -33,12 +33,12 @@ EXAMPLES: Final = """\
 examples:
   autonomousai chat "What is a variable?"         one answer
   autonomousai chat                               a conversation
-  git diff | autonomousai chat "review this"      input joins the prompt
   autonomousai serve                              a server for any OpenAI client
 """
 
 FURTHER_EXAMPLES: Final = """\
 further examples:
+  git diff | autonomousai chat "review this"      input joins the prompt
   autonomousai launch codex                       a coding agent against it
   autonomousai chat --base-url http://127.0.0.1:8000 "Hello"
   autonomousai doctor                             is all there that it needs?
