@@ -13,7 +13,7 @@ HEAD = """\
 # The command line
 
 What `--help` says, made by `python docs/make_cli.py`. In short:
-[README](../README.md#from-the-shell).
+[README](../README.md#two-commands).
 """
 
 

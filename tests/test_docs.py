@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import configparser
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import tomllib
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,10 @@ EXTENDING = ("add-a-wire.md", "add-an-upstream-kind.md")
 TESTS = "pytest.md"
 FOLLOWED = ("tutorial.md", TESTS, *EXTENDING)
 
-EXAMPLES = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python") if path.name not in (TESTS, *EXTENDING)}
+PYTHON = {f"{name_of(path)}:{line}": text for path, line, text in blocks("python") if path.name not in (TESTS, *EXTENDING)}
+#: Examples that call a vendor's own address, or Ollama's.
+HOSTED = {where: text for where, text in PYTHON.items() if re.search(r'\(vendor="\w+"\)|OpenAI\(\)', text)}
+EXAMPLES = {where: text for where, text in PYTHON.items() if where not in HOSTED}
 COMMANDS = [
     (f"{name_of(path)}:{line}", command)
     for path, line, text in blocks("sh")
@@ -63,13 +68,28 @@ COMMANDS = [
 CONFIGS = {f"{name_of(path)}:{line}": text for path, line, text in blocks("toml") if path.name not in EXTENDING}
 
 
-def run_python(path: Path, *, server: str = "http://127.0.0.1:9") -> str:
+def run_python(path: Path, *, server: str = "http://127.0.0.1:9", more: Mapping[str, str] | None = None) -> str:
     """Run a script as a newcomer would; its output, or what went wrong. Warnings are errors."""
-    env = {**os.environ, "AUTONOMOUSAI_BASE_URL": server}
+    env = {**os.environ, "AUTONOMOUSAI_BASE_URL": server, **(more or {})}
     done = subprocess.run([sys.executable, "-W", "error", path], env=env, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
     assert "" == done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("where", HOSTED)
+async def test_every_example_of_a_hosted_api_runs(where: str, tmp_path: Path) -> None:
+    """As it stands, with a key, but for the address: a scripted server answers in place of the vendor's."""
+    script = tmp_path / "example.py"
+    async with ScriptedServer() as server:
+        text = re.sub(r'vendor="(\w+)"', rf'"{server.url}/v1", vendor="\1"', HOSTED[where])
+        script.write_text(text, encoding="utf-8")
+        more = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{server.url}/v1"}
+
+        printed = await asyncio.to_thread(run_python, script, more=more)
+
+    assert "Hello world" in printed
+    assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("where", EXAMPLES)
