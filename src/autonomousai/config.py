@@ -32,6 +32,7 @@ from .kinds.registry import DEFAULT_UPSTREAMS, KINDS
 from .models import MODEL_ALIASES, MODELS
 from .settings import (
     BreakerConfig,
+    CacheConfig,
     ContextSize,
     EngineConfig,
     KeyConfig,
@@ -49,6 +50,7 @@ from .settings import (
     ServerConfig,
     Share,
     TelemetryConfig,
+    check_cache,
     check_exposure,
     check_server,
     is_loopback,
@@ -65,6 +67,7 @@ else:
 __all__ = [
     "AutonomousAIConfig",
     "BreakerConfig",
+    "CacheConfig",
     "Clocks",
     "Config",
     "EngineConfig",
@@ -110,7 +113,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Config(msgspec.Struct, frozen=True):
     """The whole config. Without arguments: what a server without a file does, the embedded engine behind all five models.
-    ``ledger``: None where none is kept."""
+    ``ledger``: None where none is kept. ``cache``: None where no answer is given again."""
 
     server: ServerConfig = ServerConfig()
     clocks: Clocks = Clocks()
@@ -122,6 +125,7 @@ class Config(msgspec.Struct, frozen=True):
     telemetry: TelemetryConfig = TelemetryConfig()
     engine: EngineConfig = EngineConfig()
     ledger: LedgerConfig | None = None
+    cache: CacheConfig | None = None
     prices: dict[str, PriceConfig] = {}
     upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=DEFAULT_UPSTREAMS.copy)
     models: dict[str, ModelConfig] = {}
@@ -131,6 +135,8 @@ class Config(msgspec.Struct, frozen=True):
         check_server(self.server, self.keys)
         check_keys(self.keys, WIRES, (*self.server.api_keys, *self.server.admin_keys))
         _check_memory(self.engine.memory)
+        if self.cache is not None:
+            check_cache(self.cache)
         for name, upstream in self.upstreams.items():
             upstream.check(f"upstreams.{name}")
         for name, model in self.models.items():
@@ -159,7 +165,8 @@ class Config(msgspec.Struct, frozen=True):
     def secrets(self) -> tuple[str, ...]:
         """Return every key and password in it: what no text that is shown may hold."""
         keys = (getattr(upstream, "api_key", None) for upstream in self.upstreams.values())
-        urls = (self.server.state, "" if self.ledger is None else self.ledger.url)
+        ledger, cache = self.ledger, self.cache
+        urls = (self.server.state, "" if ledger is None else ledger.url, "" if cache is None else cache.store)
         passwords = (unquote(password) for url in urls if (password := urlsplit(url).password))
         own = (*self.server.api_keys, *self.server.admin_keys, *(key.key for key in self.keys.values() if key.key))
         return (*own, *(key for key in keys if key), *passwords)
@@ -226,6 +233,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         engine=reader.read("engine", tables["engine"], EngineConfig),
         # What is allowed by keys is accounted too.
         ledger=reader.read("ledger", tables["ledger"], LedgerConfig) if "ledger" in document or tables["keys"] else None,
+        cache=reader.read("cache", tables["cache"], CacheConfig) if "cache" in document else None,
         prices={
             name: reader.read(f"prices.{name}", table, PriceConfig)
             for name, table in _subtables("prices", tables["prices"])

@@ -53,6 +53,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     caller asked for a chunk with usage (``stream_options.include_usage``). ``fields``: all other members of the request, by the
     caller's own names; what a provider does not know, it passes on. ``origin``: the request in its caller's own wire, where
     that is none of chat completions. ``echo``: what of the request the answer repeats, where the caller's wire wants that.
+    ``cached_as``: the name under which the answer may be kept, and given again to the same request; ``""`` where it may not.
+    ``refresh``: what is kept is not given, and replaced.
     """
 
     model: str
@@ -62,6 +64,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     fields: dict[str, Any] = {}
     origin: OriginalRequest | None = None
     echo: dict[str, Any] | None = None
+    cached_as: str = ""
+    refresh: bool = False
 
     @property
     def is_raw(self) -> bool:

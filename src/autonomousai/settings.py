@@ -63,6 +63,16 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: Literal["text", "json", "off"] = "text"
 
 
+class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers that are given again. ``store``: "memory:", in each process, or "redis://…"; ``ttl_s``: how long one is kept;
+    ``max_bytes``: of all in memory; ``shared``: whether callers get what was answered to the key of another."""
+
+    store: str = "memory:"
+    ttl_s: Seconds = 3600
+    max_bytes: Count = 100_000_000
+    shared: bool = False
+
+
 class KeyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the holder of a key may do. ``models``: names, aliases, or beginnings with ``*``; empty, as ``wires``: all of them.
     ``budget`` (US dollars) and ``token_budget`` count from the first moment of a ``budget_period`` in UTC."""
@@ -201,7 +211,16 @@ def check_exposure(server: ServerConfig, keys: Mapping[str, KeyConfig] = Mapping
         )
 
 
+_REDIS: Final = re.compile(r"(?:redis|rediss|unix)://.")
 _STATE: Final = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
+
+
+def check_cache(cache: CacheConfig) -> None:
+    """Raise `ConfigError` where answers cannot be kept in the place that *cache* names."""
+    if cache.store != "memory:" and not _REDIS.match(cache.store):  # not shown: it may hold a password
+        raise ConfigError(
+            "is none of the places there are", key="cache.store", advice="write 'memory:' or 'redis://host[:port]'"
+        )
 
 
 def check_server(server: ServerConfig, keys: Mapping[str, KeyConfig] = MappingProxyType({})) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 from starlette.routing import Route
 
 from ..awaitables import DONE
+from ..caching.provider import CACHE
 from ..config import Config, Reloaded
 from ..errors import ConfigError, ProviderError, StatusError
 from ..gateway.breaker import State as BreakerState
@@ -32,6 +33,7 @@ from ..wires.redaction import HiddenSecrets
 from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths
 from .auth import PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
+from .caching import AnswerCache
 from .cold import cold_app, not_here, wire_of_request
 from .cors import CrossOrigin
 from .counting import CountEndpoint
@@ -118,6 +120,11 @@ class App:
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
+        source, self._cache = provider, None
+        if config.cache is not None:
+            self._cache = AnswerCache(config, provider)
+            source = self._cache.source
+            self._metrics.know((), [CACHE])
         self._streams = StreamBroker(
             open_state(
                 config.server.state,
@@ -125,7 +132,7 @@ class App:
                 kept_s=config.responses.keep_s,
                 max_bytes=config.resume.max_bytes,
             ),
-            provider,
+            source,
             ready=self.start,
             resolve=resolve,
             places=self._places,
@@ -137,6 +144,8 @@ class App:
         )
         self._context = context = EndpointContext(
             provider=provider,
+            source=source,
+            cache=self._cache,
             ready=self._ready,
             resolve=resolve,
             places=self._places,
@@ -241,6 +250,8 @@ class App:
             self._metrics.know(self.provider.get_models(), self._upstreams)
         self.accounts.reprice(make_prices(config, getattr(self.provider, "routes", {})))
         self._keys.follow(config)
+        if self._cache is not None:
+            self._cache.follow(config, getattr(self.provider, "routes", {}))
         self._context.total_s = config.clocks.total
 
     def _running(self) -> set[object]:
@@ -270,6 +281,8 @@ class App:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         await self._streams.aclose()
+        if self._cache is not None:
+            await self._cache.source.aclose()
         if self._reloader is not None:
             await self._reloader.aclose()
         await self._keys.aclose()
@@ -366,6 +379,8 @@ class App:
 
     def _gauges(self) -> Iterator[Sample]:
         """Return what is looked up when metrics are read."""
+        if self._cache is not None:
+            yield from self._cache.samples()
         yield "requests_in_flight", (), [self._places.inside]
         yield "places", (), [self._places.places]
         yield "queue_length", (), [self._places.waiting]

@@ -29,11 +29,13 @@ from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
 from .admission import Admission
 from .bodies import BodyReader
+from .cache_status import tell_cache
 from .disconnect import DisconnectScope
 from .sse_response import SSEResponse
 
 if TYPE_CHECKING:
     from ..streams.broker import StreamBroker
+    from .caching import AnswerCache
 
 #: Characters of a model's name.
 MAX_MODEL: Final = 256
@@ -43,11 +45,14 @@ _SMALL: Final = 64 * 1024
 
 
 class EndpointContext(msgspec.Struct):
-    """What the endpoints share: the provider, how it is made ready, how names become models, the places, what is counted, the
-    streams that can be resumed and whose they are, the sweep of open streams, what reads bodies. ``total_s``: seconds that an
-    answer may take, and its caller to read it. ``admission``: what callers' keys allow."""
+    """What the endpoints share: the provider, what answers are asked of (it, or the cache before it), how it is made ready, how
+    names become models, the places, what is counted, the streams that can be resumed and whose they are, the sweep of open
+    streams, what reads bodies. ``total_s``: seconds that an answer may take, and its caller to read it. ``admission``: what
+    callers' keys allow."""
 
     provider: AsyncGeneratorProvider
+    source: AsyncGeneratorProvider
+    cache: AnswerCache | None
     ready: Callable[[], Awaitable[None]]
     resolve: Callable[[str], str]
     places: RequestLimiter
@@ -140,7 +145,7 @@ class Endpoint:
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:
         context = self._context
-        model = self._admit(request, exchange)
+        request, model = self._admit(request, exchange)
         hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
         try:
             if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
@@ -165,7 +170,7 @@ class Endpoint:
         if response is None and self.wire.keeps_order:
             request = msgspec.structs.replace(request, stream=True)
         answer = Answer()
-        batches = context.provider.stream(request, CallOptions(answer=answer))
+        batches = context.source.stream(request, CallOptions(answer=answer))
         exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
         meter.key = exchange.key
         if context.metrics.on_end is not None:
@@ -189,9 +194,9 @@ class Endpoint:
         came = time.time() - (time.monotonic() - exchange.began)
         return Asked(exchange.request_id, self.wire.name, exchange.key, came, request)
 
-    def _admit(self, request: ChatRequest, exchange: Exchange) -> str:
-        """Return the model that is asked. Raises `ProviderError` for one that is not there, that the caller's key may not use,
-        or that cannot see what is sent."""
+    def _admit(self, request: ChatRequest, exchange: Exchange) -> tuple[ChatRequest, str]:
+        """Return the request with the name under which its answer may be cached, and the model that is asked. Raises
+        `ProviderError` for one that is not there, that the caller's key may not use, or that cannot see what is sent."""
         context = self._context
         if exchange.caller is None:
             model = context.resolve(request.model)
@@ -205,7 +210,9 @@ class Endpoint:
             and self.wire.name not in context.provider.capabilities_of(model).wires
         ):
             raise unsupported(request.model or model, self.wire.name)
-        return model
+        if context.cache is not None:
+            request = context.cache.named(request, model, exchange, self.wire.name, context.key_of(exchange))
+        return request, model
 
     async def _send_stream(
         self,
@@ -220,6 +227,8 @@ class Endpoint:
         response.answer = answer
         batch = await batches.__anext__()
         answer.add(batch)
+        if self._context.cache is not None:
+            tell_cache(exchange, answer.report)
         model = (answer.model or meter.model)[:MAX_MODEL]
         answer_id = self.wire.answer_id(exchange.request_id)
         head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
@@ -280,6 +289,8 @@ class Endpoint:
         head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
         body = self.wire.encode_answer(events, head, extension=_provenance(answer))
         scope.release()
+        if self._context.cache is not None:
+            tell_cache(exchange, answer.report)
         if not exchange.respond(200, body):
             await exchange.drain()
 
@@ -311,7 +322,8 @@ def check_model(request: ChatRequest) -> None:
 
 def _provenance(answer: Answer) -> dict[str, Any]:
     """Return how the answer came about, and what a client can check it against."""
-    report = Report(upstream=answer.upstream) if answer.report is None else answer.report
+    report = Report() if answer.report is None else answer.report
+    report.upstream = report.upstream or answer.upstream
     others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
     return make_provenance(report, answer.text, others, () if answer.finish is None else answer.finish.notes)
 

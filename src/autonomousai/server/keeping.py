@@ -23,6 +23,7 @@ from ..wires.openai_responses.kept import (
     with_items,
 )
 from ..wires.request_body import encode_request
+from .cache_status import tell_cache
 from .disconnect import DisconnectScope
 from .endpoint import Endpoint
 from .kept import find_kept, response_of_records
@@ -46,7 +47,7 @@ class KeepingEndpoint(Endpoint):
             request = await self._resolved(request, exchange, ids)
         if (previous := document.get("previous_response_id")) is not None:
             request = await self._continued(request, exchange, previous)
-        model = self._admit(request, exchange)  # what was said before may have held images, and be all that was said
+        request, model = self._admit(request, exchange)  # what was said before may have held images, and be all that was said
         if not stored:
             await super()._answer(request, exchange, response, scope, place)
             return
@@ -160,6 +161,7 @@ class KeepingEndpoint(Endpoint):
             streams.forget(stream)  # its caller never learns its id
             raise
         scope.release()
+        tell_cache(exchange, stream.report)
         await _respond(exchange, stream, records)
 
 

@@ -15,6 +15,7 @@ from ..report import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import StreamEncoder, Wire
 from ..wires.sse import encode_comment
+from .cache_status import tell_cache
 
 if TYPE_CHECKING:
     from ..streams.log import StreamReader
@@ -153,6 +154,8 @@ class SSEResponse:
         raised."""
         self._reader = reader
         while (data := await reader.read()) is not None:
+            if not self.started:
+                tell_cache(self._exchange, reader.stream.report)
             if reader.stream.error is not None and not self.started and reader.last == 1:
                 raise reader.stream.error
             if reader.ended:

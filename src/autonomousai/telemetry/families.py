@@ -73,6 +73,9 @@ FAMILIES: Final[dict[str, Family]] = {
         "Upstreams that were asked beside one that was slow to begin: won, lost, or failed.",
         ("model", "source", "target", "outcome"),
     ),
+    "cache_total": Family(
+        "counter", "Answers that were looked for in the cache, and that were kept: hit, miss, stored, error.", ("outcome",)
+    ),
     "route_policy": Family("gauge", "Processes that ask a model's upstreams by that policy.", ("model", "policy")),
     "key_answers_total": Family("counter", "Answers to callers with the key of that name.", ("key", "outcome")),
     "key_tokens_total": Family("counter", "Tokens of whole answers to them, as upstreams counted them.", ("key", "kind")),

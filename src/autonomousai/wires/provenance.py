@@ -20,7 +20,7 @@ def make_provenance(
 ) -> dict[str, Any]:
     """Return the object for an answer of *text*: ``upstream``, ``attempts``, ``splices``, ``length`` (characters), ``sha256``
     (of the UTF-8, in hex). *others*: the texts of the choices beside the first, by index; then ``choices`` has the same of
-    each. *notes*: see `FinishReason`; where there are none, they are left out."""
+    each. ``cache``: hit or miss, where one was asked. *notes*: see `FinishReason`; where there are none, they are left out."""
     provenance: dict[str, Any] = {
         "upstream": report.upstream,
         "attempts": report.attempts,
@@ -32,6 +32,8 @@ def make_provenance(
         provenance["choices"] = [
             {"index": index, "length": len(each), "sha256": _digest(each)} for index, each in sorted(others.items())
         ]
+    if report.cache is not None:
+        provenance["cache"] = report.cache
     if notes:
         provenance["notes"] = list(notes)
     return provenance
