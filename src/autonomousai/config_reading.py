@@ -47,20 +47,21 @@ class TableReader:
         self._readers = readers
 
     def read(self, key: str, value: Any, struct: type[T]) -> T:
-        """Return the table *value*, found at *key*, as a *struct*."""
+        """Return the table *value*, found at *key* ("" for the document), as a *struct*."""
         table = as_table(key, value)
+        below = f"{key}." if key else ""
         fields = {field.name: field for field in msgspec.structs.fields(struct)}
         tag = struct.__struct_config__.tag_field
         known = (tag, *fields) if tag else tuple(fields)
         for name in table:
             if name not in known:
-                raise unknown_key(f"{key}.{name}", known)
+                raise unknown_key(f"{below}{name}", known)
         for name, field in fields.items():
             if field.required and name not in table:
-                raise ConfigError("is missing", key=f"{key}.{name}")
+                raise ConfigError("is missing", key=f"{below}{name}")
         return struct(
             **{
-                name: self._value(f"{key}.{name}", table[name], field.type)
+                name: self._value(f"{below}{name}", table[name], field.type)
                 for name, field in fields.items()
                 if name in table
             }

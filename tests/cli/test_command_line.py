@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -264,6 +265,16 @@ async def test_without_any_extra_a_server_is_asked_and_the_conversation_kept(env
     assert (0, "") == (asked.code, asked.err)
     assert [0, 0, 0, 2, 0] == [ended.code for ended in rest]
     assert "Hi" in rest[0].out
+
+
+@pytest.mark.parametrize("option", ["--help", "--help-all", "--version"])
+async def test_help_onto_a_full_disk_is_an_error(option: str, env: dict[str, str]) -> None:
+    """What cannot be written was not shown."""
+    with Path("/dev/full").open("wb") as full:
+        process = await start(option, env={**env, "PYTHONUNBUFFERED": "1"}, stdout=full)
+        ended = await finish(process)
+
+    assert (1, "autonomousai: error: standard output cannot be written: No space left on device\n") == (ended.code, ended.err)
 
 
 async def test_help_into_a_closed_pipe_is_quiet(env: dict[str, str]) -> None:

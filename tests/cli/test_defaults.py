@@ -116,6 +116,12 @@ async def test_they_can_be_shown_and_forgotten(env: dict[str, str]) -> None:
         ("wire", "grpc", "wire"),
         ("vendor", "grok", "vendor"),
         ("base_url", "127.0.0.1", "base_url"),
+        ("temperature", "9", "temperature: expected a number of at most 2"),
+        ("max_tokens", "0", "max_tokens: expected a whole number of at least 1"),
+        ("max_tokens", "many", "max_tokens: expected a whole number, not 'many'"),
+        ("plain", "maybe", "plain: expected true or false, not 'maybe'"),
+        ("wire", "opena", "did you mean openai?"),
+        ("proxy", "garbage", "proxy 'garbage' is not a URL"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused(env: dict[str, str], key: str, value: str, said: str, tmp_path: Path) -> None:
@@ -132,8 +138,10 @@ async def test_what_cannot_be_kept_is_refused(env: dict[str, str], key: str, val
     ("text", "said"),
     [
         ("model = ", "is not TOML"),
-        ("modle = 'x'", "unknown key 'modle'"),
-        ("temperature = 'x'", "Expected `float"),
+        ("modle = 'x'", "modle: there is no such key; known here: model,"),
+        ("temperature = 'x'", "temperature: expected a number, not text"),
+        ("temperature = 9", "temperature: expected a number of at most 2"),
+        ("wire = 'grpc'", "wire: 'grpc' is unknown; it is one of 'openai',"),
         ("api_key = 'sk-never-to-be-seen'\nbase_url = 'http://127.0.0.1:9/v1'", "a key is not kept in this file"),
         ("api_key = 'env:UNSET_KEY'\nbase_url = 'http://127.0.0.1:9/v1'", "UNSET_KEY is not set"),
     ],
@@ -149,3 +157,14 @@ async def test_a_damaged_file_is_named(env: dict[str, str], tmp_path: Path, text
     assert f"{path}: " in ended.err
     assert said in ended.err
     assert "sk-never" not in ended.err
+
+
+async def test_what_is_wrong_in_the_file_can_be_removed(env: dict[str, str], tmp_path: Path) -> None:
+    """A key that there is not, and a value that cannot be, by the same command as others; what is right stays."""
+    path = tmp_path / ".config/autonomousai/defaults.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("modle = 'x'\nplain = true\ntemperature = 9\n")
+    ended = [await run("config", "unset", "modle", env=env), await run("config", "set", "temperature", "1", env=env)]
+
+    assert [(0, "", "")] * 2 == ended
+    assert {"plain": True, "temperature": 1.0} == tomllib.loads(path.read_text())

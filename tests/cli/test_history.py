@@ -269,7 +269,7 @@ async def test_a_file_of_another_kind_is_left_alone(env: dict[str, str], tmp_pat
     ended = await run("history", env=env)
 
     assert 3 == ended.code
-    assert "file is not a database" in ended.err
+    assert "file is not a database; move the file away to begin a new one" in ended.err
     assert path.read_bytes() == b"my notes, no database " * 100
 
 

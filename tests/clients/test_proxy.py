@@ -154,6 +154,23 @@ async def test_an_absent_proxy_is_a_connect_error() -> None:
     await provider.aclose()
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("http://127.0.0.1:9", "cannot connect to the proxy that http_proxy names: "),
+        ("no-such-host.invalid:8080", "cannot find the host of the proxy that http_proxy names: "),
+    ],
+)
+async def test_a_proxy_that_cannot_be_reached_is_named(named: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the variable that is to be looked at, and not the server, which was never asked."""
+    monkeypatch.setenv("http_proxy", named)
+    async with AutonomousAI("http://127.0.0.1:8", retries=0) as provider:
+        with pytest.raises(ConnectError) as caught:
+            await provider.create_async_generator("llama", HELLO)
+
+    assert str(caught.value).startswith(words)
+
+
 async def test_an_untrusted_certificate_is_a_connect_error() -> None:
     """TLS is checked: a certificate that nobody vouches for is an error that is not retried."""
     async with ScriptedServer(tls=server_context()) as server, AutonomousAI(server.url) as provider:

@@ -13,13 +13,15 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ..clients.vendors import VENDORS
+from ..config_reading import TableReader, one_of
 from ..directories import user_directory
 from ..errors import ConfigError
+from ..http.proxies import Proxy
 from ..http.urls import check_base_url
 from ..key_references import is_reference, resolve
 from ..suggestions import did_you_mean
@@ -27,7 +29,7 @@ from .exit_codes import UsageError
 from .toml import write_toml
 
 
-class ChatDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ChatDefaults(msgspec.Struct, frozen=True):
     """The options that can be kept. ``api_key``: ``env:NAME`` or ``keyring:NAME``, since keys are not kept in this file."""
 
     model: str | None = None
@@ -37,12 +39,14 @@ class ChatDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_key: str | None = None
     proxy: str | None = None
     system: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     plain: bool | None = None
 
 
 KEYS = tuple(ChatDefaults.__struct_fields__)
+
+_VENDORS = ("anthropic", *VENDORS)
 
 #: Defaults that belong to a server: they count where no other one is named.
 _OF_THE_SERVER = ("vendor", "wire", "api_key", "proxy")
@@ -63,33 +67,36 @@ def load(env: Mapping[str, str]) -> ChatDefaults:
     except ConfigError:
         return ChatDefaults()
     try:
-        return _checked(tomllib.loads(path.read_text(encoding="utf-8-sig")), str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return ChatDefaults()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
+        return _checked(_document(path))
+    except ConfigError as error:
+        raise ConfigError(error.problem, key=error.key, advice=error.advice, file=str(path)) from None
 
 
-def _checked(document: dict[str, Any], where: str) -> ChatDefaults:
-    if unknown := next((key for key in document if key not in KEYS), None):
-        raise ConfigError(f"{where}: unknown key {unknown!r}; keys: {', '.join(KEYS)}{did_you_mean(unknown, KEYS)}")
+def _document(path: Path) -> dict[str, Any]:
+    """What the file holds, which may be wrong; nothing where there is none."""
     try:
-        defaults = msgspec.convert(document, ChatDefaults)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", file=str(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8; save it as UTF-8", file=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not TOML: {error}", file=str(path)) from None
+
+
+def _checked(document: dict[str, Any]) -> ChatDefaults:
+    defaults = TableReader({}).read("", document, ChatDefaults)
     if defaults.api_key is not None and not is_reference(defaults.api_key):
-        raise ConfigError(
-            f"{where}: api_key: a key is not kept in this file; write env:NAME for the environment variable that holds it, or "
-            "keyring:NAME for the system's keyring"
-        )
-    if defaults.vendor is not None and defaults.vendor not in ("anthropic", *VENDORS):
-        raise ConfigError(f"{where}: vendor: unknown{did_you_mean(defaults.vendor, ('anthropic', *VENDORS))}")
+        advice = "write env:NAME for the environment variable that holds it, or keyring:NAME for the system's keyring"
+        raise ConfigError("a key is not kept in this file", key="api_key", advice=advice)
+    if defaults.vendor is not None and defaults.vendor not in _VENDORS:
+        raise one_of("vendor", defaults.vendor, _VENDORS)
     if defaults.base_url is not None:
-        check_base_url(defaults.base_url, f"{where}: base_url")
+        check_base_url(defaults.base_url, query=True)
+    if defaults.proxy is not None:
+        Proxy(defaults.proxy)
     return defaults
 
 
@@ -119,29 +126,33 @@ def apply(args: argparse.Namespace, env: Mapping[str, str]) -> str:
 
 
 def change(key: str, value: str | None, env: Mapping[str, str]) -> Path:
-    """Set *key*, or remove it where *value* is None. Returns the file. Raises `UsageError` for what cannot be its value."""
-    if key not in KEYS:
-        raise UsageError(f"unknown key {key!r}; keys: {', '.join(KEYS)}{did_you_mean(key, KEYS)}")
+    """Set *key*, or remove it where *value* is None. Returns the file. Raises `UsageError` for what cannot be its value.
+
+    What is wrong in the file can be removed, and set to something else.
+    """
     path = path_of(env)
-    document = {name: each for name, each in msgspec.to_builtins(load(env)).items() if each is not None}
+    document = _document(path)
+    if key not in KEYS and (value is not None or key not in document):
+        raise UsageError(f"unknown key {key!r}; keys: {', '.join(KEYS)}{did_you_mean(key, KEYS)}")
     document.pop(key, None)
     if value is not None:
+        document[key] = _value(key, value)
         try:
-            document[key] = _value(key, value)
-            _checked(document, "config set")
+            _checked({key: document[key]})
         except ConfigError as error:
-            raise UsageError(str(error).removeprefix("config set: ")) from None
+            raise UsageError(str(error)) from None
     _write(path, write_toml(document))
     return path
 
 
 def _value(key: str, value: str) -> Any:
     """*value*, as it stands on the command line, in the type of the key."""
-    kind = {"temperature": float, "max_tokens": int, "plain": bool}.get(key, str)
+    kind: Any = {"temperature": float, "max_tokens": int, "plain": bool}.get(key, str)
     try:
         return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{key}: {error}") from None
+    except msgspec.ValidationError:
+        expected = {float: "a number", int: "a whole number", bool: "true or false"}[kind]
+        raise UsageError(f"{key}: expected {expected}, not {value[:100]!r}") from None
 
 
 def _write(path: Path, text: str) -> None:

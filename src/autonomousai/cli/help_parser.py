@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import Any, NoReturn
 
 from ..suggestions import did_you_mean
+from .terminal import silence
 
 _SHORT_HELP = "show this help and exit"
 _ALL_HELP = "all options, examples, exit codes, environment"
@@ -97,6 +98,22 @@ class HelpParser(argparse.ArgumentParser):
         formatter = self._get_formatter()
         words = [formatter._format_args(action, action.metavar or action.dest) for action in positional]  # type: ignore[arg-type]
         return " ".join(("%(prog)s", "[OPTION ...]", *words))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, but what standard output does not take is an error, and exit code 1."""
+        out = file or sys.stderr
+        if not message or out is None:
+            return
+        try:
+            out.write(message)
+            out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if out is not sys.stdout:
+                return
+            silence(out)
+            self.exit(1, f"{self.prog}: error: standard output cannot be written: {error.strerror}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         try:

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from ..config_reading import TableReader, as_table
 from ..directories import user_directory
 from ..errors import ConfigError
 from ..request import CALL_OPTIONS
@@ -44,7 +45,7 @@ prompt = "$input"
 """
 
 
-class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Template(msgspec.Struct, frozen=True):
     """What a template says. ``prompt``: with ``$input`` where the question goes. ``fields``: request fields."""
 
     system: str | None = None
@@ -94,7 +95,9 @@ def load(name: str, env: Mapping[str, str]) -> Template:
     path = path_of(name, env)
     try:
         document = tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode())
-        template = msgspec.convert(document, Template)
+        template = TableReader({dict[str, Any]: as_table}).read("", document, Template)
+        if wrong := sorted(_NO_FIELDS & template.fields.keys()):
+            raise ConfigError("is no request field that a template can set", key=f"fields.{wrong[0]}")
     except FileNotFoundError:
         known = names(env)
         raise ConfigError(
@@ -102,16 +105,16 @@ def load(name: str, env: Mapping[str, str]) -> Template:
             f"`autonomousai templates edit {name}` makes it{did_you_mean(name, known)}"
         ) from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        mistake = ConfigError(f"cannot be read ({error.strerror})")
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8; save it as UTF-8") from None
+        mistake = ConfigError("is not UTF-8", advice="save it as UTF-8")
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}; a template has system, prompt, model and [fields]") from None
-    if wrong := sorted(_NO_FIELDS & template.fields.keys()):
-        raise ConfigError(f"{path}: fields.{wrong[0]}: is no request field that a template can set")
-    return template
+        mistake = ConfigError(f"is not TOML: {error}")
+    except ConfigError as error:
+        mistake = error
+    else:
+        return template
+    raise ConfigError(mistake.problem, key=mistake.key, advice=mistake.advice, file=str(path))
 
 
 def make(name: str, env: Mapping[str, str]) -> Path:

@@ -120,7 +120,8 @@ class AiohttpTransport:
                     **extra,
                 )
         except Exception as error:
-            raise _translate(error, attempt, clocks, without_credentials(url)) from error
+            where = without_credentials(url) if proxy is None or not isinstance(error, _AT_PROXY) else proxy.title
+            raise _translate(error, attempt, clocks, where) from error
         finally:
             ATTEMPT.reset(token)
         told = Headers(response.raw_headers)
@@ -146,6 +147,9 @@ class AiohttpTransport:
         _open.discard(self._session)
 
 
+#: What goes wrong at the proxy, where there is one.
+_AT_PROXY = (aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)
+
 _Translation: TypeAlias = Callable[[Any, str], Exception]
 
 #: What can go wrong before the response's head: the first row that fits. A test holds every error of aiohttp against it.
@@ -153,14 +157,14 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
     (
         (aiohttp.ClientHttpProxyError,),
         lambda error, where: ConnectError(
-            f"the proxy refused the connection with status {error.status}",
+            f"{where} refused the connection with status {error.status}",
             advice="check its credentials" if error.status == 407 else "check the proxy",
             retryable=error.status >= 500,
         ),
     ),
     (
         (aiohttp.ClientProxyConnectionError,),
-        lambda error, where: ConnectError(f"cannot connect to the proxy: {_reason(error)}", advice="check the proxy's address"),
+        lambda error, where: ConnectError(f"cannot connect to {where}: {_reason(error)}", advice="check the proxy's address"),
     ),
     (
         (aiohttp.ClientConnectorDNSError,),

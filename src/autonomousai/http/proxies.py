@@ -46,6 +46,13 @@ class Proxy:
             login = f"{self.user}:{self.password}"
             self.headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
 
+    @property
+    def title(self) -> str:
+        """Return what the proxy is called in errors: by what holds its URL."""
+        if self.said_by.startswith("the "):
+            return self.said_by
+        return "the proxy" if self.said_by == "proxy" else f"the proxy that {self.said_by} names"
+
     def _key(self) -> tuple[str, str | None, str | None]:
         return self.url, self.user, self.password
 

@@ -29,11 +29,9 @@ async def connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
         return await client.connect(host, port, timeout=_NEVER)
     except python_socks.ProxyConnectionError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConnectError(
-            f"cannot connect to the proxy that {proxy.said_by} names: {reason}", advice="check the proxy's address"
-        ) from error
+        raise ConnectError(f"cannot connect to {proxy.title}: {reason}", advice="check the proxy's address") from error
     except python_socks.ProxyError as error:
         said = " ".join(str(error).split())[:300]
         raise ConnectError(
-            f"the proxy that {proxy.said_by} names refused the connection: {said or 'it closed it'}", advice="check the proxy"
+            f"{proxy.title} refused the connection: {said or 'it closed it'}", advice="check the proxy"
         ) from error

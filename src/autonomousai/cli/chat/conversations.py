@@ -301,14 +301,19 @@ class Conversations:
         return [Summary(*row) for row in rows]
 
 
+_MOVE_AWAY: Final = "; move the file away to begin a new one"
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     """SQLite's errors, and the disk's, in words."""
     try:
         yield
     except sqlite3.Error as error:
-        raise KeepError(f"{path}: {error}") from None
+        damaged = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        raise KeepError(f"{path}: {error}{_MOVE_AWAY if damaged else ''}") from None
     except msgspec.MsgspecError as error:
-        raise KeepError(f"{path} is damaged: the content of a message is not what was written ({error})") from None
+        problem = f"{path} is damaged: the content of a message is not what was written ({error})"
+        raise KeepError(f"{problem}{_MOVE_AWAY}") from None
     except OSError as error:
         raise KeepError(f"{path}: {error.strerror}") from None
