@@ -111,6 +111,10 @@ def blocking(provider: AsyncGeneratorProvider) -> None:
         assert_type(completion, Completion)
         "".join(completion.texts())
     assert_type(completion.finish, FinishReason | None)
+    assert_type(provider.complete("llama", messages, temperature=0.5).text(), str)
+    assert_type(AutonomousAI.complete("llama", messages, retries=0), Completion)
+    provider.complete("llama", messages, temprature=0.5)  # type: ignore[call-arg]
+    provider.stream("llama", messages)  # type: ignore[arg-type]  # what a provider implements; `chat` streams
 
 
 def in_pytest(scripted_llm: ScriptedLLM, recorded_llm: RecordedLLM, live_llm: LiveLLM) -> None:

@@ -13,7 +13,8 @@ Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh",
 
 class ChatFields(TypedDict, total=False):
     """The fields of OpenAI's chat completions, those that servers such as vLLM and llama-server have beside them, and the
-    options of a call (``timeout``, ``headers``, ``api_key``, ``retries``), which stay with the client.
+    options of a call (``timeout``, ``headers``, ``api_key``, ``retries``), which stay with the client. ``retries``: how many
+    tries may follow the first, while nothing of an answer has come; 0 for none.
 
     ``extra_body``: members of the request that have no name here; they are sent as they are.
     """

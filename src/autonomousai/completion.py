@@ -24,6 +24,17 @@ class AnswerView:
 
     _answer: Answer
 
+    #: How an answer is read, for who looks at it before.
+    _to_be_read = ""
+
+    def __repr__(self) -> str:
+        """Say how far the answer is, without its text: one that is printed unread was mostly to be read."""
+        answer = self._answer
+        name, length = type(self).__name__, len(answer.text)
+        if answer.finish is not None:
+            return f"<{name} complete, finish_reason {answer.finish.reason!r}, {length} characters>"
+        return f"<{name} incomplete, {length} characters so far; {self._to_be_read}>"
+
     @property
     def answer(self) -> Answer:
         """Return the answer as far as it has come."""
@@ -115,6 +126,8 @@ class Completion(AnswerView):
     """
 
     __slots__ = ("__weakref__", "_chunks", "_error", "_is_begun", "_is_delivered")
+
+    _to_be_read = "iterate it, or call text()"
 
     def __init__(self, chunks: Generator[Chunk], answer: Answer) -> None:
         self._answer = answer

@@ -53,7 +53,17 @@ def is_retryable(status: int, code: str | None = None) -> bool:
 
 
 class ProviderError(Exception):
-    """The root of all errors of this package."""
+    """The root of all errors of this package. They can be copied and pickled, as a pool of processes does."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its message and its attributes: what it was made of need not be known again."""
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[ProviderError], args: tuple[Any, ...]) -> ProviderError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ModelNotFoundError(ProviderError, ValueError):

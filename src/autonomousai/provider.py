@@ -170,7 +170,8 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         the rest while it is read.
 
         ``kwargs``: the options ``timeout``, ``headers``, ``api_key`` and ``retries``, and request fields of chat completions
-        (``temperature``, ``max_tokens``, …).
+        (``temperature``, ``max_tokens``, …). ``retries``: how many tries may follow the first, while nothing of an answer has
+        come: by default the provider's, 0 for none.
         """
         return ask(self, model, messages, proxy, stream, kwargs)
 
@@ -186,14 +187,32 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     ) -> AsyncResult:
         """Return the answer of *model* to *messages*: `create_async_generator` under a plain name, with typed request fields.
 
-        ``stream``: whether it comes in pieces; awaiting it gives the whole text either way. ``fields``: see `ChatFields`; what
-        has no name there goes into ``extra_body``.
+        Iterate it for a stream; await it for the whole text. ``stream``: whether it comes in pieces. ``fields``: see
+        `ChatFields`; what has no name there goes into ``extra_body``.
 
         Example::
 
             text = await provider.chat("llama", [{"role": "user", "content": "Name three colours."}], max_tokens=40)
         """
         return self.create_async_generator(model, messages, proxy=proxy, stream=stream, **with_extra_body(fields))
+
+    def complete(
+        self,
+        /,
+        model: str,
+        messages: AnyMessages,
+        *,
+        stream: bool = True,
+        proxy: str | None = None,
+        **fields: Unpack[ChatFields],
+    ) -> Completion:
+        """Return the same for a blocking caller: `create_completion` under a plain name, with typed request fields.
+
+        Example::
+
+            text = provider.complete("llama", [{"role": "user", "content": "Name three colours."}], max_tokens=40).text()
+        """
+        return self.create_completion(model, messages, proxy=proxy, stream=stream, **with_extra_body(fields))
 
     def create_completion(
         self, /, model: str, messages: AnyMessages, proxy: str | None = None, stream: bool = False, **kwargs: Any

@@ -283,6 +283,8 @@ class AsyncResult(AnswerView):
 
     __slots__ = ("__weakref__", "_chunks", "_closed", "_source", "_stream")
 
+    _to_be_read = "await it, or iterate it with async for"
+
     def __init__(
         self,
         source: BatchStream | Callable[[], BatchStream | AsyncGenerator[Batch]],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 
 from autonomousai.testing import Request, Script, ScriptedServer
@@ -18,6 +20,15 @@ SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "require
 def question(request: Request) -> Any:
     """The text of the last message that a request carries."""
     return json.loads(base64.b64decode(request.json()["messages"]))[-1]["content"]
+
+
+def locked_pdf() -> bytes:
+    """A PDF that is encrypted with a password."""
+    writer, file = pypdf.PdfWriter(), io.BytesIO()
+    writer.add_blank_page(100, 100)
+    writer.encrypt("x", algorithm="RC4-128")
+    writer.write(file)
+    return file.getvalue()
 
 
 def pdf(text: str) -> bytes:
@@ -65,9 +76,10 @@ async def test_files_go_before_the_question(env: dict[str, str], tmp_path: Path)
         (b"\xff\xd8\xff\xe0", "is not UTF-8 text and no PDF (byte 0xff at offset 0)"),
         (b"%PDF-1.4\nnothing", "this PDF cannot be read"),
         (pdf(""), "this PDF holds no text"),
+        (locked_pdf(), "this PDF asks for a password; save it without one"),
         (b"x" * 14_000_001, "is larger than 14 MB"),
     ],
-    ids=["missing", "empty", "image", "damaged", "scanned", "large"],
+    ids=["missing", "empty", "image", "damaged", "scanned", "locked", "large"],
 )
 async def test_a_file_without_text_is_named(env: dict[str, str], tmp_path: Path, content: bytes | None, said: str) -> None:
     """With what to do; nothing is asked."""
@@ -97,7 +109,16 @@ async def test_a_schema_is_sent(env: dict[str, str], tmp_path: Path, from_file: 
     } == server.requests[0].json()["response_format"]
 
 
-@pytest.mark.parametrize(("schema", "said"), [("{", "is not JSON"), ("no-such-file", "No such file"), ("{}x", "is not JSON")])
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("{", "is not JSON"),
+        ("no-such-file", "No such file"),
+        ("{}x", "is not JSON"),
+        ("", "is not JSON"),
+        ("[]", "must be a JSON object"),
+    ],
+)
 async def test_what_is_no_schema_is_named(env: dict[str, str], schema: str, said: str) -> None:
     """A mistake of the command line."""
     ended = await run("chat", "--base-url", "http://127.0.0.1:9", "--schema", schema, "Why?", env=env)
@@ -118,3 +139,22 @@ async def test_quiet_says_nothing_but_errors(env: dict[str, str]) -> None:
     assert "length limit" in noted.err
     assert (0, "Half\n", "") == quiet
     assert (4, True) == (failed.code, "error:" in failed.err)
+
+
+async def test_text_as_windows_writes_it_is_read(env: dict[str, str], tmp_path: Path) -> None:
+    """A byte order mark says that it is UTF-16: of a file, and of standard input."""
+    path = tmp_path / "notes.txt"
+    path.write_bytes("Grün\r\n".encode("utf-16"))
+    async with ScriptedServer() as server:
+        await run("chat", "--base-url", server.url, "-f", str(path), "Why?", env=env)
+        await run("chat", "--base-url", server.url, env=env, given="Grün\r\n".encode("utf-16"))
+
+    assert ['<file name="notes.txt">\nGrün\n</file>\n\nWhy?', "Grün"] == [question(each) for each in server.requests]
+
+
+async def test_standard_input_has_a_bound(env: dict[str, str]) -> None:
+    """What never ends is not read until the machine's memory does."""
+    with Path("/dev/zero").open("rb") as endless:
+        ended = await run("chat", "--base-url", "http://127.0.0.1:9", env=env, stdin=endless)
+
+    assert (2, "autonomousai chat: error: standard input is larger than 14 MB; give a part of it\n") == (ended.code, ended.err)

@@ -105,8 +105,8 @@ async def test_templates_are_listed_shown_found_and_edited(template: Path, env: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("promt = 'x'", "unknown field `promt`; a template has system, prompt, model and [fields]"),
-        ("prompt = 3", "review.toml: "),
+        ("promt = 'x'", "promt: there is no such key; known here: system, prompt, model, fields"),
+        ("prompt = 3", "review.toml: prompt: expected text in quotes, not a whole number"),
         ("= 3", "is not TOML"),
         ("[fields]\napi_key = 'x'", "fields.api_key: is no request field that a template can set"),
     ],

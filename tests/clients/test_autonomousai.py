@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, ConfigError, ConnectError, FinishReason, HTTPError, InvalidMessagesError, StatusError
+from autonomousai import (
+    AutonomousAI,
+    ConfigError,
+    ConnectError,
+    FinishReason,
+    HTTPError,
+    InvalidMessagesError,
+    StatusError,
+    TimeoutError,  # noqa: A004  the contract's own name
+)
 from autonomousai.clients import retries
 from autonomousai.clients.autonomousai import _warn_of_the_hosted_service
+from autonomousai.clients.remote import ResponseStream
 from autonomousai.provider import AsyncGeneratorProvider, ProviderModelMixin
 from autonomousai.result import AsyncResult
 from autonomousai.testing import Script, ScriptedServer, chunks
@@ -431,6 +441,35 @@ async def test_an_unreachable_hosted_service_says_where_else_to_ask(monkeypatch:
 
     assert [__file__] == [warning.filename for warning in warned]
     assert "not operational: name a server with base_url or AUTONOMOUSAI_BASE_URL" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["create_async_generator", "create_completion", "chat", "complete"])
+def test_the_warning_is_of_the_callers_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever name is called, on the class too."""
+    monkeypatch.delenv("AUTONOMOUSAI_BASE_URL", raising=False)
+    _warn_of_the_hosted_service.cache_clear()
+    with pytest.warns(UserWarning, match="no server is named") as warned:
+        getattr(AutonomousAI, name)("llama", HELLO)
+
+    assert [__file__] == [warning.filename for warning in warned]
+
+
+async def test_a_connection_that_takes_too_long_says_where_else_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timeout of the connection is told like a refused one, with the same advice in place of a longer timeout."""
+
+    async def late(self: object, *_: object, **__: object) -> object:
+        raise TimeoutError("connect", 5)
+
+    monkeypatch.delenv("AUTONOMOUSAI_BASE_URL", raising=False)
+    monkeypatch.setattr(ResponseStream, "__anext__", late)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        async with AutonomousAI() as provider:
+            with pytest.raises(TimeoutError) as caught:
+                await provider.create_async_generator("llama", HELLO)
+
+    assert "; the hosted service is taken as not operational: name a server" in str(caught.value)
+    assert "raise it" not in str(caught.value)
 
 
 async def test_the_hosted_service_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
 import pytest
+from yarl import URL
 
-from autonomousai import AsyncResult, AutonomousAI, FinishReason, HTTPError, IncompleteStreamError, OpenAICompatible, ToolCall
+from autonomousai import (
+    Anthropic,
+    AsyncResult,
+    AutonomousAI,
+    Completion,
+    ConfigError,
+    FinishReason,
+    HTTPError,
+    IncompleteStreamError,
+    OpenAICompatible,
+    ToolCall,
+)
 from autonomousai.chat_fields import ChatFields
 from autonomousai.request import CALL_OPTIONS
 from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
@@ -150,6 +163,15 @@ class Modelled:
         return {name: value for name, value in self.members.items() if value is not None}
 
 
+@dataclass
+class Noted:
+    """A message as a program of one's own may keep it."""
+
+    role: str
+    content: str
+    name: str | None = None
+
+
 async def test_messages_may_be_any_sequence_of_any_mappings() -> None:
     """Tuples, read-only mappings, models of other SDKs, also nested: what is sent is plain."""
     parts = (MappingProxyType({"type": "text", "text": "How many?"}),)
@@ -158,6 +180,7 @@ async def test_messages_may_be_any_sequence_of_any_mappings() -> None:
         MappingProxyType({"role": "user", "content": parts}),
         said,
         {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+        Noted("user", "And now?"),
     )
     async with ScriptedServer(Script.stream("2")) as server, OpenAICompatible(server.url, model="m") as provider:
         text = await provider.chat("llama", messages)  # type: ignore[arg-type]  # a model is no mapping
@@ -168,6 +191,7 @@ async def test_messages_may_be_any_sequence_of_any_mappings() -> None:
         {"role": "user", "content": [{"type": "text", "text": "How many?"}]},
         {"role": "assistant", "tool_calls": CALL["tool_calls"]},
         {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+        {"role": "user", "content": "And now?"},
     ] == sent
 
 
@@ -180,6 +204,19 @@ def test_the_typed_fields_are_those_of_the_table() -> None:
     }
 
 
+def test_the_plain_names_ask_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`complete` is `chat` for blocking code, on an instance and on a class that can be called."""
+    monkeypatch.setenv("AUTONOMOUSAI_BASE_URL", "http://127.0.0.1:9")
+    provider = ScriptedProvider(answer("Hello"))
+    with provider.complete("llama", HELLO, temperature=0.5, extra_body={"top_a": 1}) as completion:
+        assert "Hello" == completion.text()
+    provider.close()
+    (call,) = provider.calls
+
+    assert ({"temperature": 0.5, "top_a": 1}, True) == (call.kwargs, call.stream)
+    assert type(AutonomousAI.complete("llama", HELLO)) is Completion
+
+
 async def test_other_members_go_into_extra_body() -> None:
     """They are sent beside the others, as members of the request."""
     async with ScriptedServer(Script.stream("Hi")) as server, OpenAICompatible(server.url, model="m") as provider:
@@ -188,3 +225,40 @@ async def test_other_members_go_into_extra_body() -> None:
 
     assert (0, {"type": "object"}) == (sent["temperature"], sent["guided_json"])
     assert "extra_body" not in sent
+
+
+async def test_an_answer_that_is_printed_says_how_to_read_it() -> None:
+    """Neither is its text: what is not read yet, what has come in part, and what is complete."""
+    async with ScriptedServer() as server, AutonomousAI(server.url) as provider:
+        result = provider.chat("llama", HELLO)
+        said = [repr(result)]
+        await anext(result)
+        said.append(repr(result))
+        async for _ in result:
+            pass
+        said.append(repr(result))
+        unread = repr(provider.complete("llama", HELLO))
+
+    assert [
+        "<AsyncResult incomplete, 0 characters so far; await it, or iterate it with async for>",
+        "<AsyncResult incomplete, 5 characters so far; await it, or iterate it with async for>",
+        "<AsyncResult complete, finish_reason 'stop', 11 characters>",
+    ] == said
+    assert "<Completion incomplete, 0 characters so far; iterate it, or call text()>" == unread
+
+
+@pytest.mark.parametrize("kind", [AutonomousAI, OpenAICompatible, Anthropic])
+def test_options_of_other_types_are_refused_or_read(kind: Any) -> None:
+    """URLs of other libraries are read; what is no key and no header is named."""
+    assert "http://127.0.0.1:9/v1" == OpenAICompatible(URL("http://127.0.0.1:9/v1")).base_url  # type: ignore[arg-type]
+    for options, words in (
+        ({"api_key": 5}, "api_key must be text, not int"),
+        ({"headers": 5}, "headers must be a mapping, not int"),
+        ({"headers": ["a"]}, "headers must be a mapping, not list"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            kind("http://127.0.0.1:9", **options)
+    with pytest.raises(ConfigError, match="is not a URL"):
+        kind(b"http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="headers must be a mapping, not list"):
+        kind("http://127.0.0.1:9").chat("llama", HELLO, headers=["a"])

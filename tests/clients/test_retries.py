@@ -58,6 +58,32 @@ async def test_a_status_that_lasts_is_told_as_it_is(kind: Any, status: int) -> N
     assert (status, 1, 3) == (caught.value.status, caught.value.retry_after, len(server.requests))
 
 
+@pytest.mark.parametrize(
+    ("script", "retries", "notes"),
+    [
+        (
+            Script.status(429, "no"),
+            1,
+            ["Tries: 2. retries=N, for the provider or for one call, is how many may follow the first"],
+        ),
+        (
+            Script.status(429, "no", retry_after=90),
+            1,
+            ["The server asks to wait 90 s; a client waits 60 s at most"],
+        ),
+        (Script.status(429, "no"), 0, []),
+        (Script.status(400, "no"), 1, []),
+    ],
+)
+async def test_the_last_error_says_how_often(script: Script, retries: int, notes: list[str]) -> None:
+    """Where another try may help: how many there were, and who decides it; or that the server asks for too long a pause."""
+    async with ScriptedServer(script) as server, AutonomousAI(server.url, retries=retries) as provider:
+        with pytest.raises(StatusError) as caught:
+            await ask(provider)
+
+    assert notes == getattr(caught.value, "__notes__", [])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", TOLD_AT_ONCE)
 async def test_a_status_that_lasts_by_its_meaning_is_told_at_once(kind: Any, status: int) -> None:

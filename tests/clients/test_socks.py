@@ -105,7 +105,7 @@ async def test_a_proxy_that_refuses_is_a_connect_error(credentials: str | None) 
     async with SocksProxy("user:right" if credentials else None) as proxy:
         url = f"socks5://{credentials + '@' if credentials else ''}127.0.0.1:{proxy.port}"
         async with OpenAICompatible("http://127.0.0.1:9", proxy=url, retries=0) as provider:
-            with pytest.raises(ConnectError, match="^the proxy refused the connection") as caught:
+            with pytest.raises(ConnectError, match="the proxy refused the connection") as caught:
                 await ask(provider)
 
     assert "wrong" not in str(caught.value)

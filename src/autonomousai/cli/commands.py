@@ -99,7 +99,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         "temperature": args.temperature,
         "max_tokens": args.max_tokens,
         "seed": args.seed,
-        "response_format": response_format(args.schema) if args.schema else None,
+        "response_format": response_format(args.schema) if args.schema is not None else None,
     }
     systems = (args.system, template.system, earlier.system if earlier else None)
     settings = ChatSettings(

@@ -34,7 +34,7 @@ from ..wires.model_list import ModelEntry, read_model_list
 from .adaptations import is_streamed
 from .documents import fetch_document
 from .messages_forms import MessagesAdaptations
-from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
@@ -110,10 +110,10 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._adaptations = MessagesAdaptations()
         self._asking = asyncio.Lock()
         if self.base_url == ANTHROPIC:
-            api_key = key_for(ANTHROPIC_VENDOR, api_key, headers or {})
+            api_key = key_for(ANTHROPIC_VENDOR, api_key, as_headers(headers))
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
-            headers=dict(headers or {}),
+            headers=as_headers(headers),
             api_key=api_key or None,
             proxy=Proxy(proxy) if proxy else None,
             retries=retries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import AsyncGenerator, Mapping
 from functools import cache, partial
@@ -30,12 +31,14 @@ from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
-from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
 
 if TYPE_CHECKING:
     from ..chat_fields import ChatFields
+
+_PACKAGE = __name__.partition(".")[0]
 
 HOSTED = "https://chatgpt.autonomous.ai"
 
@@ -52,12 +55,15 @@ _HEADERS = {
 
 @cache
 def _warn_of_the_hosted_service() -> None:
-    """Warn once of a request that most likely fails, at the line that makes it."""
+    """Warn once of a request that most likely fails, at the line outside of this package that makes it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == _PACKAGE:
+        frame, level = frame.f_back, level + 1
     warnings.warn(
         f"no server is named, so AutonomousAI asks the hosted service at {HOSTED}, which is taken as not operational; "
         "set AUTONOMOUSAI_BASE_URL or base_url to a server (`autonomousai serve` is one)",
         UserWarning,
-        stacklevel=5,
+        stacklevel=level - 1,
     )
 
 
@@ -131,7 +137,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             self.working = self.base_url != HOSTED
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
-            headers=dict(headers or {}),
+            headers=as_headers(headers),
             api_key=(os.environ.get("AUTONOMOUSAI_API_KEY") if api_key is None else api_key) or None,
             proxy=Proxy(proxy) if proxy else None,
             retries=(DEFAULT_RETRIES if base_url else 0) if retries is None else retries,
@@ -160,7 +166,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         """Ask *model* and return the answer: text as it comes (or whole, without ``stream``) and last one `FinishReason`.
 
         ``proxy``: ``http://[user:password@]host:port`` for this request. ``kwargs``: the client's options (``timeout``,
-        ``headers``, ``api_key``, ``retries``) stay here; all others are request fields and travel in the body.
+        ``headers``, ``api_key``, ``retries``) stay here; all others are request fields and travel in the body. ``retries``: how
+        many tries may follow the first, while nothing of an answer has come: by default the provider's, 0 for none.
         Raises `ModelNotFoundError` (a `ValueError`), `InvalidMessagesError` (a `ValueError`) and `ConfigError` at the call,
         `HTTPError` and its kin while the answer is read.
         """
@@ -197,6 +204,23 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             model, messages, proxy=proxy, stream=stream, **with_extra_body(fields)
         )
         return result
+
+    @class_or_instance
+    def complete(
+        self_or_cls: Any,  # noqa: N805
+        /,
+        model: str,
+        messages: AnyMessages,
+        *,
+        stream: bool = True,
+        proxy: str | None = None,
+        **fields: Unpack[ChatFields],
+    ) -> Completion:
+        """See `AsyncGeneratorProvider.complete`; on the class or on an instance."""
+        completion: Completion = self_or_cls.create_completion(
+            model, messages, proxy=proxy, stream=stream, **with_extra_body(fields)
+        )
+        return completion
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""

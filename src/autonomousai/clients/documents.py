@@ -47,6 +47,7 @@ async def fetch_document(
             failures += 1
             delay = policy.retry_delay(error, failures, retries)
             if delay is None:
+                policy.note_tries(error, failures, retries)
                 raise
         await policy.sleep(delay)
 

@@ -37,7 +37,7 @@ from ..wires.raw import unsupported
 from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
-from .options import CLIENT_CLOCKS, ClientOptions, clocks_of, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
@@ -92,7 +92,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
     ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
     message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``api``: which of OpenAI's APIs is asked, "chat"
-    or "responses". ``context``: tokens of prompt and answer together, if known. The other options are those of `AutonomousAI`.
+    or "responses". ``context``: tokens of prompt and answer together, if known. ``retries``: tries after the first, 2 by
+    default. The other options are those of `AutonomousAI`, where the rules of further tries stand too.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         refuse_vendor_name(base_url or "", 'or write vendor="{}"')
         self.base_url = check_base_url(base_url or _base_url_of(vendor), query=True)
         self.url = self.base_url
-        api_key = key_for(self._vendor, api_key, headers or {})
+        api_key = key_for(self._vendor, api_key, as_headers(headers))
         self._continuing = self._told_continuation(prefill)
         continues = True if self._continuing is not None else {"no": False}.get(prefill)
         self.capabilities = Capabilities(
@@ -144,7 +145,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._asking = asyncio.Lock()
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
-            headers=dict(headers or {}),
+            headers=as_headers(headers),
             api_key=api_key,
             proxy=Proxy(proxy) if proxy else None,
             retries=retries,

@@ -4,6 +4,7 @@ network."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,8 @@ class ClientOptions(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_retries(self.retries)
+        if self.api_key is not None and not isinstance(self.api_key, str):
+            raise ConfigError(f"api_key must be text, not {type(self.api_key).__name__}")
         if (key := self.api_key) and not (key.isascii() and key.isprintable() and key == key.strip()):
             raise ConfigError(
                 "api_key must be of visible ASCII characters, without a space around them; was it read with a line's end?"
@@ -45,11 +48,20 @@ class ClientOptions(msgspec.Struct, frozen=True):
             return self
         return ClientOptions(
             clocks=self.clocks,
-            headers={**self.headers, **call.headers} if call.headers else self.headers,
+            headers={**self.headers, **as_headers(call.headers)} if call.headers else self.headers,
             api_key=self.api_key if call.api_key is None else call.api_key,
             proxy=Proxy(call.proxy) if call.proxy else self.proxy,
             retries=self.retries if call.retries is None else call.retries,
         )
+
+
+def as_headers(headers: Any) -> dict[str, str]:
+    """Return headers as a dict. Raises `ConfigError` where they are none."""
+    try:
+        return dict(headers or {})
+    except (TypeError, ValueError):
+        advice = 'write them as {"name": "value"}'
+        raise ConfigError(f"headers must be a mapping, not {type(headers).__name__}", advice=advice) from None
 
 
 def clocks_of(call: CallOptions, default: Clocks) -> Clocks:

@@ -28,7 +28,7 @@ from ..wires.redaction import secrets_of
 from . import retries
 from .adaptations import Adaptations, is_streamed, other_form
 from .reconnecting import RESUMABLE, ResumableStream
-from .retries import DEFAULT_RETRIES, retry_delay
+from .retries import DEFAULT_RETRIES, note_tries, retry_delay
 
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
@@ -172,6 +172,7 @@ class ResponseStream:
                         failures += 1
                         delay = retry_delay(error, failures, request.retries)
                     if delay is None or loop.time() + delay >= deadline:
+                        note_tries(error, failures, request.retries)
                         raise
                 else:
                     self._begun = True

@@ -70,8 +70,10 @@ def read_head(path: Path) -> GGUFHead:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             return GGUFReader(data).head()
-        except (struct.error, KeyError, MemoryError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{path} is not a GGUF file that can be read ({error})") from None
+        except struct.error:
+            raise ValueError("it ends within its head") from None
+        except (KeyError, MemoryError, OverflowError, RecursionError) as error:
+            raise ValueError(f"its head cannot be read: {type(error).__name__} {error}".strip()) from None
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -27,7 +27,7 @@ class Proxy:
     """
 
     def __init__(self, url: str, said_by: str = "proxy") -> None:
-        parts = split_url(url.strip(), said_by)
+        parts = split_url(str(url).strip(), said_by)
         self.url = without_credentials(parts.geturl())
         self.scheme = "socks5h" if parts.scheme == "socks" else parts.scheme
         if self.scheme not in _HTTP and self.scheme not in _SOCKS:

@@ -54,8 +54,9 @@ def authority(host: str, port: int) -> str:
 
 
 def clean_base_url(url: str) -> str:
-    """*url* without what is often copied with it: white space and quotes around it, slashes at the end of its path."""
-    root, mark, query = url.strip().strip(_AROUND).strip().partition("?")
+    """*url*, which may be another library's object, without what is often copied with it: white space and quotes around it,
+    slashes at the end of its path."""
+    root, mark, query = str(url).strip().strip(_AROUND).strip().partition("?")
     return f"{root.rstrip('/')}{mark}{query}"
 
 

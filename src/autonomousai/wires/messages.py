@@ -123,10 +123,13 @@ def _check_message(index: int, message: Any) -> Message:
 
 
 def _as_mapping(value: Any) -> Any:
-    """Return what an object of a pydantic model (a message that the openai SDK has returned) holds, and any other value as it
-    is."""
+    """Return what an object of a pydantic model (a message that the openai SDK has returned) or of a dataclass holds, and any
+    other value as it is."""
     dump = getattr(value, "model_dump", None)
-    return dump(mode="json", exclude_none=True) if callable(dump) else value
+    if callable(dump):
+        return dump(mode="json", exclude_none=True)
+    names = getattr(type(value), "__dataclass_fields__", ())
+    return {name: held for name in names if (held := getattr(value, name)) is not None} if names else value
 
 
 def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:

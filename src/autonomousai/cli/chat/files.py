@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import logging
@@ -11,8 +12,14 @@ from typing import Any, Final
 from ...errors import ConfigError
 from ..exit_codes import UsageError
 
-#: Bytes. What is larger is read by no model, and becomes a request that servers refuse.
-_LARGEST: Final = 14_000_000
+#: Bytes of a file, or of standard input. What is larger is read by no model, and becomes a request that servers refuse.
+LARGEST: Final = 14_000_000
+
+
+def decode(data: bytes) -> str:
+    """Return text in UTF-8, or in what its byte order mark says (UTF-16, as Windows writes it). Raises `UnicodeDecodeError`."""
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def with_files(paths: list[Path], question: str) -> str:
@@ -28,7 +35,7 @@ def file_text(path: Path) -> str:
     if data.startswith(b"%PDF-"):
         return _pdf_text(path, data)
     try:
-        return data.decode("utf-8-sig").strip("\r\n")
+        return decode(data).strip("\r\n")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"--file {path}: is not UTF-8 text and no PDF (byte {data[error.start]:#04x} at offset {error.start}); convert it "
@@ -39,13 +46,13 @@ def file_text(path: Path) -> str:
 def _read(path: Path) -> bytes:
     try:
         with path.expanduser().open("rb") as file:
-            data = file.read(_LARGEST + 1)
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"--file {path}: cannot be read ({error.strerror})") from None
     except RuntimeError as error:
         raise ConfigError(f"--file {path}: {error}") from None
-    if len(data) > _LARGEST:
-        raise ConfigError(f"--file {path}: is larger than {_LARGEST / 1e6:.0f} MB; give a part of it")
+    if len(data) > LARGEST:
+        raise ConfigError(f"--file {path}: is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
     if not data.strip():
         raise ConfigError(f"--file {path}: is empty")
     return data
@@ -59,6 +66,8 @@ def _pdf_text(path: Path, data: bytes) -> str:
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of what it has mended
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages]
+    except pypdf.errors.FileNotDecryptedError:
+        raise ConfigError(f"--file {path}: this PDF asks for a password; save it without one") from None
     except Exception as error:  # damaged files raise whatever they lead to
         raise ConfigError(f"--file {path}: this PDF cannot be read ({type(error).__name__}: {str(error)[:100]})") from None
     text = "\n\n".join(page.strip() for page in pages if page.strip())
@@ -70,7 +79,7 @@ def _pdf_text(path: Path, data: bytes) -> str:
 def response_format(schema: str) -> dict[str, Any]:
     """Return the request field that asks for JSON by *schema*: JSON text, or the path of a file that holds it. Raises
     `UsageError` where it is no schema."""
-    text = schema if schema.lstrip().startswith("{") else _schema_text(Path(schema))
+    text = schema if schema.lstrip()[:1] in ("", "{", "[") else _schema_text(Path(schema))
     try:
         document = json.loads(text)
     except ValueError as error:

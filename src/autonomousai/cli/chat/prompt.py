@@ -9,6 +9,7 @@ from typing import TextIO
 
 from ..exit_codes import UsageError
 from ..terminal import Terminal
+from .files import LARGEST, decode
 
 
 def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, *, needed: bool = True) -> str | None:
@@ -44,6 +45,7 @@ _PATIENCE = 1.0
 def _read_all(stdin: TextIO, terminal: Terminal) -> str:
     """All of standard input, without the newlines at its very end."""
     pieces: list[bytes] = []
+    size = 0
     waiting_is_told = False
     try:
         while True:
@@ -57,11 +59,14 @@ def _read_all(stdin: TextIO, terminal: Terminal) -> str:
             if not piece:
                 break
             pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST:
+                raise UsageError(f"standard input is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
     except OSError as error:
         raise UsageError(f"standard input cannot be read: {error.strerror}") from None
     data = b"".join(pieces)
     try:
-        return data.decode("utf-8-sig").rstrip("\r\n")
+        return decode(data).rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"standard input is not UTF-8 text (byte {data[error.start]:#04x} at offset {error.start}); convert it first, "
