@@ -63,7 +63,7 @@ def _warn_of_the_hosted_service() -> None:
         f"no server is named, so AutonomousAI asks the hosted service at {HOSTED}, which is taken as not operational; "
         "set AUTONOMOUSAI_BASE_URL or base_url to a server (`autonomousai serve` is one)",
         UserWarning,
-        stacklevel=level - 1,
+        stacklevel=level,
     )
 
 
