@@ -9,6 +9,7 @@ from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.browser import Reader
 
 from .conftest import Serve, Sit
+from .test_list import NOW, bring, conversation
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -105,3 +106,38 @@ async def test_a_long_conversation_is_drawn_once(serve: Serve, sit: Sit, provide
     assert await reader.page.evaluate(
         "elements.every((element, index) => element === document.querySelectorAll('.message')[index])"
     )
+
+
+#: From now on time passes quickly, and nothing that is put off happens before `go()`.
+HOLD = """
+() => {
+  const [now, later] = [performance.now.bind(performance), globalThis.setTimeout];
+  const held = [];
+  let passed = 0;
+  performance.now = () => now() + (passed += 1000);
+  globalThis.setTimeout = (act, ...more) => (more[0] ? later(act, ...more) : held.push(act));
+  globalThis.go = () => {
+    globalThis.setTimeout = later;
+    performance.now = now;
+    for (const act of held) act();
+  };
+}
+"""
+
+
+async def test_a_huge_conversation_opens_at_its_end_at_once(serve: Serve, sit: Sit) -> None:
+    """What is far above is plain text at first; then all of it is as it should be, and the reader is where they were."""
+    reader = await sit(await serve())
+    said = [text for number in range(150) for text in (f"Question {number}", f"Answer **{number}**\n\n1. one\n2. two")]
+    await bring(reader, conversation(1, "Huge", NOW, *said))
+    await reader.page.evaluate(HOLD)
+
+    await reader.conversation("Huge").click()
+    await expect(reader.page.locator(".answer .text strong")).to_have_count(8)
+    await expect(reader.page.locator(".answer .text").first).to_have_text("Answer **0** 1. one 2. two")
+    await expect(reader.page.get_by_text("Answer 149")).to_be_in_viewport()
+    await reader.page.evaluate("go()")
+
+    await expect(reader.page.locator(".answer .text strong")).to_have_count(150)
+    await expect(reader.page.locator(".answer .plain")).to_have_count(0)
+    await expect(reader.page.get_by_text("Answer 149")).to_be_in_viewport()

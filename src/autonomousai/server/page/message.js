@@ -77,16 +77,32 @@ export class AnswerView {
     this.element = el("article.message.answer", {}, name, this.#thoughts.element, this.#body, this.#tools, this.#state, this.#foot);
   }
 
-  show(versions, run = {}) {
+  /** `plain`: its text as it is, for now; `draw` makes it what it should be. */
+  show(versions, run = {}, plain = false) {
     const { message } = this;
     this.#thoughts.show(message, isRunning(message));
-    const { text } = parts(message);
-    if (this.#drawn !== text) settle(this.#body, render((this.#drawn = text)));
+    if (plain && this.isPlain) this.#showPlain();
+    else this.draw();
     this.#showTools();
     const running = isRunning(message);
     this.element.setAttribute("aria-busy", running);
     this.#state.replaceChildren(...(running ? progress(message, run) : this.#end()));
     this.#showFoot(running ? [] : versions);
+  }
+
+  #showPlain() {
+    this.#body.classList.add("plain");
+    this.#body.textContent = parts(this.message).text;
+  }
+
+  get isPlain() {
+    return this.#drawn === null;
+  }
+
+  draw() {
+    this.#body.classList.remove("plain");
+    const { text } = parts(this.message);
+    if (this.#drawn !== text) settle(this.#body, render((this.#drawn = text)));
   }
 
   /** Drawn where there is news of it: its facts may be open. */
@@ -133,7 +149,10 @@ export class AnswerView {
 
 function progress(message, { lost = false, reading = null }) {
   if (lost) return [el("p.lost", {}, say("connectionLost"))];
-  if (reading !== null && !message.text) return [el("p.remark", {}, say("reading", { percent: Math.round(100 * reading) }))];
+  if (reading !== null && !message.text) {
+    const words = say("reading", { percent: Math.round(100 * reading) });
+    return [el("p.remark", {}, words), el("progress", { max: 1, value: reading, "aria-label": words })];
+  }
   return message.text ? [] : [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"))];
 }
 

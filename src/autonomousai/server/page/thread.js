@@ -13,6 +13,12 @@ const NEAR = 60;
 /** An answer is drawn again after so many times the time that drawing it took: a long one must not hold up the page. */
 const PATIENCE = 4;
 
+/** Messages at the end of a conversation that are drawn at once when it is opened. The answers before them follow. */
+const AT_ONCE = 16;
+
+/** Milliseconds of drawing at a time: meanwhile the reader waits. */
+const AT_A_TIME = 12;
+
 /** What is read out of an answer when it is whole: more would be a speech that nobody asked for. */
 const READ_OUT = 600;
 
@@ -24,6 +30,7 @@ export class Thread {
   #atEnd = true;
   #cost = 0;
   #drawing = null;
+  #rest = null;
 
   /** `act`: `copy(text)`, `again(answer)`, `choose(message)`, `resend(question, text)`, `giveKey(answer)`, `fresh()`,
    * `carryOn(answer)`, `giveResults(answer, results)`. */
@@ -53,9 +60,21 @@ export class Thread {
     clearTimeout(this.#drawing);
     this.#drawing = null;
     if (!same) this.#clear(); // else what was drawn is not drawn again
-    this.#arrange(messages.map((message) => this.#view(message)));
+    const first = same ? 0 : messages.length - AT_ONCE;
+    this.#arrange(messages.map((message, index) => this.#view(message, index < first)));
+    if (first > 0) this.#drawRest();
     if (follows) this.toEnd();
     else this.#look();
+  }
+
+  /** Draw what was left plain, from the last to the first. */
+  #drawRest() {
+    clearTimeout(this.#rest);
+    const start = performance.now();
+    const plain = [...this.#answers.values()].filter((view) => view.isPlain);
+    while (plain.length && performance.now() - start < AT_A_TIME) plain.pop().draw();
+    if (this.#atEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    if (plain.length) this.#rest = setTimeout(() => this.#drawRest());
   }
 
   #clear() {
@@ -77,18 +96,18 @@ export class Thread {
     this.conversation = null;
   }
 
-  #view(message) {
+  #view(message, plain) {
     const others = versions(this.conversation, message);
-    const element = isQuestion(message) ? this.#question(message, others) : this.#answer(message, others);
+    const element = isQuestion(message) ? this.#question(message, others) : this.#answer(message, others, plain);
     element.dataset.id = message.id;
     return element;
   }
 
-  #answer(message, others) {
+  #answer(message, others, plain) {
     const view = this.#answers.get(message.id) ?? new AnswerView(message, this.act);
     this.#answers.set(message.id, view);
     view.message = message; // another tab may have brought a newer copy
-    view.show(others);
+    view.show(others, {}, plain);
     return view.element;
   }
 
