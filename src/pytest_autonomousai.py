@@ -97,4 +97,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.stash[_passed] = report.passed
     doubles = item.stash.get(_doubles, None)
     if doubles is not None and report.failed and report.when == "call" and doubles.doubles:
-        report.sections.append(("autonomousai.testing", doubles.log()))
+        text, said = doubles.log(), str(call.excinfo.value) if call.excinfo is not None else ""
+        if text not in said:  # assertions of the doubles say it themselves
+            report.sections.append(("autonomousai.testing", text))

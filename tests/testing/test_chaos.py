@@ -89,6 +89,7 @@ BROKEN: dict[str, tuple[Any, tuple[int, bytes, str]]] = {
     "cut at a byte": (Fault.cut(at=77), (200, WHOLE[:77], "short")),
     "cut later": (Fault.cut(after=2), (200, FIRST + SECOND + b"\n\n", "short")),
     "half an event": ("half_event", (200, FIRST + HALF, "whole")),
+    "a garbled event": ("garbled_event", (200, FIRST + HALF + WHOLE[len(FIRST + SECOND) :], "whole")),
     "no done": ("missing_done", (200, WHOLE.removesuffix(DONE), "whole")),
     "every byte": ("split_bytes", (200, WHOLE, "whole")),
     "characters": ("split_utf8", (200, WHOLE, "whole")),
@@ -184,6 +185,16 @@ def test_a_document_breaks_in_its_middle(name: str) -> None:
     assert (200, "short") == (status, how)
     assert document.startswith(body)
     assert (len(body) == len(document)) is (name == "wrong_content_length")
+
+
+@pytest.mark.parametrize("name", ["error_event", "garbled_event", "missing_done"])
+def test_what_only_a_stream_can_have_does_not_happen_to_a_document(name: str) -> None:
+    """It passes unharmed, and the test learns that it proved nothing."""
+    with (
+        pytest.raises(AssertionError, match="chaos that never happened"),
+        scripted(Script.document("Hello"), chaos=name) as double,
+    ):
+        assert (200, completion("Hello"), "whole") == got(double)
 
 
 def test_each_byte_is_written_by_itself() -> None:

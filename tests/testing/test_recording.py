@@ -111,6 +111,10 @@ def test_secrets_of_headers_and_queries_are_removed_everywhere() -> None:
         ),
         ('{"prompt": "what is an api_key?"}', '{"prompt": "what is an api_key?"}'),
         ('{"mine": "x"}', '{"mine": "***"}'),
+        ("grant_type=password&password=hid%20den&client_secret=x&a=", "grant_type=password&password=***&client_secret=***&a="),
+        ("1+1=2 &password=mine", "1+1=2 &password=mine"),
+        (f'{{"other": "eyJ{"a" * 20}.eyJ{"b" * 20}.c-d"}}', '{"other": "***"}'),
+        (f'{{"other": "AKIA{"A" * 16}"}}', '{"other": "***"}'),
     ],
 )
 def test_secret_members_are_removed(body: str, clean: str) -> None:

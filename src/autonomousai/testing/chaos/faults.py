@@ -14,6 +14,7 @@ from .lines import (
     CutLine,
     ErrorEventLine,
     FaultLine,
+    GarbledEventLine,
     HalfEventLine,
     How,
     MissingDoneLine,
@@ -63,6 +64,11 @@ class Fault:
         return cls(f"half an event, {_place(at, after)}", lambda line: HalfEventLine(line, at, after))
 
     @classmethod
+    def garbled_event(cls, *, at: int | None = None, after: int = 1) -> Fault:
+        """The next event lacks its second half, so that it cannot be read; the rest of the answer follows."""
+        return cls(f"a garbled event, {_place(at, after)}", lambda line: GarbledEventLine(line, at, after))
+
+    @classmethod
     def error_event(cls, *, after: int = 1) -> Fault:
         """An error in the stream, as its API has them, and then its end."""
         return cls(f"an error event, {_place(None, after)}", lambda line: ErrorEventLine(line, None, after))
@@ -108,6 +114,7 @@ CHAOS: Final[dict[str, Callable[[], Fault]]] = {
     "cut_in_order": lambda: Fault.cut(how="in_order"),
     "stall": Fault.stall,
     "half_event": Fault.half_event,
+    "garbled_event": Fault.garbled_event,
     "error_event": Fault.error_event,
     "missing_done": Fault.missing_done,
     "split_bytes": Fault.split_bytes,

@@ -76,6 +76,9 @@ class PlacedLine(FaultLine):
     """Strikes at one place of the body: behind *at* bytes, or else behind its first *after* events that hold a piece of an
     answer. A body that is no stream of events is struck in its middle."""
 
+    #: Whether a document can be struck.
+    documents = True
+
     def __init__(self, line: Line, at: int | None = None, after: int = 1) -> None:
         super().__init__(line)
         self._at = at
@@ -101,7 +104,7 @@ class PlacedLine(FaultLine):
     async def end(self) -> None:
         """What was held back, struck in its middle if it is a document."""
         held, self._held = self._held, b""
-        if held and not self.over and not self.struck and not self._streamed:
+        if held and self.documents and not (self.over or self.struck or self._streamed):
             await self.line.write_body(held[: len(held) // 2])
             await self._strike(held[len(held) // 2 :])
         elif held and not self.over:
@@ -189,9 +192,34 @@ class HalfEventLine(PlacedLine):
         await super().end()
 
 
+class GarbledEventLine(PlacedLine):
+    """Leaves out the second half of the event behind the place; what follows it comes as it is."""
+
+    documents = False
+    _rest: bytes | None = b""
+
+    async def behind(self, data: bytes) -> None:
+        """The first half of one event, and all that follows."""
+        if self._rest is None:
+            await super().behind(data)
+            return
+        self._rest += data
+        if found := EVENT_END.search(self._rest):
+            half, follows, self._rest = self._rest[: found.start() // 2 + 1], self._rest[found.start() :], None
+            await super().behind(half + follows)
+
+    async def end(self) -> None:
+        """What came without a further event."""
+        rest, self._rest = self._rest, None
+        if rest and not self.over:
+            await self.line.write_body(rest)
+        await super().end()
+
+
 class ErrorEventLine(PlacedLine):
     """Sends an error, in the form of the API that the answer is of, and then the end of the body. Then nothing more."""
 
+    documents = False
     _kind = ""
 
     def seen(self, one: bytes) -> None:
@@ -200,13 +228,6 @@ class ErrorEventLine(PlacedLine):
             self._kind = "messages"
         elif b'"response.created"' in one:
             self._kind = "responses"
-
-    async def end(self) -> None:
-        """A document has no events: it passes unharmed."""
-        held, self._held = self._held, b""
-        if held and not self.over:
-            await self.line.write_body(held)
-        await super().end()
 
     async def strike(self) -> None:
         """See `PlacedLine.strike`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..chaos import Chaos
 from ..recordings.forward import LiveUpstream
 from ..recordings.matching import Normalise
+from ..recordings.recording import shown
 from ..recordings.tape import MissingRecordingError, RecordMode, Tape
 from ..server import Play
 from .double import Double
@@ -126,7 +127,7 @@ class RecordedLLM:
         path = doubles.path(name)
         if doubles.mode == "none" and not path.exists():
             raise MissingRecordingError(
-                f"there is no recording {_shown(path)}, and --record-mode none makes none.\n"
+                f"there is no recording {shown(path)}, and --record-mode none makes none.\n"
                 f"record it where {upstream} can be reached, with a key, and commit the file:\n"
                 f"  pytest '{doubles.node}' --record-mode once"
             )
@@ -142,8 +143,3 @@ class RecordedLLM:
         )
         chosen: Chaos | None = as_chaos(chaos)
         return doubles.add(Double(tape=tape, chaos=chosen))
-
-
-def _shown(path: Path) -> str:
-    """A path as a reader wants it: from where pytest runs, if it lies below."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

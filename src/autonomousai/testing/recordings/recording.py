@@ -25,6 +25,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _QUOTES = re.compile(r'""(?=")|"\Z')
 
 
+def shown(path: Path) -> str:
+    """A path as a reader wants it: from the working directory on, if it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 class RecordingError(ValueError):
     """A recording cannot be read: names the file, and what to do."""
 

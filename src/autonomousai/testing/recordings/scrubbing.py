@@ -30,6 +30,13 @@ _SECRET_FIELD: Final = re.compile(
 #: A member of a JSON document that has a text: in the document, and in one that is a text of another.
 _MEMBER: Final = re.compile(r'("([\w.-]+)"\s*:\s*")(?:[^"\\]|\\.)+(")')
 _NESTED: Final = re.compile(r'((?:\\+)"([\w.-]+)\\+"\s*:\s*\\+")[^"\\]+(\\+")')
+#: A form as it is encoded for the web, and one of its fields.
+_FORM: Final = re.compile(r"[\w.%+-]+=[^&=\s]*(?:&[\w.%+-]+=[^&=\s]*)*")
+_FORM_FIELD: Final = re.compile(r"((?:^|&)([\w.%+-]+)=)[^&]+()")
+#: What is a credential by its looks, whichever member holds it: tokens of GitHub, AWS, Google, and JSON Web Tokens (RFC 7519).
+_SHAPES: Final = re.compile(
+    r"\b(?:gh[pousr]_\w{30,}|AKIA[0-9A-Z]{16}\b|ya29\.[\w-]{20,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+|sk_(?:live|test)_\w{16,})"
+)
 _SECRET_QUERY: Final = re.compile(r"key|token|code|signature", re.IGNORECASE)
 
 
@@ -51,7 +58,7 @@ class Scrubber:
 
     def path(self, target: str) -> str:
         """A request's target with ``***`` for the secrets of its query, whose fields are sorted."""
-        path, mark, query = target.partition("?")
+        path, mark, query = redact(target, ()).partition("?")
         if not mark:
             return path
         pairs = parse_qsl(query, keep_blank_values=True)
@@ -79,7 +86,10 @@ class Scrubber:
             text = data.decode()
         except UnicodeDecodeError:
             return data
-        return redact(_NESTED.sub(self._member, _MEMBER.sub(self._member, text)), secrets).encode()
+        text = _NESTED.sub(self._member, _MEMBER.sub(self._member, text))
+        if _FORM.fullmatch(text):
+            text = _FORM_FIELD.sub(self._member, text)
+        return redact(_SHAPES.sub(HIDDEN, text), secrets).encode()
 
     def pieces(self, pieces: Sequence[tuple[int, bytes]], secrets: Iterable[str]) -> list[tuple[int, bytes]]:
         """The pieces of a body, each with the milliseconds before it; where something was removed, an event is a piece, so that

@@ -12,7 +12,7 @@ from ..server import Request
 from ..steps import Line
 from .forward import Forward, LiveUpstream
 from .matching import Normalise, NormalRequest, RequestNormaliser, difference
-from .recording import RecordedAnswer, Recording
+from .recording import RecordedAnswer, Recording, shown
 from .scrubbing import Scrubber
 
 #: ``once``: record where there is no file yet; ``none``: replay, or fail; ``all`` and ``rewrite``: record anew;
@@ -51,7 +51,7 @@ class Tape:
             raise ValueError(f"speed is {speed}, but must be above 0: 1 is the recorded timing, None is at once")
         exists = path.exists()
         if not exists and (mode == "none" or upstream is None):
-            raise MissingRecordingError(f"there is no recording {path}")
+            raise MissingRecordingError(f"there is no recording {shown(path)}")
         self.path = path
         self._scrubber = Scrubber(secret_fields)
         self._requests = RequestNormaliser(self._scrubber, ignore, normalise)
@@ -115,7 +115,7 @@ class Tape:
         else:
             unused = [self._normal[number] for number in self._unused] or self._normal
             why = f"what differs from the nearest that was recorded:\n{difference(normal, unused)}"
-        text = f"{normal.line} is not in the recording {self.path}: {why}"
+        text = f"{normal.line} is not in the recording {shown(self.path)}: {why}"
         self.unmatched.append(text)
         error = {"type": "unmatched_request", "message": f"autonomousai.testing: {text}", "param": None, "code": None}
         return Script.status(400, {"type": "error", "error": error}, headers={"x-should-retry": "false"})
