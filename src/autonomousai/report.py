@@ -39,8 +39,8 @@ class Report(msgspec.Struct, gc=False):
     again what was delivered, and with each try that ends.
     ``author``: the upstream that began the answer, which can generate it again if it is deterministic.
     ``spent``: pieces that attempts which have ended had generated: they are not in the last upstream's own count.
-    ``hedged``: whether a second upstream was asked while the first was silent. ``cache``: whether a cache was asked for the
-    answer, and had it.
+    ``joined``: the pieces of an answer that was delivered as one. ``hedged``: whether a second upstream was asked while the
+    first was silent. ``cache``: whether a cache was asked for the answer, and had it.
     """
 
     upstream: str | None = None
@@ -53,5 +53,6 @@ class Report(msgspec.Struct, gc=False):
     steps: int = 0
     author: str | None = None
     spent: int = 0
+    joined: int = 0
     hedged: bool = False
     cache: Literal["hit", "miss"] | None = None

@@ -123,7 +123,11 @@ class JoinedBatches:
             await self._stream.aclose()
             self._is_over = True
         self._is_whole = True
-        return batch if is_joined else answer.joined()
+        if is_joined:
+            return batch
+        if answer.report is not None:
+            answer.report.joined = answer.deltas
+        return answer.joined()
 
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `BatchStream.pipe_to`; there is nothing to hand on."""

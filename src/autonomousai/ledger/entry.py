@@ -16,7 +16,7 @@ from ..events import Answer
 from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.cache_counts import cache_read, cache_written
-from .estimate import Tokens, prompt_tokens, tokens_per_piece
+from .estimate import Tokens, pieces_of, prompt_tokens, tokens_per_piece
 from .prices import Prices
 
 #: The outcome of an answer that another server finishes, and accounts again as a whole under the same id.
@@ -123,6 +123,8 @@ def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
     usage = None if finish is None else finish.usage
     failed = sum(attempt.tokens for attempt in tried)
     got, last, lost = _pieces_of(answer, failed)
+    if asked.whole and finish is None:
+        got, lost = 0, failed
     if usage is None:
         ratio = tokens_per_piece(answer)
         asks = bool(failed or got or finish is not None)
@@ -145,7 +147,7 @@ def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
 def _pieces_of(answer: Answer, failed: int) -> tuple[int, int, int]:
     """Return how many pieces the caller got, the last try generated, and were lost. *failed*: of all tries that broke."""
     report = answer.report
-    pieces = answer.deltas + sum(choice.deltas for choice in answer.choices.values())
+    pieces = pieces_of(answer)
     if answer.finish is None:
         return pieces, 0, max(failed - pieces, 0)
     if report is None:

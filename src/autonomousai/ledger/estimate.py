@@ -37,12 +37,19 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     estimated: bool = False
 
 
+def pieces_of(answer: Answer) -> int:
+    """Return how many pieces of text, reasoning and calls came to the caller, in all choices."""
+    joined = 0 if answer.report is None else answer.report.joined
+    return (joined or answer.deltas) + sum(choice.deltas for choice in answer.choices.values())
+
+
 def tokens_per_piece(answer: Answer) -> Callable[[int], int]:
     """Return what makes a number of pieces of *answer* a number of tokens: the same number, as most upstreams send each token
     by itself; where pieces are long, by their characters."""
-    if not answer.deltas or (size := answer.size) <= _LONGEST_PIECE * answer.deltas:
+    came = pieces_of(answer)
+    if not came or (size := answer.size) <= _LONGEST_PIECE * came:
         return int
-    average = size / answer.deltas / CHARACTERS
+    average = size / came / CHARACTERS
     return lambda pieces: round(pieces * average)
 
 

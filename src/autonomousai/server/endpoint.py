@@ -174,7 +174,7 @@ class Endpoint:
         exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
         meter.key = exchange.key
         if context.metrics.on_end is not None:
-            meter.asked = self._asked(exchange, request)
+            meter.asked = self._asked(exchange, request, whole=response is None)
         try:
             with meter:
                 if response is None:
@@ -190,9 +190,9 @@ class Endpoint:
                 if meter.asked is not None and context.metrics.on_end is not None:
                     context.metrics.on_end(meter)
 
-    def _asked(self, exchange: Exchange, request: ChatRequest) -> Asked:
+    def _asked(self, exchange: Exchange, request: ChatRequest, *, whole: bool) -> Asked:
         came = time.time() - (time.monotonic() - exchange.began)
-        return Asked(exchange.request_id, self.wire.name, exchange.key, came, request)
+        return Asked(exchange.request_id, self.wire.name, exchange.key, came, request, whole)
 
     def _admit(self, request: ChatRequest, exchange: Exchange) -> tuple[ChatRequest, str]:
         """Return the request with the name under which its answer may be cached, and the model that is asked. Raises

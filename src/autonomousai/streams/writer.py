@@ -174,7 +174,10 @@ def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batc
 
 def _asked(recorded: RecordedRequest, stream: StreamLog) -> Asked:
     """Return what an answer is accounted to, also one that another server has begun."""
-    return Asked(recorded.request_id or stream.name, recorded.wire, recorded.key, recorded.came or time(), recorded.request)
+    origin = recorded.request.origin
+    whole = recorded.kept == "attended" and origin is not None and origin.document.get("stream") is not True
+    name = recorded.request_id or stream.name
+    return Asked(name, recorded.wire, recorded.key, recorded.came or time(), recorded.request, whole)
 
 
 async def _fail(stream: StreamLog, recorder: Recorder, error: ProviderError) -> None:

@@ -210,13 +210,14 @@ class Metrics:
 
 class Asked(msgspec.Struct, frozen=True):
     """What an answer is accounted to. ``id``: the request's; ``key``: the name of its caller's key, ``""`` where it has none;
-    ``came``: when, in seconds since the epoch."""
+    ``came``: when, in seconds since the epoch. ``whole``: its caller gets all of it or nothing."""
 
     id: str
     wire: str
     key: str
     came: float
     request: ChatRequest
+    whole: bool = False
 
 
 class AnswerMeter:
