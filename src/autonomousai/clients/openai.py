@@ -86,9 +86,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     or ``POST {base_url}/responses``. What is no conversation is asked for at the path of its own wire: a raw prompt at
     ``/completions``, texts to embed at ``/embeddings``, documents to rank at ``/rerank``.
 
-    ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: a row of `VENDORS`,
-    which says what this server does otherwise, and in place of what is not given its base URL and the environment variable that
-    holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name to send
+    ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: the name of a
+    vendor, which says what this server does otherwise, and in place of what is not given its base URL and the environment
+    variable that holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name to send
     upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
     ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
     message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``api``: which of OpenAI's APIs is asked, "chat"
