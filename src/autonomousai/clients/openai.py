@@ -88,8 +88,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: the name of a
     vendor, which says what this server does otherwise, and in place of what is not given its base URL and the environment
-    variable that holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name to send
-    upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
+    variable that holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name
+    to send upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
     ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
     message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``api``: which of OpenAI's APIs is asked, "chat"
     or "responses". ``context``: tokens of prompt and answer together, if known. ``retries``: tries after the first, 2 by
