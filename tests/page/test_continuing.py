@@ -309,3 +309,21 @@ async def test_what_is_sent_twice_is_asked_once(serve: Serve, sit: Sit, provider
     await starter.evaluate("(button) => { button.click(); button.click(); }")
     await reader.whole()
     assert 2 == len(provider.calls)
+
+
+async def test_what_is_stopped_before_it_began_is_stopped_at_the_server(
+    serve: Serve, sit: Sit, provider: ScriptedProvider
+) -> None:
+    """At once, before a first word: nothing is generated for nobody, and the question is still there."""
+    pause = Pause()
+    provider.play([pause, *answer("never")], answer("Hello world"))
+    reader = await sit(await serve())
+    await reader.ask("Hello")
+    await pause.reached.wait()
+
+    await reader.button("Stop the answer").click()
+
+    await expect(reader.answer).to_contain_text("You stopped this answer.")
+    assert "cancelled" == await provider.calls[0].over()
+    await reader.button("Another answer").click()
+    await expect(reader.text).to_have_text("Hello world")

@@ -277,3 +277,22 @@ async def test_a_question_is_shown_as_it_was_written(serve: Serve, sit: Sit) -> 
     await expect(reader.conversation(written)).to_have_text(written)
     assert 0 == await reader.page.locator("#list img, .question img").count()
     assert json.dumps(written) in json.dumps(await reader.kept())
+
+
+async def test_a_text_that_cannot_be_drawn_is_shown_as_it_is(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Whatever the renderer fails at: its conversation can still be read, asked on, and left."""
+    provider.play(answer("Some **text**"), answer("more"))
+    reader = await sit(await serve(), open=False)
+    broken = "export const render = () => { throw new Error('no'); }; export const settle = () => {};"
+    await reader.context.route(
+        "**/page/markdown.js", lambda route: route.fulfill(body=broken, content_type="text/javascript; charset=utf-8")
+    )
+    await reader.open()
+    await reader.ask("Hello")
+    await expect(reader.text).to_have_text("Some **text**")
+
+    await reader.ask("And?")
+
+    await expect(reader.text).to_have_text("more")
+    await reader.page.reload()
+    await expect(reader.page.locator(".answer .text").first).to_have_text("Some **text**")

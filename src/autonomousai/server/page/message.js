@@ -102,7 +102,13 @@ export class AnswerView {
   draw() {
     this.#body.classList.remove("plain");
     const { text } = parts(this.message);
-    if (this.#drawn !== text) settle(this.#body, render((this.#drawn = text)));
+    if (this.#drawn === text) return;
+    try {
+      settle(this.#body, render((this.#drawn = text)));
+    } catch (error) {
+      console.info(`shown as it is, without its form: ${error.message}`); // what cannot be drawn must not close the conversation
+      this.#showPlain();
+    }
   }
 
   /** Drawn where there is news of it: its facts may be open. */
