@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.browser import Reader
 from tests.support.sockets import Listening
 
 from .conftest import Serve, Sit
+from .test_list import NOW
 from .test_looks import complaints
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -150,16 +152,16 @@ async def test_thoughts_are_shown_with_their_time(serve: Serve, sit: Sit, provid
     thinks, says = Pause(), Pause()
     provider.play([Reasoning("Let me see"), thinks, "Yes", says, *answer(".")], answer("Again"))
     reader = await sit(await serve(), open=False)
-    await reader.page.clock.install()
+    await reader.page.clock.set_fixed_time(NOW)
     await reader.open()
     thoughts = reader.answer.locator(".thoughts")
     await reader.ask("Is it so?")
     await expect(thoughts.locator("summary")).to_have_text("Thinking …")
     await expect(thoughts).not_to_have_attribute("open")
-    await reader.page.clock.fast_forward(12_000)
+    await reader.page.clock.set_fixed_time(NOW + timedelta(seconds=12))
     thinks.release()
     await expect(thoughts.locator("summary")).to_have_text("Thought for 12 s")
-    await reader.page.clock.fast_forward(20_000)
+    await reader.page.clock.set_fixed_time(NOW + timedelta(seconds=80))
     says.release()
     await reader.whole()
 

@@ -44,7 +44,7 @@ export function take(answer, data, now) {
 
 function addText(answer, content) {
   const space = joint(answer, content);
-  answer.base += space.length; // it is none of what the server sends
+  if (space) answer.base += space.length; // it is none of what the server sends
   answer.text += space + content;
 }
 
