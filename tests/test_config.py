@@ -359,6 +359,8 @@ NEAR = '[upstreams.near]\nkind = "anthropic"\nbase_url = "http://FAR:80"\n'
         (FAR + "[models.m]\nroute = ['far']\npolicy = 'fast'", "models.m.policy", "'least_busy'"),
         (FAR + "[models.m]\nroute = ['far']\nsticky = true", "models.m.sticky", "needs a policy that chooses"),
         (FAR + "weight = 0\n[models.m]\nroute = ['far']\npolicy = 'weighted'", "models.m.route", "a weight above 0"),
+        (FAR + "[models.m]\nroute = ['far']\nover_budget = ['fra']", "models.m.over_budget[0]", "did you mean far?"),
+        ("[health]\ninterval = -1", "health.interval", "of at least 0"),
         (FAR + "[models.m]\nroute = ['far']\nhedge = 5", "models.m.hedge", "of at most 1"),
         (FAR + "[models.m]\nroute = ['far']\nhedge = 0.05", "models.m.hedge", "no second upstream"),
         (FAR + NEAR + "[models.m]\nroute = ['far', 'near']\nhedge = 0.05", "models.m.hedge", "on another machine"),

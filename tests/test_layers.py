@@ -55,7 +55,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring": frozenset({"key_references"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
-    "redis": frozenset({"streams.stores", "keys.stores", "caching.redis_store"}),
+    "redis": frozenset({"streams.stores", "keys.stores", "caching.redis_store", "server.shared_breakers"}),
     "sqlalchemy": frozenset({"ledger"}),
     "alembic": frozenset({"ledger"}),
     "psycopg": frozenset({"ledger"}),

@@ -35,6 +35,7 @@ from .settings import (
     CacheConfig,
     ContextSize,
     EngineConfig,
+    HealthConfig,
     KeyConfig,
     KeyPolicy,
     Labels,
@@ -71,6 +72,7 @@ __all__ = [
     "Clocks",
     "Config",
     "EngineConfig",
+    "HealthConfig",
     "KeyConfig",
     "KeyPolicy",
     "LedgerConfig",
@@ -96,13 +98,15 @@ __all__ = [
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model's other names, and its upstreams. ``route``: in order of preference; absent: see `Config.served`. ``policy``:
     which of them is asked first. ``sticky``: whether the turns of a conversation go to the same one. ``hedge``: the part of the
-    requests for which a second one may be asked, where the first is slower to begin than 95 of its last 100 answers."""
+    requests for which a second one may be asked, where the first is slower to begin than 95 of its last 100 answers.
+    ``over_budget``: the upstreams that answer callers who have spent their budget; without any, those are refused."""
 
     aliases: tuple[str, ...] = ()
     route: tuple[str, ...] | None = None
     policy: Policy = "order"
     sticky: bool = False
     hedge: Share = 0.0
+    over_budget: tuple[str, ...] = ()
 
     @property
     def routing(self) -> RouteConfig | None:
@@ -119,6 +123,7 @@ class Config(msgspec.Struct, frozen=True):
     clocks: Clocks = Clocks()
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
+    health: HealthConfig = HealthConfig()
     rescue: RescueConfig = RescueConfig()
     resume: ResumeConfig = ResumeConfig()
     responses: ResponsesConfig = ResponsesConfig()
@@ -226,6 +231,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
         clocks=reader.read("clocks", tables["clocks"], Clocks),
         retry=reader.read("retry", tables["retry"], RetryConfig),
         breaker=reader.read("breaker", tables["breaker"], BreakerConfig),
+        health=reader.read("health", tables["health"], HealthConfig),
         rescue=reader.read("rescue", tables["rescue"], RescueConfig),
         resume=reader.read("resume", tables["resume"], ResumeConfig),
         responses=reader.read("responses", tables["responses"], ResponsesConfig),
@@ -326,19 +332,24 @@ def _check_model(name: str, model: ModelConfig, upstreams: Mapping[str, Upstream
     known = ", ".join(upstreams)
     if name not in MODELS and not model.route:
         raise ConfigError("is missing", key=f"models.{name}.route", advice=f"name at least one upstream of: {known}")
-    for index, upstream in enumerate(model.route or ()):
-        key = f"models.{name}.route[{index}]"
+    for key, route in (("route", model.route or ()), ("over_budget", model.over_budget)):
+        _check_route(f"models.{name}.{key}", name, route, upstreams)
+
+
+def _check_route(key: str, name: str, route: tuple[str, ...], upstreams: Mapping[str, UpstreamConfig]) -> None:
+    for index, upstream in enumerate(route):
+        place = f"{key}[{index}]"
         if upstream not in upstreams:
             raise ConfigError(
                 f"there is no upstream {upstream!r}",
-                key=key,
-                advice=f"the upstreams are: {known}{did_you_mean(upstream, upstreams)}",
+                key=place,
+                advice=f"the upstreams are: {', '.join(upstreams)}{did_you_mean(upstream, upstreams)}",
             )
-        if upstream in (model.route or ())[:index]:
-            raise ConfigError(f"{upstream!r} stands there twice", key=key, advice="name each upstream once")
+        if upstream in route[:index]:
+            raise ConfigError(f"{upstream!r} stands there twice", key=place, advice="name each upstream once")
         names = upstreams[upstream].only_models
         if names is not None and name not in names:
-            raise ConfigError(f"{upstream!r} knows the models {', '.join(names)} alone", key=key)
+            raise ConfigError(f"{upstream!r} knows the models {', '.join(names)} alone", key=place)
 
 
 def _check_routing(name: str, model: ModelConfig, upstreams: Mapping[str, UpstreamConfig]) -> None:

@@ -277,6 +277,11 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         """Return how the provider is, without I/O."""
         return ProviderStatus()
 
+    async def check_health(self) -> bool | None:
+        """Return whether the server behind the provider is up, by a request that costs no tokens; None where there is no such
+        request, which is the default, or its answer says nothing of that. Raises `ProviderError` where it cannot be reached."""
+        return None
+
     def repeats(self, request: ChatRequest) -> bool:
         """Return whether *request*, with a seed, is answered with the same bytes again. ``capabilities.deterministic``: whether
         any is."""

@@ -96,8 +96,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``timeout``: seconds for the whole answer, a mapping of single clocks, or all of them. ``deadline``: the event loop's time
     by which the answer must be complete, beside ``timeout``. ``headers``: sent over the provider's own. ``retries``: tries
     after the first. ``last``: no other upstream can be asked, so that a slow one is waited for. ``others``: another one can, so
-    that a stream whose connection is lost is not searched for long. ``answer``: the `Answer` that
-    the reader of the batches fills; a caller who passes one adds each batch to it before the next is asked for.
+    that a stream whose connection is lost is not searched for long. ``over_budget``: the caller has spent its budget, so that
+    a cheaper route is to answer, where there is one. ``answer``: the `Answer` that the reader of the batches fills; a caller
+    who passes one adds each batch to it before the next is asked for.
     """
 
     timeout: float | Mapping[str, float] | Clocks | None = None
@@ -108,6 +109,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None = None
     last: bool = False
     others: bool = False
+    over_budget: bool = False
     answer: Answer | None = None
 
 

@@ -113,6 +113,12 @@ class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cooldown: Seconds = 3
 
 
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Probes of upstreams by requests that cost no tokens: the seconds between two of them; 0: there are none."""
+
+    interval: Seconds = 0
+
+
 class RescueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a broken answer is completed: one of at most ``exact_tokens`` pieces is generated again where that gives the same
     bytes; a longer one is continued where that is possible, because it is quicker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,16 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.clients.openai import OpenAICompatible
-from autonomousai.config import RetryConfig
+from autonomousai.config import Config, ModelConfig, OpenAIConfig, RetryConfig
 from autonomousai.errors import HTTPError, StatusError
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.gateway.hedges import HedgeBudget, may_be_asked_twice
 from autonomousai.gateway.load import UpstreamLoad
 from autonomousai.request import ChatRequest, OriginalRequest
 from autonomousai.result import AsyncResult
+from autonomousai.server import create_app
 from autonomousai.settings import RouteConfig
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedProvider, ScriptedServer, Send, answer, chunks
+from tests.support.sockets import CHAT, ask, listening, request
 
+HELLO_BODY = {"model": "llama", "messages": [{"role": "user", "content": "Hello"}]}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -428,6 +432,7 @@ def in_two(pause: Pause) -> Script:
     return Script(Head(), Send(data[:cut]), pause, Send(data[cut:]))
 
 
+@pytest.mark.usefixtures("transport")
 async def test_a_losers_connection_is_closed_before_another_token_arrives() -> None:
     """Over sockets: when the winner's second token is still to come, the loser has been left. It never said anything."""
     pause = Pause()
@@ -444,6 +449,7 @@ async def test_a_losers_connection_is_closed_before_another_token_arrives() -> N
         assert 1 == len(quick.requests)
 
 
+@pytest.mark.usefixtures("transport")
 async def test_a_second_that_loses_is_closed_too() -> None:
     """The first begins to answer after all: of the second nothing is heard."""
     begins, pause = Pause(), Pause()
@@ -463,6 +469,7 @@ async def test_a_second_that_loses_is_closed_too() -> None:
         assert [1, 1] == [len(first.requests), len(second.requests)]
 
 
+@pytest.mark.usefixtures("transport")
 async def test_a_caller_who_leaves_closes_both_connections() -> None:
     """Neither has answered yet."""
     async with served(Script(Hang()), Script(Head(), Hang())) as (made, servers):
@@ -473,3 +480,19 @@ async def test_a_caller_who_leaves_closes_both_connections() -> None:
         await asyncio.gather(reading, return_exceptions=True)
 
         assert ["left", "left"] == [await request.over() for request in requests]
+
+
+async def test_a_config_with_a_hedge_is_served() -> None:
+    """From the file's keys to what the caller reads: the first upstream was quick twenty times, and is silent then."""
+    quick = [Script.stream("A")] * 20
+    async with ScriptedServer(*quick, Script(Hang())) as first, ScriptedServer(Script.stream("B")) as second:
+        upstreams = {name: OpenAIConfig(base_url=f"{each.url}/v1") for name, each in (("a", first), ("b", second))}
+        config = Config(upstreams=upstreams, models={"llama": ModelConfig(route=("a", "b"), hedge=1.0)})
+        async with listening(create_app(config)) as place:
+            answers = [json.loads((await ask(place.port, request("POST", CHAT, HELLO_BODY))).body) for _ in range(21)]
+        left = await first.requests[-1].over()
+
+    told = [each["x_autonomousai"] for each in answers]
+    last = answers[-1]["choices"][0]["message"]["content"]
+    assert (["a"] * 20 + ["b"], "B", "left") == ([each["upstream"] for each in told], last, left)
+    assert {("a", "hedged"), ("b", "ok")} == {(each["upstream"], each["outcome"]) for each in told[-1]["attempts"]}

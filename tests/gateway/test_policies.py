@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from autonomousai.config import BreakerConfig, RetryConfig
 from autonomousai.errors import ConnectError, HTTPError, ProviderError, StatusError
+from autonomousai.events import Answer
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.gateway.policies import RoutePolicy
-from autonomousai.request import ChatRequest, OriginalRequest
+from autonomousai.request import CallOptions, ChatRequest, OriginalRequest
 from autonomousai.settings import RouteConfig
 from autonomousai.testing import Pause, ScriptedProvider, answer
 
@@ -305,6 +306,39 @@ async def test_a_rest_lasts_as_long_as_the_upstream_asks() -> None:
     assert 5 == said_after.count("A")
 
 
+def test_failures_at_once_are_one() -> None:
+    """Twenty requests that fail together, or one that tries three times, make no long rest."""
+    clock = Clock()
+    route = upstreams(1, 1, clock=clock)
+    load = policy("weighted", route).loads["u0"]
+
+    for _ in range(20):
+        load.refused(None)
+    clock.now += 2
+    first = load.is_ready
+    load.refused(None)
+    clock.now += 3.9
+    second = load.is_ready
+    clock.now += 0.1
+
+    assert [True, False, True] == [first, second, load.is_ready]
+
+
+def test_an_old_answer_ends_no_rest() -> None:
+    """A long one that was begun before: the upstream refuses nevertheless."""
+    clock = Clock()
+    route = upstreams(1, 1, clock=clock)
+    load = policy("weighted", route).loads["u0"]
+    clock.now += 10
+    load.refused(60)
+
+    load.answered(clock.now - 5)
+    old = load.is_ready
+    load.answered(clock.now)
+
+    assert [False, True] == [old, load.is_ready]
+
+
 async def test_what_the_request_is_to_blame_for_makes_none_rest() -> None:
     """A field that one upstream cannot honour: the next request is asked there again."""
     error = StatusError("no such field", status=400, code="unsupported_parameter")
@@ -562,3 +596,27 @@ def test_odd_content_is_no_failure(content: Any) -> None:
     route = upstreams(1, 1)
 
     assert 2 == len(policy("weighted", route, sticky=True).order(ChatRequest("llama", [{"content": content}]), route))
+
+
+# ---- callers over their budget
+
+
+async def test_a_caller_over_its_budget_is_answered_by_the_cheaper_route() -> None:
+    """Whatever the policy; where there is none, by the usual one."""
+    dear, cheap = ScriptedProvider(answer("A")), ScriptedProvider(answer("B"))
+    made = Gateway(
+        [Upstream("dear", dear), Upstream("cheap", cheap)],
+        {"llama": ["dear"], "hermes": ["dear"]},
+        policies={"llama": RouteConfig("weighted")},
+        cheaper={"llama": ["cheap"]},
+    )
+
+    texts = []
+    for model, over in (("llama", False), ("llama", True), ("hermes", True)):
+        kept = Answer()
+        async for batch in made.stream(ChatRequest(model, HELLO.messages, True), CallOptions(over_budget=over, answer=kept)):
+            kept.add(batch)
+        texts.append(kept.text)
+
+    assert ["A", "B", "A"] == texts
+    assert [True, False] == [made.has_cheaper_route(model) for model in ("llama", "hermes")]

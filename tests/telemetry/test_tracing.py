@@ -24,10 +24,11 @@ from autonomousai.errors import ConfigError
 from autonomousai.events import Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import Capabilities
+from autonomousai.request import ChatRequest
 from autonomousai.server import App, create_app
 from autonomousai.telemetry.access_log import AccessLog
 from autonomousai.telemetry.tracing import OpenTelemetry
-from autonomousai.testing import Pause, Script, ScriptedServer
+from autonomousai.testing import Pause, Script, ScriptedProvider, ScriptedServer
 from tests.support.program import environment, finish, start
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, listening, request
 
@@ -170,6 +171,23 @@ async def test_a_stream_that_breaks_for_good_is_an_error_though_its_status_was_2
         outer.attributes["http.response.status_code"],
         outer.attributes["error.type"],
         outer.status.status_code,
+    )
+
+
+def test_an_attempt_that_lost_a_race_is_no_error():
+    """Another upstream, asked beside it, had begun to answer."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    asked = ChatRequest("llama", [])
+
+    OpenTelemetry(provider).attempt(Upstream("u0", ScriptedProvider()), asked).ended("hedged", None)
+    (span,) = exporter.get_finished_spans()
+
+    assert ("hedged", None, StatusCode.UNSET) == (
+        span.attributes["autonomousai.outcome"],
+        span.attributes.get("error.type"),
+        span.status.status_code,
     )
 
 

@@ -7,14 +7,26 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 
 import pytest
 
+from autonomousai.config import Reloaded
 from autonomousai.engine.ipc import EngineSettings
 from autonomousai.engine.process import EngineLog
 from autonomousai.engine.supervisor import Supervisor
+from autonomousai.gateway.breaker import BreakerChange
 from autonomousai.workers import parent
-from autonomousai.workers.messages import AcquireSlot, Channel, Count, Counted, ParentMessage, Refused, WorkerMessage
+from autonomousai.workers.messages import (
+    AcquireSlot,
+    BreakerNews,
+    Channel,
+    Count,
+    Counted,
+    ParentMessage,
+    Refused,
+    WorkerMessage,
+)
 from autonomousai.workers.worker_handle import WorkerHandle
 
 TIMES = 50
@@ -23,6 +35,18 @@ SETTINGS = EngineSettings(weights="none", name="none", socket="", api_key="", sl
 
 async def _gather(_: WorkerHandle) -> list[bytes]:
     return []
+
+
+async def _reload() -> Reloaded:
+    raise AssertionError("no reload was asked for")
+
+
+def _handle(
+    channel: Channel[WorkerMessage],
+    engines: Mapping[str, Supervisor] | None = None,
+    spread: Callable[[BreakerNews], None] = lambda news: None,
+) -> WorkerHandle:
+    return WorkerHandle(channel, engines or {}, on_listening=lambda: None, gather=_gather, reload=_reload, spread=spread)
 
 
 def _tasks() -> int:
@@ -37,7 +61,7 @@ async def test_who_was_refused_leaves_nothing_behind():
     await engine.slots.acquire(0)
     channel: Channel[WorkerMessage] = await Channel.open(ours, WorkerMessage)
     worker: Channel[ParentMessage] = await Channel.open(theirs, ParentMessage)
-    serving = asyncio.create_task(WorkerHandle(channel, {"one": engine}, on_listening=lambda: None, gather=_gather).serve())
+    serving = asyncio.create_task(_handle(channel, {"one": engine}).serve())
     words = worker.words()
 
     before = _tasks()
@@ -61,7 +85,7 @@ async def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, cap
     channel: Channel[WorkerMessage] = await Channel.open(ours, WorkerMessage)
     worker: Channel[ParentMessage] = await Channel.open(theirs, ParentMessage)
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import signal; signal.pause()")
-    handle = WorkerHandle(channel, {}, on_listening=lambda: None, gather=_gather)
+    handle = _handle(channel)
     serving = asyncio.create_task(handle.serve())
     listening = asyncio.Event()
     watching = asyncio.create_task(parent._watch(handle, process, listening))
@@ -78,3 +102,47 @@ async def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, cap
     await worker.aclose()
     await serving
     await channel.aclose()
+
+
+async def test_what_a_worker_says_of_a_breaker_is_spread() -> None:
+    """As it was said, over the channel in both directions."""
+    ours, theirs = socket.socketpair()
+    channel: Channel[WorkerMessage] = await Channel.open(ours, WorkerMessage)
+    worker: Channel[ParentMessage] = await Channel.open(theirs, ParentMessage)
+    news = BreakerNews(BreakerChange("u0", True, 3.0))
+    spread: list[BreakerNews] = []
+
+    def take(word: BreakerNews) -> None:
+        spread.append(word)
+        channel.say(word)
+
+    serving = asyncio.create_task(_handle(channel, spread=take).serve())
+    worker.say(news)
+    heard = await anext(worker.words())
+    await worker.aclose()
+    await serving
+    await channel.aclose()
+
+    assert ([news], news) == (spread, heard)
+
+
+class Mute:
+    """A channel that keeps what is said over it."""
+
+    def __init__(self) -> None:
+        self.said: list[BreakerNews] = []
+
+    def say(self, word: BreakerNews) -> None:
+        self.said.append(word)
+
+
+def test_the_parent_tells_all_workers_but_the_one_that_said_it() -> None:
+    """Which knows it already."""
+    teller, *others = channels = [Mute() for _ in range(3)]
+    workers = object.__new__(parent.Workers)
+    workers._desks = dict(enumerate(channels))  # type: ignore[assignment]  # what they are known by does not matter
+    news = BreakerNews(BreakerChange("u0", False, 0.0))
+
+    workers._spread(teller, news)  # type: ignore[arg-type]  # it says, and no more
+
+    assert [[], [news], [news]] == [each.said for each in (teller, *others)]

@@ -18,6 +18,7 @@ from autonomousai.engine.weights import weights_path
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks
 from tests.support.engine import wait_until_gone
+from tests.support.metrics import counted
 from tests.support.program import PATIENCE, Ended, environment, finish, run, start, start_unread
 from tests.support.sockets import CHAT, HELLO, Connection, ask, events, request, text_of
 from tests.support.workers import ENGINE, WORKER, another, children, connection_to, stopped, waiting_at
@@ -508,3 +509,21 @@ async def _ask_and_kill(served: Served, after: int, **fields: object) -> list[st
                 if len(pieces) == after:
                     os.kill(first, signal.SIGKILL)
     return pieces
+
+
+async def test_what_one_worker_finds_out_of_an_upstream_the_others_know(launch: Launch, upstream: ScriptedServer) -> None:
+    """One connection, and so one worker, meets the failures; the breakers of both are open."""
+    upstream.play(Script.status(500))
+    served = await launch()
+    body = {**HELLO, "stream": False}
+
+    async with Connection(served.port) as connection:
+        for _ in range(4):
+            await connection.ask(request("POST", CHAT, body))
+    async with asyncio.timeout(PATIENCE):
+        while (seen := await counted(served.port)).by("breaker_state", "upstream", "state") != {("one", "open"): 2}:
+            pass
+
+    assert 2 == seen.of("processes")
+    served.signal(signal.SIGTERM)
+    assert 0 == (await served.ended()).code

@@ -14,4 +14,6 @@ def describe_policy(model: ModelConfig, config: Config) -> str:
         parts.append("sticky")
     if model.hedge:
         parts.append(f"hedge {model.hedge:g}")
+    if model.over_budget:
+        parts.append(f"over budget: {', '.join(model.over_budget)}")
     return "; ".join(parts)

@@ -33,6 +33,7 @@ from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from .adaptations import is_streamed
 from .documents import fetch_document
+from .health import is_up
 from .messages_forms import MessagesAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
@@ -253,6 +254,11 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
         return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(self._adaptations.known()))
+
+    async def check_health(self) -> bool | None:
+        """See `AsyncGeneratorProvider.check_health`: one model of the server's list."""
+        url = f"{self.base_url}/v1/models?limit=1"
+        return await is_up(self._pool, url, self._headers(self._options), self._options.proxy)
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/v1/models``. Raises `HTTPError` and its kin."""

@@ -31,6 +31,7 @@ from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
+from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
@@ -246,6 +247,13 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         if not self._is_named:
             _warn_of_the_hosted_service()
         return GeneratedBatches(partial(_with_hint, answer)) if self.base_url == HOSTED else answer
+
+    async def check_health(self) -> bool | None:
+        """See `AsyncGeneratorProvider.check_health`: servers of this package say whether they take requests; the hosted service
+        has nothing of the kind."""
+        if self.base_url == HOSTED:
+            return None
+        return await is_up(self._pool, f"{self.base_url}/readyz", dict(self._options.headers), self._options.proxy)
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""

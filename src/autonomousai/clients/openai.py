@@ -12,7 +12,7 @@ import msgspec
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
-from ..http.urls import below, check_base_url, has_path
+from ..http.urls import below, beside_root, check_base_url, has_path
 from ..provider import (
     AsyncGeneratorProvider,
     Capabilities,
@@ -37,6 +37,7 @@ from ..wires.raw import unsupported
 from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
+from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .remote import PreparedRequest, ResponseStream
@@ -294,6 +295,13 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.status`."""
         adaptations = dict.fromkeys([*self._adaptations.known(), *self._raw_adaptations.known()])
         return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(adaptations))
+
+    async def check_health(self) -> bool | None:
+        """See `AsyncGeneratorProvider.check_health`: the server's list of models, or what its vendor has for that."""
+        if not (path := self._vendor.health):
+            return None
+        base, path = (beside_root(self.base_url), path[2:]) if path.startswith("..") else (self.base_url, path)
+        return await is_up(self._pool, below(base, path), self._usual_headers, self._options.proxy)
 
     async def fetch_models(self) -> list[str]:
         """The names that the server lists at ``{base_url}/models``. Raises `HTTPError` and its kin."""

@@ -48,7 +48,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     Bearer``. ``forms``: the `adaptations` that hold for all its models, so that no refusal is needed to learn them.
     ``continuation``: how it continues an answer, None where that is found out. ``call_id_length``: the letters and digits that
     ids of tool calls must have, 0 for any. ``reasoning``: the member of its answers that holds the reasoning. ``embeds``:
-    whether it has embeddings, None where that is not known.
+    whether it has embeddings, None where that is not known. ``health``: the path under its base URL that says without cost
+    whether it is up; one that begins with ``..`` is beside the API's root, ``""``: there is none.
 
     ``hosts``: names of its hosts beside that of the base URL, or their ends (``.example.com``); ``owned_by``: what its list of
     models says; ``header``: how a header begins that its answers alone have. All three tell who a server is.
@@ -66,6 +67,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     owned_by: str = ""
     header: str = ""
+    health: str = "/models"
 
     def auth_headers(self, key: str) -> dict[str, str]:
         """Return the header that says who asks."""
@@ -163,7 +165,12 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         reasoning="reasoning_content",
         embeds=False,
     ),
-    "perplexity": Vendor(title="Perplexity", base_url="https://api.perplexity.ai", key_env="PERPLEXITY_API_KEY"),
+    "perplexity": Vendor(
+        title="Perplexity",
+        base_url="https://api.perplexity.ai",
+        key_env="PERPLEXITY_API_KEY",
+        health="",  # it documents no list of models
+    ),
     "cerebras": Vendor(
         title="Cerebras",
         base_url="https://api.cerebras.ai/v1",
@@ -223,6 +230,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         reasoning="reasoning",
         embeds=True,
         owned_by="vllm",
+        health="../health",  # the list of models is there although the engine is dead
     ),
     "llama-server": Vendor(
         title="llama-server (llama.cpp)",
@@ -232,6 +240,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         embeds=True,
         owned_by="llamacpp",
         header="server: llama.cpp",
+        health="../health",
     ),
     "sglang": Vendor(
         title="SGLang",
@@ -240,6 +249,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         reasoning="reasoning_content",
         embeds=True,
         owned_by="sglang",
+        health="../health",
     ),
 }
 

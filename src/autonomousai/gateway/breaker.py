@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 State = Literal["closed", "open", "probing"]
 
@@ -20,6 +20,18 @@ _TRIALS: Final = 8
 _HOPE_S: Final = 5.0
 
 
+#: Seconds after a success here for which the failures of other processes are not believed.
+_OWN_WORD_S: Final = 1.0
+
+
+class BreakerChange(NamedTuple):
+    """What became of the breaker of an upstream, by its name. ``cooldown``: seconds to the next trial, where it is open."""
+
+    upstream: str
+    is_open: bool
+    cooldown: float
+
+
 class Breaker:
     """One upstream's breaker. It opens after ``failures`` in a row, or when half of the last 20 outcomes failed. Failures come
     quicker than answers: of many requests at once at least half must have failed, those in a row.
@@ -30,6 +42,10 @@ class Breaker:
     """
 
     def __init__(self, *, failures: int, cooldown: float, time: Callable[[], float]) -> None:
+        #: Called when it has opened or closed, or has to rest for longer, by what this process found out.
+        self.on_change: Callable[[Breaker], None] | None = None
+        self._by_report = False  # whether it was opened by a probe or by another process, and by no request here
+        self._was_up = False  # whether a probe has ended a cool-down since it opened
         self._failures = failures
         self._cooldown = self._base = cooldown
         self._time = time
@@ -96,11 +112,10 @@ class Breaker:
         """The upstream did its work. What was begun before the breaker opened does not close it."""
         self._hopeful_at = self._time()
         if not self.is_closed:
-            if not trial:
+            if not trial and not self._by_report:
                 return
-            self._outcomes.clear()
-            self._trials.clear()
-            self.is_closed = True
+            self._close()
+            self._changed()
         self._cooldown = self._base
         self._in_a_row = 0
         self._outcomes.append(True)
@@ -114,6 +129,7 @@ class Breaker:
             if trial and now >= self._probe_at:
                 self._cooldown = min(self._cooldown * 2, _LONGEST_COOLDOWN)
                 self._probe_at = now + self._cooldown
+                self._changed()
             return
         if halfway_since is not None and halfway_since < self._failed_at:
             return
@@ -123,10 +139,66 @@ class Breaker:
         rate_exceeded = len(self._outcomes) == _WINDOW and self._outcomes.count(False) * 2 >= _WINDOW
         enough = self._failures if halfway_since is not None else max(self._failures, self._running)
         if self._in_a_row >= enough or rate_exceeded:
-            self.is_closed = False
-            self._in_a_row = 0
-            self._hopeful_at = now
-            self._probe_at = now + self._cooldown
+            self._open(self._cooldown)
+            self._changed()
+
+    # ---- what is learned otherwise than by requests
+
+    @property
+    def cooling(self) -> float:
+        """Return the seconds until the next trial is due, where another upstream can be asked."""
+        return 0.0 if self.is_closed else max(0.0, self._probe_at - self._time())
+
+    def probed(self, *, up: bool, since: float) -> None:
+        """Note what a probe found that was begun at *since*. One that finds the upstream down opens the breaker before a caller
+        finds out, unless an answer came meanwhile. One that finds it up closes what probes opened. What requests opened gets a
+        trial at once, but only one, until it has been closed: that a server lives does not prove that it answers."""
+        now = self._time()
+        if up:
+            if self._by_report:
+                self._close()
+                self._changed()
+            elif not self.is_closed and not self._was_up:
+                self._was_up = True
+                self._probe_at = now
+        elif self.is_closed:
+            if self._hopeful_at < since:
+                self._open(self._cooldown, by_report=True)
+                self._changed()
+        else:
+            self._probe_at = max(self._probe_at, now + self._cooldown)
+
+    def learn(self, *, is_open: bool, cooldown: float) -> None:
+        """Take over what another process found out. Not its failures where requests have just succeeded here: the fault may be
+        its own."""
+        now = self._time()
+        if not is_open:
+            if not self.is_closed:
+                self._close()
+        elif not self.is_closed:
+            self._probe_at = max(self._probe_at, now + cooldown)
+        elif now - self._hopeful_at >= _OWN_WORD_S:
+            self._open(cooldown, by_report=True)
+
+    def _open(self, cooldown: float, *, by_report: bool = False) -> None:
+        now = self._time()
+        self.is_closed = False
+        self._by_report, self._was_up = by_report, False
+        self._in_a_row = 0
+        self._hopeful_at = now
+        self._probe_at = now + cooldown
+
+    def _close(self) -> None:
+        self._outcomes.clear()
+        self._trials.clear()
+        self._in_a_row = 0
+        self._cooldown = self._base
+        self._by_report = self._was_up = False
+        self.is_closed = True
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change(self)
 
 
 class RetryBudget:

@@ -6,7 +6,8 @@ Knows providers by their contract alone: no HTTP, no wire, no concrete provider.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +21,9 @@ from ..result import AnswerBatches, BatchStream, JoinedBatches
 from ..settings import RescueConfig, RetryConfig, RouteConfig
 from ..wires.raw import unsupported
 from .attempt import GatewaySettings
+from .breaker import Breaker, BreakerChange
 from .policies import RoutePolicy
+from .probes import HealthProbes
 from .retry_policy import RetryDecision, as_answer, cannot_be_counted, classify, unanswered
 from .routing import PolicyRunner, RouteRunner
 from .upstream import Observer, Upstream
@@ -29,9 +32,10 @@ from .upstream import Observer, Upstream
 class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers for each model from its upstreams, in the order of its route.
 
-    ``routes``: model -> names of upstreams, the preferred one first. ``aliases``: other name -> model. ``total``: seconds that
-    a request may take with all its attempts. ``policies``: of models that are not
-    asked in the order of their route alone. ``observer``: learns of each attempt.
+    ``routes``: model -> names of upstreams, the preferred one first. ``aliases``: other name -> model. ``policies``: of models
+    whose upstreams are not asked in that order alone. ``cheaper``: model -> names of upstreams for callers who are over their
+    budget. ``probe_every``: seconds between two probes of the upstreams, 0 for none.
+    ``total``: seconds that a request may take with all its attempts. ``observer``: learns of each attempt.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         retry: RetryConfig | None = None,
         rescue: RescueConfig | None = None,
         policies: Mapping[str, RouteConfig] | None = None,
+        cheaper: Mapping[str, Sequence[str]] | None = None,
+        probe_every: float = 0,
         total: float = 600,
         observer: Observer | None = None,
     ) -> None:
@@ -53,6 +59,11 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         self.model_aliases = dict(aliases or {})
         self.default_model = default_model or (self.models[0] if self.models else "")
         self.policies = {model: RoutePolicy(config, self.routes[model]) for model, config in (policies or {}).items()}
+        self._cheaper = {model: [self.upstreams[name] for name in names] for model, names in (cheaper or {}).items()}
+        self.probes = HealthProbes(upstreams, probe_every) if probe_every else None
+        #: Each is called when a breaker has changed by what this process found out.
+        self.breaker_watchers: list[Callable[[BreakerChange], None]] = []
+        self._is_started = False
         self._settings = GatewaySettings(retry or RetryConfig(), rescue or RescueConfig(), total, observer)
 
     def capabilities_of(self, model: str) -> Capabilities:
@@ -70,6 +81,10 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             wires=tuple(dict.fromkeys(wire for upstream in upstreams for wire in upstream.provider.capabilities.wires)),
             weights=upstreams[0].provider.capabilities.weights,
         )
+
+    def has_cheaper_route(self, model: str) -> bool:
+        """Return whether *model* has a route for callers who are over their budget; see ``CallOptions.over_budget``."""
+        return self.get_model(model) in self._cheaper
 
     def details_of(self, model: str) -> Mapping[str, Any]:
         """Return what is known of the weights that are asked first."""
@@ -126,35 +141,52 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             report = answer.report = Report()
         # Upstream every answer is streamed, so that a break is noticed and can be mended.
         asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields, request.origin)
-        route = self.routes[model] if request.messages else self._raw_route(request, model)
-        if model in self.policies:
+        is_cheap = options.over_budget and model in self._cheaper
+        route = self._cheaper[model] if is_cheap else self.routes[model]
+        if not request.messages:
+            route = _raw_route(request, model, route)
+        if model in self.policies and not is_cheap:
             return PolicyRunner(asked, route, answer, report, options, self._settings, self.policies[model])
         return RouteRunner(asked, route, answer, report, options, self._settings)
 
-    def _raw_route(self, request: ChatRequest, model: str) -> list[Upstream]:
-        """Return the upstreams of *model* that can be asked for what is no conversation. Raises `StatusError` where there is
-        none."""
-        route = self.routes[model]
-        if (origin := request.origin) is None:
-            return route
-        if able := [upstream for upstream in route if origin.wire in upstream.provider.capabilities.wires]:
-            return able
-        raise unsupported(model, origin.wire)
-
     def adopt(self, other: Gateway) -> None:
         """Answer as *other* does, from the next request on; what was begun ends as it began."""
-        upstreams = self.upstreams
+        upstreams, watchers, is_started = self.upstreams, self.breaker_watchers, self._is_started
+        if self.probes is not None:
+            self.probes.stop()
         self.__dict__.update(other.__dict__)
         upstreams.clear()  # others look at this very mapping
         upstreams.update(other.upstreams)
-        self.upstreams = upstreams
+        self.upstreams, self.breaker_watchers = upstreams, watchers
+        if is_started:
+            self._on_started()
 
     async def start(self) -> None:
         """Start the upstreams, all at once. The first that cannot start is the error."""
         await asyncio.gather(*(upstream.provider.start() for upstream in self.upstreams.values()))
+        self._on_started()
+
+    def _on_started(self) -> None:
+        self._is_started = True
+        for upstream in self.upstreams.values():
+            upstream.breaker.on_change = partial(self._on_breaker_change, upstream)
+        if self.probes is not None:
+            self.probes.start()
+
+    def learn(self, change: BreakerChange) -> None:
+        """Take over what another process found out about an upstream, where it is one of these; see `Breaker.learn`."""
+        if (upstream := self.upstreams.get(change.upstream)) is not None:
+            upstream.breaker.learn(is_open=change.is_open, cooldown=change.cooldown)
+
+    def _on_breaker_change(self, upstream: Upstream, breaker: Breaker) -> None:
+        change = BreakerChange(upstream.name, not breaker.is_closed, breaker.cooling)
+        for watcher in self.breaker_watchers:
+            watcher(change)
 
     async def aclose(self) -> None:
         """Close the upstreams, each of them whatever another's closing brings."""
+        if self.probes is not None:
+            await self.probes.aclose()
         closed = await asyncio.gather(
             *(upstream.provider.aclose() for upstream in self.upstreams.values()), return_exceptions=True
         )
@@ -167,6 +199,15 @@ def _all(known: Iterable[bool | None]) -> bool | None:
     """Return True where all are, False where none is, None where it depends or is not known."""
     values = set(known)
     return values.pop() if len(values) == 1 else None
+
+
+def _raw_route(request: ChatRequest, model: str, route: list[Upstream]) -> list[Upstream]:
+    """Return the upstreams of *route* that can be asked for what is no conversation. Raises `StatusError` where none can."""
+    if (origin := request.origin) is None:
+        return route
+    if able := [upstream for upstream in route if origin.wire in upstream.provider.capabilities.wires]:
+        return able
+    raise unsupported(model, origin.wire)
 
 
 def _any(known: Iterable[bool | None]) -> bool | None:

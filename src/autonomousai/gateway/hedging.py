@@ -57,7 +57,7 @@ class MeasuredAttempt(AttemptStream):
     def _settle(self, outcome: str, status: int | None, tell_breaker: Callable[[], None] | None, generated: int = 0) -> None:
         self._load.end(id(self))
         if outcome == "ok" and not self._settled:
-            self._load.answered()
+            self._load.answered(self._began)
         super()._settle(outcome, status, tell_breaker, generated)
 
 

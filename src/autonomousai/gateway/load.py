@@ -20,8 +20,8 @@ _WINDOW: Final = 100
 _ENOUGH: Final = 20
 _PERCENTILE: Final = 0.95
 
-#: Seconds that an upstream rests after it refused a request that says nothing of itself; doubled with each refusal, up to
-#: the second of them. A longer wait that it asks for is cut too.
+#: Seconds that an upstream rests after a failure; doubled with each that follows upon a rest, up to the second of them, which
+#: also bounds what it asks for.
 _REST_S: Final = 2.0
 _LONGEST_REST_S: Final = 60.0
 
@@ -38,7 +38,7 @@ class UpstreamLoad:
         self._percentile: float | None = None
         self._waiting: dict[int, float] = {}  # requests without a first token: since when each waits
         self._refusals = 0
-        self._rests_until = -math.inf
+        self._rests_since = self._rests_until = -math.inf
 
     # ---- what a policy asks
 
@@ -106,15 +106,21 @@ class UpstreamLoad:
             self._remember(seconds)
 
     def refused(self, retry_after: float | None) -> None:
-        """Note a failure that another request would meet too: the upstream rests."""
-        self._refusals += 1
-        usual = _REST_S * 2 ** min(self._refusals - 1, 10)
-        self._rests_until = self.upstream.time() + min(max(usual, retry_after or 0.0), _LONGEST_REST_S)
+        """Note a failure that another request would meet too: the upstream rests. Of many at once, and of the tries of one
+        request, the first counts."""
+        now = self.upstream.time()
+        rest = min(retry_after or 0.0, _LONGEST_REST_S)
+        if now >= self._rests_until:
+            rest = max(rest, min(_REST_S * 2**self._refusals, _LONGEST_REST_S))
+            self._refusals = min(self._refusals + 1, 10)
+            self._rests_since = now
+        self._rests_until = max(self._rests_until, now + rest)
 
-    def answered(self) -> None:
-        """Note a whole answer."""
-        self._refusals = 0
-        self._rests_until = -math.inf
+    def answered(self, asked_at: float) -> None:
+        """Note a whole answer to what was asked then; it says nothing of a rest that has begun since."""
+        if asked_at >= self._rests_since:
+            self._refusals = 0
+            self._rests_until = self._rests_since = -math.inf
 
     def _remember(self, seconds: float) -> None:
         self._window.append(seconds)

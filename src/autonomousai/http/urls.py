@@ -99,6 +99,12 @@ def below(base_url: str, path: str) -> str:
     return f"{root}{path}{mark}{query}"
 
 
+def beside_root(base_url: str) -> str:
+    """Return *base_url* without the ``/v1`` at the end of its path, where the API's root has one."""
+    root, mark, query = base_url.partition("?")
+    return f"{root.removesuffix('/v1')}{mark}{query}"
+
+
 def has_path(url: str) -> bool:
     """Whether a base URL names more than a server's root."""
     return bool(urlsplit(clean_base_url(url)).path.strip("/"))

@@ -49,6 +49,7 @@ from .pricing import make_prices
 from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
 from .responses import ResponsesRoute, response_route_name
 from .resume import StreamRoute, no_content
+from .shared_breakers import SharedBreakers
 from .upstreams import UpstreamMaker
 from .usage import USAGE_PATHS, usage_routes
 
@@ -118,6 +119,7 @@ class App:
         self.keys = keys.ring
         self._guard = AccessControl(config.server, key_headers(), keys.ring)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
+        self._breakers = SharedBreakers(config.server.state, provider)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
         source, self._cache = provider, None
@@ -232,6 +234,7 @@ class App:
         await self._keys.open()
         await self._streams.open()
         await self.provider.start()
+        self._breakers.start()
 
     def _on_started(self, starting: asyncio.Task[None]) -> None:
         self._starting = None
@@ -280,6 +283,7 @@ class App:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
+        await self._breakers.aclose()
         await self._streams.aclose()
         if self._cache is not None:
             await self._cache.source.aclose()

@@ -1,4 +1,4 @@
-"""What the metrics say of the policies of routes."""
+"""What the metrics say of the policies of routes, and of probes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..telemetry.metrics import Sample
 
 
 def policy_samples(provider: AsyncGeneratorProvider) -> Iterator[Sample]:
-    """Yield by which policy each model's upstreams are asked, and what became of hedges."""
+    """Yield by which policy each model's upstreams are asked, what became of hedges, and what the last probes found."""
     if not isinstance(provider, Gateway):
         return
     for model in provider.routes:
@@ -18,3 +18,5 @@ def policy_samples(provider: AsyncGeneratorProvider) -> Iterator[Sample]:
         yield "route_policy", (model, "order" if policy is None else policy.config.policy), [1]
         for (first, second, outcome), count in ({} if policy is None else policy.hedged).items():
             yield "hedges_total", (model, first, second, outcome), [count]
+    for name, up in ({} if provider.probes is None else provider.probes.up).items():
+        yield "upstream_up", (name,), [int(up)]

@@ -22,7 +22,7 @@ from ..settings import check_exposure
 from .auth import ADMIN_PATH
 
 #: The tables of a config that a reload changes.
-RELOADED: Final = frozenset({"upstreams", "models", "keys", "prices", "retry", "rescue", "breaker", "clocks"})
+RELOADED: Final = frozenset({"upstreams", "models", "keys", "prices", "retry", "rescue", "breaker", "health", "clocks"})
 
 #: Seconds between two looks whether the answers are over that upstreams were used for which are gone.
 _LOOK_S: Final = 0.5

@@ -172,6 +172,8 @@ def _gateway_of(config: Config, upstreams: list[Upstream], observer: Observer | 
         retry=config.retry,
         rescue=config.rescue,
         policies={model: routing for model, row in served.items() if (routing := row.routing) is not None},
+        cheaper={model: row.over_budget for model, row in served.items() if row.over_budget},
+        probe_every=config.health.interval,
         total=config.clocks.total,
         observer=observer,
     )

@@ -81,6 +81,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "key_tokens_total": Family("counter", "Tokens of whole answers to them, as upstreams counted them.", ("key", "kind")),
     "key_refusals_total": Family("counter", "Requests that a limit of their key has refused.", ("key", "limit")),
     "breaker_state": Family("gauge", "Processes whose breaker of that upstream is in that state.", ("upstream", "state")),
+    "upstream_up": Family("gauge", "Processes whose last probe found the upstream up.", ("upstream",)),
     "upstream_adaptations": Family(
         "gauge",
         "Processes that ask an upstream's model in another form than the usual one, which it had refused.",

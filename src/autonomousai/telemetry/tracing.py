@@ -31,6 +31,7 @@ from ..events import Batch, FinishReason, Started
 from ..gateway.upstream import Upstream
 from ..http.server.exchange import CLIENT_LEFT, Exchange, Handle
 from ..provider import AsyncGeneratorProvider
+from ..report import HEDGED
 from ..request import ChatRequest
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE
 from .metrics import AnswerMeter
@@ -183,7 +184,7 @@ class _AttemptSpan:
         self._span.set_attribute("autonomousai.outcome", outcome)
         if status is not None:
             self._span.set_attribute("http.response.status_code", status)
-        if outcome not in ("ok", "left", "diverged"):
+        if outcome not in ("ok", "left", "diverged", HEDGED):
             self._span.set_attribute("error.type", str(status) if outcome == "status" else outcome)
             self._span.set_status(StatusCode.ERROR)
         self._span.end()

@@ -16,6 +16,7 @@ import msgspec
 from ..config import Config, Reloaded, Secret
 from ..engine.handle import EngineCondition
 from ..engine.ipc import EngineSettings
+from ..gateway.breaker import BreakerChange
 
 T = TypeVar("T")
 
@@ -96,6 +97,15 @@ class ReloadEnded(_Message, frozen=True):
     problem: str = ""
 
 
+# Either's
+
+
+class BreakerNews(_Message, frozen=True):
+    """The breaker of an upstream has changed: at the worker that says so, or, said by the parent, at another one."""
+
+    change: BreakerChange
+
+
 # A worker's
 
 
@@ -157,10 +167,10 @@ class ReloadDone(_Message, frozen=True):
 
 
 ParentMessage: TypeAlias = (
-    Begin | EngineState | Granted | Refused | Count | Gathered | Drain | Leave | ReloadConfig | ReloadEnded
+    Begin | EngineState | Granted | Refused | Count | Gathered | Drain | Leave | ReloadConfig | ReloadEnded | BreakerNews
 )
 WorkerMessage: TypeAlias = (
-    Listening | Failed | AcquireSlot | ReleaseSlot | Completed | Counted | Gather | ReloadAsked | ReloadDone
+    Listening | Failed | AcquireSlot | ReleaseSlot | Completed | Counted | Gather | ReloadAsked | ReloadDone | BreakerNews
 )
 
 

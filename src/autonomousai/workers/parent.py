@@ -13,6 +13,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ..config import Config, Reloaded
@@ -23,7 +24,7 @@ from ..server.reloading import check_reload
 from ..server.upstreams import make_engines, with_models
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
-from .messages import Begin, Channel, Drain, Failed, Leave, WorkerMessage
+from .messages import Begin, BreakerNews, Channel, Drain, Failed, Leave, WorkerMessage
 from .shutdown import FAREWELL_S, Shutdown, say
 from .sockets import cannot_listen, open_listeners
 from .worker_handle import WorkerHandle
@@ -219,7 +220,14 @@ class Workers:
             listening.set()
             on_listening()
 
-        handle = WorkerHandle(channel, self._engines, on_listening=note_listening, gather=self._gather, reload=self.reload)
+        handle = WorkerHandle(
+            channel,
+            self._engines,
+            on_listening=note_listening,
+            gather=self._gather,
+            reload=self.reload,
+            spread=partial(self._spread, channel),
+        )
         self._desks[handle] = channel
         watching = asyncio.create_task(_watch(handle, process, listening))
         try:
@@ -235,6 +243,12 @@ class Workers:
                 self._remains = remains(each for each in (self._remains, handle.counted) if each)
             await channel.aclose()
         return handle.failure
+
+    def _spread(self, teller: Channel[WorkerMessage], news: BreakerNews) -> None:
+        """Hand on what one worker found out of an upstream, so that the others need not find out too."""
+        for channel in self._desks.values():
+            if channel is not teller:
+                channel.say(news)
 
     async def _gather(self, asking: WorkerHandle) -> list[bytes]:
         """What all others counted, those included that have ended. Who asks is asked too: it may not live to be asked again."""

@@ -21,6 +21,7 @@ from ..config import Config, Reloaded
 from ..engine.handle import BUSY, RemoteEngine
 from ..engine.parent_death import die_with_parent
 from ..errors import ConfigError, ProviderError, StatusError
+from ..gateway.breaker import BreakerChange
 from ..server.app import App
 from ..server.upstreams import UpstreamMaker
 from ..telemetry.access_log import open_log
@@ -29,6 +30,7 @@ from .malloc import tune_malloc
 from .messages import (
     AcquireSlot,
     Begin,
+    BreakerNews,
     Channel,
     Completed,
     Count,
@@ -85,15 +87,17 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
     hearing = asyncio.create_task(parent.hear(words))
     tracer = open_tracer(begin.config.telemetry)
     maker = UpstreamMaker(tracer, parent.deputies)
+    gateway = maker.make(begin.config)
+    gateway.breaker_watchers.append(lambda change: channel.say(BreakerNews(change)))
     app = App(
         begin.config,
-        maker.make(begin.config),
+        gateway,
         log=open_log(begin.config.server.log),
         tracer=tracer,
         gather=parent.gather,
         maker=maker,
     )
-    parent.counted, parent.reload = app.counted, app.reload
+    parent.counted, parent.reload, parent.learn = app.counted, app.reload, gateway.learn
     if begin.reloads:
         app.reload_file = parent.reload_all
     server = Server(
@@ -119,10 +123,11 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
 
 class Parent:
     """The worker's side of the channel. ``deputies``: the engines, by upstream. ``counted``: says what was counted here;
-    ``reload``: has this worker serve by another config."""
+    ``reload``: has this worker serve by another config. ``learn``: takes over what others found out of an upstream."""
 
     counted: Callable[[], bytes]
     reload: Callable[[Config], Awaitable[Reloaded]]
+    learn: Callable[[BreakerChange], None]
 
     def __init__(self, channel: Channel[ParentMessage], begin: Begin, ending: Shutdown) -> None:
         self._slots = {name: RemoteSlots(self, name) for name in begin.engines}
@@ -163,6 +168,8 @@ class Parent:
                 for name, waiting in word.waiting.items():
                     self._slots[name].waiting = waiting
                 _answer(self._gathering.get(word.id), word.snapshots)
+            case BreakerNews():
+                self.learn(word.change)
             case ReloadConfig():
                 task = asyncio.get_running_loop().create_task(self._follow(word.config))
                 self._tasks.add(task)

@@ -14,6 +14,7 @@ from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ProviderError, StatusError
 from .messages import (
     AcquireSlot,
+    BreakerNews,
     Channel,
     Completed,
     Count,
@@ -39,7 +40,7 @@ _PATIENCE_S: Final = 1.0
 
 class WorkerHandle:
     """``failure``: why the worker cannot start. ``counted``: what it said last that it counted. ``gather``: brings what all
-    others counted but this one."""
+    others counted but this one; ``spread``: hands what it says of a breaker to the others."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class WorkerHandle:
         on_listening: Callable[[], None],
         gather: Callable[[WorkerHandle], Awaitable[list[bytes]]],
         reload: Callable[[], Awaitable[Reloaded]],
+        spread: Callable[[BreakerNews], None],
     ) -> None:
         self.failure: Failed | None = None
         self.counted = b""
@@ -57,6 +59,7 @@ class WorkerHandle:
         self._on_listening = on_listening
         self._gather = gather
         self._reload = reload
+        self._spread = spread
         self._reloading: asyncio.Future[ReloadDone] | None = None
         self._told: asyncio.Future[None] | None = None
         #: Who has a slot, or stands in line for one.
@@ -129,18 +132,20 @@ class WorkerHandle:
                 self._on_told()
             case Gather():
                 self._spawn(self._bring(word.id))
-            case ReloadAsked():
-                self._spawn(self._reload_all(word.id))
-            case ReloadDone():
-                self._on_reloaded(word)
+            case ReloadAsked() | ReloadDone():
+                self._hear_of_reload(word)
+            case BreakerNews():
+                self._spread(word)
             case Listening():
                 self._on_listening()
             case Failed():
                 self.failure = word
 
-    def _on_reloaded(self, done: ReloadDone) -> None:
-        if self._reloading is not None and not self._reloading.done():
-            self._reloading.set_result(done)
+    def _hear_of_reload(self, word: ReloadAsked | ReloadDone) -> None:
+        if isinstance(word, ReloadAsked):
+            self._spawn(self._reload_all(word.id))
+        elif self._reloading is not None and not self._reloading.done():
+            self._reloading.set_result(word)
 
     def _tell_of(self, engine: str) -> None:
         self._channel.say(EngineState(engine, self._engines[engine].condition))
