@@ -87,7 +87,7 @@ async def test_all_of_the_page_is_kept_and_no_answer(serve: Serve, sit: Sit) -> 
 
     found = await kept(reader)
 
-    files = {f"/page/{name}": len(file.body) for name, file in page.page_files().items() if not name.endswith(".txt")}
+    files = {f"/page/{name}": len(file.body) for name, file in page.page_files().items() if page.is_needed(name)}
     files["/"] = files.pop("/page/index.html")
     assert {**files, "/page/shell.json": len(page.shell().body)} == found
 

@@ -69,12 +69,17 @@ def routes() -> list[Route]:
     """The page, and its files."""
     return [
         Route("/", _page, methods=["GET"]),
+        Route("/usage", _usage, methods=["GET"], include_in_schema=False),  # for an admin
         Route(PAGE_PATH + "{name:path}", _file, methods=["GET"], include_in_schema=False),  # for the page alone
     ]
 
 
 async def _page(request: Request) -> Response:
     return page_files()["index.html"].response(request)
+
+
+async def _usage(request: Request) -> Response:
+    return page_files()["usage/index.html"].response(request)
 
 
 async def _file(request: Request) -> Response:
@@ -89,10 +94,15 @@ async def _file(request: Request) -> Response:
 def shell() -> File:
     """What the page needs to open: its files by their paths, each with its SHA-256, and one version of them all. By the
     checksums a browser keeps a complete set or none, and never one file of another version."""
-    needed = {name: file.sha256 for name, file in sorted(page_files().items()) if not name.endswith(".txt")}
+    needed = {name: file.sha256 for name, file in sorted(page_files().items()) if is_needed(name)}
     version = hashlib.sha256(json.dumps(needed).encode()).hexdigest()[:16]
     body = json.dumps({"version": version, "files": needed}).encode()
     return File(body, {**HEADERS, "content-type": "application/json"})
+
+
+def is_needed(name: str) -> bool:
+    """Return whether the page itself needs this file: not a licence, nor one of the page of usage."""
+    return not name.endswith(".txt") and not name.startswith("usage/")
 
 
 @cache
