@@ -138,7 +138,7 @@ def test_every_shell_command_exists(where: str, command: str) -> None:
     if program == "make":
         assert re.search(rf"^{re.escape(words[0])}:.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif program == "autonomousai":
-        shown = help_of(*words[: 2 if words[0] in ("history", "templates", "config") else 1])
+        shown = help_of(*words[: 2 if words[0] in ("history", "templates", "config", "keys") else 1])
         assert [] == [word for word in words if word.startswith("--") and word not in shown]
     elif program == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

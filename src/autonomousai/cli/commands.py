@@ -33,6 +33,7 @@ from .errors import tell
 from .exit_codes import DONE, FAILED, INCOMPLETE, SETUP, USAGE, UsageError
 from .fetching import fetch_missing
 from .history import history
+from .key_commands import keys
 from .launch import launch
 from .local_servers import find_one, find_servers, reach_directly, with_servers
 from .model_commands import models, pull
@@ -316,6 +317,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "launch": launch,
     "config": show_config,
     "models": models,
+    "keys": keys,
     "pull": pull,
     "usage": usage,
     "doctor": look_around,

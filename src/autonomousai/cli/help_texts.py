@@ -247,3 +247,26 @@ in ~/.bashrc:                        eval "$(autonomousai completion bash)"
 in ~/.zshrc, after compinit:         eval "$(autonomousai completion zsh)"
 in ~/.config/fish/config.fish:       autonomousai completion fish | source
 """
+
+KEYS: Final = """\
+The keys of a server's callers that have names. Without an ACTION: list them.
+A secret is printed once, when it is made. All servers with one ledger have the
+same keys, and read a change within a second.
+"""
+
+KEYS_EXAMPLES: Final = """\
+examples:
+  autonomousai keys create shop --models llama --requests-per-minute 60
+  autonomousai keys create office --budget 50 --label team=office
+  autonomousai keys
+  autonomousai keys rotate shop --keep-old 3600
+  autonomousai keys delete shop --config server.toml
+"""
+
+KEYS_MORE: Final = """\
+environment:
+  AUTONOMOUSAI_BASE_URL   the server's root
+  AUTONOMOUSAI_ADMIN_KEY  one of the keys in its [server] admin_keys
+
+Keys that stand in a config as [keys.NAME] are listed too, and changed there.
+"""

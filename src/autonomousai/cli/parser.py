@@ -43,6 +43,7 @@ from .help_texts import (
     TEMPLATES,
     TEMPLATES_MORE,
 )
+from .key_options import add_keys
 from .launch import PROGRAMS
 from .usage_options import add_usage
 
@@ -51,8 +52,7 @@ def make_parser() -> HelpParser:
     """The parser of the whole command line. ``args.command`` is the command's name."""
     parser = HelpParser(
         prog="autonomousai",
-        description="Stream answers from language models: on this machine, or from a server.\n"
-        "`autonomousai COMMAND --help` explains a command.",
+        description="Answers from language models. `autonomousai COMMAND --help` explains a command.",
         epilog=EXAMPLES,
         more=(FURTHER_EXAMPLES, EXIT_CODES, ENVIRONMENT),
     )
@@ -69,6 +69,7 @@ def make_parser() -> HelpParser:
         _add_models,
         _add_pull,
         add_usage,
+        add_keys,
         _add_doctor,
         _add_completion,
     ):

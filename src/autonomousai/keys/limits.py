@@ -15,6 +15,9 @@ from ..settings import KeyPolicy
 #: Nanodollars in a dollar.
 NANO: Final = 1_000_000_000
 
+#: The most tokens or nanodollars that one request is taken to need: callers and upstreams may name any number.
+MOST: Final = 2**50
+
 #: Seconds of the window that requests and tokens a minute are counted in, and of the buckets in it. A bucket leaves when all of
 #: it is older than the window: in no 60 seconds more is admitted than the limit says.
 WINDOW_S: Final = 60

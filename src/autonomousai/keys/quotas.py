@@ -18,7 +18,7 @@ import msgspec
 from ..request import ChatRequest
 from ..wires.redaction import redact
 from .estimates import answer_tokens, prompt_tokens
-from .limits import NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
+from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
 from .records import KeyRecord
 from .refusals import not_priced, refused
 from .stores import CounterStore, CounterStoreError
@@ -69,7 +69,7 @@ class HoldRecord(msgspec.Struct, frozen=True):
 class Reservation:
     """What is reserved for one request. `settle` it once; further times change nothing."""
 
-    __slots__ = ("_quotas", "decision", "entry", "id", "key", "limits", "model", "prompt", "record")
+    __slots__ = ("_quotas", "decision", "entry", "id", "is_adopted", "key", "limits", "model", "prompt", "record")
 
     def __init__(
         self, quotas: KeyQuotas, id: str, record: KeyRecord, model: str, limits: Limits, decision: Decision, prompt: int
@@ -84,6 +84,8 @@ class Reservation:
         self.prompt = prompt
         #: What the answer took, once it has ended.
         self.entry: EndedAnswer | None = None
+        #: Whether another server has reserved it.
+        self.is_adopted = False
 
     def settle(self) -> None:
         """Replace what is reserved by what the answer took, as far as there was one."""
@@ -204,7 +206,8 @@ class KeyQuotas:
         nano = [0, 0]
         if limits.nano_budget:
             nano = [self._estimate(model, prompt, tokens) for tokens in (least, most)]
-        return Demand(prompt + least, prompt + most, *nano), prompt
+        bounded = [min(each, MOST) for each in (prompt + least, prompt + most, *nano)]
+        return Demand(*bounded), prompt
 
     def _estimate(self, model: str, prompt: int, completion: int) -> int:
         price = None if self.prices is None else self.prices.estimate(model, prompt, completion)
@@ -243,9 +246,11 @@ class KeyQuotas:
     def _used(self, reservation: Reservation) -> tuple[int, int]:
         """Return the tokens and the nanodollars that an answer took."""
         entry, limits = reservation.entry, reservation.limits
-        if entry is None or not limits.counts_tokens:
+        if not limits.counts_tokens:
             return 0, 0
-        tokens = entry.total_tokens
+        if entry is None:  # what another server generated before is not known here
+            return (reservation.decision.tokens, reservation.decision.nano) if reservation.is_adopted else (0, 0)
+        tokens = max(0, min(entry.total_tokens, MOST))
         if not tokens and entry.outcome == LEFT:
             tokens = reservation.prompt  # an upstream may have read it
         if not limits.nano_budget:
@@ -253,7 +258,7 @@ class KeyQuotas:
         cost = entry.cost
         if cost is None and self.prices is not None:
             cost = self.prices.estimate(reservation.model, entry.prompt_tokens, tokens - entry.prompt_tokens)
-        return tokens, round((cost or 0) * NANO)
+        return tokens, max(0, min(round((cost or 0) * NANO), MOST))
 
     def replace(self, reservation: Reservation) -> None:
         """Let *reservation* stand for the one of the same request."""
@@ -266,6 +271,7 @@ class KeyQuotas:
         hold = msgspec.json.decode(written, type=HoldRecord)
         limits = self.limits_of(record)
         reservation = Reservation(self, hold.id, record, hold.model, limits, hold.decision, hold.prompt)
+        reservation.is_adopted = True
         self._live[hold.id] = reservation
         self._run(self._store.renew({hold.id: (hold.key, hold.decision)}))
         return reservation

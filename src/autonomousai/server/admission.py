@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,9 @@ from ..request import ChatRequest
 from ..telemetry.metrics import Metrics
 from ..wires.base import Wire
 from ..wires.registry import ANTHROPIC_MESSAGES
+
+#: Fields of requests by which gateways are given further models to ask (OpenRouter's and LiteLLM's).
+_OTHER_MODELS: Final = ("models", "fallbacks")
 
 
 class _Rights(msgspec.Struct, frozen=True):
@@ -79,6 +83,8 @@ class Admission:
         """Reserve what *request* may use, and note in the response's headers what is left of the limits. None where the
         caller's key has no limits. Raises `StatusError` 429 where they do not admit it, 403 where they cannot be kept."""
         quotas, record = self._quotas, exchange.caller
+        if request is not None and (record.policy.models or record.policy.budget is not None):
+            _check_fields(record, request)
         try:
             reservation = await quotas.reserve(record, exchange.request_id, model, request, answers=wire.streams)
         except KeyLimitError as error:
@@ -120,6 +126,20 @@ def check_wire(record: KeyRecord, wire: Wire) -> None:
             type="permission_error",
             code="api_not_allowed",
         )
+
+
+def _check_fields(record: KeyRecord, request: ChatRequest) -> None:
+    """Raise `StatusError` 403 for a request that names further models: an upstream that is a gateway would ask those."""
+    document = {} if request.origin is None else request.origin.document
+    for name in _OTHER_MODELS:
+        if request.fields.get(name) is not None or document.get(name) is not None:
+            raise StatusError(
+                f"{name}: the key {record.name!r} may not name further models for an upstream to ask; leave it out",
+                status=403,
+                type="permission_error",
+                param=name,
+                code="model_not_allowed",
+            )
 
 
 def _add_headers(exchange: Exchange, wire: Wire, limits: Limits, decision: Decision) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from starlette.routing import Route
 
 from ..config import Config
+from ..keys.administration import KeyAdministration
 from ..keys.directory import KeyDirectory
-from ..keys.documents import MemoryDocuments
+from ..keys.documents import DocumentStore, MemoryDocuments
 from ..keys.quotas import KeyQuotas
 from ..keys.ring import KeyRing
 from ..keys.stores import CounterStoreError, open_counters
@@ -44,7 +45,7 @@ class KeyControl:
             spent=None if ledger is None else self._spent,
             subscribe=accounts.subscribe,
         )
-        self._directory = KeyDirectory(self.ring, MemoryDocuments(), on_change=self._quotas.seed)
+        self._directory = KeyDirectory(self.ring, self._documents(), on_change=self._quotas.seed)
         self.admission = Admission(provider, resolve, self._quotas, metrics)
         accounts.labels_of = self._labels_of
 
@@ -67,12 +68,20 @@ class KeyControl:
 
     def routes(self) -> list[Route]:
         """Return the routes of administrators."""
-        return AdminKeys(self._directory).routes()
+        return AdminKeys(KeyAdministration(self._directory)).routes()
 
     def adopt(self, recorded: RecordedRequest) -> QuotaHold | None:
         """Return what a key has reserved for a stream that another server began."""
         record = self.ring.get(recorded.key)
         return self._quotas.adopt(recorded.hold, record) if recorded.hold and record is not None else None
+
+    def _documents(self) -> DocumentStore:
+        """Return where keys are kept that are made: beside the ledger, or without one in this process until it ends."""
+        if (ledger := self._ledger) is None:
+            return MemoryDocuments()
+        from .key_store import DatabaseDocuments  # noqa: PLC0415  SQLAlchemy comes where there is a ledger
+
+        return DatabaseDocuments(lambda: ledger.database)
 
     async def _spent(self, name: str, since: float) -> tuple[int, float]:
         """Return what the key of that name has spent since then. Raises `CounterStoreError` where the ledger is away."""

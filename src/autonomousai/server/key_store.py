@@ -1,0 +1,79 @@
+"""Keys in the ledger's database: all servers and workers with one ledger have the same keys.
+
+The database blocks, so that it is asked in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from ..config import Config
+from ..errors import ConfigError
+from ..keys.administration import KeyAdministration
+from ..keys.directory import KeyDirectory
+from ..keys.documents import DocumentStoreError, NameTakenError
+from ..keys.ring import KeyRing
+from ..ledger.database import Database, DatabaseAwayError
+from ..ledger.key_rows import NameInUseError, delete_key, keys_version, put_key, read_keys
+from ..ledger.place import place_of
+from ..settings import LedgerConfig
+
+T = TypeVar("T")
+
+
+class DatabaseDocuments:
+    """The keys in a database, which another part opens and closes. *database*: returns it, once it is open."""
+
+    shared = True
+
+    def __init__(self, database: Callable[[], Database]) -> None:
+        self._database = database
+
+    async def open(self) -> None:
+        """Do nothing: the ledger opens the database."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+    async def version(self) -> int:
+        return await self._do(lambda: keys_version(self._database()))
+
+    async def load(self) -> list[bytes]:
+        return await self._do(lambda: read_keys(self._database()))
+
+    async def put(self, id: str, name: str, document: bytes) -> None:
+        await self._do(lambda: put_key(self._database(), id, name, document))
+
+    async def delete(self, id: str) -> None:
+        await self._do(lambda: delete_key(self._database(), id))
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except NameInUseError as error:
+            raise NameTakenError(str(error)) from None
+        except DatabaseAwayError as error:
+            raise DocumentStoreError(str(error)) from None
+
+
+@asynccontextmanager
+async def open_administration(config: Config) -> AsyncIterator[KeyAdministration]:
+    """Administer the keys in the database that *config* names, without a server. Raises `ConfigError` where it names none, or
+    it cannot be used."""
+    place = place_of((config.ledger or LedgerConfig()).url)
+    if place is None:
+        raise ConfigError("is off, and keys that are made are kept there", key="ledger.url", advice="give it a path or a URL")
+    database = Database(place)
+    try:
+        try:
+            await asyncio.to_thread(database.open)
+        except DatabaseAwayError as error:
+            raise ConfigError(f"cannot be reached ({error})", key="ledger.url", advice="start the database") from None
+        directory = KeyDirectory(KeyRing(config.keys), DatabaseDocuments(lambda: database))
+        await directory.refresh()
+        yield KeyAdministration(directory)
+    finally:
+        await asyncio.to_thread(database.close)
