@@ -85,6 +85,7 @@ LATE_FILES = frozenset(
         "http.connection",
         "http.socks",
         "ledger.database",
+        "ledger.key_rows",
         "ledger.migrations.env",
         "ledger.migrations.versions.0001_entries",
         "ledger.migrations.versions.0002_keys",

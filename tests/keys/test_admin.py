@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from autonomousai.config import Config, LedgerConfig, Secret, ServerConfig
 from autonomousai.keys.directory import POLL_S, KeyDirectory
 from autonomousai.keys.documents import DocumentStoreError, MemoryDocuments
 from autonomousai.keys.records import PREFIX
 from autonomousai.keys.ring import KeyRing
+from autonomousai.server import create_app
 from autonomousai.settings import KeyPolicy
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.keys.conftest import key
-from tests.support.sockets import CHAT, HELLO, Answer, Listening, ask, request
+from tests.support.sockets import CHAT, HELLO, Answer, Listening, ask, listening, request
 
 ADMIN = "sk-admin"
 
@@ -264,3 +266,12 @@ async def test_known_keys_hold_while_the_store_is_away(caplog):
 
     assert record == ring.find(record.digest)
     assert 1 == len(caplog.records)
+
+
+async def test_a_key_that_was_made_opens_a_server_that_has_not_started(tmp_path):
+    """Mounted in another application, it starts with its first request."""
+    settings = Config(server=ServerConfig(admin_keys=(Secret(ADMIN),)), ledger=LedgerConfig(url=str(tmp_path / "ledger.db")))
+    async with listening(create_app(settings, provider=ScriptedProvider())) as first:
+        secret = (await admin(first, "POST", body={"name": "shop"})).json()["key"]
+    async with listening(create_app(settings, provider=ScriptedProvider())) as second:
+        assert 200 == await chat(second, secret)

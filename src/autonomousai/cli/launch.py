@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ..clients.openai import OpenAICompatible
-from ..config import load_config
+from ..config import Config, load_config
 from ..errors import ConfigError, ConnectError, HTTPError, ModelNotFoundError, StatusError
 from ..http.urls import check_base_url, openai_base_url
 from ..models import DEFAULT_MODEL
@@ -206,11 +206,17 @@ def _server(args: argparse.Namespace, base_url: str | None, api_key: str, termin
         return
     config = load_config(args.config, os.environ)
     fetch_missing(config, terminal)
-    if api_key == _NO_KEY and config.server.api_keys:
-        api_key = config.server.api_keys[0]
+    if api_key == _NO_KEY and (keys := _own_keys(config)):
+        api_key = keys[0]
     with own_server(args.config, terminal) as url:
         terminal.note(f"started a server on {url}, until {PROGRAMS[args.program].title} ends")
         yield _choose(openai_base_url(url), api_key, args.model, _list(openai_base_url(url), api_key, terminal))
+
+
+def _own_keys(config: Config) -> list[str]:
+    """Return the keys that a server with *config* takes: those without a name, which have no limits, first."""
+    named = [key.key for key in config.keys.values() if key.key is not None and not key.disabled]
+    return [*config.server.api_keys, *named]
 
 
 def _printed_target(args: argparse.Namespace, base_url: str | None, api_key: str, terminal: Terminal) -> LaunchTarget:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ..awaitables import DONE
 from ..caching.provider import CACHE
 from ..config import Config, Reloaded
-from ..errors import ConfigError, ProviderError, StatusError
+from ..errors import ConfigError, ProviderError
 from ..gateway.breaker import State as BreakerState
 from ..gateway.gateway import Gateway
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
@@ -229,12 +229,16 @@ class App:
         return DONE if self._started else self.start()
 
     async def _open(self) -> None:
-        if self.ledger is not None:
-            await self.ledger.open()
-        await self._keys.open()
+        await self._open_keys()
         await self._streams.open()
         await self.provider.start()
         self._breakers.start()
+
+    async def _open_keys(self) -> None:
+        """Open the ledger, which keeps keys too, and read those. Raises `ConfigError`."""
+        if self.ledger is not None:
+            await self.ledger.open()
+        await self._keys.open()
 
     def _on_started(self, starting: asyncio.Task[None]) -> None:
         self._starting = None
@@ -327,6 +331,8 @@ class App:
                 return
             if (id_header := _id_header(exchange) if endpoint is None else endpoint.id_header) is not None:
                 exchange.extra = [*exchange.extra, (id_header, exchange.request_id.encode())]
+            if not self._started and self.keys.asks:
+                await self._open_keys()  # those that were made may be all that there are
             self._guard.check(exchange)
             if endpoint is not None and exchange.method == "POST":
                 await endpoint(exchange)
@@ -338,7 +344,7 @@ class App:
                 await no_content(exchange)
             else:
                 await self._serve_cold(exchange)
-        except StatusError as error:
+        except ProviderError as error:
             closing = ((b"connection", b"close"),) if self._guard.draining else ()
             await refuse(exchange, error, wire_of_request(exchange), headers=closing)
         except ClientLeftError:

@@ -11,7 +11,16 @@ from ..http.server.exchange import Exchange, Headers
 _METHODS: Final = (b"GET", b"POST", b"DELETE", b"HEAD")
 
 #: Headers of answers that a page may read.
-_EXPOSED: Final = b"x-request-id, x-stream-id"
+_EXPOSED: Final = b", ".join(
+    [
+        b"x-request-id, x-stream-id, retry-after",
+        *(
+            b"x-ratelimit-%b-%b" % (what, name)
+            for name in (b"requests", b"tokens")
+            for what in (b"limit", b"remaining", b"reset")
+        ),
+    ]
+)
 
 _VARY: Final = (b"vary", b"origin")
 _PREFLIGHT_VARY: Final = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.routing import Route
@@ -37,6 +38,8 @@ class KeyControl:
         metrics: Metrics,
     ) -> None:
         self.ring = KeyRing(config.keys)
+        self._is_open = False
+        self._opening = asyncio.Lock()
         self._accounts = accounts
         self._ledger = ledger
         self._quotas = KeyQuotas(
@@ -56,13 +59,18 @@ class KeyControl:
         self._quotas.prices = self._accounts.prices
 
     async def open(self) -> None:
-        """Read the keys, and what they have spent. Without any, nothing is opened."""
-        if self.ring.asks:
-            await self._quotas.open(self.ring.records())
-            await self._directory.open()
+        """Read the keys, and what they have spent; once. Without any, nothing is opened. Raises `ConfigError`."""
+        if not self.ring.asks:
+            return
+        async with self._opening:
+            if not self._is_open:
+                await self._quotas.open(self.ring.records())
+                await self._directory.open()
+                self._is_open = True
 
     async def aclose(self) -> None:
         """Settle what is reserved, and close what was opened."""
+        self._is_open = False
         await self._quotas.aclose()
         await self._directory.aclose()
 
