@@ -132,3 +132,14 @@ def test_what_is_written_as_toml_is_read_again(document: dict[str, object]) -> N
     plain = without_tables_in_lists(document)
 
     assert plain == tomllib.loads(write_toml(plain))  # type: ignore[arg-type]
+
+
+async def test_show_hides_the_password_of_the_ledger(tmp_path: Path, env: dict[str, str]) -> None:
+    """Wherever in its URL that stands."""
+    path = tmp_path / "config.toml"
+    path.write_text('[ledger]\nurl = "postgresql://me:hush-hush@db/ledger?password=hush-hush&sslmode=require"\n')
+
+    ended = await run("config", "show", str(path), env=env)
+
+    assert 'url = "postgresql://***@db/ledger?password=***&sslmode=require"' in ended.out
+    assert "hush" not in ended.out

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from autonomousai import OpenAICompatible
+from autonomousai import Anthropic, OpenAICompatible
 from autonomousai.config import Config, OpenAIConfig, PriceConfig, RetryConfig
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.ledger.entry import LedgerEntry
@@ -221,3 +222,82 @@ async def test_without_a_subscriber_nothing_is_made() -> None:
         await served.ask(stream=True)
 
     assert [] == served.entries
+
+
+async def test_usage_beside_a_choice_is_the_answers() -> None:
+    """Some servers put it into the last chunk that has a choice, and not into one without: its cached tokens count too."""
+    usage = b'"usage":{"prompt_tokens":1000,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":600}}'
+    body = chunks("Hello", " world", done=False, finish=None)
+    body += b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],' + usage + b"}\n\ndata: [DONE]\n\n"
+    async with serving(Script.body(body), config=priced(u0=PriceConfig(1, 10, cached=0.1))) as served:
+        await served.ask(stream=True)
+
+    entry = served.entry()
+    assert (1000, 600, 100, False) == (entry.prompt_tokens, entry.cached_tokens, entry.completion_tokens, entry.estimated)
+    assert pytest.approx((400 * 1 + 600 * 0.1 + 100 * 10) / 1e6) == entry.cost
+
+
+async def test_a_messages_answer_counts_its_cache_once() -> None:
+    """Anthropic counts what was read from a cache, and written to one, beside the other tokens of the prompt; streamed, the
+    counts come in two pieces."""
+    first = {"input_tokens": 10, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 500, "output_tokens": 1}
+    events = [
+        ("message_start", {"message": {"id": "m", "type": "message", "role": "assistant", "content": [], "model": "claude-x",
+                                       "stop_reason": None, "usage": first}}),
+        ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "Hello world"}}),
+        ("content_block_stop", {"index": 0}),
+        ("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}),
+        ("message_stop", {}),
+    ]  # fmt: skip
+    body = "".join(f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n" for kind, more in events)
+    price = PriceConfig(input=1, output=10, cached=0.1, cache_write=1.25)
+    async with ScriptedServer(Script.body(body.encode())) as upstream:
+        made = Gateway([Upstream("u0", Anthropic(upstream.url, api_key="k", retries=0))], {"llama": ["u0"]})
+        app = create_app(priced(u0=price), provider=made)
+        async with listening(app) as server:
+            served = Served(app, server.port)
+            await served.ask(stream=True)
+
+    entry = served.entry()
+    assert (2510, 2000, 500, 7) == (entry.prompt_tokens, entry.cached_tokens, entry.cache_write_tokens, entry.completion_tokens)
+    assert pytest.approx((10 * 1 + 2000 * 0.1 + 500 * 1.25 + 7 * 10) / 1e6) == entry.cost
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer", "tokens"),
+    [
+        (
+            "/v1/embeddings",
+            {"model": "llama", "input": ["Hello"]},
+            {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
+             "usage": {"prompt_tokens": 9, "total_tokens": 9}},
+            (9, 0, False),
+        ),
+        (
+            "/v1/rerank",
+            {"model": "llama", "query": "Hello", "documents": ["a", "b"]},
+            {"model": "m", "results": [{"index": 0, "relevance_score": 0.5}]},
+            (2, 0, True),
+        ),
+        (
+            "/v1/completions",
+            {"model": "llama", "prompt": "Hello"},
+            {"id": "c", "object": "text_completion", "created": 1, "model": "m",
+             "choices": [{"index": 0, "text": " world", "finish_reason": "stop", "logprobs": None}],
+             "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}},
+            (3, 4, False),
+        ),
+    ],
+)  # fmt: skip
+async def test_what_is_no_conversation_has_an_entry(path: str, body: Any, answer: Any, tokens: tuple[int, int, bool]) -> None:
+    """Embeddings, ranks and raw prompts; what is not counted is estimated from the texts."""
+    script = Script(Head(headers={"content-type": "application/json"}), Send(json.dumps(answer).encode()))
+    async with serving(script, config=priced(u0=PriceConfig(1, 10))) as served:
+        async with Connection(served.port) as connection:
+            got = await connection.ask(request("POST", path, body))
+
+    entry = served.entry()
+    assert (200, "ok") == (got.status, entry.outcome)
+    assert tokens == (entry.prompt_tokens, entry.completion_tokens, entry.estimated)
+    assert pytest.approx((tokens[0] + 10 * tokens[1]) / 1e6) == entry.cost

@@ -302,8 +302,8 @@ def _shown(value: Any, key: str = "") -> Any:
     """A config as it may be shown: without its keys, and without what has no value."""
     if key in _SECRETS and value:
         return ["***"] * len(value) if isinstance(value, list | tuple) else "***"
-    if key == "state":
-        return re.sub(r"(://)[^/@]*@", r"\1***@", value)
+    if key in ("state", "url"):  # a query may hold a password, too
+        return re.sub(r"(\bpassword=)[^&]*", r"\1***", re.sub(r"(://)[^/@]*@", r"\1***@", value))
     if isinstance(value, dict):
         return {name: _shown(each, name) for name, each in value.items() if each is not None}
     return value
