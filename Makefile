@@ -66,7 +66,7 @@ quick: $(VENV)/.dev ## run the tests without engine, browser and sockets: half a
 pythons: $(VENV)/.dev ## run a sample of the tests with each further Python of the machine, 3.11 to 3.14: a minute each
 	@$(BIN)/python tests/pythons.py $(JOBS)
 
-houses: $(VENV)/.dev $(HOUSES)/.ready ## run coding agents (Codex, opencode, Aider, Qwen Code) against the server; fetches 500 MB
+houses: $(VENV)/.dev $(HOUSES)/.ready ## run coding agents (Codex, opencode, Aider, Qwen Code) against the server, and the server on Ray; fetches 600 MB
 	$(BIN)/python -m pytest tests/houses
 
 proof: $(VENV)/.dev $(VENV)/.weights $(LLMOCK)/.ready ## run the proofs whole, for half an hour, and write docs/proof.md

