@@ -104,6 +104,8 @@ class Client:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
             )
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == "ready\n"
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"url": url, "leave": leave}) + "\n")
@@ -365,9 +367,9 @@ loop that is left closes the connection. A tool that judges for itself is heard 
 {tables}
 
 The tools are made for more than this: llmock speaks for more vendors and gives a verdict of its own, aimock has many further
-services and protocols; pytest-recording records Python's HTTP clients in their own process. The situations are those that this
-package's chaos plays, so its own column is full by choice; the others' empty cells are what their documentation names no fault
-for.
+services and protocols, and further chaos in the place of an answer (a document that is no JSON, a connection that closes);
+pytest-recording records Python's HTTP clients in their own process. The situations are those that this package's chaos plays, so its
+own column is full by choice; the others' empty cells are what their documentation names no fault for.
 """
 
 

@@ -64,6 +64,8 @@ def answer(client: str, url: str, *, leave: bool) -> dict[str, str | None]:
 def main() -> None:
     """Answer a line of JSON for each line of JSON, on what was standard output; what the client prints is not among them."""
     told, sys.stdout = sys.stdout, sys.stderr
+    __import__({"openai-python": "openai", "LiteLLM": "litellm"}.get(sys.argv[1], "autonomousai"))  # which takes its time
+    print("ready", file=told, flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         print(json.dumps(answer(sys.argv[1], order["url"], leave=order["leave"])), file=told, flush=True)

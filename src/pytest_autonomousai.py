@@ -6,7 +6,9 @@ test asks for a fixture, and the module stands beside the package, whose own imp
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +59,23 @@ def _llm_doubles(request: pytest.FixtureRequest) -> Iterator[TestDoubles]:
         config.getoption("llm_chaos_seed", None),
     )
     node.stash[_doubles] = doubles
-    yield doubles
+    with _no_proxy():
+        yield doubles
     passed = node.stash.get(_passed, False)
     doubles.finish(passed=passed)
     if passed and (problems := doubles.problems()):
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@contextlib.contextmanager
+def _no_proxy() -> Iterator[None]:
+    """Where the environment names proxies, none is for this machine: clients would look for the test's servers behind them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if any(os.environ.get(f"{kind}_proxy") or os.environ.get(f"{kind.upper()}_PROXY") for kind in ("http", "https", "all")):
+            told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+            for name in ("no_proxy", "NO_PROXY"):
+                patch.setenv(name, ",".join(filter(None, [told, "127.0.0.1"])))
+        yield
 
 
 @pytest.fixture

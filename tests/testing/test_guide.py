@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autonomousai.testing import Script, scripted
+from bench.testers import PAGE, SITUATIONS
 from tests.support.walk import follow, walking
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/pytest.md"
@@ -22,3 +23,11 @@ def test_the_guide_works_step_by_step(tmp_path: Path) -> None:
     recordings = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.toml"))
     assert "recordings/test_recorded/test_hello.toml" in recordings
     assert len(recordings) == len(upstream.requests)
+
+
+def test_the_page_of_other_tools_is_of_its_script() -> None:
+    """Every situation stands in it, in order, and with what the clients and tools made of it."""
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in PAGE.read_text(encoding="utf-8").splitlines()]
+    names = [situation.name for situation in SITUATIONS]
+
+    assert names * 2 == [row for row in rows if row in names]

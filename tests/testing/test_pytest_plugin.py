@@ -48,9 +48,9 @@ def run(tmp_path: Path, upstream: Double) -> Run:
     """Write a test file, run pytest over it, and return its exit code and what it printed."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
 
-    def run(text: str, *options: str, plugin: str = PLUGIN) -> tuple[int, str]:
+    def run(text: str, *options: str, plugin: str = PLUGIN, **more: str) -> tuple[int, str]:
         (tmp_path / "test_it.py").write_text(HEAD.format(url=f"{upstream.url}/v1") + text)
-        env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", **more}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", plugin, *options]
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
@@ -222,6 +222,23 @@ def test_an_option_of_the_same_name_serves_both(run: Run, tmp_path: Path) -> Non
     code, printed = run(RECORDED, "-p", "pytest_recording", "--record-mode", "none")
 
     assert (1, True) == (code, "there is no recording" in printed), printed
+
+
+def test_a_proxy_of_the_environment_is_not_for_the_tests_servers(run: Run) -> None:
+    """Clients would look for them there; what the environment says besides stays, and comes back."""
+    text = """
+import os
+
+def test_it(scripted_llm):
+    assert "world" == ask(scripted_llm().url)
+    assert "internal,127.0.0.1" == os.environ["no_proxy"] == os.environ["NO_PROXY"]
+
+def test_after():
+    assert "internal" == os.environ["NO_PROXY"]
+"""
+    code, printed = run(text, http_proxy="http://127.0.0.1:9", NO_PROXY="internal", no_proxy="")
+
+    assert 0 == code, printed
 
 
 def test_the_settings_are_pytests(run: Run, tmp_path: Path) -> None:

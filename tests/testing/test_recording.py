@@ -170,3 +170,19 @@ def test_the_difference_is_that_to_the_nearest() -> None:
     assert ["--- recorded", "+++ asked now", '-  "model": "m",', '+  "model": "other",'] == [
         line for line in diff.splitlines() if line.startswith(("-", "+"))
     ]
+
+
+def test_the_difference_of_a_long_text_is_where_it_begins() -> None:
+    """A prompt is one line of JSON, and a picture is a long one: neither fills the screen, nor hides what differs."""
+    requests = RequestNormaliser(Scrubber())
+    same = "x" * 5000
+    recorded = [requests.recorded("POST", "/", json.dumps({"picture": same, "prompt": f"{same} one {same}"}).encode())]
+
+    diff = difference(
+        requests.request("POST", "/", JSON, json.dumps({"picture": same, "prompt": f"{same} two {same}"}).encode()), recorded
+    )
+
+    assert len(diff) < 1500
+    assert [" one xxx", " two xxx"] == [
+        line[line.index("x ") + 1 :][:8] for line in diff.splitlines() if line[0] in "-+" and "x" in line
+    ]

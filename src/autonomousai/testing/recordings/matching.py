@@ -18,6 +18,8 @@ Normalise: TypeAlias = Callable[[Any], Any]
 
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
 _MOST_LINES = 40
+#: Characters of a line of a diff, and of what is shown before a difference in it.
+_LONGEST_LINE, _AROUND = 240, 40
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,29 @@ def difference(wanted: NormalRequest, recorded: Sequence[NormalRequest]) -> str:
     lines = _lines(wanted)
     nearest = max(recorded, key=lambda one: (one.line == wanted.line, _likeness(_lines(one), lines)))
     diff = list(difflib.unified_diff(_lines(nearest), lines, "recorded", "asked now", lineterm="", n=2))
+    diff = _shortened(diff)
     if len(diff) > _MOST_LINES:
         diff = [*diff[:_MOST_LINES], f"… and {len(diff) - _MOST_LINES} more lines"]
     return "\n".join(diff)
+
+
+def _shortened(diff: Sequence[str]) -> list[str]:
+    """A diff without the long parts of its lines, such as a prompt or a picture is, but for where they begin to differ."""
+    removed = [line for line in diff if line.startswith("-")]
+    added = [line for line in diff if line.startswith("+")]
+    starts = {}
+    for one, other in zip(removed, added, strict=False):
+        pairs = enumerate(zip(one[1:], other[1:], strict=False), 1)
+        common = next((at for at, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
+        starts[one] = starts[other] = max(1, common - _AROUND)
+    return [_part(line, starts.get(line, 1)) for line in diff]
+
+
+def _part(line: str, start: int) -> str:
+    if len(line) <= _LONGEST_LINE:
+        return line
+    rest = line[start : start + _LONGEST_LINE - _AROUND]
+    return f"{line[0]}{'…' * (start > 1)}{rest}{'…' * (start + len(rest) < len(line))} ({len(line) - 1} characters)"
 
 
 def _likeness(one: Sequence[str], other: Sequence[str]) -> float:
