@@ -368,8 +368,8 @@ loop that is left closes the connection. A tool that judges for itself is heard 
 
 The tools are made for more than this: llmock speaks for more vendors and gives a verdict of its own, aimock has many further
 services and protocols, and further chaos in the place of an answer (a document that is no JSON, a connection that closes);
-pytest-recording records Python's HTTP clients in their own process. The situations are those that this package's chaos plays, so
-its own column is full by choice; the others' empty cells are what their documentation names no fault for.
+pytest-recording records Python's HTTP clients in their own process. The situations are those that this package's chaos plays:
+its own column is full by choice. The others' empty cells are what their documentation names no fault for.
 """
 
 
