@@ -6,23 +6,30 @@ from pathlib import Path
 
 from autonomousai.testing import Script, scripted
 from bench.testers import PAGE, SITUATIONS
-from tests.support.walk import follow, walking
+from tests.support.walk import BLOCK, walking
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/pytest.md"
 #: What the guide's tests call.
 SERVER = "https://api.openai.com/v1"
 
 
-def test_the_guide_works_step_by_step(tmp_path: Path) -> None:
-    """And its recordings are made once: what is replayed calls no server."""
-    shown, _, _ = GUIDE.read_text(encoding="utf-8").partition("## When a test fails")
+def test_the_guide_works(tmp_path: Path) -> None:
+    """Each command names one of its files; together they pass, and again without a server: what is replayed calls none."""
+    text = GUIDE.read_text(encoding="utf-8").partition("## When a test fails")[0]
+    files = {title: block for _, title, block in BLOCK.findall(text) if title}
+    commands = [command for language, _, block in BLOCK.findall(text) if language == "sh" for command in block.splitlines()]
     with scripted(Script.stream("Grüße", " an alle", " 😀")) as upstream, walking(tmp_path) as walk:
         walk.env["PYTEST_ADDOPTS"] = "-p pytest_autonomousai"
-        follow(walk, shown.replace(SERVER, f"{upstream.url}/v1"))
+        for name, block in files.items():
+            walk.write(name, block.replace(SERVER, f"{upstream.url}/v1"))
+        walk.run("pytest")
+        asked = len(upstream.requests)
+        walk.run("pytest --record-mode none")
 
-    recordings = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.toml"))
-    assert "recordings/test_recorded/test_hello.toml" in recordings
-    assert len(recordings) == len(upstream.requests)
+        assert asked == len(upstream.requests)
+    assert set(files) == {word for command in commands for word in command.split() if word.endswith(".py")}
+    assert asked == len(list(tmp_path.rglob("*.toml")))
+    assert (tmp_path / "recordings/test_recorded/test_hello.toml").exists()
 
 
 def test_the_page_of_other_tools_is_of_its_script() -> None:
