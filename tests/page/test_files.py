@@ -47,7 +47,7 @@ async def test_the_page_comes_with_a_strict_policy(serve: Serve) -> None:
         "form-action": "'none'",
         "frame-ancestors": "'none'",
         "require-trusted-types-for": "'script'",
-        "trusted-types": "dompurify worker",
+        "trusted-types": "dompurify worker pdf",
     }
     assert expected == policy(got)
 

@@ -114,7 +114,7 @@ async def test_nothing_that_is_shown_stands_outside_the_table(serve: Serve, sit:
     await composer.press("ArrowUp")
     assert [] == await reader.page.evaluate(OUTSIDE)
     await reader.page.keyboard.press("Escape")
-    for button in ("#open-settings", "#about", "#list .actions button:last-child"):
+    for button in ("#open-settings", "#about", "#shortcuts", "#list .actions button:last-child"):
         if "list" in button:
             await reader.page.locator("#list li").hover()
         await reader.page.locator(button).first.click()

@@ -80,7 +80,7 @@ async def test_the_page_opens_without_its_server(serve: Serve, sit: Sit) -> None
 
 
 async def test_all_of_the_page_is_kept_and_no_answer(serve: Serve, sit: Sit) -> None:
-    """The files that it needs, byte for byte; nothing of what the models say, nor of the list of them."""
+    """The files that it needs to open, byte for byte; nothing of what the models say, nor of the list of them."""
     reader = await sit(await serve(), service_workers="allow")
     await reader.ask("Hello")
     await reader.whole()

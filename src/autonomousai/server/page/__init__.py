@@ -37,7 +37,7 @@ HEADERS: Final = {
             "form-action 'none'",
             "frame-ancestors 'none'",
             "require-trusted-types-for 'script'",
-            "trusted-types dompurify worker",
+            "trusted-types dompurify worker pdf",
         )
     ),
     "x-content-type-options": "nosniff",
@@ -101,8 +101,8 @@ def shell() -> File:
 
 
 def is_needed(name: str) -> bool:
-    """Return whether the page itself needs this file: not a licence, nor one of the page of usage."""
-    return not name.endswith(".txt") and not name.startswith("usage/")
+    """Return whether the page itself needs this file: not a licence, nor one of the page of usage, nor the 1.9 MB that read a PDF."""
+    return not name.endswith(".txt") and not name.startswith(("usage/", "vendor/pdfjs/"))
 
 
 @cache

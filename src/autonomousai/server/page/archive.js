@@ -58,15 +58,27 @@ function conversationOf(given) {
     created: numberOf(given, "created"),
     updated: numberOf(given, "updated"),
     model: textOf(given, "model"),
-    settings: {
-      system: typeof settings.system === "string" ? settings.system : NO_SETTINGS.system,
-      temperature: numberOrNull(settings.temperature),
-      maxTokens: numberOrNull(settings.maxTokens),
-    },
+    settings: settingsOf(settings),
     head,
     messages,
     ...(given.pinned === true ? { pinned: true } : {}),
   };
+}
+
+function settingsOf(given) {
+  const numbers = ["temperature", "topP", "maxTokens", "seed"].map((name) => [name, numberOrNull(given[name])]);
+  const texts = ["system", "schema"].map((name) => [name, textOrNull(given[name]) ?? NO_SETTINGS[name]]);
+  const stop = Array.isArray(given.stop) ? given.stop.filter((text) => typeof text === "string" && text) : [];
+  const format = ["json_object", "json_schema"].includes(given.format) ? given.format : NO_SETTINGS.format;
+  return { ...Object.fromEntries([...numbers, ...texts]), stop, format: isReadable(given.schema) ? format : format && "json_object" };
+}
+
+function isReadable(schema) {
+  try {
+    return JSON.parse(schema) instanceof Object;
+  } catch {
+    return false;
+  }
 }
 
 const IMAGE = /^data:image\/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+=*$/;
@@ -82,11 +94,13 @@ function messageOf(given) {
   if (message.role === "user") {
     const images = listOf(given, "images");
     if (!images.every((image) => typeof image === "string" && IMAGE.test(image))) throw new Error(say("damagedImage"));
-    return { ...message, images };
+    return { ...message, images, files: given.files === undefined ? [] : listOf(given, "files").map(fileOf) };
   }
   if (message.role !== "assistant") throw new Error(say("damagedRole", message));
   return { ...message, ...answerOf(given) };
 }
+
+const fileOf = (given) => ({ name: textOf(given, "name"), size: numberOf(given, "size"), text: textOf(given, "text") });
 
 function answerOf(given) {
   const state = ["done", "stopped", "failed"].includes(given.state) ? given.state : "stopped";

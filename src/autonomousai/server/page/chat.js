@@ -66,9 +66,12 @@ export class Chat {
     return this.models.some(({ id, vision }) => id === this.current.model && vision);
   }
 
-  /** All images on the path that is shown. */
-  get images() {
-    return path(this.current).flatMap(({ images }) => images ?? []);
+  /** What is attached on the path that is shown: all images, and the characters of all files. */
+  get attached() {
+    const messages = path(this.current);
+    const files = messages.flatMap((message) => message.files ?? []);
+    const characters = files.reduce((sum, { text }) => sum + text.length, 0);
+    return { images: messages.flatMap(({ images }) => images ?? []), characters };
   }
 
   /** What is called `vision` and cannot see is not offered. */
@@ -108,14 +111,14 @@ export class Chat {
 
   // ---- what is done with it
 
-  send(text, images) {
+  send(text, images, files = []) {
     if (this.isRunning()) return;
-    this.#ask(this.current, addQuestion(this.current, this.current.head, text, images, Date.now()));
+    this.#ask(this.current, addQuestion(this.current, this.current.head, text, images, Date.now(), files));
   }
 
   /** Ask something else in the place of a question. */
   edit(question, text) {
-    this.#ask(this.current, addQuestion(this.current, question.parent, text, question.images, Date.now()));
+    this.#ask(this.current, addQuestion(this.current, question.parent, text, question.images, Date.now(), question.files));
   }
 
   /** Ask for another answer in the place of this one. */

@@ -1,10 +1,11 @@
 // A conversation: a tree of messages. What is shown and sent is the path from the root to `head`; editing and asking again
 // add branches, so that nothing is lost by it. Pure: plain data that can be stored as it is; knows no page and no network.
 //
-// conversation: {id, title, created, updated, model, settings: {system, temperature, maxTokens}, head, messages, pinned}
-// message: {id, parent, role, text, at}; of a user also {images}, of an assistant what `newAnswer` makes.
+// conversation: {id, title, created, updated, model, settings, head, messages, pinned}
+// message: {id, parent, role, text, at}; of a user also {images, files: [{name, size, text}]}, of an assistant what `newAnswer` makes.
 
 import { restOf } from "./continuing.js";
+import { withFiles } from "./files.js";
 import { parts } from "./thoughts.js";
 import { sentWithCalls } from "./tools.js";
 
@@ -13,7 +14,10 @@ export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export const NO_SETTINGS = Object.freeze({ system: "", temperature: null, maxTokens: null });
+/** `format`: "" (text), "json_object", or "json_schema", where `schema` is its text. What is null, empty or "" is not sent. */
+export const NO_SETTINGS = Object.freeze({
+  system: "", temperature: null, topP: null, maxTokens: null, seed: null, stop: Object.freeze([]), format: "", schema: "",
+});
 
 const LONGEST_TITLE = 60;
 
@@ -44,9 +48,9 @@ export function choose(conversation, message) {
 }
 
 /** A user's message after `parent` (an id, or null for the first). */
-export function addQuestion(conversation, parent, text, images, now) {
-  const message = { id: newId(), parent, role: "user", text, images, at: now };
-  if (!conversation.title) conversation.title = titleOf(text);
+export function addQuestion(conversation, parent, text, images, now, files = []) {
+  const message = { id: newId(), parent, role: "user", text, images, files, at: now };
+  if (!conversation.title) conversation.title = titleOf(text || (files[0]?.name ?? ""));
   return append(conversation, message, now);
 }
 
@@ -73,7 +77,8 @@ function titleOf(text) {
 
 /** The request for `answer`: what came before it on its branch. An answer that brought no text is not sent. */
 export function requestFor(conversation, answer) {
-  const { system, temperature, maxTokens } = conversation.settings;
+  const settings = { ...NO_SETTINGS, ...conversation.settings }; // they may be older than some of these
+  const { system } = settings;
   const before = path({ ...conversation, head: answer.parent });
   const request = {
     model: conversation.model,
@@ -81,15 +86,21 @@ export function requestFor(conversation, answer) {
     stream_options: { include_usage: true },
     messages: [...(system.trim() ? [{ role: "system", content: system }] : []), ...before.flatMap(sent), ...restOf(answer)],
   };
-  if (temperature !== null) request.temperature = temperature;
-  if (maxTokens !== null) request.max_tokens = maxTokens;
-  return request;
+  return Object.assign(request, fieldsOf(settings));
+}
+
+function fieldsOf({ temperature, topP, maxTokens, seed, stop, format, schema }) {
+  const all = { temperature, top_p: topP, max_tokens: maxTokens, seed, stop: stop.length ? stop : null };
+  if (format === "json_object") all.response_format = { type: format };
+  const described = format === "json_schema" ? { name: "answer", schema: JSON.parse(schema), strict: true } : null;
+  if (described) all.response_format = { type: format, json_schema: described };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 }
 
 /** A message as it is sent: an answer without its thoughts, and not at all where nothing is left of it. */
 function sent(message) {
-  const { role, images, tools } = message;
-  const { text } = role === "assistant" ? parts(message) : message;
+  const { role, images, files = [], tools } = message;
+  const text = role === "assistant" ? parts(message).text : withFiles(files, message.text);
   if (tools?.length) return sentWithCalls({ text, tools });
   if (!images?.length) return text ? [{ role, content: text }] : [];
   const seen = images.map((url) => ({ type: "image_url", image_url: { url } }));

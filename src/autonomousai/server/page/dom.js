@@ -28,7 +28,7 @@ export function icon(name) {
 
 /** A button that shows an icon and is called `label`. */
 export function iconButton(name, label, onclick) {
-  return el("button.icon-button", { type: "button", title: label, "aria-label": label, onclick }, icon(name));
+  return el("button.icon-button", { type: "button", title: label, "aria-label": label, "data-does": name, onclick }, icon(name));
 }
 
 /** Words in which `x` stands for a key or for code: text and elements. */
@@ -47,6 +47,9 @@ export function translate(page) {
   each("say-title", (element, words) => (element.title = words));
   each("say-placeholder", (element, words) => (element.placeholder = words));
 }
+
+/** Whether a key belongs to an input method, which may end its composition with it. Safari tells of that by the code alone. */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
 export const $ = (selector) => document.querySelector(selector);
 

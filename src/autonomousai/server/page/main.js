@@ -8,11 +8,14 @@ import { Composer } from "./composer.js";
 import { path } from "./conversation.js";
 import { ask } from "./dialogs.js";
 import { $, announce, copy, el, icon, marked, notify, translate } from "./dom.js";
+import { NEW, pruneDrafts } from "./drafts.js";
+import { copyFormulas } from "./math.js";
 import { confirmCopied, isQuestion } from "./message.js";
 import { showMeter } from "./meter.js";
 import { showModels } from "./models.js";
 import { keepPage } from "./offline.js";
 import { openSettings } from "./settings.js";
+import { takeShortcuts } from "./shortcuts.js";
 import { exportAs, Sidebar } from "./sidebar.js";
 import { Thread } from "./thread.js";
 import { explain, say } from "./words.js";
@@ -62,13 +65,13 @@ const thread = new Thread({
 });
 
 const composer = new Composer({
-  send: (text, images) => chat.send(text, images),
+  send: (text, images, files) => chat.send(text, images, files),
   stop: () => chat.stop(),
   editLast() {
     const last = path(chat.current).findLast(isQuestion);
     if (last) thread.edit(last);
   },
-  imagesBefore: () => chat.images,
+  before: () => chat.attached,
 });
 
 const sidebar = new Sidebar(chat);
@@ -96,7 +99,7 @@ function showServer() {
 }
 
 function showComposer() {
-  composer.show({ running: chat.isRunning(), sees: chat.sees });
+  composer.show({ id: chat.current.messages.length ? chat.current.id : NEW, running: chat.isRunning(), sees: chat.sees });
   showMeter(chat.current, chat.models);
 }
 
@@ -232,10 +235,14 @@ function bind() {
     const button = target.closest("[data-copy]");
     if (button) copyFrom(button.closest(".code").querySelector("pre").textContent.replace(/\n$/, ""));
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || document.querySelector("dialog[open], :popover-open")) return;
-    if (sidebar.isOpen) sidebar.close();
-    else chat.stop();
+  $("#thread").addEventListener("copy", copyFormulas);
+  document.addEventListener("formulas", () => thread.grown());
+  takeShortcuts({
+    leave() {
+      if (sidebar.isOpen) sidebar.close();
+      else if (chat.isRunning()) chat.stop();
+      else if (document.activeElement === $("#input")) $("#scroller").focus(); // where single letters are shortcuts
+    },
   });
   addEventListener("online", () => $("#banner").hidden || loadModels());
   addEventListener("popstate", route);
@@ -247,6 +254,7 @@ bind();
 speak();
 try {
   await chat.open();
+  pruneDrafts(new Set(chat.list.map(({ id }) => id)));
 } catch (error) {
   showUnkept(say("keepsNothing", { error: error.message }));
 }

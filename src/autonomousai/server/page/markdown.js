@@ -2,6 +2,8 @@
 // of which would do: the renderer passes no HTML through, DOMPurify lets nothing pass but the tags of a text, and the policy of
 // the page (server/page/__init__.py) lets no script run. Images are not loaded: their address alone could carry away what was said.
 
+import { drawFormulas } from "./math.js";
+import { formulas } from "./tex.js";
 import purify from "./vendor/dompurify/purify.mjs";
 import hljs from "./vendor/highlight/highlight.js";
 import MarkdownIt from "./vendor/markdown-it/markdown-it.mjs";
@@ -25,6 +27,7 @@ const LONGEST_COLOURED = 50_000;
 const renderer = new MarkdownIt({ html: false, linkify: true, highlight });
 renderer.validateLink = (url) => /^(?:https?:|mailto:)/i.test(url.trim());
 renderer.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
+formulas(renderer);
 renderer.renderer.rules.image = (tokens, index) => {
   const { content } = tokens[index];
   const source = tokens[index].attrGet("src");
@@ -37,9 +40,9 @@ function highlight(code, language) {
   return hljs.highlight(code, { language, ignoreIllegals: true }).value;
 }
 
-/** The DOM of a text. Headings stand below those of the page. */
-export function render(text) {
-  const tokens = renderer.parse(text, {});
+/** The DOM of a text; `partial`: it may go on. Headings stand below those of the page. */
+export function render(text, { partial = false } = {}) {
+  const tokens = renderer.parse(text, { partial });
   for (const token of tokens) {
     if (/^h[1-6]$/.test(token.tag)) token.tag = `h${Math.min(Number(token.tag[1]) + 2, 6)}`;
     if (/^t[hd]$/.test(token.tag)) alignByClass(token);
@@ -60,6 +63,7 @@ function alignByClass(token) {
 function dress(fragment) {
   for (const link of fragment.querySelectorAll("a")) Object.assign(link, { target: "_blank", rel: "noopener noreferrer" });
   for (const block of fragment.querySelectorAll("p, h3, h4, h5, h6, ul, ol, li, blockquote, th, td")) block.dir = "auto";
+  drawFormulas(fragment);
   for (const pre of fragment.querySelectorAll("pre")) frame(pre);
   for (const table of fragment.querySelectorAll("table")) {
     const box = document.createElement("div");

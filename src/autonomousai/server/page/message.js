@@ -2,7 +2,8 @@
 
 import { isRunning, speed } from "./answer.js";
 import { callsView, Thoughts } from "./aside.js";
-import { el, icon, iconButton } from "./dom.js";
+import { fileView } from "./attachments.js";
+import { el, icon, iconButton, isComposing } from "./dom.js";
 import { render, settle } from "./markdown.js";
 import { parts } from "./thoughts.js";
 import { explain, language, number, remark, say } from "./words.js";
@@ -17,6 +18,7 @@ export function questionView(message, versions, act) {
     {},
     el("h2.visually-hidden", {}, say("you")),
     images.length ? el("div.images", {}, ...images) : null,
+    ...(message.files ?? []).map(fileView),
     message.text ? el("p.bubble", { dir: "auto" }, message.text) : null,
     el(
       "div.foot",
@@ -45,10 +47,11 @@ export function editor(message, act) {
   form.onsubmit = (event) => {
     event.preventDefault();
     const text = area.value.trim();
-    if (text || message.images.length) act.resend(message, text);
+    if (text || message.images.length || message.files?.length) act.resend(message, text);
   };
   area.onkeydown = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    if (isComposing(event)) return; // the key is an input method's
+    if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       form.requestSubmit();
     } else if (event.key === "Escape") {
@@ -100,11 +103,14 @@ export class AnswerView {
   }
 
   draw() {
-    this.#body.classList.remove("plain");
     const { text } = parts(this.message);
-    if (this.#drawn === text) return;
+    const partial = isRunning(this.message);
+    const drawn = `${partial} ${text}`;
+    if (this.#drawn === drawn) return;
+    this.#drawn = drawn;
+    this.#body.classList.remove("plain");
     try {
-      settle(this.#body, render((this.#drawn = text)));
+      settle(this.#body, render(text, { partial }));
     } catch (error) {
       console.info(`shown as it is, without its form: ${error.message}`); // what cannot be drawn must not close the conversation
       this.#showPlain();

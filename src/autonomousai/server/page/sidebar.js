@@ -2,7 +2,7 @@
 
 import { byDays } from "./days.js";
 import { ask } from "./dialogs.js";
-import { $, announce, el, icon, notify, save } from "./dom.js";
+import { $, announce, el, icon, isComposing, notify, save } from "./dom.js";
 import { menuButton } from "./menu.js";
 import { search } from "./search.js";
 import { transcript } from "./transcript.js";
@@ -26,7 +26,7 @@ export class Sidebar {
     };
     this.#search.oninput = () => this.#find();
     this.#search.onkeydown = (event) => {
-      if (event.key !== "Escape" || !this.#search.value) return;
+      if (event.key !== "Escape" || isComposing(event) || !this.#search.value) return;
       event.stopPropagation(); // it empties the field, and does not stop an answer
       this.#search.value = "";
       this.show();

@@ -177,6 +177,11 @@ export class Thread {
 
   // ---- scrolling
 
+  /** What is shown has grown of its own: formulas were drawn. */
+  grown() {
+    if (this.#atEnd) this.toEnd();
+  }
+
   toEnd() {
     this.#atEnd = true;
     this.#scroller.scrollTop = this.#scroller.scrollHeight;

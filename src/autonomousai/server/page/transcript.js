@@ -17,8 +17,16 @@ export function transcript(conversation) {
   ].join("\n\n").concat("\n");
 }
 
-function questionOf({ text, images }) {
-  return [`## ${say("you")}`, ...images.map((url, index) => `![${say("imageNumber", { number: index + 1 })}](${url})`), closed(text)];
+function questionOf({ text, images, files = [] }) {
+  const seen = images.map((url, index) => `![${say("imageNumber", { number: index + 1 })}](${url})`);
+  return [`## ${say("you")}`, ...seen, ...files.map(fileOf), closed(text)];
+}
+
+/** In a block of code whose fence is longer than any within. */
+function fileOf({ name, text }) {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = "`".repeat(longest + 1);
+  return `**${name}**\n\n${fence}\n${text}\n${fence}`;
 }
 
 function answerOf(message) {
