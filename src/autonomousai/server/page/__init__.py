@@ -101,7 +101,7 @@ def shell() -> File:
 
 
 def is_needed(name: str) -> bool:
-    """Return whether the page itself needs this file: not a licence, nor one of the page of usage, nor the 1.9 MB that read a PDF."""
+    """Return whether the page itself needs this file: not a licence, the page of usage, nor the 1.9 MB for PDF files."""
     return not name.endswith(".txt") and not name.startswith(("usage/", "vendor/pdfjs/"))
 
 
