@@ -88,7 +88,7 @@ async def _with_hint(answer: ResponseStream) -> AsyncGenerator[Batch]:
 
 
 class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
-    """Answers over the AutonomousAI wire, from the hosted service or from any server that speaks it.
+    """Answers over the AutonomousAI API, from the hosted service or from any server that speaks it.
 
     ``base_url``: the root of the server (``http://127.0.0.1:8000``); by default ``AUTONOMOUSAI_BASE_URL``, else the hosted
     service, of which a `UserWarning` says once that it is taken as not operational. ``api_key``: its bearer key; by default

@@ -84,7 +84,7 @@ def _raw_wire(model: str, request: ChatRequest) -> Wire:
 
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``
-    or ``POST {base_url}/responses``. What is no conversation is asked for at the path of its own wire: a raw prompt at
+    or ``POST {base_url}/responses``. What is no conversation is asked for at the path of its own API: a raw prompt at
     ``/completions``, texts to embed at ``/embeddings``, documents to rank at ``/rerank``.
 
     ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: the name of a
