@@ -206,12 +206,35 @@ async def test_what_is_near_to_nothing_is_not_guessed(arguments: list[str], env:
     assert "did you mean" not in ended.err
 
 
-async def test_a_prompt_that_is_no_text_is_wrong_usage(env: dict[str, str]) -> None:
-    """An argument that is not UTF-8 is refused in words."""
-    ended = await run("chat", b"caf\xe9", env=env)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chat"], "PROMPT is not valid UTF-8 (character 3)"),
+        (["chat", "hi", "--system"], "the argument system is not valid UTF-8"),
+        (["chat", "hi", "--conversation"], "the argument conversation is not valid UTF-8"),
+        (["config", "set", "system"], "the argument value is not valid UTF-8"),
+        (["history", "search"], "the argument words is not valid UTF-8"),
+        (["history", "show"], "the argument id is not valid UTF-8"),
+        (["history", "delete"], "the argument id is not valid UTF-8"),
+    ],
+)
+async def test_an_argument_that_is_no_text_is_wrong_usage(arguments: list[str], words: str, env: dict[str, str]) -> None:
+    """One that is not UTF-8 is refused in words."""
+    ended = await run(*arguments, b"caf\xe9", env=env)
 
     assert 2 == ended.code
-    assert "PROMPT is not valid UTF-8" in ended.err
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_an_argument_is_utf8_whatever_the_locale(env: dict[str, str]) -> None:
+    """Where the locale is ASCII, Python hands on the bytes of others as they are."""
+    ascii_locale = {**env, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", f"{server.url}/v1", "-m", "m", "Grüße".encode(), env=ascii_locale)
+
+    assert (0, "Hello world\n") == (ended.code, ended.out)
+    assert "Grüße" == server.requests[0].json()["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize(

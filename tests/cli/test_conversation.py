@@ -319,6 +319,20 @@ async def test_a_strangers_models_can_be_listed(env: dict[str, str]) -> None:
     assert shown.endswith("  small\n")
 
 
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+async def test_a_line_that_is_no_text_is_refused(term: str, env: dict[str, str]) -> None:
+    """The next one is answered; what is UTF-8 is read in an ASCII locale too."""
+    ascii_locale = {**env, "TERM": term, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    async with ScriptedServer() as server, talk(server, ascii_locale) as terminal:
+        await terminal.sees(PROMPT)
+        os.write(terminal.child.child_fd, b"caf\xe9\r")
+        await terminal.sees("that line is not valid UTF-8")
+        os.write(terminal.child.child_fd, "Grüße\r".encode())
+        await terminal.sees("answered as llama")
+
+    assert [[{"role": "user", "content": "Grüße"}]] == [sent(request) for request in server.requests]
+
+
 async def test_help_shows_the_commands(env: dict[str, str]) -> None:
     """`/help` explains every command and the keys."""
     async with ScriptedServer() as server, talk(server, env) as terminal:

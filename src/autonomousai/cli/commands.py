@@ -23,7 +23,7 @@ from . import defaults, templates
 from .chat.context import ChatContext, make_question
 from .chat.files import response_format, with_files
 from .chat.images import image_part
-from .chat.prompt import check_text, read_prompt
+from .chat.prompt import as_utf8, read_prompt
 from .chat.repl import converse
 from .chat.session import Keeper, SessionRunner, ask_once, keeps_history
 from .chat.targets import ChatSettings, wire_of
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Run one command, and translate whatever ends it into words on stderr and an exit code."""
     terminal = Terminal(sys.stdout, sys.stderr, os.environ)
     try:
+        _read_arguments(args)
         with terminal.interrupts:
             return COMMANDS[args.command](args, terminal)
     except UsageError as error:
@@ -72,6 +73,20 @@ def run(args: argparse.Namespace) -> int:
         return 128 + received
 
 
+#: Arguments that may be the path of a file, which has whatever bytes it has.
+_PATHS = frozenset({"name", "weights", "schema"})
+
+
+def _read_arguments(args: argparse.Namespace) -> None:
+    """Read the texts of the command line as UTF-8, whatever the locale. Raises `UsageError` for one that is not."""
+    for key, value in vars(args).items():
+        what = "PROMPT" if key == "prompt" else f"the argument {key}"
+        if isinstance(value, str) and key not in _PATHS:
+            setattr(args, key, as_utf8(value, what))
+        elif isinstance(value, list):
+            setattr(args, key, [as_utf8(each, what) if isinstance(each, str) else each for each in value])
+
+
 def exit_code(error: ProviderError) -> int:
     """Whose turn it is: the caller's, the operator's, or a failed request's, with or without a beginning of an answer."""
     if isinstance(error, ConfigError):
@@ -89,7 +104,6 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     usual_model = defaults.apply(args, os.environ)
     base_url = _server_of(args)
     _check_company(args, base_url)
-    check_text(args.system or "", "--system")
     template = templates.load(args.template, os.environ) if args.template else Template()
     keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
     earlier = keeper.go_on(args.conversation) if args.go_on or args.conversation is not None else None

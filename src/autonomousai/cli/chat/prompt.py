@@ -21,7 +21,6 @@ def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, 
     piped = "" if stdin is None or interactive else _read_all(stdin, terminal)
     if argument is None and interactive:
         return None
-    check_text(argument or "", "PROMPT")
     if argument and stdin is not None and not piped.strip() and stat.S_ISFIFO(os.fstat(stdin.fileno()).st_mode):
         raise UsageError("standard input is empty, where the PROMPT was to be asked of a text; to ask it alone, add </dev/null")
     parts = [part for part in (argument, piped) if part and part.strip()]
@@ -30,12 +29,14 @@ def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, 
     return "\n\n".join(parts)
 
 
-def check_text(text: str, what: str) -> None:
-    """Raises `UsageError` where an argument of the command line was not UTF-8."""
+def as_utf8(text: str, what: str) -> str:
+    """Return *text* of the command line or of a terminal; bytes that the locale knows no characters for (PEP 383), as an ASCII
+    locale none of UTF-8, are read as UTF-8. Raises `UsageError` for what is not."""
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{what} is not valid UTF-8 (character {error.start})") from None
+        return text.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        at = next(index for index, character in enumerate(text) if "\ud800" <= character <= "\udfff")
+        raise UsageError(f"{what} is not valid UTF-8 (character {at})") from None
 
 
 #: Seconds after which a note says what the program is waiting for.

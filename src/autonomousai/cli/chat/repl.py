@@ -19,7 +19,9 @@ from ...errors import HTTPError, ProviderError
 from ...events import Message
 from ...models import MODELS
 from ..errors import tell
+from ..exit_codes import UsageError
 from .context import ChatContext
+from .prompt import as_utf8
 from .session import SessionRunner
 from .slash_commands import COMMANDS, SlashCommands
 
@@ -67,14 +69,17 @@ class ChatSession:
         while not commands.leaving:
             draft, commands.draft = commands.draft, ""
             try:
-                line = await self.reader.read(f"{self.context.settings.model}> ", draft)
+                line = as_utf8(await self.reader.read(f"{self.context.settings.model}> ", draft), "that line")
             except EOFError:
                 return
             except KeyboardInterrupt:  # Ctrl-C at the prompt drops the line
                 self._leave_if_told()
                 continue
             except UnicodeDecodeError:
-                self.terminal.error("that line is not UTF-8")
+                self.terminal.error("that line is not valid UTF-8")
+                continue
+            except UsageError as error:
+                self.terminal.error(str(error))
                 continue
             if line.startswith("/"):
                 question = await commands.do(line)
