@@ -6,11 +6,13 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, ConfigError, ConnectError, HTTPError, StatusError
-from autonomousai.testing import ScriptedServer
+from autonomousai import AutonomousAI, ConfigError, ConnectError, HTTPError, OpenAICompatible, StatusError
+from autonomousai.clients import retries as policy
+from autonomousai.testing import Script, ScriptedServer
 from tests.support.proxy import ForwardingProxy
 from tests.support.tls import authority_pem, server_context
 
@@ -169,6 +171,29 @@ async def test_a_proxy_that_cannot_be_reached_is_named(named: str, words: str, m
             await provider.create_async_generator("llama", HELLO)
 
     assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize("status", [403, 502, 503, 504])
+@pytest.mark.parametrize("kind", [AutonomousAI, OpenAICompatible])
+async def test_a_proxy_before_this_machine_is_named(kind: Any, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses what it cannot reach, and looks like the server; what the server itself refuses is the server's."""
+
+    async def at_once(_: float) -> None:
+        pass
+
+    monkeypatch.setattr(policy, "sleep", at_once)
+    said = []
+    for answered in (status, 401):
+        async with ScriptedServer(Script.status(answered, "no")) as refusing:
+            monkeypatch.setenv("http_proxy", refusing.url)
+            async with kind("http://127.0.0.1:8", retries=1) as provider:
+                with pytest.raises(StatusError) as caught:
+                    await provider.create_async_generator("llama", HELLO)
+        said.append(str(caught.value))
+
+    way_out = "set NO_PROXY=127.0.0.1,localhost to ask this machine directly"
+    assert said[0].endswith(f"; it was asked through the proxy that http_proxy names; {way_out}")
+    assert "http_proxy" not in said[1]
 
 
 async def test_an_untrusted_certificate_is_a_connect_error() -> None:

@@ -12,6 +12,7 @@ from ..http.transport import read_body
 from ..timeouts import Clocks
 from ..wires.redaction import secrets_of
 from . import retries as policy
+from .last_words import explain
 
 #: Bytes of a document.
 _LARGEST: Final = 16 * 1024 * 1024
@@ -47,7 +48,7 @@ async def fetch_document(
             failures += 1
             delay = policy.retry_delay(error, failures, retries)
             if delay is None:
-                policy.note_tries(error, failures, retries)
+                explain(error, pool, url, proxy, failures=failures, retries=retries)
                 raise
         await policy.sleep(delay)
 

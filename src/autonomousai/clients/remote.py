@@ -27,8 +27,9 @@ from ..wires.provenance import check_provenance, provenance_of_document
 from ..wires.redaction import secrets_of
 from . import retries
 from .adaptations import Adaptations, is_streamed, other_form
+from .last_words import explain
 from .reconnecting import RESUMABLE, ResumableStream
-from .retries import DEFAULT_RETRIES, note_tries, retry_delay
+from .retries import DEFAULT_RETRIES, retry_delay
 
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
@@ -172,7 +173,7 @@ class ResponseStream:
                         failures += 1
                         delay = retry_delay(error, failures, request.retries)
                     if delay is None or loop.time() + delay >= deadline:
-                        note_tries(error, failures, request.retries)
+                        explain(error, self._pool, request.url, request.proxy, failures=failures, retries=request.retries)
                         raise
                 else:
                     self._begun = True

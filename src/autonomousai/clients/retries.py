@@ -39,17 +39,6 @@ def retry_delay(error: HTTPError, failures: int, retries: int) -> float | None:
     return backoff(failures, base=_BACKOFF_S, retry_after=error.retry_after, ceiling=_LONGEST_BACKOFF_S)
 
 
-def note_tries(error: HTTPError, failures: int, retries: int) -> None:
-    """Add to *error*, which ends a request of *failures* tries, a note (PEP 678) of how often a client tries, where another try
-    may help. A gateway's upstreams, with ``retries=0``, are not spoken of."""
-    if not retries or not error.retryable or isinstance(error, StreamError):
-        return
-    if error.retry_after is not None and error.retry_after > LONGEST_WAIT_S:
-        error.add_note(f"The server asks to wait {error.retry_after:g} s; a client waits {LONGEST_WAIT_S:g} s at most")
-    else:
-        error.add_note(f"Tries: {failures}. retries=N, for the provider or for one call, is how many may follow the first")
-
-
 def check_retries(retries: int) -> int:
     """Return *retries*. Raises `ConfigError` where it is no number of tries."""
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= _MOST:

@@ -7,7 +7,8 @@ import asyncio
 import importlib.util
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from .._version import __version__
 from ..errors import ConfigError
@@ -22,6 +23,9 @@ USER_AGENT = f"autonomousai/{__version__}"
 
 #: Seconds that what the environment says of proxies is believed before it is read again.
 _ENVIRONMENT_S = 1.0
+
+#: This machine's hosts, as they are mostly written.
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class _LoopTransports:
@@ -221,6 +225,12 @@ class HttpPool:
                 if fresh:
                     raise
                 fresh = True
+
+    def proxy_to_this_machine(self, url: str) -> Proxy | None:
+        """Return the environment's proxy through which *url* is asked although it is of this machine; None for none."""
+        if not self._trust_env or self._proxy is not None or urlsplit(url).hostname not in _THIS_MACHINE:
+            return None
+        return environment_proxy(url)
 
     def _environment_proxy(self, url: str, now: float) -> Proxy | None:
         """The proxy that the environment names, which is read anew after a second: reading it costs as much as a request."""
