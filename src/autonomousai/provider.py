@@ -348,9 +348,20 @@ def ask(
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
 
 
+#: What each call has beside its fields and options.
+_PARAMETERS: Final = frozenset({"model", "messages", "stream"})
+
+
 def with_extra_body(fields: ChatFields) -> dict[str, Any]:
-    """Return *fields* with the members of ``extra_body`` among them."""
-    extra_body = fields.pop("extra_body", None) or {}
+    """Return *fields* with the members of ``extra_body`` among them. Raises `ValueError` for one that would be none of the
+    request's, or a second one of its name."""
+    extra_body = fields.pop("extra_body", None)
+    if extra_body is None:
+        return {**fields}
+    if not isinstance(extra_body, Mapping):
+        raise ValueError(f"extra_body must be a mapping of members of the request, not {type(extra_body).__name__}")
+    if taken := (CALL_OPTIONS | _PARAMETERS) & extra_body.keys():
+        raise ValueError(f"extra_body: {min(taken)!r} is a parameter of the call; give it there")
     return {**fields, **extra_body}
 
 

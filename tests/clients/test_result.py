@@ -158,6 +158,10 @@ class Modelled:
     def __init__(self, **members: Any) -> None:
         self.members = members
 
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        return {"type": "object"}
+
     def model_dump(self, *, mode: str, exclude_none: bool) -> dict[str, Any]:
         assert (mode, exclude_none) == ("json", True)
         return {name: value for name, value in self.members.items() if value is not None}
@@ -258,3 +262,37 @@ def test_options_of_other_types_are_refused_or_read(kind: Any) -> None:
         kind(b"http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="headers must be a mapping, not list"):
         kind("http://127.0.0.1:9").chat("llama", HELLO, headers=["a"])
+
+
+@pytest.mark.parametrize(
+    ("extra_body", "words"),
+    [
+        ({"stream": False}, "extra_body: 'stream' is a parameter of the call; give it there"),
+        ({"messages": []}, "extra_body: 'messages' is a parameter"),
+        ({"timeout": 5}, "extra_body: 'timeout' is a parameter"),
+        ("top_a", "extra_body must be a mapping of members of the request, not str"),
+    ],
+)
+def test_extra_members_that_are_none_are_named(extra_body: Any, words: str) -> None:
+    """What the call itself says cannot be said a second time, nor its options in the request."""
+    with pytest.raises(ValueError, match=words):
+        AutonomousAI("http://127.0.0.1:9").chat("llama", HELLO, extra_body=extra_body)
+
+
+async def test_an_answer_in_the_place_of_a_message_is_named() -> None:
+    """Ours, and the whole document of another SDK."""
+    provider = OpenAICompatible("http://127.0.0.1:9/v1", model="m")
+    whole = Modelled(id="1", choices=[{"message": {"role": "assistant", "content": "Hello"}}])
+    with pytest.raises(ValueError, match=r"not AsyncResult; its as_message\(\) is one"):
+        provider.chat("m", [provider.chat("m", HELLO)])  # type: ignore[list-item]
+    with pytest.raises(
+        ValueError, match=r"role: is missing; .*; this is a whole answer, whose message is choices\[0\]\.message"
+    ):
+        provider.chat("m", [whole])  # type: ignore[list-item]
+
+
+def test_a_class_in_the_place_of_a_schema_is_named() -> None:
+    """As other SDKs take it; the error says what to write."""
+    wanted = r'response_format\' is a class; write {"type": "json_schema", .*"schema": Modelled\.model_json_schema\(\)}}'
+    with pytest.raises(ValueError, match=wanted):
+        OpenAICompatible("http://127.0.0.1:9/v1", model="m").chat("m", HELLO, response_format=Modelled)  # type: ignore[arg-type]

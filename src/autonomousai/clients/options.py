@@ -84,5 +84,5 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
         if name not in Clocks.__struct_fields__:
             raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
-            raise ValueError(f"timeout: {name!r} must be a number of seconds above 0, not {seconds!r}")
+            raise ValueError(f"timeout: {name!r} must be a number of seconds above 0, at most {_LONGEST}, not {seconds!r}")
     return msgspec.structs.replace(default, **Clocks.with_last(named))

@@ -109,11 +109,13 @@ def _check_message(index: int, message: Any) -> Message:
 
     message = _as_mapping(message)
     if not isinstance(message, Mapping):
-        raise refuse(None, f'must be an object such as {{"role": "user", "content": "Hello"}}, not {kind(message)}')
+        meant = "; its as_message() is one" if hasattr(message, "as_message") else ""
+        raise refuse(None, f'must be an object such as {{"role": "user", "content": "Hello"}}, not {kind(message)}{meant}')
     role = message.get("role")
     if not isinstance(role, str) or not role:
         said = "empty" if role == "" else kind(role) if "role" in message else "missing"
-        raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}")
+        whole = "; this is a whole answer, whose message is choices[0].message" if "choices" in message else ""
+        raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}{whole}")
     checked = {key: value if type(value) is str else _plain(value) for key, value in message.items()}
     _check_writable(checked, refuse)
     _check_content(checked, refuse)
@@ -176,6 +178,9 @@ def problem_of(value: Any) -> str | None:
     except RecursionError:
         return f"{_DEEP}, or holds itself"
     except (TypeError, ValueError) as error:
+        if hasattr(value, "model_json_schema"):
+            schema = f'"schema": {getattr(value, "__name__", "MODEL")}.model_json_schema()'
+            return f'is a class; write {{"type": "json_schema", "json_schema": {{"name": "answer", {schema}}}}}'
         return f"cannot be written as JSON: {error}; use plain str, int, float, bool, list and dict"
     return _DEEP if too_deep(value) else None
 
