@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ..events import Answer
+from ..events import Answer, Usage
 from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.cache_counts import cache_read, cache_written
@@ -121,6 +121,8 @@ def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
     """Return the tokens of an answer: the upstream's own count where there is one, else what the pieces make."""
     report, finish = answer.report, answer.finish
     usage = None if finish is None else finish.usage
+    if usage is not None and len(tried) < 2 and (report is None or not (report.spent or report.repeated)):
+        return _counted(usage)  # as usual
     failed = sum(attempt.tokens for attempt in tried)
     got, last, lost = _pieces_of(answer, failed)
     if asked.whole and finish is None:
@@ -132,15 +134,19 @@ def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
         return Tokens(prompt=prompt, completion=ratio(got), last=ratio(last), lost=ratio(lost), estimated=asks)
     spent = 0 if report is None else report.spent
     counted = max(usage.completion_tokens - spent, 0)  # the gateway has added what it spent
+    completion = max(counted + got - last, 0)
+    return msgspec.structs.replace(_counted(usage), completion=completion, last=counted, lost=lost, estimated=failed > 0)
+
+
+def _counted(usage: Usage) -> Tokens:
+    """Return the tokens as an upstream counted them."""
+    cached, written = usage.cached_tokens, None
+    if usage.extra:  # where some servers count these
+        cached = (cache_read(usage) or None) if cached is None else cached
+        written = cache_written(usage) or None
+    completion = usage.completion_tokens
     return Tokens(
-        prompt=usage.prompt_tokens,
-        completion=max(counted + got - last, 0),
-        last=counted,
-        lost=lost,
-        cached=cache_read(usage) if usage.cached_tokens is None else usage.cached_tokens,
-        cache_write=cache_written(usage),
-        reasoning=usage.reasoning_tokens,
-        estimated=failed > 0,
+        usage.prompt_tokens, completion, completion, cached=cached, cache_write=written, reasoning=usage.reasoning_tokens
     )
 
 
