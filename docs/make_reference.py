@@ -52,8 +52,8 @@ WORDS = {
     "host": "the address to listen on",
     "cors_origins": "pages that may ask from a browser: origins such as `https://chat.example.org`, or `*`",
     "connect": "to a connection, with TLS and proxy",
-    "total": "the whole answer",
-    "clocks": "its own clocks, laid over the general ones",
+    "total": "the complete answer",
+    "clocks": "its own timeouts, laid over the general ones",
     "expires": "when it stops opening, such as `2027-01-31` or `2027-01-31T18:00:00Z`",
     "requests_per_minute": "requests in any 60 seconds; absent: no limit, as for the others",
     "tokens_per_minute": "tokens in any 60 seconds, those of prompts and answers together",
@@ -81,7 +81,7 @@ CONFIG_HEAD = """\
 # Every key of the config
 
 Made from the program by `python docs/make_reference.py`. [How to use them](../configuration.md); `autonomousai config show`
-prints the values that a file results in. Times are in seconds. Where a key is asked for, `"env:NAME"` takes it from the
+prints the values that a file results in. Times are in seconds. Where a key is requested, `"env:NAME"` takes it from the
 environment, and `"keyring:NAME"` from the [system's keyring](../guides/keys.md#the-systems-keyring).
 """
 
@@ -96,7 +96,7 @@ every document: at `/openapi.json` for programs, at `/docs` for people.
 FIELDS_HEAD = """\
 # Every field of a request
 
-Made from the tables of the wires by `python docs/make_reference.py`. The server checks that a field is well-formed, by its
+Made from the tables of the APIs by `python docs/make_reference.py`. The server checks that a field is well-formed, by its
 type; null is the same as leaving it out. Whether a value is in range is for the upstream to say: it gets what you sent, also
 fields that have no row here. The embedded engine (`llamacpp`) refuses what it cannot do, with a 400 that names the field; so
 does the Messages API (`anthropic`) with what nothing in it stands for.
@@ -111,7 +111,7 @@ VENDORS_HEAD = """\
 # Vendors
 
 Made from the table of the clients by `python docs/make_reference.py`; the facts in it are those of FACTS_OF, as the vendors
-and the sources of these servers tell them. A vendor is a row: `vendor = "groq"` in an upstream of the kind `openai`, or
+and the sources of these servers state them. A vendor is a row: `vendor = "groq"` in an upstream of the kind `openai`, or
 `OpenAICompatible(vendor="groq")`. What you write yourself, `base_url`, `api_key` or `prefill`, wins over its row.
 
 - *base URL*: where it is asked. Where there is none, write `base_url`. A query in it goes with each request.
@@ -275,7 +275,7 @@ def field_table(table: FieldTable, rows: list[RequestField]) -> str:
     """The columns are the kinds of upstreams that some field is not simply passed on to, and all others; for a table of a wire
     whose fields become others elsewhere, what they become."""
     kinds = sorted({kind for row in table.rows.values() for kind in row.uses})
-    last = "upstreams of other wires" if any(row.becomes is not None for row in rows) else "other kinds"
+    last = "upstreams of other APIs" if any(row.becomes is not None for row in rows) else "other kinds"
     lines = [
         f"| field | type | what | {' | '.join(f'`{kind}`' for kind in kinds)} | {last} |",
         "|---|---|---|---|" + "---|" * len(kinds),

@@ -15,8 +15,8 @@ from autonomousai.wires.openai_responses.upstream_request import FIELDS
 HEAD: Final = """\
 # What a translation carries
 
-Made from the tables of the wires by `python docs/make_reference.py`: the same tables check, write and describe the requests,
-and `tests/wires/test_translation.py` tries them. A caller of one wire may be answered by an upstream of another. Of each field
+Made from the tables of the APIs by `python docs/make_reference.py`: the same tables check, write and describe the requests,
+and `tests/wires/test_translation.py` tries them. A caller of one API may be answered by an upstream of another. Of each field
 of its request:
 
 - **carried**: the same is said, maybe by another name;
@@ -24,8 +24,8 @@ of its request:
 - **refused**: a 400 names the field, for the answer would be another one;
 - left out: the answer may be another one, within what the field promises, or the field says nothing there.
 
-An upstream of the caller's own wire gets the request as it came, whatever stands in it, known here or not. What becomes of
-messages, blocks and items, and of answers, stands where each wire is: [Messages](../messages.md),
+An upstream of the caller's own API gets the request as it came, whatever stands in it, known here or not. What becomes of
+messages, blocks and items, and of answers, stands where each API is: [Messages](../messages.md),
 [Responses](../responses.md), [Messages as an upstream](../guides/anthropic.md),
 [Responses as an upstream](../guides/responses.md#as-an-upstream). Of the fields of Responses, `previous_response_id`, `store`,
 `background` and `metadata` are this server's own to honour. Text completions, embeddings and rankings are asked of upstreams at

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
             choices=MODES,
             default=None,
             help="recorded_llm: once (the default) records what has no recording yet; none only replays, for CI; all or "
-            "rewrite records anew; new_episodes records what a recording lacks",
+            "rewrite records again; new_episodes records what a recording lacks",
         )
     group.addoption(
         "--llm-chaos-seed", type=int, default=None, metavar="N", help="the seed of faults that are drawn: repeats a failed test"

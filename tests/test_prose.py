@@ -9,7 +9,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,19 @@ SOURCE = ROOT / "src"
 #: Decisions and the changelog are history; docs/proof.md quotes tests; docs/cli.md and docs/reference are made of the source.
 DOCUMENTS = ("README.md", "docs/*.md", "docs/guides/*.md", "docs/reference/*.md")
 NOT_READ = {"docs/proof.md"}
+#: Documents for those who work on the package, who meet its own words; docs/performance.md has columns with names of old runs.
+FOR_DEVELOPERS = {
+    "docs/architecture.md",
+    "docs/guides/add-a-wire.md",
+    "docs/guides/add-an-upstream-kind.md",
+    "docs/http.md",
+    "docs/performance.md",
+}
+#: The texts of the chat page, a table for each language: words of this language alone are checked.
+PAGE = "src/autonomousai/server/page/words.en.js"
+#: Messages that only mistakes in this package raise, and a pattern.
+NO_MESSAGES = {"src/autonomousai/wires/base.py", "src/autonomousai/wires/raw.py", "src/autonomousai/wires/foreign_errors.py",
+               "src/autonomousai/wires/openai_documents/document.py"}  # fmt: skip
 
 
 def table() -> list[list[str]]:
@@ -27,9 +40,9 @@ def table() -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")][1:]
 
 
-def checked() -> list[str]:
-    """The words that are never right."""
-    return [word.strip() for words, _, mark in table() if mark == "checked" for word in words.split(",")]
+def checked(*marks: str) -> list[str]:
+    """The words that are never right, or where these marks are."""
+    return [word.strip() for words, _, mark in table() if mark in (marks or ("checked",)) for word in words.split(",")]
 
 
 def prose_of_python(text: str) -> Iterator[tuple[int, str]]:
@@ -46,6 +59,27 @@ def prose_of_python(text: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, " ".join(node.value.split())
 
 
+def messages_of_python(text: str) -> Iterator[tuple[int, str]]:
+    """Strings of more than a word that are no docstrings, with their lines: what may be a message. Options in them are names."""
+    tree = ast.parse(text)
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in documents
+            and " " in node.value.strip()
+        ):
+            yield node.lineno, " ".join(re.sub(r"--\w+|`[^`]*`|\{\w+\}", "``", node.value).split())
+
+
+def texts_of_page(text: str) -> Iterator[tuple[int, str]]:
+    """The strings of a table of the page, with their lines."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for found in re.finditer(r'"((?:[^"\\]|\\.)*)"', line):
+            yield number, found[1]
+
+
 def prose_of_markdown(text: str) -> Iterator[tuple[int, str]]:
     """Paragraphs without code, with their lines."""
     text = re.sub(r"^```.*?^```", lambda code: "\n" * code[0].count("\n"), text, flags=re.DOTALL | re.MULTILINE)
@@ -55,9 +89,15 @@ def prose_of_markdown(text: str) -> Iterator[tuple[int, str]]:
         line += paragraph.count("\n") + 2
 
 
-def faults(path: Path, words: list[str]) -> list[str]:
+READERS = {".py": prose_of_python, ".md": prose_of_markdown, ".js": texts_of_page}
+READERS_FOR_USERS = {**READERS, ".py": messages_of_python}
+
+
+def faults(
+    path: Path, words: list[str], readers: Mapping[str, Callable[[str], Iterator[tuple[int, str]]]] = READERS
+) -> list[str]:
     """Places in a file where one of *words* stands."""
-    prose = (prose_of_python if path.suffix == ".py" else prose_of_markdown)(path.read_text(encoding="utf-8"))
+    prose = readers[path.suffix](path.read_text(encoding="utf-8"))
     pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})(?:'s)?\b", re.IGNORECASE)
     return [f"{path}:{line}: {found[0]}" for line, text in prose for found in [pattern.search(text)] if found]
 
@@ -74,11 +114,42 @@ def test_no_word_of_the_table_is_used() -> None:
     assert [] == [fault for path in read_files() for fault in faults(path, words)]
 
 
+def read_by_users() -> list[Path]:
+    documents = [path for pattern in (*DOCUMENTS, "docs/recipes/*.md") for path in ROOT.glob(pattern)]
+    paths = [ROOT / PAGE, *SOURCE.rglob("*.py"), *documents]
+    return [path for path in paths if path.relative_to(ROOT).as_posix() not in NOT_READ | FOR_DEVELOPERS | NO_MESSAGES]
+
+
+def test_users_read_no_word_of_the_house() -> None:
+    """What to write instead stands in CONTRIBUTING.md, under "Words"."""
+    words = checked("checked", "for users")
+
+    assert [] == [fault for path in read_by_users() for fault in faults(path, words, READERS_FOR_USERS)]
+
+
+@pytest.mark.parametrize("word", checked("for users"))
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.py", 'raise ValueError(f"do {{x}}, {}")\n'), ("a.md", "Do\n{}, `now`.\n"), ("a.js", 'a: "Do {} now",\n')],
+    ids=["a message", "a document", "the page"],
+)
+def test_each_word_is_found_where_users_read_it(name: str, text: str, word: str, tmp_path: Path) -> None:
+    """In a docstring, which developers read, it is free."""
+    path = tmp_path / name
+    path.write_text(text.format(word))
+    developers = tmp_path / "b.py"
+    developers.write_text(f'"""The {word} of it."""\n')
+
+    assert 1 == len(faults(path, checked("for users"), READERS_FOR_USERS))
+    assert [] == faults(developers, checked("for users"), READERS_FOR_USERS)
+
+
 def test_the_table_is_read() -> None:
     """Some thirty substitutions, a part of which is checked."""
     assert len(table()) >= 30
     assert {len(row) for row in table()} == {3}
     assert {"nobody", "goes on", "of ours"} <= set(checked())
+    assert len(checked("for users")) >= 30
     assert len(read_files()) > 300
 
 

@@ -373,7 +373,7 @@ def _check_routing(name: str, model: ModelConfig, upstreams: Mapping[str, Upstre
     machines = {upstream.machine or name for name, upstream in zip(model.route or (), route, strict=True) if upstream.weight}
     if route and model.hedge and len(machines) == 1:
         advice = "name an upstream on another machine in the route, of a weight above 0, or leave hedge out"
-        raise ConfigError("there is no second upstream to ask", key=f"models.{name}.hedge", advice=advice)
+        raise ConfigError("there is no second upstream to call", key=f"models.{name}.hedge", advice=advice)
 
 
 def _check_names(models: Mapping[str, ModelConfig]) -> None:

@@ -42,7 +42,7 @@ OUT_OF_DESCRIPTORS = "out_of_descriptors"
 CUT = "the stream ended without a finish reason or other proof of its end: the answer may be cut"
 
 #: What can be done with half an answer.
-USE_PARTIAL = "ask again, or use .partial"
+USE_PARTIAL = "try again, or use .partial"
 
 
 def is_retryable(status: int, code: str | None = None) -> bool:

@@ -102,7 +102,7 @@ class Limiter:
 def busy(problem: str, wait: float | None, *, code: str = "overloaded") -> StatusError:
     """Return a 503 that says when to come back: after *wait* seconds, at least one; None where that is not known."""
     return StatusError(
-        f"the server is busy: {problem}; ask again later",
+        f"the server is busy: {problem}; try again later",
         status=503,
         type="server_error",
         code=code,
@@ -117,7 +117,7 @@ SHUTTING_DOWN: Final = "shutting_down"
 def shutting_down(left: float = 0.0) -> StatusError:
     """Return the error for who comes during a shutdown. *left*: seconds until it is over, and another server may be here."""
     return StatusError(
-        "the server is shutting down; ask again, or ask another",
+        "the server is shutting down; try again, or ask another",
         status=503,
         type="server_error",
         code=SHUTTING_DOWN,

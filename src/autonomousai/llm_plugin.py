@@ -142,7 +142,7 @@ def _told(chunk: Chunk, response: llm.Response | llm.AsyncResponse) -> Iterator[
             try:
                 arguments = json.loads(call.arguments or "{}")
             except ValueError:
-                raise llm.ModelError(f"the model called {call.name} with arguments that are no JSON; ask again") from None
+                raise llm.ModelError(f"the model called {call.name} with arguments that are no JSON; try again") from None
             yield StreamEvent(type="tool_call_name", chunk=call.name, tool_call_id=call.id)
             yield StreamEvent(type="tool_call_args", chunk=call.arguments or "{}", tool_call_id=call.id)
             response.add_tool_call(llm.ToolCall(name=call.name, arguments=arguments, tool_call_id=call.id))

@@ -211,7 +211,7 @@ def check_exposure(server: ServerConfig, keys: Mapping[str, KeyConfig] = Mapping
     """Raise `ConfigError` for a server that other machines can reach and that asks for no key."""
     if not asks_key(server, keys) and not is_loopback(server.host):
         raise ConfigError(
-            f"{server.host!r} can be reached from other machines, and no key is asked for",
+            f"{server.host!r} can be reached from other machines, and no key is required",
             key="server.host",
             advice='set server.api_keys (for example ["env:AUTONOMOUSAI_API_KEY"]), or listen on 127.0.0.1',
         )

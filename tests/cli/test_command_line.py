@@ -93,7 +93,7 @@ async def test_wrong_usage_points_to_the_right_help(arguments: list[str], progra
 
     assert (2, "") == (ended.code, ended.out)
     assert ended.err.startswith(f"{program}: error: ")
-    assert ended.err.endswith(f"\n{program} --help tells more\n")
+    assert ended.err.endswith(f"\n{program} --help says more\n")
 
 
 async def test_help_warns_of_keys_in_arguments(env: dict[str, str]) -> None:

@@ -179,7 +179,7 @@ async def test_a_plain_server_is_known_as_one(env: dict[str, str], tmp_path: Pat
         "finish reason": "yes",
         "usage": "no",
         "[DONE]": "no",
-        "whole answers": "yes",
+        "complete answers": "yes",
         "first token": "yes",
         "error shape": "no",
         "unknown models": "no",
@@ -233,7 +233,7 @@ async def test_another_form_of_the_request_is_found(env: dict[str, str]) -> None
         found = await diagnosis(server, env)
 
     assert "it takes max_completion_tokens" == found["request forms"]["found"]
-    assert ("yes", "yes") == (found["streaming"]["result"], found["whole answers"]["result"])
+    assert ("yes", "yes") == (found["streaming"]["result"], found["complete answers"]["result"])
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ async def test_our_own_server_on_the_real_engine(real_server: str, env: dict[str
     config = load_config(path, {})
 
     assert (0, "") == (ended.code, ended.err)
-    expected = {"streaming": "yes", "finish reason": "yes", "usage": "yes", "[DONE]": "yes", "whole answers": "yes"}
+    expected = {"streaming": "yes", "finish reason": "yes", "usage": "yes", "[DONE]": "yes", "complete answers": "yes"}
     expected |= {"error shape": "yes", "unknown models": "yes", "vision": "no", "tools": "no", "cancellation": "yes"}
     assert expected == {check: rows.get(check) for check in expected}
     assert ["autonomousai"] == list(config.upstreams)

@@ -25,7 +25,7 @@ ERRORS: list[tuple[ProviderError, str]] = [
         "the stream ended without a finish reason or other proof of its end: the answer may be cut; try again",
     ),
     (StreamError("the server sent an error inside the stream: full"), "the server sent an error inside the stream: full"),
-    (read_error(503, b"", {}), "the server answered 503 Service Unavailable; the fault is the server's: ask again later"),
+    (read_error(503, b"", {}), "the server answered 503 Service Unavailable; the fault is the server's: try again later"),
     (StatusError("nothing more to say", status=500), "nothing more to say"),
     (ConnectError("cannot connect to http://x; check it"), "cannot connect to http://x; check it"),
     (ModelNotFoundError("x", ["llama"]), "model 'x' is not supported; the models are: llama"),

@@ -139,7 +139,7 @@ async def test_vllm_is_told_to_continue() -> None:
 @pytest.mark.parametrize(
     ("said", "continues"),
     [(" six seven", True), ("six", True), ("one two three", False), ("Sure! Here you go: one", False), ("", False)],
-    ids=["continues", "without a space", "repeats the beginning", "begins anew", "says nothing"],
+    ids=["continues", "without a space", "repeats the beginning", "starts again", "says nothing"],
 )
 async def test_others_are_probed_once(said: str, continues: bool) -> None:
     """One who begins anew, or repeats the beginning, is not taken for one who continues; and nobody is probed twice."""

@@ -256,7 +256,7 @@ def test_the_banner_names_it() -> None:
 
     rows = [re.split(r"  +", line.strip()) for line in lines]
     assert ["the yelling wire", "http://localhost:1/v1/yell"] in rows
-    assert ["the OpenAI wire", "http://localhost:1/v1"] in rows
+    assert ["the OpenAI API", "http://localhost:1/v1"] in rows
 
 
 def test_no_upstream_is_asked_over_a_wire_that_is_only_served(wire: Wire) -> None:

@@ -24,7 +24,7 @@ ASKED: dict[str, Any] = {"model": "llama"}
         ("/v1/rank", "did you mean /v1/rerank?"),
         ("/v1/model", "did you mean /v1/models?"),
         ("/v1/v1/messages", "/v1/messages is here"),
-        ("/v1/audio/speech", "GET /docs tells what there is"),
+        ("/v1/audio/speech", "GET /docs lists what there is"),
     ],
 )
 async def test_a_path_that_is_nearly_one_of_ours(port: int, path: str, says: str) -> None:

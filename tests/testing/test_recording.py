@@ -75,7 +75,7 @@ def test_what_is_no_recording_says_so(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(text)
 
-    with pytest.raises(RecordingError, match=r"broken\.toml .*record it anew"):
+    with pytest.raises(RecordingError, match=r"broken\.toml .*record it again"):
         Recording.load(path)
 
 

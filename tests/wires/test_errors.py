@@ -231,7 +231,7 @@ def test_reads_what_is_no_json(body: bytes, expected: str) -> None:
     """Plain text, HTML (the title, or else its words) and nothing at all become one printable line."""
     error = read_error(502, body, {})
 
-    assert f"the server answered {expected}; the fault is the server's: ask again later" == error.message
+    assert f"the server answered {expected}; the fault is the server's: try again later" == error.message
 
 
 @pytest.mark.parametrize(
@@ -241,9 +241,9 @@ def test_reads_what_is_no_json(body: bytes, expected: str) -> None:
         (401, "; check the API key"),
         (403, "; check what the API key may do"),
         (404, "; check base_url and the model's name"),
-        (429, "; wait before asking again"),
-        (500, "; the fault is the server's: ask again later"),
-        (529, "; the fault is the server's: ask again later"),
+        (429, "; wait before trying again"),
+        (500, "; the fault is the server's: try again later"),
+        (529, "; the fault is the server's: try again later"),
         (501, "; it does not take such requests: check the address, and what is asked for"),
     ],
 )
@@ -344,7 +344,7 @@ def test_the_hint_says_how_long_to_wait() -> None:
     """Where the server said it."""
     error = read_error(503, b"busy", {"Retry-After": "2.5"})
 
-    assert "the server answered 503 Service Unavailable: busy; ask again in 2.5 s" == error.message
+    assert "the server answered 503 Service Unavailable: busy; try again in 2.5 s" == error.message
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "X-Request-ID", "request-id"])
@@ -649,19 +649,19 @@ def test_callers_do_not_learn_where_an_upstream_lives(error: ProviderError) -> N
             ConnectError(
                 "cannot connect to http://10.0.0.5:8000/v1: Connection refused", advice="check that the server runs there"
             ),
-            "cannot connect to the upstream: Connection refused; ask again later, or tell this server's operator",
+            "cannot connect to the upstream: Connection refused; try again later, or report it to this server's operator",
         ),
         (
             read_error(502, b"<html><title>502 Bad Gateway</title></html>", {}),
-            "the upstream answered 502 Bad Gateway; the fault is the upstream's: ask again later",
+            "the upstream answered 502 Bad Gateway; the fault is the upstream's: try again later",
         ),
         (
             ClockError("first_token", 4),
-            "no first token within 4 s (timeout 'first_token'); ask again, or have this server's operator raise it",
+            "no first token within 4 s (timeout 'first_token'); try again, or have this server's operator raise it",
         ),
         (
             IncompleteStreamError(),
-            "the stream ended without a finish reason or other proof of its end: the answer may be cut; ask again",
+            "the stream ended without a finish reason or other proof of its end: the answer may be cut; try again",
         ),
     ],
 )
@@ -671,7 +671,7 @@ def test_callers_are_told_in_words_for_them(error: ProviderError, told: str) -> 
 
 
 @pytest.mark.parametrize(
-    "advice", ["resting; try again in 4 s", "broken: ask again later", "only this server's operator can mend that"]
+    "advice", ["resting; try again in 4 s", "broken: try again later", "only this server's operator can repair that"]
 )
 def test_advice_is_given_once(advice: str) -> None:
     """Where the server says what helps, nothing is added that says it again, or otherwise."""

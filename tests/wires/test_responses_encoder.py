@@ -386,7 +386,7 @@ def test_a_document_has_what_is_told_of_a_text_beside_it() -> None:
         (StatusError("no", status=400, code="content_filter"), "invalid_prompt", "no"),
         (StreamError("bad", status=200, code="invalid_image_url"), "invalid_image_url", "bad"),
         (StatusError("full", status=429, retry_after=4.2), "rate_limit_exceeded", "try again in 5s"),
-        (StatusError("full", status=429, advice="ask again in 7 s"), "rate_limit_exceeded", "try again in 7s"),
+        (StatusError("full", status=429, advice="try again in 7 s"), "rate_limit_exceeded", "try again in 7s"),
         (StreamError("full", status=429, code="rate_limit_error", retry_after=1), "rate_limit_exceeded", "try again in 1s"),
         (StatusError("empty", status=429, code="insufficient_quota"), "insufficient_quota", "empty"),
         (StatusError("long", status=400, code="context_length_exceeded"), "context_length_exceeded", "long"),

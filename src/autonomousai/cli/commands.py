@@ -170,7 +170,7 @@ def _server_of(args: argparse.Namespace) -> str | None:
         return args.base_url or os.environ.get("AUTONOMOUSAI_BASE_URL") or None
     wire = "anthropic" if args.vendor == "anthropic" else "openai"
     if args.wire not in (None, wire):
-        raise UsageError(f"--vendor {args.vendor} is a server of the wire {wire!r}: leave out --wire {args.wire}")
+        raise UsageError(f"--vendor {args.vendor} is a server of the API {wire!r}: leave out --wire {args.wire}")
     args.wire = wire
     if wire == "anthropic":
         args.vendor = None  # a provider of its own, and no row of the table

@@ -129,7 +129,7 @@ def _section(probe: Probe, terminal: Terminal, *, named: str) -> str | None:
 
 async def _here(terminal: Terminal, *, asks_hosted: bool) -> tuple[list[Finding], int]:
     base_url = os.environ.get("AUTONOMOUSAI_BASE_URL")
-    spinner = terminal.spinner("asking the hosted service" if asks_hosted else "looking for servers")
+    spinner = terminal.spinner("calling the hosted service" if asks_hosted else "looking for servers")
     try:
         with terminal.interrupts.cancel_main():
             hosted, server, local = await asyncio.gather(_hosted(asks_hosted), _server(base_url), find_servers())

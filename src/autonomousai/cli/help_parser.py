@@ -128,7 +128,7 @@ class HelpParser(argparse.ArgumentParser):
         self.error(f"unrecognized arguments: {' '.join(arguments)}{hint}{did_you_mean(option, self._option_string_actions)}")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help tells more\n")
+        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help says more\n")
 
 
 class _CommandParser(HelpParser):

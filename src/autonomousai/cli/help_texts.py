@@ -17,7 +17,7 @@ exit codes:
 
 ENVIRONMENT: Final = """\
 environment:
-  AUTONOMOUSAI_BASE_URL  the server to ask, as with --base-url
+  AUTONOMOUSAI_BASE_URL  the server to call, as with --base-url
   AUTONOMOUSAI_API_KEY   the key for it; other users cannot see it, as they can
                          see the arguments of a program
   AUTONOMOUSAI_CACHE     where weights are kept, if not in ~/.cache/autonomousai
@@ -60,7 +60,7 @@ CHAT_COMMON: Final = {
     "go_on": "continue the last conversation",
     "temperature": "0 (always the likeliest word) to 2",
     "max_tokens": "the most tokens that the answer may have",
-    "base_url": "a server to ask, such as http://127.0.0.1:11434/v1",
+    "base_url": "a server to call, such as http://127.0.0.1:11434/v1",
     "vendor": "a server by its vendor: openai, ollama, groq, ...",
     "quiet": "on standard error nothing but errors",
 }
@@ -105,7 +105,7 @@ shows the commands. The lines that are typed there are kept in
 """
 
 SERVE: Final = """\
-Serve the wires of OpenAI (chat completions, Responses, and more), of Anthropic
+Serve the APIs of OpenAI (chat completions, Responses, and more), of Anthropic
 (Messages) and of AutonomousAI on one address. Without a config: the embedded
 engine behind all five models, on http://127.0.0.1:8000. When it is ready,
 standard output gets one line: listening on http://HOST:PORT
@@ -182,7 +182,7 @@ examples:
 
 HUB_ENVIRONMENT: Final = """\
 environment, for hf: (read by the library huggingface_hub):
-  HF_ENDPOINT     a mirror to ask
+  HF_ENDPOINT     a mirror to use
   HF_TOKEN        a token, for what is not open to all
   HF_HUB_OFFLINE  1: ask nothing
 """

@@ -92,7 +92,7 @@ def _add_chat(commands: Any) -> None:
         "--model",
         default="",
         metavar="NAME",
-        help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's wire the first that the server lists",
+        help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's API the first that the server lists",
     )
     chat.add_argument("-s", "--system", metavar="TEXT", help="the system message; default: the model's own")
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")
@@ -105,12 +105,12 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--schema", metavar="SCHEMA", help="answer in JSON by this JSON schema: a file, or the schema itself")
     chat.add_argument("-t", "--template", metavar="NAME", help="ask as this template says; see `autonomousai templates`")
     _add_history_options(chat)
-    chat.add_argument("--no-stream", dest="stream", action="store_false", help="show the answer when it is whole")
+    chat.add_argument("--no-stream", dest="stream", action="store_false", help="show the answer when it is complete")
     chat.add_argument("--plain", action="store_true", help="on a terminal: the text as it is, with no Markdown drawn")
     chat.add_argument("--json", action="store_true", help="write events, one JSON object a line (below)")
     chat.add_argument("-q", "--quiet", action="store_true", help="on standard error nothing but errors")
     _add_server_options(chat)
-    _add_find(chat, "ask a server that runs on this machine")
+    _add_find(chat, "call a server that runs on this machine")
     chat.add_argument(
         "--vendor",
         choices=("anthropic", *VENDORS),
@@ -120,7 +120,7 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument(
         "--wire",
         choices=("openai", "anthropic", "autonomousai"),
-        help="what the server speaks; default: by its URL, Anthropic's own server its wire, a bare root the AutonomousAI wire "
+        help="what the server speaks; default: by its URL, Anthropic's own server its API, a bare root the AutonomousAI API "
         "and any path OpenAI's",
     )
     chat.add_argument(
@@ -150,7 +150,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         "--base-url",
         type=_server_url,
         metavar="URL",
-        help="a server to ask: its root, such as http://127.0.0.1:8000, where it speaks the AutonomousAI wire; for any "
+        help="a server to call: its root, such as http://127.0.0.1:8000, where it speaks the AutonomousAI API; for any "
         "OpenAI-compatible one its base URL, with its path, such as http://127.0.0.1:8000/v1",
     )
     parser.add_argument(
@@ -300,15 +300,15 @@ def _add_doctor(commands: Any) -> None:
         "--upstream",
         type=_server_url,
         metavar="URL",
-        help="the base URL of a server that speaks OpenAI's or Anthropic's wires, such as http://127.0.0.1:8000/v1",
+        help="the base URL of a server that speaks OpenAI's or Anthropic's API, such as http://127.0.0.1:8000/v1",
     )
     doctor.add_argument(
         "--api-key", metavar="KEY", help="the key for it; prefer AUTONOMOUSAI_API_KEY, which other users cannot see"
     )
-    doctor.add_argument("--model", metavar="NAME", help="the model to ask there; default: the first that it lists")
-    doctor.add_argument("--hosted", action="store_true", help="ask the hosted service too, which is on another machine")
+    doctor.add_argument("--model", metavar="NAME", help="the model to call there; default: the first that it lists")
+    doctor.add_argument("--hosted", action="store_true", help="call the hosted service too, which is on another machine")
     doctor.add_argument(
-        "--config", type=Path, metavar="FILE", help="a TOML file: also say how the upstreams of its models are asked"
+        "--config", type=Path, metavar="FILE", help="a TOML file: also say how the upstreams of its models are called"
     )
     doctor.add_argument("--json", action="store_true", help="write a JSON object")
 

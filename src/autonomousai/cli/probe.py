@@ -114,7 +114,7 @@ class Probe:
             if await self._streaming():
                 self._server.clocks = WARM
                 for name, check in (
-                    ("whole answers", self._document),
+                    ("complete answers", self._document),
                     ("first token", self._latency),
                     ("error shape", self._error_shape),
                     ("unknown models", self._unknown_model),
@@ -259,11 +259,11 @@ class Probe:
             document = await self._server.post({"messages": _HELLO, "max_tokens": 32})
             choice = document["choices"][0]
             found = f"finish reason {choice.get('finish_reason')!r}, usage {'told' if document.get('usage') else 'not told'}"
-            self._note("whole answers", "yes", found, how)
+            self._note("complete answers", "yes", found, how)
         except HTTPError as error:
-            self._note("whole answers", "no", in_words(error), how)
+            self._note("complete answers", "no", in_words(error), how)
         except (LookupError, TypeError, AttributeError):
-            self._note("whole answers", "no", "the answer has no choices", how)
+            self._note("complete answers", "no", "the answer has no choices", how)
 
     async def _latency(self) -> None:
         for _ in range(2):
@@ -347,7 +347,7 @@ class Probe:
     async def _cancellation(self) -> None:
         before = await self._server.running()
         if before is None:
-            self._note("cancellation", "unknown", "nothing from outside tells", "no gauge of running requests at /metrics")
+            self._note("cancellation", "unknown", "nothing from outside shows it", "no gauge of running requests at /metrics")
             return
         how = "left a long answer, and watched the gauge at /metrics"
         try:

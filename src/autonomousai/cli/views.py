@@ -50,7 +50,7 @@ class TextView:
         elif isinstance(chunk, ToolCalls):
             self._end_reasoning()
             for call in chunk.calls:
-                self._terminal.note(f"the model asks for the tool {call.name} with {call.arguments}")
+                self._terminal.note(f"the model calls the tool {call.name} with {call.arguments}")
 
     @property
     def text(self) -> str:

@@ -61,7 +61,7 @@ def _warn_of_the_hosted_service() -> None:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == _PACKAGE:
         frame, level = frame.f_back, level + 1
     warnings.warn(
-        f"no server is named, so AutonomousAI asks the hosted service at {HOSTED}, which is taken as not operational; "
+        f"no server is named, so AutonomousAI calls the hosted service at {HOSTED}, which is taken as not operational; "
         "set AUTONOMOUSAI_BASE_URL or base_url to a server (`autonomousai serve` is one)",
         UserWarning,
         stacklevel=level,

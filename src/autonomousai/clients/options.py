@@ -82,7 +82,7 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
     named = dict(timeout) if isinstance(timeout, Mapping) else {"total": timeout}
     for name, seconds in named.items():
         if name not in Clocks.__struct_fields__:
-            raise ValueError(f"timeout has no clock {name!r}; the clocks are: {', '.join(Clocks.__struct_fields__)}")
+            raise ValueError(f"timeout has no part {name!r}; its parts are: {', '.join(Clocks.__struct_fields__)}")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
             raise ValueError(f"timeout: {name!r} must be a number of seconds above 0, at most {_LONGEST}, not {seconds!r}")
     return msgspec.structs.replace(default, **Clocks.with_last(named))

@@ -57,7 +57,9 @@ def completion_parts(request: ChatRequest, *, context: int) -> list[RawPart]:
     prompts, suffix, echo, count = _taken(document, request.origin.continues)
     document["logprobs"] = _probabilities(document.get("logprobs"))
     if echo and document["logprobs"]:
-        raise refusal("logprobs", "does not go with echo: the engine tells no probabilities of a prompt's tokens", UNSUPPORTED)
+        raise refusal(
+            "logprobs", "does not go with echo: the engine reports no probabilities of a prompt's tokens", UNSUPPORTED
+        )
     fields = engine_fields(document, max_tokens=DEFAULT_MAX_TOKENS, context=context, table=COMPLETIONS)
     is_silent = fields["max_tokens"] == 0
     fields["max_tokens"] = max(1, fields["max_tokens"])  # the engine makes one in any case

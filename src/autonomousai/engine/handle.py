@@ -100,7 +100,7 @@ class EngineHandle:
                 raise StatusError(failure, status=503, type="server_error", code=BUSY, retry_after=_RETRY_AFTER)
             raise ConfigError(failure) if self.condition.setup else ConnectError(failure, retryable=False)
         if self.state == "stopped":
-            raise ConnectError("the embedded engine was stopped; ask again")
+            raise ConnectError("the embedded engine was stopped; try again")
 
     async def has_died(self, death: asyncio.Event) -> bool:
         """Whether the child is dead whose `death` that was. Its connections break a moment before that is noticed."""

@@ -245,7 +245,7 @@ def _fetch(model: HubModel, file: HubFile, path: Path, on_bytes: Callable[[int],
         part.unlink()
         raise ConfigError(
             f"{file.path} that came ({size:,} bytes) has another SHA-256 than the hub states; "
-            "it was deleted. Try again, and if it stays so, ask another mirror (HF_ENDPOINT)"
+            "it was deleted. Try again, and if it stays so, use another mirror (HF_ENDPOINT)"
         )
     part.replace(path)
 

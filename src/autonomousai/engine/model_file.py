@@ -85,7 +85,9 @@ def read_model_file(path: Path) -> ModelFile:
     fields = head.fields
     architecture = str(fields.get("general.architecture", ""))
     if architecture == _PROJECTOR or fields.get("general.type") in _NO_MODEL:
-        raise ConfigError(f"{path} holds no whole model, but a part that goes beside one", advice="give the model's own file")
+        raise ConfigError(
+            f"{path} holds no complete model, but a part that goes beside one", advice="give the model's own file"
+        )
     parts = parts_of(path)
     for part in parts[1:]:
         size += _read_whole(part)[1]

@@ -40,7 +40,7 @@ def choices_of(fields: dict[str, Any], slots: int) -> list[RawPart]:
     `StatusError` 400 for more than the engine has *slots*."""
     count = fields.pop("n", 1)
     if count > slots:
-        problem = f"at most {slots} choices are made of one request, as many as the engine has slots; ask for fewer"
+        problem = f"at most {slots} choices are made of one request, as many as the engine has slots; request fewer"
         raise refusal("n", problem)
     seeds = [(fields["seed"] + choice) % SEEDS for choice in range(count)]
     return [RawPart(choice, choice == 0, "", "", "", False, {**fields, "seed": seed}) for choice, seed in enumerate(seeds)]

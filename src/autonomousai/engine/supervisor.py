@@ -206,7 +206,7 @@ class Supervisor(EngineHandle):
     def _given_up(self, end: str) -> str:
         return (
             f"the embedded engine crashed {self._crashes} times with no completed answer between, and is left alone; "
-            f"start it again when the cause is gone (its log may tell). The last time it {end}"
+            f"start it again when the cause is gone (its log may say why). The last time it {end}"
         )
 
 

@@ -145,7 +145,7 @@ def as_answer(error: ProviderError) -> ProviderError:
     if not isinstance(error, HTTPError) or error.code != OUT_OF_DESCRIPTORS:
         return error
     busy = StatusError(
-        "the server is busy: it has as many connections as it may have; ask again later",
+        "the server is busy: it has as many connections as it may have; try again later",
         status=503,
         type="server_error",
         code="overloaded",

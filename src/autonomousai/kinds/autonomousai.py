@@ -12,7 +12,7 @@ from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
 
 class AutonomousAIConfig(UpstreamConfig, frozen=True, tag="autonomousai"):
-    """A server that speaks the AutonomousAI wire: its root, under which the endpoints keep their paths."""
+    """A server that speaks the AutonomousAI API: its root, under which the endpoints keep their paths."""
 
     base_url: str = HOSTED
     api_key: Secret | None = None

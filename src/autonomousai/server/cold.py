@@ -60,7 +60,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     known = (*SERVED, *COUNTED, "/v1/models")
     meant = next((each for each in known if path.endswith(each.removeprefix("/v1"))), None)
     near = nearest(path, known, likeness=0.8)
-    says = f"{meant} is here" if meant else f"did you mean {near}?" if near else "GET /docs tells what there is"
+    says = f"{meant} is here" if meant else f"did you mean {near}?" if near else "GET /docs lists what there is"
     return _error(
         request,
         StatusError(

@@ -73,7 +73,7 @@ class CrossOrigin:
 
 def _not_granted(what: str) -> StatusError:
     return StatusError(
-        f"pages may not ask like this: {what} is not allowed; origins are listed in server.cors_origins",
+        f"pages may not call this way: {what} is not allowed; origins are listed in server.cors_origins",
         status=403,
         type="invalid_request_error",
         code="cors_not_allowed",

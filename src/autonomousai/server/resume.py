@@ -104,7 +104,7 @@ def _wire_of(exchange: Exchange) -> Wire | None:
     if names is None:
         return None
     if (wire := streamed_wires().get(names[-1])) is None:
-        raise _invalid("wire", f"there is no wire of that name; there are: {', '.join(streamed_wires())}")
+        raise _invalid("wire", f"there is no API of that name; there are: {', '.join(streamed_wires())}")
     return wire
 
 

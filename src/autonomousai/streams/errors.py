@@ -31,7 +31,7 @@ def cancelled() -> StatusError:
 def stream_gone() -> StatusError:
     """Return the error for a stream, or a part of one, that was dropped."""
     return StatusError(
-        "the stream, or what comes after that event of it, was let go; ask your question again",
+        "the stream, or what comes after that event of it, was let go; send the request again",
         status=410,
         type="invalid_request_error",
         param="id",

@@ -46,8 +46,8 @@ FAMILIES: Final[dict[str, Family]] = {
     "answers_total": Family(
         "counter", "Answers that were asked of the providers: ok, left, or what broke them.", (*_WHO, "outcome")
     ),
-    "answer_seconds": Family("histogram", "From the request to the end of an answer that came whole.", _WHO, ANSWER_BOUNDS),
-    "tokens_total": Family("counter", "Tokens of whole answers, as upstreams counted them.", (*_WHO, "kind")),
+    "answer_seconds": Family("histogram", "From the request to the end of an answer that came complete.", _WHO, ANSWER_BOUNDS),
+    "tokens_total": Family("counter", "Tokens of complete answers, as upstreams counted them.", (*_WHO, "kind")),
     "first_token_seconds": Family(
         "histogram", "From the request to the first of its answer, with the wait for a place.", _WHO, FIRST_TOKEN_BOUNDS
     ),
@@ -60,7 +60,9 @@ FAMILIES: Final[dict[str, Family]] = {
         "counter", "Tries at the next upstream, before anything was delivered.", ("model", "source", "target")
     ),
     "rescues_total": Family(
-        "counter", "Answers that broke half-way, by the way that brought their rest; none: there was no way.", ("model", "way")
+        "counter",
+        "Answers that broke in the middle, by the way that brought their rest; none: there was no way.",
+        ("model", "way"),
     ),
     "splices_total": Family("counter", "Places where an answer went on at another try.", ("source", "target")),
     "resumes_total": Family("counter", "Callers who came back for a stream, by what they found.", ("outcome",)),

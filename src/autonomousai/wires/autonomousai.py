@@ -50,7 +50,7 @@ _BASE64 = {"type": "string", "minLength": 1, "format": "base64-messages"}
 
 FIELDS = FieldTable(
     name="AutonomousAIRequest",
-    says=f"A request of the AutonomousAI wire, which takes the fields of the other one too. {OTHERS_SAY}",
+    says=f"A request of the AutonomousAI API, which takes the fields of the other one too. {OTHERS_SAY}",
     rows=table_of(
         RequestField(
             "messages",
@@ -84,7 +84,7 @@ class AutonomousAIWire(OpenAIChatWire):
     """The AutonomousAI wire: a request of its own, and answers that are OpenAI's, with the finish reason at the top as well."""
 
     name = "autonomousai"
-    title = "the AutonomousAI wire"
+    title = "the AutonomousAI API"
     root = ""
     paths = tuple(_PATH_MODELS)
     fields = FIELDS

@@ -60,15 +60,15 @@ def _worded(error: ProviderError) -> str:
     if problem.startswith(ANSWERED):
         problem = f"the upstream answered{problem.removeprefix(ANSWERED)}"
     if type(error) is HTTPError and error.status is not None and advice:  # of the address, as below
-        advice = "tell this server's operator"
+        advice = "report it to this server's operator"
     elif isinstance(error, TimeoutError):
-        advice = "ask again, or have this server's operator raise it"
+        advice = "try again, or have this server's operator raise it"
     elif isinstance(error, ConnectError) and advice:  # of the address, which they do not know
-        advice = "ask again later, or tell this server's operator"
+        advice = "try again later, or report it to this server's operator"
     elif advice == USE_PARTIAL:
-        advice = "ask again"
+        advice = "try again"
     elif advice == SERVERS_FAULT:
-        advice = "the fault is the upstream's: ask again later"
+        advice = "the fault is the upstream's: try again later"
     return f"{problem}; {advice}" if advice else problem
 
 
@@ -196,7 +196,7 @@ def as_gateway_error(error: StatusError) -> StatusError:
     if fault is None or error.code in _CALLERS_CODES:
         return error
     shown = StatusError(
-        f"the upstream answered {error.status}: {fault}; only this server's operator can mend that",
+        f"the upstream answered {error.status}: {fault}; only this server's operator can repair that",
         status=502,
         type="server_error",
         code=f"upstream_{error.status}",

@@ -178,7 +178,7 @@ _HINTS = {
 }
 #: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers read the same of its upstream.
 ANSWERED = "the server answered"
-SERVERS_FAULT = "the fault is the server's: ask again later"
+SERVERS_FAULT = "the fault is the server's: try again later"
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: What a server says of a further try, in the header that OpenAI's clients heed.
@@ -247,14 +247,14 @@ def _describe(status: int, message: str | None) -> str:
 
 
 #: A server that says so itself has said when, or that it never helps: those of this package do.
-_ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can mend that\b", re.IGNORECASE)
+_ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) that\b", re.IGNORECASE)
 
 
 def _hint(status: int, retry_after: float | None) -> str:
     if retry_after is not None:
-        return f"ask again in {retry_after:.3g} s"
+        return f"try again in {retry_after:.3g} s"
     if status == 429:
-        return "wait before asking again"
+        return "wait before trying again"
     return _HINTS.get(status, SERVERS_FAULT if status >= 500 else "")
 
 

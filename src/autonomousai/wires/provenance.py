@@ -45,7 +45,7 @@ def check_provenance(evidence: Mapping[str, Any], text: str) -> StreamError | No
     if isinstance(digest, str) and digest != _digest(text):
         said = f" of {length} characters" if isinstance(length, int) else ""
         return StreamError(
-            f"the text that arrived ({len(text)} characters) is not the one{said} that the server says it sent; ask again",
+            f"the text that arrived ({len(text)} characters) is not the one{said} that the server says it sent; try again",
             status=200,
             retryable=True,
             code="checksum_mismatch",

@@ -27,10 +27,10 @@ def _lines(config: Config, provider: AsyncGeneratorProvider, url: str) -> Iterat
             "metrics": f"{url}/metrics",
             "keys": f"{keys}: callers send one as a bearer key"
             if asks_key(config.server, config.keys)
-            else "none are asked for; only this machine can connect",
+            else "none are required; only this machine can connect",
         }
     )
-    yield "models, and who answers for them, in this order:"
+    yield "models, and the upstreams that answer for them, in this order:"
     yield from _table({model: ", ".join(names) or "-" for model, names in _routes(provider).items()})
     if described := _upstreams(provider):
         yield "upstreams:"

@@ -73,7 +73,7 @@ class ChatContext:
         if finish.reason == "length":
             self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
         elif finish.reason == REPETITION:
-            self.terminal.note("the answer repeated itself, and was stopped; ask again, or in other words")
+            self.terminal.note("the answer repeated itself, and was stopped; try again, or in other words")
         elif finish.reason not in ("stop", "tool_calls", None):
             self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
         if not self.terminal.err_is_terminal:

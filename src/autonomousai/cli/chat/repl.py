@@ -110,7 +110,7 @@ class ChatSession:
         except HTTPError as error:
             self._failed(error)
             if "context" in (error.code or ""):
-                self.terminal.note("the conversation is longer than the model can read; /clear begins anew")
+                self.terminal.note("the conversation is longer than the model can read; /clear starts again")
         except ProviderError as error:
             self._failed(error)
 

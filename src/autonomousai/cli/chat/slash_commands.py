@@ -30,7 +30,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "/model": Command("[NAME]", "show the models, or ask NAME from now on", "model"),
     "/system": Command("[TEXT]", 'show the system message, or set it ("": the model\'s own)', "system"),
-    "/models": Command("", "list the models that can be asked", "models"),
+    "/models": Command("", "list the models that can be called", "models"),
     "/file": Command("FILE", "send a text or PDF file along with the next question", "file"),
     "/image": Command("FILE", "send an image along with the next question", "image"),
     "/retry": Command("", "ask the last question again, in place of its answer", "retry"),

@@ -18,7 +18,7 @@ def transcript_markdown(messages: Messages) -> str:
     """The messages as Markdown, a heading each; under an answer that is not whole stands why."""
     return "\n".join(
         f"## {message['role']}\n\n{_words(message['content']).rstrip()}\n"
-        + (f"\n*(not whole: {message['incomplete']})*\n" if "incomplete" in message else "")
+        + (f"\n*(incomplete: {message['incomplete']})*\n" if "incomplete" in message else "")
         for message in messages
     )
 

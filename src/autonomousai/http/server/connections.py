@@ -67,7 +67,7 @@ class Connections:
         """Return the error for who comes while descriptors are short: as often as connections ended of late, one will."""
         wait = (monotonic() - self._lost_at[0]) / len(self._lost_at)
         return StatusError(
-            "the server has as many connections as it may have; ask again later",
+            "the server has as many connections as it may have; try again later",
             status=503,
             type="server_error",
             code="overloaded",

@@ -95,7 +95,7 @@ class ChatCompletion(msgspec.Struct):
     choices: Annotated[list[CompletionChoiceSchema], Meta(min_length=1)]
     x_autonomousai: Evidence
     usage: Annotated[UsageSchema | UnsetType, Meta(description="absent where the upstream counted nothing")] = UNSET
-    finish_reason: Annotated[str | UnsetType | None, Meta(description="on the AutonomousAI wire: here as well")] = UNSET
+    finish_reason: Annotated[str | UnsetType | None, Meta(description="on the AutonomousAI API: here as well")] = UNSET
 
 
 class FunctionPieceSchema(msgspec.Struct):

@@ -22,7 +22,7 @@ _KEPT = "Responses that are kept"
 _SERVER = "The server itself"
 
 _ABOUT: Final = """\
-Chat answers, streamed or whole, over {wires}.
+Chat answers, streamed or complete, over {wires}.
 
 A streamed answer is server-sent events: each is one `Chunk`, and the last one is `[DONE]`. A stream that ends without it was \
 cut. After the head was sent an error travels as an event of the shape `Error`; then neither a finish reason nor `[DONE]` \
@@ -43,7 +43,7 @@ _HEADERS: Final[dict[str, Schema]] = {
         "description": "Where the stream can be resumed: its id under `/v1/streams/`.",
         "schema": {"type": "string"},
     },
-    "retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+    "retry-after": {"description": "Seconds after which to try again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
 }
 
 #: What may go wrong, by status; each of the shape `Error`.
@@ -218,7 +218,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
 def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
     if operation.event:
         content = {**_json(operation.answer), **_events([operation.event])}
-        answer = _answer("The answer: whole, or with `stream` as events.", content, "x-stream-id")
+        answer = _answer("The answer: complete, or with `stream` as events.", content, "x-stream-id")
     else:
         answer = _answer("As asked.", _json(operation.answer))
     return {
@@ -247,7 +247,7 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "name": "wire",
         "in": "query",
         "required": False,
-        "description": "The wire to read the stream over, by default the one that it was begun over. Each has ids of its own.",
+        "description": "The API to read the stream over, by default the one that it was begun over. Each has ids of its own.",
         "schema": {"type": "string", "enum": list(streamed_wires())},
     }
     events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items() if wire.streams))

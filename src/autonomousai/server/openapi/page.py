@@ -64,8 +64,8 @@ def _prose(text: str) -> str:
 
 def _key(document: Json) -> str:
     if not document.get("security"):
-        return "No key is asked for."
-    return _prose("A key is asked for: send `Authorization: Bearer KEY`. Paths that need none say so.")
+        return "No key is required."
+    return _prose("A key is required: send `Authorization: Bearer KEY`. Paths that need none say so.")
 
 
 def _operations(document: Json) -> Iterable[tuple[str, str, Json, list[Json]]]:

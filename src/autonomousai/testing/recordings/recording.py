@@ -88,7 +88,7 @@ class Recording:
         try:
             text = path.read_bytes().decode()
         except UnicodeDecodeError as error:
-            raise RecordingError(f"{path} is no recording that can be read ({error}): record it anew") from None
+            raise RecordingError(f"{path} is no recording that can be read ({error}): record it again") from None
         return cls.parse(text, path)
 
     @classmethod
@@ -98,11 +98,13 @@ class Recording:
             document = tomllib.loads(text)
             if document.get("version") != VERSION:
                 raise RecordingError(
-                    f"{path} is a recording of version {document.get('version')!r}, not {VERSION}: record it anew"
+                    f"{path} is a recording of version {document.get('version')!r}, not {VERSION}: record it again"
                 )
             return cls(document["upstream"], [_answer(table) for table in document.get("answer", [])])
         except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise RecordingError(f"{path} is no recording that can be read ({error!r}): repair it, or record it anew") from None
+            raise RecordingError(
+                f"{path} is no recording that can be read ({error!r}): repair it, or record it again"
+            ) from None
 
     def save(self, path: Path) -> None:
         """Write the file, at once and complete: another process never sees half of it."""

@@ -23,7 +23,7 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     """Return a whole answer as one document. Its last event is the `FinishReason`."""
     finish = events[-1]
     if type(finish) is not FinishReason:
-        raise ValueError("the events of a whole answer end with its FinishReason")
+        raise ValueError("the events of a complete answer end with its FinishReason")
     writer = BlockWriter(head.id.removeprefix("msg_"))
     payloads = [payload for event in events[:-1] for payload in writer.add(event)]
     payloads += writer.finish()

@@ -11,7 +11,7 @@ from ..shapes import Schema
 
 _MODEL: Final[Schema] = {
     "type": "object",
-    "description": "A model that can be asked. `max_input_tokens`: null where it is not known.",
+    "description": "A model that can be called. `max_input_tokens`: null where it is not known.",
     "properties": {
         "type": {"const": "model"},
         "id": {"type": "string"},

@@ -116,9 +116,9 @@ _VENDORS: Final = {
     "cache_control": "Where the upstream caches the prompt.",
     "container": "The container in which the vendor runs code.",
     "context_management": "How the vendor shortens a conversation that grows too long.",
-    "diagnostics": "What the vendor tells of its caches.",
+    "diagnostics": "What the vendor reports of its caches.",
     "inference_geo": "Where the vendor may run the model.",
-    "mcp_servers": "Servers of tools that the vendor asks by itself.",
+    "mcp_servers": "Servers of tools that the vendor calls itself.",
     "service_tier": "How quickly and at which price the vendor answers.",
     "speed": "How quickly and at which price the vendor answers.",
 }
@@ -205,7 +205,7 @@ _ROWS: Final = (
     RequestField(
         "tools",
         TOOLS,
-        "Tools that the model may ask to be called, and tools of the vendor's own.",
+        "Tools that the model may call, and tools of the vendor's own.",
         becomes="`tools`; those of the vendor's own are left out",
         approximated=True,
         uses=_like_chat("tools"),
@@ -258,7 +258,7 @@ _ROWS: Final = (
 )
 
 _SAYS: Final = (
-    "A request of the Anthropic wire. An upstream of the kind `anthropic` gets it as it came, whatever stands in it but "
+    "A request of the Anthropic API. An upstream of the kind `anthropic` gets it as it came, whatever stands in it but "
     "`thread`; for others a field becomes what its row says. A field without a row is left out there."
 )
 
@@ -269,7 +269,7 @@ MESSAGES_REQUEST: Final = FieldTable(
 #: What is counted: a request that need not say how long its answer may be.
 COUNT_REQUEST: Final = FieldTable(
     name="CountTokensRequest",
-    says="What the tokens are counted of: a request of the Anthropic wire, whose answer is not asked for.",
+    says="What the tokens are counted of: a request of the Anthropic API, whose answer is not asked for.",
     rows={**MESSAGES_REQUEST.rows, "max_tokens": msgspec.structs.replace(_MAX_TOKENS, needed=False)},
     components=COMPONENTS,
     others=_LEFT_OUT,

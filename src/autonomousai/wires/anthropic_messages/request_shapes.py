@@ -170,7 +170,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "ResultBlock": {**_RESULT_BLOCK.schema, "description": "A part of what a tool returned."},
     "MessagesTool": {
         **_TOOL_SCHEMA,
-        "description": "A tool that the model may ask to be called; or, by its `type`, one of the vendor's own.",
+        "description": "A tool that the model may call; or, by its `type`, one of the vendor's own.",
     },
     "MessagesToolChoice": {**_TOOL_CHOICE.schema, "description": "`auto`, `any`, `none`, or the one `tool` to be called."},
     "MessagesFormat": {**_FORMAT.schema, "description": "The schema that the answer obeys."},

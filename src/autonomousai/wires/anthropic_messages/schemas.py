@@ -62,11 +62,11 @@ _EVENTS: Final[dict[str, Schema]] = {
 #: By name.
 ANSWER_SCHEMAS: Final[dict[str, Schema]] = {
     "MessagesAnswer": _object(
-        _MESSAGE, ("x_autonomousai",), "A whole answer. `model`: who really answered. In `message_start` it is still empty."
+        _MESSAGE, ("x_autonomousai",), "A complete answer. `model`: who really answered. In `message_start` it is still empty."
     ),
     "AnswerBlock": {
         "type": "object",
-        "description": "A part of an answer: `text`, `thinking`, `tool_use`, or what else an upstream of this wire knows. "
+        "description": "A part of an answer: `text`, `thinking`, `tool_use`, or what else an upstream of this API knows. "
         'Where the model wrote no JSON object as the input of a call, `input` is `{"INVALID_JSON": "what it wrote"}`.',
         "properties": {
             "type": _TEXT,
@@ -109,6 +109,6 @@ ANSWER_SCHEMAS: Final[dict[str, Schema]] = {
             "request_id": {"type": "string", "pattern": "^req_"},
         },
         ("request_id",),
-        "Every error of this wire has this shape; inside a stream it is the event `error`.",
+        "Every error of this API has this shape; inside a stream it is the event `error`.",
     ),
 }

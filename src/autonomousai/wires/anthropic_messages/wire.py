@@ -32,7 +32,7 @@ class AnthropicMessagesWire(Wire):
     """``POST /v1/messages``."""
 
     name = WIRE
-    title = "the Anthropic wire"
+    title = "the Anthropic API"
     paths: ClassVar[tuple[str, ...]] = ("/v1/messages",)
     fields: ClassVar[FieldTable | None] = MESSAGES_REQUEST
     key_header = "x-api-key"

@@ -176,7 +176,7 @@ def encode_completion(
     """A whole answer as one document. Its last event is the `FinishReason`; a usage that is not known is left out."""
     finish = events[-1]
     if type(finish) is not FinishReason:
-        raise ValueError("the events of a whole answer end with its FinishReason")
+        raise ValueError("the events of a complete answer end with its FinishReason")
     if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
         return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
     reason = _json(finish.standard_reason if finish.reason == REPETITION and not finish_reason_at_top else finish.reason)

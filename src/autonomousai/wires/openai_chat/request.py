@@ -58,7 +58,7 @@ _FORMAT: Final = typed({"json_schema": object_of({"json_schema": object_of({"sch
 
 #: What the rows refer to by name.
 COMPONENTS: Final[dict[str, Schema]] = {
-    "Tool": {**_TOOL.schema, "description": "A function that the model may ask to be called, or a tool of the upstream's own."},
+    "Tool": {**_TOOL.schema, "description": "A function that the model may call, or a tool of the upstream's own."},
     "ToolChoice": {**_CHOICE.schema, "description": "The one function to be called, or what else the upstream knows."},
     "ResponseFormat": {
         **_FORMAT.schema,
@@ -186,7 +186,7 @@ TOOLS: Final = (
     RequestField(
         "tools",
         Shape(list_of(_TOOL).check, {"type": "array", "items": ref("Tool")}),
-        "Functions that the model may ask to be called, and tools of the upstream's own.",
+        "Functions that the model may call, and tools of the upstream's own.",
         uses=_engine(honoured(says="functions alone, up to 128; arguments obey the schema as far as it can be held to it")),
     ),
     RequestField(
@@ -195,7 +195,7 @@ TOOLS: Final = (
         "Whether tools are called, and which.",
         uses=_TAKEN,
     ),
-    RequestField("parallel_tool_calls", FLAG, "Whether several calls may be asked for at once.", uses=_TAKEN),
+    RequestField("parallel_tool_calls", FLAG, "Whether several calls may come at once.", uses=_TAKEN),
     RequestField("functions", LIST, "The older form of `tools`.", uses=_no("send tools", [])),
     RequestField("function_call", ANYTHING, "The older form of `tool_choice`.", uses=_no("send tool_choice", "none", "auto")),
     RequestField("web_search_options", OBJECT, "How the upstream searches the web.", uses=_no("it searches nothing")),
@@ -314,7 +314,7 @@ SHARED: Final = tuple(
 
 CHAT: Final = FieldTable(
     name="ChatRequest",
-    says=f"A request of the OpenAI wire. {OTHERS_SAY}",
+    says=f"A request of the OpenAI API. {OTHERS_SAY}",
     rows=table_of(
         _at_anthropic(
             RequestField(
@@ -325,7 +325,7 @@ CHAT: Final = FieldTable(
             RequestField(
                 "messages",
                 MESSAGES,
-                "The whole conversation: who said what.",
+                "The complete conversation.",
                 needed=True,
                 uses=_engine(honoured(says="text of the roles system, developer, user, assistant and tool")),
             )

@@ -24,7 +24,7 @@ class OpenAIChatWire(Wire):
     """``POST /v1/chat/completions``."""
 
     name = "openai_chat"
-    title = "the OpenAI wire"
+    title = "the OpenAI API"
     root = "/v1"
     paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
     fields: ClassVar[FieldTable | None] = CHAT

@@ -75,7 +75,7 @@ COMPLETIONS: Final = FieldTable(
             "best_of",
             whole(),
             "The choices are the best of so many. They come whole then, not piece by piece.",
-            uses={_ENGINE: refused("is not supported by the embedded engine; ask for n choices", 1)},
+            uses={_ENGINE: refused("is not supported by the embedded engine; request n choices", 1)},
         ),
         RequestField(
             "logprobs",

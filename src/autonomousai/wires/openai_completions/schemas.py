@@ -39,7 +39,7 @@ def text_completion_schemas() -> dict[str, Schema]:
         "TextChoice": choice,
         "TextCompletion": {
             "type": "object",
-            "description": "A whole text completion. `usage`: absent where the upstream counted nothing.",
+            "description": "A complete text completion. `usage`: absent where the upstream counted nothing.",
             "properties": {**head, "choices": {**choices, "minItems": 1}, "usage": usage, "x_autonomousai": evidence},
             "required": [*head, "choices", "x_autonomousai"],
         },

@@ -18,7 +18,7 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
     """Return the answer that *events* are, the last of which is its `FinishReason`."""
     finish = events[-1]
     if not isinstance(finish, FinishReason):
-        raise ValueError("the events of a whole answer end with its FinishReason")
+        raise ValueError("the events of a complete answer end with its FinishReason")
     output = output_for(head)
     unknown: dict[str, Any] = {}
     for event, log_probs in with_log_probs(_by_their_text(events)):

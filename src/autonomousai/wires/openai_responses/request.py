@@ -140,7 +140,7 @@ _KEEPS_BACKGROUND: Final = FieldRule(
     {"not": {"properties": {"background": {"const": True}, "store": {"const": False}}, "required": ["background", "store"]}},
 )
 
-_KEPT_THERE: Final = "nothing: only upstreams of this wire are asked"
+_KEPT_THERE: Final = "nothing: only upstreams of this API are called"
 
 RESPONSES: Final = FieldTable(
     name="ResponsesRequest",
@@ -169,9 +169,7 @@ RESPONSES: Final = FieldTable(
             "Whether tools are called, and which.",
             "`tool_choice`, where it names a function that is left; `allowed_tools` leaves out the others",
         ),
-        _row(
-            "parallel_tool_calls", FLAG, "Whether several calls may be asked for at once.", "`parallel_tool_calls`, with tools"
-        ),
+        _row("parallel_tool_calls", FLAG, "Whether several calls may come at once.", "`parallel_tool_calls`, with tools"),
         _row(
             "reasoning",
             object_of({"effort": TEXT, "summary": TEXT}),

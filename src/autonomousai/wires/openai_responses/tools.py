@@ -77,7 +77,7 @@ def _custom_function(tool: dict[str, Any]) -> dict[str, Any]:
     form = tool.get("format") or {}
     if form.get("type") == "grammar" and isinstance(form.get("definition"), str):
         described.append(f"The text must obey this grammar ({form.get('syntax') or 'lark'}):\n{form['definition']}")
-    argument = {"type": "string", "description": "The whole text that the tool is called with."}
+    argument = {"type": "string", "description": "The complete text that the tool is called with."}
     parameters = {
         "type": "object",
         "properties": {CUSTOM_ARGUMENT: argument},

@@ -23,7 +23,7 @@ class OpenAIResponsesWire(Wire):
     """``POST /v1/responses``."""
 
     name = "openai_responses"
-    title = "the Responses wire"
+    title = "the Responses API"
     root = "/v1"
     keeps_order = True
     paths: ClassVar[tuple[str, ...]] = ("/v1/responses",)
