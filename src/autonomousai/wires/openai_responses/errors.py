@@ -39,7 +39,7 @@ _REQUESTS_FAULT: Final = "invalid_prompt"
 _LIMITS: Final = frozenset({"429", "rate_limit_error", "rate_limited", "too_many_requests", _RATE_LIMIT})
 
 #: How this package's errors say when to ask again.
-_ASK_AGAIN: Final = re.compile(r"\bask again in ([0-9]+(?:\.[0-9]+)?) ?s\b")
+_ASK_AGAIN: Final = re.compile(r"\b(?:ask|try) again in ([0-9]+(?:\.[0-9]+)?) ?s\b")
 _TRY_AGAIN: Final = re.compile(r"try again in", re.IGNORECASE)
 
 
