@@ -60,7 +60,7 @@ def prose_of_python(text: str) -> Iterator[tuple[int, str]]:
 
 
 def messages_of_python(text: str) -> Iterator[tuple[int, str]]:
-    """Strings of more than a word that are no docstrings, with their lines: what may be a message. Options in them are names."""
+    """Strings of more than a word that are no docstrings, with their lines: messages, perhaps. Options in them are names."""
     tree = ast.parse(text)
     documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -85,7 +85,7 @@ def prose_of_markdown(text: str) -> Iterator[tuple[int, str]]:
     text = re.sub(r"^```.*?^```", lambda code: "\n" * code[0].count("\n"), text, flags=re.DOTALL | re.MULTILINE)
     line = 1
     for paragraph in text.split("\n\n"):
-        yield line, " ".join(re.sub(r"`[^`]*`", "``", paragraph).split())
+        yield line, " ".join(re.sub(r"`[^`]*`|\]\([^)]*\)", "``", paragraph).split())
         line += paragraph.count("\n") + 2
 
 

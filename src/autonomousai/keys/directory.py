@@ -162,7 +162,7 @@ def _translated() -> Iterator[None]:
         raise _refused(409, f"there is a key {str(error)!r} already", "choose another name, or rotate it") from None
     except DocumentStoreError as error:
         _log.warning("a key cannot be changed: %s", redact(str(error)))
-        raise _refused(503, "the keys' database cannot be reached", "ask again later") from None
+        raise _refused(503, "the keys' database cannot be reached", "try again later") from None
 
 
 def _not_found(name: str) -> StatusError:

@@ -37,7 +37,7 @@ def refused(record: KeyRecord, limits: Limits, decision: Decision, demand: Deman
 
 def _worded(record: KeyRecord, limits: Limits, decision: Decision, demand: Demand, now: float) -> KeyLimitError:
     name, wait = record.name, decision.wait
-    again = f"; ask again in {wait} s" if wait > 0 else ""
+    again = f"; try again in {wait} s" if wait > 0 else ""
     match decision.refused:
         case "requests":
             return _too_many("requests", f"the key {name!r} may make {limits.requests} requests a minute{again}", wait)

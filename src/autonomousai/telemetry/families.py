@@ -80,7 +80,7 @@ FAMILIES: Final[dict[str, Family]] = {
     ),
     "route_policy": Family("gauge", "Processes that ask a model's upstreams by that policy.", ("model", "policy")),
     "key_answers_total": Family("counter", "Answers to callers with the key of that name.", ("key", "outcome")),
-    "key_tokens_total": Family("counter", "Tokens of whole answers to them, as upstreams counted them.", ("key", "kind")),
+    "key_tokens_total": Family("counter", "Tokens of complete answers to them, as upstreams counted them.", ("key", "kind")),
     "key_refusals_total": Family("counter", "Requests that a limit of their key has refused.", ("key", "limit")),
     "breaker_state": Family("gauge", "Processes whose breaker of that upstream is in that state.", ("upstream", "state")),
     "upstream_up": Family("gauge", "Processes whose last probe found the upstream up.", ("upstream",)),

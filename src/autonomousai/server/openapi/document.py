@@ -87,7 +87,7 @@ _ITEMS: Final[Schema] = {
 }
 
 _USAGE: Final = {
-    "by": "What the answers are grouped by: day, key, model, upstream or wire.",
+    "by": "What the answers are grouped by: `day`, `key`, `model`, `upstream` or `wire`.",
     "since": "From when on: a time ago (7d, 24h, 30m), a date or a time.",
     "until": "Up to when, as `since`.",
     "timezone": "Whose days are meant: UTC, or a name such as Europe/Berlin.",
