@@ -54,7 +54,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     caller's own names; what a provider does not know, it passes on. ``origin``: the request in its caller's own wire, where
     that is none of chat completions. ``echo``: what of the request the answer repeats, where the caller's wire wants that.
     ``cached_as``: the name under which the answer may be kept, and given again to the same request; ``""`` where it may not.
-    ``refresh``: what is kept is not given, and replaced.
+    ``refresh``: what is kept is not given, and replaced. ``over_budget``: the caller has spent its budget, so that a cheaper
+    route answers, where there is one.
     """
 
     model: str
@@ -66,6 +67,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     echo: dict[str, Any] | None = None
     cached_as: str = ""
     refresh: bool = False
+    over_budget: bool = False
 
     @property
     def is_raw(self) -> bool:
@@ -96,9 +98,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``timeout``: seconds for the whole answer, a mapping of single clocks, or all of them. ``deadline``: the event loop's time
     by which the answer must be complete, beside ``timeout``. ``headers``: sent over the provider's own. ``retries``: tries
     after the first. ``last``: no other upstream can be asked, so that a slow one is waited for. ``others``: another one can, so
-    that a stream whose connection is lost is not searched for long. ``over_budget``: the caller has spent its budget, so that
-    a cheaper route is to answer, where there is one. ``answer``: the `Answer` that the reader of the batches fills; a caller
-    who passes one adds each batch to it before the next is asked for.
+    that a stream whose connection is lost is not searched for long. ``answer``: the `Answer` that
+    the reader of the batches fills; a caller who passes one adds each batch to it before the next is asked for.
     """
 
     timeout: float | Mapping[str, float] | Clocks | None = None
@@ -109,7 +110,6 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None = None
     last: bool = False
     others: bool = False
-    over_budget: bool = False
     answer: Answer | None = None
 
 

@@ -614,7 +614,8 @@ async def test_a_caller_over_its_budget_is_answered_by_the_cheaper_route() -> No
     texts = []
     for model, over in (("llama", False), ("llama", True), ("hermes", True)):
         kept = Answer()
-        async for batch in made.stream(ChatRequest(model, HELLO.messages, True), CallOptions(over_budget=over, answer=kept)):
+        asked = ChatRequest(model, HELLO.messages, True, over_budget=over)
+        async for batch in made.stream(asked, CallOptions(answer=kept)):
             kept.add(batch)
         texts.append(kept.text)
 

@@ -83,7 +83,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         )
 
     def has_cheaper_route(self, model: str) -> bool:
-        """Return whether *model* has a route for callers who are over their budget; see ``CallOptions.over_budget``."""
+        """Return whether *model* has a route for callers who are over their budget; see `ChatRequest.over_budget`."""
         return self.get_model(model) in self._cheaper
 
     def details_of(self, model: str) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             report = answer.report = Report()
         # Upstream every answer is streamed, so that a break is noticed and can be mended.
         asked = ChatRequest(model, request.messages, True, request.include_usage, request.fields, request.origin)
-        is_cheap = options.over_budget and model in self._cheaper
+        is_cheap = request.over_budget and model in self._cheaper
         route = self._cheaper[model] if is_cheap else self.routes[model]
         if not request.messages:
             route = _raw_route(request, model, route)

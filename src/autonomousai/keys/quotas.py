@@ -64,12 +64,25 @@ class HoldRecord(msgspec.Struct, frozen=True):
     model: str
     decision: Decision
     prompt: int
+    over_budget: bool = False
 
 
 class Reservation:
     """What is reserved for one request. `settle` it once; further times change nothing."""
 
-    __slots__ = ("_quotas", "decision", "entry", "id", "is_adopted", "key", "limits", "model", "prompt", "record")
+    __slots__ = (
+        "_quotas",
+        "decision",
+        "entry",
+        "id",
+        "is_adopted",
+        "key",
+        "limits",
+        "model",
+        "over_budget",
+        "prompt",
+        "record",
+    )
 
     def __init__(
         self, quotas: KeyQuotas, id: str, record: KeyRecord, model: str, limits: Limits, decision: Decision, prompt: int
@@ -82,6 +95,8 @@ class Reservation:
         self.limits = limits
         self.decision = decision
         self.prompt = prompt
+        #: Whether the budget is spent, and a cheaper route answers: only the other limits count then.
+        self.over_budget = limits != quotas.limits_of(record)
         #: What the answer took, once it has ended.
         self.entry: EndedAnswer | None = None
         #: Whether another server has reserved it.
@@ -109,7 +124,7 @@ class Reservation:
 
     def written(self) -> bytes:
         """Return what another server needs to settle it."""
-        return msgspec.json.encode(HoldRecord(self.id, self.key, self.model, self.decision, self.prompt))
+        return msgspec.json.encode(HoldRecord(self.id, self.key, self.model, self.decision, self.prompt, self.over_budget))
 
 
 class KeyQuotas:
@@ -176,10 +191,18 @@ class KeyQuotas:
         return known[1]
 
     async def reserve(
-        self, record: KeyRecord, id: str, model: str = "", request: ChatRequest | None = None, *, answers: bool = True
+        self,
+        record: KeyRecord,
+        id: str,
+        model: str = "",
+        request: ChatRequest | None = None,
+        *,
+        answers: bool = True,
+        cheaper: bool = False,
     ) -> Reservation | None:
         """Reserve what *request* may use; None for a key without limits. *id*: the request's; *answers*: whether its answer has
-        tokens of its own. Raises `StatusError` where a limit refuses it."""
+        tokens of its own; *cheaper*: whether there is a route for callers whose budget is spent. Raises `StatusError` where a
+        limit refuses it."""
         limits = self.limits_of(record)
         if limits == UNLIMITED:
             return None
@@ -192,6 +215,9 @@ class KeyQuotas:
         now = self._now()
         period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
         decision = await self._store.reserve(record.id, period, limits, demand, id)
+        if cheaper and decision.refused in ("token_budget", "budget"):
+            limits = msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
+            decision = await self._store.reserve(record.id, "", limits, demand, id)
         if decision.refused:
             raise refused(record, limits, decision, demand, now)
         if self._renewing is None and self._store.shared:
@@ -270,6 +296,8 @@ class KeyQuotas:
         """Return the reservation that another server has written down, which this one settles."""
         hold = msgspec.json.decode(written, type=HoldRecord)
         limits = self.limits_of(record)
+        if hold.over_budget:
+            limits = msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
         reservation = Reservation(self, hold.id, record, hold.model, limits, hold.decision, hold.prompt)
         reservation.is_adopted = True
         self._live[hold.id] = reservation

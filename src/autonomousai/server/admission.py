@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ModelNotFoundError, StatusError
+from ..gateway.gateway import Gateway
 from ..http.server.exchange import Exchange
 from ..keys.limits import Decision, Limits
 from ..keys.quotas import KeyQuotas, Reservation
@@ -86,7 +87,10 @@ class Admission:
         if request is not None and (record.policy.models or record.policy.budget is not None):
             _check_fields(record, request)
         try:
-            reservation = await quotas.reserve(record, exchange.request_id, model, request, answers=wire.streams)
+            cheaper = isinstance(self._provider, Gateway) and bool(model) and self._provider.has_cheaper_route(model)
+            reservation = await quotas.reserve(
+                record, exchange.request_id, model, request, answers=wire.streams, cheaper=cheaper
+            )
         except KeyLimitError as error:
             self._metrics.key_refusal(record.name, error.decision.refused)
             _add_headers(exchange, wire, error.limits, error.decision)
@@ -114,6 +118,11 @@ class Admission:
             except ModelNotFoundError:
                 models.add(name)  # it may come
         return _Rights(record, frozenset(models), tuple(beginnings))
+
+
+def over_budget(request: ChatRequest) -> ChatRequest:
+    """Return *request* as the cheaper route is to answer it. Its answer is not cached: for others, another upstream answers."""
+    return msgspec.structs.replace(request, over_budget=True, cached_as="")
 
 
 def check_wire(record: KeyRecord, wire: Wire) -> None:

@@ -27,7 +27,7 @@ from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
-from .admission import Admission
+from .admission import Admission, over_budget
 from .bodies import BodyReader
 from .cache_status import tell_cache
 from .disconnect import DisconnectScope
@@ -147,6 +147,8 @@ class Endpoint:
         context = self._context
         request, model = self._admit(request, exchange)
         hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
+        if hold is not None and hold.over_budget:
+            request = over_budget(request)
         try:
             if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
                 await context.ready()

@@ -23,6 +23,7 @@ from ..wires.openai_responses.kept import (
     with_items,
 )
 from ..wires.request_body import encode_request
+from .admission import over_budget
 from .cache_status import tell_cache
 from .disconnect import DisconnectScope
 from .endpoint import Endpoint
@@ -52,6 +53,8 @@ class KeepingEndpoint(Endpoint):
             await super()._answer(request, exchange, response, scope, place)
             return
         hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
+        if hold is not None and hold.over_budget:
+            request = over_budget(request)
         try:
             stream = await self._begin(request, exchange, response, place, hold, background=background)
         finally:
