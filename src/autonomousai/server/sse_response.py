@@ -154,8 +154,8 @@ class SSEResponse:
         raised."""
         self._reader = reader
         while (data := await reader.read()) is not None:
-            if not self.started:
-                tell_cache(self._exchange, reader.stream.report)
+            if not self.started and (report := reader.stream.report) is not None and report.cache is not None:
+                tell_cache(self._exchange, report)
             if reader.stream.error is not None and not self.started and reader.last == 1:
                 raise reader.stream.error
             if reader.ended:
