@@ -6,6 +6,7 @@ Money is counted in nanodollars, of which 2^53 are nine million dollars: any sto
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -17,6 +18,8 @@ NANO: Final = 1_000_000_000
 
 #: The most tokens or nanodollars that one request is taken to need: callers and upstreams may name any number.
 MOST: Final = 2**50
+
+_DAY_S: Final = 24 * 3600
 
 #: Seconds of the window that requests and tokens a minute are counted in, and of the buckets in it. A bucket leaves when all of
 #: it is older than the window: in no 60 seconds more is admitted than the limit says.
@@ -91,7 +94,12 @@ class Decision(msgspec.Struct):
 
 def period_of(policy: KeyPolicy, now: float) -> str:
     """Return the name of the period that *now*, in seconds since the epoch, lies in: ``2027-01`` or ``2027-01-31``, in UTC."""
-    return f"{dt.datetime.fromtimestamp(now, dt.UTC):{'%Y-%m-%d' if policy.budget_period == 'day' else '%Y-%m'}}"
+    return _period_name(policy.budget_period, int(now // _DAY_S))
+
+
+@lru_cache(64)
+def _period_name(period: str, day: int) -> str:
+    return f"{dt.datetime.fromtimestamp(day * _DAY_S, dt.UTC):{'%Y-%m-%d' if period == 'day' else '%Y-%m'}}"
 
 
 def bounds_of(policy: KeyPolicy, now: float) -> tuple[float, float]:

@@ -217,7 +217,7 @@ class KeyQuotas:
         decision = await self._store.reserve(record.id, period, limits, demand, id)
         if cheaper and decision.refused in ("token_budget", "budget"):
             limits = msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
-            decision = await self._store.reserve(record.id, "", limits, demand, id)
+            decision = await self._store.reserve(record.id, period, limits, demand, id)  # another period would begin anew
         if decision.refused:
             raise refused(record, limits, decision, demand, now)
         if self._renewing is None and self._store.shared:
@@ -251,7 +251,7 @@ class KeyQuotas:
         """See `Reservation.settle`. The store is not waited for."""
         self.forget(reservation)
         tokens, nano = self._used(reservation)
-        policy, limits = reservation.record.policy, reservation.limits
+        policy, limits = reservation.record.policy, self.limits_of(reservation.record)
         period = period_of(policy, self._now()) if limits.token_budget or limits.nano_budget else ""
         self._run(self._store.settle(reservation.key, period, reservation.id, tokens, nano, reservation.decision))
 
