@@ -330,3 +330,13 @@ def test_there_are_examples_and_commands() -> None:
     """The checks above have something to check."""
     assert len(EXAMPLES) >= 5
     assert len(COMMANDS) >= 10
+
+
+def test_the_two_commands_stand_first() -> None:
+    """The one that shows an answer, and the one that runs the tests, which is what CI runs."""
+    commands = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert commands is not None
+    first, second = (line.partition("#")[0].strip() for line in commands[1].splitlines())
+
+    assert ("make chat", "make test") == (first, second)
+    assert second in (ROOT / ".ci/run").read_text(encoding="utf-8")
