@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import monotonic
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from starlette.routing import Route
 
@@ -13,7 +13,6 @@ from ..awaitables import DONE
 from ..caching.provider import CACHE
 from ..config import Config, Reloaded
 from ..errors import ConfigError, ProviderError
-from ..gateway.breaker import State as BreakerState
 from ..gateway.gateway import Gateway
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
@@ -30,11 +29,11 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer, open_tracer
 from ..wires.redaction import HiddenSecrets
-from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, models_paths
-from .auth import PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers
+from .auth import RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .caching import AnswerCache
-from .cold import cold_app, not_here, wire_of_request
+from .cold import cold_app, kept_routes, not_here, wire_of_request
 from .cors import CrossOrigin
 from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
@@ -44,24 +43,21 @@ from .key_control import KeyControl
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
-from .policy_metrics import policy_samples
 from .pricing import make_prices
 from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
-from .responses import ResponsesRoute, response_route_name
+from .responses import ResponsesRoute
 from .resume import StreamRoute, no_content
+from .route_names import RESPONSES_PATHS, STREAM_ROUTE, V1, route_name, without_needless_slashes
 from .shared_breakers import SharedBreakers
+from .upstream_metrics import upstream_samples
 from .upstreams import UpstreamMaker
-from .usage import USAGE_PATHS, usage_routes
+from .usage import usage_routes
 
-#: The route of streams, whichever is meant: an id is a secret.
-STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
+#: Paths of the API as they are counted; their aliases lack the /v1.
+_CALLED: Final = {*SERVED, *COUNTED}
 
-
-#: What OpenAI's paths begin with; they are served without it too.
-V1: Final = "/v1"
-
-#: What the paths of kept responses begin with.
-_RESPONSES_PATHS: Final = (RESPONSES_PATH, RESPONSES_PATH.removeprefix(V1))
+#: Configs before the present one whose secrets are hidden too.
+_HIDDEN: Final = 16
 
 
 def create_app(
@@ -170,14 +166,13 @@ class App:
         self._hot |= {path.removeprefix(V1): self._hot[path] for path in COUNTED}
         self._stream_route = StreamRoute(context)
         self._responses_route = ResponsesRoute(context)
-        described = {*SERVED, *COUNTED}
         self._cold = cold_app(
             [
                 # Named here for other methods than those that `_enter` takes.
-                *(Route(path, not_here, methods=["POST"], include_in_schema=path in described) for path in self._hot),
-                Route(STREAMS_PATH + "{id}", not_here, methods=["GET", "DELETE"]),
-                *_kept_routes(RESPONSES_PATH),
-                *_kept_routes(RESPONSES_PATH.removeprefix(V1)),
+                *(Route(path, not_here, methods=["POST"], include_in_schema=path in _CALLED) for path in self._hot),
+                Route(STREAM_ROUTE, not_here, methods=["GET", "DELETE"]),
+                *kept_routes(RESPONSES_PATH, described=True),
+                *kept_routes(RESPONSES_PATH.removeprefix(V1), described=False),
                 *model_routes(provider, V1, keys.admission),
                 *model_routes(provider, "", keys.admission),
                 *wire_routes(provider, keys.admission),
@@ -252,7 +247,8 @@ class App:
 
     def _follow(self, config: Config) -> None:
         """Follow a config that the provider has adopted."""
-        self._hidden.append(HiddenSecrets(config.secrets()))  # and the old ones: what was begun with them may repeat them
+        # And the old ones: what was begun with them may repeat them.
+        self._hidden = [*self._hidden[-_HIDDEN:], HiddenSecrets(config.secrets())]
         if isinstance(self.provider, ProviderModelMixin):
             self._metrics.know(self.provider.get_models(), self._upstreams)
         self.accounts.reprice(make_prices(config, getattr(self.provider, "routes", {})))
@@ -323,7 +319,7 @@ class App:
         path = exchange.path
         endpoint = self._hot.get(path)
         if endpoint is None and (path.endswith("/") or "//" in path):
-            path = exchange.path = _without_needless_slashes(path)
+            path = exchange.path = without_needless_slashes(path)
             endpoint = self._hot.get(path)
         try:
             if self._cors is not None and self._cors.admit(exchange):
@@ -338,7 +334,7 @@ class App:
                 await endpoint(exchange)
             elif path.startswith(STREAMS_PATH) and exchange.method in ("GET", "HEAD", "DELETE"):
                 await self._stream_route(exchange)
-            elif path.startswith(_RESPONSES_PATHS) and self._responses_route.serves(exchange):
+            elif path.startswith(RESPONSES_PATHS) and self._responses_route.serves(exchange):
                 await self._responses_route(exchange)
             elif path == "*":  # OPTIONS: what the server as a whole can do (RFC 9110 section 9.3.7)
                 await no_content(exchange)
@@ -354,7 +350,8 @@ class App:
 
     def _note(self, exchange: Exchange, *, hot: bool) -> None:
         """Count and log a request that is over."""
-        exchange.route = name = _route_name(exchange.path, hot=hot)
+        path = exchange.path
+        exchange.route = name = (path if path in _CALLED else V1 + path) if hot else route_name(path)
         seconds = monotonic() - exchange.began
         self._metrics.request(name, exchange.status, seconds)
         if name == STREAM_ROUTE and exchange.method == "GET":
@@ -396,18 +393,12 @@ class App:
         yield "queue_length", (), [self._places.waiting]
         for role, count in zip(("written", "followed"), self._streams.count(), strict=True):
             yield "streams", (role,), [count]
-        for name, upstream in self._upstreams.items():
-            for state in get_args(BreakerState):
-                yield "breaker_state", (name, state), [int(upstream.breaker.state == state)]
-        yield from policy_samples(self.provider)
+        yield from upstream_samples(self.provider)
         if self.ledger is not None:
             yield from self.ledger.samples()
         providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)
         yield "orphaned_generations_total", (), [self.orphans.count + untold]
-        for name, upstream in self._upstreams.items():
-            for model, form in upstream.provider.status().adaptations:
-                yield "upstream_adaptations", (name, model, form), [1]
 
     def _sees(self) -> bool:
         """Whether any model takes images."""
@@ -415,38 +406,7 @@ class App:
         return self.provider.capabilities.vision or any(self.provider.capabilities_of(model).vision for model in models)
 
 
-#: Paths that are named as they are.
-_NAMED: Final = PROBE_PATHS | USAGE_PATHS | {"/", "/docs", "/metrics", "/openapi.json", "/v1/models"}
-
-
-def _route_name(path: str, *, hot: bool) -> str:
-    """A few fixed names: a caller who tries paths must not fill our memory with them. An alias has its path's name."""
-    if hot:
-        return path if path in SERVED or path in COUNTED else V1 + path
-    if path.startswith(STREAMS_PATH):
-        return STREAM_ROUTE
-    if path.startswith(_RESPONSES_PATHS):
-        return response_route_name(path)
-    if path.startswith(PAGE_PATH):
-        return PAGE_PATH + "{name}"
-    if path == "/models":
-        return V1 + path
-    return path if path in _NAMED or path in models_paths() else "other"
-
-
-def _without_needless_slashes(path: str) -> str:
-    """Return what is meant by a base URL that ends in a slash and a path that begins with one, or that ends in one too."""
-    return "/" + "/".join(filter(None, path.split("/")))
-
-
 def _id_header(exchange: Exchange) -> bytes | None:
     """Return the header with the request's id of the wire that a request is answered in; None where it has none of its own."""
     header = wire_of_request(exchange).id_header
     return None if header is None else header.encode()
-
-
-def _kept_routes(root: str) -> list[Route]:
-    """Return the routes of kept responses under *root*, for other methods than those that `_enter` takes."""
-    paths = {"{id}": ["GET", "DELETE"], "{id}/cancel": ["POST"], "{id}/input_items": ["GET"]}
-    named = root.startswith(V1)
-    return [Route(root + path, not_here, methods=methods, include_in_schema=named) for path, methods in paths.items()]

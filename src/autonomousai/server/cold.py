@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from ..errors import ProviderError, StatusError
 from ..http.server.asgi import OUTER
@@ -85,3 +85,10 @@ def _error(request: Request, error: ProviderError, more: Mapping[str, str] | Non
     exchange = request.scope[OUTER]
     status, headers, body = wire_of_request(exchange).encode_error(error, exchange.request_id)
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")
+
+
+def kept_routes(root: str, *, described: bool) -> list[Route]:
+    """Return the routes of kept responses under *root*, for other methods than those that `App._enter` takes. *described*:
+    whether the API's description has them."""
+    paths = {"{id}": ["GET", "DELETE"], "{id}/cancel": ["POST"], "{id}/input_items": ["GET"]}
+    return [Route(root + path, not_here, methods=methods, include_in_schema=described) for path, methods in paths.items()]

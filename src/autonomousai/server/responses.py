@@ -113,12 +113,6 @@ def _method_of(exchange: Exchange) -> str:
     return "GET" if exchange.method == "HEAD" else exchange.method
 
 
-def response_route_name(path: str) -> str:
-    """Return the route that a path belongs to, whichever response is meant: an id is a secret."""
-    rest = path.partition(RESPONSES_PATH.removeprefix("/v1"))[2].partition("/")[2]
-    return RESPONSES_PATH + "{id}" + (f"/{rest}" if rest in ("cancel", "input_items") else "")
-
-
 def _parts_of(exchange: Exchange) -> tuple[str, str]:
     """Return the id in a path, and what follows it."""
     name, slash, rest = exchange.path.partition(RESPONSES_PATH.removeprefix("/v1"))[2].partition("/")

@@ -17,12 +17,7 @@ from ..http.server.asgi import OUTER
 from ..ledger.summary import Group, UsageQuestion, document_of, moment_of, zone_of
 from ..ledger.writer import LedgerWriter
 from ..wires.shapes import refusal
-from .auth import ADMIN_PATH
-
-#: Where a caller sees what its key used, an admin what all did, and the page that shows it.
-_OWN_PATH: Final = "/v1/usage"
-_ADMIN: Final = f"{ADMIN_PATH}usage"
-USAGE_PATHS: Final = frozenset({_OWN_PATH, _ADMIN, "/usage"})
+from .route_names import ADMIN_USAGE_PATH, USAGE_PATH
 
 _OWN: Final = ("by", "since", "until", "timezone")
 
@@ -50,8 +45,8 @@ def usage_routes(ledger: LedgerWriter | None, ready: Callable[[], Awaitable[None
         return await answer(msgspec.structs.replace(question, key=request.query_params.get("key")))
 
     return [
-        Route(_OWN_PATH, own, methods=["GET"]),
-        Route(_ADMIN, everyones, methods=["GET"], include_in_schema=False),
+        Route(USAGE_PATH, own, methods=["GET"]),
+        Route(ADMIN_USAGE_PATH, everyones, methods=["GET"], include_in_schema=False),
     ]
 
 

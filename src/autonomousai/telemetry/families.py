@@ -104,7 +104,7 @@ ENGINE_FAMILIES: Final[dict[str, Family]] = {
     "engine_crashes_total": Family("counter", "Unexpected ends of the engine's process.", ("upstream",)),
     "engine_restarts_total": Family("counter", "Starts of the engine's process after a crash.", ("upstream",)),
     "engine_slots": Family("gauge", "Answers that the engine may generate at once.", ("upstream",)),
-    "engine_loads_total": Family("counter", "Loads of a model because it was asked for.", ("upstream",)),
+    "engine_loads_total": Family("counter", "Loads of a model because it was requested.", ("upstream",)),
     "engine_evictions_total": Family("counter", "Models unloaded because another needed their memory.", ("upstream",)),
     "engine_queue_length": Family("gauge", "Requests that wait for a slot of the engine.", ("upstream",)),
 }

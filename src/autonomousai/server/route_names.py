@@ -1,0 +1,52 @@
+"""The names of routes in metrics and logs, and what a path means that is written otherwise."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..wires.registry import models_paths
+from .auth import ADMIN_PATH, PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH
+
+#: The route of streams, whichever is meant: an id is a secret.
+STREAM_ROUTE: Final = STREAMS_PATH + "{id}"
+
+#: What OpenAI's paths begin with; they are served without it too.
+V1: Final = "/v1"
+
+#: What the paths of kept responses begin with.
+RESPONSES_PATHS: Final = (RESPONSES_PATH, RESPONSES_PATH.removeprefix(V1))
+
+#: Where a caller sees what its key used, an admin what all did, and the page that shows it.
+USAGE_PATH: Final = "/v1/usage"
+ADMIN_USAGE_PATH: Final = f"{ADMIN_PATH}usage"
+USAGE_PAGE: Final = "/usage"
+
+#: Paths that are named as they are.
+_NAMED: Final = PROBE_PATHS | {
+    *(USAGE_PATH, ADMIN_USAGE_PATH, USAGE_PAGE),
+    *("/", "/docs", "/metrics", "/openapi.json", "/v1/models"),
+}
+
+
+def route_name(path: str) -> str:
+    """A few fixed names: a caller who tries paths must not fill our memory with them. An alias has its path's name."""
+    if path.startswith(STREAMS_PATH):
+        return STREAM_ROUTE
+    if path.startswith(RESPONSES_PATHS):
+        return _response_route_name(path)
+    if path.startswith(PAGE_PATH):
+        return PAGE_PATH + "{name}"
+    if path == "/models":
+        return V1 + path
+    return path if path in _NAMED or path in models_paths() else "other"
+
+
+def without_needless_slashes(path: str) -> str:
+    """Return what is meant by a base URL that ends in a slash and a path that begins with one, or that ends in one too."""
+    return "/" + "/".join(filter(None, path.split("/")))
+
+
+def _response_route_name(path: str) -> str:
+    """Return the route that a path belongs to, whichever response is meant: an id is a secret."""
+    rest = path.partition(RESPONSES_PATH.removeprefix("/v1"))[2].partition("/")[2]
+    return RESPONSES_PATH + "{id}" + (f"/{rest}" if rest in ("cancel", "input_items") else "")
