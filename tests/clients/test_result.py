@@ -286,7 +286,7 @@ async def test_an_answer_in_the_place_of_a_message_is_named() -> None:
     with pytest.raises(ValueError, match=r"not AsyncResult; its as_message\(\) is one"):
         provider.chat("m", [provider.chat("m", HELLO)])  # type: ignore[list-item]
     with pytest.raises(
-        ValueError, match=r"role: is missing; .*; this is a whole answer, whose message is choices\[0\]\.message"
+        ValueError, match=r"role: is missing; .*; this is a complete answer, whose message is choices\[0\]\.message"
     ):
         provider.chat("m", [whole])  # type: ignore[list-item]
 

@@ -114,7 +114,7 @@ def _check_message(index: int, message: Any) -> Message:
     role = message.get("role")
     if not isinstance(role, str) or not role:
         said = "empty" if role == "" else kind(role) if "role" in message else "missing"
-        whole = "; this is a whole answer, whose message is choices[0].message" if "choices" in message else ""
+        whole = "; this is a complete answer, whose message is choices[0].message" if "choices" in message else ""
         raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}{whole}")
     checked = {key: value if type(value) is str else _plain(value) for key, value in message.items()}
     _check_writable(checked, refuse)
