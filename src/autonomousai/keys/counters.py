@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 
 from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits
@@ -25,7 +27,8 @@ class Holding(msgspec.Struct):
 
 
 class KeyCounters(msgspec.Struct):
-    """Of one key. ``requests`` and ``tokens``: by the second, in its order, with their sums."""
+    """Of one key. ``requests`` and ``tokens``: by the second, in its order, with their sums. ``earliest``: before it, no hold's
+    time runs out."""
 
     requests: dict[int, int] = {}
     tokens: dict[int, int] = {}
@@ -37,6 +40,7 @@ class KeyCounters(msgspec.Struct):
     held_tokens: int = 0
     held_nano: int = 0
     holds: dict[str, Holding] = {}
+    earliest: float = inf
 
     def reserve(self, now: float, period: str, limits: Limits, demand: Demand, hold: str, lease_s: float) -> Decision:
         """Admit a request, or refuse it and change nothing."""
@@ -47,6 +51,7 @@ class KeyCounters(msgspec.Struct):
         if not decision.refused:
             decision.tokens, decision.nano = tokens, nano
             self.holds[hold] = Holding(now + lease_s, tokens, nano)
+            self.earliest = min(self.earliest, now + lease_s)
             self.held_tokens += tokens
             self.held_nano += nano
             if limits.requests:
@@ -57,8 +62,8 @@ class KeyCounters(msgspec.Struct):
                 self.token_sum += tokens
         decision.requests_left = max(0, limits.requests - self.request_sum)
         decision.tokens_left = max(0, limits.tokens - self.token_sum)
-        decision.requests_reset = max(self.requests) + WINDOW_S + 1 - moment if self.requests else 0
-        decision.tokens_reset = max(self.tokens) + WINDOW_S + 1 - moment if self.tokens else 0
+        decision.requests_reset = _reset(self.requests, moment)
+        decision.tokens_reset = _reset(self.tokens, moment)
         return decision
 
     def _grant(self, moment: int, limits: Limits, demand: Demand, decision: Decision) -> tuple[int, int]:
@@ -121,6 +126,7 @@ class KeyCounters(msgspec.Struct):
         held = self.holds.get(hold)
         if held is None:
             self.holds[hold] = Holding(now + lease_s, decision.tokens, decision.nano)
+            self.earliest = min(self.earliest, now + lease_s)
             self.held_tokens += decision.tokens
             self.held_nano += decision.nano
         else:
@@ -135,17 +141,24 @@ class KeyCounters(msgspec.Struct):
         """Forget what is over."""
         if self.period != period:
             self.period, self.spent_tokens, self.spent_nano = period, 0, 0
-        for hold in [name for name, held in self.holds.items() if held.expires <= now] if self.holds else ():
-            held = self.holds.pop(hold)
-            self.held_tokens -= held.tokens
-            self.held_nano -= held.nano
-            self.spent_tokens += held.tokens
-            self.spent_nano += held.nano
+        if self.earliest <= now:
+            for hold in [name for name, held in self.holds.items() if held.expires <= now]:
+                held = self.holds.pop(hold)
+                self.held_tokens -= held.tokens
+                self.held_nano -= held.nano
+                self.spent_tokens += held.tokens
+                self.spent_nano += held.nano
+            self.earliest = min((held.expires for held in self.holds.values()), default=inf)
         least = int(now) - WINDOW_S
         if self.requests and next(iter(self.requests)) < least:
             self.request_sum -= _drop(self.requests, least)
         if self.tokens and next(iter(self.tokens)) < least:
             self.token_sum -= _drop(self.tokens, least)
+
+
+def _reset(buckets: dict[int, int], now: int) -> int:
+    """Return the seconds until the last of the *buckets* has left the window."""
+    return next(reversed(buckets)) + WINDOW_S + 1 - now if buckets else 0
 
 
 def _drop(buckets: dict[int, int], least: int) -> int:

@@ -16,6 +16,18 @@ from .records import KeyRecord
 SPENT: Final = "insufficient_quota"
 
 
+#: The names of the headers for Anthropic's clients or OpenAI's, of requests and of tokens: the limit, what is left, and when
+#: all of it is there again.
+_HEADERS: Final = {
+    (anthropic, kind): tuple(
+        (f"anthropic-ratelimit-{kind}-{what}" if anthropic else f"x-ratelimit-{what}-{kind}").encode()
+        for what in ("limit", "remaining", "reset")
+    )
+    for anthropic in (False, True)
+    for kind in ("requests", "tokens")
+}
+
+
 class KeyLimitError(StatusError):
     """A limit of the caller's key refuses a request. ``limits`` and ``decision``: which, and what is left."""
 
@@ -86,18 +98,15 @@ def not_priced(model: str) -> StatusError:
 
 def limit_headers(limits: Limits, decision: Decision, now: float, *, anthropic: bool) -> list[tuple[bytes, bytes]]:
     """Return what says how much is left of the limits a minute, as the clients of OpenAI's API read it, or Anthropic's."""
-    rows = []
-    if limits.requests:
-        rows.append(("requests", limits.requests, decision.requests_left, decision.requests_reset))
-    if limits.tokens:
-        rows.append(("tokens", limits.tokens, decision.tokens_left, decision.tokens_reset))
     headers: list[tuple[bytes, bytes]] = []
-    for name, limit, left, reset in rows:
-        if anthropic:
-            moment = f"{dt.datetime.fromtimestamp(now + reset, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-            values = (("limit", str(limit)), ("remaining", str(left)), ("reset", moment))
-            headers += [(f"anthropic-ratelimit-{name}-{what}".encode(), value.encode()) for what, value in values]
-        else:
-            values = (("limit", str(limit)), ("remaining", str(left)), ("reset", f"{reset}s"))
-            headers += [(f"x-ratelimit-{what}-{name}".encode(), value.encode()) for what, value in values]
+    for kind, limit, left, reset in (
+        ("requests", limits.requests, decision.requests_left, decision.requests_reset),
+        ("tokens", limits.tokens, decision.tokens_left, decision.tokens_reset),
+    ):
+        if limit:
+            names = _HEADERS[anthropic, kind]
+            when = b"%ds" % reset
+            if anthropic:
+                when = f"{dt.datetime.fromtimestamp(now + reset, dt.UTC):%Y-%m-%dT%H:%M:%SZ}".encode()
+            headers += zip(names, (b"%d" % limit, b"%d" % left, when), strict=True)
     return headers
