@@ -142,6 +142,8 @@ class HTTPError(ProviderError):
         self.type = type
         self.code = code
         self.param = param
+        #: Whether the answer's own end had come before the error: nothing of its text is missing.
+        self.after_end = False
         #: What a gateway tried before it gave up, as `events.Attempt`; empty elsewhere.
         self.attempts: tuple[Any, ...] = ()
 

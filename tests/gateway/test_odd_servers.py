@@ -141,3 +141,21 @@ async def test_usage_is_evidence_in_good_order_alone(chunked: bool) -> None:
         else:
             with pytest.raises(IncompleteStreamError):
                 await result.text()
+
+
+async def test_an_error_behind_the_end_is_reported_and_no_other_words_are_added() -> None:
+    """A guard that refuses the answer afterwards, or counting that fails: the text is complete, and has no rest."""
+    told = b'data: {"error": {"message": "the usage could not be counted", "type": "server_error"}}\n\n'
+    async with ScriptedServer() as first, ScriptedServer() as second:
+        first.play(Script(Head(), Send(chunks("The sky is blue.", done=False)), Send(told)))
+        second.play(Script(Head(), Send(chunks(" And green."))))
+        upstreams = [
+            Upstream(name, OpenAICompatible(f"{server.url}/v1", prefill="yes"))
+            for name, server in (("first", first), ("second", second))
+        ]
+        async with Gateway(upstreams, {"llama": ["first", "second"]}) as gateway:
+            with pytest.raises(StreamError, match="could not be counted") as caught:
+                await gateway.create_async_generator("llama", HELLO, stream=True).text()
+
+    assert "The sky is blue." == caught.value.partial
+    assert [] == second.requests

@@ -200,9 +200,11 @@ def is_prose(request: ChatRequest, answer: Answer) -> bool:
 def is_rescuable(error: ProviderError, request: ChatRequest, answer: Answer) -> bool:
     """Return whether the rest of *answer* may be looked for elsewhere after *error*.
 
-    A rejection in mid-answer is part of the answer; before anything was delivered there is nothing to rescue; and several
-    choices at once cannot be separated again.
+    A rejection in mid-answer is part of the answer; before anything was delivered there is nothing to rescue; several choices
+    at once cannot be separated again; and an answer that had ended has no rest.
     """
+    if isinstance(error, HTTPError) and error.after_end:
+        return False
     if not answer.deltas or answer.choices or request.fields.get("n") not in (None, 1):
         return False
     return classify(error) is not RetryDecision.ANSWER

@@ -327,5 +327,6 @@ class ChunkInterpreter:
         return error is not None
 
     def _fail(self, error: StreamError) -> None:
+        error.after_end = self.is_proven
         self.failure = error
         self.complete = False
