@@ -79,10 +79,10 @@ def test_no_bytes_are_an_error_of_ours(head: bytes, rest: bytes) -> None:
 )
 def test_an_image_in_the_request_is_taken(url: str) -> None:
     """However its address is written."""
-    part = image_part("p", {"url": url, "detail": "high"})
+    part = image_part("p", {"url": url, "detail": "high"}, [])
 
     assert {"type": "image_url", "image_url": {"url": data_url(RED, "image/*")}} == part
-    assert image_part("p", url) == part
+    assert image_part("p", url, []) == part
 
 
 REFUSED = [
@@ -121,8 +121,19 @@ def test_only_users_show_images() -> None:
 
 
 def test_images_are_bounded_in_number() -> None:
-    with pytest.raises(StatusError, match=f"carry {MAX_IMAGES + 1} images"):
+    engine_messages(shown(*[png_head(1, 1)] * MAX_IMAGES), None, sees=True)
+    with pytest.raises(StatusError, match="one image too many"):
         engine_messages(shown(*[png_head(1, 1)] * (MAX_IMAGES + 1)), None, sees=True)
+
+
+def test_images_are_bounded_in_pixels_together() -> None:
+    """All of them are decoded for one request."""
+    large = png_head(6000, 6000)
+    engine_messages(shown(large), None, sees=True)
+    with pytest.raises(StatusError, match="in all, so send smaller ones") as caught:
+        engine_messages([*shown(large), {"role": "assistant", "content": "So."}, *shown(large)], None, sees=True)
+
+    assert "messages[2].content[1].image_url" == caught.value.param
 
 
 def test_an_image_is_no_text_of_the_prompt() -> None:

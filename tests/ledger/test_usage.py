@@ -140,7 +140,7 @@ def test_times_are_read(text: str, moment: str) -> None:
     assert moment == datetime.fromtimestamp(moment_of(text, NOW), UTC).isoformat()
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "7", "d7", "999999w", "2026-13-01"])
+@pytest.mark.parametrize("text", ["", "yesterday", "7", "d7", "999999w", "2026-13-01", "0001-01-01", "9999-12-31"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     """With what to write."""
     with pytest.raises(ValueError, match="write 7d"):

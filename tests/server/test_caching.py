@@ -14,7 +14,7 @@ from autonomousai import AutonomousAI
 from autonomousai.caching.provider import CachingProvider
 from autonomousai.caching.stores import CacheError, MemoryCache
 from autonomousai.config import CacheConfig, Config, KeyConfig, ModelConfig, OpenAIConfig, Secret
-from autonomousai.events import Answer
+from autonomousai.events import Answer, FinishReason
 from autonomousai.request import CallOptions, ChatRequest
 from autonomousai.server import create_app
 from autonomousai.server.app import App
@@ -319,6 +319,23 @@ async def test_servers_share_a_redis(upstream: ScriptedServer) -> None:
             told += [await said(other.port), await said(one.port)]
 
     assert [("0", MISS), ("0", HIT), ("0", HIT)] == told
+
+
+async def test_an_entry_that_cannot_be_read_is_a_miss_and_replaced() -> None:
+    """Another version's, in a store that is shared: it costs no other answer."""
+    store = MemoryCache(ttl_s=60, max_bytes=10_000)
+    await store.set("name", b'{"at": "another"}')
+    provider = ScriptedProvider(["Hello", FinishReason("stop", "finish_reason")])
+    cache = CachingProvider(provider, store)
+    for _ in range(2):
+        answer = Answer()
+        asked = ChatRequest("llama", HELLO["messages"], stream=True, cached_as="name")
+        async for batch in cache.stream(asked, CallOptions(answer=answer)):
+            answer.add(batch)
+        await asyncio.gather(*cache._storing)
+
+    assert {"miss": 1, "stored": 1, "hit": 1} == dict(cache.counts)
+    assert 1 == len(provider.calls)
 
 
 def _storing(app: App) -> set[asyncio.Task[None]]:

@@ -18,7 +18,7 @@ from autonomousai.errors import ConfigError
 from autonomousai.server import create_app
 from autonomousai.server.app import App
 from autonomousai.server.reloading import RELOADED, check_reload
-from autonomousai.settings import BreakerConfig, EngineConfig, RetryConfig
+from autonomousai.settings import BreakerConfig, EngineConfig, LedgerConfig, RetryConfig
 from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
 from tests.support.program import PATIENCE, environment, finish, start
 from tests.support.sockets import CHAT, HELLO, Connection, ask, listening, request
@@ -230,6 +230,44 @@ async def test_where_an_upstream_cannot_start_nothing_changes(
         after = await says(place.port)
 
     assert ("first", "second") == (before, after)
+
+
+async def test_what_is_being_started_is_not_closed(
+    first: ScriptedServer, second: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload that comes during the start waits for it."""
+    config, other = config_of(one=first), config_of(two=second)
+    app = create_app(config)
+    starting, may_start, closed = asyncio.Event(), asyncio.Event(), []
+
+    async def start(self: object) -> None:
+        starting.set()
+        await may_start.wait()
+        assert not closed
+
+    monkeypatch.setattr("autonomousai.clients.openai.OpenAICompatible.start", start)
+    old = app.provider.upstreams["one"].provider  # type: ignore[attr-defined]
+    close = old.aclose
+    old.aclose = lambda: (closed.append(True), close())[1]
+    begun = asyncio.ensure_future(app.start())
+    await starting.wait()
+    reloading = asyncio.ensure_future(app.reload(other))
+    await asyncio.sleep(0)
+    may_start.set()
+    await asyncio.gather(begun, reloading)
+    await app.aclose()
+
+    assert closed
+
+
+async def test_the_first_key_needs_a_ledger() -> None:
+    """Which is opened at the start alone; the error names what is in the file."""
+    old = Config()
+    new = msgspec.structs.replace(old, keys={"a": KeyConfig(key=Secret("key-of-a-caller"))}, ledger=LedgerConfig())
+    with pytest.raises(ConfigError, match="brings a ledger") as caught:
+        check_reload(old, new)
+
+    assert "keys" == caught.value.key
 
 
 async def test_general_settings_follow(first: ScriptedServer) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import uvloop
 
 from autonomousai.config import ResponsesConfig, ResumeConfig
 from autonomousai.errors import StatusError
@@ -1070,3 +1071,25 @@ async def test_without_a_store_nothing_is_promised(place: Place, hub: Hub) -> No
     with pytest.raises(StatusError) as caught:
         await find(streams, "x" * 32)
     assert (503, None) == (caught.value.status, caught.value.retry_after)
+
+
+def test_timers_of_uvloop_need_not_say_when_they_are_due() -> None:
+    """Its handle of no time at all cannot, which is what the second of two streams that are followed at once would ask."""
+
+    async def follow() -> bool:
+        streams = StreamBroker(
+            MemoryStore(keep_s=1, max_bytes=1000),
+            ScriptedProvider(),
+            ready=asyncio.Event().wait,  # type: ignore[arg-type]  # it is never asked
+            resolve=str,
+            places=RequestLimiter(4, 1),
+            config=ResumeConfig(),
+        )
+        for seconds in (60.0, 0.0, 0.0, 0.0002, 60.0):
+            streams._arm(seconds)
+        timer = streams._timer
+        await streams.aclose()
+        return timer is not None and not hasattr(timer, "when")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(follow()), "uvloop's handle says when it is due: the case is not there any more"

@@ -7,6 +7,7 @@ same batches, at once. What a request is kept under, its `ChatRequest.cached_as`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -93,10 +94,13 @@ class CachingProvider(AsyncGeneratorProvider):
             return None
         try:
             data = await self._store.get(key)
-            found = None if data is None else _decode(data)
-        except (CacheError, msgspec.DecodeError) as error:  # of another version, it cannot be read
+        except CacheError as error:
             self._failed(error)
             return None
+        found = None
+        if data is not None:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # another version's: replaced
+                found = _decode(data)
         self.counts["miss" if found is None else "hit"] += 1
         return found
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -198,6 +199,8 @@ def _check_company(args: argparse.Namespace, base_url: str | None) -> None:
 
 def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run the server until it is stopped, and return its exit code."""
+    if args.config is not None:  # it means to read the file again, which is read in a moment anyway
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         from ..workers.main import run as run_server  # noqa: PLC0415  an optional extra
     except ModuleNotFoundError as error:

@@ -19,6 +19,9 @@ from ..wires.shapes import refusal
 #: Pixels of an image that is decoded, each of three bytes.
 MAX_PIXELS: Final = 40_000_000
 
+#: Pixels of all images of a request together.
+MAX_TOTAL: Final = 64_000_000
+
 #: Images in one request: each is encoded before the first token.
 MAX_IMAGES: Final = 64
 
@@ -30,10 +33,12 @@ INVALID_IMAGE: Final = "invalid_image"
 _ADVICE: Final = "send it as data:image/png;base64,… or data:image/jpeg;base64,…"
 
 
-def image_part(param: str, image: Any) -> dict[str, Any]:
+def image_part(param: str, image: Any, seen: list[int]) -> dict[str, Any]:
     """Return the part of a message with *image*, the value of an ``image_url``, as the engine gets it: no member but the
-    address. Raises `StatusError` 400 that names *param* for an image that is elsewhere, that is no PNG, JPEG, GIF or BMP, or
-    that has more than `MAX_PIXELS` pixels."""
+    address. *seen*: the pixels of the request's images before it, which gets those of this one.
+
+    Raises `StatusError` 400 that names *param* for an image that is elsewhere, that is no PNG, JPEG, GIF or BMP, that has more
+    than `MAX_PIXELS` pixels, or with which there are more than `MAX_IMAGES` or `MAX_TOTAL` pixels."""
     url = image if isinstance(image, str) else image["url"]
     match = _DATA.match(url)
     if match is None:
@@ -49,6 +54,12 @@ def image_part(param: str, image: Any) -> dict[str, Any]:
     width, height = size
     if not width or not height or width * height > MAX_PIXELS:
         problem = f"has {width} × {height} pixels; at most {MAX_PIXELS:,} are accepted, and at least one"
+        raise refusal(param, problem, INVALID_IMAGE)
+    seen.append(width * height)
+    if len(seen) > MAX_IMAGES:
+        raise refusal(param, f"is one image too many; at most {MAX_IMAGES} are accepted", INVALID_IMAGE)
+    if sum(seen) > MAX_TOTAL:
+        problem = f"brings the images to {sum(seen):,} pixels; at most {MAX_TOTAL:,} are accepted in all, so send smaller ones"
         raise refusal(param, problem, INVALID_IMAGE)
     return {"type": "image_url", "image_url": {"url": f"data:image/*;base64,{base64.b64encode(data).decode()}"}}
 

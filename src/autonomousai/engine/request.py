@@ -18,7 +18,7 @@ from ..wires.fields import UNSUPPORTED, FieldTable
 from ..wires.messages import ROLES
 from ..wires.openai_chat.request import CHAT
 from ..wires.shapes import check_type, number, refusal, shown
-from .images import INVALID_IMAGE, MAX_IMAGES, image_part
+from .images import INVALID_IMAGE, image_part
 from .schema import engine_schema
 from .tool_messages import template_calls
 
@@ -36,9 +36,8 @@ def engine_messages(messages: Messages, system: str | None, *, sees: bool = Fals
     ``developer`` is another word for ``system``. Raises `StatusError` 400 for what the weights cannot take: images and sound.
     ``name`` and the like do not reach a chat template, and are left out.
     """
-    told = [_told(index, message, sees=sees) for index, message in enumerate(messages)]
-    if sees and (count := sum(_images_in(message) for message in told)) > MAX_IMAGES:
-        raise refusal("messages", f"carry {count} images; at most {MAX_IMAGES} are accepted", INVALID_IMAGE)
+    seen: list[int] | None = [] if sees else None
+    told = [_told(index, message, seen) for index, message in enumerate(messages)]
     if "tool_calls" in told[-1]:
         problem = "have no results; send a message of the role tool for each of them"
         raise refusal(f"messages[{len(told) - 1}].tool_calls", problem)
@@ -51,9 +50,9 @@ def engine_messages(messages: Messages, system: str | None, *, sees: bool = Fals
     return told
 
 
-def _told(index: int, message: Message, *, sees: bool) -> Message:
+def _told(index: int, message: Message, seen: list[int] | None) -> Message:
     role = _role(index, message)
-    told: Message = {"role": role, "content": _content(index, message, sees=sees and role == "user")}
+    told: Message = {"role": role, "content": _content(index, message, seen if role == "user" else None)}
     if told["role"] == "tool":
         told["tool_call_id"] = message["tool_call_id"]
     elif calls := template_calls(message.get("tool_calls") or ()):
@@ -79,8 +78,9 @@ def _role(index: int, message: Message) -> str:
 _NOT_TEXT: Final = {"image_url": ("see images", "unsupported_image"), "input_audio": ("hear sound", UNSUPPORTED)}
 
 
-def _content(index: int, message: Message, *, sees: bool) -> str | list[dict[str, Any]]:
-    """Return the text of a message; or, where it carries images that can be seen, its parts."""
+def _content(index: int, message: Message, seen: list[int] | None) -> str | list[dict[str, Any]]:
+    """Return the text of a message; or, where it carries images that can be seen, its parts. *seen*: see `image_part`; None
+    where none can be."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -89,8 +89,8 @@ def _content(index: int, message: Message, *, sees: bool) -> str | list[dict[str
     parts: list[dict[str, Any]] = []
     for place, part in enumerate(content):
         kind, param = part["type"], f"messages[{index}].content[{place}]"
-        if kind == "image_url" and sees:
-            parts.append(image_part(f"{param}.image_url", part["image_url"]))
+        if kind == "image_url" and seen is not None:
+            parts.append(image_part(f"{param}.image_url", part["image_url"], seen))
         elif kind in ("text", "refusal"):
             parts.append({"type": "text", "text": part[kind]})
         else:
@@ -100,11 +100,6 @@ def _content(index: int, message: Message, *, sees: bool) -> str | list[dict[str
     if any(part["type"] == "image_url" for part in parts):
         return parts
     return "\n".join(part["text"] for part in parts)
-
-
-def _images_in(message: Message) -> int:
-    content = message["content"]
-    return 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
 
 
 # ---- fields -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,9 @@ GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 #: Days are summed up of these: every zone's days begin with one (there are offsets of quarters of an hour).
 QUARTER_S: Final = 900
 
+#: The last moment that is asked for, in seconds since the epoch: the year 9998.
+_LAST: Final = 253_300_000_000
+
 _SPAN: Final = re.compile(r"(\d{1,6})([mhdw])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -151,8 +154,12 @@ def moment_of(text: str, now: datetime) -> float:
     """
     try:
         if match := _SPAN.fullmatch(text):
-            return (now - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])).timestamp()
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=now.tzinfo)).timestamp()
+            seconds = (now - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])).timestamp()
+        else:
+            moment = datetime.fromisoformat(text)
+            seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=now.tzinfo)).timestamp()
+        if not 0 <= seconds <= _LAST:  # others have no date in every zone
+            raise ValueError
+        return seconds
     except (ValueError, OverflowError):
         raise ValueError(f"{text[:50]!r} is no time; write 7d, 24h, 2026-11-01 or 2026-11-01T08:00") from None

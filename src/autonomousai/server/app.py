@@ -243,6 +243,8 @@ class App:
         """Serve by *config* from now on; see `Reloader.reload`. Raises `ConfigError` where that cannot be."""
         if self._reloader is None:
             raise ConfigError("this server was made of a provider, not of a config")
+        if self._starting is not None:  # what is being started is not to be closed meanwhile; whether it can start, others hear
+            await asyncio.wait([self._starting])
         return await self._reloader.reload(config, started=self._started)
 
     def _follow(self, config: Config) -> None:

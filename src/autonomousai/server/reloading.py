@@ -42,6 +42,9 @@ def check_reload(old: Config, new: Config) -> None:
     for table in Config.__struct_fields__:
         if table in RELOADED or (was := getattr(old, table)) == (is_now := getattr(new, table)):
             continue
+        if table == "ledger" and was is None and new.keys:
+            problem = "the first key brings a ledger with it, which cannot be opened while the server runs"
+            raise ConfigError(problem, key="keys", advice='restart the server, or write [ledger] with url = "off"')
         fields = getattr(is_now, "__struct_fields__", ())
         changed = [name for name in fields if was is None or getattr(was, name) != getattr(is_now, name)]
         key = f"{table}.{changed[0]}" if changed else table

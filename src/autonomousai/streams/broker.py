@@ -97,7 +97,8 @@ class StreamBroker:
         self._heartbeat_s = heartbeat_s
         self._live: dict[str, StreamLog] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
 
     # ---- for the endpoints
 
@@ -410,10 +411,12 @@ class StreamBroker:
     def _arm(self, seconds: float) -> None:
         """Send a heartbeat in that many seconds, if not before."""
         loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
+            if self._due <= due:  # the timer itself may not say: uvloop's of no time at all is a plain handle
                 return
             self._timer.cancel()
+        self._due = due
         self._timer = loop.call_later(seconds, self._on_timer)
 
     def _on_timer(self) -> None:
