@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from autonomousai.config import Config, LedgerConfig, Secret, ServerConfig
+from autonomousai.errors import StatusError
 from autonomousai.keys.directory import POLL_S, KeyDirectory
 from autonomousai.keys.documents import DocumentStoreError, MemoryDocuments
 from autonomousai.keys.records import PREFIX
 from autonomousai.keys.ring import KeyRing
+from autonomousai.ledger.database import Database
+from autonomousai.ledger.place import place_of
 from autonomousai.server import create_app
+from autonomousai.server.key_store import DatabaseDocuments
 from autonomousai.settings import KeyPolicy
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.keys.conftest import key
@@ -210,8 +217,6 @@ async def test_an_answer_under_way_survives_the_end_of_its_key(serve_keys):
     place = await serve_keys({}, admin_keys=[ADMIN], around=ScriptedProvider(["a", pause, "b", answer()]))
     secret = (await admin(place, "POST", body={"name": "shop", "max_concurrency": 1})).json()["key"]
 
-    import asyncio  # noqa: PLC0415
-
     running = asyncio.create_task(chat(place, secret))
     await pause.reached.wait()
     await admin(place, "DELETE", "/shop")
@@ -275,3 +280,87 @@ async def test_a_key_that_was_made_opens_a_server_that_has_not_started(tmp_path)
         secret = (await admin(first, "POST", body={"name": "shop"})).json()["key"]
     async with listening(create_app(settings, provider=ScriptedProvider())) as second:
         assert 200 == await chat(second, secret)
+
+
+@pytest.fixture
+def two(tmp_path) -> Iterator[list[KeyDirectory]]:
+    """The directories of two servers with one database, neither of which looks for changes by itself."""
+    database = Database(place_of(str(tmp_path / "ledger.db")))
+    database.open()
+    yield [KeyDirectory(KeyRing({}, asks=True), DatabaseDocuments(lambda: database)) for _ in range(2)]
+    database.close()
+
+
+@pytest.fixture(params=["database", "memory"])
+def pair(request: pytest.FixtureRequest) -> list[KeyDirectory]:
+    if request.param == "database":
+        return request.getfixturevalue("two")
+    store = MemoryDocuments()
+    return [KeyDirectory(KeyRing({}, asks=True), store) for _ in range(2)]
+
+
+async def test_what_another_server_did_is_never_undone(pair):
+    """A secret that was rotated away, a key that was disabled, one that was deleted: though the second has not looked yet."""
+    first, second = pair
+    for name in ("rotated", "disabled", "deleted"):
+        await first.create(name, KeyPolicy())
+    await second.refresh()
+    rotated, _ = await first.rotate("rotated")
+    await first.change("disabled", lambda policy: msgspec.structs.replace(policy, disabled=True))
+    await first.delete("deleted")
+
+    for name in ("rotated", "disabled"):
+        await second.change(name, lambda policy: msgspec.structs.replace(policy, requests_per_minute=5))
+    with pytest.raises(StatusError) as refused:
+        await second.change("deleted", lambda policy: policy)
+    await first.refresh()
+
+    assert 404 == refused.value.status
+    assert {"rotated", "disabled"} == {each.name for each in first.records()}
+    assert (rotated.digest, 5) == (first.get("rotated").digest, first.get("rotated").policy.requests_per_minute)
+    assert (True, 5) == ((policy := first.get("disabled").policy).disabled, policy.requests_per_minute)
+
+
+async def test_changes_of_one_moment_are_all_kept(pair):
+    """Of two servers, or of one."""
+    changes = [
+        {"requests_per_minute": 5},
+        {"tokens_per_minute": 5},
+        {"max_concurrency": 5},
+        {"budget": 5.0},
+        {"disabled": True},
+    ]
+    await pair[0].create("shop", KeyPolicy())
+
+    await asyncio.gather(
+        *(
+            pair[number % 2].change("shop", lambda policy, change=change: msgspec.structs.replace(policy, **change))
+            for number, change in enumerate(changes)
+        )
+    )
+    await pair[0].refresh()
+
+    policy = pair[0].get("shop").policy
+    assert {**changes[0], **changes[1], **changes[2], **changes[3], **changes[4]} == {
+        name: getattr(policy, name) for change in changes for name in change
+    }
+
+
+async def test_a_change_between_reading_and_writing_is_read_again(pair):
+    """What is replaced is what was read, or nothing."""
+    first, second = pair
+    await first.create("shop", KeyPolicy())
+    replace = second._store.replace
+    deleted = []
+
+    async def late(*arguments: Any) -> None:
+        if not deleted:
+            deleted.append(await first.delete("shop"))
+        await replace(*arguments)
+
+    second._store.replace = late
+    with pytest.raises(StatusError) as refused:
+        await second.rotate("shop")
+    await first.refresh()
+
+    assert (404, []) == (refused.value.status, first.records())

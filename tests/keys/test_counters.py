@@ -311,6 +311,23 @@ async def test_while_the_store_is_away_each_server_counts_by_itself(clock, caplo
     assert 2 == len(caplog.records)
 
 
+async def test_a_store_that_reserved_without_saying_so_gives_it_back(clock):
+    """A command that was not answered in time is carried out all the same: here it is counted by this server alone."""
+    away = Away()
+    store = FallbackCounters(away, clock=clock)
+    limits = Limits(token_budget=100)
+    away.is_away = True
+    alone = await store.reserve("k", MONTH, limits, Demand(60, 60), "a")
+    await away.inner.reserve("k", MONTH, limits, Demand(60, 60), "a")
+
+    away.is_away = False
+    await store.settle("k", MONTH, "a", 7, 0, alone)
+    await store.renew({})
+    counters = away.inner._keys["k"]
+
+    assert (7, 0, {}) == (counters.spent_tokens, counters.held_tokens, counters.holds)
+
+
 async def test_redis_that_is_not_there_refuses_nothing(tmp_path):
     """A request waits for it at most five seconds, and is counted here."""
     store = FallbackCounters(RedisCounters(f"unix://{tmp_path}/none.sock"))

@@ -54,8 +54,7 @@ class KeyAdministration:
         """Change fields of a key's policy; null takes a limit away."""
         changed = read_policy(document)
         values = {field: getattr(changed, field) for field in document}
-        before = self._directory.get(name).policy
-        return shown(await self._directory.change(name, msgspec.structs.replace(before, **values)))
+        return shown(await self._directory.change(name, lambda policy: msgspec.structs.replace(policy, **values)))
 
     async def rotate(self, name: str, document: dict[str, Any]) -> dict[str, Any]:
         """Give a key another secret; ``keep_old_s``: the seconds that the old one opens."""

@@ -15,12 +15,15 @@ import msgspec
 from ..errors import StatusError
 from ..settings import KeyPolicy
 from ..wires.redaction import redact
-from .documents import DocumentStore, DocumentStoreError, NameTakenError
+from .documents import DocumentChangedError, DocumentStore, DocumentStoreError, NameTakenError
 from .records import HINT, KeyRecord, digest_of, new_secret
 from .ring import KeyRing
 
 #: Seconds between two looks whether keys have changed.
 POLL_S: Final = 1.0
+
+#: How often a change is made again that another server's came before.
+_TRIES: Final = 10
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(KeyRecord).decode
@@ -46,6 +49,10 @@ class KeyDirectory:
         self._version = -1
         self._is_away = False
         self._polling: asyncio.Task[None] | None = None
+        #: By ids, the documents as they were read: a change replaces what its author has seen, and nothing newer.
+        self._documents: dict[str, bytes] = {}
+        self._reading = asyncio.Lock()
+        self._changing = asyncio.Lock()
 
     # ---- its life
 
@@ -66,18 +73,25 @@ class KeyDirectory:
     async def refresh(self) -> None:
         """Read the keys, if they have changed. While the store cannot be reached, those that are known hold."""
         try:
-            version = await self._store.version()
-            if version != self._version:
-                made = [_decode(document) for document in await self._store.load()]
-                self._version = version
-                self._ring.replace_made(made)
-                if self._on_change is not None:
-                    await self._on_change(made)
+            async with self._reading:
+                await self._read()
             self._is_away = False
         except DocumentStoreError as error:
             if not self._is_away:
                 _log.warning("changes of keys cannot be read: %s", redact(str(error)))
             self._is_away = True
+
+    async def _read(self) -> None:
+        version = await self._store.version()
+        if version == self._version:
+            return
+        read = [(_decode(document), document) for document in await self._store.load()]
+        made = [record for record, _ in read]
+        self._version = version
+        self._documents = {record.id: document for record, document in read}
+        self._ring.replace_made(made)
+        if self._on_change is not None:
+            await self._on_change(made)
 
     async def _poll(self) -> None:
         while True:
@@ -99,36 +113,39 @@ class KeyDirectory:
             hint=secret[-HINT:],
             created=self._now(),
         )
-        await self._put(record)
+        with _translated():
+            await self._store.add(record.id, record.name, _encode(record))
+            await self.refresh()
         return record, secret
 
-    async def change(self, name: str, policy: KeyPolicy) -> KeyRecord:
-        """Give a key another policy."""
-        record = msgspec.structs.replace(self._made(name), policy=policy)
-        await self._put(record)
-        return record
+    async def change(self, name: str, revised: Callable[[KeyPolicy], KeyPolicy]) -> KeyRecord:
+        """Give a key the policy that *revised* makes of its own."""
+        return await self._revise(name, lambda old: msgspec.structs.replace(old, policy=revised(old.policy)))
 
     async def rotate(self, name: str, keep_s: float = 0.0) -> tuple[KeyRecord, str]:
         """Give a key another secret; the old one opens for *keep_s* more seconds. What is bound to the key stays so."""
         secret = new_secret()
-        old = self._made(name)
         until = self._now() + keep_s if keep_s else 0.0
-        record = msgspec.structs.replace(
-            old,
-            digest=digest_of(secret.encode()),
-            hint=secret[-HINT:],
-            previous=old.digest if keep_s else b"",
-            previous_until=until,
-        )
-        await self._put(record)
-        return record, secret
+
+        def rotated(old: KeyRecord) -> KeyRecord:
+            return msgspec.structs.replace(
+                old,
+                digest=digest_of(secret.encode()),
+                hint=secret[-HINT:],
+                previous=old.digest if keep_s else b"",
+                previous_until=until,
+            )
+
+        return await self._revise(name, rotated), secret
 
     async def delete(self, name: str) -> KeyRecord:
         """Delete a key."""
-        record = self._made(name)
-        with _translated():
-            await self._store.delete(record.id)
+        async with self._changing:
             await self.refresh()
+            record = self._made(name)
+            with _translated():
+                await self._store.delete(record.id)
+                await self.refresh()
         return record
 
     def get(self, name: str) -> KeyRecord:
@@ -148,10 +165,21 @@ class KeyDirectory:
             raise _in_config(name)
         return record
 
-    async def _put(self, record: KeyRecord) -> None:
-        with _translated():
-            await self._store.put(record.id, record.name, _encode(record))
-            await self.refresh()
+    async def _revise(self, name: str, revised: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
+        """Replace a key by what *revised* makes of it. What other servers did to it is read before, and never undone."""
+        async with self._changing:
+            for _ in range(_TRIES):
+                await self.refresh()
+                old = self._made(name)
+                record = revised(old)
+                try:
+                    with _translated():
+                        await self._store.replace(old.id, self._documents[old.id], _encode(record))
+                except DocumentChangedError:
+                    continue
+                await self.refresh()
+                return record
+        raise _refused(503, f"the key {name!r} is being changed by other servers", "try again")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,10 @@ class NameTakenError(Exception):
     """Another document has the name."""
 
 
+class DocumentChangedError(Exception):
+    """The document is not as it was read: another server has changed or deleted it."""
+
+
 class DocumentStoreError(Exception):
     """The store cannot be reached."""
 
@@ -30,8 +34,11 @@ class DocumentStore(Protocol):
     async def load(self) -> list[bytes]:
         """Return all documents."""
 
-    async def put(self, id: str, name: str, document: bytes) -> None:
-        """Keep *document*, in the place of that with the same *id*. Raises `NameTakenError`."""
+    async def add(self, id: str, name: str, document: bytes) -> None:
+        """Keep a new *document*. Raises `NameTakenError`."""
+
+    async def replace(self, id: str, before: bytes, document: bytes) -> None:
+        """Keep *document* in the place of *before*. Raises `DocumentChangedError` where that is not there any more."""
 
     async def delete(self, id: str) -> None:
         """Drop the document of that *id*, if there is one."""
@@ -58,9 +65,16 @@ class MemoryDocuments:
     async def load(self) -> list[bytes]:
         return [document for _, document in self._documents.values()]
 
-    async def put(self, id: str, name: str, document: bytes) -> None:
-        if any(other == name and each != id for each, (other, _) in self._documents.items()):
+    async def add(self, id: str, name: str, document: bytes) -> None:
+        if any(other == name for other, _ in self._documents.values()):
             raise NameTakenError(name)
+        self._documents[id] = (name, document)
+        self._version += 1
+
+    async def replace(self, id: str, before: bytes, document: bytes) -> None:
+        name, known = self._documents.get(id, ("", b""))
+        if known != before:
+            raise DocumentChangedError(id)
         self._documents[id] = (name, document)
         self._version += 1
 

@@ -206,24 +206,45 @@ class KeyQuotas:
         limits = self.limits_of(record)
         if limits == UNLIMITED:
             return None
-        if self._subscribe is not None:  # as long as no key has limits, nothing is to be noted
-            self._subscribe(self.note)
-            self._subscribe = None
+        self._begin()
         demand, prompt = Demand(), 0
         if request is not None and limits.counts_tokens:
             demand, prompt = self._demand(limits, model, request, answers=answers)
         now = self._now()
         period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
-        decision = await self._store.reserve(record.id, period, limits, demand, id)
+        decision = await self._decide(record.id, period, limits, demand, id)
         if cheaper and decision.refused in ("token_budget", "budget"):
             limits = msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
-            decision = await self._store.reserve(record.id, period, limits, demand, id)  # another period would begin anew
+            decision = await self._decide(record.id, period, limits, demand, id)  # another period would begin anew
         if decision.refused:
             raise refused(record, limits, decision, demand, now)
-        if self._renewing is None and self._store.shared:
-            self._renewing = asyncio.create_task(self._renew())
         reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt)
         return reservation
+
+    def _begin(self) -> None:
+        """Note ends of answers, and renew what is held: as long as no key has limits, nothing is to be."""
+        if self._subscribe is not None:
+            self._subscribe(self.note)
+            self._subscribe = None
+        if self._renewing is None and self._store.shared:
+            self._renewing = asyncio.create_task(self._renew())
+
+    async def _decide(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
+        """Let the store reserve. What it reserves for a caller who has left meanwhile is given back."""
+        work = self._store.reserve(key, period, limits, demand, hold)
+        if not self._store.shared:
+            return await work
+        reserving = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            self._run(self._give_back(reserving, key, period, hold))
+            raise
+
+    async def _give_back(self, reserving: asyncio.Future[Decision], key: str, period: str, hold: str) -> None:
+        decision = await reserving  # it may be under way in the store, which nothing stops
+        if not decision.refused:
+            await self._store.settle(key, period, hold, 0, 0, decision)
 
     def _demand(self, limits: Limits, model: str, request: ChatRequest, *, answers: bool) -> tuple[Demand, int]:
         prompt = prompt_tokens(request)
@@ -294,6 +315,7 @@ class KeyQuotas:
 
     def adopt(self, written: bytes, record: KeyRecord) -> Reservation:
         """Return the reservation that another server has written down, which this one settles."""
+        self._begin()
         hold = msgspec.json.decode(written, type=HoldRecord)
         limits = self.limits_of(record)
         if hold.over_budget:

@@ -22,6 +22,10 @@ class NameInUseError(Exception):
     """Another key has the name."""
 
 
+class KeyRowChangedError(Exception):
+    """The key is not as it was read."""
+
+
 def keys_version(database: Database) -> int:
     """Return a number that grows with each change of the keys. Raises `DatabaseAwayError`, as all of these do."""
     query = select(MARKS.c.number).where(MARKS.c.name == _MARK)
@@ -34,16 +38,26 @@ def read_keys(database: Database) -> list[bytes]:
     return [row[0].encode() for row in database.read(lambda connection: connection.execute(query).all())]
 
 
-def put_key(database: Database, id: str, name: str, document: bytes) -> None:
-    """Keep a key in the place of that with the same *id*. Raises `NameInUseError`."""
-    values = {"name": name, "document": document.decode()}
+def insert_key(database: Database, id: str, name: str, document: bytes) -> None:
+    """Keep a new key. Raises `NameInUseError`."""
 
     def write(connection: Connection) -> None:
-        if not connection.execute(update(KEYS).where(KEYS.c.id == id).values(values)).rowcount:
-            connection.execute(insert(KEYS).values(id=id, **values))
+        connection.execute(insert(KEYS).values(id=id, name=name, document=document.decode()))
         _raise_mark(connection)
 
     _change(database, write, name)
+
+
+def replace_key(database: Database, id: str, before: bytes, document: bytes) -> None:
+    """Keep *document* in the place of *before*. Raises `KeyRowChangedError` where another server changed or deleted that."""
+    as_read = (KEYS.c.id == id, KEYS.c.document == before.decode())
+
+    def write(connection: Connection) -> None:
+        if not connection.execute(update(KEYS).where(*as_read).values(document=document.decode())).rowcount:
+            raise KeyRowChangedError(id)
+        _raise_mark(connection)
+
+    _change(database, write)
 
 
 def delete_key(database: Database, id: str) -> None:

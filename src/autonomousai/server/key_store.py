@@ -14,10 +14,18 @@ from ..config import Config
 from ..errors import ConfigError
 from ..keys.administration import KeyAdministration
 from ..keys.directory import KeyDirectory
-from ..keys.documents import DocumentStoreError, NameTakenError
+from ..keys.documents import DocumentChangedError, DocumentStoreError, NameTakenError
 from ..keys.ring import KeyRing
 from ..ledger.database import Database, DatabaseAwayError
-from ..ledger.key_rows import NameInUseError, delete_key, keys_version, put_key, read_keys
+from ..ledger.key_rows import (
+    KeyRowChangedError,
+    NameInUseError,
+    delete_key,
+    insert_key,
+    keys_version,
+    read_keys,
+    replace_key,
+)
 from ..ledger.place import place_of
 from ..settings import LedgerConfig
 
@@ -44,8 +52,11 @@ class DatabaseDocuments:
     async def load(self) -> list[bytes]:
         return await self._do(lambda: read_keys(self._database()))
 
-    async def put(self, id: str, name: str, document: bytes) -> None:
-        await self._do(lambda: put_key(self._database(), id, name, document))
+    async def add(self, id: str, name: str, document: bytes) -> None:
+        await self._do(lambda: insert_key(self._database(), id, name, document))
+
+    async def replace(self, id: str, before: bytes, document: bytes) -> None:
+        await self._do(lambda: replace_key(self._database(), id, before, document))
 
     async def delete(self, id: str) -> None:
         await self._do(lambda: delete_key(self._database(), id))
@@ -55,6 +66,8 @@ class DatabaseDocuments:
             return await asyncio.to_thread(work)
         except NameInUseError as error:
             raise NameTakenError(str(error)) from None
+        except KeyRowChangedError as error:
+            raise DocumentChangedError(str(error)) from None
         except DatabaseAwayError as error:
             raise DocumentStoreError(str(error)) from None
 

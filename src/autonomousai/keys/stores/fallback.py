@@ -56,6 +56,8 @@ class FallbackCounters:
                 decision = await self._store.reserve(key, period, limits, demand, hold)
             except CounterStoreError as error:
                 self._note_away(error)
+                # It may have heard of the hold all the same, and would spend it as a whole.
+                self._late.append((key, period, hold, 0, 0, Decision()))
             else:
                 self._note_back()
                 self._known[key, period] = (decision.spent_tokens, decision.spent_nano)

@@ -1,0 +1,95 @@
+"""Reservations of requests, whose stores other servers share: each is settled once, however its request ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from autonomousai.keys.quotas import KeyQuotas
+from autonomousai.keys.records import KeyRecord
+from autonomousai.keys.stores import MemoryCounters
+from autonomousai.request import ChatRequest
+from autonomousai.settings import KeyPolicy
+from tests.support.sockets import PATIENCE
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What the ledger notes of an answer."""
+
+    id: str
+    outcome: str = "ok"
+    prompt_tokens: int = 5
+    total_tokens: int = 7
+    cost: float | None = 0.25
+    cache: str | None = None
+
+
+class Shared(MemoryCounters):
+    """Counters that take their time, as those do which others share. ``asked``: set when a reservation is under way."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def reserve(self, *arguments: Any) -> Any:
+        self.asked.set()
+        await self.answers.wait()
+        return await super().reserve(*arguments)
+
+
+def record(**policy: Any) -> KeyRecord:
+    return KeyRecord(id="key_1", name="shop", digest=b"", policy=KeyPolicy(**policy))
+
+
+def asked(most: int = 100) -> ChatRequest:
+    return ChatRequest("llama", [{"role": "user", "content": "Hello"}], {"max_tokens": most})
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_caller_who_leaves_while_it_is_reserved_holds_nothing():
+    """The store finishes what it began, and then gives it back: of the window too."""
+    store = Shared()
+    quotas = KeyQuotas(store)
+    shop = record(token_budget=1_000, tokens_per_minute=1_000, max_concurrency=1)
+    leaving = asyncio.create_task(quotas.reserve(shop, "a", "llama", asked()))
+    await store.asked.wait()
+
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    store.answers.set()
+    counters = store._keys["key_1"]
+    await until(lambda: counters.period and not counters.holds)
+    await quotas.aclose()
+
+    assert (0, 0, 0) == (counters.spent_tokens, counters.held_tokens, counters.token_sum)
+
+
+async def test_a_stream_that_is_taken_over_is_noted_and_renewed_by_a_server_that_had_no_request():
+    """Else its answer would cost what it reserved, and its hold would end before it."""
+    first, store, notes = KeyQuotas(Shared()), Shared(), []
+    first._store.answers.set()
+    held = await first.reserve(record(token_budget=1_000), "a", "llama", asked())
+    second = KeyQuotas(store, subscribe=notes.append)
+
+    adopted = second.adopt(held.written(), held.record)
+    for note in notes:
+        note(Ended("a"))
+    is_renewing = second._renewing is not None
+    adopted.settle()
+    await first.aclose()
+    await second.aclose()
+
+    assert is_renewing
+    assert 7 == store._keys["key_1"].spent_tokens
