@@ -25,7 +25,18 @@ from .errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name, and it is one
 )
-from .events import FinishReason, Reasoning, ToolCall, ToolCalls, Usage
+from .events import (
+    Annotations,
+    ChoiceEvent,
+    FinishReason,
+    Images,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    ToolCall,
+    ToolCalls,
+    Usage,
+)
 from .provider import AsyncGeneratorProvider, ProviderModelMixin
 from .request import AnyMessages as Messages
 from .result import AsyncResult
@@ -35,25 +46,30 @@ if TYPE_CHECKING:
     from .engine.provider import LlamaCpp
 
 __all__ = [
+    "Annotations",
     "Anthropic",
     "AsyncGeneratorProvider",
     "AsyncResult",
     "AutonomousAI",
+    "ChoiceEvent",
     "Clocks",
     "Completion",
     "ConfigError",
     "ConnectError",
     "FinishReason",
     "HTTPError",
+    "Images",
     "IncompleteStreamError",
     "InvalidMessagesError",
     "LlamaCpp",
+    "LogProbs",
     "Messages",
     "ModelNotFoundError",
     "OpenAICompatible",
     "ProviderError",
     "ProviderModelMixin",
     "Reasoning",
+    "Refusal",
     "StatusError",
     "StreamError",
     "TimeoutError",

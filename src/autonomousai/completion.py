@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from .errors import IncompleteStreamError
 from .events import Answer, Chunk, FinishReason, ToolCall, Usage
@@ -12,6 +12,11 @@ from .report import Report
 
 CLOSED = "the answer was closed before it was complete"
 LEFT = "the answer was not read to its end; read on to its FinishReason before you take its text"
+
+
+_BLOCKING: Final = (
+    "this answer is read by blocking code: with for, with or text(); asyncio code calls chat() or create_async_generator()"
+)
 
 
 class AnswerView:
@@ -49,6 +54,12 @@ class AnswerView:
     def reasoning(self) -> str:
         """Return the reasoning that has come until now; `""` where the model shows none."""
         return self._answer.reasoning
+
+    @property
+    def refusal(self) -> str:
+        """Return the model's words of refusal that have come until now, which are no part of the text; `""` where it does not
+        refuse."""
+        return self._answer.refusal
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -154,6 +165,17 @@ class Completion(AnswerView):
             raise
         self._is_delivered = type(chunk) is FinishReason
         return chunk
+
+    if not TYPE_CHECKING:  # type checkers find it without these
+
+        def __aiter__(self):
+            raise TypeError(_BLOCKING)
+
+        def __aenter__(self):
+            raise TypeError(_BLOCKING)
+
+        def __aexit__(self, *_):
+            """Be there, so that Python calls `__aenter__`, which says what to write."""
 
     def texts(self) -> Iterator[str]:
         """Iterate the pieces of the text alone, so that they can be joined; what else comes is read later from `tool_calls`,

@@ -23,7 +23,7 @@ from .completion import Completion
 from .embeddings import EmbeddingInput, Embeddings, read_embeddings
 from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
 from .events import Answer, Batch, Chunk
-from .request import CALL_OPTIONS, DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
+from .request import CALL_OPTIONS, DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest, take_options
 from .result import AsyncResult, BatchStream, ChunkIterator
 from .wires.raw import EMBEDDINGS_WIRE, raw_request, unsupported
 
@@ -232,7 +232,7 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         """
         if self._is_closed:
             raise _closed(self)
-        given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+        given = take_options(kwargs)
         request = ChatRequest(model, messages, fields=kwargs)  # type: ignore[arg-type]  # what counts checks them
         return await self.count_tokens(request, CallOptions(proxy=proxy, **given))
 
@@ -262,6 +262,14 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         background, self._background = self._background, None
         if background is not None:
             background.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     # ---- what a gateway needs beyond an answer
 
@@ -342,7 +350,7 @@ def ask(
     """
     if provider._is_closed:
         raise _closed(provider)
-    given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+    given = take_options(kwargs)
     answer = Answer()
     request = ChatRequest(model, messages, stream, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
@@ -371,7 +379,7 @@ async def embed(
     """Return *provider*'s answer to what the arguments of `AsyncGeneratorProvider.embed` ask."""
     if provider._is_closed:
         raise _closed(provider)
-    given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+    given = take_options(kwargs)
     if not input:
         raise ValueError("input: must not be empty; give a text, or a list of texts")
     if EMBEDDINGS_WIRE not in provider.capabilities_of(model).wires:

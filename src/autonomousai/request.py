@@ -19,6 +19,31 @@ AnyMessages: TypeAlias = Sequence[Mapping[str, Any]]
 #: Keyword arguments of `create_async_generator` that are options of the call and never request fields.
 CALL_OPTIONS: Final = frozenset({"api_key", "headers", "proxy", "retries", "timeout"})
 
+#: How other clients name what is none of a call's here, and what says it. As a request field each would be sent to the server,
+#: where it does nothing, and a header in it may be a secret. A caller over the network may send any of them.
+_ELSEWHERE: Final = {
+    "extra_headers": "headers=",
+    "default_headers": "headers=",
+    "extra_query": "the query of the provider's base_url",
+    "max_retries": "retries=",
+    "num_retries": "retries=",
+    "request_timeout": "timeout=",
+    "base_url": "the provider's base_url, when it is made",
+    "api_base": "the provider's base_url, when it is made",
+    "vendor": "the provider's vendor, when it is made",
+    "custom_llm_provider": "the provider's vendor, when it is made",
+}
+
+
+def take_options(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of a call out of its keyword *arguments*, and return them: what is left are request fields. Raises
+    `TypeError` for the name that another client has for an option."""
+    if not _ELSEWHERE.keys().isdisjoint(arguments):
+        name = min(_ELSEWHERE.keys() & arguments.keys())
+        raise TypeError(f"{name}= is no argument of a call here; use {_ELSEWHERE[name]}")
+    return {name: arguments.pop(name) for name in CALL_OPTIONS & arguments.keys()}
+
+
 #: Names that a caller over the network must not think to reach: options of clients.
 OPTION_NAMES: Final = CALL_OPTIONS | {"base_url", "self"}
 

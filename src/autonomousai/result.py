@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 from .awaitables import DONE
 from .completion import CLOSED, LEFT, AnswerView
@@ -14,6 +14,11 @@ from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Sta
 from .report import Report
 
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
+
+_ASYNC: Final = (
+    "this answer is read by asyncio code: with async for, async with or await; blocking code calls complete() or "
+    "create_completion()"
+)
 
 #: Takes a batch at once. Returns False when the reader wants its turn before the next one comes.
 Sink: TypeAlias = Callable[[Batch], bool]
@@ -354,6 +359,17 @@ class AsyncResult(AnswerView):
         self._closed = True
         await (self._stream or self._source).aclose()
         # The generator of chunks is left as it is: a reader inside it is to get an error, and would get an end.
+
+    if not TYPE_CHECKING:  # type checkers find it without these
+
+        def __iter__(self):
+            raise TypeError(_ASYNC)
+
+        def __enter__(self):
+            raise TypeError(_ASYNC)
+
+        def __exit__(self, *_):
+            """Be there, so that Python calls `__enter__`, which says what to write."""
 
     async def __aenter__(self) -> AsyncResult:
         return self

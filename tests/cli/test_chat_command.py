@@ -58,11 +58,22 @@ async def test_a_pipe_gets_the_exact_text(env: dict[str, str]) -> None:
 
 
 async def test_an_empty_answer_is_empty(env: dict[str, str]) -> None:
-    """Where the model said nothing, nothing is written, and it is no failure."""
+    """Where the model said nothing, nothing is written, and it is no failure; stderr says so."""
     async with ScriptedServer(Script.stream()) as server:
         ended = await run("chat", "--base-url", server.url, QUESTION, env=env)
 
-    assert (0, "", "") == ended
+    assert (0, "", "autonomousai: the answer is complete, and holds no text\n") == ended
+
+
+async def test_a_refusal_is_shown(env: dict[str, str]) -> None:
+    """It is printed, and told apart from an answer: by stderr, and in JSON by its type."""
+    refusal = Script.stream({"refusal": "I can"}, {"refusal": "not."})
+    async with ScriptedServer(refusal, refusal) as server:
+        ended = await run("chat", "--base-url", f"{server.url}/v1", "-m", "m", QUESTION, env=env)
+        told = await run("chat", "--base-url", f"{server.url}/v1", "-m", "m", "--json", QUESTION, env=env)
+
+    assert (0, "I cannot.\n", "autonomousai: the model refused to answer\n") == ended
+    assert [{"type": "refusal", "text": "I can"}, {"type": "refusal", "text": "not."}] == events(told.out)[:-1]
 
 
 async def test_text_is_written_as_it_comes(env: dict[str, str]) -> None:
@@ -535,6 +546,68 @@ async def test_anthropic_is_a_vendor_too(env: dict[str, str]) -> None:
     asked = server.requests[-1]
 
     assert (0, "Because.\n", "/v1/messages", "k") == (ended.code, ended.out, asked.path, asked.headers["x-api-key"])
+
+
+async def test_a_wrong_key_of_a_vendor_names_its_variable(env: dict[str, str]) -> None:
+    """Not the one of this program, which is not read then."""
+    async with ScriptedServer(Script.status(401)) as server:
+        named = {**env, "OPENAI_API_KEY": "wrong"}
+        ended = await run("chat", "--vendor", "openai", "--base-url", server.url, "-m", "m", QUESTION, env=named)
+
+    assert 1 == ended.code
+    assert "the key is given with OPENAI_API_KEY, or with --api-key" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("vendor", "names", "asked", "code"),
+    [
+        ("openai", ("text-embedding-ada-002", "gpt-a", "gpt-b"), None, 2),
+        ("openai", ("text-embedding-ada-002", "gpt-a"), "gpt-a", 0),
+        ("ollama", ("nomic-embed-text", "llama3.2", "qwen3"), "llama3.2", 0),
+        ("ollama", ("nomic-embed-text",), "nomic-embed-text", 0),
+    ],
+)
+async def test_without_a_model_one_that_chats_is_asked(
+    vendor: str, names: tuple[str, ...], asked: str | None, code: int, env: dict[str, str]
+) -> None:
+    """And none by chance at a vendor that has many, each at its price."""
+    async with ScriptedServer() as server:
+        server.play(Script.status(200, {"object": "list", "data": [{"id": name} for name in names]}), path="/models")
+        named = {**env, "OPENAI_API_KEY": "k"}
+        ended = await run("chat", "--vendor", vendor, "--base-url", server.url, QUESTION, env=named)
+    sent = [request.json()["model"] for request in server.requests if request.method == "POST"]
+
+    assert (code, [asked] if asked else []) == (ended.code, sent)
+    assert asked or "name a model with --model; this server has: gpt-a, gpt-b\n" in ended.err
+
+
+async def test_openais_variables_are_read(env: dict[str, str]) -> None:
+    """The base URL too, as by its own clients; what is said on the command line wins."""
+    async with ScriptedServer(Script.stream("One"), Script.stream("Two")) as server:
+        named = {**env, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{server.url}/v1"}
+        one = await run("chat", "--vendor", "openai", "-m", "m", QUESTION, env=named)
+        named["OPENAI_BASE_URL"] = "http://127.0.0.1:9"
+        two = await run("chat", "--vendor", "openai", "-m", "m", "--base-url", f"{server.url}/v1", QUESTION, env=named)
+
+    assert (("One\n", 0), ("Two\n", 0)) == ((one.out, one.code), (two.out, two.code))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"message": "The model `m` does not exist", "code": "model_not_found"}, 2),
+        ({"message": "model 'm' not found, try pulling it first", "code": None}, 2),
+        ({"message": "no such page"}, 1),
+    ],
+)
+async def test_a_model_that_a_server_does_not_have_is_a_mistake_of_the_command_line(
+    error: dict[str, Any], code: int, env: dict[str, str]
+) -> None:
+    """As one that is known before anything is asked; a path that is not there is none."""
+    async with ScriptedServer(Script.status(404, {"error": error})) as server:
+        ended = await run("chat", "--base-url", f"{server.url}/v1", "-m", "m", QUESTION, env=env)
+
+    assert (code, "") == (ended.code, ended.out)
 
 
 @pytest.mark.parametrize(

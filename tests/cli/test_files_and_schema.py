@@ -89,7 +89,7 @@ async def test_a_file_without_text_is_named(env: dict[str, str], tmp_path: Path,
     async with ScriptedServer() as server:
         ended = await run("chat", "--base-url", server.url, "--file", str(path), "Why?", env=env)
 
-    assert (3, "", []) == (ended.code, ended.out, server.requests)
+    assert (2, "", []) == (ended.code, ended.out, server.requests)
     assert f"--file {path}: {said}" in ended.err
 
 

@@ -183,7 +183,7 @@ async def test_what_is_no_image_is_said(data: bytes | None, words: str, env: dic
     async with ScriptedServer() as server:
         ended = await run("chat", "--base-url", server.url, "--image", str(path), "What?", env=env)
 
-    assert (3, "", []) == (ended.code, ended.out, server.requests)
+    assert (2, "", []) == (ended.code, ended.out, server.requests)
     assert f"--image {path}: {words}" in ended.err
 
 
@@ -193,7 +193,7 @@ async def test_an_image_too_large_is_said(env: dict[str, str], tmp_path: Path) -
     path.write_bytes(PNG + bytes(15_000_000))
     ended = await run("chat", "--base-url", "http://127.0.0.1:9", "--image", str(path), "What?", env=env)
 
-    assert 3 == ended.code
+    assert 2 == ended.code
     assert "is larger than 14 MB" in ended.err
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from autonomousai import AutonomousAI, FinishReason, IncompleteStreamError
-from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
 from tests.support.thread import served
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -101,6 +101,14 @@ def test_a_closed_provider_answers_nothing() -> None:
     with pytest.raises(RuntimeError, match="was closed"):
         unread.text()
     assert provider._background is None
+
+
+def test_a_provider_closes_itself_behind_a_block() -> None:
+    """`with`, for blocking code."""
+    with ScriptedProvider(answer("Hello")) as provider:
+        assert "Hello" == provider.complete("llama", HELLO).text()
+    with pytest.raises(RuntimeError, match="was closed"):
+        provider.complete("llama", HELLO)
 
 
 def test_the_text_is_the_same_each_time() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from autonomousai import AutonomousAI, HTTPError, StreamError, TimeoutError  # noqa: A004  the contract's own name
+from autonomousai.clients.options import CLIENT_CLOCKS
 from autonomousai.clients.remote import PreparedRequest, ResponseStream
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
 from autonomousai.timeouts import Clocks
@@ -215,3 +218,12 @@ async def test_a_slow_caller_is_not_a_silent_server() -> None:
             await thinking.wait()
 
     assert ["a", "b", ""] == found
+
+
+def test_the_guide_says_what_a_client_allows() -> None:
+    """Each clock with its seconds, for who comes from a client with one timeout."""
+    guide = (Path(__file__).parents[2] / "docs/guides/from-openai.md").read_text(encoding="utf-8").replace("\n", " ")
+    said = {name: seconds for seconds, name in re.findall(r"(\d+) s\b[^.;,]*?\(`(\w+)`\)", guide)}
+    clocks = ("connect", "first_token", "idle", "total", "first_token_alive")
+
+    assert {name: f"{getattr(CLIENT_CLOCKS, name):g}" for name in clocks} == said

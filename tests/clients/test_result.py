@@ -231,6 +231,59 @@ async def test_other_members_go_into_extra_body() -> None:
     assert "extra_body" not in sent
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("extra_headers", "headers="),
+        ("extra_query", "the query of the provider's base_url"),
+        ("max_retries", "retries="),
+        ("num_retries", "retries="),
+        ("base_url", "the provider's base_url"),
+        ("api_base", "the provider's base_url"),
+        ("vendor", "the provider's vendor"),
+    ],
+)
+async def test_options_of_other_clients_are_not_sent(name: str, meant: str) -> None:
+    """They would go into the body, a secret in a header too: each is refused at the call, with what is meant."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url, model="m") as provider:
+        given: dict[str, Any] = {name: {"Authorization": "Bearer secret"}}
+        words = f"{name}= is no argument of a call here; use {meant}"
+        for call in (provider.chat, provider.complete, provider.create_completion, provider.create_async_generator):
+            with pytest.raises(TypeError, match=words):
+                call("m", HELLO, **given)
+        for counted in (provider.count_prompt("m", HELLO, **given), provider.embed("m", "x", **given)):
+            with pytest.raises(TypeError, match=words):
+                await counted
+
+    assert [] == server.requests
+
+
+async def test_a_refusal_is_there_at_the_end() -> None:
+    """Apart from the text, of which there is none."""
+    refusal = Script.stream({"refusal": "I can"}, {"refusal": "not."})
+    async with ScriptedServer(refusal, Script.stream("Hi")) as server, OpenAICompatible(server.url, model="m") as provider:
+        refused = provider.chat("m", HELLO)
+        given = provider.chat("m", HELLO)
+        assert ("", "I cannot.") == (await refused, refused.refusal)
+        assert ("Hi", "") == (await given, given.refusal)
+
+
+async def test_an_answer_that_is_read_in_the_wrong_way_names_the_right_one() -> None:
+    """Blocking code is led to `complete`, asyncio code to `chat`."""
+    provider = ScriptedProvider()
+    result: Any = provider.chat("llama", HELLO)
+    completion: Any = provider.complete("llama", HELLO)
+    with pytest.raises(TypeError, match=r"blocking code calls complete\(\)"):
+        iter(result)
+    with pytest.raises(TypeError, match=r"blocking code calls complete\(\)"), result:
+        pass
+    with pytest.raises(TypeError, match=r"asyncio code calls chat\(\)"):
+        aiter(completion)
+    with pytest.raises(TypeError, match=r"asyncio code calls chat\(\)"):
+        async with completion:
+            pass
+
+
 async def test_an_answer_that_is_printed_says_how_to_read_it() -> None:
     """It does not show the text, which may be long, or a secret."""
     async with ScriptedServer() as server, AutonomousAI(server.url) as provider:

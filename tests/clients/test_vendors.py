@@ -55,6 +55,19 @@ def test_the_names_that_a_config_may_use_are_the_rows() -> None:
     assert list(VENDORS) == list(get_args(VendorName))
 
 
+def test_openais_base_url_may_be_in_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For a client that names none, as for OpenAI's own; a config says itself where it asks."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+
+    assert "http://127.0.0.1:9/v1" == OpenAICompatible(vendor="openai", api_key="k").base_url
+    assert "http://127.0.0.1:8/v1" == OpenAICompatible("http://127.0.0.1:8/v1", vendor="openai", api_key="k").base_url
+    assert VENDORS["groq"].base_url == OpenAICompatible(vendor="groq", api_key="k").base_url
+    upstream = config(tmp_path, 'vendor = "openai"\napi_key = "k"')
+    provider = upstream.make_provider(UpstreamSetup("u"))
+    assert isinstance(provider, OpenAICompatible)
+    assert VENDORS["openai"].base_url == provider.base_url
+
+
 def test_no_two_rows_can_be_taken_for_one_another() -> None:
     """By host, by owner or by header."""
     for attribute in ("base_url", "key_env", "owned_by", "header"):

@@ -16,10 +16,11 @@ import msgspec
 
 from ..clients.vendors import ANTHROPIC_VENDOR, vendor_of
 from ..config import Config, load_config
-from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError
+from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StatusError
 from ..http.urls import authority, has_path, without_credentials
 from ..kinds.openai import OpenAIConfig
 from ..suggestions import did_you_mean
+from ..wires.raw import names_unknown_model
 from . import defaults, templates
 from .chat.context import ChatContext, make_question
 from .chat.files import response_format, with_files
@@ -27,7 +28,7 @@ from .chat.images import image_part
 from .chat.prompt import as_utf8, read_prompt
 from .chat.repl import converse
 from .chat.session import Keeper, SessionRunner, ask_once, keeps_history
-from .chat.targets import ChatSettings, wire_of
+from .chat.targets import KEY_ENV, ChatSettings, key_env_of, wire_of
 from .columns import table
 from .completion import completion
 from .errors import tell
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
             with suppress(OutputError):
                 JsonView(terminal).error(error)
         base_url = getattr(args, "base_url", None) or os.environ.get("AUTONOMOUSAI_BASE_URL")
-        tell(terminal, error, asks_server=bool(base_url) and hasattr(args, "wire"))
+        asks_server = bool(base_url) and hasattr(args, "wire")
+        tell(terminal, error, asks_server=asks_server, key_env=getattr(args, "key_env", KEY_ENV))
         return exit_code(error)
     except OutputError as error:
         terminal.error(str(error))
@@ -94,6 +96,8 @@ def exit_code(error: ProviderError) -> int:
         return SETUP
     if not isinstance(error, HTTPError):
         return USAGE
+    if isinstance(error, StatusError) and error.status == 404 and names_unknown_model(error):
+        return USAGE  # as for a model that is known here not to be there
     return INCOMPLETE if error.partial or isinstance(error, IncompleteStreamError) else FAILED
 
 
@@ -104,6 +108,8 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         _find_server(args, terminal)
     usual_model = defaults.apply(args, os.environ)
     base_url = _server_of(args)
+    if base_url:
+        args.key_env = key_env_of(base_url, wire_of(base_url, args.wire), args.vendor)
     _check_company(args, base_url)
     template = templates.load(args.template, os.environ) if args.template else Template()
     keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
@@ -130,6 +136,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         base_url=base_url,
         wire=args.wire,
         vendor=args.vendor,
+        key_env=getattr(args, "key_env", KEY_ENV),
         api_key=args.api_key,
         proxy=args.proxy,
         weights=args.weights,
@@ -177,7 +184,7 @@ def _server_of(args: argparse.Namespace) -> str | None:
         args.vendor = None  # a provider of its own, and no row of the table
         return args.base_url or ANTHROPIC_VENDOR.base_url
     vendor = vendor_of(args.vendor)
-    if url := args.base_url or vendor.base_url:
+    if url := args.base_url or vendor.address():
         return str(url)
     raise UsageError(f"{vendor.title} has no common address: name yours with --base-url")
 

@@ -26,11 +26,11 @@ def in_words(error: ProviderError) -> str:
     return f"{problem}; {advice}" if advice else problem
 
 
-def tell(terminal: Terminal, error: ProviderError, *, asks_server: bool = False) -> None:
+def tell(terminal: Terminal, error: ProviderError, *, asks_server: bool = False, key_env: str) -> None:
     """Say it on standard error. *asks_server*: a server was named, so that the models are not ours to know, and the command has
-    ``--wire``."""
+    ``--wire``. *key_env*: the environment variable that the key is read from."""
     terminal.error(in_words(error))
     if isinstance(error, StatusError) and error.status == 401:
-        terminal.note("the key is given with AUTONOMOUSAI_API_KEY, or with --api-key")
+        terminal.note(f"the key is given with {key_env}, or with --api-key")
     elif isinstance(error, ModelNotFoundError) and asks_server:
         terminal.note("for any other model that a server has, name its base URL that ends in /v1, or add --wire openai")

@@ -8,7 +8,8 @@ EXIT_CODES: Final = """\
 exit codes:
   0    done; for an answer: its end is proven (stderr says if a limit cut it)
   1    the request failed, or the output could not be written
-  2    the command line makes no sense: an unknown option or model, no prompt
+  2    the command line makes no sense: an unknown option or model, no prompt,
+       a file, an image or a schema that cannot be read
   3    something must be set up first: weights, an extra, the config, an address
   4    the answer is incomplete: what was printed is only its beginning
   130  interrupted by Ctrl-C (143: terminated)
@@ -91,6 +92,7 @@ examples:
 with --json, each line is one of
   {"type": "text", "text": ...}
   {"type": "reasoning", "text": ...}
+  {"type": "refusal", "text": ...}
   {"type": "tool_calls", "tool_calls": [{"id", "name", "arguments", "index"}]}
   {"type": "finish", "reason", "evidence", "usage", "model"}
   {"type": "error", "error", "message", "status", "retryable", ...}

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import HTTPError, ProviderError
-from ..events import Chunk, FinishReason, Reasoning, ToolCalls
+from ..events import Chunk, FinishReason, Reasoning, Refusal, ToolCalls
 from .errors import in_words
 from .render.markdown import MarkdownStream
 from .terminal import Spinner, Terminal, printable
@@ -23,7 +23,7 @@ class View(Protocol):
 
     @property
     def text(self) -> str:
-        """The answer's text so far."""
+        """What the model has said so far: text, or a refusal."""
 
     def close(self) -> None:
         """The answer is over, whole or not: leave the cursor at the start of a line, and be ready for the next one."""
@@ -33,7 +33,8 @@ class View(Protocol):
 
 
 class TextView:
-    """The answer's text on stdout, with a newline after it where it ends without one; reasoning, on a terminal, on stderr."""
+    """The answer's text, or its refusal, on stdout, with a newline after it where it ends without one; reasoning, on a
+    terminal, on stderr."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -41,10 +42,11 @@ class TextView:
         self._reasoning = ""
 
     def chunk(self, chunk: Chunk) -> None:
-        if isinstance(chunk, str):
+        if isinstance(chunk, str | Refusal):
             self._end_reasoning()
-            self._parts.append(chunk)
-            self._show(chunk)
+            text = chunk if isinstance(chunk, str) else chunk.text
+            self._parts.append(text)
+            self._show(text)
         elif isinstance(chunk, Reasoning):
             self._reason(chunk.text)
         elif isinstance(chunk, ToolCalls):
@@ -135,6 +137,9 @@ class JsonView:
         if isinstance(chunk, str):
             self._parts.append(chunk)
             self._line({"type": "text", "text": chunk})
+        elif isinstance(chunk, Refusal):
+            self._parts.append(chunk.text)
+            self._line({"type": "refusal", "text": chunk.text})
         elif isinstance(chunk, Reasoning):
             self._line({"type": "reasoning", "text": chunk.text})
         elif isinstance(chunk, ToolCalls):

@@ -89,7 +89,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     ``base_url``: usually ends in ``/v1``; its query, where it has one, goes with each request. ``vendor``: the name of a
     vendor, which says what this server does otherwise, and in place of what is not given its base URL and the environment
-    variable that holds its key. ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name
+    variable that holds its key; for "openai" the base URL in ``OPENAI_BASE_URL`` comes first.
+    ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name
     to send upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
     ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
     message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``api``: which of OpenAI's APIs is asked, "chat"
@@ -330,7 +331,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 def _base_url_of(vendor: VendorName | None) -> str:
     """Return the base URL of a vendor. Raises `ConfigError` where it has no common one."""
     row = vendor_of(vendor)
-    if not row.base_url:
+    address = row.address()
+    if not address:
         whose = f", which {row.title} has for each customer" if vendor else ", or a vendor"
         raise ConfigError("base_url is missing", advice=f"name the server's address{whose}")
-    return row.base_url
+    return address

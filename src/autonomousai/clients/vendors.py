@@ -44,7 +44,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """One row.
 
     ``base_url``: where it is asked; ``""`` where each customer has an address of its own. ``key_env``: the environment variable
-    of its key, ``""`` where none is needed. ``key_header``: the header that carries the bare key, ``""`` for ``Authorization:
+    of its key, ``""`` where none is needed. ``base_url_env``: the one from which clients read another base URL.
+    ``key_header``: the header that carries the bare key, ``""`` for ``Authorization:
     Bearer``. ``forms``: the `adaptations` that hold for all its models, so that no refusal is needed to learn them.
     ``continuation``: how it continues an answer, None where that is found out. ``call_id_length``: the letters and digits that
     ids of tool calls must have, 0 for any. ``reasoning``: the member of its answers that holds the reasoning. ``embeds``:
@@ -57,6 +58,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     base_url: str = ""
+    base_url_env: str = ""
     key_env: str = ""
     key_header: str = ""
     forms: tuple[str, ...] = ()
@@ -68,6 +70,11 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     owned_by: str = ""
     header: str = ""
     health: str = "/models"
+
+    def address(self) -> str:
+        """Return where its clients ask: the base URL that its environment variable names, else its own."""
+        named = os.environ.get(self.base_url_env, "").strip() if self.base_url_env else ""
+        return named or self.base_url
 
     def auth_headers(self, key: str) -> dict[str, str]:
         """Return the header that says who asks."""
@@ -89,6 +96,7 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
     "openai": Vendor(
         title="OpenAI",
         base_url="https://api.openai.com/v1",
+        base_url_env="OPENAI_BASE_URL",
         key_env="OPENAI_API_KEY",
         forms=(*_NEW_NAME, *_NO_REASONING),
         embeds=True,

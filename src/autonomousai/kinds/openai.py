@@ -59,7 +59,7 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
     def make_provider(self, setup: UpstreamSetup) -> OpenAICompatible:
         """See `UpstreamConfig.make_provider`."""
         return OpenAICompatible(
-            self.base_url,
+            self.base_url or vendor_of(self.vendor).base_url,  # a config says itself where it asks, and no environment
             vendor=self.vendor,
             api_key=self.api_key,
             model=self.model,

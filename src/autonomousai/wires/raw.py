@@ -64,13 +64,18 @@ def unsupported(model: str, wire: str) -> StatusError:
     )
 
 
+def names_unknown_model(error: StatusError) -> bool:
+    """Return whether *error* is a server's word that it does not have the model, and not the path."""
+    return error.code == "model_not_found" or bool(_UNKNOWN_MODEL.search(error.problem))
+
+
 def read_raw_error(
     wire: str, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()
 ) -> StatusError:
     """Return the error that a response of *status* is. One by which the server says that it has no such path becomes
     `UNSUPPORTED_ENDPOINT`: another upstream may."""
     error = read_error(status, body, headers, secrets=secrets)
-    if status not in _ABSENT or error.code == "model_not_found" or _UNKNOWN_MODEL.search(error.problem):
+    if status not in _ABSENT or names_unknown_model(error):
         return error
     told = "" if error.code == UNSUPPORTED_ENDPOINT else f"; this server is none that {OPERATIONS[wire]}"
     absent = StatusError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import StatusError
 from ...events import REPETITION, Answer, FinishReason, Message, Messages
+from ...result import AsyncResult
 from ..terminal import Terminal
 from ..views import JsonView, View, text_view
 from .targets import ChatSettings, ChatTarget, Embedded, Served
@@ -40,7 +41,9 @@ class ChatContext:
         self.answered, self.finish, self.asked_at = "", None, time.time()
         terminal.stuck = False
         provider = await self.upstream.open(settings.model)
-        settings.model = settings.model or await self.upstream.choose()
+        if not settings.model and (chosen := await self.upstream.choose()):
+            settings.model = chosen
+            terminal.remark(f"asking {chosen}, the first model that the server lists; --model names another")
         asked = provider.create_async_generator(
             settings.model, with_system(settings.system, messages), stream=settings.stream, **settings.fields
         )
@@ -63,13 +66,17 @@ class ChatContext:
             self.view.close()
         self.finish = result.finish
         assert self.finish is not None
-        self._tell(self.finish, time.monotonic() - (first if settings.stream else began))
+        self._tell(self.finish, result, time.monotonic() - (first if settings.stream else began))
 
-    def _tell(self, finish: FinishReason, seconds: float) -> None:
-        """What a person wants to know about the end; a script reads it with ``--json``. That an answer was cut is said in a
-        script's log too: its exit code is that of a whole one."""
+    def _tell(self, finish: FinishReason, result: AsyncResult, seconds: float) -> None:
+        """What a person wants to know about the end; a script reads it with ``--json``. That an answer was cut, refused or
+        empty is said in a script's log too: its exit code is that of a whole one."""
         if self.settings.json:
             return
+        if result.refusal:
+            self.terminal.note("the model refused to answer")
+        elif not (self.answered or result.tool_calls):
+            self.terminal.note("the answer is complete, and holds no text")
         if finish.reason == "length":
             self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
         elif finish.reason == REPETITION:

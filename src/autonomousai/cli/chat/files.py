@@ -23,7 +23,7 @@ def decode(data: bytes) -> str:
 
 
 def with_files(paths: list[Path], question: str) -> str:
-    """Return *question* behind the text of the files, each between tags that name it. Raises `ConfigError` for one that cannot
+    """Return *question* behind the text of the files, each between tags that name it. Raises `UsageError` for one that cannot
     be read, or holds no text."""
     parts = [f'<file name="{path.name}">\n{file_text(path)}\n</file>' for path in paths]
     return "\n\n".join([*parts, question] if question else parts)
@@ -37,7 +37,7 @@ def file_text(path: Path) -> str:
     try:
         return decode(data).strip("\r\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(
+        raise UsageError(
             f"--file {path}: is not UTF-8 text and no PDF (byte {data[error.start]:#04x} at offset {error.start}); convert it "
             "first, or give an image with --image"
         ) from None
@@ -48,13 +48,13 @@ def _read(path: Path) -> bytes:
         with path.expanduser().open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
-        raise ConfigError(f"--file {path}: cannot be read ({error.strerror})") from None
+        raise UsageError(f"--file {path}: cannot be read ({error.strerror})") from None
     except RuntimeError as error:
-        raise ConfigError(f"--file {path}: {error}") from None
+        raise UsageError(f"--file {path}: {error}") from None
     if len(data) > LARGEST:
-        raise ConfigError(f"--file {path}: is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
+        raise UsageError(f"--file {path}: is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
     if not data.strip():
-        raise ConfigError(f"--file {path}: is empty")
+        raise UsageError(f"--file {path}: is empty")
     return data
 
 
@@ -67,12 +67,12 @@ def _pdf_text(path: Path, data: bytes) -> str:
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages]
     except pypdf.errors.FileNotDecryptedError:
-        raise ConfigError(f"--file {path}: this PDF asks for a password; save it without one") from None
+        raise UsageError(f"--file {path}: this PDF asks for a password; save it without one") from None
     except Exception as error:  # damaged files raise whatever they lead to
-        raise ConfigError(f"--file {path}: this PDF cannot be read ({type(error).__name__}: {str(error)[:100]})") from None
+        raise UsageError(f"--file {path}: this PDF cannot be read ({type(error).__name__}: {str(error)[:100]})") from None
     text = "\n\n".join(page.strip() for page in pages if page.strip())
     if not text:
-        raise ConfigError(f"--file {path}: this PDF holds no text, only images; give its pages with --image")
+        raise UsageError(f"--file {path}: this PDF holds no text, only images; give its pages with --image")
     return text
 
 

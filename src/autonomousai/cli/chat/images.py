@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any, Final
 
-from ...errors import ConfigError
+from ..exit_codes import UsageError
 
 #: Bytes. What is larger becomes a request that servers refuse, this one among them.
 _LARGEST: Final = 14_000_000
@@ -21,19 +21,19 @@ _MAGIC: Final = (
 
 
 def image_part(path: Path) -> dict[str, Any]:
-    """The part of a message's content that carries the image in this file. Raises `ConfigError` where it is none."""
+    """The part of a message's content that carries the image in this file. Raises `UsageError` where it is none."""
     try:
         with path.expanduser().open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:
-        raise ConfigError(f"--image {path}: cannot be read ({error.strerror})") from None
+        raise UsageError(f"--image {path}: cannot be read ({error.strerror})") from None
     except RuntimeError as error:
-        raise ConfigError(f"--image {path}: {error}") from None
+        raise UsageError(f"--image {path}: {error}") from None
     kind = _kind(data)
     if kind is None:
-        raise ConfigError(f"--image {path}: is no PNG, JPEG, GIF or WebP file; convert it to one of them")
+        raise UsageError(f"--image {path}: is no PNG, JPEG, GIF or WebP file; convert it to one of them")
     if len(data) > _LARGEST:
-        raise ConfigError(f"--image {path}: is larger than {_LARGEST / 1e6:.0f} MB; make it smaller first")
+        raise UsageError(f"--image {path}: is larger than {_LARGEST / 1e6:.0f} MB; make it smaller first")
     return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"}}
 
 

@@ -116,7 +116,7 @@ class ChatSession:
 
     def _failed(self, error: ProviderError) -> None:
         self.context.view.error(error)
-        tell(self.terminal, error)
+        tell(self.terminal, error, key_env=self.context.settings.key_env)
 
 
 @contextmanager

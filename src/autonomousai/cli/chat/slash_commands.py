@@ -136,7 +136,7 @@ class SlashCommands:
             return
         try:
             file_text(Path(argument))
-        except ProviderError as error:
+        except (ProviderError, UsageError) as error:
             self.terminal.error(str(error).replace("--file", "/file"))
         else:
             self._files.append(Path(argument))

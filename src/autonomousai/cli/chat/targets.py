@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, Protocol, TypeAlias
+import re
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from ...clients.anthropic import Anthropic
 from ...clients.autonomousai import AutonomousAI
 from ...clients.openai import OpenAICompatible
-from ...clients.vendors import VendorName, is_anthropics, vendor_of
+from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, vendor_of
 from ...engine.library import find_weights, name_of
 from ...engine.provider import LlamaCpp
 from ...errors import HTTPError
@@ -26,11 +27,15 @@ from ..terminal import Terminal
 #: What a server may speak.
 Wire: TypeAlias = Literal["openai", "anthropic", "autonomousai"]
 
+#: The variable of the key for a server that is no vendor's.
+KEY_ENV: Final = "AUTONOMOUSAI_API_KEY"
+
 
 class ChatSettings(msgspec.Struct):
     """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
     ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for. ``wire``: what the server
-    speaks, None where its base URL says it. ``vendor``: whose server it is, where that was said."""
+    speaks, None where its base URL says it. ``vendor``: whose server it is, where that was said. ``key_env``: see
+    `key_env_of`."""
 
     model: str
     system: str | None = None
@@ -43,6 +48,7 @@ class ChatSettings(msgspec.Struct):
     base_url: str | None = None
     wire: Wire | None = None
     vendor: VendorName | None = None
+    key_env: str = KEY_ENV
     api_key: str | None = None
     proxy: str | None = None
     weights: str | None = None
@@ -163,6 +169,22 @@ def wire_of(base_url: str, wire: Wire | None) -> Wire:
     return wire or ("openai" if has_path(base_url) else "autonomousai")
 
 
+#: In the names of models that make no text: for embeddings, ranks, speech, images, films and checks.
+_OTHER: Final = re.compile(
+    r"embed|rerank|whisper|transcribe|\btts\b|dall-e|image|sora|moderation|realtime|\b(bge|e5|minilm)\b", re.IGNORECASE
+)
+
+#: How many models an error names.
+_FEW: Final = 8
+
+
+def key_env_of(base_url: str, wire: Wire, vendor: VendorName | None) -> str:
+    """The environment variable that a server's key is read from: a vendor's, and Anthropic's own server's, have their own."""
+    if wire == "anthropic":
+        return ANTHROPIC_VENDOR.key_env if is_anthropics(base_url) else KEY_ENV
+    return vendor_of(vendor).key_env or KEY_ENV
+
+
 class Served:
     """A server, on the AutonomousAI wire, OpenAI's or Anthropic's."""
 
@@ -171,10 +193,8 @@ class Served:
         assert settings.base_url is not None
         wire = wire_of(settings.base_url, settings.wire)
         key = settings.api_key
-        # The key of a vendor, or of Anthropic's own server, has a variable of its own.
-        has_own = is_anthropics(settings.base_url) if wire == "anthropic" else bool(vendor_of(settings.vendor).key_env)
-        if key is None and not has_own:
-            key = os.environ.get("AUTONOMOUSAI_API_KEY", "")
+        if key is None and settings.key_env == KEY_ENV:  # the client reads the others itself
+            key = os.environ.get(KEY_ENV, "")
         if wire == "openai":
             self._provider = OpenAICompatible(settings.base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
         elif wire == "anthropic":
@@ -182,6 +202,7 @@ class Served:
         else:
             self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
         self.has_ours = isinstance(self._provider, AutonomousAI)
+        self._is_hosted = settings.key_env != KEY_ENV
 
     def resolve(self, model: str) -> str:
         return self._provider.get_model(model)
@@ -196,15 +217,20 @@ class Served:
         return f"{without_credentials(self._provider.base_url)} answers as {model or 'the first model that it lists'}"
 
     async def choose(self) -> str:
-        """The first that the server lists, which is the only one at most servers. One that lists none, or only to others, may
-        know without being told."""
+        """The first that the server lists, which is the only one at most servers, without those that do not chat. One that
+        lists none, or only to others, may know without being told. Raises `UsageError` at a vendor with many: which of them
+        comes first says nothing, and each has its price."""
         if self.has_ours:
             return ""
         try:
             names = await self.names()
         except HTTPError:
             return ""
-        return names[0] if names else ""
+        chatting = [name for name in names if not _OTHER.search(name)] or names
+        if self._is_hosted and len(chatting) > 1:
+            some = ", ".join(chatting[:_FEW]) + (", …" if len(chatting) > _FEW else "")
+            raise UsageError(f"name a model with --model; this server has: {some}")
+        return chatting[0] if chatting else ""
 
     async def names(self) -> list[str]:
         return list(MODELS) if isinstance(self._provider, AutonomousAI) else await self._provider.fetch_models()
