@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autonomousai.config import Config, Secret, ServerConfig
+from autonomousai.config import Config, LedgerConfig, Secret, ServerConfig
 from autonomousai.server import create_app
 from autonomousai.server.openapi import make_document
 from autonomousai.testing import ScriptedProvider
@@ -40,7 +40,10 @@ async def test_all_checks_pass_on_the_published_document(
 ) -> None:
     """Statuses, content types, headers, schemas of answers and events, refusals, keys: every check that there is."""
     assert PROGRAM.exists(), f"{PROGRAM} is missing: make it with `make test` or `python tests/compat/clients_env.py`"
-    app = create_app(Config(server=ServerConfig(api_keys=keys)), provider=ScriptedProvider(vision=vision, tokens=7))
+    ledger = LedgerConfig(url=str(tmp_path / "ledger.db"))
+    app = create_app(
+        Config(server=ServerConfig(api_keys=keys), ledger=ledger), provider=ScriptedProvider(vision=vision, tokens=7)
+    )
 
     async with listening(app) as serving:
         process = await asyncio.create_subprocess_exec(

@@ -105,14 +105,14 @@ def test_several_models_are_listed_the_smallest_first(several: Hub) -> None:
 @pytest.mark.parametrize(
     ("reference", "paths"),
     [
-        (":q4_k_m", ["tiny-Q4_K_M.gguf"]),
-        ("/tiny-Q8_0.gguf", ["tiny-Q8_0.gguf"]),
+        (":q4_k_m", ["tiny-Q4_K_M.gguf", "mmproj-tiny-F16.gguf"]),
+        ("/tiny-Q8_0.gguf", ["tiny-Q8_0.gguf", "mmproj-tiny-F16.gguf"]),
         (":BF16", ["BF16/tiny-BF16-00001-of-00002.gguf", "BF16/tiny-BF16-00002-of-00002.gguf"]),
         ("/BF16/tiny-BF16-00001-of-00002.gguf", ["BF16/tiny-BF16-00001-of-00002.gguf", "BF16/tiny-BF16-00002-of-00002.gguf"]),
     ],
 )
 def test_one_is_chosen_by_quantisation_or_file(reference: str, paths: list[str], several: Hub) -> None:
-    """Its parts come along."""
+    """Its parts come along, and what it sees with."""
     assert paths == [file.path for file in find_hub_model(f"hf:{REPO}{reference}").files]
 
 

@@ -125,7 +125,7 @@ def test_a_head_that_makes_no_sense_is_refused(broken: bytes, tmp_path: Path) ->
 @pytest.mark.parametrize("changes", [{"general__architecture": "clip"}, {"general__type": "adapter"}])
 def test_a_part_of_a_model_is_no_model(changes: dict[str, Any], tmp_path: Path) -> None:
     """A projector, an adapter."""
-    with pytest.raises(ConfigError, match="holds no whole model"):
+    with pytest.raises(ConfigError, match="holds no complete model"):
         read_model_file(write_gguf(tmp_path / "part.gguf", **changes))
 
 

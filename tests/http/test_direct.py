@@ -205,7 +205,7 @@ def test_the_limit_in_number(run: Callable[[Story], None], monkeypatch: pytest.M
             pause.release()
             await asyncio.gather(*asking)
             while len(server.open) > 1:
-                await server._change()
+                await server.change()
             await ask(provider, stream=True)
             assert 3 == server.connections
 

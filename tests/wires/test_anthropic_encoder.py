@@ -477,7 +477,7 @@ def overloaded(**more: Any) -> StreamError:
         (StatusError("x", status=413), 413, "request_too_large"),
         (StatusError("x", status=415), 415, "invalid_request_error"),
         (StatusError("x", status=422), 422, "invalid_request_error"),
-        (StatusError("x", status=429, type="insufficient_quota"), 429, "rate_limit_error"),
+        (StatusError("x", status=429, type="insufficient_quota"), 402, "billing_error"),
         (StatusError("x", status=500), 500, "api_error"),
         (StatusError("x", status=502, type="server_error"), 502, "api_error"),
         (StatusError("x", status=503), 503, "overloaded_error"),

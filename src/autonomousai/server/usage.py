@@ -55,6 +55,7 @@ def _question(query: Mapping[str, str], known: tuple[str, ...]) -> UsageQuestion
     for name in query:
         if name not in known:
             raise refusal(name, f"is unknown; known are {', '.join(known)}")
+    query = {name: value for name, value in query.items() if value}  # an empty one says nothing
     by = query.get("by", "day")
     if by not in get_args(Group):
         raise refusal("by", f"must be one of {', '.join(get_args(Group))}")

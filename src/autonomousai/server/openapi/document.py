@@ -86,11 +86,11 @@ _ITEMS: Final[Schema] = {
     "required": ["object", "data", "first_id", "last_id", "has_more"],
 }
 
-_USAGE: Final = {
-    "by": "What the answers are grouped by: `day`, `key`, `model`, `upstream` or `wire`.",
-    "since": "From when on: a time ago (7d, 24h, 30m), a date or a time.",
-    "until": "Up to when, as `since`.",
-    "timezone": "Whose days are meant: UTC, or a name such as Europe/Berlin.",
+_USAGE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "by": ("What the answers are grouped by.", {"type": "string", "enum": ["day", "key", "model", "upstream", "wire"]}),
+    "since": ("From when on: a time ago (7d, 24h, 30m), a date or a time.", {"type": "string"}),
+    "until": ("Up to when, as `since`.", {"type": "string"}),
+    "timezone": ("Whose days are meant: UTC, or a name such as Europe/Berlin.", {"type": "string"}),
 }
 
 _EVENT: Final = {
@@ -192,7 +192,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         "get": _get("One model", "getModel", _CHAT, one, ("404", "503", *guarded)),
     }
     paths["/v1/usage"] = {
-        "parameters": [_in_query(name, about, {"type": "string"}) for name, about in _USAGE.items()],
+        "parameters": [_in_query(name, about, schema) for name, (about, schema) in _USAGE.items()],
         "get": _get("What your key used", "getUsage", _SERVER, _json("UsageDocument"), ("400", "404", "503", *guarded)),
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
