@@ -79,6 +79,7 @@ async def test_the_life_of_a_key(here, place):
         (("create", "shop", "--budget", "-1"), 2, "is not an amount above 0"),
         (("create", "shop", "--label", "x"), 2, "is not NAME=VALUE"),
         (("show", "nothing"), 1, "there is no key 'nothing'"),
+        (("delete", "nothing"), 1, "autonomousai keys list shows those that there are"),
         (("list", "--admin-key", "sk-wrong"), 3, "set AUTONOMOUSAI_ADMIN_KEY to one of its admin_keys"),
         (("list", "--base-url", "http://127.0.0.1:9"), 1, "127.0.0.1:9"),
         (("list", "--config", "x.toml", "--base-url", "http://127.0.0.1:9"), 2, "--config opens the database itself"),
@@ -91,6 +92,7 @@ async def test_what_is_wrong_is_said(here, place, arguments, code, says):
 
     assert code == ended.code, ended.err
     assert says in ended.err
+    assert "the model's name" not in ended.err
 
 
 async def test_without_an_admin_key_the_variable_is_named(env, place):

@@ -121,6 +121,18 @@ async def test_what_is_not_there_is_not_found(place, method, path):
     assert (404, "key_not_found") == (await admin(place, method, f"/nothing{path}")).told
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("", "GET, HEAD, OPTIONS, POST"), ("/office", "DELETE, GET, HEAD, OPTIONS, POST"), ("/office/rotate", "OPTIONS, POST")],
+)
+async def test_a_wrong_method_is_told_all_the_right_ones(place, path, allowed):
+    """Though each of them is a route of its own."""
+    refused = await admin(place, "PUT", path)
+
+    assert (405, allowed) == (refused.status, refused["allow"])
+    assert f"allowed: {allowed}" in refused.error["message"]
+
+
 @pytest.mark.parametrize(("method", "path"), [("POST", ""), ("DELETE", ""), ("POST", "/rotate"), ("POST", "/disable")])
 async def test_a_key_of_the_config_is_changed_there(place, method, path):
     """The error says where."""

@@ -180,6 +180,18 @@ async def test_a_new_period_begins_with_nothing_spent(stores, key):
     assert ("", 0, "token_budget") == (next_day.refused, next_day.spent_tokens, full.refused)
 
 
+async def test_an_answer_from_before_a_budget_does_not_begin_it_anew(stores, key):
+    """It was reserved without one, and ends after the counters began with what the ledger has."""
+    store = stores[0]
+    held = await store.reserve(key, "", Limits(tokens=100), Demand(10, 10), "a")
+    await store.seed(key, MONTH, 95, 0)
+
+    await store.settle(key, "", "a", 2, 0, held)
+    refused = await store.reserve(key, MONTH, Limits(token_budget=100), Demand(10, 10), "b")
+
+    assert ("token_budget", 97) == (refused.refused, refused.spent_tokens)
+
+
 async def test_counters_begin_with_what_was_spent_before(stores, key):
     """Once: what is counted here already is not counted again."""
     store = stores[0]

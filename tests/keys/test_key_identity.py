@@ -44,6 +44,7 @@ async def test_nothing_else_opens(serve_keys, provider, given):
     [
         ({"disabled": True}, "is disabled"),
         ({"expires": dt.datetime(2020, 1, 31, tzinfo=dt.UTC)}, "has expired on 2020-01-31"),
+        ({"expires": dt.datetime(1, 1, 1, tzinfo=dt.UTC)}, "has expired on 0001-01-01"),
     ],
 )
 async def test_a_key_that_does_not_hold_any_more(serve_keys, provider, policy, says):

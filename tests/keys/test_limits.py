@@ -309,7 +309,7 @@ async def test_another_model_does_not_exist_for_a_key(serve_keys, provider, name
     assert [] == provider.calls
 
 
-@pytest.mark.parametrize("allowed", ["hermes", "hermes-3", "her*", "*"])
+@pytest.mark.parametrize("allowed", ["hermes", "hermes-3", "her*", "hermes-*", "*"])
 @pytest.mark.parametrize("name", ["hermes", "hermes-3"])
 async def test_a_model_may_be_allowed_by_any_of_its_names(serve_keys, allowed, name):
     """And be asked for by any."""

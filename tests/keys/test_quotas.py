@@ -93,3 +93,44 @@ async def test_a_stream_that_is_taken_over_is_noted_and_renewed_by_a_server_that
 
     assert is_renewing
     assert 7 == store._keys["key_1"].spent_tokens
+
+
+@pytest.mark.parametrize(
+    ("entry", "tokens", "nano"),
+    [
+        (Ended("a"), 7, 250_000_000),
+        (Ended("a", cost=None), 7, 0),
+        (Ended("a", cache="hit"), 0, 0),
+        (Ended("a", outcome="left", cache="hit", total_tokens=0), 0, 0),
+        (Ended("a", cache="miss"), 7, 250_000_000),
+    ],
+)
+async def test_what_an_answer_took(entry, tokens, nano):
+    """Money too, for a budget that the key may get later; and nothing of what came from the cache."""
+    store, notes = MemoryCounters(), []
+    quotas = KeyQuotas(store, subscribe=notes.append)
+    held = await quotas.reserve(record(token_budget=1_000), "a", "llama", asked())
+
+    notes[0](entry)
+    held.settle()
+
+    counters = store._keys["key_1"]
+    assert (tokens, nano, {}) == (counters.spent_tokens, counters.spent_nano, counters.holds)
+
+
+async def test_a_new_key_with_a_deleted_ones_name_begins_with_nothing_of_it():
+    """A key of the config has no time at which it was made: all of its name is its own."""
+    asked_since = []
+
+    async def spent(name: str, since: float) -> tuple[int, float]:
+        asked_since.append(since)
+        return 0, 0.0
+
+    now = 1_790_000_000.0
+    quotas = KeyQuotas(MemoryCounters(), spent=spent, now=lambda: now)
+    shop = record(token_budget=10)
+    await quotas.seed([shop, *(msgspec.structs.replace(shop, created=made) for made in (now - 5, 5.0))])
+
+    begin, made, long_ago = asked_since
+    assert (now - 5, begin) == (made, long_ago)
+    assert begin < made

@@ -269,12 +269,14 @@ def test_without_a_url_it_is_a_file_of_the_users(tmp_path: Path) -> None:
 
 
 def test_what_a_key_has_spent_is_summed(database: Database) -> None:
-    """Of that key, and from that moment on."""
+    """Of that key, and from that moment on; answers from the cache took nothing."""
     database.write(
         [entry("1"), entry("2", time=1.0), entry("3", key="bob"), entry("4", cost=None), entry("5", prompt_tokens=100)]
     )
+    database.write([entry("6", cache="hit", cost=0.0), entry("7", key="carol", cache="miss")])
 
     assert (10 + 10 + 103, 1.0) == database.spent("alice", 2.0)
+    assert (10, 0.5) == database.spent("carol", 0.0)
     assert (0, 0.0) == database.spent("eve", 0.0)
 
 

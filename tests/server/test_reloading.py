@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ import pytest
 
 from autonomousai.config import Config, KeyConfig, ModelConfig, OpenAIConfig, Secret, ServerConfig
 from autonomousai.errors import ConfigError
+from autonomousai.ledger.database import Database
+from autonomousai.ledger.place import place_of
 from autonomousai.server import create_app
 from autonomousai.server.app import App
 from autonomousai.server.reloading import RELOADED, check_reload
 from autonomousai.settings import BreakerConfig, EngineConfig, LedgerConfig, RetryConfig
 from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
+from tests.ledger.entries import entry
 from tests.support.program import PATIENCE, environment, finish, start
 from tests.support.sockets import CHAT, HELLO, Connection, ask, listening, request
 
@@ -149,6 +153,27 @@ async def test_keys_follow(first: ScriptedServer) -> None:
         ]
 
     assert (200, [401, 200]) == (allowed.status, statuses)
+
+
+async def test_a_budget_that_comes_begins_with_what_was_spent(first: ScriptedServer, tmp_path: Path) -> None:
+    """As it does after a restart: of a key that was there, and of the first that there is."""
+    url = str(tmp_path / "ledger.db")
+    plain = msgspec.structs.replace(config_of(one=first), ledger=LedgerConfig(url=url))
+    database = Database(place_of(url))  # type: ignore[arg-type]
+    database.open()
+    database.write([entry(key="a", time=time.time())])
+    database.close()
+    secret = Secret("key-of-a-caller")
+    statuses = []
+    for keys in ({"a": KeyConfig(key=secret)}, {}):
+        app = create_app(msgspec.structs.replace(plain, keys=keys))
+        async with listening(app) as place:
+            await app.start()
+            await app.reload(msgspec.structs.replace(plain, keys={"a": KeyConfig(key=secret, token_budget=10)}))
+            asked = request("POST", CHAT, {**HELLO, "max_tokens": 1}, authorization="Bearer key-of-a-caller")
+            statuses.append((await ask(place.port, asked)).status)
+
+    assert [429, 429] == statuses
 
 
 # ---- what is refused

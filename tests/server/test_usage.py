@@ -62,6 +62,20 @@ async def test_a_key_sees_what_it_used_and_nothing_else(tmp_path: Path) -> None:
     assert "no-store" == own["cache-control"]
 
 
+async def test_a_new_key_sees_nothing_of_a_deleted_one_with_its_name(tmp_path: Path) -> None:
+    """The ledger keeps the old one's answers, for an admin."""
+    async with asked(tmp_path) as usage:
+        body = {"name": "carol"}
+        made = await ask(usage.port, request("POST", "/admin/keys", body, authorization=f"Bearer {ADMIN}"))
+        database = Database(place_of(str(tmp_path / "ledger.db")))  # type: ignore[arg-type]
+        database.write([entry("4", key="carol"), entry("5", key="carol", time=made.json()["created"] + 9.0)])
+        database.close()
+        own = [await usage(f"/v1/usage{query}", made.json()["key"]) for query in ("", "?since=2026-01-01")]
+        all_of_it = await usage("/admin/usage?key=carol", ADMIN)
+
+    assert [1, 1, 2] == [each.json()["total"]["answers"] for each in (*own, all_of_it)]
+
+
 async def test_an_admin_sees_all(tmp_path: Path) -> None:
     """Or of one key."""
     async with asked(tmp_path) as usage:

@@ -188,4 +188,6 @@ class _RemoteAdministration:
 def _failed(error: StatusError) -> Exception:
     if error.status == 401:
         return ConfigError(f"the server takes another admin key; set {_VARIABLE} to one of its admin_keys")
+    if error.status == 404 and error.code == "key_not_found":
+        error.advise("autonomousai keys list shows those that there are")
     return error

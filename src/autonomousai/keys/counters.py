@@ -100,8 +100,9 @@ class KeyCounters(msgspec.Struct):
         return tokens, nano
 
     def settle(self, now: float, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
-        """Replace what *decision* reserved by what was used."""
-        self._advance(now, period)
+        """Replace what *decision* reserved by what was used. *period*: ``""`` where the key had no budget then; it may have one
+        now."""
+        self._advance(now, period or self.period)
         held = self.holds.pop(hold, None)
         if held is not None:
             self.held_tokens -= held.tokens

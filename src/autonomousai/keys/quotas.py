@@ -50,6 +50,8 @@ class EndedAnswer(Protocol):
     def total_tokens(self) -> int: ...
     @property
     def cost(self) -> float | None: ...
+    @property
+    def cache(self) -> str | None: ...
 
 
 #: Returns what a key's name has spent since a moment: tokens, and US dollars.
@@ -165,7 +167,8 @@ class KeyQuotas:
                 continue
             now = self._now()
             try:
-                tokens, money = await self._spent(record.name, bounds_of(policy, now)[0])
+                since = max(bounds_of(policy, now)[0], record.created)  # a deleted key may have had its name before
+                tokens, money = await self._spent(record.name, since)
                 await self._store.seed(record.id, period_of(policy, now), tokens, round(money * NANO))
             except CounterStoreError as error:
                 _log.warning("a key's budget begins without what was spent: %s", redact(str(error)))
@@ -297,11 +300,14 @@ class KeyQuotas:
             return 0, 0
         if entry is None:  # what another server generated before is not known here
             return (reservation.decision.tokens, reservation.decision.nano) if reservation.is_adopted else (0, 0)
+        if entry.cache == "hit":  # no upstream was asked
+            return 0, 0
         tokens = max(0, min(entry.total_tokens, MOST))
         if not tokens and entry.outcome == LEFT:
             tokens = reservation.prompt  # an upstream may have read it
-        if not limits.nano_budget:
+        if not (limits.nano_budget or limits.token_budget):
             return tokens, 0
+        # A key that has a budget in tokens may get one in money before the period ends.
         cost = entry.cost
         if cost is None and self.prices is not None:
             cost = self.prices.estimate(reservation.model, entry.prompt_tokens, tokens - entry.prompt_tokens)

@@ -48,7 +48,7 @@ class KeyRing:
         if policy.disabled:
             raise _refused("is disabled; ask this server's operator")
         if policy.expires is not None and datetime.fromtimestamp(self._now(), UTC) >= policy.expires:
-            raise _refused(f"has expired on {policy.expires:%Y-%m-%d}; ask this server's operator for another")
+            raise _refused(f"has expired on {policy.expires.date().isoformat()}; ask this server's operator for another")
         return record
 
     def replace_config(self, configured: Mapping[str, KeyConfig]) -> None:

@@ -93,9 +93,12 @@ class Database:
             connection.execute(self._insert, [row for _, row in sorted(rows.items())])
 
     def spent(self, key: str, since: float) -> tuple[int, float]:
-        """Return the tokens and the US dollars of the answers to the key of that name since then (seconds since the epoch)."""
+        """Return the tokens and the US dollars of the answers to the key of that name since then (seconds since the epoch);
+        what came from the cache took nothing."""
         tokens = ENTRIES.c.prompt_tokens + ENTRIES.c.completion_tokens + ENTRIES.c.lost_tokens
-        query = select(func.sum(tokens), func.sum(ENTRIES.c.cost)).where(ENTRIES.c.key == key, ENTRIES.c.time >= since)
+        query = select(func.sum(tokens), func.sum(ENTRIES.c.cost)).where(
+            ENTRIES.c.key == key, ENTRIES.c.time >= since, func.coalesce(ENTRIES.c.cache, "") != "hit"
+        )
         counted, cost = self.read(lambda connection: connection.execute(query).one())
         return int(counted or 0), float(cost or 0)
 

@@ -117,6 +117,9 @@ class Admission:
                 models.add(self._resolve(name))
             except ModelNotFoundError:
                 models.add(name)  # it may come
+        if beginnings and isinstance(self._provider, ProviderModelMixin):
+            aliases = self._provider.model_aliases.items()
+            models.update(model for alias, model in aliases if alias.startswith(tuple(beginnings)))
         return _Rights(record, frozenset(models), tuple(beginnings))
 
 

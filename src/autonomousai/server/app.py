@@ -186,7 +186,9 @@ class App:
         )
         self._reloader = None
         if maker is not None and isinstance(provider, Gateway):
-            self._reloader = Reloader(config, provider, maker, apply=self._follow, running=self._running)
+            self._reloader = Reloader(
+                config, provider, maker, prepare=self._keys.prepare, apply=self._follow, running=self._running
+            )
         self._sweep: Sweep | None = None
         self._keepalive_s = config.server.keepalive_s
         self._drain_s = config.server.drain_s
@@ -245,7 +247,10 @@ class App:
             raise ConfigError("this server was made of a provider, not of a config")
         if self._starting is not None:  # what is being started is not to be closed meanwhile; whether it can start, others hear
             await asyncio.wait([self._starting])
-        return await self._reloader.reload(config, started=self._started)
+        reloaded = await self._reloader.reload(config, started=self._started)
+        if self._started:
+            await self._keys.open()  # these may be the first keys that there are
+        return reloaded
 
     def _follow(self, config: Config) -> None:
         """Follow a config that the provider has adopted."""

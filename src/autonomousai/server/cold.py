@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from ..errors import ProviderError, StatusError
 from ..http.server.asgi import OUTER
@@ -49,7 +49,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router says, in the shape of the path's wire."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allow = {"allow": ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"}))}
+        # The router names the methods of the first route of that path alone.
+        here = [
+            route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE
+        ]
+        allow = {"allow": ", ".join(sorted({"OPTIONS"}.union(*(route.methods or () for route in here))))}
         return (
             Response(status_code=204, headers=allow)
             if request.method == "OPTIONS"

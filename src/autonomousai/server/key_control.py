@@ -12,6 +12,7 @@ from ..keys.administration import KeyAdministration
 from ..keys.directory import KeyDirectory
 from ..keys.documents import DocumentStore, MemoryDocuments
 from ..keys.quotas import KeyQuotas
+from ..keys.records import configured_key
 from ..keys.ring import KeyRing
 from ..keys.stores import CounterStoreError, open_counters
 from ..ledger.accounts import Accounts
@@ -51,6 +52,12 @@ class KeyControl:
         self._directory = KeyDirectory(self.ring, self._documents(), on_change=self._quotas.seed)
         self.admission = Admission(provider, resolve, self._quotas, metrics)
         accounts.labels_of = self._labels_of
+
+    async def prepare(self, config: Config) -> None:
+        """Before *config* is followed: let the budgets that it brings begin with what was spent."""
+        if self._is_open:
+            records = [configured_key(name, table) for name, table in config.keys.items()]
+            await self._quotas.seed(record for record in records if record != self.ring.get(record.name))
 
     def follow(self, config: Config) -> None:
         """Follow another config: its keys, what its models are called, and what they cost. What was counted stays so."""

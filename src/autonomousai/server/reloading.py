@@ -55,8 +55,8 @@ def check_reload(old: Config, new: Config) -> None:
 
 
 class Reloader:
-    """Puts one config after another into a *gateway* that is served. ``apply``: has the rest of the server follow; ``running``:
-    what is being answered now."""
+    """Puts one config after another into a *gateway* that is served. ``prepare``: is waited for before anything changes;
+    ``apply``: has the rest of the server follow; ``running``: what is being answered now."""
 
     def __init__(
         self,
@@ -64,12 +64,14 @@ class Reloader:
         gateway: Gateway,
         maker: GatewayMaker,
         *,
+        prepare: Callable[[Config], Awaitable[None]],
         apply: Callable[[Config], None],
         running: Callable[[], Collection[object]],
     ) -> None:
         self._config = config
         self._gateway = gateway
         self._maker = maker
+        self._prepare = prepare
         self._apply = apply
         self._running = running
         self._lock = asyncio.Lock()
@@ -86,7 +88,7 @@ class Reloader:
             made = self._maker.make(config, before)
             new = {name: upstream for name, upstream in made.upstreams.items() if before.get(name) is not upstream}
             if started:
-                await _start(new.values())
+                await _start(new.values(), lambda: self._prepare(config))
             self._gateway.adopt(made)
             self._apply(config)
             self._config = config
@@ -123,11 +125,12 @@ class Reloader:
                     await upstream.provider.aclose()
 
 
-async def _start(upstreams: Iterable[Upstream]) -> None:
-    """Start what is new. Where one cannot start, none of them stays."""
+async def _start(upstreams: Iterable[Upstream], then: Callable[[], Awaitable[None]]) -> None:
+    """Start what is new, and do what comes *then*. Where one cannot start, none of them stays."""
     new = list(upstreams)
     try:
         await asyncio.gather(*(upstream.provider.start() for upstream in new))
+        await then()
     except BaseException:
         await asyncio.gather(*(upstream.provider.aclose() for upstream in new), return_exceptions=True)
         raise

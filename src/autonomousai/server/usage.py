@@ -37,8 +37,11 @@ def usage_routes(ledger: LedgerWriter | None, ready: Callable[[], Awaitable[None
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def own(request: Request) -> Response:
-        question = _question(request.query_params, _OWN)
-        return await answer(msgspec.structs.replace(question, key=request.scope[OUTER].key))
+        question, exchange = _question(request.query_params, _OWN), request.scope[OUTER]
+        since = question.since
+        if exchange.caller is not None and exchange.caller.created:  # a deleted key may have had its name before
+            since = max(since or 0.0, exchange.caller.created)
+        return await answer(msgspec.structs.replace(question, key=exchange.key, since=since))
 
     async def everyones(request: Request) -> Response:
         question = _question(request.query_params, (*_OWN, "key"))

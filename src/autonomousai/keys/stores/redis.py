@@ -180,6 +180,7 @@ _SETTLE: Final = (
     + """
 local hold, period, tokens, nano = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local reserved, reserved_nano, moment = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+if period == '' then period = redis.call('HGET', KEYS[1], 'p') or '' end
 advance(period)
 if drop(hold) then
     add('st', tokens)
