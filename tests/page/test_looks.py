@@ -98,6 +98,16 @@ async def test_on_a_phone_everything_is_within_reach(serve: Serve, sit: Sit, pro
     await expect(reader.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
 
 
+async def test_a_small_first_screen_begins_at_its_beginning(serve: Serve, sit: Sit) -> None:
+    """However little of it fits; and there is no way to its end, which nobody has read away from."""
+    reader = await sit(await serve(), **{**PHONE, "viewport": {"width": 375, "height": 480}})
+
+    scroller = reader.page.locator("#scroller")
+    assert await scroller.evaluate("(box) => box.scrollHeight > box.clientHeight + 60")
+    assert 0 == await scroller.evaluate("(box) => box.scrollTop")
+    await expect(reader.button("Latest")).to_be_hidden()
+
+
 async def test_light_and_dark_as_the_system_or_as_one_likes(serve: Serve, sit: Sit) -> None:
     """It follows the system until the switch says otherwise, which outlives a reload; switching back follows it again."""
     reader = await sit(await serve(), color_scheme="dark")

@@ -97,6 +97,21 @@ async def test_a_model_that_is_gone_is_told_and_replaced(serve: Serve, sit: Sit)
     assert ["hermes", "llama"] == [call.model for call in provider.calls]
 
 
+async def test_no_model_is_said_to_be_gone_where_there_was_none(serve: Serve, sit: Sit) -> None:
+    """What was asked before the page knew any model named none."""
+    reader = await sit(await serve(api_keys=["sesame"]), open=False)
+    await reader.page.goto(reader.url)
+    await reader.page.get_by_label("Key", exact=True).press("Escape")
+    await reader.ask("Hello")
+
+    await reader.answer.get_by_role("button", name="Give a key").click()
+    await reader.page.get_by_label("Key", exact=True).fill("sesame")
+    await reader.button("Use it").click()
+
+    await expect(reader.text).to_have_text("Hello world")
+    await expect(reader.page.locator("#notice")).to_have_text("")
+
+
 async def test_a_list_that_is_out_of_date_is_read_again(serve: Serve, sit: Sit) -> None:
     """A page may be open for days: where a model turns out to be gone, the menu shows what there is."""
     reader = await sit(await serve())

@@ -80,6 +80,96 @@ async def test_another_tab_that_answers_does_not_disturb(serve: Serve, sit: Sit,
     await expect(edited).to_have_value("Something else")
 
 
+async def test_a_stop_is_a_stop_in_both_tabs(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """To the one that only follows the answer it is no error, and neither tab makes it one."""
+    pause = Pause()
+    provider.play(["One", pause, *answer(" two")])
+    reader = await sit(await serve())
+    await reader.ask("Begin")
+    await reader.has_kept("One")
+    other = await second_tab(reader)
+    await expect(other.locator(".answer .text")).to_have_text("One")
+
+    await reader.page.keyboard.press("Escape")
+
+    for tab in (other, reader.page):
+        await expect(tab.locator(".answer")).to_have_attribute("aria-busy", "false")
+        await expect(tab.locator(".answer .state")).to_contain_text("You stopped this answer.")
+
+
+#: What is put off by as long as the page puts off saving waits for `go()`.
+HOLD_SAVING = """
+() => {
+  const [later, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+  const hold = (act) => {
+    held.set(-1 - held.size, act);
+    return -held.size;
+  };
+  globalThis.held = new Map();
+  globalThis.setTimeout = (act, ms, ...more) => (ms === 300 ? hold(act) : later(act, ms, ...more));
+  globalThis.clearTimeout = (id) => held.delete(id) || clear(id);
+  globalThis.go = () => held.forEach((act) => act());
+}
+"""
+
+
+async def test_what_is_deleted_while_another_tab_answers_it_stays_deleted(
+    serve: Serve, sit: Sit, provider: ScriptedProvider
+) -> None:
+    """What that tab was about to save is not saved."""
+    pause, end = Pause(), Pause()
+    provider.play(["One", pause, " two", end, *answer(" three")])
+    reader = await sit(await serve())
+    await reader.ask("Begin")
+    await reader.has_kept("One")
+    await reader.page.evaluate(HOLD_SAVING)
+    pause.release()
+    await expect(reader.text).to_have_text("One two")
+    assert 1 == await reader.page.evaluate("held.size")
+    other = await second_tab(reader)
+
+    await other.locator("#list li").hover()
+    await other.get_by_role("button", name="More for “Begin”").click()
+    await other.get_by_role("button", name="Delete").click()
+    await expect(reader.page.locator(".answer")).to_have_count(0)
+
+    await reader.page.evaluate("go()")
+    assert [] == await reader.kept()
+
+
+PUT = """
+(conversation) => new Promise((resolve) => {
+  const opening = indexedDB.open("autonomousai", 1);
+  opening.onsuccess = () => {
+    const transaction = opening.result.transaction("conversations", "readwrite");
+    transaction.objectStore("conversations").put(conversation);
+    transaction.oncomplete = () => {
+      opening.result.close();
+      new BroadcastChannel("autonomousai").postMessage(conversation.id);
+      resolve();
+    };
+  };
+})
+"""
+
+
+async def test_what_another_tab_saved_too_late_is_deleted_again(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """It had not heard yet that the conversation, whose answer was on its way there, was deleted here."""
+    provider.play(["One", Pause()])
+    reader = await sit(await serve())
+    await reader.ask("Begin")
+    await reader.has_kept("One")
+    (late,) = await reader.kept()
+    await reader.choose("Begin", "Delete")
+    await expect(reader.page.locator("#list li")).to_have_count(0)
+
+    await reader.page.evaluate(PUT, late)
+
+    while await reader.kept():
+        pass
+    await expect(reader.page.locator("#list li")).to_have_count(0)
+
+
 WATCH = """
 () => {
   globalThis.touched = [];

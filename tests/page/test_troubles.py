@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from autonomousai import errors
 from autonomousai.config import RetryConfig
 from autonomousai.errors import IncompleteStreamError, StatusError, StreamError
 from autonomousai.events import FinishReason, Reasoning, Usage
@@ -35,6 +36,13 @@ REFUSALS = {
         StatusError("9000 tokens, at most 4096", status=400, code="context_length_exceeded"),
         "The conversation has grown too long for this model.",
     ),
+    "a day's budget": (
+        StatusError("the next day begins later", status=429, code="insufficient_quota", retry_after=99_965),
+        "The budget for these answers is spent. Try again in 28 hours.",
+    ),
+    "an account without money": (StatusError("pay first", status=402), "The budget for these answers is spent."),
+    "minutes": (StatusError("slow down", status=429, retry_after=121), "Too many requests at once. Try again in 3 minutes."),
+    "cut before a word": (StatusError("no end", status=502, code="upstream_incomplete"), "The model did not answer."),
     "anything else": (StatusError("the moon is full", status=418), "Something went wrong."),
 }
 
@@ -67,6 +75,21 @@ async def test_an_error_in_mid_answer_keeps_the_text_and_can_be_tried_again(
     await expect(reader.text).to_have_text("The beginning and the end")
     await expect(reader.answer.get_by_role("img", name="Version 2 of 2")).to_be_visible()
     assert provider.calls[0].messages == provider.calls[1].messages
+
+
+CUTS = {"no proof of its end": IncompleteStreamError(), "a stall": errors.TimeoutError("idle", 15)}
+
+
+@pytest.mark.parametrize("case", CUTS)
+async def test_an_answer_that_was_cut_is_said_to_be(case: str, serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """It broke off, and what had come is there; not just "something"."""
+    provider.play(["The beg", CUTS[case]])
+    reader = await sit(await serve())
+
+    await reader.ask("Hello")
+
+    await expect(reader.answer.locator(".trouble")).to_contain_text("The answer broke off. What had arrived is kept above.")
+    await expect(reader.text).to_have_text("The beg")
 
 
 async def test_a_server_out_of_reach_is_told_and_can_be_tried_again(serve: Serve, sit: Sit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,7 +105,7 @@ async def test_without_the_key_there_is_no_number(browser: Browser, tmp_path: Pa
     async with usage_page(browser, tmp_path) as page:
         faults = await wrong(page)
         await enter(page, "sk-wrong")
-        await expect(page.locator("#state.error")).to_contain_text("admin key")
+        await expect(page.locator("#state.error")).to_have_text("This admin key was not accepted.")
         kept = await page.evaluate("sessionStorage.length")
         await enter(page, ADMIN)
         await expect(page.locator("#report")).to_be_visible()
@@ -114,15 +115,36 @@ async def test_without_the_key_there_is_no_number(browser: Browser, tmp_path: Pa
     assert ([], 0) == (faults, kept)
 
 
+#: Of each text of a plot, how large its letters are shown, in pixels.
+SIZES = """
+(all) => all.map((text) => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)
+"""
+
+#: Those that the edges of their plot cut.
+OUTSIDE = """
+(all) => all.filter((text) => {
+  const [box, plot] = [text.getBoundingClientRect(), text.ownerSVGElement.getBoundingClientRect()];
+  return box.right > plot.right + 0.5 || box.left < plot.left - 0.5;
+}).map((text) => text.textContent)
+"""
+
+
 async def test_it_fits_on_a_phone(browser: Browser, tmp_path: Path) -> None:
     """Nothing has to be pushed sideways."""
     async with usage_page(browser, tmp_path, viewport={"width": 360, "height": 700}) as page:
         await enter(page, ADMIN)
         await expect(page.locator("#report")).to_be_visible()
+        sizes = await page.locator("svg text").evaluate_all(SIZES)
+        outside = await page.locator("figure").first.locator("svg text").evaluate_all(OUTSIDE)
+        await page.set_viewport_size({"width": 640, "height": 360})
+        await expect(page.locator("svg").first).to_have_attribute("viewBox", re.compile(r"0 0 5\d\d "))
+        await page.set_viewport_size({"width": 360, "height": 700})
         overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         faults = await wrong(page)
 
     assert (0, []) == (overflow, faults)
+    assert min(sizes) > 10
+    assert [] == outside
 
 
 async def test_the_page_has_the_policy_of_the_other() -> None:

@@ -27,6 +27,7 @@ export class Chat {
   #runs = new Map();
   #saves = new Map();
   #unkept = new Set();
+  #removed = new Set();
   #store = new Store((id) => this.#hear(id));
   #tab;
   #on;
@@ -47,7 +48,7 @@ export class Chat {
   async open() {
     for (const conversation of await this.#store.open()) this.#conversations.set(conversation.id, conversation);
     for (const conversation of this.#conversations.values()) {
-      const answer = conversation.messages.find((message) => message.role === "assistant" && isRunning(message));
+      const answer = conversation.messages.find(isOnItsWay);
       if (answer) this.#goOn(conversation, answer);
     }
     this.#on.list();
@@ -105,7 +106,7 @@ export class Chat {
   #fit(conversation) {
     const [first] = this.models;
     if (!first || this.models.some(({ id }) => id === conversation.model)) return;
-    if (conversation.messages.length) this.#on.replaced(conversation.model, first.id);
+    if (conversation.model && conversation.messages.length) this.#on.replaced(conversation.model, first.id);
     conversation.model = first.id;
   }
 
@@ -178,6 +179,7 @@ export class Chat {
 
   /** Bring back what was removed, and show it where it was shown. */
   restore(conversation, shown) {
+    this.#removed.delete(conversation.id);
     this.#conversations.set(conversation.id, conversation);
     this.#save(conversation);
     if (shown) this.select(conversation.id);
@@ -187,8 +189,8 @@ export class Chat {
   remove(conversation) {
     this.#runs.get(conversation.id)?.stop();
     this.#conversations.delete(conversation.id);
-    clearTimeout(this.#saves.get(conversation.id));
-    this.#saves.delete(conversation.id);
+    this.#removed.add(conversation.id);
+    this.#saveNoMore(conversation.id);
     this.#unkept.delete(conversation);
     const unkept = [...this.#unkept];
     this.#keep(this.#store.remove(conversation.id), conversation).then(() => unkept.forEach((each) => this.#save(each)));
@@ -205,6 +207,7 @@ export class Chat {
     const taken = archive.read(text).filter(({ id, updated }) => !(this.#conversations.get(id)?.updated >= updated));
     for (const conversation of taken) {
       this.#runs.get(conversation.id)?.stop();
+      this.#removed.delete(conversation.id);
       this.#conversations.set(conversation.id, conversation);
       this.#save(conversation);
       if (conversation.id === this.current.id) this.select(conversation.id);
@@ -270,9 +273,13 @@ export class Chat {
     this.#saves.set(conversation.id, setTimeout(() => this.#save(conversation), SAVE_EVERY));
   }
 
+  #saveNoMore(id) {
+    clearTimeout(this.#saves.get(id));
+    this.#saves.delete(id);
+  }
+
   #save(conversation) {
-    clearTimeout(this.#saves.get(conversation.id));
-    this.#saves.delete(conversation.id);
+    this.#saveNoMore(conversation.id);
     this.#keep(this.#store.put(conversation), conversation);
   }
 
@@ -293,13 +300,20 @@ export class Chat {
     const theirs = await this.#store.get(id);
     const run = this.#runs.get(id);
     const ours = this.#conversations.get(id);
+    if (theirs && this.#removed.has(id)) {
+      if (theirs.messages.some(isOnItsWay)) return void this.#keep(this.#store.remove(id), theirs); // written there before they heard that it was removed
+      this.#removed.delete(id); // it was brought back there
+    }
     if (run && theirs) {
+      const their = theirs.messages.find((message) => message.id === run.answer.id);
+      if (their?.state === "stopped" && turnOf(their) === turnOf(run.answer)) run.leave();
       const { took, more } = merge(run.conversation, theirs, run.answer);
       if (more) this.#saveSoon(run.conversation);
       if (took && run.conversation === this.current) this.#on.show();
       return;
     }
     run?.stop(); // it was removed there: it must not come back from here
+    if (!theirs) this.#saveNoMore(id);
     if (theirs) this.#conversations.set(id, theirs);
     else this.#conversations.delete(id);
     if (theirs && ours && merge(theirs, ours).took) this.#save(theirs);
@@ -307,6 +321,10 @@ export class Chat {
     if (id === this.current.id) this.select(id);
   }
 }
+
+const isOnItsWay = (message) => message.role === "assistant" && isRunning(message);
+
+const turnOf = ({ turn = 0 }) => turn;
 
 /** The settings of new conversations, where the reader has chosen some. */
 function settingsKept() {

@@ -19,6 +19,10 @@ export function merge(conversation, other, own = null) {
   return { took: took || theirs.size > 0, more };
 }
 
+/** How an answer ended, from the least that a copy can know of it: to a tab that only follows it, one that the reader stopped elsewhere
+ * may look lost. */
+const ENDS = ["failed", "stopped", "done"];
+
 /** Whether one copy of an answer is of a later time than the other: it went on once more, is over, or has more text. */
 function isFurther(one, other) {
   const [ones, others] = [progress(one), progress(other)];
@@ -28,7 +32,7 @@ function isFurther(one, other) {
 
 const progress = ({ turn = 0, state, text, reasoning = "", tools = [] }) => [
   turn,
-  ["done", "stopped", "failed"].includes(state) ? 1 : 0,
+  ENDS.indexOf(state) + 1,
   text.length + reasoning.length,
   tools.filter(({ result }) => result !== null).length,
 ];

@@ -141,7 +141,7 @@ export class AnswerView {
     const joined = message.joined === "asked" ? [el("p.remark", {}, say("joinedByAsking"))] : [];
     const goOn = act.canContinue(message) ? ["goOn"] : [];
     if (message.state === "failed") {
-      const { ways, ...said } = explain(message.error);
+      const { ways, ...said } = explain(message.error, message.text !== "");
       return [...joined, trouble({ ...said, ways: [...goOn, ...ways] }, message, act)];
     }
     const text = remark(message);

@@ -58,9 +58,14 @@ export class Run {
   stop() {
     if (!isRunning(this.answer)) return;
     const { stream } = this.answer;
+    this.leave();
+    if (stream) api.drop(stream.id);
+  }
+
+  /** Another tab has stopped it. */
+  leave() {
     this.#leave.abort();
     this.#connection?.abort();
-    if (stream) api.drop(stream.id);
   }
 
   async #untilEnd() {

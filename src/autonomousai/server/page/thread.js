@@ -145,7 +145,7 @@ export class Thread {
   }
 
   #readOut({ message, element }) {
-    if (message.state === "failed") announce(explain(message.error).title);
+    if (message.state === "failed") announce(explain(message.error, message.text !== "").title);
     else if (message.state === "stopped") announce(say("stoppedSaid"));
     else {
       const text = element.querySelector(".text").innerText;
@@ -184,13 +184,18 @@ export class Thread {
 
   toEnd() {
     this.#atEnd = true;
-    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#scroller.scrollTop = this.#isEmpty ? 0 : this.#scroller.scrollHeight;
     this.#look();
+  }
+
+  /** Then the welcome stands there, which is read from its beginning. */
+  get #isEmpty() {
+    return this.#root.childElementCount === 0;
   }
 
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.#atEnd = this.#isEmpty || scrollHeight - scrollTop - clientHeight < NEAR;
     this.#latest.hidden = this.#atEnd;
   }
 }

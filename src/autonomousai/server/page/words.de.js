@@ -272,11 +272,15 @@ export default {
   shuttingDown: "Der Server wird beendet.",
   shuttingDownDetail: "Vielleicht ist er gleich wieder da.",
   tooMany: "Zu viele Anfragen auf einmal.",
+  budgetSpent: "Das Budget für diese Antworten ist aufgebraucht.",
   didNotAnswer: "Das Modell hat nicht geantwortet.",
   busy: "Der Server ist ausgelastet.",
   tookTooLong: "Das Modell brauchte zu lange für eine Antwort.",
   somethingWrong: "Etwas ist schiefgegangen.",
   retryAfter: { one: "Versuche es in einer Sekunde noch einmal.", other: "Versuche es in {count} Sekunden noch einmal." },
+  retryAfterMinutes: "Versuche es in {count} Minuten noch einmal.",
+  retryAfterHours: "Versuche es in {count} Stunden noch einmal.",
+  retryAfterDays: "Versuche es in {count} Tagen noch einmal.",
 
   // how an answer ended
   youStopped: "Du hast diese Antwort angehalten.",

@@ -273,11 +273,15 @@ export default {
   shuttingDown: "The server is shutting down.",
   shuttingDownDetail: "It may be back in a moment.",
   tooMany: "Too many requests at once.",
+  budgetSpent: "The budget for these answers is spent.",
   didNotAnswer: "The model did not answer.",
   busy: "The server is busy.",
   tookTooLong: "The model took too long to answer.",
   somethingWrong: "Something went wrong.",
   retryAfter: { one: "Try again in a second.", other: "Try again in {count} seconds." },
+  retryAfterMinutes: "Try again in {count} minutes.",
+  retryAfterHours: "Try again in {count} hours.",
+  retryAfterDays: "Try again in {count} days.",
 
   // how an answer ended
   youStopped: "You stopped this answer.",

@@ -61,12 +61,20 @@ const BY_CODE = new Map(Object.entries({
   images_not_supported: { title: "imagesNotSupported", detail: "imagesNotSupportedDetail", ways: ["again"] },
   context_length_exceeded: { title: "tooLong", detail: "tooLongDetail", ways: ["fresh"] },
   body_too_large: { title: "bodyTooLarge", detail: "bodyTooLargeDetail", ways: ["fresh"] },
+  insufficient_quota: { title: "budgetSpent", ways: ["again"] },
+  rate_limit_exceeded: { title: "tooMany", ways: ["again"] },
+  rate_limit_error: { title: "tooMany", ways: ["again"] },
+  overloaded_error: { title: "busy", ways: ["again"] },
+  timeout: { title: "tookTooLong", ways: ["again"] },
+  upstream_incomplete: { title: "didNotAnswer", ways: ["again"] },
+  upstream_unreachable: { title: "didNotAnswer", ways: ["again"] },
   upstreams_unavailable: { title: "noUpstream", ways: ["again"] },
   shutting_down: { title: "shuttingDown", detail: "shuttingDownDetail", ways: ["again"] },
 }));
 
 const BY_STATUS = {
   401: BY_CODE.get("invalid_api_key"),
+  402: BY_CODE.get("insufficient_quota"),
   413: BY_CODE.get("body_too_large"),
   429: { title: "tooMany", ways: ["again"] },
   502: { title: "didNotAnswer", ways: ["again"] },
@@ -76,11 +84,23 @@ const BY_STATUS = {
 
 const OTHERWISE = { title: "somethingWrong", ways: ["again"] };
 
-/** `{title, detail, said, ways}`: `said` is the server's own word, where it has one. */
-export function explain({ code, status, message, retryAfter }) {
-  const { title, detail, ways } = BY_CODE.get(code) ?? BY_STATUS[status] ?? OTHERWISE;
-  const later = retryAfter ? say("retryAfter", { count: retryAfter }) : "";
+/** Codes of errors that mean no more than that an answer of which something had come was cut. */
+const CUTS = ["timeout", "upstream_error", "upstream_incomplete", "upstream_unreachable", "server_error"];
+
+/** `{title, detail, said, ways}`: `said` is the server's own word, where it has one. `arrived`: whether some of the answer had come. */
+export function explain({ code, status, message, retryAfter }, arrived = false) {
+  const kind = code?.endsWith("_timeout") ? "timeout" : code; // of four clocks
+  const { title, detail, ways } = BY_CODE.get(arrived && CUTS.includes(kind) ? "broken_off" : kind) ?? BY_STATUS[status] ?? OTHERWISE;
+  const later = retryAfter ? again(Math.ceil(retryAfter)) : "";
   return { title: say(title), detail: detail ? say(detail) : later, said: message ?? "", ways };
+}
+
+/** When to try again, in a unit that can be grasped: from 120 seconds on in minutes, and so on. */
+function again(seconds) {
+  if (seconds <= 120) return say("retryAfter", { count: seconds });
+  if (seconds <= 7_200) return say("retryAfterMinutes", { count: Math.ceil(seconds / 60) });
+  if (seconds <= 172_800) return say("retryAfterHours", { count: Math.ceil(seconds / 3600) });
+  return say("retryAfterDays", { count: Math.ceil(seconds / 86_400) });
 }
 
 /** How the server says that it stopped an answer (`events.REPEATED`). */
