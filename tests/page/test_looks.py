@@ -108,6 +108,30 @@ async def test_a_small_first_screen_begins_at_its_beginning(serve: Serve, sit: S
     await expect(reader.button("Latest")).to_be_hidden()
 
 
+async def test_what_answered_opens_in_its_row(serve: Serve, sit: Sit) -> None:
+    """What was pressed stays under the finger; also on the smallest phone, where the title can be read."""
+    reader = await sit(await serve())
+    await reader.ask("A title of some length")
+    await reader.whole()
+    summary = reader.answer.locator(".facts summary")
+    for width in (1180, 320):
+        await reader.page.set_viewport_size({"width": width, "height": 760})
+        closed = await summary.evaluate(IN_FOOT)
+        await summary.click()
+        assert closed == await summary.evaluate(IN_FOOT)
+        await summary.click()
+    assert await reader.page.locator("#title").evaluate("(title) => title.clientWidth") > 70
+
+
+#: Where an element is, from its row's corner.
+IN_FOOT = """
+(element) => {
+  const [box, foot] = [element.getBoundingClientRect(), element.closest(".foot").getBoundingClientRect()];
+  return [box.left - foot.left, box.top - foot.top];
+}
+"""
+
+
 async def test_light_and_dark_as_the_system_or_as_one_likes(serve: Serve, sit: Sit) -> None:
     """It follows the system until the switch says otherwise, which outlives a reload; switching back follows it again."""
     reader = await sit(await serve(), color_scheme="dark")

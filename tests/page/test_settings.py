@@ -117,6 +117,24 @@ async def test_wrong_values_are_told_at_their_fields(serve: Serve, sit: Sit, pro
     await expect(reader.page.locator(".wrong:visible")).to_have_count(0)
 
 
+async def test_a_type_that_no_schema_has_is_told(serve: Serve, sit: Sit) -> None:
+    """However deep it stands; a property that is called "type" is none."""
+    reader = await sit(await serve())
+    await open_settings(reader, more=True)
+    await reader.page.get_by_label("Answers as").select_option("JSON of a schema")
+    deep = {"type": "object", "properties": {"type": {"type": ["string", "null"]}, "b": {"items": {"type": "nonsense"}}}}
+    for schema, wrong in (({"type": "text"}, '"text"'), (deep, '"nonsense"')):
+        await choose(reader, {"JSON schema": json.dumps(schema)})
+        await reader.button("Save").click()
+        await expect(reader.page.locator("#schema-wrong")).to_contain_text(f"{wrong} is no type of a JSON schema")
+
+    deep["properties"]["b"] = {"enum": ["nonsense"]}  # type: ignore[index]
+    await choose(reader, {"JSON schema": json.dumps(deep)})
+    await reader.button("Save").click()
+
+    await expect(reader.page.locator("#settings")).to_be_hidden()
+
+
 async def help_of(reader: Reader, label: str) -> str:
     """What is said below a field in any case."""
     name = {"Temperature": "temperature", "Top p": "top-p", "Greatest length": "max-tokens", "Seed": "seed"}.get(label)

@@ -170,6 +170,23 @@ async def test_what_another_tab_saved_too_late_is_deleted_again(serve: Serve, si
     await expect(reader.page.locator("#list li")).to_have_count(0)
 
 
+async def test_to_open_an_answer_in_another_tab_is_no_reconnect(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """The connection was not lost, neither here nor there."""
+    pause = Pause()
+    provider.play(["One", pause, *answer(" two")])
+    reader = await sit(await serve())
+    await reader.ask("Begin")
+    await reader.has_kept("One")
+    other = await second_tab(reader)
+    await expect(other.locator(".answer .text")).to_have_text("One")
+
+    pause.release()
+
+    for tab in (other, reader.page):
+        await expect(tab.locator(".answer .facts")).to_be_attached()
+        await expect(tab.locator(".answer .facts summary")).not_to_contain_text("reconnect")
+
+
 WATCH = """
 () => {
   globalThis.touched = [];

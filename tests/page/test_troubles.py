@@ -142,6 +142,20 @@ async def test_a_long_question_is_seen_to_be_read(serve: Serve, sit: Sit) -> Non
     await expect(reader.answer.locator(".state")).to_have_text("")
 
 
+async def test_a_server_s_own_words_are_details_in_another_language(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """It speaks English; the page says what it means in the reader's."""
+    provider.play([BUSY])
+    reader = await sit(await serve(), locale="de-DE")
+    await reader.page.locator("#input").fill("Hallo")
+    await reader.page.locator("#input").press("Enter")
+    await expect(reader.answer.locator(".trouble")).to_contain_text("Der Server ist ausgelastet.")
+
+    await expect(reader.page.get_by_text("all slots are taken")).to_be_hidden()
+    await reader.page.get_by_text("Einzelheiten").click()
+
+    await expect(reader.page.get_by_text("all slots are taken")).to_be_visible()
+
+
 async def test_an_answer_outlives_any_number_of_reloads(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
     """Each time the page goes on after what it has kept; the model is asked once."""
     pauses = [Pause(), Pause()]
@@ -200,6 +214,11 @@ async def test_the_key_is_asked_for_and_kept_for_this_tab(serve: Serve, sit: Sit
     await reader.page.goto(reader.url)
     field = reader.page.get_by_label("Key", exact=True)
 
+    await field.press("Enter")
+    await field.fill("   ")
+    await field.press("Enter")
+    await expect(reader.page.get_by_role("heading", name="This server wants a key")).to_be_visible()
+    await expect(reader.page.locator("#model selectedcontent")).to_have_text("no model yet")
     await field.fill("mustard")
     await reader.button("Use it").click()
     await expect(reader.page.get_by_role("heading", name="That key was not accepted")).to_be_visible()
@@ -213,7 +232,7 @@ async def test_the_key_is_asked_for_and_kept_for_this_tab(serve: Serve, sit: Sit
     await reader.button("Use it from code").click()
     await expect(reader.page.locator("#curl")).to_contain_text("-H 'authorization: Bearer KEY'")
     about = reader.page.locator("#about-dialog")
-    await expect(about).to_contain_text("its models (GET /v1/models with the key), its counters (GET /metrics with the key).")
+    await expect(about).to_contain_text("its models (GET /v1/models with the key), its counters (GET /metrics with one of")
     assert ["docs"] == [await link.get_attribute("href") for link in await about.get_by_role("link").all()]
 
     other = await reader.context.new_page()
@@ -236,6 +255,7 @@ async def test_a_key_can_be_given_later_and_forgotten(serve: Serve, sit: Sit) ->
     await expect(reader.page.locator("#model")).to_be_enabled()
     await reader.button("Settings of this conversation").click()
     await reader.button("Forget it").click()
+    await expect(reader.page.locator("#notice:popover-open")).to_have_text("The key is forgotten.")  # above the dialog
     await reader.button("Cancel").click()
     await reader.ask("Hello")
 

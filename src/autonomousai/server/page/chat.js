@@ -233,7 +233,7 @@ export class Chat {
   }
 
   #run(conversation, answer) {
-    const run = new Run(conversation, answer, () => this.#hearRun(run));
+    const run = new Run(conversation, answer, () => this.#hearRun(run), answer.tab === this.#tab);
     this.#runs.set(conversation.id, run);
     run.go();
   }

@@ -11,15 +11,16 @@ export function ask({ title, text = "", label, value = "", secret = false, verb 
   return open({ title, body: [...words, el("label", { htmlFor: "answer" }, label), input], verb, value: () => input.value.trim() });
 }
 
-function open({ title, body, verb, value = () => "" }) {
+function open({ title, body, verb, value }) {
   return new Promise((resolve) => {
     const cancel = el("button.plain", { type: "button", onclick: () => dialog.close() }, say("cancel"));
     const go = el("button.primary", { type: "submit" }, verb);
-    const form = el("form", {}, el("h2", { id: "question" }, title), ...body, el("div.dialog-foot", {}, cancel, go));
+    const form = el("form", { noValidate: true }, el("h2", { id: "question" }, title), ...body, el("div.dialog-foot", {}, cancel, go));
     const dialog = el("dialog", { "aria-labelledby": "question" }, form);
     let said = null;
     form.onsubmit = (event) => {
       event.preventDefault();
+      if (!value()) return; // an empty field is no answer
       said = value();
       dialog.close();
     };

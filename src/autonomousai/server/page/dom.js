@@ -69,20 +69,26 @@ let leave = () => {};
 export function notify(text, action) {
   const place = $("#notice");
   if (!action || place.hidden) leave();
+  const away = () => {
+    place.hidden = true;
+    place.hidePopover();
+  };
   const hide = () => {
     clearTimeout(goes);
     if (action && place.matches(":hover, :focus-within")) return void (goes = setTimeout(hide, STANDS)); // somebody is at it
-    place.hidden = true;
+    away();
     leave();
     leave = () => {};
   };
   const act = () => {
-    place.hidden = true;
+    away();
     action.act();
     hide();
   };
   place.replaceChildren(text, action ? el("button.link", { type: "button", onclick: act }, action.label) : "");
   place.hidden = false;
+  place.hidePopover();
+  place.showPopover(); // above a dialog that is open
   leave = action?.gone ?? (() => {});
   clearTimeout(goes);
   goes = setTimeout(hide, action ? STANDS_FOR_ACTION : STANDS);

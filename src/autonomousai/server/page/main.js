@@ -28,6 +28,7 @@ const chat = new Chat({
   show,
   progress(answer, run) {
     thread.progress(answer, run);
+    if (answer.state === "done" && !$("#banner").hidden) loadModels(); // the server is back
     if (answer.error?.code === "model_not_found" && !isRunning(answer)) loadModels(); // the list is an old one
     showComposer();
   },
@@ -186,7 +187,7 @@ function openAbout() {
   $("#curl").textContent = `curl ${base}/chat/completions \\\n${authorization}  -H 'content-type: application/json' \\\n  -d '${body}'`;
   // A browser sends no key along with a link: what wants one is named instead.
   const keyed = api.key.get() || !chat.models.length ? document.querySelectorAll("[data-keyed]") : [];
-  for (const link of keyed) link.replaceWith(...marked(say("withKey", { name: link.textContent, path: link.pathname })));
+  for (const link of keyed) link.replaceWith(...marked(say(link.dataset.keyed || "withKey", { name: link.textContent, path: link.pathname })));
   $("#about-dialog").showModal();
 }
 
@@ -241,7 +242,7 @@ function bind() {
     leave() {
       if (sidebar.isOpen) sidebar.close();
       else if (chat.isRunning()) chat.stop();
-      else if (document.activeElement === $("#input")) $("#scroller").focus(); // where single letters are shortcuts
+      else if (document.activeElement.matches("#input, #model")) $("#scroller").focus(); // where single letters are shortcuts
     },
   });
   addEventListener("online", () => $("#banner").hidden || loadModels());

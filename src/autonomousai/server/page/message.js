@@ -185,9 +185,15 @@ function trouble({ title, detail, said, ways }, message, act) {
     "div.trouble",
     {},
     el("p", {}, el("strong", {}, title), detail ? ` ${detail}` : ""),
-    said ? el("p.said", { dir: "auto" }, said) : null,
+    said ? saidView(said) : null,
     waysView(ways, message, act),
   );
+}
+
+/** The server's own words. It speaks English: to who reads another language they are details. */
+function saidView(said) {
+  const words = el("p.said", { dir: "auto" }, said);
+  return language === "en" ? words : el("details.said", {}, el("summary", {}, say("details")), words);
 }
 
 /** ‹ 2 / 3 › */

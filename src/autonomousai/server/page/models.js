@@ -6,7 +6,7 @@ import { number, say } from "./words.js";
 /** Show the models in the menu, `chosen` among them. What browsers with plain menus show is one line for each. */
 export function showModels(models, chosen) {
   const menu = $("#model");
-  const options = models.length ? models.map(optionOf) : [el("option", {}, say("noModel"))];
+  const options = models.length ? models.map(optionOf) : [el("option", { value: chosen }, say("noModel"))];
   menu.replaceChildren(el("button", { type: "button" }, document.createElement("selectedcontent")), ...options);
   menu.value = chosen;
   menu.disabled = models.length === 0;

@@ -26,8 +26,11 @@ export class Run {
   #connection = null;
   #changed;
 
-  /** `changed(run)` is called after each news; at the end, `answer.state` says so. */
-  constructor(conversation, answer, changed) {
+  #own;
+
+  /** `changed(run)` is called after each news; at the end, `answer.state` says so. `own`: this tab has asked, and does not just follow. */
+  constructor(conversation, answer, changed, own) {
+    this.#own = own;
     this.conversation = conversation;
     this.answer = answer;
     this.#changed = changed;
@@ -38,7 +41,6 @@ export class Run {
   async go() {
     const { answer } = this;
     try {
-      if (answer.stream) answer.resumed += 1;
       await this.#untilEnd();
       if (!(await isWhole(answer))) throw told("checksum_mismatch");
       this.#end("done");
@@ -87,7 +89,6 @@ export class Run {
       this.lost = true;
       this.#changed(this);
       await this.#pause(wait ?? Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE));
-      this.answer.resumed += 1;
     }
   }
 
@@ -101,10 +102,12 @@ export class Run {
     const { answer } = this;
     const connection = (this.#connection = new AbortController());
     const alive = this.#watch(connection);
+    const goesOn = answer.stream !== null && (this.lost || this.#own);
     try {
       const response = answer.stream
         ? await api.follow(answer.stream.id, answer.stream.last, connection.signal)
         : await api.ask(requestFor(this.conversation, answer), connection.signal);
+      if (goesOn) answer.resumed += 1;
       if (response.status === 204) return true; // there is nothing after what we have
       if (this.lost) {
         this.lost = false;

@@ -4,6 +4,7 @@ import { key } from "./api.js";
 import { NO_SETTINGS } from "./conversation.js";
 import { $, el, marked, notify } from "./dom.js";
 import { showPresets } from "./presets.js";
+import { schemaOf, wrongType } from "./schema.js";
 import { chooseLanguage, chosenLanguage, language, LANGUAGES, say } from "./words.js";
 
 const NUMBERS = { temperature: "#temperature", topP: "#top-p", maxTokens: "#max-tokens", seed: "#seed" };
@@ -61,7 +62,7 @@ function read() {
     wrong[selector] = validity.badInput || out || broken ? words : "";
   }
   chosen.stop = $("#stop-at").value.split("\n").filter(Boolean).map(unescaped);
-  wrong["#schema"] = chosen.format === "json_schema" && !isSchema(chosen.schema) ? say("noSchema") : "";
+  wrong["#schema"] = chosen.format === "json_schema" ? wrongOf(chosen.schema) : "";
   return { chosen, wrong };
 }
 
@@ -72,13 +73,11 @@ function tell(selector, words) {
   $(selector).setAttribute("aria-invalid", Boolean(words));
 }
 
-function isSchema(text) {
-  try {
-    const schema = JSON.parse(text);
-    return typeof schema === "object" && schema !== null && !Array.isArray(schema);
-  } catch {
-    return false;
-  }
+function wrongOf(text) {
+  const schema = schemaOf(text);
+  if (schema === null) return say("noSchema");
+  const type = wrongType(schema);
+  return type === null ? "" : say("noSchemaType", { type });
 }
 
 // A text to stop at is one line of the field: a new line in it is written as \n.

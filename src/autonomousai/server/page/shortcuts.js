@@ -28,7 +28,7 @@ const areOn = () => localStorage.getItem(KEPT) !== "off";
 export function takeShortcuts({ leave }) {
   $("#shortcuts").onclick = openShortcuts;
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || isComposing(event) || document.querySelector("dialog[open], :popover-open")) return;
+    if (event.defaultPrevented || isComposing(event) || document.querySelector("dialog[open], :popover-open:not(#notice)")) return;
     if (event.key === "Escape") return leave();
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isField(event.target)) return;
     if (event.key === "?") openShortcuts();

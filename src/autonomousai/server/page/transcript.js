@@ -33,7 +33,7 @@ function answerOf(message) {
   const { asked, model, tools = [] } = message;
   const { thoughts, text } = parts(message);
   const before = thoughts ? [`**${say("thoughts")}**`, quoted(thoughts.trim())] : [];
-  return [`## ${model ?? asked}`, ...before, ...(text ? [closed(text)] : []), ...tools.flatMap(callOf)];
+  return [`## ${asked || model}`, ...before, ...(text ? [closed(text)] : []), ...tools.flatMap(callOf)];
 }
 
 const callOf = ({ name, arguments: json, result }) => [

@@ -187,6 +187,8 @@ export default {
   formatSchema: "JSON nach einem Schema",
   schema: "JSON-Schema",
   noSchema: "Das ist kein JSON-Schema: Schreibe ein Objekt, etwa `{ \"type\": \"object\" }`.",
+  noSchemaType:
+    "`{type}` ist kein Typ eines JSON-Schemas: Schreibe `string`, `number`, `integer`, `boolean`, `object`, `array` oder `null`.",
   between: "Schreibe eine Zahl von {min} bis {max}, oder lass es leer.",
   atLeastOne: "Schreibe eine ganze Zahl ab 1, oder lass es leer.",
   wholeNumber: "Schreibe eine ganze Zahl, oder lass es leer.",
@@ -249,6 +251,7 @@ export default {
   aboutModels: "seine Modelle",
   aboutMetrics: "seine Zähler",
   withKey: "{name} (`GET {path}` mit dem Schlüssel)",
+  withServersKey: "{name} (`GET {path}` mit einem der `admin_keys` oder `api_keys` des Servers)",
 
   // what went wrong
   unreachable: "Der Server ist nicht erreichbar.",
@@ -277,6 +280,7 @@ export default {
   busy: "Der Server ist ausgelastet.",
   tookTooLong: "Das Modell brauchte zu lange für eine Antwort.",
   somethingWrong: "Etwas ist schiefgegangen.",
+  details: "Einzelheiten",
   retryAfter: { one: "Versuche es in einer Sekunde noch einmal.", other: "Versuche es in {count} Sekunden noch einmal." },
   retryAfterMinutes: "Versuche es in {count} Minuten noch einmal.",
   retryAfterHours: "Versuche es in {count} Stunden noch einmal.",

@@ -188,6 +188,7 @@ export default {
   formatSchema: "JSON of a schema",
   schema: "JSON schema",
   noSchema: "This is no JSON schema: write an object, such as `{ \"type\": \"object\" }`.",
+  noSchemaType: "`{type}` is no type of a JSON schema: write `string`, `number`, `integer`, `boolean`, `object`, `array` or `null`.",
   between: "Write a number from {min} to {max}, or leave it empty.",
   atLeastOne: "Write a whole number from 1, or leave it empty.",
   wholeNumber: "Write a whole number, or leave it empty.",
@@ -250,6 +251,7 @@ export default {
   aboutModels: "its models",
   aboutMetrics: "its counters",
   withKey: "{name} (`GET {path}` with the key)",
+  withServersKey: "{name} (`GET {path}` with one of the server’s `admin_keys` or `api_keys`)",
 
   // what went wrong
   unreachable: "The server cannot be reached.",
@@ -278,6 +280,7 @@ export default {
   busy: "The server is busy.",
   tookTooLong: "The model took too long to answer.",
   somethingWrong: "Something went wrong.",
+  details: "Details",
   retryAfter: { one: "Try again in a second.", other: "Try again in {count} seconds." },
   retryAfterMinutes: "Try again in {count} minutes.",
   retryAfterHours: "Try again in {count} hours.",

@@ -89,7 +89,7 @@ const CUTS = ["timeout", "upstream_error", "upstream_incomplete", "upstream_unre
 
 /** `{title, detail, said, ways}`: `said` is the server's own word, where it has one. `arrived`: whether some of the answer had come. */
 export function explain({ code, status, message, retryAfter }, arrived = false) {
-  const kind = code?.endsWith("_timeout") ? "timeout" : code; // of four clocks
+  const kind = String(code).endsWith("_timeout") ? "timeout" : code; // of four clocks
   const { title, detail, ways } = BY_CODE.get(arrived && CUTS.includes(kind) ? "broken_off" : kind) ?? BY_STATUS[status] ?? OTHERWISE;
   const later = retryAfter ? again(Math.ceil(retryAfter)) : "";
   return { title: say(title), detail: detail ? say(detail) : later, said: message ?? "", ways };
