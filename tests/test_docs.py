@@ -113,6 +113,19 @@ def test_the_documents_example_runs_word_for_word(real_server: str, tmp_path: Pa
     assert printed.endswith("\n\n"), "the finish reason prints as nothing"
 
 
+def test_what_may_be_missing_is_looked_at_before_it_is_used() -> None:
+    """`finish` and `usage` may be None, so that a type checker refuses an example that does not ask."""
+    used = re.compile(r"\b(\w+\.finish)\.|\b(finish\.usage)\.")
+    careless = [
+        (where, name)
+        for where, text in PYTHON.items()
+        for name in {one or other for one, other in used.findall(text)}
+        if not re.search(rf"assert {re.escape(name)}\b|\b{re.escape(name)} and\b|if {re.escape(name)}\b", text)
+    ]
+
+    assert [] == careless
+
+
 def test_the_documents_example_is_the_documents() -> None:
     """Nobody has improved it."""
     example = (ROOT / "docs/examples/mission.py").read_text(encoding="utf-8")

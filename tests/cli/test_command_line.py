@@ -12,6 +12,7 @@ import pytest
 from autonomousai import __version__
 from autonomousai.cli import EXIT_CODES, commands, make_parser
 from autonomousai.cli.help_parser import HelpParser
+from autonomousai.clients.vendors import ANTHROPIC_VENDOR, VENDORS
 from autonomousai.errors import (
     ConfigError,
     ConnectError,
@@ -336,3 +337,11 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
     documented = [int(line.split()[0]) for line in EXIT_CODES.splitlines()[1:]]
 
     assert [commands.DONE, commands.FAILED, commands.USAGE, commands.SETUP, commands.INCOMPLETE, 130, 141] == documented
+
+
+async def test_help_names_the_variables_of_all_vendors(env: dict[str, str]) -> None:
+    """Of each that `--vendor` takes."""
+    ended = await run("chat", "--help-all", env=env)
+
+    assert [] == [row.key_env for row in (ANTHROPIC_VENDOR, *VENDORS.values()) if row.key_env not in ended.out]
+    assert "OPENAI_BASE_URL" in ended.out

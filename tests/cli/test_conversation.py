@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from autonomousai.cli.chat.context import is_same_model
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain, run, without
 
@@ -184,6 +185,24 @@ async def test_a_strangers_models_are_not_ours(env: dict[str, str]) -> None:
 
     assert f"autonomousai: {server.url}/v1 answers as the first model that it lists\n" in opening
     assert "qwen_coder" not in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "same"),
+    [
+        ("gpt-4.1-mini", "gpt-4.1-mini-2025-04-14", True),
+        ("claude-sonnet-4", "claude-sonnet-4-20250514", True),
+        ("mistral-small", "mistral-small-2506", True),
+        ("llama3.2", "llama3.2:latest", True),
+        ("m", "m", True),
+        ("gpt-4.1", "gpt-4.1-mini", False),
+        ("llama", "smollm2-135m", False),
+        ("llama3.2", "llama3.2:1b", False),
+    ],
+)
+def test_a_version_is_no_other_model(asked: str, answered: str, same: bool) -> None:
+    """Who answered is said where that is news."""
+    assert same == is_same_model(asked, answered)
 
 
 async def test_clear_forgets(env: dict[str, str]) -> None:

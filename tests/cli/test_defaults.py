@@ -168,3 +168,18 @@ async def test_what_is_wrong_in_the_file_can_be_removed(env: dict[str, str], tmp
 
     assert [(0, "", "")] * 2 == ended
     assert {"plain": True, "temperature": 1.0} == tomllib.loads(path.read_text())
+
+
+async def test_the_same_server_named_again_keeps_its_defaults(env: dict[str, str]) -> None:
+    """With its model and its key; another one gets neither."""
+    async with ScriptedServer() as kept, ScriptedServer() as other:
+        await keep(env, base_url=f"{kept.url}/v1", api_key="env:MY_KEY", model="large")
+        with_key = {**env, "MY_KEY": "key-1"}
+        await run("chat", "--base-url", f"{kept.url}/v1/", "Why?", env=with_key)
+        await run("chat", "Why?", env={**with_key, "AUTONOMOUSAI_BASE_URL": f"{kept.url}/v1"})
+        await run("chat", "--base-url", f"{other.url}/v1", "-m", "m", "Why?", env=with_key)
+
+    assert [("large", "Bearer key-1")] * 2 == [
+        (request.json()["model"], request.headers.get("authorization")) for request in kept.requests
+    ]
+    assert [("m", None)] == [(request.json()["model"], request.headers.get("authorization")) for request in other.requests]

@@ -11,6 +11,7 @@ from typing import Any
 import pypdf
 import pytest
 
+from autonomousai.cli.chat.files import response_format
 from autonomousai.testing import Request, Script, ScriptedServer
 from tests.support.program import run
 
@@ -105,8 +106,52 @@ async def test_a_schema_is_sent(env: dict[str, str], tmp_path: Path, from_file: 
     assert (0, '{"name": "*Ada*"}\n', "") == ended
     assert {
         "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
+        "json_schema": {"name": "answer", "schema": SCHEMA},
     } == server.requests[0].json()["response_format"]
+
+
+STRICT = {**SCHEMA, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (STRICT, True),
+        (SCHEMA, False),
+        ({**STRICT, "required": []}, False),
+        ({**STRICT, "properties": {"name": SCHEMA}}, False),
+        ({**STRICT, "properties": {"name": {"type": "array", "items": STRICT}}}, True),
+        ({**STRICT, "properties": {"name": {"type": "array", "items": SCHEMA}}}, False),
+        ({**STRICT, "properties": {"name": {"anyOf": [STRICT, SCHEMA]}}}, False),
+        ({**STRICT, "properties": {"name": {"$ref": "#/$defs/x"}}, "$defs": {"x": SCHEMA}}, False),
+        ({**STRICT, "allOf": [STRICT]}, False),
+        ({**STRICT, "properties": {"name": {"type": ["object", "null"]}}}, False),
+        ({**STRICT, "required": 5}, False),
+        ({**STRICT, "properties": {"name": True}}, False),
+    ],
+)
+def test_a_schema_is_strict_where_openai_takes_it(schema: dict[str, Any], strict: bool) -> None:
+    """It refuses a request with one that is said to be strict, and leaves something open."""
+    assert strict == response_format(json.dumps(schema))["json_schema"].get("strict", False)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        (Script.stream('{"name": "Ad', finish="length"), 4, "the answer was cut at its length limit"),
+        (Script.stream("Ada."), 4, "the answer is not JSON"),
+        (Script.stream('```json\n{"name": "Ada"}\n```'), 4, "the answer is not JSON"),
+        (Script.stream('{"name": "Ada"}', finish="length"), 0, "the answer was cut at its length limit"),
+    ],
+)
+async def test_an_answer_by_a_schema_that_is_no_json_is_told(env: dict[str, str], script: Script, code: int, said: str) -> None:
+    """By the exit code, and on stderr: not every server minds a schema, and a cut answer is no JSON."""
+    async with ScriptedServer(script) as server:
+        ended = await run("chat", "--base-url", server.url, "--schema", json.dumps(SCHEMA), "Invent one.", env=env)
+
+    assert code == ended.code
+    assert said in ended.err
+    assert ("the answer is not JSON" in ended.err) == (code == 4)
 
 
 @pytest.mark.parametrize(

@@ -371,3 +371,19 @@ def test_an_interrupted_write_leaves_no_half(tmp_path: Path) -> None:
             kept.keep(None, model="m", system=None, messages=[Kept("user", "x"), Kept("assistant", "y", at=object())])  # type: ignore[arg-type]
 
         assert [] == kept.recent()
+
+
+async def test_who_answered_is_shown_where_no_model_was_named(env: dict[str, str]) -> None:
+    """In the list, in the header and in the export; without any name, nothing hangs over."""
+    named, unnamed = Script.stream("Hello.", model="real-one"), Script.stream("Hello.", model="")
+    async with ScriptedServer(named, unnamed) as server:
+        server.play(*[Script.status(404)] * 2, path="/v1/models")
+        await run("chat", "--base-url", f"{server.url}/v1", "First", env=env)
+        first, shown, document = await listed(env), await run("history", "show", env=env), await exported(env)
+        await run("chat", "--base-url", f"{server.url}/v1", "Second", env=env)
+        second = await run("history", "show", env=env)
+
+    assert ["real-one"] == [each["model"] for each in first]
+    assert shown.out.splitlines()[2].endswith(", real-one")
+    assert "real-one" == document["model"]
+    assert not second.out.splitlines()[2].endswith((",", ", "))

@@ -23,7 +23,7 @@ from ..suggestions import did_you_mean
 from ..wires.raw import names_unknown_model
 from . import defaults, templates
 from .chat.context import ChatContext, make_question
-from .chat.files import response_format, with_files
+from .chat.files import is_json, response_format, with_files
 from .chat.images import image_part
 from .chat.prompt import as_utf8, read_prompt
 from .chat.repl import converse
@@ -154,6 +154,9 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         asyncio.run(converse(session))
     else:
         asyncio.run(ask_once(session, make_question(template.fill(given or ""), settings.images)))
+        if args.schema is not None and not is_json(context.answered):
+            terminal.note("the answer is not JSON, as --schema asked for: it was cut, or the server does not mind schemas")
+            return INCOMPLETE
     return DONE
 
 

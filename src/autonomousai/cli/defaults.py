@@ -22,7 +22,7 @@ from ..config_reading import TableReader, one_of
 from ..directories import user_directory
 from ..errors import ConfigError
 from ..http.proxies import Proxy
-from ..http.urls import check_base_url
+from ..http.urls import check_base_url, clean_base_url
 from ..key_references import is_reference, resolve
 from ..suggestions import did_you_mean
 from .exit_codes import UsageError
@@ -103,14 +103,16 @@ def _checked(document: dict[str, Any]) -> ChatDefaults:
 def apply(args: argparse.Namespace, env: Mapping[str, str]) -> str:
     """Fill the options of ``chat`` that were left out. Returns the model that is asked where no other was named, or ``""``.
 
-    What belongs to a server (its kind, its key, its model) counts where neither an option nor the environment names another.
+    What belongs to a server (its kind, its key, its model) counts where neither an option nor the environment names another: a
+    key must not go to a server that it is not for.
     """
     defaults = load(env)
     for name in ("system", "temperature", "max_tokens"):
         if getattr(args, name) is None:
             setattr(args, name, getattr(defaults, name))
     args.plain = args.plain or bool(defaults.plain)
-    if args.base_url or args.vendor or env.get("AUTONOMOUSAI_BASE_URL") or args.weights:
+    named = args.base_url or env.get("AUTONOMOUSAI_BASE_URL")
+    if args.vendor or args.weights or (named and not _is_same(named, defaults.base_url)):
         return ""
     args.base_url, args.vendor = defaults.base_url, defaults.vendor
     if defaults.base_url or defaults.vendor:
@@ -123,6 +125,10 @@ def apply(args: argparse.Namespace, env: Mapping[str, str]) -> str:
             except ConfigError as error:
                 raise ConfigError(error.problem, key="api_key", advice=error.advice, file=str(path_of(env))) from None
     return defaults.model or ""
+
+
+def _is_same(base_url: str, kept: str | None) -> bool:
+    return kept is not None and clean_base_url(base_url) == clean_base_url(kept)
 
 
 def change(key: str, value: str | None, env: Mapping[str, str]) -> Path:

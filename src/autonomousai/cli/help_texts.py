@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Final
+
+from ..clients.vendors import ANTHROPIC_VENDOR, VENDORS
 
 EXIT_CODES: Final = """\
 exit codes:
@@ -11,7 +14,8 @@ exit codes:
   2    the command line makes no sense: an unknown option or model, no prompt,
        a file, an image or a schema that cannot be read
   3    something must be set up first: weights, an extra, the config, an address
-  4    the answer is incomplete: what was printed is only its beginning
+  4    the answer is incomplete: what was printed is only its beginning; or
+       chat --schema got an answer that is not JSON
   130  interrupted by Ctrl-C (143: terminated)
   141  the reader of the output left, as in `| head -1`
 """
@@ -29,6 +33,18 @@ environment:
   SSL_CERT_FILE, SSL_CERT_DIR  whom TLS trusts, in place of the system's own
   NO_COLOR               if set: no colours
 """
+
+#: What is read with --vendor, from the table of vendors.
+VENDOR_KEYS: Final = "environment, with --vendor (that vendor's key; for openai its base URL too):\n" + "".join(
+    f"{line}\n"
+    for line in wrap(
+        ", ".join(name for row in (ANTHROPIC_VENDOR, *VENDORS.values()) for name in (row.key_env, row.base_url_env) if name),
+        width=78,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
+)
 
 EXAMPLES: Final = """\
 examples:
@@ -237,7 +253,9 @@ first.
 
 CONFIG: Final = """\
 Look at a server's config without serving it; keep defaults for `chat`, in
-~/.config/autonomousai/defaults.toml.
+~/.config/autonomousai/defaults.toml. The kept model, vendor, API, key and
+proxy belong to the kept server: where --base-url, --vendor or the environment
+names another one, none of them counts.
 """
 
 COMPLETION: Final = """\

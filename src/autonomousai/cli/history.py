@@ -106,24 +106,32 @@ def _agrees(question: str, terminal: Terminal) -> bool:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _model_of(conversation: Conversation) -> str:
+    """The model that was asked; where none was named, the last that answered, as far as it said who it is."""
+    answered = (each.model for each in reversed(conversation.messages) if each.model)
+    return conversation.model or next(answered, "")
+
+
 def _markdown(conversation: Conversation) -> str:
     """A conversation to read: its title, when and with whom, and what was said."""
+    model = _model_of(conversation)
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(conversation.started))
     told: list[dict[str, Any]] = [
         {
-            "role": each.role if each.model in (None, conversation.model) else f"{each.role} ({each.model})",
+            "role": each.role if each.model in (None, model) else f"{each.role} ({each.model})",
             "content": each.content,
             **({} if each.state == "whole" else {"incomplete": ": ".join(filter(None, (each.state, each.why)))}),
         }
         for each in conversation.messages
     ]
-    head = f"# {conversation.title}\n\n{conversation.id}, {began}, {conversation.model}\n\n"
+    head = f"# {conversation.title}\n\n{', '.join(filter(None, (conversation.id, began, model)))}\n\n"
     return head + transcript_markdown(with_system(conversation.system, told))
 
 
 def _document(conversation: Conversation) -> dict[str, Any]:
     """A conversation as JSON. Its ``messages`` without their other keys can be sent again."""
     document = msgspec.to_builtins(conversation)
+    document["model"] = _model_of(conversation)
     document["messages"] = [
         {key: value for key, value in message.items() if value not in (None, "") or key == "content"}
         for message in document["messages"]

@@ -42,6 +42,7 @@ from .help_texts import (
     SERVE,
     TEMPLATES,
     TEMPLATES_MORE,
+    VENDOR_KEYS,
 )
 from .key_options import add_keys
 from .launch import PROGRAMS
@@ -84,7 +85,7 @@ def _add_chat(commands: Any) -> None:
         description=CHAT,
         details=CHAT_DETAILS,
         common=CHAT_COMMON,
-        more=(CHAT_MORE, EXIT_CODES, ENVIRONMENT),
+        more=(CHAT_MORE, EXIT_CODES, ENVIRONMENT, VENDOR_KEYS),
     )
     chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
     chat.add_argument(
@@ -92,7 +93,8 @@ def _add_chat(commands: Any) -> None:
         "--model",
         default="",
         metavar="NAME",
-        help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's API the first that the server lists",
+        help="a name or alias of `autonomousai models`; default: llama, and on OpenAI's API the first chat model that the "
+        "server lists; at a vendor with many it has to be named",
     )
     chat.add_argument("-s", "--system", metavar="TEXT", help="the system message; default: the model's own")
     chat.add_argument("--temperature", type=_temperature, metavar="T", help="0 (always the likeliest word) to 2")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from typing import Any, Final
 
 from ...errors import StatusError
 from ...events import REPETITION, Answer, FinishReason, Message, Messages
@@ -85,11 +86,28 @@ class ChatContext:
             self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
         if not self.terminal.err_is_terminal:
             return
-        told = [f"{finish.model} answered as {self.settings.model}"] if self.settings.base_url and finish.model else []
+        told, asked = [], self.settings.model
+        if self.settings.base_url and finish.model and not is_same_model(asked, finish.model):
+            told.append(f"{finish.model} answered as {asked}")
         if figures := _figures(finish, seconds, streamed=self.settings.stream):
             told.append(figures)
         if told:
             self.terminal.note("; ".join(told))
+
+
+#: What a server adds to the name of a model that was asked for without its version.
+_VERSION: Final = re.compile(r"[-@:](?:latest|\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|\d{3})")
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Return whether a server calls itself what it was asked as, but for the date of the version.
+
+    Example::
+
+        assert is_same_model("gpt-4.1-mini", "gpt-4.1-mini-2025-04-14")
+        assert not is_same_model("gpt-4.1", "gpt-4.1-mini")
+    """
+    return answered.startswith(asked) and (answered == asked or bool(_VERSION.fullmatch(answered, len(asked))))
 
 
 def waiting_for(answer: Answer) -> str:

@@ -38,6 +38,12 @@ CREATE INDEX messages_conversation ON messages (conversation, id);
 """
 _WORDS: Final = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')"
 
+#: The model of a conversation in a list: where none was named, the last that answered.
+_ASKED: Final = (
+    "coalesce(nullif(model, ''), (SELECT model FROM messages WHERE conversation = conversations.id AND model <> ''"
+    " ORDER BY id DESC LIMIT 1), '')"
+)
+
 #: A message's content, as it stands in its column.
 _CONTENT: Final = msgspec.json.Decoder(str | list[dict[str, Any]])
 
@@ -293,7 +299,7 @@ class Conversations:
     def _summaries(self, where: str, tail: str, values: tuple[Any, ...]) -> list[Summary]:
         with _told(self.path):
             rows = self._db.execute(
-                "SELECT id, started, updated, model,"  # noqa: S608  the parts are ours, the values are bound
+                f"SELECT id, started, updated, {_ASKED},"  # noqa: S608  the parts are ours, the values are bound
                 " (SELECT count(*) FROM messages WHERE conversation = conversations.id), title"
                 f" FROM conversations {where} {tail}",
                 values,

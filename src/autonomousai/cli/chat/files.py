@@ -88,7 +88,47 @@ def response_format(schema: str) -> dict[str, Any]:
         raise UsageError(
             '--schema: must be a JSON object such as {"type": "object", "properties": {"name": {"type": "string"}}}'
         )
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": document, "strict": True}}
+    strict = {"strict": True} if _can_be_strict(document) else {}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": document, **strict}}
+
+
+#: Keywords of which OpenAI takes none in a strict schema; and where the schemas within one stand, alone, in lists, by name.
+_NEVER_STRICT: Final = frozenset(
+    {"allOf", "oneOf", "not", "if", "then", "else", "patternProperties", "dependentRequired", "dependentSchemas"}
+)
+_WITHIN: Final = ("items", "anyOf", "prefixItems", "properties", "$defs", "definitions")
+
+
+def _can_be_strict(schema: Any) -> bool:
+    """Return whether OpenAI takes *schema* as strict: each object names all its properties as required, and no others are
+    allowed. It refuses the whole request where that is not so; without the word, it takes the schema."""
+    if not isinstance(schema, dict) or not _NEVER_STRICT.isdisjoint(schema):
+        return False
+    properties = schema.get("properties", {})
+    kinds = schema.get("type")
+    if "properties" in schema or kinds == "object" or (isinstance(kinds, list) and "object" in kinds):
+        required = schema.get("required", [])
+        if schema.get("additionalProperties") is not False or not isinstance(properties, dict):
+            return False
+        if not isinstance(required, list) or {*map(str, required)} != {*properties}:
+            return False
+    return all(_can_be_strict(each) for key in _WITHIN if key in schema for each in _schemas_in(schema[key], key))
+
+
+def _schemas_in(value: Any, key: str) -> list[Any]:
+    """Return the schemas that stand under *key*."""
+    if isinstance(value, list):
+        return value
+    return list(value.values()) if isinstance(value, dict) and key != "items" else [value]
+
+
+def is_json(text: str) -> bool:
+    """Return whether *text* is JSON, and nothing beside it."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _schema_text(path: Path) -> str:
