@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,85 @@ def test_a_fault_that_never_happened_fails_the_block() -> None:
             got(double)
 
 
+@pytest.mark.parametrize(
+    ("chaos", "told"),
+    [
+        ("cut", r"request 0: cut, fin, behind 1 event of the answer \(no such request came\)"),
+        (["ok", "529"], r"request 1: status 529, Retry-After 1 \(no such request came\)"),
+        (Chaos("500", always=True), r"request 0: status 500 \(no such request came\)"),
+        (Chaos(seed=7), "drawn by a seed: no request came"),
+    ],
+    ids=["one", "list", "always", "drawn"],
+)
+def test_chaos_that_met_no_request_fails_the_block(chaos: Any, told: str) -> None:
+    """The client asked another server, or less often than the test's author thought."""
+    with pytest.raises(AssertionError, match=f"chaos that never happened, {told}: play another answer"):
+        with scripted(chaos=chaos):
+            pass
+
+
+def test_faults_of_a_list_that_were_not_taken_fail_the_block() -> None:
+    """One for each that no request came for; "ok" is none."""
+    with pytest.raises(AssertionError) as raised, scripted(chaos=["split_bytes", "ok", "529", "cut"]) as double:
+        got(double)
+
+    assert ["request 2: status 529", "request 3: cut, fin,"] == [
+        line.partition("happened, ")[2][:21].rstrip() for line in str(raised.value).splitlines()
+    ]
+
+
+def test_an_empty_list_is_no_chaos() -> None:
+    """Not that which is drawn."""
+    with scripted(Script.body(WHOLE), chaos=[]) as double:
+        outcomes = {got(double) for _ in range(12)}
+
+        assert double.chaos.seed is None
+    assert {(200, WHOLE, "whole")} == outcomes
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "reason"),
+    [
+        ("split_utf8", Script.document("plain"), "no character of the answer is sent as several bytes"),
+        ("split_utf8", Script.status(200, '{"text": "\\u00fc"}'), "no character of the answer is sent as several bytes"),
+        ("missing_done", Script.document("plain"), "the answer has no such event"),
+        ("error_event", Script.document("plain"), "the answer is no stream of events"),
+        ("garbled_event", Script.document("plain"), "the answer is no stream of events"),
+        ("split_bytes", Script.status(200, ""), "the answer ended before"),
+    ],
+)
+def test_a_fault_that_did_not_happen_says_why(name: str, script: Script, reason: str) -> None:
+    """Not each answer is too short: some have nothing that the fault could break."""
+    with pytest.raises(AssertionError, match=rf"\(did not happen: {reason}\)"), scripted(script, chaos=name) as double:
+        got(double)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Fault.cut(how="bang"), "no cut is called 'bang'; there are: fin, rst, in_order"),  # type: ignore[arg-type]
+        (lambda: Fault.cut(at=-1), "before the answer's beginning: at=-1"),
+        (lambda: Fault.half_event(after=-2), "before the answer's beginning: at=None, after=-2"),
+        (lambda: Fault.stall(seconds=-1), "seconds is -1"),
+        (lambda: Fault.slow_first_token(seconds=-0.5), "seconds is -0.5"),
+        (lambda: Fault.status(29), "three digits, not 29"),
+        (lambda: Fault.wrong_content_length(by=0), "wrong by 0 is right"),
+        (lambda: Chaos(rate=50), "rate is 50, and must be from 0 to 1"),
+    ],
+)
+def test_arguments_by_which_nothing_could_break_are_refused(make: Callable[[], object], told: str) -> None:
+    """At once, with what is right."""
+    with pytest.raises(ValueError, match=re.escape(told)):
+        make()
+
+
+def test_one_fault_to_draw_from_is_no_list_of_letters() -> None:
+    """As of `chaos=`, a name is one fault."""
+    drawn = {fault.name for fault in (Chaos(seed=7, rate=1, among="529").next() for _ in range(3)) if fault}
+
+    assert {"status 529, Retry-After 1"} == drawn
+
+
 def test_chaos_that_there_is_not_is_refused_by_name() -> None:
     """With those that there are."""
     with pytest.raises(ValueError, match="no chaos is called 'cutt'; there are: ok, 429"):
@@ -253,7 +333,8 @@ def test_the_same_seed_has_the_same_faults() -> None:
     assert {"split at every byte", "status 529, Retry-After 1"} <= set(names)
     assert not [name for name in names if "stall" in name]
     assert [""] * 200 == drawn(Chaos(seed=1, rate=0))
-    with scripted(chaos=Chaos()) as double:
+    with scripted(chaos=Chaos(among=["split_bytes"])) as double:
+        got(double)
         assert f"Chaos(seed={double.chaos.seed})" in double.log()
 
 

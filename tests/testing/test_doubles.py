@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,34 @@ def test_answers_are_replayed_in_order(tmp_path: Path) -> None:
 
     assert [recorded[0], recorded[2], recorded[1]] == replayed
     assert [429, 200, 200] == [status for status, _ in recorded]
+
+
+def test_one_name_that_does_not_count_may_be_a_text(tmp_path: Path) -> None:
+    """And one further member that is a secret; neither is a list of its letters."""
+    path = tmp_path / "x.toml"
+
+    def ask_as(url: str, run_id: str) -> int:
+        body = json.dumps({"metadata": {"run_id": run_id}, "pin": "four-digits", "p": "kept"}).encode()
+        request = urllib.request.Request(f"{url}/chat/completions", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as response:
+            return int(response.status)
+
+    with scripted() as upstream, record(path, f"{upstream.url}/v1", secret_fields="pin") as proxy:
+        ask_as(proxy.url, "one")
+    with replay(path, ignore="metadata.run_id", secret_fields="pin") as double:
+        assert 200 == ask_as(double.url, "two")
+    assert "four-digits" not in path.read_text()
+    assert "kept" in path.read_text()
+
+
+def test_the_base_url_has_the_path_of_the_upstreams() -> None:
+    """A server of scripts has every API, and so no path of its own: its base URL for OpenAI's clients is `url` + "/v1"."""
+    with scripted() as server:
+        with live(f"{server.url}/v1") as proxy:
+            assert "/v1" == proxy.url.removeprefix(proxy.server.url)
+            assert "Hello world" == openai_says(proxy.url)
+        assert server.server.url == server.url
+        assert "Hello world" == openai_says(f"{server.url}/v1")
 
 
 def test_an_answer_is_replayed_once_unless_it_may_repeat(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from autonomousai.testing import Script, scripted
+from autonomousai.testing import CHAOS, FAULTS, Script, scripted
 from bench.testers import PAGE, SITUATIONS
 from tests.support.walk import BLOCK, walking
 
@@ -30,6 +31,16 @@ def test_the_guide_works(tmp_path: Path) -> None:
     assert set(files) == {word for command in commands for word in command.split() if word.endswith(".py")}
     assert asked == len(list(tmp_path.rglob("*.toml")))
     assert (tmp_path / "recordings/test_recorded/test_hello.toml").exists()
+
+
+def test_the_guide_has_every_name_that_a_server_takes() -> None:
+    """The scripts' names in order, and the faults' in the table that it points to."""
+    listed = GUIDE.read_text(encoding="utf-8").partition("The names that stand for a script are:")[2].partition(".\n")[0]
+    table = (GUIDE.parents[1] / "testing.md").read_text(encoding="utf-8").partition("## Chaos")[2]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+
+    assert list(FAULTS) == re.findall(r"`(\w+)`", listed)
+    assert set(CHAOS) == set(re.findall(r"`(\w+)`", " ".join(rows)))
 
 
 def test_the_page_of_other_tools_is_of_its_script() -> None:

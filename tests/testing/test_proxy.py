@@ -26,7 +26,7 @@ async def exchange(port: int, *parts: bytes) -> bytes:
 async def test_forwards_an_absolute_form_request() -> None:
     """The upstream sees the path, and the log the whole target."""
     async with ScriptedServer() as server, ForwardingProxy() as proxy:
-        request = f"POST {server.url}/a HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+        request = f"POST {server.url}/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(request + BODY)
         answer = await reader.readuntil(b"0\r\n\r\n")
@@ -34,8 +34,10 @@ async def test_forwards_an_absolute_form_request() -> None:
         await writer.wait_closed()
 
     assert chunks("Hello", " world") in answer
-    assert ["/a"] == [request.path for request in server.requests]
-    assert [("POST", f"{server.url}/a", False)] == [(seen.method, seen.target, seen.refused) for seen in proxy.log]
+    assert ["/chat/completions"] == [request.path for request in server.requests]
+    assert [("POST", f"{server.url}/chat/completions", False)] == [
+        (seen.method, seen.target, seen.refused) for seen in proxy.log
+    ]
 
 
 async def test_tunnels() -> None:

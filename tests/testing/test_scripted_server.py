@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,47 @@ async def test_answers_stream_by_stream_and_document_by_document_without_a_scrip
     assert chunks("Hello", " world") == streamed
     assert "application/json" in document_head
     assert completion("Hello world") == document
+
+
+@pytest.mark.parametrize(
+    ("request_line", "body", "status", "holds"),
+    [
+        ("GET /v1/models", b"", 200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]}),
+        ("GET /models?limit=3", b"", 200, {"object": "list"}),
+        ("POST /v1/chat/completions", b"{}", 200, {"object": "chat.completion"}),
+        ("POST /openai/deployments/m/chat/completions?api-version=1", b"{}", 200, {"object": "chat.completion"}),
+        ("POST /v1/messages?beta=true", b"{}", 200, {"type": "message"}),
+        ("POST /v1/chat/completion", b"{}", 404, {"error": {"type": "invalid_request_error"}}),
+        ("GET /v1/files", b"", 404, {"error": {"type": "invalid_request_error"}}),
+        ("POST /v1/chat/completions", b'{"stream": tru', 400, {"error": {"type": "invalid_request_error"}}),
+        ("POST /v1/messages", b"[]", 400, {"type": "error"}),
+    ],
+)
+async def test_a_server_without_scripts_answers_as_the_paths_api_would(
+    request_line: str, body: bytes, status: int, holds: dict[str, Any]
+) -> None:
+    """A list of models; 404 for a path of no API, 400 for a body that is no JSON object; a query changes nothing."""
+    async with ScriptedServer() as server, connect(server) as client:
+        await client.ask(f"{request_line} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        head = await client.head()
+        length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+        document = json.loads(await client.reader.readexactly(length))
+
+    def has(document: Any, holds: Any) -> bool:
+        if isinstance(holds, dict):
+            return all(has(document[name], value) for name, value in holds.items())
+        return all(map(has, document, holds)) if isinstance(holds, list) else bool(document == holds)
+
+    assert f" {status} " in head.split("\r\n")[0]
+    assert has(document, holds), document
+
+
+async def test_what_was_played_answers_on_any_path() -> None:
+    """Only a server to which nothing was played knows paths."""
+    async with ScriptedServer(Script.status(204, "")) as server, connect(server) as client:
+        await client.ask(b"GET /v1/files HTTP/1.1\r\n\r\n")
+
+        assert " 204 " in await client.head()
 
 
 async def test_the_log_holds_the_request_as_it_came() -> None:

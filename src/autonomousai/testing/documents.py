@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import struct
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from ..events import Usage
 from .completions import event, usage_object
@@ -71,25 +71,70 @@ def document_script(document: Any) -> Script:
     return Script(Head(content_type=JSON, length=len(body)), Send(body))
 
 
-def usual_answer(path: str, request: Mapping[str, Any]) -> Script | None:
-    """What a server without scripts answers at *path*; None for a path of chats."""
-    if path.endswith("/chat/completions"):
-        return None
-    if path.endswith("/messages"):
-        return Script.messages("Hello", " world") if request.get("stream") is True else Script.message("Hello world")
-    if path.endswith("/responses"):
-        return Script.responses("Hello", " world") if request.get("stream") is True else Script.response("Hello world")
-    if path.endswith("/completions"):
-        if request.get("stream") is True:
-            return Script.body(text_chunks("Hello", " world"))
-        return document_script(text_completion("Hello world"))
-    if path.endswith("/embeddings"):
-        texts = request.get("input")
-        several = isinstance(texts, list) and bool(texts) and isinstance(texts[0], str | list)
-        vectors = [[0.25, -0.5, 1.0]] * (len(texts) if several and isinstance(texts, list) else 1)
-        return document_script(embedding_list(*vectors, base64=request.get("encoding_format") == "base64"))
-    if path.endswith("/rerank"):
-        documents = request.get("documents") or []
-        results = [{"index": index, "relevance_score": 1 / (index + 1)} for index in range(len(documents))]
-        return document_script({"id": "rerank-scripted", "results": results[: request.get("top_n") or None]})
-    return None
+def usual_answer(method: str, target: str, body: bytes) -> Script:
+    """What a server without scripts answers: as the API of the path would, and a 404 where the path is none of them.
+
+    A body that is no JSON object gets a 400, as it would anywhere; none at all is an empty object.
+    """
+    path = target.partition("?")[0].rstrip("/")
+    if method == "GET" and path.endswith("/models"):
+        model = {"id": "scripted", "object": "model", "created": 1_700_000_000, "owned_by": "autonomousai.testing"}
+        return document_script({"object": "list", "data": [model]})
+    answer = next(
+        (answer for end, answer in _ANSWERS.items() if path.endswith(end)), _chat if not path or "/ai/" in path else None
+    )
+    if answer is None:
+        told = f"no script was played for {method} {path}, and it is no path of a known API: play(script, path={path!r})"
+        return _refused(404, told)
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError as error:
+        return _refused(400, f"the request's body is no JSON: {error}")
+    return answer(request) if isinstance(request, dict) else _refused(400, "the request's body is JSON, but no object")
+
+
+def _refused(status: int, told: str) -> Script:
+    error = {"message": f"autonomousai.testing: {told}", "type": "invalid_request_error", "param": None, "code": None}
+    return Script.status(status, {"type": "error", "error": error})
+
+
+def _chat(request: Mapping[str, Any]) -> Script:
+    return Script.stream("Hello", " world") if request.get("stream") is True else Script.document("Hello world")
+
+
+def _messages(request: Mapping[str, Any]) -> Script:
+    return Script.messages("Hello", " world") if request.get("stream") is True else Script.message("Hello world")
+
+
+def _responses(request: Mapping[str, Any]) -> Script:
+    return Script.responses("Hello", " world") if request.get("stream") is True else Script.response("Hello world")
+
+
+def _texts(request: Mapping[str, Any]) -> Script:
+    if request.get("stream") is True:
+        return Script.body(text_chunks("Hello", " world"))
+    return document_script(text_completion("Hello world"))
+
+
+def _embeddings(request: Mapping[str, Any]) -> Script:
+    texts = request.get("input")
+    several = isinstance(texts, list) and bool(texts) and isinstance(texts[0], str | list)
+    vectors = [[0.25, -0.5, 1.0]] * (len(texts) if several and isinstance(texts, list) else 1)
+    return document_script(embedding_list(*vectors, base64=request.get("encoding_format") == "base64"))
+
+
+def _ranking(request: Mapping[str, Any]) -> Script:
+    documents = request.get("documents") or []
+    results = [{"index": index, "relevance_score": 1 / (index + 1)} for index in range(len(documents))]
+    return document_script({"id": "rerank-scripted", "results": results[: request.get("top_n") or None]})
+
+
+#: The end of a path -> what its API answers. Chats of the hosted service are below ``/ai/``; the root is chats' too.
+_ANSWERS: Final[dict[str, Callable[[Mapping[str, Any]], Script]]] = {
+    "/chat/completions": _chat,
+    "/messages": _messages,
+    "/responses": _responses,
+    "/completions": _texts,
+    "/embeddings": _embeddings,
+    "/rerank": _ranking,
+}

@@ -253,7 +253,7 @@ class ScriptedServer:
     """A server whose answers are scripted: ``async with ScriptedServer(Script.cut("Hel")) as server: server.url``.
 
     Each request takes the next script of the queue; the last one is repeated for ever. With none it answers "Hello world",
-    streamed or as a document, as the request asked; at the paths of text completions, embeddings and rankings the like of it.
+    streamed or as a document, as the request asked, over the API of its path: see `usual_answer`.
     ``tls``: serve https with this context; ``uds``: on a Unix socket at this path instead of a port.
     """
 
@@ -366,12 +366,5 @@ class ScriptedServer:
 
 
 def _hello(request: Request) -> Script:
-    """The answer of a server without scripts."""
-    try:
-        document = dict(request.json())
-    except (ValueError, TypeError):
-        document = {}
-    if (script := usual_answer(request.path, document)) is not None:
-        return script
-    streamed = document.get("stream") is True
-    return Script.stream("Hello", " world") if streamed else Script.document("Hello world")
+    """The answer of a server without scripts. What is compressed is not read."""
+    return usual_answer(request.method, request.path, b"" if "content-encoding" in request.headers else request.body)

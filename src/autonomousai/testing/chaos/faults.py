@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from ..scripts import Script
 from ..server import Request
@@ -31,7 +31,10 @@ _MOST_EVENTS: Final = 3
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault, by one of its class methods; ``Fault.cut(at=120)``. ``whole``: the answer arrives complete all the same."""
+    """One fault, by one of its class methods; ``Fault.cut(at=120)``. ``whole``: the answer arrives complete all the same.
+
+    The class methods raise ValueError for arguments by which nothing could break.
+    """
 
     name: str
     line: Callable[[Line], FaultLine] | None = None
@@ -41,6 +44,8 @@ class Fault:
     @classmethod
     def status(cls, status: int, *, retry_after: float | None = 1) -> Fault:
         """An error in the place of the answer, which is not asked for: 429, 500, 503, 529."""
+        if not 100 <= status <= 999:
+            raise ValueError(f"a status has three digits, not {status}: Fault.status(503)")
         told = "" if retry_after is None else f", Retry-After {retry_after:g}"
         return cls(f"status {status}{told}", script=Script.status(status, retry_after=retry_after))
 
@@ -48,12 +53,14 @@ class Fault:
     def cut(cls, *, at: int | None = None, after: int = 1, how: How = "fin") -> Fault:
         """The answer ends behind *at* bytes of its body, or behind *after* events with a piece of it. ``how``: ``"fin"`` closes
         the connection, ``"rst"`` resets it, ``"in_order"`` ends the body as if it were complete."""
+        if how not in get_args(How):
+            raise ValueError(f"no cut is called {how!r}; there are: {', '.join(get_args(How))}")
         return cls(f"cut, {how}, {_place(at, after)}", lambda line: CutLine(line, how, at, after))
 
     @classmethod
     def stall(cls, *, seconds: float | None = None, at: int | None = None, after: int = 1) -> Fault:
         """Silence at the place, for *seconds*, or until the client leaves."""
-        told = "for ever" if seconds is None else f"for {seconds:g} s"
+        told = "for ever" if seconds is None else f"for {_seconds(seconds):g} s"
         return cls(
             f"stall {told}, {_place(at, after)}", lambda line: StallLine(line, seconds, at, after), whole=seconds is not None
         )
@@ -91,16 +98,26 @@ class Fault:
     @classmethod
     def slow_first_token(cls, *, seconds: float = 1) -> Fault:
         """The head, and *seconds* later the answer."""
-        return cls(f"the first token after {seconds:g} s", lambda line: SlowLine(line, seconds), whole=True)
+        return cls(f"the first token after {_seconds(seconds):g} s", lambda line: SlowLine(line, seconds), whole=True)
 
     @classmethod
     def wrong_content_length(cls, *, by: int = 100) -> Fault:
         """A Content-Length that is too large by so much, or too small (``by=-10``); of a stream, far too large or small."""
+        if not by:
+            raise ValueError("a length that is wrong by 0 is right: name another number of bytes")
         return cls(f"Content-Length wrong by {by}", lambda line: WrongLengthLine(line, by))
 
 
 def _place(at: int | None, after: int) -> str:
+    if (at or 0) < 0 or after < 0:
+        raise ValueError(f"a fault cannot strike before the answer's beginning: at={at}, after={after}")
     return f"at byte {at}" if at is not None else f"behind {after} event{'s' * (after != 1)} of the answer"
+
+
+def _seconds(seconds: float) -> float:
+    if seconds < 0:
+        raise ValueError(f"seconds is {seconds:g}, and must not be below 0")
+    return seconds
 
 
 #: Every fault by its name.
@@ -141,7 +158,9 @@ class Strike:
         return self.line is None or self.line.struck
 
     def __str__(self) -> str:
-        return f"{self.fault.name}{'' if self.struck else ' (did not happen: the answer ended before)'}"
+        if self.line is None or self.struck:
+            return self.fault.name
+        return f"{self.fault.name} (did not happen: {self.line.missed})"
 
 
 class Chaos:
@@ -158,8 +177,11 @@ class Chaos:
         always: bool = False,
         seed: int | None = None,
         rate: float = 0.5,
-        among: Iterable[str | Fault] = DRAWN,
+        among: str | Fault | Iterable[str | Fault] = DRAWN,
     ) -> None:
+        if not 0 <= rate <= 1:
+            raise ValueError(f"rate is {rate:g}, and must be from 0 to 1: 0.5 breaks half of the answers")
+        among = [among] if isinstance(among, str | Fault) else among
         self.seed = (random.SystemRandom().randrange(1_000_000) if seed is None else seed) if not faults else None
         self._faults = [_fault(fault) for fault in faults]
         self._always = always
@@ -189,10 +211,12 @@ class Chaos:
         return fault.script or Script(_Struck(strike, script))
 
     def never_happened(self) -> list[str]:
-        """The faults, of those that you named, that no answer was long enough for, or had nothing to be broken."""
+        """The faults that you named and that did not happen, with the reason; and drawn ones, where no request came at all."""
         if self.seed is not None:
-            return []
-        return [f"request {strike.number}: {strike}" for strike in self.strikes if not strike.struck and strike.request.end]
+            return [] if self._taken or not self._among or not self._rate else ["drawn by a seed: no request came"]
+        told = [f"request {strike.number}: {strike}" for strike in self.strikes if not strike.struck and strike.request.end]
+        left = enumerate(self._faults[self._taken :], self._taken)
+        return told + [f"request {number}: {fault.name} (no such request came)" for number, fault in left if fault is not None]
 
     def _draw(self, draws: random.Random) -> Fault | None:
         if draws.random() >= self._rate or not self._among:

@@ -20,7 +20,10 @@ How = Literal["fin", "rst", "in_order"]
 
 
 class FaultLine:
-    """Hands on all as it comes. ``struck``: whether the fault has happened; ``over``: whether nothing more may be sent."""
+    """Hands on all as it comes. ``struck``: whether the fault has happened; ``over``: whether nothing more may be sent.
+    ``missed``: why it has not happened, where the answer had an end."""
+
+    missed = "the answer ended before"
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -108,6 +111,8 @@ class PlacedLine(FaultLine):
             await self.line.write_body(held[: len(held) // 2])
             await self._strike(held[len(held) // 2 :])
         elif held and not self.over:
+            if not (self.documents or self._streamed):
+                self.missed = "the answer is no stream of events"
             await self.line.write_body(held)
         await super().end()
 
@@ -247,6 +252,7 @@ class ErrorEventLine(PlacedLine):
 class MissingDoneLine(FaultLine):
     """Leaves out the event that says that the answer is complete."""
 
+    missed = "the answer has no such event"
     _held = b""
 
     async def write_body(self, data: bytes) -> None:
@@ -274,6 +280,8 @@ class SplitLine(FaultLine):
         super().__init__(line)
         self._characters = characters
         self._pauses = 50
+        if characters:  # "\\u00fc" in JSON is none: six bytes of ASCII
+            self.missed = "no character of the answer is sent as several bytes"
 
     async def write_body(self, data: bytes) -> None:
         """See `SplitLine`."""

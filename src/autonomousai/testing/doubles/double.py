@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 #: Seconds for what takes a moment: to start, to end.
 _PATIENCE = 30.0
+#: What to do with a fault that did not happen.
+_CURE = "play another answer, name another place, see that the client asks this server, or take it out"
 
 
 class Double(Assertions):
@@ -80,9 +82,7 @@ class Double(Assertions):
     def problems(self) -> list[str]:
         """What no test should pass over: requests without a recording, faults that never happened, an upstream that failed."""
         found = list(self.tape.unmatched) if self.tape is not None else []
-        found += [
-            f"chaos that never happened, {told}: name another place, or take it out" for told in self.chaos.never_happened()
-        ]
+        found += [f"chaos that never happened, {told}: {_CURE}" for told in self.chaos.never_happened()]
         return found + (self._upstream.failures if self._upstream is not None else [])
 
     def log(self) -> str:

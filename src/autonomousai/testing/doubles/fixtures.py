@@ -117,9 +117,9 @@ class RecordedLLM:
         name: str | None = None,
         chaos: AnyChaos = None,
         speed: float | None = None,
-        ignore: Iterable[str] = (),
+        ignore: str | Iterable[str] = (),
         normalise: Normalise | None = None,
-        secret_fields: Iterable[str] = (),
+        secret_fields: str | Iterable[str] = (),
         repeat: bool = False,
     ) -> Double:
         """Start the server. ``name``: of the recording, in place of the test's; the further arguments are those of `record`."""

@@ -12,7 +12,7 @@ from ..recordings.tape import RecordMode, Tape
 from ..server import Play
 from .double import Double
 
-#: Chaos, or one fault, or one for each of the first requests.
+#: Chaos, or one fault, or one for each of the first requests; an empty list is none.
 AnyChaos = Chaos | Fault | str | Iterable[Fault | str] | None
 
 
@@ -28,9 +28,9 @@ def record(
     mode: RecordMode = "all",
     chaos: AnyChaos = None,
     speed: float | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     normalise: Normalise | None = None,
-    secret_fields: Iterable[str] = (),
+    secret_fields: str | Iterable[str] = (),
     repeat: bool = False,
 ) -> Double:
     """A proxy before *upstream* that writes requests and answers into the file at *path*, when the block has ended well.
@@ -57,9 +57,9 @@ def replay(
     *,
     chaos: AnyChaos = None,
     speed: float | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     normalise: Normalise | None = None,
-    secret_fields: Iterable[str] = (),
+    secret_fields: str | Iterable[str] = (),
     repeat: bool = False,
 ) -> Double:
     """A server that answers from the recording at *path*, at once or with ``speed=1`` in its timing. See `record`."""
@@ -75,7 +75,8 @@ def live(upstream: str, *, chaos: AnyChaos = None) -> Double:
 
 
 def as_chaos(chaos: AnyChaos) -> Chaos | None:
-    """What was said of chaos, as `Chaos`."""
+    """What was said of chaos, as `Chaos`. An empty list is none, not that which is drawn."""
     if chaos is None or isinstance(chaos, Chaos):
         return chaos
-    return Chaos(chaos) if isinstance(chaos, str | Fault) else Chaos(*chaos)
+    faults = [chaos] if isinstance(chaos, str | Fault) else list(chaos)
+    return Chaos(*faults) if faults else None

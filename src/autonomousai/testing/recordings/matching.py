@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .scrubbing import Scrubber
+from .scrubbing import Scrubber, names_of
 
 #: Changes the JSON value of a request's body before it is compared: ``lambda body: {**body, "user": None}``.
 Normalise: TypeAlias = Callable[[Any], Any]
@@ -37,11 +37,11 @@ class NormalRequest:
 
 class RequestNormaliser:
     """Makes requests comparable. ``ignore``: members of JSON bodies that do not count, dotted where they lie deeper
-    (``"metadata.run_id"``); ``normalise``: a function for whatever else changes from run to run."""
+    (``"metadata.run_id"``; a text is one name); ``normalise``: a function for whatever else changes from run to run."""
 
-    def __init__(self, scrubber: Scrubber, ignore: Iterable[str] = (), normalise: Normalise | None = None) -> None:
+    def __init__(self, scrubber: Scrubber, ignore: str | Iterable[str] = (), normalise: Normalise | None = None) -> None:
         self._scrubber = scrubber
-        self._ignore = tuple(ignore)
+        self._ignore = names_of(ignore)
         self._normalise = normalise
 
     def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> NormalRequest:

@@ -40,11 +40,16 @@ _SHAPES: Final = re.compile(
 _SECRET_QUERY: Final = re.compile(r"key|token|code|signature", re.IGNORECASE)
 
 
-class Scrubber:
-    """Removes secrets. ``fields``: names of further members and query fields whose values are secrets."""
+def names_of(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Names of members, where a text is one name."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
-    def __init__(self, fields: Iterable[str] = ()) -> None:
-        self._fields = frozenset(field.lower() for field in fields)
+
+class Scrubber:
+    """Removes secrets. ``fields``: names of further members and query fields whose values are secrets; a text is one."""
+
+    def __init__(self, fields: str | Iterable[str] = ()) -> None:
+        self._fields = frozenset(field.lower() for field in names_of(fields))
 
     def request_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Those that say something of the request; secret ones without their values."""

@@ -40,9 +40,9 @@ class Tape:
         *,
         mode: RecordMode = "once",
         speed: float | None = None,
-        ignore: Iterable[str] = (),
+        ignore: str | Iterable[str] = (),
         normalise: Normalise | None = None,
-        secret_fields: Iterable[str] = (),
+        secret_fields: str | Iterable[str] = (),
         repeat: bool = False,
     ) -> None:
         if mode not in MODES:
