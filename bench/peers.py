@@ -17,12 +17,13 @@ from pathlib import Path
 
 from servers import ENVIRONMENTS
 
-#: environment -> what pip installs there. LiteLLM is the release that the benchmarks were tried with: the latest ones may want
-#: what its proxy does not get along with.
+#: environment -> what pip installs there. LiteLLM's proxy is the release that the benchmarks were tried with: later ones want
+#: what it does not get along with, or what an index may lack (litellm-proxy). Its client has an environment of its own.
 PACKAGES = {
     "openai": "openai",
     "any-llm": "any-llm-sdk",
     "litellm": "litellm[proxy]==1.108.7",
+    "litellm-client": "litellm==1.110.2",
     "vllm-router": "vllm-router",
     "sglang-router": "sglang-router",
     "profile": "py-spy",
@@ -51,7 +52,7 @@ def version(name: str) -> str | None:
         program = shutil.which("nginx")
         said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr if program else ""
         return said.rpartition("/")[2].split()[0] if said else None
-    package = re.sub(r"\[.*", "", PACKAGES[name])
+    package = re.sub(r"(\[|==).*", "", PACKAGES[name])
     python = ENVIRONMENTS / name / "bin/python"
     command = [python, "-c", f"import importlib.metadata as m; print(m.version({package!r}))"]
     done = subprocess.run(command, capture_output=True, text=True, check=False) if Path(python).exists() else None

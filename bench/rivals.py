@@ -105,7 +105,7 @@ print("\\n" + json.dumps({"text": "".join(came), "error": error}))
 CLIENTS: dict[str, tuple[Path, str, str]] = {
     "autonomousai": (Path(sys.executable), "autonomousai", OURS),
     "openai-python": (Path(sys.executable), "openai", OPENAI),
-    "LiteLLM": (PEERS / "litellm/bin/python", "litellm", LITELLM),
+    "LiteLLM": (PEERS / "litellm-client/bin/python", "litellm", LITELLM),
     "any-llm": (PEERS / "any-llm/bin/python", "any-llm-sdk", ANY_LLM),
     "llm": (Path(sys.executable), "llm", LLM),
     "gpt4free": (ROOT / ".venv-g4f/bin/python", "g4f", GPT4FREE),

@@ -54,8 +54,25 @@ def cells(row: str) -> dict[str, str]:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     table = lines.index(next(line for line in lines if line.startswith(f"| {row} |")))
     head = next(line for line in reversed(lines[:table]) if line.startswith("| |"))
-    names, marks = ([cell.strip() for cell in line.strip("|").split("|")][1:] for line in (head, lines[table]))
-    return dict(zip(names, marks, strict=True))
+    names, marks = _cells(head), _cells(lines[table])
+    return dict(zip((name.split()[0] for name in names), marks, strict=True))
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_the_readmes_table_has_the_versions_of_those_results() -> None:
+    """Beside each name, of a client and, where it is another, of the gateway: a mark holds for a release."""
+    clients, gateways = FOUND["clients"], FOUND["gateways"]
+    heads = []
+    for name, found in clients.items():
+        head = name if name == "autonomousai" else f"{name} {found['version']}"
+        other = gateways.get(name, found)["version"]
+        heads.append(head if other == found["version"] else f"{head}, proxy {other}")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert heads in [_cells(line) for line in text.splitlines() if line.startswith("| | ")]
 
 
 @pytest.mark.parametrize(
