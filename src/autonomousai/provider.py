@@ -23,7 +23,16 @@ from .completion import Completion
 from .embeddings import EmbeddingInput, Embeddings, read_embeddings
 from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
 from .events import Answer, Batch, Chunk
-from .request import CALL_OPTIONS, DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest, take_options
+from .request import (
+    CALL_OPTIONS,
+    DEFAULT_OPTIONS,
+    ELSEWHERE,
+    AnyMessages,
+    CallOptions,
+    ChatRequest,
+    misnamed_option,
+    take_options,
+)
 from .result import AsyncResult, BatchStream, ChunkIterator
 from .wires.raw import EMBEDDINGS_WIRE, raw_request, unsupported
 
@@ -350,7 +359,9 @@ def ask(
     """
     if provider._is_closed:
         raise _closed(provider)
-    given = take_options(kwargs)
+    if not ELSEWHERE.isdisjoint(kwargs):  # as `take_options` does, on the way of every call
+        raise misnamed_option(kwargs)
+    given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     answer = Answer()
     request = ChatRequest(model, messages, stream, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)

@@ -35,12 +35,20 @@ _ELSEWHERE: Final = {
 }
 
 
+ELSEWHERE: Final = _ELSEWHERE.keys()
+
+
+def misnamed_option(arguments: dict[str, Any]) -> TypeError:
+    """Return the error for *arguments* with one of these names."""
+    name = min(ELSEWHERE & arguments.keys())
+    return TypeError(f"{name}= is no argument of a call here; use {_ELSEWHERE[name]}")
+
+
 def take_options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a call out of its keyword *arguments*, and return them: what is left are request fields. Raises
     `TypeError` for the name that another client has for an option."""
-    if not _ELSEWHERE.keys().isdisjoint(arguments):
-        name = min(_ELSEWHERE.keys() & arguments.keys())
-        raise TypeError(f"{name}= is no argument of a call here; use {_ELSEWHERE[name]}")
+    if not ELSEWHERE.isdisjoint(arguments):
+        raise misnamed_option(arguments)
     return {name: arguments.pop(name) for name in CALL_OPTIONS & arguments.keys()}
 
 
