@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -334,7 +335,7 @@ def test_exit_codes_tell_whose_turn_it_is(error: ProviderError, code: int) -> No
 
 def test_the_exit_codes_are_the_documented_ones() -> None:
     """Every code that a command returns stands in the help."""
-    documented = [int(line.split()[0]) for line in EXIT_CODES.splitlines()[1:]]
+    documented = [int(code) for code in re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE)]
 
     assert [commands.DONE, commands.FAILED, commands.USAGE, commands.SETUP, commands.INCOMPLETE, 130, 141] == documented
 

@@ -53,9 +53,6 @@ from .upstream_metrics import upstream_samples
 from .upstreams import UpstreamMaker
 from .usage import usage_routes
 
-#: Paths of the API as they are counted; their aliases lack the /v1.
-_CALLED: Final = {*SERVED, *COUNTED}
-
 #: Configs before the present one whose secrets are hidden too.
 _HIDDEN: Final = 16
 
@@ -169,7 +166,10 @@ class App:
         self._cold = cold_app(
             [
                 # Named here for other methods than those that `_enter` takes.
-                *(Route(path, not_here, methods=["POST"], include_in_schema=path in _CALLED) for path in self._hot),
+                *(
+                    Route(path, not_here, methods=["POST"], include_in_schema=path in SERVED or path in COUNTED)
+                    for path in self._hot
+                ),
                 Route(STREAM_ROUTE, not_here, methods=["GET", "DELETE"]),
                 *kept_routes(RESPONSES_PATH, described=True),
                 *kept_routes(RESPONSES_PATH.removeprefix(V1), described=False),
@@ -358,7 +358,7 @@ class App:
     def _note(self, exchange: Exchange, *, hot: bool) -> None:
         """Count and log a request that is over."""
         path = exchange.path
-        exchange.route = name = (path if path in _CALLED else V1 + path) if hot else route_name(path)
+        exchange.route = name = (path if path in SERVED or path in COUNTED else V1 + path) if hot else route_name(path)
         seconds = monotonic() - exchange.began
         self._metrics.request(name, exchange.status, seconds)
         if name == STREAM_ROUTE and exchange.method == "GET":
