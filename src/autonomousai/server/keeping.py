@@ -48,10 +48,10 @@ class KeepingEndpoint(Endpoint):
             request = await self._resolved(request, exchange, ids)
         if (previous := document.get("previous_response_id")) is not None:
             request = await self._continued(request, exchange, previous)
-        request, model = self._admit(request, exchange)  # what was said before may have held images, and be all that was said
         if not stored:
             await super()._answer(request, exchange, response, scope, place)
             return
+        request, model = self._admit(request, exchange)  # what was said before may have held images, and be all that was said
         hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
         if hold is not None and hold.over_budget:
             request = over_budget(request)

@@ -22,6 +22,7 @@ from ..engine.handle import BUSY, RemoteEngine
 from ..engine.parent_death import die_with_parent
 from ..errors import ConfigError, ProviderError, StatusError
 from ..gateway.breaker import BreakerChange
+from ..http.server.exchange import log_bug
 from ..server.app import App
 from ..server.upstreams import UpstreamMaker
 from ..telemetry.access_log import open_log
@@ -186,6 +187,9 @@ class Parent:
             self._channel.say(ReloadDone(await self.reload(config)))
         except ProviderError as error:
             self._channel.say(ReloadDone(None, str(error)))
+        except Exception as error:  # a bug must not leave the parent waiting
+            log_bug(None, error)
+            self._channel.say(ReloadDone(None, f"a worker failed to follow it ({type(error).__name__}); its log says more"))
 
     async def reload_all(self) -> Reloaded:
         """Have the parent load the config's file again, for all workers. Raises `ConfigError`."""
