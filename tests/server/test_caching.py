@@ -338,6 +338,19 @@ async def test_an_entry_that_cannot_be_read_is_a_miss_and_replaced() -> None:
     assert 1 == len(provider.calls)
 
 
+async def test_an_answer_that_cannot_be_written_down_is_given_all_the_same() -> None:
+    """Half a character has no form in JSON."""
+    provider = ScriptedProvider(["\ud800", FinishReason("stop", "finish_reason")])
+    cache = CachingProvider(provider, MemoryCache(ttl_s=60, max_bytes=10_000))
+    answer = Answer()
+    asked = ChatRequest("llama", HELLO["messages"], stream=True, cached_as="name")
+    async for batch in cache.stream(asked, CallOptions(answer=answer)):
+        answer.add(batch)
+
+    assert ("\ud800", True) == (answer.text, answer.finish is not None)
+    assert {"miss": 1, "error": 1} == dict(cache.counts)
+
+
 def _storing(app: App) -> set[asyncio.Task[None]]:
     assert app._cache is not None
     return set(app._cache.source._storing)

@@ -108,7 +108,12 @@ class CachingProvider(AsyncGeneratorProvider):
         """Keep an answer that has ended, without making its caller wait."""
         if self._now() < self._rests_until:
             return
-        data = _encode(CachedAnswer(time.time(), batches))
+        try:
+            data = _encode(CachedAnswer(time.time(), batches))
+        except (ValueError, TypeError, OverflowError) as error:  # what JSON has no form for; its caller has it all the same
+            self.counts["error"] += 1
+            _log.warning("an answer cannot be cached: %s", type(error).__name__)
+            return
         if len(data) <= MAX_ANSWER:
             task = asyncio.get_running_loop().create_task(self._set(key, data))
             self._storing.add(task)
