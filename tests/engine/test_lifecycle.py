@@ -229,6 +229,25 @@ async def test_an_engine_that_cannot_start_says_why_and_is_left_alone(body: str,
     assert (1, "failed", "ready") == (tries, state, mended)
 
 
+#: A log as llama.cpp's: a thread writes it, more than a pipe holds, here only when the child is about to leave.
+LATE_LOG = """
+    def write_log():
+        threading.main_thread().join()
+        for _ in range(5000):
+            os.write(2, b"E a line of a long log" * 50 + b"\\n")
+        os.write(2, b"E the cause\\n")
+    threading.Thread(target=write_log).start()
+    raise RuntimeError("failed")"""
+
+
+async def test_a_log_that_is_written_late_is_quoted_all_the_same(stand_in: StandIn) -> None:
+    """The child leaves when it is written, and its owner waits for that."""
+    stand_in.does(LATE_LOG)
+
+    with pytest.raises(ConfigError, match="RuntimeError: failed(?s:.*)E the cause$"):
+        await stand_in.engine().start()
+
+
 async def test_weights_that_are_cut_say_so() -> None:
     """llama.cpp's own words, with the file's name."""
     whole = weights.pull(DEFAULT_WEIGHTS)

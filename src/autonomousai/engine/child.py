@@ -43,7 +43,7 @@ _VERBOSITY = 1
 def main() -> NoReturn:
     """Serve until stdin ends or SIGTERM comes."""
     die_with_parent(signal.SIGTERM)  # even while the weights load
-    say = os.fdopen(os.dup(1), "wb", buffering=0)
+    say = os.dup(1)  # our end closes it, and nothing before
     os.dup2(2, 1)  # whatever prints must not be taken for our word
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=EngineSettings)
     try:
@@ -53,12 +53,13 @@ def main() -> NoReturn:
         _wait_until_loaded(settings.socket)
         properties = _properties(settings)
     except Exception as error:
-        say.write(msgspec.json.encode(EngineReady(error=_reason(error))) + b"\n")
-        os._exit(1)
+        os.write(say, msgspec.json.encode(EngineReady(error=_reason(error))) + b"\n")
+        sys.exit(1)  # not at once: a thread of llama.cpp has still to write down its log, which says why
     stop = _stop_signal()
     tools = tool_style(properties.chat_template, properties.chat_template_caps)
     thoughts = thought_style(properties.chat_template)
-    say.write(msgspec.json.encode(EngineReady(tokenizer.control, tokenizer.longest, "", tools, thoughts)) + b"\n")
+    ready = EngineReady(tokenizer.control, tokenizer.longest, "", tools, thoughts)
+    os.write(say, msgspec.json.encode(ready) + b"\n")
     select.select([sys.stdin.fileno(), stop], [], [])  # nothing more is ever written to stdin: readable means its end
     _leave(Path(settings.socket), server)
 

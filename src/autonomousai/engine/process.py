@@ -101,7 +101,7 @@ class EngineProcess:
             await child.stop()
             raise
         if ready.error:
-            await child.stop()
+            await child.stop(leaves=True)
             said = log.quoted(before)
             why = ready.error
             if any(word in said for word in _OUT_OF_MEMORY):
@@ -137,11 +137,13 @@ class EngineProcess:
             self._why = why
             self._process.kill()
 
-    async def stop(self) -> None:
-        """End it, and wait until it is gone; who cancels that makes it quick."""
+    async def stop(self, *, leaves: bool = False) -> None:
+        """End it, and wait until it is gone; who cancels that makes it quick. *leaves*: it ends by itself, and what it writes
+        until then is wanted."""
         if self._gone.is_set():
             return
-        self._process.terminate()
+        if not leaves:
+            self._process.terminate()
         try:
             async with asyncio.timeout(_FAREWELL):
                 await self._gone.wait()
