@@ -8,6 +8,7 @@ import json
 import os
 import select
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -470,6 +471,26 @@ async def test_a_signal_before_the_first_word_stops_it_too(env: dict[str, str]) 
     assert (130, "", "") == ended
 
 
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "autonomousai.cli.parser":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from autonomousai.__main__ import main
+sys.exit(main())
+"""
+
+
+async def test_a_signal_while_the_program_is_read_leaves_no_traceback(env: dict[str, str]) -> None:
+    """Ctrl-C at once, before the first command is known."""
+    process = await start("models", env=env, program=(sys.executable, "-c", INTERRUPTED_IMPORT))
+    ended = await finish(process)
+
+    assert (130, "", "") == ended
+
+
 async def test_a_signal_gets_out_of_a_full_pipe(env: dict[str, str]) -> None:
     """A reader who reads nothing more cannot keep the program from being stopped."""
     flood = Script(Head(), *[Send(chunks("x" * 10_000, finish=None, done=False))] * 1000)
@@ -590,6 +611,18 @@ async def test_openais_variables_are_read(env: dict[str, str]) -> None:
         two = await run("chat", "--vendor", "openai", "-m", "m", "--base-url", f"{server.url}/v1", QUESTION, env=named)
 
     assert (("One\n", 0), ("Two\n", 0)) == ((one.out, one.code), (two.out, two.code))
+
+
+async def test_anthropics_variables_are_read(env: dict[str, str]) -> None:
+    """Base URL and key belong together: another server does not get the key."""
+    async with ScriptedServer(Script.messages("One"), Script.messages("Two")) as server:
+        named = {**env, "ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": server.url}
+        one = await run("chat", "--vendor", "anthropic", "-m", "m", QUESTION, env=named)
+        named["ANTHROPIC_BASE_URL"] = "http://127.0.0.1:9"
+        two = await run("chat", "--vendor", "anthropic", "-m", "m", "--base-url", server.url, QUESTION, env=named)
+
+    assert (("One\n", 0), ("Two\n", 0)) == ((one.out, one.code), (two.out, two.code))
+    assert ["k", None] == [request.headers.get("x-api-key") for request in server.requests]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,18 @@ def test_the_key_of_the_environment_is_for_the_vendor_alone(
     assert sent == provider._headers(provider._options).get("x-api-key")
 
 
+@pytest.mark.parametrize("named", ["http://127.0.0.1:9", "http://127.0.0.1:9/v1/ "])
+def test_the_environment_names_another_server_and_its_key(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """As Anthropic's own clients read it; one that is given comes first, and does not get that key."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "env")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", named)
+
+    provider, given = Anthropic(), Anthropic("http://127.0.0.1:8")
+
+    assert ("http://127.0.0.1:9", "env") == (provider.base_url, provider._headers(provider._options).get("x-api-key"))
+    assert ("http://127.0.0.1:8", None) == (given.base_url, given._headers(given._options).get("x-api-key"))
+
+
 @pytest.mark.parametrize("value", [None, "", " "])
 def test_the_vendors_server_is_not_asked_without_a_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None

@@ -248,6 +248,31 @@ async def test_markdown_is_what_it_should_be(serve: Serve, sit: Sit, provider: S
     assert MARKDOWN == await reader.page.evaluate("navigator.clipboard.readText()")
 
 
+TASKS = """\
+- [ ] milk
+- [x] **bread**
+- [link] and [ ]
+
+1. [X] first
+
+2. [ ] second
+"""
+
+
+async def test_a_list_of_tasks_has_boxes(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Where an item begins with one, in tight lists and in loose ones; other brackets are text."""
+    provider.play(answer(TASKS))
+    reader = await sit(await serve())
+    await reader.ask("Show me")
+    await reader.whole()
+
+    items = await reader.text.locator("li").all_inner_texts()
+    boxes = [await box.get_attribute("aria-label") for box in await reader.text.get_by_role("img").all()]
+
+    assert ["☐ milk", "☑ bread", "[link] and [ ]", "☑ first", "☐ second"] == [text.strip() for text in items]
+    assert ["to do", "done", "done", "to do"] == boxes
+
+
 async def test_what_is_selected_stays_selected_while_the_answer_grows(
     serve: Serve, sit: Sit, provider: ScriptedProvider
 ) -> None:

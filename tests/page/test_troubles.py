@@ -34,7 +34,7 @@ REFUSALS = {
     ),
     "too long": (
         StatusError("9000 tokens, at most 4096", status=400, code="context_length_exceeded"),
-        "The conversation has grown too long for this model.",
+        "This is too long for this model. Send a shorter text",
     ),
     "a day's budget": (
         StatusError("the next day begins later", status=429, code="insufficient_quota", retry_after=99_965),
@@ -103,6 +103,7 @@ async def test_a_server_out_of_reach_is_told_and_can_be_tried_again(serve: Serve
     await reader.answer.get_by_role("button", name="Try again", exact=True).click()
 
     await expect(reader.text).to_have_text("Hello world")
+    await expect(reader.page.locator(".switcher")).to_have_count(0)  # what brought nothing is no version of the answer
 
 
 async def test_a_page_that_finds_no_models_offers_to_look_again(serve: Serve, sit: Sit) -> None:
@@ -117,6 +118,55 @@ async def test_a_page_that_finds_no_models_offers_to_look_again(serve: Serve, si
 
     await expect(reader.page.locator("#model")).to_have_value("llama")
     await expect(reader.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_a_page_without_models_finds_them_by_itself(serve: Serve, sit: Sit) -> None:
+    """Once the server is back, without a click."""
+    reader = await sit(await serve(), open=False)
+    await reader.page.clock.install()
+    await reader.context.route("**/v1/models", lambda route: route.abort())
+    await reader.page.goto(reader.url)
+    await expect(reader.page.get_by_role("alert")).to_contain_text("The server cannot be reached.")
+
+    await reader.context.unroute("**/v1/models")
+    await reader.page.clock.run_for(5_000)
+
+    await expect(reader.page.locator("#model")).to_have_value("llama")
+    await expect(reader.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_a_first_question_that_is_too_long_is_no_long_conversation(
+    serve: Serve, sit: Sit, provider: ScriptedProvider
+) -> None:
+    """What helps is a shorter text or another model; a later question is another matter."""
+    error, words = REFUSALS["too long"]
+    provider.play([error], answer("Hello"), [error])
+    reader = await sit(await serve())
+    await reader.ask("Hello")
+    await expect(reader.answer.locator(".trouble")).to_contain_text(words)
+
+    await reader.answer.get_by_role("button", name="Try again", exact=True).click()
+    await expect(reader.text).to_have_text("Hello")
+    await reader.ask("More")
+
+    await expect(reader.answer.locator(".trouble")).to_contain_text("The conversation has grown too long for this model.")
+
+
+async def test_a_long_wait_is_put_in_words(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """After a while, not at once; they go with the first word."""
+    pause = Pause()
+    provider.play([pause, *answer("Hello")])
+    reader = await sit(await serve())
+    await reader.ask("Hello")
+    words = reader.answer.get_by_text("Still waiting for the first word …")
+    await expect(words).to_be_hidden()
+
+    await words.evaluate("(words) => words.getAnimations().forEach((animation) => animation.finish())")
+
+    await expect(words).to_be_visible()
+    pause.release()
+    assert "Hello" == await reader.whole()
+    await expect(words).to_have_count(0)
 
 
 class SlowReader(ScriptedProvider):

@@ -185,7 +185,7 @@ def _server_of(args: argparse.Namespace) -> str | None:
     args.wire = wire
     if wire == "anthropic":
         args.vendor = None  # a provider of its own, and no row of the table
-        return args.base_url or ANTHROPIC_VENDOR.base_url
+        return args.base_url or ANTHROPIC_VENDOR.address()
     vendor = vendor_of(args.vendor)
     if url := args.base_url or vendor.address():
         return str(url)

@@ -39,7 +39,7 @@ from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_t
 from .prefill import PROBE_S, continues_when_tried
 from .remote import PreparedRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
-from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name
+from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthropics_key
 
 #: The vendor's own server, and the version of the API that is spoken.
 ANTHROPIC: Final = ANTHROPIC_VENDOR.base_url
@@ -60,8 +60,9 @@ _NO_PREFILL: Final = ("prefill", "must end with a user message")
 class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from Anthropic, or from whatever answers ``POST {base_url}/v1/messages``.
 
-    ``base_url``: the server's root, by default the vendor's. ``api_key``: sent as ``x-api-key``; for the vendor's server by
-    default that of the environment variable ``ANTHROPIC_API_KEY``, an error where it is not set; ``""`` for none. ``version``
+    ``base_url``: the server's root, by default that of the environment variable ``ANTHROPIC_BASE_URL``, else the vendor's.
+    ``api_key``: sent as ``x-api-key``; for that server by default the one in ``ANTHROPIC_API_KEY``, an error where it is not
+    set; ``""`` for none. ``version``
     and ``beta``: the headers ``anthropic-version`` and ``anthropic-beta``. ``max_tokens``: the longest answer where a request
     names none, which the API wants. ``prefill``: whether the server continues a final message of the assistant, "yes" or "no";
     "auto" finds out when it matters. The other options are those of `OpenAICompatible`.
@@ -95,7 +96,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         trust_env: bool = True,
     ) -> None:
         refuse_vendor_name(base_url or "", 'or use OpenAICompatible(vendor="{}")')
-        self.base_url = check_base_url(base_url or ANTHROPIC).removesuffix("/v1")
+        self.base_url = check_base_url(base_url or ANTHROPIC_VENDOR.address()).removesuffix("/v1")
         self.url = self.base_url
         continues = {"yes": True, "no": False}.get(prefill)
         self.capabilities = Capabilities(vision=vision, continues=continues, prefill=continues, context=context)
@@ -110,7 +111,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._never_continue: set[str] = set()  # models that said so
         self._adaptations = MessagesAdaptations()
         self._asking = asyncio.Lock()
-        if self.base_url == ANTHROPIC:
+        if takes_anthropics_key(self.base_url):
             api_key = key_for(ANTHROPIC_VENDOR, api_key, as_headers(headers))
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),

@@ -264,13 +264,24 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
 
 #: Anthropic, which is no row of the table: its own API is spoken by the provider `Anthropic`.
 ANTHROPIC_VENDOR: Final = Vendor(
-    title="Anthropic", base_url="https://api.anthropic.com", key_env="ANTHROPIC_API_KEY", key_header="x-api-key"
+    title="Anthropic",
+    base_url="https://api.anthropic.com",
+    base_url_env="ANTHROPIC_BASE_URL",
+    key_env="ANTHROPIC_API_KEY",
+    key_header="x-api-key",
 )
 
 
 def is_anthropics(base_url: str) -> bool:
     """Return whether *base_url* is Anthropic's own server."""
     return clean_base_url(base_url).removesuffix("/v1") == ANTHROPIC_VENDOR.base_url
+
+
+def takes_anthropics_key(base_url: str) -> bool:
+    """Return whether the key of the environment is for *base_url*: Anthropic's own server, or the one that the environment names
+    in its place, as Anthropic's own clients read it."""
+    named = clean_base_url(ANTHROPIC_VENDOR.address()).removesuffix("/v1")
+    return is_anthropics(base_url) or clean_base_url(base_url).removesuffix("/v1") == named
 
 
 def vendor_of(name: VendorName | None) -> Vendor:

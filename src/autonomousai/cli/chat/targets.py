@@ -11,7 +11,7 @@ import msgspec
 from ...clients.anthropic import Anthropic
 from ...clients.autonomousai import AutonomousAI
 from ...clients.openai import OpenAICompatible
-from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, vendor_of
+from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, takes_anthropics_key, vendor_of
 from ...engine.library import find_weights, name_of
 from ...engine.provider import LlamaCpp
 from ...errors import HTTPError
@@ -181,7 +181,7 @@ _FEW: Final = 8
 def key_env_of(base_url: str, wire: Wire, vendor: VendorName | None) -> str:
     """The environment variable that a server's key is read from: a vendor's, and Anthropic's own server's, have their own."""
     if wire == "anthropic":
-        return ANTHROPIC_VENDOR.key_env if is_anthropics(base_url) else KEY_ENV
+        return ANTHROPIC_VENDOR.key_env if takes_anthropics_key(base_url) else KEY_ENV
     return vendor_of(vendor).key_env or KEY_ENV
 
 

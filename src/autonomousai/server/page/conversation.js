@@ -35,10 +35,12 @@ export function path(conversation) {
   return found;
 }
 
-/** What stands in a message's place on its branch and on the others, the oldest first. */
+/** What stands in a message's place on its branch and on the others, the oldest first. A failure that brought nothing is none. */
 export function versions(conversation, message) {
-  return conversation.messages.filter((other) => other.parent === message.parent);
+  return conversation.messages.filter((other) => other.parent === message.parent && (other.id === message.id || !broughtNothing(other)));
 }
+
+const broughtNothing = ({ state, text, reasoning, tools }) => state === "failed" && !text && !reasoning && !tools?.length;
 
 /** Show the branch that goes through `message`, to its newest end. */
 export function choose(conversation, message) {

@@ -23,6 +23,10 @@ import { explain, say } from "./words.js";
 // The smallest weights answer these well, and others better.
 const STARTERS = ["starterAsk", "starterCode", "starterWrite", "starterDescribe"];
 
+/** Milliseconds until a server that could not be reached is asked again for its models. */
+const LOOK_AGAIN = 5_000;
+let lookingAgain = null;
+
 const chat = new Chat({
   list: () => sidebar.show(),
   show,
@@ -124,16 +128,19 @@ function showTheme() {
 // ---- the server
 
 async function loadModels() {
-  $("#banner").hidden = true;
+  clearTimeout(lookingAgain);
   try {
     chat.setModels(await api.models());
+    $("#banner").hidden = true;
   } catch (error) {
     if (error instanceof ToldError && error.told.status === 401 && (await askKey(api.key.get() !== null))) return loadModels();
     const told = error instanceof ToldError ? error.told : { code: "unreachable" };
     const { title, detail } = explain(told);
     const retry = el("button.plain", { type: "button", onclick: loadModels }, say(told.status === 401 ? "giveKey" : "tryAgain"));
-    $("#banner").replaceChildren(el("p", {}, el("strong", {}, title), ` ${detail ?? ""}`), retry);
+    const news = el("div", {}, el("p", {}, el("strong", {}, title), ` ${detail ?? ""}`), retry);
+    if (news.textContent !== $("#banner").textContent) $("#banner").replaceChildren(...news.childNodes); // its button may have the focus
     $("#banner").hidden = false;
+    if (told.status !== 401) lookingAgain = setTimeout(loadModels, LOOK_AGAIN);
   }
   showServer();
 }

@@ -63,6 +63,7 @@ function alignByClass(token) {
 function dress(fragment) {
   for (const link of fragment.querySelectorAll("a")) Object.assign(link, { target: "_blank", rel: "noopener noreferrer" });
   for (const block of fragment.querySelectorAll("p, h3, h4, h5, h6, ul, ol, li, blockquote, th, td")) block.dir = "auto";
+  for (const item of fragment.querySelectorAll("li")) check(item);
   drawFormulas(fragment);
   for (const pre of fragment.querySelectorAll("pre")) frame(pre);
   for (const table of fragment.querySelectorAll("table")) {
@@ -72,6 +73,23 @@ function dress(fragment) {
     table.replaceWith(box);
     box.append(table);
   }
+}
+
+/** An item of a list of tasks (GitHub Flavored Markdown, 5.3): a box in the place of its bullet. */
+function check(item) {
+  const first = item.firstElementChild?.tagName === "P" && !item.firstChild.textContent.trim() ? item.firstElementChild : item;
+  const text = first.firstChild;
+  const [mark] = (text?.nodeType === Node.TEXT_NODE && /^\s*\[[ xX]\]\s+/.exec(text.data)) || [];
+  if (!mark) return;
+  const done = !mark.includes("[ ]");
+  const box = document.createElement("span");
+  box.className = "box";
+  box.setAttribute("role", "img");
+  box.setAttribute("aria-label", say(done ? "taskDone" : "taskOpen"));
+  box.textContent = done ? "☑" : "☐";
+  text.data = text.data.slice(mark.length);
+  first.prepend(box, " ");
+  item.classList.add("task");
 }
 
 function frame(pre) {

@@ -141,7 +141,7 @@ export class AnswerView {
     const joined = message.joined === "asked" ? [el("p.remark", {}, say("joinedByAsking"))] : [];
     const goOn = act.canContinue(message) ? ["goOn"] : [];
     if (message.state === "failed") {
-      const { ways, ...said } = explain(message.error, message.text !== "");
+      const { ways, ...said } = explain(message.error, { arrived: message.text !== "", first: act.isFirst(message) });
       return [...joined, trouble({ ...said, ways: [...goOn, ...ways] }, message, act)];
     }
     const text = remark(message);
@@ -165,7 +165,8 @@ function progress(message, { lost = false, reading = null }) {
     const words = say("reading", { percent: Math.round(100 * reading) });
     return [el("p.remark", {}, words), el("progress", { max: 1, value: reading, "aria-label": words })];
   }
-  return message.text ? [] : [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"))];
+  if (message.text) return [];
+  return [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")), el("p.remark.late", {}, say("stillWaiting"))];
 }
 
 const WAYS = {

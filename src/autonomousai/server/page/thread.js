@@ -38,6 +38,7 @@ export class Thread {
     this.act = {
       ...act,
       isLast: (message) => this.conversation.head === message.id,
+      isFirst: (message) => path(this.conversation)[1]?.id === message.id,
       canContinue: (message) => canContinue(this.conversation, message),
       edit: (message) => this.edit(message),
       leave: (message) => this.#leave(message),
@@ -145,7 +146,7 @@ export class Thread {
   }
 
   #readOut({ message, element }) {
-    if (message.state === "failed") announce(explain(message.error, message.text !== "").title);
+    if (message.state === "failed") announce(explain(message.error, { arrived: message.text !== "", first: this.act.isFirst(message) }).title);
     else if (message.state === "stopped") announce(say("stoppedSaid"));
     else {
       const text = element.querySelector(".text").innerText;

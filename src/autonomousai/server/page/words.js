@@ -87,9 +87,11 @@ const OTHERWISE = { title: "somethingWrong", ways: ["again"] };
 /** Codes of errors that mean no more than that an answer of which something had come was cut. */
 const CUTS = ["timeout", "upstream_error", "upstream_incomplete", "upstream_unreachable", "server_error"];
 
-/** `{title, detail, said, ways}`: `said` is the server's own word, where it has one. `arrived`: whether some of the answer had come. */
-export function explain({ code, status, message, retryAfter }, arrived = false) {
+/** `{title, detail, said, ways}`: `said` is the server's own word, where it has one. `arrived`: whether some of the answer had come;
+ * `first`: whether nothing was said before the question. */
+export function explain({ code, status, message, retryAfter }, { arrived = false, first = false } = {}) {
   const kind = String(code).endsWith("_timeout") ? "timeout" : code; // of four clocks
+  if (first && kind === "context_length_exceeded") return { title: say("questionTooLong"), detail: say("questionTooLongDetail"), said: message ?? "", ways: ["again"] };
   const { title, detail, ways } = BY_CODE.get(arrived && CUTS.includes(kind) ? "broken_off" : kind) ?? BY_STATUS[status] ?? OTHERWISE;
   const later = retryAfter ? again(Math.ceil(retryAfter)) : "";
   return { title: say(title), detail: detail ? say(detail) : later, said: message ?? "", ways };
