@@ -31,6 +31,7 @@ from .request import (
     CallOptions,
     ChatRequest,
     misnamed_option,
+    spread_extra_body,
     take_options,
 )
 from .result import AsyncResult, BatchStream, ChunkIterator
@@ -203,7 +204,7 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
 
             text = await provider.chat("llama", [{"role": "user", "content": "Name three colours."}], max_tokens=40)
         """
-        return self.create_async_generator(model, messages, proxy=proxy, stream=stream, **with_extra_body(fields))
+        return self.create_async_generator(model, messages, proxy=proxy, stream=stream, **fields)
 
     def complete(
         self,
@@ -221,7 +222,7 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
 
             text = provider.complete("llama", [{"role": "user", "content": "Name three colours."}], max_tokens=40).text()
         """
-        return self.create_completion(model, messages, proxy=proxy, stream=stream, **with_extra_body(fields))
+        return self.create_completion(model, messages, proxy=proxy, stream=stream, **fields)
 
     def create_completion(
         self, /, model: str, messages: AnyMessages, proxy: str | None = None, stream: bool = False, **kwargs: Any
@@ -361,27 +362,12 @@ def ask(
         raise _closed(provider)
     if not ELSEWHERE.isdisjoint(kwargs):  # as `take_options` does, on the way of every call
         raise misnamed_option(kwargs)
+    if "extra_body" in kwargs:
+        spread_extra_body(kwargs)
     given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     answer = Answer()
     request = ChatRequest(model, messages, stream, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
-
-
-#: What each call has beside its fields and options.
-_PARAMETERS: Final = frozenset({"model", "messages", "stream"})
-
-
-def with_extra_body(fields: ChatFields) -> dict[str, Any]:
-    """Return *fields* with the members of ``extra_body`` among them. Raises `ValueError` for one that would be none of the
-    request's, or a second one of its name."""
-    extra_body = fields.pop("extra_body", None)
-    if extra_body is None:
-        return {**fields}
-    if not isinstance(extra_body, Mapping):
-        raise ValueError(f"extra_body must be a mapping of members of the request, not {type(extra_body).__name__}")
-    if taken := (CALL_OPTIONS | _PARAMETERS) & extra_body.keys():
-        raise ValueError(f"extra_body: {min(taken)!r} is a parameter of the call; give it there")
-    return {**fields, **extra_body}
 
 
 async def embed(

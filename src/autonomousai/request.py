@@ -49,7 +49,26 @@ def take_options(arguments: dict[str, Any]) -> dict[str, Any]:
     `TypeError` for the name that another client has for an option."""
     if not ELSEWHERE.isdisjoint(arguments):
         raise misnamed_option(arguments)
+    if "extra_body" in arguments:
+        spread_extra_body(arguments)
     return {name: arguments.pop(name) for name in CALL_OPTIONS & arguments.keys()}
+
+
+#: What each call has beside its fields and options.
+_PARAMETERS: Final = frozenset({"model", "messages", "stream"})
+
+
+def spread_extra_body(arguments: dict[str, Any]) -> None:
+    """Put the members of ``extra_body`` among the keyword *arguments* of a call, in its place. Raises `ValueError` for one that
+    would be none of the request's."""
+    extra_body = arguments.pop("extra_body")
+    if extra_body is None:
+        return
+    if not isinstance(extra_body, Mapping):
+        raise ValueError(f"extra_body must be a mapping of members of the request, not {type(extra_body).__name__}")
+    if taken := (CALL_OPTIONS | _PARAMETERS) & extra_body.keys():
+        raise ValueError(f"extra_body: {min(taken)!r} is a parameter of the call; give it there")
+    arguments.update(extra_body)
 
 
 #: Names that a caller over the network must not think to reach: options of clients.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -221,10 +222,13 @@ def test_the_plain_names_ask_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(AutonomousAI.complete("llama", HELLO)) is Completion
 
 
-async def test_other_members_go_into_extra_body() -> None:
+@pytest.mark.parametrize("name", ["chat", "create_async_generator", "complete", "create_completion"])
+async def test_other_members_go_into_extra_body(name: str) -> None:
     """They are sent beside the others, as members of the request."""
     async with ScriptedServer(Script.stream("Hi")) as server, OpenAICompatible(server.url, model="m") as provider:
-        await provider.chat("llama", HELLO, temperature=0, extra_body={"guided_json": {"type": "object"}})
+        extra = {"guided_json": {"type": "object"}}
+        answer = getattr(provider, name)("llama", HELLO, stream=True, temperature=0, extra_body=extra)
+        await (asyncio.to_thread(answer.text) if isinstance(answer, Completion) else answer.text())
         sent = server.requests[0].json()
 
     assert (0, {"type": "object"}) == (sent["temperature"], sent["guided_json"])

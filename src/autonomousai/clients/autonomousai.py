@@ -24,7 +24,6 @@ from ..provider import (
     ask,
     blocking,
     class_or_instance,
-    with_extra_body,
 )
 from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream, GeneratedBatches
@@ -201,9 +200,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         **fields: Unpack[ChatFields],
     ) -> AsyncResult:
         """See `AsyncGeneratorProvider.chat`; on the class or on an instance."""
-        result: AsyncResult = self_or_cls.create_async_generator(
-            model, messages, proxy=proxy, stream=stream, **with_extra_body(fields)
-        )
+        result: AsyncResult = self_or_cls.create_async_generator(model, messages, proxy=proxy, stream=stream, **fields)
         return result
 
     @class_or_instance
@@ -218,9 +215,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         **fields: Unpack[ChatFields],
     ) -> Completion:
         """See `AsyncGeneratorProvider.complete`; on the class or on an instance."""
-        completion: Completion = self_or_cls.create_completion(
-            model, messages, proxy=proxy, stream=stream, **with_extra_body(fields)
-        )
+        completion: Completion = self_or_cls.create_completion(model, messages, proxy=proxy, stream=stream, **fields)
         return completion
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:

@@ -278,8 +278,8 @@ def is_anthropics(base_url: str) -> bool:
 
 
 def takes_anthropics_key(base_url: str) -> bool:
-    """Return whether the key of the environment is for *base_url*: Anthropic's own server, or the one that the environment names
-    in its place, as Anthropic's own clients read it."""
+    """Return whether the key of the environment is for *base_url*: Anthropic's own server, or the one that the environment
+    names in its place, as Anthropic's own clients read it."""
     named = clean_base_url(ANTHROPIC_VENDOR.address()).removesuffix("/v1")
     return is_anthropics(base_url) or clean_base_url(base_url).removesuffix("/v1") == named
 
