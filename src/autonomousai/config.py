@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -40,8 +40,9 @@ from .settings import (
     KeyPolicy,
     Labels,
     LedgerConfig,
-    Policy,
+    ModelConfig,
     PriceConfig,
+    Reloaded,
     RescueConfig,
     ResponsesConfig,
     ResumeConfig,
@@ -49,7 +50,6 @@ from .settings import (
     RouteConfig,
     Secret,
     ServerConfig,
-    Share,
     TelemetryConfig,
     check_cache,
     check_exposure,
@@ -90,30 +90,15 @@ __all__ = [
     "ServerConfig",
     "TelemetryConfig",
     "check_exposure",
+    "check_reload",
     "is_loopback",
     "load_config",
     "parse_config",
 ]
 
 
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model's other names, and its upstreams. ``route``: in order of preference; absent: see `Config.served`. ``policy``:
-    which of them is asked first. ``sticky``: whether the turns of a conversation go to the same one. ``hedge``: the part of the
-    requests for which a second one may be asked, where the first is slower to begin than 95 of its last 100 answers.
-    ``over_budget``: the upstreams that answer callers who have spent their budget; without any, those are refused."""
-
-    aliases: tuple[str, ...] = ()
-    route: tuple[str, ...] | None = None
-    policy: Policy = "order"
-    sticky: bool = False
-    hedge: Share = 0.0
-    over_budget: tuple[str, ...] = ()
-
-    @property
-    def routing(self) -> RouteConfig | None:
-        """Return how the route is asked; None: in its order, one after the other."""
-        routing = RouteConfig(self.policy, self.sticky, self.hedge)
-        return None if routing == RouteConfig() else routing
+#: The tables of a config that a reload changes.
+RELOADED: Final = frozenset({"upstreams", "models", "keys", "prices", "retry", "rescue", "breaker", "health", "clocks"})
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -176,20 +161,6 @@ class Config(msgspec.Struct, frozen=True):
         passwords = (unquote(password) for url in urls if (password := urlsplit(url).password))
         own = (*self.server.api_keys, *self.server.admin_keys, *(key.key for key in self.keys.values() if key.key))
         return (*own, *(key for key in keys if key), *passwords)
-
-
-class Reloaded(msgspec.Struct, frozen=True):
-    """What a reload changed, by names. ``changed``: upstreams that were made anew; ``models``: those that are served now."""
-
-    added: list[str]
-    changed: list[str]
-    removed: list[str]
-    models: list[str]
-
-    def __str__(self) -> str:
-        told = ((name, getattr(self, name)) for name in ("added", "changed", "removed"))
-        changes = "; ".join(f"upstreams {name}: {', '.join(names)}" for name, names in told if names)
-        return f"the config was reloaded ({changes or 'no upstream changed'})"
 
 
 def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
@@ -325,6 +296,23 @@ def _context_size(key: str, value: Any) -> int | str:
     if value == "auto" or (type(value) is int and 1 <= value < 2**31):
         return cast("int | str", value)
     raise ConfigError("expected a whole number of at least 1, or 'auto'", key=key)
+
+
+def check_reload(old: Config, new: Config) -> None:
+    """Raise `ConfigError` where *new* changes what cannot change while the server runs, or may not be served at all."""
+    for table in Config.__struct_fields__:
+        if table in RELOADED or (was := getattr(old, table)) == (is_now := getattr(new, table)):
+            continue
+        if table == "ledger" and was is None and new.keys:
+            problem = "the first key brings a ledger with it, which cannot be opened while the server runs"
+            raise ConfigError(problem, key="keys", advice='restart the server, or write [ledger] with url = "off"')
+        fields = getattr(is_now, "__struct_fields__", ())
+        changed = [name for name in fields if was is None or getattr(was, name) != getattr(is_now, name)]
+        key = f"{table}.{changed[0]}" if changed else table
+        raise ConfigError("cannot change while the server runs", key=key, advice="restart the server, or take the change back")
+    check_exposure(new.server, new.keys)
+    if not new.served():
+        raise ConfigError("no model has a route, so that nothing would be served", key="models", advice="give one a route")
 
 
 # ---- what the types of the fields cannot say --------------------------------------------------------------------------

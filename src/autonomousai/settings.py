@@ -134,6 +134,26 @@ class RouteConfig(msgspec.Struct, frozen=True):
     hedge: Share = 0.0
 
 
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model's other names, and its upstreams. ``route``: in order of preference; absent: see `Config.served`.
+    ``policy``: which of them is asked first. ``sticky``: whether the turns of a conversation go to the same one. ``hedge``: the
+    part of the requests for which a second one may be asked, where the first is slower to begin than 95 of its last 100
+    answers. ``over_budget``: the upstreams that answer callers who have spent their budget; without any, those are refused."""
+
+    aliases: tuple[str, ...] = ()
+    route: tuple[str, ...] | None = None
+    policy: Policy = "order"
+    sticky: bool = False
+    hedge: Share = 0.0
+    over_budget: tuple[str, ...] = ()
+
+    @property
+    def routing(self) -> RouteConfig | None:
+        """Return how the route is asked; None: in its order, one after the other."""
+        routing = RouteConfig(self.policy, self.sticky, self.hedge)
+        return None if routing == RouteConfig() else routing
+
+
 class ResumeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Streams that can be resumed: the seconds that a stream without a reader is still generated, the seconds that it is kept
     after its end, and the bytes that they take in all, wherever they are kept."""
@@ -190,6 +210,20 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models_dir: str | None = None
     memory: str = "auto"
     idle_s: Seconds = 300
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload changed, by names. ``changed``: upstreams that were made anew; ``models``: those that are served now."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    models: list[str]
+
+    def __str__(self) -> str:
+        told = ((name, getattr(self, name)) for name in ("added", "changed", "removed"))
+        changes = "; ".join(f"upstreams {name}: {', '.join(names)}" for name, names in told if names)
+        return f"the config was reloaded ({changes or 'no upstream changed'})"
 
 
 def is_loopback(host: str) -> bool:

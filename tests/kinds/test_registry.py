@@ -19,7 +19,7 @@ from autonomousai.kinds.kind import UpstreamConfig, UpstreamSetup
 from autonomousai.kinds.registry import DEFAULT_UPSTREAMS, KINDS
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.timeouts import Clocks
-from autonomousai.workers.messages import Begin, Channel, ParentMessage
+from autonomousai.workers.messages import Begin, Channel, ParentMessage, packed, unpacked
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/config.md"
 
@@ -98,12 +98,13 @@ async def test_it_reaches_a_worker(kind: type[UpstreamConfig]) -> None:
     config = Config(upstreams={"u": made(kind)}, models={})
 
     parent, worker = [await Channel.open(end, ParentMessage) for end in socket.socketpair()]
-    parent.say(Begin(config, {}))
+    parent.say(Begin(packed(config), {}))
     got = await anext(worker.words())
     await parent.aclose()
     await worker.aclose()
 
-    assert Begin(config, {}) == got
+    assert isinstance(got, Begin)
+    assert config == unpacked(got.config, Config)
 
 
 @EVERY_KIND

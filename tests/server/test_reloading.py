@@ -14,13 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from autonomousai.config import Config, KeyConfig, ModelConfig, OpenAIConfig, Secret, ServerConfig
+from autonomousai.config import RELOADED, Config, KeyConfig, ModelConfig, OpenAIConfig, Secret, ServerConfig, check_reload
 from autonomousai.errors import ConfigError
 from autonomousai.ledger.database import Database
 from autonomousai.ledger.place import place_of
 from autonomousai.server import create_app
 from autonomousai.server.app import App
-from autonomousai.server.reloading import RELOADED, check_reload
 from autonomousai.settings import BreakerConfig, EngineConfig, LedgerConfig, RetryConfig
 from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
 from tests.ledger.entries import entry

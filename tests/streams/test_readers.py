@@ -13,7 +13,7 @@ from autonomousai.streams.records import Record, RecordEncoder, StreamHeader, Un
 from autonomousai.streams.stores import GoneError, LeaseLostError
 from autonomousai.streams.stores.memory import MemoryStore
 from autonomousai.wires.base import Wire
-from autonomousai.wires.registry import AUTONOMOUSAI, OPENAI_CHAT
+from autonomousai.wires.registry import AUTONOMOUSAI, OPENAI_CHAT, WIRES
 
 HEADER = StreamHeader("openai_chat", "req_1", 1700000000, "llama", False)
 FIRST = Record([Started("llama")], header=HEADER)
@@ -26,7 +26,7 @@ def text(words: str) -> Record:
 
 def encoded(*records: Record, wire: Wire = OPENAI_CHAT) -> list[bytes]:
     """What a reader of these records gets."""
-    encoder = RecordEncoder(wire)
+    encoder = RecordEncoder(wire, WIRES)
     return [encoder.encode([record]) for record in records]
 
 

@@ -11,7 +11,7 @@ from autonomousai.events import Batch, Extra, FinishReason, ForeignEvent, Reason
 from autonomousai.streams.records import Record, RecordedError, RecordEncoder, StreamHeader, UnknownWireError, after_events
 from autonomousai.wires.base import Wire
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
-from autonomousai.wires.registry import OPENAI_CHAT, streamed_wires
+from autonomousai.wires.registry import OPENAI_CHAT, WIRES, streamed_wires
 
 HEADER = StreamHeader("openai_chat", "req_1", 1700000000, "llama", True)
 BATCHES: list[Batch] = [
@@ -28,7 +28,7 @@ RECORDS = [
     for number, batch in enumerate(BATCHES, start=1)
 ]
 
-WIRES = pytest.mark.parametrize("wire", streamed_wires().values(), ids=streamed_wires().keys())
+EVERY_WIRE = pytest.mark.parametrize("wire", streamed_wires().values(), ids=streamed_wires().keys())
 
 
 def numbers(data: bytes) -> list[bytes]:
@@ -40,10 +40,10 @@ def encoded(encoder: RecordEncoder, records: list[Record] = RECORDS) -> list[byt
     return [encoder.encode([record]) for record in records]
 
 
-@WIRES
+@EVERY_WIRE
 def test_events_are_counted(wire: Wire) -> None:
     """From 1 on, one number for each, and the encoder knows how far it has come."""
-    encoder = RecordEncoder(wire)
+    encoder = RecordEncoder(wire, WIRES)
     data = b"".join(encoded(encoder))
 
     assert [b"%d" % number for number in range(1, data.count(b"\n\n") + 1)] == numbers(data)
@@ -52,10 +52,10 @@ def test_events_are_counted(wire: Wire) -> None:
 
 def test_many_at_once_are_as_one_after_the_other() -> None:
     """However the records are cut into calls."""
-    whole = b"".join(encoded(RecordEncoder(OPENAI_CHAT)))
-    encoder = RecordEncoder(OPENAI_CHAT)
+    whole = b"".join(encoded(RecordEncoder(OPENAI_CHAT, WIRES)))
+    encoder = RecordEncoder(OPENAI_CHAT, WIRES)
 
-    assert whole == RecordEncoder(OPENAI_CHAT).encode(RECORDS)
+    assert whole == RecordEncoder(OPENAI_CHAT, WIRES).encode(RECORDS)
     assert whole == encoder.encode(RECORDS[:2]) + encoder.encode([]) + encoder.encode(RECORDS[2:])
 
 
@@ -67,14 +67,14 @@ def test_the_bytes_are_those_of_the_wire() -> None:
     assert isinstance(finish, FinishReason)
     whole += plain.end(finish, extension={"length": 5})
 
-    assert whole == re.sub(rb"^id: [0-9]+\n", b"", b"".join(encoded(RecordEncoder(OPENAI_CHAT))), flags=re.MULTILINE)
+    assert whole == re.sub(rb"^id: [0-9]+\n", b"", b"".join(encoded(RecordEncoder(OPENAI_CHAT, WIRES))), flags=re.MULTILINE)
 
 
-@WIRES
+@EVERY_WIRE
 @pytest.mark.parametrize("after", range(1, len(RECORDS) + 1))
 def test_a_copy_goes_the_same_way(wire: Wire, after: int) -> None:
     """From any record on, and whatever becomes of the other."""
-    encoder = RecordEncoder(wire)
+    encoder = RecordEncoder(wire, WIRES)
     encoded(encoder, RECORDS[:after])
     copy = encoder.copy()
     rest = encoded(encoder, RECORDS[after:])
@@ -82,13 +82,13 @@ def test_a_copy_goes_the_same_way(wire: Wire, after: int) -> None:
     assert (rest, encoder.last, encoder.position) == (encoded(copy, RECORDS[after:]), copy.last, copy.position)
 
 
-@WIRES
+@EVERY_WIRE
 def test_an_error_is_the_last_event(wire: Wire) -> None:
     """With a number like any other, in the wire's own words; also where it is the first event."""
     error = StatusError("no", status=500)
     end = Record(end=True, error=RecordedError.of(error), header=HEADER)
-    encoder = RecordEncoder(wire)
-    first = RecordEncoder(wire).encode([end])
+    encoder = RecordEncoder(wire, WIRES)
+    first = RecordEncoder(wire, WIRES).encode([end])
     before = encoded(encoder, RECORDS[:2])
     number = encoder.last + 1
     said = encoder.fail(error)
@@ -103,7 +103,7 @@ def test_an_error_is_the_last_event(wire: Wire) -> None:
 
 def test_what_is_not_stored_has_no_number() -> None:
     """No connection can resume after it."""
-    encoder = RecordEncoder(OPENAI_CHAT)
+    encoder = RecordEncoder(OPENAI_CHAT, WIRES)
     data = encoder.encode(RECORDS[:1], 1) + encoder.encode(RECORDS[2:3], 1)
 
     assert ([b"1", b"-", b"-", b"-"], 1) == (numbers(data), encoder.last)
@@ -111,7 +111,7 @@ def test_what_is_not_stored_has_no_number() -> None:
 
 def test_the_wire_is_the_headers_where_none_is_given() -> None:
     """One that this version does not know is an error."""
-    known, unknown = RecordEncoder(None), RecordEncoder(None)
+    known, unknown = RecordEncoder(None, WIRES), RecordEncoder(None, WIRES)
     known.encode([Record([], header=HEADER)])
 
     assert OPENAI_CHAT is known.wire

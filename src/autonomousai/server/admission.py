@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from ..errors import ModelNotFoundError, StatusError
-from ..gateway.gateway import Gateway
 from ..http.server.exchange import Exchange
 from ..keys.limits import Decision, Limits
 from ..keys.quotas import KeyQuotas, Reservation
@@ -40,15 +39,23 @@ class _Rights(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """*resolve*: a model's own name; *quotas*: what keys may use."""
+    """*resolve*: a model's own name; *has_cheaper_route*: whether a model has one for callers who have spent their budget;
+    *quotas*: what keys may use."""
 
     def __init__(
-        self, provider: AsyncGeneratorProvider, resolve: Callable[[str], str], quotas: KeyQuotas, metrics: Metrics
+        self,
+        provider: AsyncGeneratorProvider,
+        *,
+        resolve: Callable[[str], str],
+        has_cheaper_route: Callable[[str], bool],
+        quotas: KeyQuotas,
+        metrics: Metrics,
     ) -> None:
         self._quotas = quotas
         self._metrics = metrics
         self._provider = provider
         self._resolve = resolve
+        self._has_cheaper_route = has_cheaper_route
         self._rights: dict[str, _Rights] = {}
 
     def forget(self) -> None:
@@ -87,7 +94,7 @@ class Admission:
         if request is not None and (record.policy.models or record.policy.budget is not None):
             _check_fields(record, request)
         try:
-            cheaper = isinstance(self._provider, Gateway) and bool(model) and self._provider.has_cheaper_route(model)
+            cheaper = bool(model) and self._has_cheaper_route(model)
             reservation = await quotas.reserve(
                 record, exchange.request_id, model, request, answers=wire.streams, cheaper=cheaper
             )

@@ -1,4 +1,4 @@
-"""The composition root: a config, or one provider, becomes an ASGI application. Only here the parts of the server meet."""
+"""The composition root: a config and a provider become an ASGI application. Only here the parts of the server meet."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from starlette.routing import Route
 
 from ..awaitables import DONE
 from ..caching.provider import CACHE
-from ..config import Config, Reloaded
+from ..config import Config, Reloaded, check_reload
 from ..errors import ConfigError, ProviderError
 from ..gateway.gateway import Gateway
 from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
 from ..http.sweep import INTERVAL_S, Sweep
 from ..ledger.accounts import Accounts
+from ..ledger.prices import Prices
 from ..ledger.writer import open_ledger
 from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -27,19 +28,21 @@ from ..streams.orphans import Orphans
 from ..streams.stores import open_state
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics, Sample
-from ..telemetry.tracer import Tracer, open_tracer
+from ..telemetry.tracer import Tracer
 from ..wires.redaction import HiddenSecrets
 from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers
-from .auth import RESPONSES_PATH, STREAMS_PATH, WATCHED_PATHS, AccessControl
+from .auth import STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .caching import AnswerCache
-from .cold import cold_app, kept_routes, not_here, wire_of_request
+from .cold import cold_app, routes_elsewhere, wire_of_request
 from .cors import CrossOrigin
 from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
+from .gauges import Gauges
 from .health import HealthRoutes
 from .keeping import KeepingEndpoint
 from .key_control import KeyControl
+from .lifespan import live
 from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
@@ -49,28 +52,10 @@ from .responses import ResponsesRoute
 from .resume import StreamRoute, no_content
 from .route_names import RESPONSES_PATHS, STREAM_ROUTE, V1, route_name, without_needless_slashes
 from .shared_breakers import SharedBreakers
-from .upstream_metrics import upstream_samples
-from .upstreams import UpstreamMaker
 from .usage import usage_routes
 
 #: Configs before the present one whose secrets are hidden too.
 _HIDDEN: Final = 16
-
-
-def create_app(
-    config: Config | None = None, *, provider: AsyncGeneratorProvider | None = None, log: AccessLog | None = None
-) -> App:
-    """An ASGI application that serves both wires: the upstreams of *config* (by default the embedded engine), or *provider*.
-
-    It may be mounted inside another application. Where its lifespan is not run, it starts with the first request, and the
-    caller of this function may close it with ``aclose()``. ``log``: gets a line a request; without it requests are not logged.
-    """
-    config = config or Config()
-    tracer = open_tracer(config.telemetry)
-    if provider is not None:
-        return App(config, provider, log=log, tracer=tracer)
-    maker = UpstreamMaker(tracer)
-    return App(config, maker.make(config), log=log, tracer=tracer, maker=maker)
 
 
 class App:
@@ -88,7 +73,7 @@ class App:
         log: AccessLog | None = None,
         tracer: Tracer | None = None,
         gather: Callable[[], Awaitable[list[bytes]]] | None = None,
-        maker: GatewayMaker | None = None,
+        maker: GatewayMaker[Config] | None = None,
     ) -> None:
         self.provider = provider
         #: Loads the config's file again, for all that serve together: its process says how.
@@ -100,49 +85,99 @@ class App:
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
         models = provider.get_models() if isinstance(provider, ProviderModelMixin) else ()
-        self._metrics = Metrics(models, self._upstreams, gauges=self._gauges)
-        self.accounts = Accounts(self._metrics, make_prices(config, getattr(provider, "routes", {})))
-        self.ledger = open_ledger(config.ledger)
-        if self.ledger is not None:
-            self.accounts.subscribe(self.ledger.take)
-        resolve = provider.get_model if isinstance(provider, ProviderModelMixin) else str
-        self._keys = keys = KeyControl(
-            config, provider, resolve=resolve, accounts=self.accounts, ledger=self.ledger, metrics=self._metrics
-        )
-        self.keys = keys.ring
-        self._guard = AccessControl(config.server, key_headers(), keys.ring)
+        self._metrics = Metrics(models, self._upstreams, gauges=self._samples)
+        self._resolve: Callable[[str], str] = provider.get_model if isinstance(provider, ProviderModelMixin) else str
+        self._open_accounts(config)
+        self._cache = None if config.cache is None else AnswerCache(config.cache, provider, config.upstreams)
+        if self._cache is not None:
+            self._metrics.know((), [CACHE])
+        self._streams = self._make_streams(config)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._breakers = SharedBreakers(config.server.state, provider)
         self._starting: asyncio.Task[None] | None = None
         self._started = False
-        source, self._cache = provider, None
-        if config.cache is not None:
-            self._cache = AnswerCache(config, provider)
-            source = self._cache.source
-            self._metrics.know((), [CACHE])
-        self._streams = StreamBroker(
-            open_state(
-                config.server.state,
-                keep_s=config.resume.keep_s,
-                kept_s=config.responses.keep_s,
-                max_bytes=config.resume.max_bytes,
-            ),
-            source,
+        self._sweep: Sweep | None = None
+        self._keepalive_s = config.server.keepalive_s
+        self._drain_s = config.server.drain_s
+        self._context = self._make_context(config)
+        self._hot = _hot_endpoints(self._context)
+        self._stream_route = StreamRoute(self._context)
+        self._responses_route = ResponsesRoute(self._context)
+        self._cold = cold_app(self._cold_routes(asks_key(config.server, config.keys)))
+        self._reloader = None
+        if maker is not None and isinstance(provider, Gateway):
+            self._reloader = Reloader(
+                config,
+                provider,
+                maker,
+                check=check_reload,
+                prepare=lambda config: self._keys.prepare(config.keys),
+                apply=self._follow,
+                running=self._running,
+            )
+        #: Serves a request of the package's own HTTP server; see `Application`.
+        self.handle: Handle = self._enter
+        self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
+        if tracer is not None:
+            self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})
+
+    # What it is made of
+
+    def _open_accounts(self, config: Config) -> None:
+        """Make what counts costs, keeps the ledger, and knows the callers' keys."""
+        provider = self.provider
+        self.accounts = Accounts(self._metrics, self._prices(config))
+        self.ledger = open_ledger(config.ledger)
+        if self.ledger is not None:
+            self.accounts.subscribe(self.ledger.take)
+        self._keys = KeyControl(
+            config.keys,
+            provider,
+            state=config.server.state,
+            resolve=self._resolve,
+            has_cheaper_route=provider.has_cheaper_route if isinstance(provider, Gateway) else lambda _: False,
+            accounts=self.accounts,
+            ledger=self.ledger,
+            metrics=self._metrics,
+        )
+        self.keys = self._keys.ring
+        self._guard = AccessControl(config.server, key_headers(), self.keys)
+
+    def _prices(self, config: Config) -> Prices:
+        return make_prices(config.prices, config.upstreams, getattr(self.provider, "routes", {}))
+
+    @property
+    def _source(self) -> AsyncGeneratorProvider:
+        """What answers: the provider, or the cache before it."""
+        return self.provider if self._cache is None else self._cache.source
+
+    def _make_streams(self, config: Config) -> StreamBroker:
+        store = open_state(
+            config.server.state,
+            keep_s=config.resume.keep_s,
+            kept_s=config.responses.keep_s,
+            max_bytes=config.resume.max_bytes,
+        )
+        return StreamBroker(
+            store,
+            self._source,
             ready=self.start,
-            resolve=resolve,
+            resolve=self._resolve,
             places=self._places,
             config=config.resume,
             responses=config.responses,
             metrics=self._metrics,
             orphans=self.orphans,
-            adopt=keys.adopt,
+            adopt=self._keys.adopt,
         )
-        self._context = context = EndpointContext(
-            provider=provider,
-            source=source,
+
+    def _make_context(self, config: Config) -> EndpointContext:
+        return EndpointContext(
+            provider=self.provider,
+            source=self._source,
             cache=self._cache,
             ready=self._ready,
-            resolve=resolve,
+            resolve=self._resolve,
             places=self._places,
             orphans=self.orphans,
             metrics=self._metrics,
@@ -152,58 +187,31 @@ class App:
             keepalive_s=config.server.keepalive_s,
             bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
-            admission=keys.admission,
+            admission=self._keys.admission,
         )
-        self._hot: dict[str, Endpoint | CountEndpoint] = {
-            path: (KeepingEndpoint if wire is OPENAI_RESPONSES else Endpoint)(context, wire) for path, wire in SERVED.items()
-        }
-        # Many a client's base URL lacks the /v1.
-        self._hot |= {path.removeprefix(V1): self._hot[path] for path in SERVED if path.startswith(V1)}
-        self._hot |= {path: CountEndpoint(context, wire) for path, wire in COUNTED.items()}
-        self._hot |= {path.removeprefix(V1): self._hot[path] for path in COUNTED}
-        self._stream_route = StreamRoute(context)
-        self._responses_route = ResponsesRoute(context)
-        self._cold = cold_app(
-            [
-                # Named here for other methods than those that `_enter` takes.
-                *(
-                    Route(path, not_here, methods=["POST"], include_in_schema=path in SERVED or path in COUNTED)
-                    for path in self._hot
-                ),
-                Route(STREAM_ROUTE, not_here, methods=["GET", "DELETE"]),
-                *kept_routes(RESPONSES_PATH, described=True),
-                *kept_routes(RESPONSES_PATH.removeprefix(V1), described=False),
-                *model_routes(provider, V1, keys.admission),
-                *model_routes(provider, "", keys.admission),
-                *wire_routes(provider, keys.admission),
-                *keys.routes(),
-                *self._health.routes(),
-                reload_route(lambda: self.reload_file),
-                *page_routes(),
-                *usage_routes(self.ledger, self.start),
-                *description_routes(sees=self._sees, asks_key=asks_key(config.server, config.keys)),
-            ],
-        )
-        self._reloader = None
-        if maker is not None and isinstance(provider, Gateway):
-            self._reloader = Reloader(
-                config, provider, maker, prepare=self._keys.prepare, apply=self._follow, running=self._running
-            )
-        self._sweep: Sweep | None = None
-        self._keepalive_s = config.server.keepalive_s
-        self._drain_s = config.server.drain_s
-        #: Serves a request of the package's own HTTP server; see `Application`.
-        self.handle: Handle = self._enter
-        self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
-        if tracer is not None:
-            self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})
+
+    def _cold_routes(self, asks_key: bool) -> list[Route]:
+        """Return all routes that are no hot endpoint, in the order in which the description lists them."""
+        provider, admission = self.provider, self._keys.admission
+        return [
+            *routes_elsewhere(self._hot),
+            *model_routes(provider, V1, admission),
+            *model_routes(provider, "", admission),
+            *wire_routes(provider, admission),
+            *self._keys.routes(),
+            *self._health.routes(),
+            reload_route(lambda: self.reload_file),
+            *page_routes(),
+            *usage_routes(self.ledger, self.start),
+            *description_routes(sees=self._sees, asks_key=asks_key),
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if scope["type"] == "http":
             await self.handle(ASGIExchange(scope, receive, send))
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await live(self, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
 
@@ -258,10 +266,10 @@ class App:
         self._hidden = [*self._hidden[-_HIDDEN:], HiddenSecrets(config.secrets())]
         if isinstance(self.provider, ProviderModelMixin):
             self._metrics.know(self.provider.get_models(), self._upstreams)
-        self.accounts.reprice(make_prices(config, getattr(self.provider, "routes", {})))
-        self._keys.follow(config)
+        self.accounts.reprice(self._prices(config))
+        self._keys.follow(config.keys)
         if self._cache is not None:
-            self._cache.follow(config, getattr(self.provider, "routes", {}))
+            self._cache.follow(config.upstreams, getattr(self.provider, "routes", {}))
         self._context.total_s = config.clocks.total
 
     def _running(self) -> set[object]:
@@ -304,21 +312,6 @@ class App:
             await self.ledger.aclose()
         if self._log is not None:
             self._log.close()
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        while (message := await receive())["type"] != "lifespan.shutdown":
-            if message["type"] == "lifespan.startup":
-                try:
-                    await self.start()
-                except ProviderError as error:
-                    await send({"type": "lifespan.startup.failed", "message": str(error)})
-                    return
-                await send({"type": "lifespan.startup.complete"})
-        self.drain()
-        self.cancel_all()
-        await self.empty()
-        await self.aclose()
-        await send({"type": "lifespan.shutdown.complete"})
 
     # A request's way in
 
@@ -391,26 +384,25 @@ class App:
         """All that is counted here."""
         return self._metrics.snapshot()
 
-    def _gauges(self) -> Iterator[Sample]:
+    def _samples(self) -> Iterator[Sample]:
         """Return what is looked up when metrics are read."""
-        if self._cache is not None:
-            yield from self._cache.samples()
-        yield "requests_in_flight", (), [self._places.inside]
-        yield "places", (), [self._places.places]
-        yield "queue_length", (), [self._places.waiting]
-        for role, count in zip(("written", "followed"), self._streams.count(), strict=True):
-            yield "streams", (role,), [count]
-        yield from upstream_samples(self.provider)
-        if self.ledger is not None:
-            yield from self.ledger.samples()
-        providers = [upstream.provider for upstream in self._upstreams.values()] or [self.provider]
-        untold = sum(provider.status().orphans for provider in providers)
-        yield "orphaned_generations_total", (), [self.orphans.count + untold]
+        gauges = Gauges(self.provider, self._places, self._streams.count(), self.orphans, self.ledger, self._cache)
+        return gauges.samples()
 
     def _sees(self) -> bool:
         """Whether any model takes images."""
         models = self.provider.get_models() if isinstance(self.provider, ProviderModelMixin) else []
         return self.provider.capabilities.vision or any(self.provider.capabilities_of(model).vision for model in models)
+
+
+def _hot_endpoints(context: EndpointContext) -> dict[str, Endpoint | CountEndpoint]:
+    """Return the endpoint of each path, with and without its ``/v1``: many a client's base URL lacks it."""
+    hot: dict[str, Endpoint | CountEndpoint] = {
+        path: (KeepingEndpoint if wire is OPENAI_RESPONSES else Endpoint)(context, wire) for path, wire in SERVED.items()
+    }
+    hot |= {path.removeprefix(V1): hot[path] for path in SERVED if path.startswith(V1)}
+    hot |= {path: CountEndpoint(context, wire) for path, wire in COUNTED.items()}
+    return hot | {path.removeprefix(V1): hot[path] for path in COUNTED}
 
 
 def _id_header(exchange: Exchange) -> bytes | None:

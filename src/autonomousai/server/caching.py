@@ -15,10 +15,11 @@ import msgspec
 
 from ..caching.places import open_cache
 from ..caching.provider import CachingProvider
-from ..config import Config
 from ..http.server.exchange import Exchange
+from ..kinds.kind import UpstreamConfig
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
+from ..settings import CacheConfig
 from ..telemetry.metrics import Sample
 
 #: Members of a request by which its answer is only told otherwise.
@@ -28,18 +29,16 @@ _ENCODER: Final = msgspec.json.Encoder(enc_hook=str, order="deterministic")
 
 
 class AnswerCache:
-    """The cache of one server. ``source``: answers from it, and else from *provider*."""
+    """The cache of one server. ``source``: answers from it, and else from *provider*. *upstreams*: the config's."""
 
-    def __init__(self, config: Config, provider: AsyncGeneratorProvider) -> None:
-        assert config.cache is not None
-        self.source = CachingProvider(provider, open_cache(config.cache))
-        self._shared = config.cache.shared
+    def __init__(self, config: CacheConfig, provider: AsyncGeneratorProvider, upstreams: Mapping[str, UpstreamConfig]) -> None:
+        self.source = CachingProvider(provider, open_cache(config))
+        self._shared = config.shared
         self._salts: dict[str, bytes] = {}
-        self.follow(config, getattr(provider, "routes", {}))
+        self.follow(upstreams, getattr(provider, "routes", {}))
 
-    def follow(self, config: Config, routes: Mapping[str, Iterable[Any]]) -> None:
-        """Take another config: an answer of other upstreams is another answer."""
-        upstreams = config.upstreams
+    def follow(self, upstreams: Mapping[str, UpstreamConfig], routes: Mapping[str, Iterable[Any]]) -> None:
+        """Take the *upstreams* of another config: an answer of other ones is another answer."""
         self._salts = {
             model: _ENCODER.encode([[name, upstreams.get(name)] for name in (each.name for each in route)])
             for model, route in routes.items()

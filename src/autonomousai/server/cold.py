@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,8 @@ from ..http.server.exchange import Exchange, internal_error
 from ..suggestions import nearest
 from ..wires.base import Wire
 from ..wires.registry import COUNTED, SERVED, models_wire, wire_of
+from .auth import RESPONSES_PATH
+from .route_names import STREAM_ROUTE, V1
 
 
 def cold_app(routes: Sequence[BaseRoute]) -> Starlette:
@@ -31,7 +33,7 @@ def wire_of_request(exchange: Exchange) -> Wire:
     return models_wire(exchange.path, exchange.head) or wire_of(exchange.path)
 
 
-async def not_here(request: Request) -> Response:
+async def _elsewhere(request: Request) -> Response:
     """Stand for a route that `App._enter` serves."""
     raise AssertionError(request.url.path)
 
@@ -91,8 +93,18 @@ def _error(request: Request, error: ProviderError, more: Mapping[str, str] | Non
     return Response(body, status, headers={**headers, **(more or {})}, media_type="application/json")
 
 
-def kept_routes(root: str, *, described: bool) -> list[Route]:
-    """Return the routes of kept responses under *root*, for other methods than those that `App._enter` takes. *described*:
-    whether the API's description has them."""
+def routes_elsewhere(hot: Iterable[str]) -> list[Route]:
+    """Return the routes that `App._enter` serves, for other methods than those that it takes: the *hot* paths, streams and kept
+    responses."""
+    return [
+        *(Route(path, _elsewhere, methods=["POST"], include_in_schema=path in SERVED or path in COUNTED) for path in hot),
+        Route(STREAM_ROUTE, _elsewhere, methods=["GET", "DELETE"]),
+        *_kept_routes(RESPONSES_PATH, described=True),
+        *_kept_routes(RESPONSES_PATH.removeprefix(V1), described=False),
+    ]
+
+
+def _kept_routes(root: str, *, described: bool) -> list[Route]:
+    """*described*: whether the API's description has them."""
     paths = {"{id}": ["GET", "DELETE"], "{id}/cancel": ["POST"], "{id}/input_items": ["GET"]}
-    return [Route(root + path, not_here, methods=methods, include_in_schema=described) for path, methods in paths.items()]
+    return [Route(root + path, _elsewhere, methods=methods, include_in_schema=described) for path, methods in paths.items()]

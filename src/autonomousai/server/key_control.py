@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.routing import Route
 
-from ..config import Config
 from ..keys.administration import KeyAdministration
 from ..keys.directory import KeyDirectory
 from ..keys.documents import DocumentStore, MemoryDocuments
@@ -19,6 +18,7 @@ from ..ledger.accounts import Accounts
 from ..ledger.writer import LedgerWriter
 from ..limiter import QuotaHold
 from ..provider import AsyncGeneratorProvider
+from ..settings import KeyConfig
 from ..streams.records import RecordedRequest
 from ..telemetry.metrics import Metrics
 from .admin import AdminKeys
@@ -30,38 +30,42 @@ class KeyControl:
 
     def __init__(
         self,
-        config: Config,
+        keys: Mapping[str, KeyConfig],
         provider: AsyncGeneratorProvider,
         *,
+        state: str,
         resolve: Callable[[str], str],
+        has_cheaper_route: Callable[[str], bool],
         accounts: Accounts,
         ledger: LedgerWriter | None,
         metrics: Metrics,
     ) -> None:
-        self.ring = KeyRing(config.keys)
+        self.ring = KeyRing(keys)
         self._is_open = False
         self._opening = asyncio.Lock()
         self._accounts = accounts
         self._ledger = ledger
         self._quotas = KeyQuotas(
-            open_counters(config.server.state),
+            open_counters(state),
             prices=accounts.prices,
             spent=None if ledger is None else self._spent,
             subscribe=accounts.subscribe,
         )
         self._directory = KeyDirectory(self.ring, self._documents(), on_change=self._quotas.seed)
-        self.admission = Admission(provider, resolve, self._quotas, metrics)
+        self.admission = Admission(
+            provider, resolve=resolve, has_cheaper_route=has_cheaper_route, quotas=self._quotas, metrics=metrics
+        )
         accounts.labels_of = self._labels_of
 
-    async def prepare(self, config: Config) -> None:
-        """Before *config* is followed: let the budgets that it brings begin with what was spent."""
+    async def prepare(self, keys: Mapping[str, KeyConfig]) -> None:
+        """Before a config with these *keys* is followed: let the budgets that it brings begin with what was spent."""
         if self._is_open:
-            records = [configured_key(name, table) for name, table in config.keys.items()]
+            records = [configured_key(name, table) for name, table in keys.items()]
             await self._quotas.seed(record for record in records if record != self.ring.get(record.name))
 
-    def follow(self, config: Config) -> None:
-        """Follow another config: its keys, what its models are called, and what they cost. What was counted stays so."""
-        self.ring.replace_config(config.keys)
+    def follow(self, keys: Mapping[str, KeyConfig]) -> None:
+        """Follow another config: its *keys*, what its models are called, and what they cost. What was counted stays so."""
+        self.ring.replace_config(keys)
         self.admission.forget()
         self._quotas.prices = self._accounts.prices
 

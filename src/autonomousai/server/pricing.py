@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..clients.vendors import is_anthropics, vendor_at
-from ..config import Config
 from ..kinds.kind import UpstreamConfig
 from ..ledger.prices import PricedUpstream, Prices
+from ..settings import PriceConfig
 
 
-def make_prices(config: Config, routes: Mapping[str, Iterable[object]]) -> Prices:
-    """Return the prices of *config*. *routes*: a gateway's, by model."""
+def make_prices(
+    prices: Mapping[str, PriceConfig], upstreams: Mapping[str, UpstreamConfig], routes: Mapping[str, Iterable[object]]
+) -> Prices:
+    """Return the prices of a config's tables. *routes*: a gateway's, by model."""
     return Prices(
-        config.prices,
-        {name: _priced(upstream) for name, upstream in config.upstreams.items()},
+        prices,
+        {name: _priced(upstream) for name, upstream in upstreams.items()},
         {model: [str(getattr(upstream, "name", "")) for upstream in route] for model, route in routes.items()},
     )
 

@@ -7,83 +7,68 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..config import Config, Reloaded
 from ..errors import ConfigError, StatusError
 from ..gateway.gateway import Gateway
 from ..gateway.upstream import Upstream
-from ..settings import check_exposure
+from ..settings import Reloaded
 from .auth import ADMIN_PATH
-
-#: The tables of a config that a reload changes.
-RELOADED: Final = frozenset({"upstreams", "models", "keys", "prices", "retry", "rescue", "breaker", "health", "clocks"})
 
 #: Seconds between two looks whether the answers are over that upstreams were used for which are gone.
 _LOOK_S: Final = 0.5
+
+#: A config. What one is, the composition root knows.
+Config_contra = TypeVar("Config_contra", contravariant=True)
 
 #: Loads the config's file again, and has all that serve together serve by it.
 ReloadFile = Callable[[], Awaitable[Reloaded]]
 
 
-class GatewayMaker(Protocol):
+class GatewayMaker(Protocol[Config_contra]):
     """Makes gateways of configs, one after another; an upstream that has not changed is the same object in the next."""
 
-    def make(self, config: Config, current: Mapping[str, Upstream]) -> Gateway: ...
+    def make(self, config: Config_contra, current: Mapping[str, Upstream]) -> Gateway: ...
 
 
-def check_reload(old: Config, new: Config) -> None:
-    """Raise `ConfigError` where *new* changes what cannot change while the server runs, or may not be served at all."""
-    for table in Config.__struct_fields__:
-        if table in RELOADED or (was := getattr(old, table)) == (is_now := getattr(new, table)):
-            continue
-        if table == "ledger" and was is None and new.keys:
-            problem = "the first key brings a ledger with it, which cannot be opened while the server runs"
-            raise ConfigError(problem, key="keys", advice='restart the server, or write [ledger] with url = "off"')
-        fields = getattr(is_now, "__struct_fields__", ())
-        changed = [name for name in fields if was is None or getattr(was, name) != getattr(is_now, name)]
-        key = f"{table}.{changed[0]}" if changed else table
-        raise ConfigError("cannot change while the server runs", key=key, advice="restart the server, or take the change back")
-    check_exposure(new.server, new.keys)
-    if not new.served():
-        raise ConfigError("no model has a route, so that nothing would be served", key="models", advice="give one a route")
-
-
-class Reloader:
-    """Puts one config after another into a *gateway* that is served. ``prepare``: is waited for before anything changes;
+class Reloader(Generic[Config_contra]):
+    """Puts one config after another into a *gateway* that is served. ``check``: raises `ConfigError` where the second of two
+    configs cannot follow the first while the server runs; ``prepare``: is waited for before anything changes;
     ``apply``: has the rest of the server follow; ``running``: what is being answered now."""
 
     def __init__(
         self,
-        config: Config,
+        config: Config_contra,
         gateway: Gateway,
-        maker: GatewayMaker,
+        maker: GatewayMaker[Config_contra],
         *,
-        prepare: Callable[[Config], Awaitable[None]],
-        apply: Callable[[Config], None],
+        check: Callable[[Config_contra, Config_contra], None],
+        prepare: Callable[[Config_contra], Awaitable[None]],
+        apply: Callable[[Config_contra], None],
         running: Callable[[], Collection[object]],
     ) -> None:
         self._config = config
         self._gateway = gateway
         self._maker = maker
+        self._check = check
         self._prepare = prepare
         self._apply = apply
         self._running = running
         self._lock = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
 
-    async def reload(self, config: Config, *, started: bool) -> Reloaded:
+    async def reload(self, config: Config_contra, *, started: bool) -> Reloaded:
         """Serve by *config* from now on. *started*: whether its upstreams are to be started now.
 
         Raises `ConfigError` for one that cannot be served, and what an upstream raises that cannot start: then nothing has
         changed."""
         async with self._lock:
-            check_reload(self._config, config)
+            self._check(self._config, config)
             before = dict(self._gateway.upstreams)
             made = self._maker.make(config, before)
             new = {name: upstream for name, upstream in made.upstreams.items() if before.get(name) is not upstream}

@@ -21,6 +21,7 @@ from ..report import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
 from ..wires.redaction import redact
+from ..wires.registry import WIRES
 from .records import Kept, Record, RecordedRequest, RecordEncoder, after_events, decode_record, encode_record, size_of
 from .stores import GoneError, LeaseLostError, Store, StoreError, StreamVanishedError
 
@@ -185,7 +186,7 @@ class StreamReader:
         self.stream = stream
         self.last = last
         self.ended = False
-        self._encoder = RecordEncoder(wire or stream.wire)
+        self._encoder = RecordEncoder(wire or stream.wire, WIRES)
         self._ahead = b""  # what `seek` has encoded already of what comes next
         self._growth: asyncio.Future[bool] | None = None  # while `read` or `pipe_to` waits
         self._put: Callable[[bytes], bool] | None = None

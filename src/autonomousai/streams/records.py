@@ -11,7 +11,7 @@ connection that comes back with ``Last-Event-ID`` gets what it missed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from sys import getsizeof
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -24,7 +24,6 @@ from ..report import Attempt, Splice
 from ..request import ChatRequest
 from ..wires.base import AnswerHead, StreamEncoder, Wire
 from ..wires.errors import encode_error
-from ..wires.registry import WIRES
 
 #: Bytes that a record takes in memory beside its events, about: the object and the list.
 _RECORD_SIZE: Final = 150
@@ -155,7 +154,7 @@ class UnknownWireError(Exception):
 
 
 class RecordEncoder:
-    """Encodes the records of one stream in one wire, from the first one on.
+    """Encodes the records of one stream in one *wire*, from the first one on. *wires*: all that there are, by name.
 
     ``position``: how many records it has encoded; ``last``: the number of the last event. ``wire``: None until the first
     record, where it is to be the wire that the stream was begun over.
@@ -163,9 +162,10 @@ class RecordEncoder:
     It is the iterator of its own events' ids: their numbers, or ``-`` for what no connection can resume after.
     """
 
-    __slots__ = ("_encoder", "_is_stored", "last", "position", "wire")
+    __slots__ = ("_encoder", "_is_stored", "_wires", "last", "position", "wire")
 
-    def __init__(self, wire: Wire | None) -> None:
+    def __init__(self, wire: Wire | None, wires: Mapping[str, Wire]) -> None:
+        self._wires = wires
         self.position = 0
         self.last = 0
         self.wire = wire
@@ -211,7 +211,7 @@ class RecordEncoder:
         return deepcopy(self)
 
     def _begin(self, header: StreamHeader) -> None:
-        self.wire = wire = self.wire or WIRES.get(header.wire)
+        self.wire = wire = self.wire or self._wires.get(header.wire)
         if wire is None:
             raise UnknownWireError(header.wire)
         echo = header.echo if wire.name == header.wire else None

@@ -14,9 +14,10 @@ import msgspec
 from ..config import Config, Reloaded, check_exposure
 from ..errors import ConfigError
 from ..http.urls import authority
-from ..server.app import create_app
-from ..server.upstreams import make_gateway
+from ..server.app import App
+from ..server.upstreams import UpstreamMaker, make_engines, make_gateway, with_models
 from ..telemetry.access_log import LogFormat, open_log
+from ..telemetry.tracer import open_tracer
 from .banner import banner
 from .malloc import tune_malloc
 from .parent import LoadConfig, Workers
@@ -67,7 +68,7 @@ async def _load_again(load: Callable[[], Config], given: Mapping[str, Any]) -> C
 
 async def _serve(config: Config, listener: socket.socket, where: str, workers: int, load: LoadConfig | None) -> int:
     ending = Shutdown()
-    app = create_app(config, log=open_log(config.server.log)) if workers == 1 else None
+    app = _app(config) if workers == 1 else None
 
     def announce() -> None:
         url = f"http://{where}"
@@ -86,11 +87,31 @@ async def _serve(config: Config, listener: socket.socket, where: str, workers: i
             one = Server(app, config.server.drain_s, ending, on_listening=announce, on_draining=say_draining)
             await one.serve(listener, where)
         else:
-            several = Workers(config, workers, ending, on_listening=announce, on_draining=say_draining, load=load)
+            served = with_models(config)
+            several = Workers(
+                served,
+                workers,
+                ending,
+                engines=make_engines(served),
+                on_listening=announce,
+                on_draining=say_draining,
+                load=None if load is None else partial(_with_models, load),
+            )
             if load is not None:
                 reloading.enter_context(reload_at_sighup(several.reload))
             await several.serve(listener, where)
     return ending.code
+
+
+def _app(config: Config) -> App:
+    """Return the application of one process that serves alone."""
+    tracer = open_tracer(config.telemetry)
+    maker = UpstreamMaker(tracer)
+    return App(config, maker.make(config), log=open_log(config.server.log), tracer=tracer, maker=maker)
+
+
+async def _with_models(load: LoadConfig) -> Config:
+    return with_models(await load())
 
 
 async def _reload(reload: Callable[[Config], Awaitable[Reloaded]], load: LoadConfig) -> Reloaded:

@@ -13,10 +13,10 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from ..config import Config, Reloaded, Secret
 from ..engine.handle import EngineCondition
 from ..engine.ipc import EngineSettings
 from ..gateway.breaker import BreakerChange
+from ..settings import Reloaded, Secret
 
 T = TypeVar("T")
 
@@ -32,10 +32,10 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Begin(_Message, frozen=True):
-    """The first word: what to serve, and the engines that there are, by upstream. ``reloads``: whether there is a file that can
-    be loaded again."""
+    """The first word: the config, `packed`, and the engines that there are, by upstream. ``reloads``: whether there is a file
+    that can be loaded again."""
 
-    config: Config
+    config: msgspec.Raw
     engines: dict[str, EngineSettings]
     reloads: bool = False
 
@@ -84,9 +84,9 @@ class Leave(_Message, frozen=True):
 
 
 class ReloadConfig(_Message, frozen=True):
-    """Serve by this config from now on."""
+    """Serve by this config, `packed`, from now on."""
 
-    config: Config
+    config: msgspec.Raw
 
 
 class ReloadEnded(_Message, frozen=True):
@@ -180,8 +180,8 @@ class Channel(Generic[T]):
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: Any) -> None:
         self._reader = reader
         self._writer = writer
-        self._encoder = msgspec.json.Encoder(enc_hook=str)
-        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(words, dec_hook=_secret)
+        self._encoder = msgspec.json.Encoder()
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(words)
 
     @classmethod
     async def open(cls, end: socket.socket, words: Any) -> Channel[T]:
@@ -205,6 +205,16 @@ class Channel(Generic[T]):
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
+
+
+def packed(config: msgspec.Struct) -> msgspec.Raw:
+    """Return *config* as a word carries it. The words need not know what a config is: the workers do."""
+    return msgspec.Raw(msgspec.json.encode(config, enc_hook=str))
+
+
+def unpacked(config: msgspec.Raw, type: type[T]) -> T:
+    """Return the config of that *type* that was `packed`."""
+    return msgspec.json.decode(config, type=type, dec_hook=_secret)
 
 
 def _secret(type: Any, value: Any) -> Any:

@@ -12,19 +12,18 @@ import contextlib
 import socket
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from ..config import Config, Reloaded
+from ..config import Config, Reloaded, check_reload
 from ..engine.process import describe
+from ..engine.provider import LlamaCpp
 from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ConnectError, ProviderError
-from ..server.reloading import check_reload
-from ..server.upstreams import make_engines, with_models
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
-from .messages import Begin, BreakerNews, Channel, Drain, Failed, Leave, WorkerMessage
+from .messages import Begin, BreakerNews, Channel, Drain, Failed, Leave, WorkerMessage, packed
 from .shutdown import FAREWELL_S, Shutdown, say
 from .sockets import cannot_listen, open_listeners
 from .worker_handle import WorkerHandle
@@ -47,8 +46,8 @@ LoadConfig: TypeAlias = Callable[[], Awaitable[Config]]
 
 
 class Workers:
-    """``on_listening``: called when all of them take requests; ``on_draining``: when the end was asked for. ``load``: see
-    `reload`."""
+    """``engines``: those of *config*, by upstream. ``on_listening``: called when all of them take requests; ``on_draining``:
+    when the end was asked for. ``load``: see `reload`."""
 
     def __init__(
         self,
@@ -56,17 +55,18 @@ class Workers:
         count: int,
         ending: Shutdown,
         *,
+        engines: Mapping[str, LlamaCpp],
         on_listening: Callable[[], None],
         on_draining: Callable[[], None],
         load: LoadConfig | None = None,
     ) -> None:
-        self._config = with_models(config)
+        self._config = config
         self._load = load
         self._reloading = asyncio.Lock()
         self._ending = ending
         self._on_listening = on_listening
         self._on_draining = on_draining
-        self._providers = make_engines(self._config)
+        self._providers = engines
         self._engines: dict[str, Supervisor] = {}
         #: By number, whether one of that number has ever taken requests.
         self._listening = [asyncio.Event() for _ in range(count)]
@@ -106,11 +106,12 @@ class Workers:
         if self._load is None:
             raise ConfigError("the server was started without a config file, so there is none to reload")
         async with self._reloading:
-            config = with_models(await self._load())
+            config = await self._load()
             check_reload(self._config, config)
             _check_engines(self._config, config)
             self._config = config
-            done = await asyncio.gather(*(handle.reload(config) for handle in list(self._desks)))
+            word = packed(config)
+            done = await asyncio.gather(*(handle.reload(word) for handle in list(self._desks)))
         changed = [each for each in done if each is not None]
         return changed[0] if changed else Reloaded([], [], [], list(config.served()))
 
@@ -232,7 +233,7 @@ class Workers:
         watching = asyncio.create_task(_watch(handle, process, listening))
         try:
             engines = {name: engine.settings for name, engine in self._engines.items()}
-            channel.say(Begin(self._config, engines, reloads=self._load is not None))
+            channel.say(Begin(packed(self._config), engines, reloads=self._load is not None))
             if self._ending.asked.is_set():
                 channel.say(Drain())
             await handle.serve()

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..http.server.connections import Connections
+from ..http.server.exchange import ServedApplication
 from ..http.server.listener import listen
-from ..server.app import App
 from .descriptors import raise_descriptor_limit
 from .shutdown import FAREWELL_S, Shutdown
 from .sockets import cannot_listen
@@ -46,7 +46,7 @@ class Server:
 
     def __init__(
         self,
-        app: App,
+        app: ServedApplication,
         drain_s: float,
         ending: Shutdown,
         *,

@@ -51,6 +51,7 @@ from .messages import (
     ReloadConfig,
     ReloadDone,
     ReloadEnded,
+    unpacked,
 )
 from .server import Server, loop_factory
 from .shutdown import Shutdown, signals_to
@@ -84,16 +85,17 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
     begin = await anext(words, None)
     if not isinstance(begin, Begin):
         return 1  # the parent is gone already
+    config = unpacked(begin.config, Config)
     parent = Parent(channel, begin, ending)
     hearing = asyncio.create_task(parent.hear(words))
-    tracer = open_tracer(begin.config.telemetry)
+    tracer = open_tracer(config.telemetry)
     maker = UpstreamMaker(tracer, parent.deputies)
-    gateway = maker.make(begin.config)
+    gateway = maker.make(config)
     gateway.breaker_watchers.append(lambda change: channel.say(BreakerNews(change)))
     app = App(
-        begin.config,
+        config,
         gateway,
-        log=open_log(begin.config.server.log),
+        log=open_log(config.server.log),
         tracer=tracer,
         gather=parent.gather,
         maker=maker,
@@ -103,7 +105,7 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
         app.reload_file = parent.reload_all
     server = Server(
         app,
-        begin.config.server.drain_s,
+        config.server.drain_s,
         ending,
         on_listening=partial(channel.say, Listening()),
         on_draining=lambda: None,
@@ -172,7 +174,7 @@ class Parent:
             case BreakerNews():
                 self.learn(word.change)
             case ReloadConfig():
-                task = asyncio.get_running_loop().create_task(self._follow(word.config))
+                task = asyncio.get_running_loop().create_task(self._follow(unpacked(word.config, Config)))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case ReloadEnded():

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
-from ..config import Config, Reloaded
+import msgspec
+
 from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ProviderError, StatusError
+from ..settings import Reloaded
 from .messages import (
     AcquireSlot,
     BreakerNews,
@@ -87,8 +89,9 @@ class WorkerHandle:
             if self._reloading is not None:
                 self._reloading.cancel()
 
-    async def reload(self, config: Config) -> Reloaded | None:
-        """Have the worker serve by *config*; None where it ends meanwhile: the next one gets it. Raises `ConfigError`."""
+    async def reload(self, config: msgspec.Raw) -> Reloaded | None:
+        """Have the worker serve by *config*, which is packed; None where it ends meanwhile: the next one gets it. Raises
+        `ConfigError`."""
         self._reloading = asyncio.get_running_loop().create_future()
         self._channel.say(ReloadConfig(config))
         try:

@@ -113,6 +113,25 @@ class Application(Protocol):
         """Return the status, the extra headers and the body of the response that reports *error*."""
 
 
+class ServedApplication(Application, Protocol):
+    """An application that starts, drains and ends."""
+
+    async def start(self) -> None:
+        """Start what it needs. Raises what cannot start."""
+
+    def drain(self) -> None:
+        """Refuse new requests from now on; what was begun continues."""
+
+    async def empty(self) -> None:
+        """Wait until no request is being answered."""
+
+    def cancel_all(self) -> None:
+        """Stop all answers."""
+
+    async def aclose(self) -> None:
+        """Close what was started."""
+
+
 def new_request_id() -> str:
     """Return a name for one request, for the caller's log and the server's."""
     return "req_" + random.getrandbits(96).to_bytes(12).hex()

@@ -1,0 +1,44 @@
+"""The gauges of one server: what is looked up when metrics are read, and not counted before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ..ledger.writer import LedgerWriter
+from ..limiter import RequestLimiter
+from ..provider import AsyncGeneratorProvider
+from ..streams.orphans import Orphans
+from ..telemetry.metrics import Sample
+from .caching import AnswerCache
+from .upstream_metrics import upstream_samples
+
+
+class Gauges(msgspec.Struct, frozen=True):
+    """The parts of a server that are looked at. ``streams``: how many are written here, and how many are followed; ``ledger``,
+    ``cache``: None where there is none."""
+
+    provider: AsyncGeneratorProvider
+    places: RequestLimiter
+    streams: tuple[int, int]
+    orphans: Orphans
+    ledger: LedgerWriter | None
+    cache: AnswerCache | None
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what each of them says of itself now."""
+        if self.cache is not None:
+            yield from self.cache.samples()
+        yield "requests_in_flight", (), [self.places.inside]
+        yield "places", (), [self.places.places]
+        yield "queue_length", (), [self.places.waiting]
+        for role, count in zip(("written", "followed"), self.streams, strict=True):
+            yield "streams", (role,), [count]
+        yield from upstream_samples(self.provider)
+        if self.ledger is not None:
+            yield from self.ledger.samples()
+        upstreams = getattr(self.provider, "upstreams", {}).values()
+        providers = [upstream.provider for upstream in upstreams] or [self.provider]
+        untold = sum(provider.status().orphans for provider in providers)
+        yield "orphaned_generations_total", (), [self.orphans.count + untold]
