@@ -244,7 +244,7 @@ async def test_a_log_that_is_written_late_is_quoted_all_the_same(stand_in: Stand
     """The child leaves when it is written, and its owner waits for that."""
     stand_in.does(LATE_LOG)
 
-    with pytest.raises(ConfigError, match="RuntimeError: failed(?s:.*)E the cause$"):
+    with pytest.raises(ConfigError, match=r"RuntimeError: failed(?s:.*)E the cause$"):
         await stand_in.engine().start()
 
 
