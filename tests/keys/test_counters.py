@@ -219,6 +219,33 @@ async def test_a_hold_that_another_server_takes_over_is_settled_once(stores, key
     assert ("concurrency", "", 20) == (full.refused, after.refused, after.spent_tokens)
 
 
+async def test_a_renewal_that_is_late_holds_nothing_again(stores, key):
+    """It was under way when the answer ended, perhaps from the server that began it: what is settled stays so."""
+    first, last = stores[0], stores[-1]
+    limits = Limits(token_budget=100, concurrency=1)
+    held = await first.reserve(key, MONTH, limits, Demand(60, 60), "a")
+
+    await last.settle(key, MONTH, "a", 20, 0, held)
+    await first.renew({"a": (key, held)})
+    after = await first.reserve(key, MONTH, limits, Demand(80, 80), "b")
+
+    assert ("", 20) == (after.refused, after.spent_tokens)
+
+
+async def test_a_hold_whose_time_ran_out_is_not_counted_twice(clock):
+    """It is spent as a whole then, and its end puts that right, whether it was renewed in between or not."""
+    store = MemoryCounters(clock)
+    counters = store._keys["k"]
+    held = counters.reserve(clock.now, MONTH, Limits(token_budget=100), Demand(60, 60), "a", 30.0)
+    clock.now += 31
+    lost = await store.reserve("k", MONTH, Limits(token_budget=100), Demand(), "b")
+
+    await store.renew({"a": ("k", held)})
+    await store.settle("k", MONTH, "a", 20, 0, held)
+
+    assert (60, 20, 0) == (lost.spent_tokens, counters.spent_tokens, counters.held_tokens)
+
+
 async def test_in_no_minute_more_is_admitted_than_the_limit_says(clock):
     """Wherever the minute begins: requests come as fast as they are admitted, for ten minutes."""
     store = MemoryCounters(clock)

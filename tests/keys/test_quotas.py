@@ -78,8 +78,9 @@ async def test_a_caller_who_leaves_while_it_is_reserved_holds_nothing():
 
 async def test_a_stream_that_is_taken_over_is_noted_and_renewed_by_a_server_that_had_no_request():
     """Else its answer would cost what it reserved, and its hold would end before it."""
-    first, store, notes = KeyQuotas(Shared()), Shared(), []
-    first._store.answers.set()
+    store, notes = Shared(), []
+    first = KeyQuotas(store)
+    store.answers.set()
     held = await first.reserve(record(token_budget=1_000), "a", "llama", asked())
     second = KeyQuotas(store, subscribe=notes.append)
 
@@ -87,6 +88,7 @@ async def test_a_stream_that_is_taken_over_is_noted_and_renewed_by_a_server_that
     for note in notes:
         note(Ended("a"))
     is_renewing = second._renewing is not None
+    held.leave()
     adopted.settle()
     await first.aclose()
     await second.aclose()

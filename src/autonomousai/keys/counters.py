@@ -122,15 +122,10 @@ class KeyCounters(msgspec.Struct):
         self.tokens[moment] = after = max(0, before + change)
         self.token_sum += after - before
 
-    def renew(self, now: float, hold: str, decision: Decision, lease_s: float) -> None:
-        """Hold for longer; again, where the time has run out."""
+    def renew(self, now: float, hold: str, lease_s: float) -> None:
+        """Hold for longer, as long as it is held: a renewal may be late, and then holds nothing that has ended."""
         held = self.holds.get(hold)
-        if held is None:
-            self.holds[hold] = Holding(now + lease_s, decision.tokens, decision.nano)
-            self.earliest = min(self.earliest, now + lease_s)
-            self.held_tokens += decision.tokens
-            self.held_nano += decision.nano
-        else:
+        if held is not None:
             held.expires = now + lease_s
 
     def seed(self, period: str, tokens: int, nano: int) -> None:

@@ -35,8 +35,8 @@ class MemoryCounters:
 
     async def renew(self, holds: Holds) -> None:
         now = self._now()
-        for hold, (key, decision) in holds.items():
-            self._keys[key].renew(now, hold, decision, inf)
+        for hold, (key, _) in holds.items():
+            self._keys[key].renew(now, hold, inf)
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
         self._keys[key].seed(period, tokens, nano)

@@ -200,7 +200,15 @@ last()
 """.replace("WINDOW", str(WINDOW_S))
 )
 
-_RENEW: Final = _COMMON + "keep(ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[2]))\nlast()\n"
+_RENEW: Final = (
+    _COMMON
+    + """
+if held(ARGV[1]) then
+    redis.call('ZADD', KEYS[3], int(ms + tonumber(ARGV[2])), ARGV[1])
+    last()
+end
+"""
+)
 
 _SEED: Final = (
     _COMMON
@@ -250,8 +258,8 @@ class RedisCounters:
 
     async def renew(self, holds: Holds) -> None:
         batch = self._redis.pipeline(transaction=False)
-        for hold, (key, decision) in holds.items():
-            await self._scripts[_RENEW](_keys(key), [hold, self._lease, decision.tokens, decision.nano], client=batch)
+        for hold, (key, _) in holds.items():
+            await self._scripts[_RENEW](_keys(key), [hold, self._lease], client=batch)
         await self._do(batch.execute)
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:

@@ -81,8 +81,8 @@ class SqliteCounters:
             self._file = None
 
     def _renew(self, holds: Holds) -> None:
-        for hold, (key, decision) in holds.items():
-            self._change(key, lambda of, hold=hold, decision=decision: of.renew(self._now(), hold, decision, LEASE_S))  # type: ignore[misc]
+        for hold, (key, _) in holds.items():
+            self._change(key, lambda of, hold=hold: of.renew(self._now(), hold, LEASE_S))  # type: ignore[misc]
 
     def _change(self, key: str, change: Callable[[KeyCounters], T]) -> T:
         with self._transaction() as file:
