@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from autonomousai.answer import Answer
 from autonomousai.engine.provider import LlamaCpp
-from autonomousai.events import Answer
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.request import ChatRequest
 

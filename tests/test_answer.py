@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autonomousai.events import MANY, RECENT, fold
+from autonomousai.answer import MANY, RECENT, fold
 
 
 @given(st.lists(st.integers(0, 9000), min_size=MANY, max_size=3 * MANY), st.integers(1, 40))

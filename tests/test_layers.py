@@ -20,11 +20,22 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"answer", "awaitables", "blocking", "capabilities", "completion", "directories", "errors", "events"})
+    | {"key_references", "models", "report", "retry", "suggestions", "timeouts", "_version"},
     frozenset(
-        {"awaitables", "completion", "directories", "errors", "events", "report", "models", "timeouts", "retry", "blocking"}
-    )
-    | {"key_references", "suggestions", "_version"},
-    frozenset({"chat_fields", "embeddings", "http", "request", "result", "provider", "settings", "config_reading", "wires"}),
+        {
+            "blocking_answers",
+            "chat_fields",
+            "embeddings",
+            "http",
+            "request",
+            "result",
+            "provider",
+            "settings",
+            "config_reading",
+            "wires",
+        }
+    ),
     frozenset({"limiter"}),
     frozenset({"clients", "gateway", "testing"}),
     frozenset({"telemetry"}),

@@ -7,8 +7,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .errors import IncompleteStreamError
-from .events import Answer, Chunk, FinishReason, ToolCall, Usage
+from .events import Chunk, FinishReason, ToolCall, Usage
 from .report import Report
+
+if TYPE_CHECKING:
+    from .answer import Answer
 
 CLOSED = "the answer was closed before it was complete"
 LEFT = "the answer was not read to its end; read on to its FinishReason before you take its text"

@@ -8,21 +8,19 @@ Knows no wire, no network and no concrete provider.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from abc import ABC
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Mapping
 from types import MethodType, TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
 
-import msgspec
-
-from .blocking import BackgroundLoop, ClosedError
+from .answer import Answer
+from .blocking import BackgroundLoop
+from .blocking_answers import completion_of
+from .capabilities import Capabilities, ProviderStatus
 from .completion import Completion
 from .embeddings import EmbeddingInput, Embeddings, read_embeddings
 from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
-from .events import Answer, Batch, Chunk
 from .request import (
     CALL_OPTIONS,
     DEFAULT_OPTIONS,
@@ -66,43 +64,6 @@ class class_or_instance(Generic[P, R]):
 
     def __get__(self, instance: object, owner: type[Any]) -> Callable[P, R]:
         return MethodType(self.__wrapped__, owner if instance is None else instance)
-
-
-class Capabilities(msgspec.Struct, frozen=True):
-    """What a provider, or one of its models, can do. None: not known.
-
-    ``vision``: takes images. ``tools``: calls tools. ``schema``: answers by a JSON schema. ``reasoning``: tells its reasoning
-    apart. ``continues``: continues a last message of the assistant; where it is None, ``await provider.continues()`` finds out.
-    ``prefill``: continues it also in a request as any caller sends it, which says nothing of that.
-    ``deterministic``: the same request with the same ``seed`` is answered with the same bytes, so that a broken answer can be
-    generated again; `AsyncGeneratorProvider.repeats` says of which requests this holds. ``embeddings``: makes embeddings.
-    ``context``: tokens of prompt and answer together. ``wires``: over which it answers what is no conversation: raw prompts
-    (``openai_completions``), texts to embed, documents to rank. ``weights``: the name of what answers, where the model's is
-    another.
-    """
-
-    vision: bool = False
-    tools: bool | None = None
-    schema: bool | None = None
-    reasoning: bool | None = None
-    continues: bool | None = False
-    prefill: bool | None = None
-    deterministic: bool = False
-    embeddings: bool | None = False
-    context: int | None = None
-    wires: tuple[str, ...] = ()
-    weights: str | None = None
-
-
-class ProviderStatus(msgspec.Struct, frozen=True):
-    """How a provider is. ``state``: whether it takes requests. ``reason``: why it does not. ``orphans``: answers that a server
-    continues although their callers left, as it could not be stopped. ``adaptations``: models, and in which other form than
-    the usual one they are asked, as the server refused that."""
-
-    state: Literal["ready", "starting", "stopped", "failed"] = "ready"
-    reason: str = ""
-    orphans: int = 0
-    adaptations: tuple[tuple[str, str], ...] = ()
 
 
 class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be overridden
@@ -394,9 +355,6 @@ async def embed(
     return read_embeddings(answer.joined())
 
 
-#: Seconds within which a response that a blocking caller leaves is closed.
-_FAREWELL = 5.0
-
 #: Held while a provider gets its background.
 _beginning = threading.Lock()
 
@@ -413,50 +371,8 @@ def _background_of(provider: AsyncGeneratorProvider) -> BackgroundLoop:
 
 
 def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Completion:
-    """Return *result*, an answer of *provider*, for blocking code: it is read in the provider's background. Nothing is read
-    ahead."""
-    return Completion(_blocking_chunks(provider, result), result.answer)
-
-
-def _blocking_chunks(provider: AsyncGeneratorProvider, result: AsyncResult) -> Generator[Chunk]:
-    background = _background_of(provider)
-    batches = result.batches()
-    iterator = ChunkIterator()
-    left = asyncio.Event()
-    reading: asyncio.Task[Any] | None = None
-
-    async def hold() -> None:
-        """Until the caller leaves, or the loop ends. It may be that a batch is still waited for then."""
-        nonlocal reading
-        try:
-            await left.wait()
-        finally:
-            if reading is not None and not reading.done():
-                reading.cancel()
-                await asyncio.wait([reading])
-            reading = None  # it would hold the error that holds our frame
-            await result.aclose()
-
-    async def next_batch() -> Batch | None:
-        nonlocal reading
-        reading = asyncio.current_task()
-        return await anext(batches, None)
-
-    async def leave() -> None:
-        left.set()
-
-    holding = background.submit(hold())
-    try:
-        while (batch := background.submit(next_batch()).result()) is not None:
-            yield from iterator.chunks(batch)
-    except (CancelledError, ClosedError):
-        problem = "the provider was closed before the answer was complete"
-        raise IncompleteStreamError(problem, partial=result.text_so_far) from None
-    finally:
-        with contextlib.suppress(CancelledError, ClosedError, TimeoutError):
-            background.submit(leave())
-            if not background.is_asking:
-                holding.result(_FAREWELL)
+    """Return *result*, an answer of *provider*, for blocking code: it is read in the provider's background."""
+    return completion_of(result, ChunkIterator().chunks, lambda: _background_of(provider))
 
 
 class ProviderModelMixin:

@@ -24,10 +24,11 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from .answer import Answer
 from .config import Config, LlamaCppConfig, parse_config
 from .engine.provider import LlamaCpp
 from .errors import ConfigError, ConnectError, IncompleteStreamError, ProviderError
-from .events import Answer, Batch, FinishReason
+from .events import Batch, FinishReason
 from .kinds.kind import UpstreamSetup
 from .provider import AsyncGeneratorProvider
 from .request import DEFAULT_OPTIONS, CallOptions, ChatRequest

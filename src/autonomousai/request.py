@@ -6,12 +6,15 @@ The two never share a namespace: a request field may bear any name, also one of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from .events import Answer, Messages
+from .events import Messages
 from .timeouts import Clocks
+
+if TYPE_CHECKING:
+    from .answer import Answer
 
 #: Messages as a caller may pass them: the types of other SDKs fit too.
 AnyMessages: TypeAlias = Sequence[Mapping[str, Any]]

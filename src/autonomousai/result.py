@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
+from .answer import Answer
 from .awaitables import DONE
 from .completion import CLOSED, LEFT, AnswerView
 from .errors import HTTPError, IncompleteStreamError
-from .events import Answer, Batch, Chunk, Extra, FinishReason, ForeignEvent, Started, ToolCallDelta, join_tool_calls
+from .events import Batch, Chunk, Extra, FinishReason, ForeignEvent, Started, ToolCallDelta, join_tool_calls
 from .report import Report
 
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"

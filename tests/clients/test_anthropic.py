@@ -22,9 +22,10 @@ from autonomousai import (
     ToolCalls,
     Usage,
 )
+from autonomousai.answer import Answer
 from autonomousai.clients import retries
 from autonomousai.config import load_config
-from autonomousai.events import Answer, Extra
+from autonomousai.events import Extra
 from autonomousai.provider import CANNOT_COUNT
 from autonomousai.request import CallOptions, ChatRequest, OriginalRequest
 from autonomousai.result import AsyncResult

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from autonomousai import OpenAICompatible, StreamError
+from autonomousai.answer import Answer
 from autonomousai.clients import remote
-from autonomousai.events import Answer, ChoiceEvent, Extra, Reasoning, Started, ToolCallDelta
+from autonomousai.events import ChoiceEvent, Extra, Reasoning, Started, ToolCallDelta
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import Hang, Head, Script, ScriptedServer, Send, chunks
 from tests.conftest import Serve

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from autonomousai.answer import Answer
 from autonomousai.engine.control import control_tokens
 from autonomousai.engine.generation import fingerprint
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.engine.request import engine_messages
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.errors import TimeoutError as ClockError
-from autonomousai.events import Answer, FinishReason, LogProbs, Messages, Started
+from autonomousai.events import FinishReason, LogProbs, Messages, Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.models import MODELS
 from autonomousai.request import ChatRequest

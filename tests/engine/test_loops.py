@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 import pytest_asyncio
 
+from autonomousai.answer import Answer
 from autonomousai.engine import weights
 from autonomousai.engine.loops import LoopStop, is_loop
 from autonomousai.engine.provider import LlamaCpp
-from autonomousai.events import REPEATED, Answer, Batch, Extra, FinishReason, LogProbs, Messages, Reasoning, Started, Usage
+from autonomousai.events import REPEATED, Batch, Extra, FinishReason, LogProbs, Messages, Reasoning, Started, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.request import ChatRequest

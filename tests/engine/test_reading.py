@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from autonomousai.answer import Answer
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.engine.reading import reading_of
-from autonomousai.events import Answer, Batch, Extra, Started
+from autonomousai.events import Batch, Extra, Started
 from autonomousai.request import CallOptions, ChatRequest
 
 

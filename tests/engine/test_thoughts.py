@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from autonomousai.answer import Answer
 from autonomousai.engine.chat_template import ThoughtStyle, thought_style
 from autonomousai.engine.thoughts import ThoughtParser, thoughts_of, wants_thoughts
-from autonomousai.events import Answer, FinishReason
+from autonomousai.events import FinishReason
 
 STOP = FinishReason("stop", "finish_reason")
 

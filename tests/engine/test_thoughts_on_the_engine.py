@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from autonomousai.answer import Answer
 from autonomousai.engine import weights
 from autonomousai.engine.provider import LlamaCpp
-from autonomousai.events import Answer
 from autonomousai.models import DEFAULT_WEIGHTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

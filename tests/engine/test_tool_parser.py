@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from autonomousai.answer import Answer
 from autonomousai.engine.chat_template import SYNTAXES
 from autonomousai.engine.tool_parser import ToolParser
 from autonomousai.engine.tools import ToolPlan, take_tools
-from autonomousai.events import Answer, Event, Extra, FinishReason, LogProbs, ToolCallDelta
+from autonomousai.events import Event, Extra, FinishReason, LogProbs, ToolCallDelta
 
 STOP, LENGTH = FinishReason("stop", "finish_reason"), FinishReason("length", "finish_reason")
 

@@ -12,10 +12,11 @@ import jsonschema
 import pytest
 import pytest_asyncio
 
+from autonomousai.answer import Answer
 from autonomousai.engine import weights
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import StatusError
-from autonomousai.events import Answer, Messages, ToolCallDelta
+from autonomousai.events import Messages, ToolCallDelta
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.result import AsyncResult
 from autonomousai.wires.raw import COMPLETIONS_WIRE, raw_request

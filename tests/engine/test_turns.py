@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from autonomousai.answer import Answer
 from autonomousai.engine import weights
 from autonomousai.engine.provider import LlamaCpp
-from autonomousai.events import Answer, Messages
+from autonomousai.events import Messages
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.request import ChatRequest
 

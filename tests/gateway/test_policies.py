@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.answer import Answer
 from autonomousai.config import BreakerConfig, RetryConfig
 from autonomousai.errors import ConnectError, HTTPError, ProviderError, StatusError
-from autonomousai.events import Answer
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.gateway.policies import RoutePolicy
 from autonomousai.request import CallOptions, ChatRequest, OriginalRequest

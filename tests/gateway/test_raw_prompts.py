@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI, OpenAICompatible
+from autonomousai.answer import Answer
 from autonomousai.config import RetryConfig
 from autonomousai.errors import HTTPError, StatusError
-from autonomousai.events import Answer, FinishReason
+from autonomousai.events import FinishReason
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.request import CallOptions

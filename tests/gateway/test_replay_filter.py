@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from autonomousai.events import Answer, Batch, FinishReason, Reasoning, ToolCallDelta
+from autonomousai.answer import Answer
+from autonomousai.events import Batch, FinishReason, Reasoning, ToolCallDelta
 from autonomousai.gateway.replay_filter import DivergedError, ReplayFilter, to_last_whole_word
 
 STOP = FinishReason("stop", "finish_reason")

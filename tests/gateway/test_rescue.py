@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from autonomousai.answer import Answer
+from autonomousai.capabilities import Capabilities
 from autonomousai.config import BreakerConfig, RescueConfig, RetryConfig
 from autonomousai.errors import (
     HTTPError,
@@ -16,9 +18,8 @@ from autonomousai.errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
-from autonomousai.events import Answer, FinishReason, Started, ToolCallDelta, ToolCalls, Usage
+from autonomousai.events import FinishReason, Started, ToolCallDelta, ToolCalls, Usage
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import Capabilities
 from autonomousai.report import Report, Splice
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from autonomousai.result import AsyncResult, BatchStream

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from autonomousai.events import Answer
+from autonomousai.answer import Answer
 from autonomousai.http.server import flow
 from autonomousai.http.server import protocol as http
 from autonomousai.http.server.protocol import PIPELINED

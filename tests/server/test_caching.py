@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from autonomousai import AutonomousAI
+from autonomousai.answer import Answer
 from autonomousai.caching.provider import CachingProvider
 from autonomousai.caching.stores import CacheError, MemoryCache
 from autonomousai.config import CacheConfig, Config, KeyConfig, ModelConfig, OpenAIConfig, Secret
-from autonomousai.events import Answer, FinishReason
+from autonomousai.events import FinishReason
 from autonomousai.request import CallOptions, ChatRequest
 from autonomousai.server import create_app
 from autonomousai.server.app import App

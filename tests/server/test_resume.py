@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI
+from autonomousai.capabilities import Capabilities
 from autonomousai.config import Config, RescueConfig, ResumeConfig, Secret, ServerConfig
 from autonomousai.errors import IncompleteStreamError, StatusError
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import AsyncGeneratorProvider, Capabilities
+from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.chaos import ChaosProxy

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 import uvloop
 
+from autonomousai.capabilities import Capabilities
 from autonomousai.config import ResponsesConfig, ResumeConfig
 from autonomousai.errors import StatusError
 from autonomousai.events import (
@@ -29,7 +30,7 @@ from autonomousai.events import (
 )
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.limiter import RequestLimiter
-from autonomousai.provider import AsyncGeneratorProvider, Capabilities
+from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from autonomousai.result import BatchStream, Sink
 from autonomousai.streams import broker

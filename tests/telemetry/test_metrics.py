@@ -11,11 +11,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from autonomousai import AutonomousAI, OpenAICompatible
+from autonomousai.capabilities import Capabilities
 from autonomousai.config import BreakerConfig, Config, ResumeConfig, RetryConfig, RouteConfig, ServerConfig
 from autonomousai.errors import StatusError
 from autonomousai.events import Batch, FinishReason, Usage
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import AsyncGeneratorProvider, Capabilities
+from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.report import Attempt, Report
 from autonomousai.result import AsyncResult
 from autonomousai.server import create_app

@@ -19,11 +19,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
 from autonomousai import OpenAICompatible
+from autonomousai.capabilities import Capabilities
 from autonomousai.config import Config, RetryConfig, Secret, ServerConfig, TelemetryConfig
 from autonomousai.errors import ConfigError
 from autonomousai.events import Usage
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.provider import Capabilities
 from autonomousai.request import ChatRequest
 from autonomousai.server import App, create_app
 from autonomousai.telemetry.access_log import AccessLog

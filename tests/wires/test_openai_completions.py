@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.answer import Answer
 from autonomousai.errors import IncompleteStreamError, StatusError, StreamError
-from autonomousai.events import Answer, Batch, ChoiceEvent, FinishReason, LogProbs, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.events import Batch, ChoiceEvent, FinishReason, LogProbs, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_completions.wire import OPENAI_COMPLETIONS as WIRE
 from tests.support.sockets import events

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.answer import Answer
 from autonomousai.errors import IncompleteStreamError, ProviderError, StatusError, StreamError
 from autonomousai.events import (
     REPEATED,
     Annotations,
-    Answer,
     Batch,
     Event,
     Extra,

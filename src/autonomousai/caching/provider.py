@@ -17,7 +17,8 @@ from typing import Final, Self
 
 import msgspec
 
-from ..events import Answer, Batch, FinishReason
+from ..answer import Answer
+from ..events import Batch, FinishReason
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest

@@ -10,19 +10,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ..capabilities import Capabilities, ProviderStatus
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
-from ..provider import (
-    AsyncGeneratorProvider,
-    Capabilities,
-    ProviderModelMixin,
-    ProviderStatus,
-    cannot_count,
-    class_or_instance,
-)
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches
 from ..timeouts import Clocks

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from ..capabilities import Capabilities, ProviderStatus
 from ..completion import Completion
 from ..errors import ConnectError, TimeoutError  # noqa: A004  the contract's own name
 from ..events import Batch
@@ -16,15 +17,7 @@ from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
-from ..provider import (
-    AsyncGeneratorProvider,
-    Capabilities,
-    ProviderModelMixin,
-    ProviderStatus,
-    ask,
-    blocking,
-    class_or_instance,
-)
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, ask, blocking, class_or_instance
 from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from ..result import AsyncResult, BatchStream, GeneratedBatches
 from ..timeouts import Clocks

@@ -9,18 +9,12 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from ..capabilities import Capabilities, ProviderStatus
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import below, beside_root, check_base_url, has_path
-from ..provider import (
-    AsyncGeneratorProvider,
-    Capabilities,
-    ProviderModelMixin,
-    ProviderStatus,
-    cannot_count,
-    class_or_instance,
-)
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream
 from ..timeouts import Clocks

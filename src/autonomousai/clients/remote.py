@@ -11,11 +11,12 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
+from ..answer import Answer
 from ..awaitables import DONE
 from ..completion import CLOSED
 from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StatusError, StreamError
 from ..errors import TimeoutError as ClockError
-from ..events import Answer, Batch, ForeignEvent, Started
+from ..events import Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import Response, read_body

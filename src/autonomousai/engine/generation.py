@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from ..answer import Answer
 from ..errors import HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
-from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
+from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..request import CallOptions, ChatRequest
 from ..timeouts import Clocks
 from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE

@@ -15,13 +15,15 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from ..answer import Answer
+from ..capabilities import Capabilities
 from ..clients.openai import OpenAICompatible
 from ..clients.options import clocks_of
 from ..errors import ConfigError, HTTPError
-from ..events import Answer, Batch, Messages
+from ..events import Batch, Messages
 from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS
-from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, class_or_instance
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks

@@ -11,9 +11,10 @@ from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
+from ..answer import Answer
 from ..awaitables import DONE
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
-from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
+from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..report import Attempt, Report
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, Sink, cannot_pipe

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
+from ..answer import Answer
+from ..capabilities import Capabilities
 from ..errors import ProviderError
-from ..events import Answer
-from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, cannot_count
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches

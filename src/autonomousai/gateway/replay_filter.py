@@ -3,7 +3,8 @@ where the second does not repeat the first byte for byte, `DivergedError` is rai
 
 from __future__ import annotations
 
-from ..events import Answer, Batch, Event, Extra, ForeignEvent, LogProbs, Reasoning, Refusal, ToolCallDelta
+from ..answer import Answer
+from ..events import Batch, Event, Extra, ForeignEvent, LogProbs, Reasoning, Refusal, ToolCallDelta
 
 #: Characters at the end of a text in which the last whole word is looked for.
 _WORD = 64

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 
+from ..answer import Answer
 from ..errors import (
     FILTERED_CODES,
     OUT_OF_DESCRIPTORS,
@@ -22,7 +23,6 @@ from ..errors import (
     StreamError,
 )
 from ..errors import TimeoutError as ClockError
-from ..events import Answer
 from ..report import Attempt
 from ..request import ChatRequest
 from ..wires.errors import as_gateway_error, for_callers

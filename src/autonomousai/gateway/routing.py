@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Self, cast
 
+from ..answer import Answer
 from ..awaitables import DONE
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Answer, Batch
+from ..events import Batch
 from ..report import Report
 from ..request import CallOptions, ChatRequest
 from ..result import Sink, cannot_pipe

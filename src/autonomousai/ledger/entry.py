@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from ..events import Answer, Usage
+from ..answer import Answer
+from ..events import Usage
 from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.cache_counts import cache_read, cache_written

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..events import Answer
+from ..answer import Answer
 from ..request import ChatRequest
 
 #: Characters of a token, of most texts in most vocabularies.

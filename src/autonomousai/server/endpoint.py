@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
+from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError, StatusError
-from ..events import Answer, Batch, FinishReason
+from ..events import Batch, FinishReason
 from ..http.server.exchange import JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
 from ..limiter import Place, QuotaHold, RequestLimiter

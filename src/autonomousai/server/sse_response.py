@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from ..answer import Answer
 from ..errors import ProviderError, StatusError
-from ..events import Answer, Batch
+from ..events import Batch
 from ..http.server.exchange import ClientLeftError, Exchange
 from ..http.sweep import Sweep
 from ..limiter import SHUTTING_DOWN

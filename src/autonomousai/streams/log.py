@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from ..answer import Answer
 from ..errors import ProviderError
-from ..events import Answer
 from ..limiter import QuotaHold
 from ..report import Report
 from ..telemetry.metrics import AnswerMeter

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from ..answer import Answer
 from ..errors import ProviderError
-from ..events import Answer, Batch, Extra, FinishReason, ForeignEvent, Started
+from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..provider import AsyncGeneratorProvider
 from ..report import Attempt, Report
 from ..request import CallOptions

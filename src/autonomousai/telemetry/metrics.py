@@ -15,8 +15,9 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
+from ..answer import Answer
 from ..errors import ProviderError
-from ..events import Answer, Usage
+from ..events import Usage
 from ..gateway.retry_policy import describe
 from ..report import HEDGED, Report
 from ..request import ChatRequest

@@ -19,9 +19,11 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
+from ..answer import Answer
+from ..capabilities import Capabilities, ProviderStatus
 from ..errors import HTTPError, IncompleteStreamError, InvalidMessagesError, ModelNotFoundError
-from ..events import Answer, Batch, FinishReason, Messages, Started
-from ..provider import AsyncGeneratorProvider, Capabilities, ProviderModelMixin, ProviderStatus
+from ..events import Batch, FinishReason, Messages, Started
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..request import CallOptions, ChatRequest
 
 #: What is asked, unless a subclass asks something else.

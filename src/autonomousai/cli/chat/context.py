@@ -6,8 +6,9 @@ import re
 import time
 from typing import Any, Final
 
+from ...answer import Answer
 from ...errors import StatusError
-from ...events import REPETITION, Answer, FinishReason, Message, Messages
+from ...events import REPETITION, FinishReason, Message, Messages
 from ...result import AsyncResult
 from ..terminal import Terminal
 from ..views import JsonView, View, text_view

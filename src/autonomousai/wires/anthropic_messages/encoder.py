@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...events import RUN, Batch, Event, Extra, FinishReason, ForeignEvent, split_run
+from ...answer import RUN, split_run
+from ...events import Batch, Event, Extra, FinishReason, ForeignEvent
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..json import join_strings

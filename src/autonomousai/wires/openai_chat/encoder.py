@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ...answer import RUN, split_run
 from ...events import (
     REPETITION,
-    RUN,
     Annotations,
     Batch,
     ChoiceEvent,
@@ -28,7 +28,6 @@ from ...events import (
     Started,
     ToolCallDelta,
     Usage,
-    split_run,
 )
 from ..citations import as_chat
 from ..errors import error_event

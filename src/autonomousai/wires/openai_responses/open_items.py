@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import msgspec
 
-from ...events import MANY, ToolCallDelta, fold, rest_of_name
+from ...answer import MANY, fold
+from ...events import ToolCallDelta, rest_of_name
 from .custom_tools import custom_input
 
 #: An event: its type, and its members beside that and the sequence number.
