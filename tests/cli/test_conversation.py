@@ -39,7 +39,8 @@ async def test_what_was_said_is_remembered(env: dict[str, str]) -> None:
             await terminal.sees("Hello Ann.")
             await terminal.sees(PROMPT)
             terminal.types("What is my name?")
-            await terminal.sees("answered as llama")
+            await terminal.sees("Ann.")
+            await terminal.sees(PROMPT)
             terminal.types("", key=CTRL_D)
             code, _ = await terminal.ends()
 
@@ -154,7 +155,7 @@ async def test_model_and_system_can_be_changed(env: dict[str, str]) -> None:
         terminal.types('/system ""')
         await terminal.sees("system message: the model's own")
         terminal.types("Bye")
-        await terminal.sees("answered as hermes")
+        await terminal.sees("Hello world")
 
     assert ["hermes", "hermes"] == [request.json()["aiAgent"] for request in server.requests]
     assert [["Be kind.", "Hello"], ["Hello", "Hello world", "Bye"]] == [
@@ -205,6 +206,19 @@ def test_a_version_is_no_other_model(asked: str, answered: str, same: bool) -> N
     assert same == is_same_model(asked, answered)
 
 
+async def test_who_answers_is_said_once(env: dict[str, str]) -> None:
+    """And again when another does."""
+    answers = [Script.stream("x", model=model) for model in ("one", "one", "two")]
+    async with ScriptedServer(*answers) as server, talk(server, env, "--wire", "openai", "-m", "m") as terminal:
+        shown = ""
+        for question in ("First", "Second", "Third"):
+            shown += await terminal.sees("m>")
+            terminal.types(question)
+        shown += await terminal.sees("two answered as m")
+
+    assert 1 == shown.count("one answered as m")
+
+
 async def test_clear_forgets(env: dict[str, str]) -> None:
     """After `/clear` a question stands alone."""
     async with ScriptedServer() as server, talk(server, env) as terminal:
@@ -214,7 +228,7 @@ async def test_clear_forgets(env: dict[str, str]) -> None:
         terminal.types("/clear")
         await terminal.sees("forgotten")
         terminal.types("Two")
-        await terminal.sees("answered as llama")
+        await terminal.sees("Hello world")
 
     assert [{"role": "user", "content": "Two"}] == sent(server.requests[1])
 
@@ -317,7 +331,7 @@ async def test_a_file_goes_with_the_next_question(env: dict[str, str], tmp_path:
         await terminal.sees("it goes with the next question")
         for line in ("Which?", "Why?"):
             terminal.types(line)
-            await terminal.sees("answered as llama")
+            await terminal.sees("Hello world")
 
     assert ['<file name="notes.txt">\nGreen.\n</file>\n\nWhich?', "Why?"] == [
         sent(request)[-1]["content"] for request in server.requests

@@ -174,10 +174,10 @@ async def test_a_conversation_on_a_terminal_is_one(env: dict[str, str]) -> None:
     async with ScriptedServer() as server:
         async with OnTerminal("chat", "--base-url", server.url, env=env) as terminal:
             for line, answer in (
-                ("One", "answered as"),
-                ("Two", "answered as"),
+                ("One", "Hello world"),
+                ("Two", "Hello world"),
                 ("/clear", "forgotten"),
-                ("Three", "answered as"),
+                ("Three", "Hello world"),
             ):
                 await terminal.sees("llama>")
                 terminal.types(line)
@@ -187,7 +187,7 @@ async def test_a_conversation_on_a_terminal_is_one(env: dict[str, str]) -> None:
         async with OnTerminal("chat", "-c", "--base-url", server.url, env=env) as terminal:
             opening = plain(await terminal.sees("llama>"))
             terminal.types("Four")
-            await terminal.sees("answered as")
+            await terminal.sees("Hello world")
 
     assert "continuing 'Three' (2 messages)" in opening
     assert ["Three", "Hello world", "Four"] == [each["content"] for each in sent(server.requests[-1])]

@@ -70,7 +70,7 @@ async def test_in_a_conversation_a_template_is_around_each_question(template: Pa
         for line in ("one", "two"):
             await terminal.sees("hermes>")
             terminal.types(line)
-            await terminal.sees("answered as")
+            await terminal.sees("Hello world")
         terminal.types("", key=CTRL_D)
         await terminal.ends()
 
@@ -164,7 +164,7 @@ async def test_in_a_conversation_an_image_goes_with_the_next_question(env: dict[
         await terminal.sees("it goes with the next question")
         for line in ("one", "two"):
             terminal.types(line)
-            await terminal.sees("answered as")
+            await terminal.sees("Hello world")
     messages = sent(server.requests[1])
 
     assert ["text", "image_url"] == [part["type"] for part in messages[0]["content"]]

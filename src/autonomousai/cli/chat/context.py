@@ -29,6 +29,7 @@ class ChatContext:
         self.answered = ""
         self.finish: FinishReason | None = None
         self.asked_at = 0.0
+        self._answering: tuple[str, str] | None = None  # what was asked and who answered, as it was last said
 
     def prepare(self) -> None:
         """Make sure that there is such a model, and something that answers as it; note which, where it has another name."""
@@ -89,7 +90,9 @@ class ChatContext:
             return
         told, asked = [], self.settings.model
         if self.settings.base_url and finish.model and not is_same_model(asked, finish.model):
-            told.append(f"{finish.model} answered as {asked}")
+            if self._answering != (asked, finish.model):
+                told.append(f"{finish.model} answered as {asked}")
+            self._answering = asked, finish.model
         if figures := _figures(finish, seconds, streamed=self.settings.stream):
             told.append(figures)
         if told:
