@@ -330,6 +330,7 @@ async def test_a_file_goes_with_the_next_question(env: dict[str, str], tmp_path:
         terminal.types("/file ~/notes.txt")
         await terminal.sees("it goes with the next question")
         for line in ("Which?", "Why?"):
+            await terminal.sees(PROMPT)
             terminal.types(line)
             await terminal.sees("Hello world")
 

@@ -163,6 +163,7 @@ async def test_in_a_conversation_an_image_goes_with_the_next_question(env: dict[
         terminal.types("/image ~/cat.png")
         await terminal.sees("it goes with the next question")
         for line in ("one", "two"):
+            await terminal.sees("llama>")
             terminal.types(line)
             await terminal.sees("Hello world")
     messages = sent(server.requests[1])
