@@ -14,10 +14,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # In CI errors alone; for people warnings too.
 QUIET := $(if $(CI),-qq,-q)
 
-# What the tests need of the system, and pip cannot bring: a browser for the page, a compiler for the benchmarks' own upstream,
+# What the tests need of the system, and pip cannot bring: browsers for the page, a compiler for the benchmarks' own upstream,
 # and on Linux valgrind, which counts instructions. Where something is missing, root gets Debian's, and others are told before anything starts.
 MISSING := $(strip $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable || \
 	command -v google-chrome),,chromium) \
+	$(if $(shell command -v firefox-esr || command -v firefox),,firefox-esr) \
 	$(if $(shell echo 'int main(void) { return 0; }' | gcc -xc -o /dev/null - 2> /dev/null && echo yes),,gcc libc6-dev) \
 	$(if $(filter Linux,$(shell uname)),$(if $(shell command -v valgrind && command -v vgdb),,valgrind)))
 

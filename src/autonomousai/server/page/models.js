@@ -3,11 +3,15 @@
 import { $, el } from "./dom.js";
 import { number, say } from "./words.js";
 
+/** Whether menus may have a face of their own; elsewhere it would be a button that nothing names. */
+const CUSTOM = CSS.supports("appearance", "base-select");
+
 /** Show the models in the menu, `chosen` among them. What browsers with plain menus show is one line for each. */
 export function showModels(models, chosen) {
   const menu = $("#model");
   const options = models.length ? models.map(optionOf) : [el("option", { value: chosen }, say("noModel"))];
-  menu.replaceChildren(el("button", { type: "button" }, document.createElement("selectedcontent")), ...options);
+  const face = CUSTOM ? [el("button", { type: "button" }, document.createElement("selectedcontent"))] : [];
+  menu.replaceChildren(...face, ...options);
   menu.value = chosen;
   menu.disabled = models.length === 0;
   const model = models.find(({ id }) => id === chosen);
