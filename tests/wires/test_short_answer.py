@@ -6,15 +6,19 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from autonomousai.events import Batch, Reasoning, Started
+from autonomousai.events import Batch, Extra, FinishReason, Reasoning, Started, Usage
 from autonomousai.testing import chunks as scripted
+from autonomousai.wires.anthropic_messages import answer as anthropic_answer
+from autonomousai.wires.anthropic_messages.short_answer import read_short_message
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.short_answer import read_short_stream, write_short_answer
 from autonomousai.wires.openai_chat.wire import OPENAI_CHAT
+from autonomousai.wires.openai_responses import answer as responses_answer
+from tests.wires import messages_streams as messages
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, chunk, sse, text, usage
 from tests.wires.test_usual_answer import CHUNKS
 
@@ -118,3 +122,115 @@ def test_a_text_with_members_that_every_chunk_repeats_is_short() -> None:
     assert write_short_answer([events[0], Reasoning("b"), *events[1:]], id="c", created=1, model="m", extension=None) is None
     assert isinstance(events[0], Started)
     assert json.loads(OPENAI_CHAT.encode_answer(events, HEAD))["choices"][0]["stop_reason"] is None
+
+
+# ---- the same over other wires: Messages has short streams, both have short documents
+
+MESSAGES_PIECES: list[Json | bytes] = [
+    *PIECES[:15],
+    messages.start(),
+    messages.start(usage={"input_tokens": 3, "output_tokens": 1, "cache_read_input_tokens": None, "service_tier": "standard"}),
+    messages.start(content=[{"type": "text", "text": "a"}]),
+    messages.block(),
+    messages.block(kind="thinking"),
+    messages.block(text="a"),
+    messages.PING,
+    messages.text("a"),
+    messages.text("", 1),
+    messages.text("c", True),
+    messages.thought("hm"),
+    messages.stop(),
+    messages.end(),
+    messages.end("max_tokens", usage={"output_tokens": 0, "input_tokens": 5}),
+    messages.end("null"),
+    messages.end("error"),
+    messages.end("stop_sequence", "x", context={}),
+    messages.STOP,
+    {**messages.STOP, "x_autonomousai": {"length": 1}},
+]
+USUAL_PIECES = [messages.start(), messages.block(), messages.text("a ä"), messages.stop(), messages.end(), messages.STOP]
+
+
+def read_long_message(data: bytes) -> Batch | None:
+    read = messages.MessageOutcome(data)
+    return None if read.finish is None or read.error is not None else [*read.events, read.finish]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(MESSAGES_PIECES), max_size=3), st.data())
+def test_a_short_message_reads_like_any(more: list[Json | bytes], data: st.DataObject) -> None:
+    """Whatever stands among the usual events, or in the place of one: the same events, where it is read at all."""
+    pieces: list[Json | bytes] = list(USUAL_PIECES)
+    for each in more:
+        place = data.draw(st.integers(0, len(pieces)))
+        pieces[place : place + data.draw(st.integers(0, 1))] = [each]
+    stream = messages.sse(*pieces)
+    short = read_short_message(stream)
+
+    assert short is None or short == read_long_message(stream)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_cut_or_changed_message_reads_like_any(data: st.DataObject) -> None:
+    """No byte that is missing, or another one, makes a short stream of what is none."""
+    stream = messages.sse(*USUAL_PIECES)
+    place = data.draw(st.integers(0, len(stream) - 1))
+    puts = [b"", b"\r", b"\n", b"\n\n", b"}", b"{", b" ", b"data: ", b"\xff", b"\\ud83d", b"\ndata: ", b'"type":"ping",']
+    changed = stream[:place] + data.draw(st.sampled_from(puts)) + stream[place + data.draw(st.integers(0, 2)) :]
+    short = read_short_message(changed)
+
+    assert short is None or short == read_long_message(changed)
+
+
+def test_what_the_vendor_sends_is_short() -> None:
+    """Its streams have a ping, usage with members that are not known here, and padding after the last event."""
+    begun = messages.start(usage={"input_tokens": 3, "output_tokens": 1, "service_tier": "standard"}, container=None)
+    stream = messages.sse(begun, messages.block(), messages.PING, messages.text("a"), messages.text("b"), messages.stop())
+    stream += messages.sse(messages.end()) + b'event: message_stop\ndata: {"type":"message_stop"     }\n\n'
+
+    short = read_short_message(stream)
+
+    assert short is not None
+    assert short == read_long_message(stream)
+
+
+TEXTS_AND_MORE = st.sampled_from(
+    [
+        *("a", "", "ä", "\n"),
+        Reasoning("b"),
+        Extra({"message_start": {"usage": {"input_tokens": 1}, "x": 1}}, 0, "anthropic_messages"),
+        Extra({"message_delta": {"stop_reason": "pause_turn"}, "event": {"y": 1}}, 0, "anthropic_messages"),
+        Extra({"content_block": {"type": "text", "text": ""}}, 0, "anthropic_messages"),
+        Extra({"response": {"status": "incomplete"}}, 0, "openai_responses"),
+        Extra({"x": 1}, 1, "openai_chat"),
+    ]
+)
+ENDS = st.sampled_from(
+    [
+        FinishReason("stop", "finish_reason", Usage(1, 2, 3), "m"),
+        FinishReason("length", "finish_reason", Usage(9, 2, 11, 3, 1, {"cost": 1, "cache_creation_input_tokens": 2}), "m"),
+        FinishReason("tool_calls", "finish_reason", extra={"choices": [{"index": 0, "stop_reason": "x"}]}),
+        FinishReason("pause_turn", "finish_reason"),
+        FinishReason("content_filter", "done"),
+    ]
+)
+
+
+@pytest.mark.parametrize("answer", [anthropic_answer, responses_answer], ids=["messages", "responses"])
+@settings(deadline=None)
+@given(said=st.lists(TEXTS_AND_MORE, max_size=5), finish=ENDS)
+def test_a_document_of_text_alone_is_written_like_any(answer: Any, said: Batch, finish: FinishReason) -> None:
+    """The same bytes as by the blocks or items that a stream is made of."""
+    events: Batch = [Started("m"), *said, finish]
+    head = AnswerHead("id_1", 1, "m", echo={"instructions": "x"})
+    encode = ENCODE[answer]
+    written = encode(events, head, extension={"length": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answer, "_sole_text", lambda _: None)
+        at_length = encode(events, head, extension={"length": 1})
+
+    assert written == at_length
+
+
+ENCODE: dict[Any, Any] = {anthropic_answer: anthropic_answer.encode_message, responses_answer: responses_answer.encode_response}

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autonomousai.events import Batch, ChoiceEvent, Event, Extra, ForeignEvent, Reasoning, Refusal, Started, ToolCallDelta
+from autonomousai.events import (
+    Batch,
+    ChoiceEvent,
+    Event,
+    Extra,
+    FinishReason,
+    ForeignEvent,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCallDelta,
+)
 from autonomousai.wires.anthropic_messages.decoder import MessageStreamDecoder
 from autonomousai.wires.anthropic_messages.encoder import MessagesStreamEncoder
 from autonomousai.wires.base import AnswerHead, StreamDecoder, StreamEncoder
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.openai_responses.encoder import ResponsesStreamEncoder
 from tests.wires.answers import ROLE, Json, chunk, sse, text
 
 TEXTS = st.sampled_from(["a", "", " word", '"', "\\", "\n", "ä", "x" * 300])
@@ -99,11 +113,18 @@ EVENTS: list[Event] = [
     Extra({"x": 1}, 2, "openai_chat"),
     Extra({"delta": {"citation": 1}}, 1, "anthropic_messages"),
     ForeignEvent("ping", b"{}", "openai_chat"),
+    Extra({"item": {"id": "ws_1", "type": "web_search_call"}}, 0, "openai_responses"),
+    Extra({"message": {"id": "msg_%d"}}, 0, "openai_responses"),
+    Extra({"part": {"type": "output_text", "text": ""}}, 0, "openai_responses"),
 ]
 ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
     "chat": lambda: ChatStreamEncoder(id="c", created=1, model="m"),
     "messages": lambda: MessagesStreamEncoder(AnswerHead("msg_1", 1, "m")),
+    "responses": lambda: ResponsesStreamEncoder(AnswerHead("resp_1", 1, "m")),
+    "messages with ids": lambda: MessagesStreamEncoder(AnswerHead("msg_1", 1, "m"), ids=map(str, count())),
+    "responses with ids": lambda: ResponsesStreamEncoder(AnswerHead("resp_1", 1, "m"), ids=map(str, count())),
 }
+END = FinishReason("stop", "finish_reason")
 
 
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
@@ -124,4 +145,17 @@ def test_a_run_of_texts_is_written_like_its_texts(encoder: Callable[[], StreamEn
         pieces.append(small.write(said[place : place + size]))
         place += size
 
-    assert encoder().write(said) == b"".join(pieces)
+    at_once = encoder()
+    assert at_once.write(said) == b"".join(pieces)
+    assert at_once.end(END) == small.end(END)
+
+
+def test_log_probabilities_before_a_run_belong_to_its_first_text() -> None:
+    """As they do where the texts come one by one."""
+    tokens = LogProbs([{"token": "a", "logprob": -1.0, "bytes": [97], "top_logprobs": []}])
+    texts = ["a"] * 20
+    at_once, singly = (ResponsesStreamEncoder(AnswerHead("resp_1", 1, "m")) for _ in range(2))
+
+    written = at_once.write([Started("m"), tokens, *texts])
+
+    assert written == singly.write([Started("m"), tokens, "a"]) + b"".join(singly.write([each]) for each in texts[1:])

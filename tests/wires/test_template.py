@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 
 from autonomousai.wires.openai_chat import decoder as decoder_module
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
-from autonomousai.wires.openai_chat.template import ChunkTemplate
+from autonomousai.wires.sse import SSEDecoder
+from autonomousai.wires.text_template import TextTemplate
+from tests.wires import messages_streams as messages
 from tests.wires.answers import DONE, ROLE, USAGE, Json, Outcome, chunk, sse, text
 
 BEFORE, AFTER = b'{"model":"m","text":"', b'","n":1}'
@@ -35,7 +39,7 @@ class TestLearning:
         """Compact JSON or with spaces, the text's place is found, and other texts are then read there."""
         chunk = (form % json.dumps(text, ensure_ascii=False)).encode()
 
-        template = ChunkTemplate.learn(chunk, text, read)
+        template = TextTemplate.learn(chunk, text, read)
 
         assert template is not None
         assert [text, "other"] == template.texts([chunk, (form % '"other"').encode()])
@@ -55,7 +59,7 @@ class TestLearning:
     )
     def test_learns_nothing_unproven(self, chunk: bytes, text: str) -> None:
         """Where a sentinel in the text's place is not read as the whole text, there is no template."""
-        assert ChunkTemplate.learn(chunk, text, read) is None
+        assert TextTemplate.learn(chunk, text, read) is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_sole_text(delta: Json, more: Json, expected: str | None) -> None:
 
 
 class TestTexts:
-    TEMPLATE = ChunkTemplate(BEFORE, AFTER)
+    TEMPLATE = TextTemplate(BEFORE, AFTER)
 
     def test_texts(self) -> None:
         """One text for each chunk, with all that JSON can escape."""
@@ -187,15 +191,84 @@ ODD = [
 ]
 
 
+ODD_EVENTS = [
+    b": a comment\n\n",
+    b"event: ping\ndata: {}\n\n",
+    b"id: 7\n",
+    b"\n",
+    messages.sse(messages.stop(), messages.block(1)),
+    messages.sse(messages.stop(), messages.block(1, "thinking"), messages.thought("hm"), messages.stop(1), messages.block(2)),
+    messages.sse(messages.end()),
+    messages.sse(messages.STOP),
+    messages.sse(messages.text("b", index=1)),
+    messages.sse(messages.text("c", more=1)),
+    messages.sse({**messages.text("d"), "more": 1}),
+    messages.sse(messages.text("e")).replace(b"\n", b"\r\n"),
+    messages.sse(messages.text("f"))[:-1],
+    messages.sse(messages.text("g"))[:-30],
+    messages.sse(messages.text("h")).replace(b'"h"', b'"h\x01"'),
+    messages.sse(messages.text("i")).replace(b'"i"', b'"\\ud83d"'),
+    messages.sse(messages.text("j")).replace(b'"j"', b'"j","text":"k"'),
+    messages.sse(messages.text("l")).replace(b"event: content_block_delta", b"event: ping"),
+    messages.sse(messages.text("m")).partition(b"\n")[2],
+]
+
+
+class Stream(NamedTuple):
+    """How a stream of one wire is made, of events of text and of others, and what reads it."""
+
+    outcome: type[Outcome]
+    start: bytes
+    usual: Callable[[str], bytes]
+    odd: list[bytes]
+    end: bytes
+
+
+STREAMS = {
+    "chat": Stream(Outcome, sse(ROLE), lambda said: sse(text(said)), ODD, sse(chunk(reason="stop")) + sse(DONE)),
+    "messages": Stream(
+        messages.MessageOutcome,
+        messages.sse(messages.start(), messages.block(), messages.PING),
+        lambda said: messages.sse(messages.text(said)),
+        ODD_EVENTS,
+        messages.sse(messages.stop(), messages.end(), messages.STOP),
+    ),
+}
+
+
+@pytest.mark.parametrize("wire", STREAMS)
 @settings(deadline=None)
-@given(st.lists(st.one_of(LONG_TEXTS.map(text).map(sse), st.sampled_from(ODD)), max_size=6), st.data())
-def test_a_long_read_is_read_like_short_ones(odd: list[bytes], data: st.DataObject) -> None:
-    """Many chunks in one read, with anything between them: the same events as in reads of any size."""
-    pieces = [sse(ROLE), *(sse(text(data.draw(LONG_TEXTS))) for _ in range(data.draw(st.integers(10, 30))))]
-    for each in odd:
+@given(data=st.data())
+def test_a_long_read_is_read_like_short_ones(wire: str, data: st.DataObject) -> None:
+    """Many events in one read, with anything between them: the same events as in reads of any size."""
+    outcome, start, usual, odd, end = STREAMS[wire]
+    pieces = [start, *(usual(data.draw(LONG_TEXTS)) for _ in range(data.draw(st.integers(10, 30))))]
+    for each in data.draw(st.lists(st.one_of(LONG_TEXTS.map(usual), st.sampled_from(odd)), max_size=6)):
         pieces.insert(data.draw(st.integers(0, len(pieces))), each)
-    stream = b"".join([*pieces, sse(text("the end")), sse(chunk(reason="stop")), sse(DONE)])
+    stream = b"".join([*pieces, usual("the end"), end])
     cut = data.draw(st.integers(0, len(stream)))
     size = data.draw(st.integers(1, 400))
 
-    assert Outcome(stream[:cut], stream[cut:]) == Outcome(*(stream[at : at + size] for at in range(0, len(stream), size)))
+    assert outcome(stream[:cut], stream[cut:]) == outcome(*(stream[at : at + size] for at in range(0, len(stream), size)))
+
+
+@pytest.mark.parametrize("cut", [0, 900, 4000])
+def test_a_run_of_events_is_read_by_template(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the Messages API too: of 200 events few are parsed, however the first of them come."""
+    parsed: list[int] = []
+    feed = SSEDecoder.feed
+
+    def counted(decoder: SSEDecoder, data: bytes) -> Any:
+        events = feed(decoder, data)
+        parsed.append(len(events))
+        return events
+
+    monkeypatch.setattr(SSEDecoder, "feed", counted)
+    _, start, usual, _, end = STREAMS["messages"]
+    stream = b"".join([start, *(usual(f" word{number}") for number in range(200)), end])
+
+    read = messages.MessageOutcome(stream[:cut], stream[cut:])
+
+    assert "".join(event for event in read.events if isinstance(event, str)) == "".join(f" word{n}" for n in range(200))
+    assert read.error is None
+    assert sum(parsed) < 45

@@ -20,12 +20,13 @@ _DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 
 def cache_read(usage: Usage) -> int:
     """Return the tokens of the prompt that were read from a cache."""
-    return usage.cached_tokens or _first(usage.extra or {}, _READ)
+    return usage.cached_tokens or (_first(usage.extra, _READ) if usage.extra else 0)
 
 
 def cache_written(usage: Usage) -> int:
     """Return the tokens of the prompt that were written to a cache."""
-    extra = usage.extra or {}
+    if not (extra := usage.extra):
+        return 0
     details = (found for name in _DETAILS if isinstance(found := extra.get(name), Mapping))
     return max((_first(counts, _WRITTEN) for counts in (*details, extra)), default=0)
 

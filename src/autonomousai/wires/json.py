@@ -145,9 +145,27 @@ def join_strings(texts: list[str], between: bytes) -> bytes:
         assert join_strings(["a", ",", "b"], b"; ") == b'"a"; ","; "b"'
     """
     together = msgspec.json.encode(texts)
-    if b'\\","' in together or "," in texts:  # what looks like the end of one text and the beginning of the next may be in one
+    if _is_ambiguous(together, texts):
         return between.join([msgspec.json.encode(text) for text in texts])
     return together[1:-1].replace(b'","', b'"%b"' % between)
+
+
+def unquoted_strings(texts: list[str]) -> list[bytes]:
+    """Return *texts* as JSON strings, without their quotes.
+
+    Example::
+
+        assert unquoted_strings(["a", '"']) == [b"a", b'\\\\"']
+    """
+    together = msgspec.json.encode(texts)
+    if _is_ambiguous(together, texts):
+        return [msgspec.json.encode(text)[1:-1] for text in texts]
+    return together[2:-2].split(b'","')
+
+
+def _is_ambiguous(together: bytes, texts: list[str]) -> bool:
+    """Whether what looks like the end of one text and the beginning of the next, in all of them *together*, may be in one."""
+    return b'\\","' in together or "," in texts
 
 
 # ---- surrogates: JSON can write half a pair (RFC 8259, section 8.2), which UTF-8 cannot carry ------------------------------

@@ -1,5 +1,5 @@
 """The usual request of chat completions, proven by one typed decode; any other one takes the longer road of
-`openai_chat.request`.
+`openai_chat.request`. Other wires have a usual request too, which is made of the same parts.
 
 Usual is a request of messages of a role and text alone, with the sampling fields that most callers send. What is decoded here
 is equal to what the longer road makes of it; what cannot be decoded here may still be valid, and has its errors there.
@@ -7,14 +7,24 @@ is equal to what the longer road makes of it; what cannot be decoded here may st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from ..events import Messages
 from ..request import ChatRequest
 from .messages import CheckedMessages
+
+#: What a typed decoder raises for anything but its type.
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
+#: Text that says something.
+PlainText = Annotated[str, msgspec.Meta(min_length=1)]
+
+Temperature = Annotated[int, msgspec.Meta(ge=0, le=2)] | Annotated[float, msgspec.Meta(ge=0, le=2)]
+Share = Annotated[int, msgspec.Meta(ge=0, le=1)] | Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class _PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -34,8 +44,8 @@ class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    temperature: Annotated[int, msgspec.Meta(ge=0, le=2)] | Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[int, msgspec.Meta(ge=0, le=1)] | Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
     max_tokens: _Tokens | None = None
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     user: str | None = None
@@ -53,15 +63,26 @@ def read_usual_request(body: bytes) -> ChatRequest | None:
     """Return the request in *body*, None where it is not a usual one, or none at all."""
     try:
         request = _decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         return None
     options = request.stream_options
     if options is not None and request.stream is not True:
         return None  # an error, by the longer road
-    messages = CheckedMessages([{"role": message.role, "content": message.content} for message in request.messages])
-    messages.plain = True
+    messages = checked([{"role": message.role, "content": message.content} for message in request.messages])
     fields: dict[str, Any] = {}
     if (values := _values(request)) != _NO_VALUES:
         fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
     include_usage = options is not None and options.include_usage is True
     return ChatRequest(request.model or "", messages, request.stream is True, include_usage, fields)
+
+
+def checked(messages: Messages) -> CheckedMessages:
+    """Return *messages* that are each of a known role and text alone, as decoded here."""
+    plain = CheckedMessages(messages)
+    plain.plain = True
+    return plain
+
+
+def as_fields(request: msgspec.Struct, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the members of *request* that are not null, each by the name that *names* has for it."""
+    return {name: value for member, name in names.items() if (value := getattr(request, member)) is not None}

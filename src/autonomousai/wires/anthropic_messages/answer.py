@@ -6,17 +6,20 @@ from typing import Any, Final
 
 import msgspec
 
-from ...events import Batch, FinishReason
+from ...events import Batch, Extra, FinishReason, Started
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..merging import merge_values
 from .blocks import BlockWriter
-from .message import Payload, empty_message, members_of, usage_of
+from .message import WIRE, Payload, empty_message, members_of, usage_of
 from .stop import OWN_REASONS, stop_of
 
 #: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
 #: guide gives to it. A tool's schema refuses it, and the model learns it.
 _INVALID: Final = "INVALID_JSON"
+
+#: What an upstream of this wire says of blocks and has no event: see `members`.
+_OF_BLOCKS: Final = frozenset({"content_block", "delta", "content_block_stop"})
 
 
 def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
@@ -24,17 +27,36 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     finish = events[-1]
     if type(finish) is not FinishReason:
         raise ValueError("the events of a complete answer end with its FinishReason")
-    writer = BlockWriter(head.id.removeprefix("msg_"))
-    payloads = [payload for event in events[:-1] for payload in writer.add(event)]
-    payloads += writer.finish()
-    stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused)
+    if (text := _sole_text(events)) is None:
+        writer = BlockWriter(head.id.removeprefix("msg_"))
+        payloads = [payload for event in events[:-1] for payload in writer.add(event)]
+        payloads += writer.finish()
+        stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused)
+        content = _fold(payloads)
+    else:
+        stop = stop_of(finish, has_calls=False, is_refused=False)
+        content = [{"type": "text", "text": text}]
     message = empty_message(head.id, head.model, members_of(events, "message_start").part)
     message |= {**stop, **members_of(events, "message_delta").part}
-    message["content"] = _fold(payloads)
+    message["content"] = content
     message["usage"] = {**message["usage"], **usage_of(finish.usage)}
     if extension is not None:
         message["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
     return msgspec.json.encode(message)
+
+
+def _sole_text(events: Batch) -> str | None:
+    """Return the text that is all the content of an answer, one block; None where there may be more, or less."""
+    texts: list[str] = []
+    for event in events:
+        if type(event) is str:
+            texts.append(event)
+        elif type(event) is Extra:
+            if event.wire == WIRE and not _OF_BLOCKS.isdisjoint(event.members):
+                return None
+        elif type(event) is not Started and type(event) is not FinishReason:
+            return None
+    return "".join(texts) or None
 
 
 def _fold(payloads: list[Payload]) -> list[Payload]:

@@ -25,7 +25,7 @@ _SHOWN: Final = "(see what follows)"
 
 #: A line that Claude Code puts first, with a number that changes with each request: it is for the vendor's accounts, and no
 #: cache of a prompt's beginning would ever fit again.
-_ACCOUNTING: Final = "x-anthropic-billing-header:"
+ACCOUNTING: Final = "x-anthropic-billing-header:"
 
 #: Members of a call that servers of chat completions want back.
 _CALL_MEMBERS: Final = ("extra_content",)
@@ -59,7 +59,7 @@ def _system_text(system: Any) -> str:
     kept = []
     for block in _blocks(system or []):
         text = block.get("text") or ""
-        if text.startswith(_ACCOUNTING):
+        if text.startswith(ACCOUNTING):
             text = text.partition("\n")[2]
         if text:
             kept.append(text)

@@ -53,9 +53,17 @@ class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 #: What such an event begins with on most servers.
-_TEXT_EVENT: Final = b"event: content_block_delta\ndata: "
+_LEAD: Final = b"event: content_block_delta\ndata: "
 
 _decode_text_event = msgspec.json.Decoder(_TextEvent).decode
+
+
+def _text_of(data: bytes) -> str | None:
+    """Return the text of the usual event; None of any other one."""
+    try:
+        return _decode_text_event(data).delta.text
+    except UNREADABLE:
+        return None
 
 
 class MessageStreamDecoder(EventStreamDecoder):
@@ -65,7 +73,6 @@ class MessageStreamDecoder(EventStreamDecoder):
         "_blocks",
         "_has_said",
         "_held",
-        "_is_continuing",
         "_model",
         "_notes",
         "_reason",
@@ -80,7 +87,6 @@ class MessageStreamDecoder(EventStreamDecoder):
         self._started = False  # a message has begun
         self._has_said = False  # and something of it was said
         self._held: Batch = []  # what came before that
-        self._is_continuing = False  # the last event was text, and more of the same block may follow
         self._model: str | None = None
         self._notes: tuple[str, ...] = ()
         self._usage: Json | None = None
@@ -99,14 +105,15 @@ class MessageStreamDecoder(EventStreamDecoder):
 
     def next_text(self, data: bytes) -> str | None:
         """See `StreamDecoder.next_text`: of one event by which a block continues."""
-        if not (self._is_continuing and self._sse.is_between) or self.complete or self.failure is not None:
+        if (said := super().next_text(data)) is not None:
+            return said
+        if not (self._is_continuing and self._sse.is_between) or self._is_over:
             return None
-        if not data.startswith(_TEXT_EVENT) or data.find(b"\n", len(_TEXT_EVENT)) != len(data) - 2 or b"\r" in data:
+        if not data.startswith(_LEAD) or data.find(b"\n", len(_LEAD)) != len(data) - 2 or b"\r" in data:
             return None
-        try:
-            return _decode_text_event(data[len(_TEXT_EVENT) :]).delta.text or None
-        except UNREADABLE:
-            return None
+        if text := _text_of(data := data[len(_LEAD) : -2]):
+            self._learn(data, text, _text_of, member=b"text", lead=_LEAD)
+        return text or None
 
     def finish(self, *, in_good_order: bool = True) -> FinishReason:
         """See `StreamDecoder.finish`."""
@@ -161,13 +168,13 @@ class MessageStreamDecoder(EventStreamDecoder):
 
     def _is_text(self, data: bytes, batch: Batch) -> bool:
         """Return whether *data* is text by which the answer only continues, and add it then."""
-        try:
-            text = _decode_text_event(data).delta.text
-        except UNREADABLE:
+        text = _text_of(data)
+        if text is None:
             self._is_continuing = False
             return False
         if text:
             batch.append(text)
+            self._learn(data, text, _text_of, member=b"text", lead=_LEAD)
         return True
 
     def _read_unreadable(self, data: bytes, event: str, batch: Batch) -> None:

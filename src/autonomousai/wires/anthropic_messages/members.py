@@ -46,6 +46,9 @@ BLOCK_OF_DELTA: Final = {"text_delta": "text", "thinking_delta": "thinking", "in
 _KNOWN_MESSAGE: Final = frozenset({"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "error", KEY})
 #: Members of the events themselves; usage stands beside the delta of a message.
 _OF_ANY_EVENT: Final = frozenset({"type", "index", "usage", KEY})
+#: A number of tokens that is none.
+_TOO_MANY: Final = 2**63
+
 _KNOWN_USAGE: Final = frozenset({"input_tokens", "output_tokens", "cache_read_input_tokens"})
 
 
@@ -122,13 +125,13 @@ def merge_usage(earlier: Json | None, later: Any) -> Json | None:
     first or last: the greater number counts."""
     if not isinstance(later, dict):
         return earlier
-    merged = dict(earlier or {})
+    merged = dict(earlier) if earlier else {}
     for name, value in later.items():
-        known = merged.get(name)
-        if value is None and known is not None:
-            continue
-        if _count(value) is not None and (was := _count(known)) is not None and was > value:
-            continue
+        if (known := merged.get(name)) is not None:
+            if value is None:
+                continue
+            if _count(value) is not None and (was := _count(known)) is not None and was > value:
+                continue
         merged[name] = value
     return merged or None
 
@@ -156,6 +159,10 @@ def usage_of(usage: Json | None) -> Usage | None:
 
 
 def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**63 or value != int(value):
+    if value is None:
+        return None
+    if type(value) is int and 0 <= value < _TOO_MANY:  # as usual
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _TOO_MANY or value != int(value):
         return None
     return int(value)

@@ -42,9 +42,12 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
     return counted
 
 
+_UNCOUNTED: Final = usage_of(None)
+
+
 def empty_message(id: str, model: str, members: Payload) -> Payload:
     """Return a message before anything is said. *members*: what an upstream of this wire said of it beside."""
-    usage = {**usage_of(None), **(members.get("usage") or {})}
+    usage = {**_UNCOUNTED, **(members.get("usage") or {})}
     return {
         **members,
         "id": id,

@@ -21,8 +21,10 @@ from .message import WIRE
 from .models import MODEL_SCHEMAS, list_of_models, model_info
 from .request import COUNT_REQUEST, MESSAGES_REQUEST, read_messages_request
 from .schemas import ANSWER_SCHEMAS
+from .short_answer import END, read_short_message
 from .upstream_errors import read_messages_error
 from .upstream_request import write_messages_request
+from .usual_request import read_usual_messages
 
 #: The end of the path where tokens are counted.
 _COUNT: Final = "/count_tokens"
@@ -48,7 +50,9 @@ class AnthropicMessagesWire(Wire):
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
-        return read_messages_request(body, COUNT_REQUEST if path.endswith(_COUNT) else MESSAGES_REQUEST)
+        if path.endswith(_COUNT):
+            return read_messages_request(body, COUNT_REQUEST)
+        return read_usual_messages(body) or read_messages_request(body)
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> MessagesStreamEncoder:
         """See `Wire.encoder`."""
@@ -103,6 +107,8 @@ class AnthropicMessagesWire(Wire):
 
     decoder = MessageStreamDecoder
     decode_answer = staticmethod(decode_message)
+    decode_short = staticmethod(read_short_message)
+    short_end = END
 
     def decode_error(self, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()) -> StatusError:
         """See `Wire.decode_error`; where no pause is asked for, it lasts until the spent limit is filled again."""

@@ -11,11 +11,11 @@ from typing import Any
 from ...errors import StreamError
 from ...events import Batch, ForeignEvent, Reasoning
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
+from ..text_template import TextTemplate
 from ..unreadable import notes_on, shown_bytes, unreadable
 from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, load, unknown_members, unwrapped
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
-from .template import ChunkTemplate
 from .usual import (
     UsualChunk,
     UsualDelta,
@@ -49,7 +49,7 @@ class ChatStreamDecoder(ChunkInterpreter):
         self._sse = SSEDecoder(max_event=max_event)
         self._max_event = max_event
         # Runs of chunks that differ in their text alone are not even decoded one by one.
-        self._template: ChunkTemplate | None = None
+        self._template: TextTemplate | None = None
         self._misses = 0
         self._singles = 0  # usual chunks that came alone, in a row
         self._constant_values: tuple[tuple[Any, ...], ...] | None = None  # of a chunk that repeats the unknown members
@@ -195,7 +195,7 @@ class ChatStreamDecoder(ChunkInterpreter):
         if self._singles == _SINGLES:
             self._singles = 0
             self._misses += 1  # where each chunk differs from the last one, learning is soon given up
-            self._template = ChunkTemplate.learn(data, text, self._sole_text) if self._misses < _MISSES else None
+            self._template = TextTemplate.learn(data, text, self._sole_text) if self._misses < _MISSES else None
 
     def _sole_text(self, data: bytes) -> str | None:
         """Return the text of a chunk that holds nothing besides but what every chunk repeats; None for any other."""
@@ -266,12 +266,12 @@ class ChatStreamDecoder(ChunkInterpreter):
             self._read([chunk], batch)
             text = batch[-1] if len(batch) == before + 1 else None
             if type(text) is str:
-                self._template = ChunkTemplate.learn(chunk, text, self._sole_text)
+                self._template = TextTemplate.learn(chunk, text, self._sole_text)
             if self._template is not None or self.complete or self.failure is not None:
                 return count
         return min(_FEW, len(chunks))
 
-    def _read_alike(self, template: ChunkTemplate, chunks: list[bytes], start: int, batch: Batch) -> int:
+    def _read_alike(self, template: TextTemplate, chunks: list[bytes], start: int, batch: Batch) -> int:
         """Read the chunks from *start* on by *template*, but for the last few if they are odd. Returns where it stopped."""
         stop = len(chunks)
         while stop > len(chunks) - _ODD_ENDS and stop > start and not template.fits(chunks[stop - 1]):

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from ...events import Annotations, Batch, Extra, FinishReason, LogProbs
+from ...events import Annotations, Batch, Extra, FinishReason, LogProbs, Started
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..provenance import KEY
-from .output import output_for, with_log_probs
+from .open_items import Item
+from .output import message_of, output_for, with_log_probs
 from .response import WIRE, ended, incomplete_reason
 
 
@@ -19,17 +20,41 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
     finish = events[-1]
     if not isinstance(finish, FinishReason):
         raise ValueError("the events of a complete answer end with its FinishReason")
-    output = output_for(head)
+    is_incomplete = incomplete_reason(finish) is not None
     unknown: dict[str, Any] = {}
+    if (text := _sole_text(events)) is not None:
+        documents = [message_of(head, text, "incomplete" if is_incomplete else "completed")]
+    else:
+        documents = _documents(events, head, unknown, is_incomplete=is_incomplete)
+    if extension is not None:
+        unknown[KEY] = with_reason(extension, finish)
+    return msgspec.json.encode(ended(head, finish, documents, unknown))
+
+
+def _sole_text(events: Batch) -> str | None:
+    """Return the text that is all of an answer, and so one message; None where there is more."""
+    texts: list[str] = []
+    for event in events:
+        if type(event) is str:
+            texts.append(event)
+        elif type(event) is Extra:
+            if event.wire == WIRE:
+                return None
+        elif type(event) is not Started and type(event) is not FinishReason:
+            return None
+    return "".join(texts)
+
+
+def _documents(events: Batch, head: AnswerHead, unknown: dict[str, Any], *, is_incomplete: bool) -> list[Item]:
+    """Return the items that *events* are, and add to *unknown* what an upstream of this wire said of the response."""
+    output = output_for(head)
     for event, log_probs in with_log_probs(_by_their_text(events)):
         if isinstance(event, Extra) and event.wire == WIRE and "response" in event.members:
             unknown |= event.members["response"]
         else:
             output.add(event, log_probs)
-    output.finish(is_incomplete=incomplete_reason(finish) is not None)
-    if extension is not None:
-        unknown[KEY] = with_reason(extension, finish)
-    return msgspec.json.encode(ended(head, finish, output.documents(), unknown))
+    output.finish(is_incomplete=is_incomplete)
+    return output.documents()
 
 
 def _by_their_text(events: Batch) -> Batch:

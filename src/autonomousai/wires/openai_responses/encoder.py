@@ -8,13 +8,15 @@ Responses wants it. Nothing says ``response.completed`` that was not handed in a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
-from ...events import Batch, Extra, FinishReason, ForeignEvent
+from ...events import RUN, Batch, Extra, FinishReason, ForeignEvent, LogProbs, split_run
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
+from ..json import unquoted_strings
 from ..provenance import KEY
 from .errors import error_event_of, failure_of
 from .open_items import Change
@@ -52,6 +54,17 @@ class ResponsesStreamEncoder:
             self._begun = True
             self._add(pieces, "response.created", {"response": response_of(self._head)})
             self._add(pieces, "response.in_progress", {"response": response_of(self._head)})
+        if len(batch) > RUN:
+            before, run, batch = split_run(batch)
+            if not run or self._ids is not None or any(type(event) is LogProbs for event in before):
+                batch = [*before, *run, *batch]
+            else:
+                self._write_each(pieces, [*before, run[0]])  # the first may begin a part
+                self._add_texts(pieces, run[1:] if all(run) else [text for text in run[1:] if text])
+        self._write_each(pieces, batch)
+        return b"".join(pieces)
+
+    def _write_each(self, pieces: list[bytes], batch: Batch) -> None:
         for event, log_probs in with_log_probs(batch):
             if type(event) is str and log_probs is None and event and (part := self._output.text_part) is not None:
                 part.add(event)
@@ -62,7 +75,6 @@ class ResponsesStreamEncoder:
                 self._unknown |= event.members["response"]
             else:
                 self._add_all(pieces, self._output.add(event, log_probs))
-        return b"".join(pieces)
 
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `StreamEncoder.end`."""
@@ -88,12 +100,33 @@ class ResponsesStreamEncoder:
         response = response_of(self._head, status="failed", output=self._output.documents(), **failure_of(error))
         return encode("response.failed", self._number, {"response": response})
 
-    def _text_delta(self, text: str, place: tuple[int, int]) -> bytes:
-        """Return the event of a piece of text, as most are."""
+    def _add_texts(self, pieces: list[bytes], texts: list[str]) -> None:
+        """Write an event for each of *texts*, which continue the open part."""
+        part = self._output.text_part
+        if part is None or not texts:  # all of a run may be empty
+            self._write_each(pieces, list(texts))
+            return
+        part.add_all(texts)
+        self._turn_to(part.place)
+        event = b'%bdata: {"type":"response.output_text.delta","sequence_number":%%d,%b"%%b","logprobs":[]}\n\n' % (
+            _DELTA,
+            self._prefix.replace(b"%", b"%%"),
+        )
+        number = self._number
+        self._number = number + len(texts)
+        said = zip(range(number, self._number), unquoted_strings(texts), strict=True)
+        pieces.append(event * len(texts) % tuple(chain.from_iterable(said)))
+
+    def _turn_to(self, place: tuple[int, int]) -> None:
+        """Write events of the part of text at that *place* from now on."""
         if place != self._place:
             self._place = place
             item = _json(self._output.text_id)
             self._prefix = b'"item_id":%b,"output_index":%d,"content_index":%d,"delta":' % (item, *place)
+
+    def _text_delta(self, text: str, place: tuple[int, int]) -> bytes:
+        """Return the event of a piece of text, as most are."""
+        self._turn_to(place)
         number = self._number
         self._number = number + 1
         return b'%b%bdata: {"type":"response.output_text.delta","sequence_number":%d,%b%b,"logprobs":[]}\n\n' % (

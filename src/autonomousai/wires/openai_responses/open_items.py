@@ -57,6 +57,12 @@ class OutputPart:
         if len(self.pieces) > MANY:
             fold(self.pieces)
 
+    def add_all(self, texts: list[str]) -> None:
+        """Add several pieces of its text."""
+        self.pieces.append("".join(texts))
+        if len(self.pieces) > MANY:
+            fold(self.pieces)
+
     def document(self) -> Item:
         """Return the part as far as it has come."""
         kind = self.kind

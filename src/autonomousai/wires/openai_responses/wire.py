@@ -17,6 +17,7 @@ from .errors import write_error
 from .request import RESPONSES, read_responses_request
 from .schemas import SCHEMAS
 from .upstream_request import write_response_request
+from .usual_request import read_usual_response
 
 
 class OpenAIResponsesWire(Wire):
@@ -31,7 +32,7 @@ class OpenAIResponsesWire(Wire):
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
-        return read_responses_request(body)
+        return read_usual_response(body) or read_responses_request(body)
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ResponsesStreamEncoder:
         """See `Wire.encoder`."""

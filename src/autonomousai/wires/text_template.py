@@ -1,8 +1,8 @@
-"""Chunks of one stream that differ in their text alone, read together: a shortcut of `decoder.py`, never a guess.
+"""Events of one stream that differ in their text alone, read together: a shortcut of the decoders, never a guess.
 
-A template is the bytes before and after the text, learnt from one chunk that was decoded. Of later chunks the slices between
-are taken, the chunks rebuilt from them and compared with what came in: equal *proves* that each is the learnt document but for
-that string. What is not equal is decoded the usual way. Knows JSON strings, and nothing of chunks but where their text is.
+A template is the bytes before and after the text, learnt from one chunk (the data of one event) that was decoded. Of later
+chunks the slices between are taken, the chunks rebuilt from them and compared with what came in: equal *proves* that each is
+the learnt document but for that string. What is not equal is decoded the usual way. Knows JSON strings, and no wire.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 from operator import itemgetter
-from typing import Self
+from typing import Final, Self
 
 import msgspec
-
-from .chunks import UNREADABLE
 
 #: Stands in for the text while a template is proven. It needs no escape in JSON, and no chunk holds it.
 _SENTINEL = "<here-stands-the-text-of-the-chunk>"
@@ -22,38 +20,50 @@ _SENTINEL = "<here-stands-the-text-of-the-chunk>"
 #: Events from which on it is worth while to look for more than one.
 _SEVERAL = 3
 
+#: What stands before a chunk in an event of the default type.
+DATA: Final = b"data: "
+
+#: What a decoder of strings raises.
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError)
+
 _strings = msgspec.json.Decoder(list[str]).decode
 _string = msgspec.json.Decoder(str).decode
 
 
-class ChunkTemplate:
-    """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes."""
+class TextTemplate:
+    """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes. *lead*: what
+    stands before a chunk in its event, which ends with ``data: ``."""
 
-    __slots__ = ("_after", "_before", "_event", "_first", "_in_line", "_last", "_quoted")
+    __slots__ = ("_after", "_before", "_event", "_first", "_in_line", "_last", "_line", "_lines", "_quoted")
 
-    def __init__(self, before: bytes, after: bytes) -> None:
+    def __init__(self, before: bytes, after: bytes, lead: bytes = DATA) -> None:
         self._before = before
         self._after = after
         #: Where the string stands in a chunk, with its quotes. A chunk that is too short has no such place.
         self._quoted = slice(len(before) - 1, 1 - len(after))
         # The same of a whole event, and where its own bytes stand.
-        first, last = b"data: " + before, after + b"\n\n"
+        first, last = lead + before, after + b"\n\n"
         self._event = slice(len(first) - 1, 1 - len(last))
         self._first = slice(len(first)), first
         self._last = slice(-len(last), None), last
-        #: Takes a string, without its quotes, out of an event's line.
-        self._in_line = itemgetter(slice(len(first), 1 - len(last)))
+        #: Which of an event's lines its data is, and how many it has.
+        self._line = lead.count(b"\n")
+        self._lines = self._line + 2
+        #: Takes a string, without its quotes, out of the line with an event's data.
+        self._in_line = itemgetter(slice(len(first) - lead.rfind(b"\n") - 1, 1 - len(last)))
 
     @classmethod
-    def learn(cls, chunk: bytes, text: str, read: Callable[[bytes], str | None]) -> Self | None:
-        """The template of *chunk*, whose text is *text*; None where its place cannot be proven.
+    def learn(
+        cls, chunk: bytes, text: str, read: Callable[[bytes], str | None], *, member: bytes = b"content", lead: bytes = DATA
+    ) -> Self | None:
+        """The template of *chunk*, whose text is *text* in a *member* of that name; None where its place cannot be proven.
 
         *read* decodes a chunk to its text, None where it holds anything besides. That a sentinel in the text's place is read
         as the whole text shows that a JSON string begins and ends there, and that it is the text's: so any other string in
         its place is the text too, and nothing else of the chunk changes its meaning.
         """
         quoted = msgspec.json.encode(text)
-        for key in (b'"content":', b'"content": '):
+        for key in (b'"%b":' % member, b'"%b": ' % member):
             at = chunk.find(key + quoted)
             if at < 0:
                 continue
@@ -61,7 +71,7 @@ class ChunkTemplate:
             after = chunk[len(before) + len(quoted) - 2 :]
             sentinel = _SENTINEL.encode()
             if sentinel not in chunk and read(before + sentinel + after) == _SENTINEL:
-                return cls(before, after)
+                return cls(before, after, lead)
         return None
 
     def text(self, chunk: bytes) -> str | None:
@@ -70,7 +80,7 @@ class ChunkTemplate:
             return None
         try:
             return _string(chunk[self._quoted])
-        except UNREADABLE:
+        except _UNREADABLE:
             return None
 
     def text_of_event(self, data: bytes) -> str | None:
@@ -84,7 +94,7 @@ class ChunkTemplate:
             return None
         try:
             return _string(data[self._event])
-        except UNREADABLE:
+        except _UNREADABLE:
             return None
 
     def texts_of_events(self, data: bytes, start: int = 0) -> tuple[list[str], int] | None:
@@ -97,7 +107,8 @@ class ChunkTemplate:
         file = BytesIO(data)
         file.seek(start)
         lines = file.readlines()  # looks for line ends as memchr does; `split` looks at each byte
-        slices = list(map(self._in_line, lines[: len(lines) - len(data[end:].splitlines()) : 2]))  # every other one is blank
+        own = slice(self._line, len(lines) - len(data[end:].splitlines()), self._lines)
+        slices = list(map(self._in_line, lines[own]))
         events = b"".join((first, (last + first).join(slices), last))
         # Where the data is these events, and their texts are strings of JSON, it is proven wherever the slices are from.
         if len(slices) < _SEVERAL or start + len(events) != end or not data.startswith(events, start):
@@ -127,7 +138,7 @@ def _texts_in(slices: list[bytes]) -> list[str] | None:
         if _delimited(together, len(slices)):
             return _strings(together)
         return [_string(b'"%b"' % piece) for piece in slices]
-    except UNREADABLE:
+    except _UNREADABLE:
         return None
 
 

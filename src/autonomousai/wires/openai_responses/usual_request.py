@@ -1,0 +1,70 @@
+"""The usual request of the Responses API, proven by one typed decode; any other one takes the longer road of `request`.
+
+Usual is a text, or messages of a role and a text, after instructions, with the sampling fields that most callers send. What is
+decoded here is equal to what the longer road makes of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from ...request import ChatRequest, OriginalRequest
+from ..messages import with_one_system_message
+from ..usual_request import UNREADABLE, PlainText, Share, Temperature, as_fields, checked
+from .response import WIRE
+
+
+class _Message(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: PlainText
+    type: Literal["message"] | None = None
+
+
+class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    input: PlainText | Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    model: str | None = None
+    stream: bool | None = None
+    instructions: PlainText | None = None
+    store: bool | None = None
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+
+
+_decode = msgspec.json.Decoder(_UsualRequest).decode
+
+#: The members that become fields, and those fields.
+_FIELDS: Final = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
+
+#: The members that the answer repeats.
+_ECHO: Final = {name: name for name in ("instructions", *_FIELDS)}
+
+#: A developer's messages are the system's elsewhere.
+_ROLES: Final = {"developer": "system"}
+
+
+def read_usual_response(body: bytes) -> ChatRequest | None:
+    """Return the request in *body*, None where it is not a usual one, or none at all."""
+    try:
+        request = _decode(body)
+    except UNREADABLE:
+        return None
+    said = request.input
+    messages: list[dict[str, Any]] = (
+        [{"role": "user", "content": said}]
+        if isinstance(said, str)
+        else [{"role": _ROLES.get(message.role, message.role), "content": message.content} for message in said]
+    )
+    if request.instructions is not None:
+        messages.insert(0, {"role": "system", "content": request.instructions})
+    document: dict[str, Any] = msgspec.json.decode(body)
+    return ChatRequest(
+        request.model or "",
+        checked(with_one_system_message(messages)),
+        request.stream is True,
+        fields=as_fields(request, _FIELDS),
+        origin=OriginalRequest(WIRE, document),
+        echo=as_fields(request, _ECHO),
+    )
