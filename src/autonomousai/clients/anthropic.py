@@ -17,7 +17,7 @@ from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count, class_or_instance
-from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, write_messages_request
@@ -43,6 +43,9 @@ VERSION: Final = "2023-06-01"
 _NOT_COUNTED: Final = frozenset(
     {"max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier", "container"}
 )
+
+#: Headers of a caller, where there are none.
+_NONE: Final[Mapping[str, str]] = {}
 
 #: Statuses of a server that has no such path.
 _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
@@ -114,6 +117,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             proxy=Proxy(proxy) if proxy else None,
             retries=retries,
         )
+        self._usual_headers = self._headers(self._options)
+        self._patient = self._options.clocks.patient()
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
     @class_or_instance
@@ -132,13 +137,14 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         merged = self._options.merged(options)
         body = write_messages_request(request, name, max_tokens=self._max_tokens)
         # What a caller of the same wire wrote is not changed: a refusal is the answer to it.
-        adaptations = None if _is_original(request) else self._adaptations
+        original = _original(request)
+        adaptations, passed = (self._adaptations, _NONE) if original is None else (None, original.headers)
         adapted = body if adaptations is None or not adaptations.wanted else adaptations.applied(name, body)
         exchange = PreparedRequest(
             url=f"{self.base_url}/v1/messages",
-            headers=self._headers(merged, request),
+            headers=self._usual_headers if merged is self._options and not passed else self._headers(merged, passed),
             body=adapted,
-            clocks=clocks_of(options, self._options.clocks),
+            clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and (adapted is body or is_streamed(adapted)),
             wire=ANTHROPIC_MESSAGES,
             proxy=merged.proxy,
@@ -150,10 +156,9 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         )
         return ResponseStream(self._pool, exchange, options.answer)
 
-    def _headers(self, options: ClientOptions, request: ChatRequest | None = None) -> dict[str, str]:
-        """Return the headers of a request; the marks of beta features that its caller sent go with those of the config."""
+    def _headers(self, options: ClientOptions, passed: Mapping[str, str] = _NONE) -> dict[str, str]:
+        """Return the headers of a request; of those *passed* on, the marks of beta features go with those of the config."""
         headers = {"Content-Type": "application/json", "Accept": "*/*", "anthropic-version": self._version}
-        passed = request.origin.headers if request is not None and _is_original(request) and request.origin else {}
         asked = [mark.strip() for mark in passed.get("anthropic-beta", "").split(",") if mark.strip()]
         if beta := dict.fromkeys((*self._beta, *asked)):
             headers["anthropic-beta"] = ",".join(beta)
@@ -229,7 +234,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         body = decode(write_messages_request(request, name, max_tokens=self._max_tokens))
         counted = msgspec.json.encode({member: value for member, value in body.items() if member not in _NOT_COUNTED})
         merged = self._options.merged(options)
-        headers = self._headers(merged, request)
+        original = _original(request)
+        headers = self._headers(merged, _NONE if original is None else original.headers)
         try:
             document = await self._ask("/v1/messages/count_tokens", headers, merged, counted, deadline=options.deadline)
         except StatusError as error:
@@ -296,8 +302,10 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
 _CANNOT_CONTINUE: Final = "prefill_not_supported"
 
 
-def _is_original(request: ChatRequest) -> bool:
-    return request.origin is not None and request.origin.wire == ANTHROPIC_MESSAGES.name
+def _original(request: ChatRequest) -> OriginalRequest | None:
+    """Return the request as its caller wrote it, where that was over this API."""
+    origin = request.origin
+    return origin if origin is not None and origin.wire == ANTHROPIC_MESSAGES.name else None
 
 
 def _without(held: str, said: str) -> tuple[str, str]:

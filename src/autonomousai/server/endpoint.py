@@ -300,6 +300,8 @@ class Endpoint:
 
 def with_headers(request: ChatRequest, origin: OriginalRequest, wire: Wire, exchange: Exchange) -> ChatRequest:
     """Return *request* with the headers that its *wire* hands on."""
+    if not wire.passed_headers:
+        return request
     head = exchange.head
     passed = {
         name: value.decode("latin-1").replace("\n", ",")

@@ -73,7 +73,7 @@ def members_of(batch: Batch, name: str) -> SaidMembers:
     """Return what the events of that name said."""
     said = SaidMembers({}, {})
     for event in batch:
-        if isinstance(event, Extra) and event.wire == WIRE and name in event.members:
+        if type(event) is Extra and event.wire == WIRE and name in event.members:
             said.part.update(event.members[name])
             said.event.update(event.members.get("event") or {})
     return said

@@ -11,10 +11,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ...events import Batch, Event, FinishReason, Started
-from ..finish_reasons import broken_off
-from ..finish_reasons import finish_reason_of as said_reason
 from ..openai_chat.chunks import UNREADABLE
-from .members import Json, extra, finish_reason_of, merge_usage, text_in, unknown_of_message, usage_of
+from .members import FINISH_REASONS, Json, extra, merge_usage, text_in, unknown_of_message, usage_of
 
 #: Bytes of a stream above which a template reads it at less cost.
 _SHORT: Final = 4096
@@ -105,7 +103,7 @@ def _events(read: list[Any]) -> Batch | None:
         return None
     start, _, *deltas, _, change, _ = read
     message, delta = start.message, change.delta
-    if message.get("content") or (reason := said_reason(delta.get("stop_reason"))) is None or broken_off(reason) is not None:
+    if message.get("content") or (reason := delta.get("stop_reason")) not in _REASONS:
         return None
     texts: list[Event] = []
     for each in deltas:
@@ -122,9 +120,12 @@ def _events(read: list[Any]) -> Batch | None:
     batch += texts
     batch.append(extra("message_delta", delta))
     usage = usage_of(merge_usage(merge_usage(None, message.get("usage")), change.usage))
-    batch.append(FinishReason(finish_reason_of(reason, has_calls=False), "finish_reason", usage, model))
+    batch.append(FinishReason(FINISH_REASONS[reason], "finish_reason", usage, model))
     return batch
 
+
+#: Reasons that need no closer look; a list, for what is looked for may be any JSON.
+_REASONS: Final = list(FINISH_REASONS)
 
 #: The types of the events that a stream begins with, and of those that it ends with.
 _ORDER: Final = (_Start, _StartBlock, _StopBlock, _Change, _Stop)

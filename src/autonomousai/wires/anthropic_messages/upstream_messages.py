@@ -138,6 +138,8 @@ def with_clean_ids(messages: list[Any]) -> list[Any]:
         for block in content
         if isinstance(block, dict)
     ]
+    if not blocks:
+        return messages
     ids = [said for block in blocks for name in _ID_MEMBERS if isinstance(said := block.get(name), str)]
     if all(_NOT_IN_IDS.search(each) is None for each in ids):
         return messages

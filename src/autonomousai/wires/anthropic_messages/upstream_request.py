@@ -54,7 +54,8 @@ def _original(origin: OriginalRequest) -> Json:
     body = dict(origin.document)
     if isinstance(messages := body.get("messages"), list):
         body["messages"] = with_clean_ids(messages)
-    _write_fields(body, origin.changes)
+    if origin.changes:
+        _write_fields(body, origin.changes)
     if origin.continues is not None:
         body["messages"] = _with_beginning(body.get("messages") or [], origin.continues)
         body.pop("thinking", None)  # the API begins no thinking in the midst of a text
