@@ -68,7 +68,8 @@ def read_usual_request(body: bytes) -> ChatRequest | None:
     options = request.stream_options
     if options is not None and request.stream is not True:
         return None  # an error, by the longer road
-    messages = checked([{"role": message.role, "content": message.content} for message in request.messages])
+    messages = CheckedMessages([{"role": message.role, "content": message.content} for message in request.messages])
+    messages.plain = True
     fields: dict[str, Any] = {}
     if (values := _values(request)) != _NO_VALUES:
         fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}

@@ -39,7 +39,7 @@ from .message import WIRE
 _DONE: Final = b"[DONE]"
 
 
-class _TextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class TextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     type: Literal["text_delta"]
     text: str
 
@@ -49,7 +49,7 @@ class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     type: Literal["content_block_delta"]
     index: int
-    delta: _TextDelta
+    delta: TextDelta
 
 
 #: What such an event begins with on most servers.

@@ -12,6 +12,7 @@ import msgspec
 
 from ...events import Batch, Event, FinishReason, Started
 from ..openai_chat.chunks import UNREADABLE
+from .decoder import TextDelta
 from .members import FINISH_REASONS, Json, extra, merge_usage, text_in, unknown_of_message, usage_of
 
 #: Bytes of a stream above which a template reads it at less cost.
@@ -43,13 +44,8 @@ class _StartBlock(msgspec.Struct, gc=False, forbid_unknown_fields=True, tag_fiel
     index: Any = None
 
 
-class _TextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    type: Literal["text_delta"]
-    text: str
-
-
 class _Continue(msgspec.Struct, gc=False, forbid_unknown_fields=True, tag_field="type", tag="content_block_delta"):
-    delta: _TextDelta
+    delta: TextDelta
     index: Any = None
 
 

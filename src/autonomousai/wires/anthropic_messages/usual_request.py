@@ -16,13 +16,13 @@ from .content import ACCOUNTING
 from .message import WIRE
 
 
-class _Message(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _PlainTurn(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     role: Literal["user", "assistant"]
     content: PlainText
 
 
-class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+class _UsualMessagesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    messages: Annotated[list[_PlainTurn], msgspec.Meta(min_length=1)]
     max_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     model: str | None = None
     stream: bool | None = None
@@ -32,7 +32,7 @@ class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     stop_sequences: Annotated[list[str], msgspec.Meta(min_length=1)] | None = None
 
 
-_decode = msgspec.json.Decoder(_UsualRequest).decode
+_decode = msgspec.json.Decoder(_UsualMessagesRequest).decode
 
 #: The members that become fields, and those fields.
 _FIELDS: Final = {"max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop_sequences": "stop"}

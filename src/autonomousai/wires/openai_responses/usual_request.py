@@ -16,14 +16,14 @@ from ..usual_request import UNREADABLE, PlainText, Share, Temperature, as_fields
 from .response import WIRE
 
 
-class _Message(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _PlainItem(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     role: Literal["system", "developer", "user", "assistant"]
     content: PlainText
     type: Literal["message"] | None = None
 
 
-class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    input: PlainText | Annotated[list[_Message], msgspec.Meta(min_length=1)]
+class _UsualResponsesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    input: PlainText | Annotated[list[_PlainItem], msgspec.Meta(min_length=1)]
     model: str | None = None
     stream: bool | None = None
     instructions: PlainText | None = None
@@ -33,7 +33,7 @@ class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     top_p: Share | None = None
 
 
-_decode = msgspec.json.Decoder(_UsualRequest).decode
+_decode = msgspec.json.Decoder(_UsualResponsesRequest).decode
 
 #: The members that become fields, and those fields.
 _FIELDS: Final = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
