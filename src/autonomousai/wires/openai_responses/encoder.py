@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...events import RUN, Batch, Extra, FinishReason, ForeignEvent, LogProbs, split_run
+from ...answer import RUN, split_run
+from ...events import Batch, Extra, FinishReason, ForeignEvent, LogProbs
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..json import unquoted_strings
