@@ -160,6 +160,8 @@ def test_every_shell_command_exists(where: str, command: str) -> None:
         assert ["set", key_references.SERVICE] == words[:2]
     elif program == "python" and words[0] == "-c":
         assert subprocess.run([sys.executable, *words], capture_output=True, check=True).stdout
+    elif program == "python" and words[0] == "-m":
+        assert (ROOT / words[1].replace(".", "/")).with_suffix(".py").is_file()
     elif program == "python":
         assert (ROOT / words[0]).is_file()
     else:

@@ -65,15 +65,19 @@ class Verdict:
             if row.prompt_tokens >= FIRST:
                 self.by_number[row.prompt_tokens].append(row)
 
-    def unexplained(self) -> list[Call]:
-        """Calls that came to nothing though no server was gone: Redis and PostgreSQL may be away as they like. Of resumable
-        ones, all: their client comes back, to another server."""
+    def unexplained(self) -> list[str]:
+        """Calls that came to nothing for no reason that is documented: their server was gone, or their key deleted. A client
+        that resumes its stream goes to another server, which knows it, unless Redis was away while it ran."""
         broken = [call for call in self.calls if call.outcome not in ("complete", "left")]
-        return [call for call in broken if call.resumable or not self._explained(call)]
+        return [f"{call}, during {self._kinds(call)}" for call in broken if not self._explained(call)]
 
     def _explained(self, call: Call) -> bool:
-        kinds = ("kill", "drain", call.key)
-        return any(harm.kind in kinds and harm.began <= call.ended and call.began <= harm.ended for harm in self.harm)
+        kinds = self._kinds(call)
+        gone = bool({"kill", "drain"} & kinds)
+        return call.key in kinds or (gone and (not call.resumable or "redis" in kinds))
+
+    def _kinds(self, call: Call) -> set[str]:
+        return {harm.kind for harm in self.harm if harm.began <= call.ended and call.began <= harm.ended}
 
     def counted_twice(self) -> list[int]:
         """Answers with several entries."""

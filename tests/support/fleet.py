@@ -168,7 +168,7 @@ class Balancer:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
+    with suppress(OSError):  # ENOTCONN too, where the other side is gone
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
