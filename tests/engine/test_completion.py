@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
-from autonomousai.engine.completion import RawPart, completion_parts, fill_in_the_middle, joined_parts, raw_question
+from autonomousai.engine.completion import RawPart, completion_parts, fill_in_the_middle, raw_question
 from autonomousai.engine.request import SEEDS
 from autonomousai.errors import StatusError
-from autonomousai.events import Batch, ChoiceEvent, FinishReason, Started, Usage
 from autonomousai.wires.openai_completions.wire import OPENAI_COMPLETIONS
 
 QWEN = ("<|im_end|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
@@ -110,37 +108,3 @@ def test_a_prompt_is_continued_with_the_text() -> None:
     request = OPENAI_COMPLETIONS.decode_request(body, "/v1/completions").continued(" upon")
 
     assert ["Once upon"] == [part.prompt for part in completion_parts(request, context=100)]
-
-
-async def joined(found: list[RawPart]) -> list[Any]:
-    """The events of an answer in which each choice says its own number."""
-
-    async def generate(part: RawPart) -> AsyncGenerator[Batch]:
-        yield [Started("m"), str(part.number)]
-        yield [FinishReason("stop", "finish_reason", Usage(3, 2, 5, cached_tokens=0), "m")]
-
-    return [event async for batch in joined_parts(found, generate) for event in batch]
-
-
-async def test_several_choices_are_one_answer() -> None:
-    """Its end comes last; what was counted of a prompt counts once."""
-    end = FinishReason("stop", "finish_reason")
-
-    assert [
-        Started("m"),
-        "0",
-        ChoiceEvent(1, "1"),
-        ChoiceEvent(1, end),
-        FinishReason("stop", "finish_reason", Usage(3, 4, 7, cached_tokens=0), "m"),
-    ] == await joined(parts(n=2))
-
-
-@pytest.mark.parametrize("max_tokens", [0, 5])
-async def test_an_echo_comes_first(max_tokens: int) -> None:
-    """Alone, where nothing is to be generated; the engine makes a token all the same."""
-    events = await joined(parts(echo=True, max_tokens=max_tokens))
-    text = "".join(event for event in events if isinstance(event, str))
-    finish = events[-1]
-
-    assert ("a0" if max_tokens else "a") == text
-    assert (("stop", 2) if max_tokens else ("length", 0)) == (finish.reason, finish.usage.completion_tokens)

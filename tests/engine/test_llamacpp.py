@@ -153,6 +153,27 @@ async def test_several_choices_have_seeds_of_their_own(engine: LlamaCpp) -> None
     assert (await prompt_tokens(engine, question), 16) == counted
 
 
+async def test_choices_are_generated_in_all_free_slots_and_left_together(engine: LlamaCpp) -> None:
+    """All speak before the first has ended; when the caller leaves, every slot is free again."""
+    supervisor = (await engine._engine()).supervisor
+    result = engine.create_async_generator(
+        "plain", user("Tell me about the sea."), stream=True, n=4, max_tokens=900, temperature=1
+    )
+    answer = Answer()
+    async with result:
+        async for batch in result.batches():
+            answer.add(batch)
+            if answer.text and len(answer.choices) == 3:
+                break
+    others = [choice.finish for choice in answer.choices.values()]
+    for _ in range(4):
+        await supervisor.slots.acquire(30)
+    for _ in range(4):
+        supervisor.slots.release()
+
+    assert [None, None, None, None] == [answer.finish, *others]
+
+
 async def test_more_choices_than_slots_are_a_400(engine: LlamaCpp) -> None:
     """It says how many there may be."""
     with pytest.raises(StatusError, match="at most 4 choices") as caught:

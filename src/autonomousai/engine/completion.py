@@ -1,18 +1,13 @@
 """Raw prompts for the embedded engine: no chat template, no system message, and control tokens in them mean what they say.
 
-The engine is asked for one choice of one prompt at a time; several are asked for one after the other, in the same slot. Knows
-no process and no HTTP.
+The engine is asked for one choice of one prompt at a time; `choices` makes one answer of several. Knows no process and no HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from ..events import Batch, ChoiceEvent, Event, FinishReason, Started, Usage
 from ..request import ChatRequest, OriginalRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.openai_completions.request import (
@@ -128,55 +123,3 @@ def fill_in_the_middle(before: str, after: str, control: Sequence[str]) -> str:
             return f"{first}{before}{second}{after}{third}"
     problem = "the weights of this model have no tokens to fill in the middle with; ask one for code (qwen2.5-coder-0.5b has)"
     raise refusal("suffix", problem, UNSUPPORTED)
-
-
-async def joined_parts(parts: Sequence[RawPart], generate: Callable[[RawPart], AsyncGenerator[Batch]]) -> AsyncGenerator[Batch]:
-    """Yield the answer that is made of the *parts*, each of which *generate* generates: the first is the first choice, the
-    others are `ChoiceEvent`. The end comes last, with all that was counted."""
-    ends: list[FinishReason] = []
-    counted: list[Usage] = []
-    for part in parts:
-        head: Batch = [part.echo] if part.echo else []
-        async with aclosing(generate(part)) as batches:
-            async for batch in batches:
-                said: Batch = []
-                for event in batch:
-                    if isinstance(event, FinishReason):
-                        ends.append(_silenced(event) if part.is_silent else event)
-                        said += [*head, *([] if part.number == 0 else [ends[-1]])]
-                        head = []
-                    elif isinstance(event, Started):
-                        said += [event] if part.number == 0 else []
-                    elif not part.is_silent:
-                        said += [*head, event]
-                        head = []
-                if part.number:
-                    said = [ChoiceEvent(part.number, _bare(event)) for event in said]
-                if said:
-                    yield said
-        if (usage := ends[-1].usage) is not None:
-            counted.append(usage if part.is_first else msgspec.structs.replace(usage, prompt_tokens=0, cached_tokens=0))
-    yield [msgspec.structs.replace(ends[0], usage=_sum(counted) if counted else None)]
-
-
-def _bare(event: Event) -> Event:
-    """Return the end of a further choice, which names its reason alone, and its notes; any other event as it is."""
-    return FinishReason(event.reason, "finish_reason", notes=event.notes) if isinstance(event, FinishReason) else event
-
-
-def _silenced(end: FinishReason) -> FinishReason:
-    """Return the end of an answer of which nothing was wanted."""
-    usage = end.usage
-    if usage is not None:
-        usage = msgspec.structs.replace(usage, completion_tokens=0, total_tokens=usage.prompt_tokens)
-    return msgspec.structs.replace(end, reason="length", usage=usage)
-
-
-def _sum(usage: Sequence[Usage]) -> Usage:
-    prompt, completion = sum(each.prompt_tokens for each in usage), sum(each.completion_tokens for each in usage)
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion,
-        cached_tokens=sum(each.cached_tokens or 0 for each in usage) if usage[0].cached_tokens is not None else None,
-    )

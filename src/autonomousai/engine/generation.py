@@ -188,6 +188,22 @@ async def engine_slot(engine: LoopEngine, deadline: float, clocks: Clocks, queue
         yield slot
 
 
+@contextlib.asynccontextmanager
+async def further_slot(engine: LoopEngine, deadline: float, clocks: Clocks) -> AsyncIterator[EngineSlot | None]:
+    """One more of the engine's slots, where one is free now; else None."""
+    try:
+        await engine.supervisor.slots.acquire(0)
+    except StatusError:
+        yield None
+        return
+    slot = EngineSlot(engine)
+    try:
+        await wait_ready(engine.supervisor, deadline, clocks)
+        yield slot
+    finally:
+        slot.release()
+
+
 async def wait_ready(supervisor: EngineHandle, deadline: float, clocks: Clocks) -> None:
     try:
         async with asyncio.timeout_at(deadline):

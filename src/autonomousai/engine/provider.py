@@ -30,15 +30,18 @@ from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
 from ..wires.shapes import refusal
-from .completion import RawPart, completion_parts, joined_parts, raw_question
+from .choices import one_answer, side_by_side
+from .completion import RawPart, completion_parts, raw_question
 from .control import Restorer
 from .documents import Documents
 from .generation import (
     EnginePrompt,
+    EngineSlot,
     LoopEngine,
     busy_slots,
     counters,
     engine_slot,
+    further_slot,
     generate_answer,
     refuse_too_large,
     wait_ready,
@@ -258,19 +261,19 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         deadline = asyncio.get_running_loop().time() + clocks.total if until is None else until
         engine = await self._engine()
 
-        def generate(part: RawPart) -> AsyncGenerator[Batch]:
+        def generate(part: RawPart, slot: EngineSlot) -> AsyncGenerator[Batch]:
             def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
                 refuse_too_large(supervisor, len(part.prompt.encode()) + len(part.suffix.encode()), "prompt")
                 return raw_question(part, supervisor.condition.control), None
 
             return generate_answer(engine, slot, EnginePrompt("prompt", prepare), clocks, deadline)
 
-        async with (
-            engine_slot(engine, deadline, clocks, self._queue) as slot,
-            aclosing(joined_parts(parts, generate)) as batches,
-        ):
-            async for batch in batches:
-                yield batch
+        further = partial(further_slot, engine, deadline, clocks)
+        async with engine_slot(engine, deadline, clocks, self._queue) as slot:
+            pieces = side_by_side(parts, generate, slot, further, most=self._settings.slots)
+            async with aclosing(one_answer(pieces)) as batches:
+                async for batch in batches:
+                    yield batch
 
     async def count_tokens(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> int:
         """See `AsyncGeneratorProvider.count_tokens`: by the tokenizer and the template of the weights."""
@@ -300,21 +303,24 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         turn = ChatTurn(messages, plan, wants_thoughts(question.fields))
         parts = choices_of(fields, self._settings.slots)
 
-        def generate(part: RawPart) -> AsyncGenerator[Batch]:
+        def generate(part: RawPart, slot: EngineSlot) -> AsyncGenerator[Batch]:
             def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, Restorer | None]:
                 refuse_too_large(supervisor, size_of(messages), "messages")
                 return chat_question(supervisor.condition, turn, part.fields)
 
-            batches = generate_answer(
-                engine, slot, EnginePrompt("messages", prepare, question.answer), question.clocks, deadline
-            )
+            prompt = EnginePrompt("messages", prepare, None if part.number else question.answer)
+            batches = generate_answer(engine, slot, prompt, question.clocks, deadline)
             return told_apart(batches, engine.supervisor.condition, turn, part.fields)
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
         engine = await self._engine()
+        further = partial(further_slot, engine, deadline, question.clocks)
         async with engine_slot(engine, deadline, question.clocks, self._queue) as slot:
-            batches = generate(parts[0]) if len(parts) == 1 else joined_parts(parts, generate)
+            if len(parts) == 1:
+                batches = generate(parts[0], slot)
+            else:
+                batches = one_answer(side_by_side(parts, generate, slot, further, most=len(parts)))
             async with aclosing(batches):
                 async for batch in batches:
                     yield batch

@@ -212,7 +212,7 @@ ANSWER: Final = (
         "n",
         whole(),
         "How many choices; an answer of several is not rescued.",
-        uses=_engine(honoured(whole(1, 128), says="up to its slots; generated one after the other")),
+        uses=_engine(honoured(whole(1, 128), says="up to its slots; side by side in those that are free")),
     ),
     RequestField(
         "logprobs",

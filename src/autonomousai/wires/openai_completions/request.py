@@ -69,7 +69,7 @@ COMPLETIONS: Final = FieldTable(
             "n",
             whole(),
             "How many choices for each prompt; an answer of several is not rescued.",
-            uses={_ENGINE: honoured(_COUNT, says="one after the other")},
+            uses={_ENGINE: honoured(_COUNT, says="side by side in slots that are free")},
         ),
         RequestField(
             "best_of",
