@@ -26,6 +26,7 @@ from autonomousai.errors import ConfigError, StatusError
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.request import ChatRequest
 from autonomousai.server import create_app
+from autonomousai.server.upstreams import make_gateway
 from tests.support.images import data_url, png, png_head
 from tests.support.sockets import ask as ask_server
 from tests.support.sockets import listening, request
@@ -93,8 +94,9 @@ REFUSED = [
     ("data:image/png,abc", "no image's data"),
     ("data:image/png;base64,a$b=", "not base64"),
     ("data:image/png;base64,abc", "not base64"),
-    (data_url(b"#!/bin/sh\n"), "no PNG, JPEG, GIF or BMP"),
-    (data_url(b"RIFF\x24\0\0\0AVI LIST"), "no PNG, JPEG, GIF or BMP"),
+    (data_url(b"#!/bin/sh\n"), "no image that can be read; the embedded engine takes PNG, JPEG, GIF and BMP"),
+    (data_url(b"RIFF\x24\0\0\0AVI LIST"), "no image that can be read"),
+    (data_url(b"RIFF\x24\0\0\0WEBPVP8 "), "is a WebP image; the embedded engine takes PNG"),
     (data_url(png_head(65000, 65000)), "65000 × 65000 pixels"),
     (data_url(png_head(0, 5)), "0 × 5 pixels"),
 ]
@@ -167,6 +169,15 @@ def test_the_file_beside_the_weights_is_found(seeing: Path, tmp_path: Path) -> N
         find_projector(str(seeing), str(seeing))
     with pytest.raises(ConfigError, match="cannot be read"):
         find_projector(str(seeing), str(tmp_path / "none.gguf"))
+
+
+def test_a_wrong_path_names_its_key(tmp_path: Path) -> None:
+    """With what is wrong there, and what may stand there."""
+    config = Config(upstreams={"eyes": LlamaCppConfig(mmproj=str(tmp_path / "none.gguf"))})
+    with pytest.raises(ConfigError, match=r"none\.gguf cannot be read .*; give the path of a projector") as caught:
+        make_gateway(config)
+
+    assert "upstreams.eyes.mmproj" == caught.value.key
 
 
 def test_eyes_take_memory(seeing: Path) -> None:

@@ -404,6 +404,46 @@ async def test_an_image_goes_to_a_model_that_can_see(serve: Serve, sit: Sit) -> 
     assert 1 == await image.evaluate("(image) => image.decode().then(() => image.naturalWidth)")
 
 
+#: An image is drawn, as WebP, and pasted: with *noise* its PNG has more than 5 MB.
+PASTE_WEBP = """
+async (noise) => {
+  const canvas = new OffscreenCanvas(noise ? 2000 : 2, noise ? 2000 : 3);
+  const context = canvas.getContext("2d");
+  const data = context.createImageData(canvas.width, canvas.height);
+  for (let at = 0, value = 1; noise && at < data.data.length; at += 1) {
+    value = (value * 16807) % 2147483647;
+    data.data[at] = at % 4 === 3 ? 255 : value & 255;
+  }
+  context.putImageData(data, 0, 0);
+  const blob = await canvas.convertToBlob({ type: "image/webp", quality: 0.5 });
+  const files = new DataTransfer();
+  files.items.add(new File([blob], "drawn.webp", { type: blob.type }));
+  document.querySelector("#input").dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, cancelable: true }));
+  return blob.type;
+}
+"""
+
+
+@pytest.mark.parametrize(("noise", "kind", "width"), [(False, "image/png", 2), (True, "image/jpeg", 2000)])
+async def test_an_image_of_another_kind_is_sent_as_one_that_every_model_reads(
+    noise: bool, kind: str, width: int, serve: Serve, sit: Sit
+) -> None:
+    """WebP as PNG, or as JPEG where that would be too large."""
+    server, provider = await seeing(serve)
+    reader = await sit(server)
+    drawn = await reader.page.evaluate(PASTE_WEBP, noise)
+    image = reader.page.locator("#attached img")
+    await expect(image).to_have_count(1)
+    shown = await image.evaluate("(image) => image.decode().then(() => image.naturalWidth)")
+
+    await reader.ask("What is this?")
+    await expect(reader.text).to_have_text("A red dot.")
+
+    sent = provider.calls[0].messages[0]["content"][1]["image_url"]["url"]
+    assert ("image/webp", width) == (drawn, shown)
+    assert sent.startswith(f"data:{kind};base64,")
+
+
 #: A file of so many bytes is pasted: Playwright would take its time to bring one from outside.
 PASTE = """
 ([name, type, size]) => {
@@ -415,7 +455,10 @@ PASTE = """
 
 REFUSED_FILES = {
     "too large": (["huge.png", "image/png", 5_200_000], "“huge.png” has 5.2 MB; at most 5 MB can be sent."),
-    "no image": (["page.tiff", "image/tiff", 9], "“page.tiff” is no PNG, JPEG, WebP or GIF image."),
+    "no image": (
+        ["page.tiff", "image/tiff", 9],
+        "“page.tiff” is no image that this browser can read; PNG, JPEG, GIF and WebP are fine.",
+    ),
 }
 
 

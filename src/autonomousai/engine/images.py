@@ -50,7 +50,8 @@ def image_part(param: str, image: Any, seen: list[int]) -> dict[str, Any]:
         raise refusal(param, f"is not base64; {_ADVICE}", INVALID_IMAGE) from None
     size = size_of_image(data)
     if size is None:
-        raise refusal(param, "is no PNG, JPEG, GIF or BMP image that can be read; send one of these", INVALID_IMAGE)
+        kind = "is a WebP image" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else "is no image that can be read"
+        raise refusal(param, f"{kind}; the embedded engine takes PNG, JPEG, GIF and BMP, so send one of these", INVALID_IMAGE)
     width, height = size
     if not width or not height or width * height > MAX_PIXELS:
         problem = f"has {width} × {height} pixels; at most {MAX_PIXELS:,} are accepted, and at least one"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from ..engine.library import is_named
+from ..engine.library import find_projector, is_named
 from ..engine.provider import EngineTask, LlamaCpp
 from ..errors import ConfigError
 from ..models import DEFAULT_WEIGHTS, WEIGHTS
@@ -57,6 +57,12 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
 
     def make_provider(self, setup: UpstreamSetup) -> LlamaCpp:
         """See `UpstreamConfig.make_provider`."""
+        if setup.engine is None and self.mmproj not in ("auto", "none"):
+            try:
+                find_projector(self.weights, self.mmproj)
+            except ConfigError as error:
+                advice = 'give the path of a projector (mmproj), "auto" or "none"'
+                raise ConfigError(error.problem, key=f"upstreams.{setup.name}.mmproj", advice=advice) from None
         return LlamaCpp(
             self.weights,
             slots=self.slots,

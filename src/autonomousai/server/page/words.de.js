@@ -79,7 +79,7 @@ export default {
   send: "Senden",
   sendTitle: "Senden (Enter)",
   seesNoImages: "Dieses Modell kann keine Bilder sehen. Wähle eines, das es kann, wenn es eines gibt.",
-  noImage: "„{name}“ ist kein Bild in PNG, JPEG, WebP oder GIF.",
+  noImage: "„{name}“ ist kein Bild, das dieser Browser lesen kann; PNG, JPEG, GIF und WebP gehen.",
   imageTooLarge: "„{name}“ hat {size} MB; höchstens {limit} MB können gesendet werden. Eine kleinere Kopie genügt.",
   imagesTooLarge: "Die Bilder dieses Gesprächs hätten zusammen mehr als {limit} MB. Beginne für weitere ein neues.",
   unreadable: "„{name}“ lässt sich nicht lesen.",

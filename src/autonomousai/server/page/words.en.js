@@ -80,7 +80,7 @@ export default {
   send: "Send",
   sendTitle: "Send (Enter)",
   seesNoImages: "This model cannot see images. Pick one that can, if there is one.",
-  noImage: "“{name}” is no PNG, JPEG, WebP or GIF image.",
+  noImage: "“{name}” is no image that this browser can read; PNG, JPEG, GIF and WebP are fine.",
   imageTooLarge: "“{name}” has {size} MB; at most {limit} MB can be sent. A smaller copy will do.",
   imagesTooLarge: "The images of this conversation would have more than {limit} MB together. Begin a new one for more.",
   unreadable: "“{name}” cannot be read.",
