@@ -58,7 +58,7 @@ async def test_a_streamed_answer_comes_in_pieces_and_ends_with_its_reason(engine
 
     events = [event for batch in batches for event in batch]
     finish = events[-1]
-    assert [Started(model="smollm2-135m", extra={"system_fingerprint": fingerprint()}), "The"] == batches[0]
+    assert [Started(model="smollm2-135m", extra={"system_fingerprint": fingerprint()}), "The"] == batches[0][:2]
     assert isinstance(finish, FinishReason)
     assert ("stop", "finish_reason", "smollm2-135m") == (finish.reason, finish.evidence, finish.model)
     assert finish.usage is not None
@@ -172,6 +172,16 @@ async def test_choices_are_generated_in_all_free_slots_and_left_together(engine:
         supervisor.slots.release()
 
     assert [None, None, None, None] == [answer.finish, *others]
+
+
+async def test_a_schema_of_which_the_engine_makes_no_grammar_is_a_400(engine: LlamaCpp) -> None:
+    """Such as one that refers to itself and says nothing else; it names the field."""
+    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
+    held = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    with pytest.raises(StatusError, match="cannot be held to its schema") as caught:
+        await ask(engine, "Hello", response_format=held)
+
+    assert (400, "response_format") == (caught.value.status, caught.value.param)
 
 
 async def test_more_choices_than_slots_are_a_400(engine: LlamaCpp) -> None:

@@ -119,14 +119,28 @@ async def test_a_call_may_be_cut_before_its_name(engine: LlamaCpp) -> None:
     assert ("", None, "length") == (answer.text, answer.tool_calls, answer.finish.reason)
 
 
-async def test_a_schema_that_cannot_be_kept_is_a_400(engine: LlamaCpp) -> None:
-    """The engine says nothing of it, and would write text where a call must be."""
-    nothing = tool("f", {"a": {"type": "integer", "minimum": 5, "maximum": 2}})
+IMPOSSIBLE = tool("never", {"v": {"type": "string", "minLength": 9, "maxLength": 2}})
 
-    with pytest.raises(StatusError) as caught:
-        await answered(engine, "Hello", nothing, tool_choice="required")
 
-    assert (400, "tools") == (caught.value.status, caught.value.param)
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_a_schema_that_cannot_be_kept_is_a_400(choice: str, engine: LlamaCpp) -> None:
+    """The engine says nothing of it, and would generate freely; it names the tool."""
+    with pytest.raises(StatusError, match="is no schema that the embedded engine can be held to") as caught:
+        await answered(engine, "Call it.", WEATHER, IMPOSSIBLE, tool_choice=choice)
+
+    assert (400, "tools[1].function.parameters") == (caught.value.status, caught.value.param)
+
+
+async def test_a_grammar_is_tried_once(engine: LlamaCpp) -> None:
+    """What is asked again costs no further answer of the engine."""
+    tools = [tool("only_here", {"city": {"type": "string", "maxLength": 3}})]
+    counted = []
+    for _ in range(3):
+        before = (await engine.metrics())["tokens_predicted_total"]
+        await answered(engine, "Call it.", *tools, max_tokens=2, tool_choice="required")
+        counted.append((await engine.metrics())["tokens_predicted_total"] - before)
+
+    assert [counted[1] + 1, counted[1], counted[1]] == counted
 
 
 async def test_a_child_that_dies_in_a_call_costs_no_character(engine: LlamaCpp) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +23,7 @@ from ..request import CallOptions, ChatRequest
 from ..timeouts import Clocks
 from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE
 from .control import Restorer, begun_text
+from .grammar_check import check_grammar
 from .handle import EngineHandle
 from .loops import LoopStop
 from .reading import reading_of
@@ -71,11 +73,13 @@ async def busy_slots(supervisor: EngineHandle, client: OpenAICompatible) -> floa
 
 class EnginePrompt(NamedTuple):
     """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
-    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read."""
+    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read. ``schemas``:
+    what a grammar holds the answer to, by their places in the request."""
 
     param: str
     prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
     answer: Answer | None = None
+    schemas: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
 def refuse_too_large(supervisor: EngineHandle, size: int, param: str) -> None:
@@ -115,10 +119,13 @@ async def _ask(
     started: Batch = []
     request, restorer = prompt.prepare(engine.supervisor)
     loop = LoopStop(engine.supervisor.settings.name, begun_text(request.messages))
-    batches = engine.client.stream(request, CallOptions(timeout=clocks, deadline=deadline))
+    options = CallOptions(timeout=clocks, deadline=deadline)
+    batches = engine.client.stream(request, options)
     slot.asked = True
     engine.supervisor.asking += 1
     try:
+        if (grammar := request.fields.get("grammar")) is not None:
+            await check_grammar(engine.supervisor, engine.client, grammar, prompt.schemas, options)
         async for brought in batches:
             loop.note_prompt(brought)
             if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:

@@ -74,6 +74,8 @@ class EngineHandle:
         self.condition = EngineCondition()
         #: Answers that are being asked for now.
         self.asking = 0
+        #: Digests of the grammars that it was found to keep to.
+        self.grammars: set[bytes] = set()
         #: Set when the present child has died; the next one has another.
         self.death = asyncio.Event()
         self._settled = asyncio.Event()

@@ -27,18 +27,23 @@ from .supervisor import Supervisor, make_private
 
 
 class ModelPool:
-    """The memory that models share. ``memory``: bytes that they may take together; ``idle_s``: seconds that a model stays after
-    its last answer; ``patience``: seconds that a load waits for memory which models that answer hold."""
+    """The memory that models share. ``limit``: bytes that all may take together; ``memory``: what of that is left for those
+    that are loaded when they are asked for; ``idle_s``: seconds that a model stays after its last answer; ``patience``: seconds
+    that a load waits for memory which models that answer hold."""
 
     def __init__(
         self, *, memory: int, idle_s: float = 300, patience: float = 60, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.memory = memory
+        self.limit = self.memory = memory
         self.idle_s = idle_s
         self.clock = clock
         self._patience = patience
         self._held: dict[OnDemandEngine, int] = {}
         self._changed = asyncio.Event()
+
+    def set_aside(self, size: int) -> None:
+        """Leave *size* bytes of the limit to models that are loaded at the start and stay."""
+        self.memory = max(0, self.limit - size)
 
     async def acquire(self, engine: OnDemandEngine) -> bool:
         """Make room for *engine*, and return whether there is: there is none where its callers have all left meanwhile. Raises
@@ -46,7 +51,7 @@ class ModelPool:
         if engine.needs > self.memory:
             raise ConfigError(
                 f"{engine.file} needs {_megabytes(engine.needs)} of memory, "
-                f"and models may take {_megabytes(self.memory)} together",
+                f"and models may take {_megabytes(self.memory)} together{self._beside()}",
                 advice="allow more with memory in [engine], or choose a smaller model or context",
             )
         try:
@@ -56,6 +61,9 @@ class ModelPool:
             others = ", ".join(sorted(each.settings.name for each in self._held))
             problem = f"there is no memory for {engine.settings.name} while others answer ({others})"
             raise busy(problem, None, code=BUSY) from None
+
+    def _beside(self) -> str:
+        return f" beside those that stay loaded, {_megabytes(self.limit - self.memory)}" if self.memory < self.limit else ""
 
     def release(self, engine: OnDemandEngine) -> None:
         """Give back what *engine* holds; its child is gone."""
@@ -255,7 +263,7 @@ def memory_for(path: Path, *, slots: int, context: int) -> int:
     try:
         return memory_needed(read_model_file(path), slots=slots, context=context)
     except ConfigError:
-        return path.stat().st_size
+        return path.stat().st_size if path.exists() else 0
 
 
 def _megabytes(size: int) -> str:

@@ -51,7 +51,7 @@ from .ipc import EngineSettings
 from .library import find_projector, find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, details_for, memory_for
 from .process import EngineLog
-from .question import ChatTurn, chat_question, choices_of, refuse_begun, told_apart
+from .question import ChatTurn, chat_question, choices_of, refuse_begun, schemas_of, told_apart
 from .request import engine_fields, engine_messages, is_exact, size_of
 from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
@@ -185,6 +185,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         engine = self._current()
         return None if engine is None else engine.supervisor.pid
 
+    @property
+    def memory_needed(self) -> int:
+        """About how many bytes its process takes; 0 where that is another's, or the weights are not there yet."""
+        settings = self._settings
+        return 0 if self._deputy else memory_for(find_weights(self.weights), slots=settings.slots, context=settings.context)
+
     def last_log(self) -> str:
         """The last lines that the child wrote, for a person who looks for the cause of a failure."""
         return self._log.text()
@@ -308,7 +314,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 refuse_too_large(supervisor, size_of(messages), "messages")
                 return chat_question(supervisor.condition, turn, part.fields)
 
-            prompt = EnginePrompt("messages", prepare, None if part.number else question.answer)
+            answer = None if part.number else question.answer
+            prompt = EnginePrompt("messages", prepare, answer, schemas_of(turn, part.fields))
             batches = generate_answer(engine, slot, prompt, question.clocks, deadline)
             return told_apart(batches, engine.supervisor.condition, turn, part.fields)
 

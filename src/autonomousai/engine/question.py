@@ -60,6 +60,16 @@ class ChatTurn(NamedTuple):
         return thoughts_of(condition.thoughts, wanted=self.thinks)
 
 
+def schemas_of(turn: ChatTurn, fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the schemas of an answer with tools, by their places in the request."""
+    if turn.plan is None:
+        return {}
+    schemas = {f"tools[{turn.plan.tools.index(tool)}].function.parameters": tool.schema for tool in turn.plan.allowed}
+    if (schema := _schema(fields.get("response_format"))) is not None:
+        schemas["response_format"] = schema
+    return schemas
+
+
 def chat_question(condition: EngineCondition, turn: ChatTurn, fields: Mapping[str, Any]) -> tuple[ChatRequest, Restorer | None]:
     """Return the request to the engine, and what puts its answer right again; see `ControlTokens.defuse_all`.
 

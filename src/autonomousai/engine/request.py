@@ -254,6 +254,9 @@ def refuse_too_long(size: int, *, context: int, longest: int, param: str = "mess
 #: So llama.cpp says which schema it cannot make a grammar of.
 _SCHEMA_ERROR: Final = "JSON schema error"
 
+#: And so, where it can make no sampler of its own grammar for a schema.
+_GRAMMAR_ERROR: Final = "failed to parse grammar"
+
 
 class _TooLong(msgspec.Struct):
     n_prompt_tokens: int
@@ -291,6 +294,8 @@ def explain(error: StatusError, param: str = "messages") -> StatusError:
     if _SCHEMA_ERROR in error.problem:  # a reference that leads nowhere, for example
         place = error.problem.partition(_SCHEMA_ERROR)[2]
         return refusal("response_format", f"the embedded engine cannot be held to its schema{place[:300]}")
+    if _GRAMMAR_ERROR in error.problem:  # one that refers to itself and says nothing else, for example
+        return refusal("response_format", "the embedded engine cannot be held to its schema; make it simpler", UNSUPPORTED)
     if error.code != "exceed_context_size_error":
         return error
     try:

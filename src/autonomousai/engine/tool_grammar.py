@@ -35,7 +35,7 @@ def tool_grammar(plan: ToolPlan, syntax: CallSyntax, *, schema: dict[str, Any] |
         rules = _free(plan, syntax, schema)
     else:
         rules = _free_bare(plan, schema)
-    arguments = [f"args{place}: %json {json.dumps({**tool.schema, **_SPACING})}" for place, tool in enumerate(plan.allowed)]
+    arguments = [f"args{place}: {json_rule(tool.schema)}" for place, tool in enumerate(plan.allowed)]
     return "\n".join(("%llguidance {}", *_THOUGHTS[thoughts], *rules, *arguments, ""))
 
 
@@ -64,7 +64,7 @@ def _free(plan: ToolPlan, syntax: CallSyntax, schema: dict[str, Any] | None) -> 
     if schema is not None:
         return [
             f"said: bare | answer | {json.dumps(syntax.opening)} block {more}",
-            f"answer: {_answer(schema)}",
+            f"answer: {json_rule(schema)}",
             *_bare(plan),
             *_block(plan, syntax),
         ]
@@ -81,11 +81,12 @@ def _free(plan: ToolPlan, syntax: CallSyntax, schema: dict[str, Any] | None) -> 
 def _free_bare(plan: ToolPlan, schema: dict[str, Any] | None) -> list[str]:
     """Text, or a bare call at the beginning."""
     if schema is not None:
-        return ["said: bare | answer", f"answer: {_answer(schema)}", *_bare(plan)]
+        return ["said: bare | answer", f"answer: {json_rule(schema)}", *_bare(plan)]
     return ["said: bare | TEXT", rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/ & {_NO_THOUGHTS}", *_bare(plan)]
 
 
-def _answer(schema: dict[str, Any]) -> str:
+def json_rule(schema: dict[str, Any]) -> str:
+    """Return what stands in a rule for JSON that obeys *schema*."""
     return f"%json {json.dumps({**schema, **_SPACING})}"
 
 

@@ -1,8 +1,8 @@
 """The JSON schema of a tool's arguments, as the engine's grammar can be held to it. A table of keywords; knows no engine.
 
-The engine drops a whole grammar, without a word to its caller, where one keyword of it is malformed or unknown. So what it
-cannot be held to is left out beforehand: the arguments are then freer than the schema. Where the caller wants them strict it is
-a 400 that names the place.
+The engine drops a complete grammar, without a word to its caller, where one keyword of it is malformed or unknown; see
+`grammar_check`. So what it cannot be held to is left out beforehand: the arguments are then freer than the schema. Where the
+caller wants them strict it is a 400 that names the place.
 """
 
 from __future__ import annotations

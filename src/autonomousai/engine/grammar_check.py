@@ -1,0 +1,68 @@
+"""Whether the engine keeps to a grammar of tools. llama.cpp drops one that it cannot compile, says so in its log alone, and
+generates freely: so each grammar is tried once beforehand, with an answer of one token that the grammar alone brings about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from ..events import Answer
+from ..request import CallOptions, ChatRequest, OriginalRequest
+from ..wires.fields import UNSUPPORTED
+from ..wires.raw import COMPLETIONS_WIRE
+from ..wires.shapes import refusal
+from .handle import EngineHandle
+from .tool_grammar import json_rule
+
+if TYPE_CHECKING:
+    from ..clients.openai import OpenAICompatible
+
+#: What no model says after that prompt, unless it is made to.
+_PROMPT: Final = "1 2 3 4 5 6 7"
+_SIGN: Final = "@"
+
+#: Grammars of an engine that are remembered.
+_MOST: Final = 1000
+
+
+async def check_grammar(
+    supervisor: EngineHandle,
+    client: OpenAICompatible,
+    grammar: str,
+    schemas: Mapping[str, dict[str, Any]],
+    options: CallOptions,
+) -> None:
+    """Raise `StatusError` 400 where the engine cannot be held to *grammar*. It names the first of its *schemas*, by their
+    places in the request, that is to blame."""
+    if await _holds(supervisor, client, grammar, options):
+        return
+    for place, schema in schemas.items():
+        alone = f"%llguidance {{}}\nstart: {json_rule(schema)}\n"
+        if not await _holds(supervisor, client, alone, options):
+            raise refusal(place, "is no schema that the embedded engine can be held to; make it simpler", UNSUPPORTED)
+    raise refusal("tools", "are too much for the embedded engine to be held to all of them; send fewer", UNSUPPORTED)
+
+
+async def _holds(supervisor: EngineHandle, client: OpenAICompatible, grammar: str, options: CallOptions) -> bool:
+    digest = sha256(grammar.encode()).digest()
+    if digest in supervisor.grammars:
+        return True
+    document = {
+        "prompt": _PROMPT,
+        "grammar": grammar.replace("\nstart: ", f'\nstart: "{_SIGN}" ', 1),
+        "max_tokens": 1,
+        "temperature": 0,
+        "cache_prompt": False,
+    }
+    answer = Answer()
+    request = ChatRequest("", [], stream=True, origin=OriginalRequest(COMPLETIONS_WIRE, document))
+    async for batch in client.stream(request, options):
+        answer.add(batch)
+    if not answer.text.startswith(_SIGN):
+        return False
+    if len(supervisor.grammars) >= _MOST:
+        supervisor.grammars.clear()
+    supervisor.grammars.add(digest)
+    return True
