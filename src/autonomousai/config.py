@@ -311,7 +311,7 @@ def check_reload(old: Config, new: Config) -> None:
         key = f"{table}.{changed[0]}" if changed else table
         raise ConfigError("cannot change while the server runs", key=key, advice="restart the server, or take the change back")
     check_exposure(new.server, new.keys)
-    if not new.served():
+    if not new.served() and new.engine.models_dir is None:
         raise ConfigError("no model has a route, so that nothing would be served", key="models", advice="give one a route")
 
 

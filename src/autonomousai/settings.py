@@ -205,7 +205,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The models of this machine that are served by their names: those that were fetched or registered, and the GGUF files of
     the folder ``models_dir``. Each is loaded when it is asked for, and unloaded after ``idle_s`` without a request, or when
-    others need its part of ``memory``, the bytes that all of them may take together."""
+    others need its part of ``memory``, the bytes that all of them may take together, with the engines among the upstreams."""
 
     models_dir: str | None = None
     memory: str = "auto"

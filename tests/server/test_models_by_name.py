@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autonomousai.config import Config, EngineConfig, OpenAIConfig, ServerConfig
-from autonomousai.engine import weights
+from autonomousai.engine import library, weights
 from autonomousai.engine.loader import memory_for
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.server import create_app
@@ -87,3 +87,60 @@ async def test_a_load_that_fails_is_told_to_its_callers(port: int) -> None:
     assert 200 == answered.status == ready.status
     assert failed.status in (500, 502, 503)
     assert "cannot start with broken.gguf" in failed.json()["error"]["message"]
+
+
+async def names(port: int) -> list[str]:
+    listed = (await ask(port, request("GET", "/v1/models"))).json()["data"]
+    return [entry["id"] for entry in listed]
+
+
+async def test_a_model_that_comes_is_served_without_a_restart(port: int, folder: Path) -> None:
+    """By the first request that names it, and in the list; the others answer on, in the process that they had."""
+    await ask(port, request("POST", CHAT, {**ASKED, "model": "one"}))
+    missing = await ask(port, request("POST", CHAT, {**ASKED, "model": "three"}))
+    (folder / "three.gguf").symlink_to(weights.pull(DEFAULT_WEIGHTS))
+    here = await ask(port, request("POST", CHAT, {**ASKED, "model": "three"}))
+    (folder / "four.gguf").symlink_to(weights.pull(DEFAULT_WEIGHTS))
+    listed = await names(port)
+    found = await counted(port)
+
+    assert (404, 200) == (missing.status, here.status)
+    assert "three" == here.json()["model"]
+    assert {"one", "two", "three", "four", "broken"} <= {*listed}
+    assert {("engine/one",): 1, ("engine/three",): 1} == {
+        name: count for name, count in found.by("engine_loads_total", "upstream").items() if count
+    }
+
+
+async def test_a_model_that_goes_is_gone(port: int, folder: Path) -> None:
+    """From the list, and for who asks it, also where it is loaded just now."""
+    before = await ask(port, request("POST", CHAT, {**ASKED, "model": "two"}))
+    (folder / "two.gguf").unlink()
+    after = await ask(port, request("POST", CHAT, {**ASKED, "model": "two"}))
+    other = await ask(port, request("POST", CHAT, {**ASKED, "model": "one"}))
+
+    assert (200, 404, 200) == (before.status, after.status, other.status)
+    assert "two" not in await names(port)
+
+
+async def test_a_folder_that_goes_leaves_what_is_served_as_it_is(port: int, folder: Path) -> None:
+    """What is wrong is in the log; no request fails for it that would not fail otherwise."""
+    folder.rename(folder.with_name("elsewhere"))
+    try:
+        assert {"one", "two"} <= {*await names(port)}
+        assert 404 == (await ask(port, request("POST", CHAT, {**ASKED, "model": "three"}))).status
+    finally:
+        folder.with_name("elsewhere").rename(folder)
+
+
+async def test_a_registered_model_is_served_and_removed_without_a_restart(folder: Path, tmp_path: Path) -> None:
+    """As `autonomousai pull` and `models remove` do it, beside the usual engine; nothing is loaded for it."""
+    async with listening(create_app()) as place:
+        before = await names(place.port)
+        library.add_file(write_gguf(tmp_path / "mine.gguf"), name="mine")
+        during = await names(place.port)
+        library.remove("mine")
+        after = await names(place.port)
+
+    assert before == after
+    assert [*before, "mine"] == during

@@ -174,6 +174,36 @@ def test_each_installed_model_has_a_route_of_its_own(tmp_path: Path):
     assert 768 == made.capabilities_of("a").context
 
 
+def test_memory_is_shared_with_engines_that_stay_loaded(tmp_path: Path):
+    """What they take is not there for models that are loaded when they are asked for; a context of those fits into the rest."""
+    write_gguf(tmp_path / "stays.gguf")
+    models_in(tmp_path / "models", "a")
+    engine = EngineConfig(models_dir=str(tmp_path / "models"), memory="200 MB")
+    config = Config(upstreams={"stays": LlamaCppConfig(weights=str(tmp_path / "stays.gguf"), slots=1)}, engine=engine)
+
+    made = make_gateway(config)
+
+    stays, later = (made.upstreams[name].provider for name in ("stays", "engine/a"))
+    pool = later._pool
+    assert stays._pool is None
+    assert (200_000_000, 200_000_000 - stays.memory_needed) == (pool.limit, pool.memory)
+    assert 0 < stays.memory_needed
+
+
+def test_engines_that_need_more_than_all_may_take_are_refused(tmp_path: Path):
+    """At the start, with the key and what each needs."""
+    write_gguf(tmp_path / "stays.gguf")
+    row = LlamaCppConfig(weights=str(tmp_path / "stays.gguf"), context=512, slots=1)
+    config = Config(upstreams={"one": row, "two": row}, engine=EngineConfig(memory="90 MB"))
+
+    with pytest.raises(
+        ConfigError, match=r"allows 90 MB, and the engines of the config need more \(one \d+ MB, two \d+ MB\)"
+    ) as caught:
+        make_gateway(config)
+
+    assert "engine.memory" == caught.value.key
+
+
 async def test_weights_that_run_anyway_run_once(tmp_path: Path):
     """Their name is one more model of the upstream that runs them."""
     engine = models_in(tmp_path / "models", "a")

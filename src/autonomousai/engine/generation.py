@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import cache
 from importlib.metadata import version
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,7 +22,6 @@ from ..request import CallOptions, ChatRequest
 from ..timeouts import Clocks
 from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE
 from .control import Restorer, begun_text
-from .grammar_check import check_grammar
 from .handle import EngineHandle
 from .loops import LoopStop
 from .reading import reading_of
@@ -73,13 +71,13 @@ async def busy_slots(supervisor: EngineHandle, client: OpenAICompatible) -> floa
 
 class EnginePrompt(NamedTuple):
     """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
-    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read. ``schemas``:
-    what a grammar holds the answer to, by their places in the request."""
+    child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read. ``check``:
+    raises `StatusError` where the engine cannot be held to what is asked."""
 
     param: str
     prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
     answer: Answer | None = None
-    schemas: Mapping[str, dict[str, Any]] = MappingProxyType({})
+    check: Callable[[LoopEngine, ChatRequest, CallOptions], Awaitable[None]] | None = None
 
 
 def refuse_too_large(supervisor: EngineHandle, size: int, param: str) -> None:
@@ -124,8 +122,8 @@ async def _ask(
     slot.asked = True
     engine.supervisor.asking += 1
     try:
-        if (grammar := request.fields.get("grammar")) is not None:
-            await check_grammar(engine.supervisor, engine.client, grammar, prompt.schemas, options)
+        if prompt.check is not None:
+            await prompt.check(engine, request, options)
         async for brought in batches:
             loop.note_prompt(brought)
             if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:

@@ -6,18 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from ..events import Answer
+from ..answer import Answer
 from ..request import CallOptions, ChatRequest, OriginalRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.shapes import refusal
-from .handle import EngineHandle
+from .generation import LoopEngine
 from .tool_grammar import json_rule
-
-if TYPE_CHECKING:
-    from ..clients.openai import OpenAICompatible
 
 #: What no model says after that prompt, unless it is made to.
 _PROMPT: Final = "1 2 3 4 5 6 7"
@@ -28,26 +25,22 @@ _MOST: Final = 1000
 
 
 async def check_grammar(
-    supervisor: EngineHandle,
-    client: OpenAICompatible,
-    grammar: str,
-    schemas: Mapping[str, dict[str, Any]],
-    options: CallOptions,
+    engine: LoopEngine, request: ChatRequest, options: CallOptions, *, schemas: Mapping[str, dict[str, Any]]
 ) -> None:
-    """Raise `StatusError` 400 where the engine cannot be held to *grammar*. It names the first of its *schemas*, by their
-    places in the request, that is to blame."""
-    if await _holds(supervisor, client, grammar, options):
+    """Raise `StatusError` 400 where the engine cannot be held to the grammar of *request*. It names the first of its *schemas*,
+    by their places in the caller's request, that is to blame."""
+    if await _holds(engine, request.fields["grammar"], options):
         return
     for place, schema in schemas.items():
-        alone = f"%llguidance {{}}\nstart: {json_rule(schema)}\n"
-        if not await _holds(supervisor, client, alone, options):
+        if not await _holds(engine, f"%llguidance {{}}\nstart: {json_rule(schema)}\n", options):
             raise refusal(place, "is no schema that the embedded engine can be held to; make it simpler", UNSUPPORTED)
     raise refusal("tools", "are too much for the embedded engine to be held to all of them; send fewer", UNSUPPORTED)
 
 
-async def _holds(supervisor: EngineHandle, client: OpenAICompatible, grammar: str, options: CallOptions) -> bool:
+async def _holds(engine: LoopEngine, grammar: str, options: CallOptions) -> bool:
+    known = engine.supervisor.grammars
     digest = sha256(grammar.encode()).digest()
-    if digest in supervisor.grammars:
+    if digest in known:
         return True
     document = {
         "prompt": _PROMPT,
@@ -58,11 +51,11 @@ async def _holds(supervisor: EngineHandle, client: OpenAICompatible, grammar: st
     }
     answer = Answer()
     request = ChatRequest("", [], stream=True, origin=OriginalRequest(COMPLETIONS_WIRE, document))
-    async for batch in client.stream(request, options):
+    async for batch in engine.client.stream(request, options):
         answer.add(batch)
     if not answer.text.startswith(_SIGN):
         return False
-    if len(supervisor.grammars) >= _MOST:
-        supervisor.grammars.clear()
-    supervisor.grammars.add(digest)
+    if len(known) >= _MOST:
+        known.clear()
+    known.add(digest)
     return True

@@ -74,6 +74,20 @@ def installed_models(models_dir: str | None = None) -> dict[str, InstalledModel]
     return found
 
 
+def installed_state(models_dir: str | None = None) -> frozenset[tuple[str, int, int]]:
+    """Return what changes whenever a model is installed, replaced or removed: the files that say so, with times and sizes."""
+    folder = None if models_dir is None else Path(models_dir).expanduser()
+    registered = sorted(library_directory().glob("*.json"))
+    models = [model.path for path in registered if (model := _read_entry(path)) is not None]
+    fetched = [weights.weights_path(name) for name in WEIGHTS]
+    found = set()
+    for path in (*registered, *models, *fetched, *(() if folder is None else folder.rglob("*.gguf"))):
+        with contextlib.suppress(OSError):  # it is not there
+            status = path.stat()
+            found.add((str(path), status.st_mtime_ns, status.st_size))
+    return frozenset(found)
+
+
 def offered_models() -> dict[str, InstalledModel]:
     """Return the models of other programs' stores, by names that begin with the store's."""
     found: dict[str, InstalledModel] = {}

@@ -46,6 +46,7 @@ from .generation import (
     refuse_too_large,
     wait_ready,
 )
+from .grammar_check import check_grammar
 from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .library import find_projector, find_weights, name_of
@@ -315,7 +316,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 return chat_question(supervisor.condition, turn, part.fields)
 
             answer = None if part.number else question.answer
-            prompt = EnginePrompt("messages", prepare, answer, schemas_of(turn, part.fields))
+            check = None if turn.plan is None else partial(check_grammar, schemas=schemas_of(turn, part.fields))
+            prompt = EnginePrompt("messages", prepare, answer, check)
             batches = generate_answer(engine, slot, prompt, question.clocks, deadline)
             return told_apart(batches, engine.supervisor.condition, turn, part.fields)
 

@@ -40,6 +40,7 @@ from .counting import CountEndpoint
 from .endpoint import Endpoint, EndpointContext, refuse
 from .gauges import Gauges
 from .health import HealthRoutes
+from .installed import InstalledModels
 from .keeping import KeepingEndpoint
 from .key_control import KeyControl
 from .lifespan import live
@@ -104,7 +105,7 @@ class App:
         self._stream_route = StreamRoute(self._context)
         self._responses_route = ResponsesRoute(self._context)
         self._cold = cold_app(self._cold_routes(asks_key(config.server, config.keys)))
-        self._reloader = None
+        self._reloader, self._maker = None, maker
         if maker is not None and isinstance(provider, Gateway):
             self._reloader = Reloader(
                 config,
@@ -115,6 +116,8 @@ class App:
                 apply=self._follow,
                 running=self._running,
             )
+            installed = InstalledModels(is_stale=maker.is_stale, reload=self._reload_installed)
+            self._context.look_again, self._context.settled = installed.look_again, maker.settled(provider)
         #: Serves a request of the package's own HTTP server; see `Application`.
         self.handle: Handle = self._enter
         self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
@@ -195,9 +198,9 @@ class App:
         provider, admission = self.provider, self._keys.admission
         return [
             *routes_elsewhere(self._hot),
-            *model_routes(provider, V1, admission),
-            *model_routes(provider, "", admission),
-            *wire_routes(provider, admission),
+            *model_routes(provider, V1, admission, self._look_again),
+            *model_routes(provider, "", admission, self._look_again),
+            *wire_routes(provider, admission, self._look_again),
             *self._keys.routes(),
             *self._health.routes(),
             reload_route(lambda: self.reload_file),
@@ -260,6 +263,15 @@ class App:
             await self._keys.open()  # these may be the first keys that there are
         return reloaded
 
+    async def _reload_installed(self) -> None:
+        assert self._reloader is not None
+        await self.reload(self._reloader.config)
+
+    async def _look_again(self) -> None:
+        """Serve the models that are installed now."""
+        if self._context.look_again is not None:
+            await self._context.look_again()
+
     def _follow(self, config: Config) -> None:
         """Follow a config that the provider has adopted."""
         # And the old ones: what was begun with them may repeat them.
@@ -271,6 +283,8 @@ class App:
         if self._cache is not None:
             self._cache.follow(config.upstreams, getattr(self.provider, "routes", {}))
         self._context.total_s = config.clocks.total
+        if self._maker is not None and isinstance(self.provider, Gateway):
+            self._context.settled = self._maker.settled(self.provider)
 
     def _running(self) -> set[object]:
         """Return what is being answered now, and the streams that are written."""

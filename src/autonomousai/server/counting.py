@@ -36,6 +36,8 @@ class CountEndpoint:
         check_model(request)
         if request.origin is not None:
             request = with_headers(request, request.origin, self.wire, exchange)
+        if context.look_again is not None and request.model not in context.settled:
+            await context.look_again()
         if exchange.caller is None:
             context.resolve(request.model)
             return await self._counted(request)

@@ -7,7 +7,7 @@ However a request ends, its answer is closed before its place is given back. One
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
@@ -49,7 +49,8 @@ class EndpointContext(msgspec.Struct):
     """What the endpoints share: the provider, what answers are asked of (it, or the cache before it), how it is made ready, how
     names become models, the places, what is counted, the streams that can be resumed and whose they are, the sweep of open
     streams, what reads bodies. ``total_s``: seconds that an answer may take, and its caller to read it. ``admission``: what
-    callers' keys allow."""
+    callers' keys allow. ``look_again``: has what is served follow the models on this machine, before it is looked for one that
+    is not ``settled``."""
 
     provider: AsyncGeneratorProvider
     source: AsyncGeneratorProvider
@@ -66,6 +67,8 @@ class EndpointContext(msgspec.Struct):
     bodies: BodyReader
     total_s: float
     admission: Admission
+    settled: Container[str] = frozenset()
+    look_again: Callable[[], Awaitable[None]] | None = None
 
 
 class PlacedRequest(msgspec.Struct):
@@ -146,6 +149,8 @@ class Endpoint:
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:
         context = self._context
+        if context.look_again is not None and request.model not in context.settled:
+            await context.look_again()
         request, model = self._admit(request, exchange)
         hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
         if hold is not None and hold.over_budget:

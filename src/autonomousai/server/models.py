@@ -24,12 +24,16 @@ from .admission import Admission
 _ABLE: Final = ("vision", "tools", "schema", "reasoning", "prefill", "embeddings")
 
 
-def model_routes(provider: AsyncGeneratorProvider, prefix: str, admission: Admission) -> list[Route]:
+def model_routes(
+    provider: AsyncGeneratorProvider, prefix: str, admission: Admission, look_again: Callable[[], Awaitable[None]]
+) -> list[Route]:
     """``GET /models`` and ``GET /models/{id}`` under *prefix*: the provider's models, their aliases, and what they can do. A
-    caller of another wire, by its header, gets them in that wire's shape; one with a key's name those that it may use."""
+    caller of another wire, by its header, gets them in that wire's shape; one with a key's name those that it may use.
+    *look_again*: has the provider follow what is installed."""
     created = int(time.time())
 
     async def listing(request: Request) -> Response:
+        await look_again()
         models = _models(provider, request, admission)
         if (wire := _wire_of(request)) is not None:
             body = wire.encode_models([_listed(provider, name, aliases, created) for name, aliases in models.items()])
@@ -38,6 +42,7 @@ def model_routes(provider: AsyncGeneratorProvider, prefix: str, admission: Admis
         return _json({"object": "list", "data": data})
 
     async def one(request: Request) -> Response:
+        await look_again()
         wanted = request.path_params["id"]
         models = _models(provider, request, admission)
         for name, aliases in models.items():
@@ -54,9 +59,12 @@ def model_routes(provider: AsyncGeneratorProvider, prefix: str, admission: Admis
     ]
 
 
-def wire_routes(provider: AsyncGeneratorProvider, admission: Admission) -> list[Route]:
-    """Return the lists of models of the wires that have their own."""
-    return [Route(path, _listing_of(wire, provider, admission), methods=["GET"]) for path, wire in models_paths().items()]
+def wire_routes(
+    provider: AsyncGeneratorProvider, admission: Admission, look_again: Callable[[], Awaitable[None]]
+) -> list[Route]:
+    """Return the lists of models of the wires that have their own; see `model_routes`."""
+    listings = {path: _listing_of(wire, provider, admission, look_again) for path, wire in models_paths().items()}
+    return [Route(path, listing, methods=["GET"]) for path, listing in listings.items()]
 
 
 def _wire_of(request: Request) -> Wire | None:
@@ -98,8 +106,11 @@ def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], cre
     return ListedModel(name, aliases, able.vision, able.context, created)
 
 
-def _listing_of(wire: Wire, provider: AsyncGeneratorProvider, admission: Admission) -> Callable[[Request], Awaitable[Response]]:
+def _listing_of(
+    wire: Wire, provider: AsyncGeneratorProvider, admission: Admission, look_again: Callable[[], Awaitable[None]]
+) -> Callable[[Request], Awaitable[Response]]:
     async def listing(request: Request) -> Response:
+        await look_again()
         models = [_listed(provider, name, aliases) for name, aliases in _models(provider, request, admission).items()]
         return Response(wire.encode_models(models), media_type="application/json")
 

@@ -31,9 +31,14 @@ ReloadFile = Callable[[], Awaitable[Reloaded]]
 
 
 class GatewayMaker(Protocol[Config_contra]):
-    """Makes gateways of configs, one after another; an upstream that has not changed is the same object in the next."""
+    """Makes gateways of configs, one after another; an upstream that has not changed is the same object in the next.
+    ``is_stale``: whether the same config would make another one now; ``settled``: models that any of them would serve."""
 
     def make(self, config: Config_contra, current: Mapping[str, Upstream]) -> Gateway: ...
+
+    def is_stale(self) -> bool: ...
+
+    def settled(self, gateway: Gateway) -> frozenset[str]: ...
 
 
 class Reloader(Generic[Config_contra]):
@@ -52,7 +57,7 @@ class Reloader(Generic[Config_contra]):
         apply: Callable[[Config_contra], None],
         running: Callable[[], Collection[object]],
     ) -> None:
-        self._config = config
+        self.config = config
         self._gateway = gateway
         self._maker = maker
         self._check = check
@@ -68,7 +73,7 @@ class Reloader(Generic[Config_contra]):
         Raises `ConfigError` for one that cannot be served, and what an upstream raises that cannot start: then nothing has
         changed."""
         async with self._lock:
-            self._check(self._config, config)
+            self._check(self.config, config)
             before = dict(self._gateway.upstreams)
             made = self._maker.make(config, before)
             new = {name: upstream for name, upstream in made.upstreams.items() if before.get(name) is not upstream}
@@ -76,7 +81,7 @@ class Reloader(Generic[Config_contra]):
                 await _start(new.values(), lambda: self._prepare(config))
             self._gateway.adopt(made)
             self._apply(config)
-            self._config = config
+            self.config = config
         old = {name: upstream for name, upstream in before.items() if made.upstreams.get(name) is not upstream}
         if old:
             self._retire(list(old.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -10,7 +10,7 @@ import msgspec
 
 from ..config import Config, LlamaCppConfig, ModelConfig
 from ..engine.handle import RemoteEngine
-from ..engine.library import InstalledModel, installed_models, is_named, name_of
+from ..engine.library import InstalledModel, installed_models, installed_state, is_named, name_of
 from ..engine.loader import ModelPool
 from ..engine.memory import memory_limit
 from ..engine.provider import EngineTask, LlamaCpp
@@ -54,9 +54,9 @@ def with_installed(config: Config) -> Config:
     """Return *config*, and in it each installed model whose name it does not use otherwise: answered by the upstream that runs
     these weights anyway, or by one that is loaded when it is asked for. A config without an engine gets none, unless it names a
     folder of models. Raises `ConfigError` where that folder cannot be read."""
-    engines = {name: upstream for name, upstream in config.upstreams.items() if isinstance(upstream, LlamaCppConfig)}
-    if not engines and config.engine.models_dir is None:
+    if not _serves_installed(config):
         return config
+    engines = {name: upstream for name, upstream in config.upstreams.items() if isinstance(upstream, LlamaCppConfig)}
     served = config.served()
     # Another engine is no reason to serve those of the five that have no route.
     off = {
@@ -73,6 +73,12 @@ def with_installed(config: Config) -> Config:
         upstreams.setdefault(upstream, LlamaCppConfig(weights=weights, context="auto", task=_task_of(model)))
         models[name] = ModelConfig(route=(upstream,))
     return msgspec.structs.replace(config, upstreams=upstreams, models=models)
+
+
+def _serves_installed(config: Config) -> bool:
+    """Return whether installed models are served beside what *config* says."""
+    has_engine = any(isinstance(upstream, LlamaCppConfig) for upstream in config.upstreams.values())
+    return has_engine or config.engine.models_dir is not None
 
 
 def _installed_last(config: Config) -> dict[str, ModelConfig]:
@@ -116,8 +122,14 @@ def make_engines(config: Config) -> dict[str, LlamaCpp]:
     """Return the engines on this machine, by upstream. Starts no child."""
     pool = make_pool(config)
     engines = [name for name, upstream in config.upstreams.items() if upstream.runs_engine]
-    made = {name: _make_provider(name, config, pool, None) for name in engines}
-    return {name: provider for name, provider in made.items() if isinstance(provider, LlamaCpp)}
+    made: dict[str, AsyncGeneratorProvider] = {}
+
+    def make(name: str) -> AsyncGeneratorProvider:
+        made[name] = _make_provider(name, config, pool, None)
+        return made[name]
+
+    _make_each(engines, config, pool, make)
+    return {name: provider for name in engines if isinstance(provider := made[name], LlamaCpp)}
 
 
 def make_gateway(
@@ -145,6 +157,9 @@ class UpstreamMaker:
         self._engines = engines
         self._providers = providers
         self._pool: ModelPool | None = None
+        self._models_dir: str | None = None
+        #: What was installed when it was served last; None where nothing is served beside the config.
+        self._installed: frozenset[tuple[str, int, int]] | None = None
         #: What was said of each upstream that was made.
         self._said: WeakKeyDictionary[Upstream, tuple[object, ...]] = WeakKeyDictionary()
 
@@ -153,11 +168,29 @@ class UpstreamMaker:
         connections, their breakers and what was learnt of them. Raises `ConfigError` where *config* has an engine which the
         other process does not."""
         if self._engines is None and self._providers is None:
+            self._models_dir = config.engine.models_dir
+            self._installed = installed_state(self._models_dir) if _serves_installed(config) else None
             config = with_models(config)
         self._pool = pool = self._pool or make_pool(config)
         kept = current or {}
-        upstreams = [self._upstream(name, config, pool, kept.get(name)) for name in config.upstreams]
-        return _gateway_of(config, upstreams, self._observer)
+        upstreams: dict[str, Upstream] = {}
+
+        def make(name: str) -> AsyncGeneratorProvider:
+            upstreams[name] = self._upstream(name, config, pool, kept.get(name))
+            return upstreams[name].provider
+
+        _make_each(config.upstreams, config, pool, make)
+        return _gateway_of(config, [upstreams[name] for name in config.upstreams], self._observer)
+
+    def is_stale(self) -> bool:
+        """Return whether models were installed or removed since the last gateway was made of a config that serves them."""
+        return self._installed is not None and self._installed != installed_state(self._models_dir)
+
+    def settled(self, gateway: Gateway) -> frozenset[str]:
+        """Return the names of models that *gateway* serves whatever is installed; "" stands for the default."""
+        names = {name for name, route in gateway.routes.items() if not (route and route[0].name.startswith(ON_DEMAND))}
+        aliases = {alias for alias, name in gateway.model_aliases.items() if name in names}
+        return frozenset({"", *names, *aliases})
 
     def _upstream(self, name: str, config: Config, pool: ModelPool, before: Upstream | None) -> Upstream:
         said = (config.upstreams[name], config.breaker)
@@ -187,6 +220,30 @@ def _gateway_of(config: Config, upstreams: list[Upstream], observer: Observer | 
     )
 
 
+def _is_on_demand(name: str, config: Config) -> bool:
+    """Return whether an upstream is an engine that is loaded when it is asked for. The weights for code are large, and may
+    never be."""
+    return name.startswith(ON_DEMAND) or (name, config.upstreams[name]) == (CODER_UPSTREAM, _coder_engine())
+
+
+def _make_each(names: Iterable[str], config: Config, pool: ModelPool, make: Callable[[str], AsyncGeneratorProvider]) -> None:
+    """Call *make* for each of *names*: last for engines that are loaded when they are asked for, which share the memory that
+    the others leave. Raises `ConfigError` where these alone need more than all may take."""
+    later = [name for name in names if _is_on_demand(name, config)]
+    made = {name: make(name) for name in names if name not in later}
+    needs = {name: each.memory_needed for name, each in made.items() if isinstance(each, LlamaCpp)}
+    if config.engine.memory != "auto" and sum(needs.values()) > pool.limit:
+        told = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in needs.items())
+        raise ConfigError(
+            f"allows {pool.limit / 1e6:,.0f} MB, and the engines of the config need more ({told})",
+            key="engine.memory",
+            advice="allow more, give them fewer slots or a smaller context, or leave one out",
+        )
+    pool.set_aside(sum(needs.values()))
+    for name in later:
+        make(name)
+
+
 def _make_provider(
     name: str, config: Config, pool: ModelPool, engines: Mapping[str, RemoteEngine] | None
 ) -> AsyncGeneratorProvider:
@@ -197,15 +254,14 @@ def _make_provider(
             key=f"upstreams.{name}",
             advice="restart the server",
         )
-    # The weights for code are large, and may never be asked for.
-    on_demand = name.startswith(ON_DEMAND) or (name, upstream) == (CODER_UPSTREAM, _coder_engine())
+    on_demand = _is_on_demand(name, config)
     return upstream.make_provider(
         UpstreamSetup(
             name,
             config.server.queue_s,
             lazy=on_demand,
             pool=pool if on_demand else None,
-            memory=pool.memory,
+            memory=pool.limit,
             engine=engines[name] if engines is not None and upstream.runs_engine else None,
         )
     )
