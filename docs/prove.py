@@ -2,6 +2,7 @@
 
 Usage: ``python docs/prove.py [ARGUMENTS OF PYTEST]``; with PROOF=sample a quick look, which writes nothing.
 ``python docs/prove.py --from REPORT…``: from JUnit reports (``-o junit_family=xunit1``) of proofs that were run one by one.
+``python docs/prove.py --part REPORT…``: from reports of some of them; what stands there of the others stays.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class Row(NamedTuple):
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--from"]:
         write([row for report in arguments[1:] for row in read_report(Path(report))])
+        return 0
+    if arguments[:1] == ["--part"]:
+        rows = [row for report in arguments[1:] for row in read_report(Path(report))]
+        RESULT.write_text(with_part(RESULT.read_text(encoding="utf-8"), rows, datetime.now(UTC)), encoding="utf-8")
         return 0
     whole = os.environ.setdefault("PROOF", "whole") == "whole"
     with tempfile.TemporaryDirectory() as directory:
@@ -88,10 +93,31 @@ def page(rows: list[Row], now: datetime) -> str:
         f"- {processor()}, {os.cpu_count()} cores, {platform.platform(terse=True)}, Python {platform.python_version()}",
     ]
     for file in dict.fromkeys(each.file for each in rows):
-        title, sentences = words_of(ROOT / file)
-        lines += ["", f"## `{file}`", "", title, "", "| what | cases | failed | seconds |", "|---|---:|---:|---:|"]
-        lines += [line(each, sentences.get(each.name, "")) for each in rows if each.file == file]
+        lines += ["", *section(file, rows)]
     return "\n".join(lines) + "\n"
+
+
+def section(file: str, rows: list[Row], remark: str = "") -> list[str]:
+    """The lines of what came of one file. *remark*: goes before the table."""
+    title, sentences = words_of(ROOT / file)
+    remarks = ["", remark] if remark else []
+    head = [f"## `{file}`", "", title, *remarks, "", "| what | cases | failed | seconds |", "|---|---:|---:|---:|"]
+    return head + [line(each, sentences.get(each.name, "")) for each in rows if each.file == file]
+
+
+def with_part(page: str, rows: list[Row], now: datetime) -> str:
+    """Return *page* with the sections that *rows* are of made anew, each with its own date and machine."""
+    head, *sections = page.rstrip("\n").split("\n\n## ")
+    made = {text.partition("`")[2].partition("`")[0]: f"## {text}" for text in sections}
+    for file in dict.fromkeys(each.file for each in rows):
+        here = [each for each in rows if each.file == file]
+        failed = sum(each.failed for each in here)
+        outcome = f"**{failed} failed.**" if failed else "Nothing failed."
+        remark = (
+            f"Run by itself: {now:%Y-%m-%d %H:%M} UTC, {sum(each.seconds for each in here):.0f} s, {processor()}. {outcome}"
+        )
+        made[file] = "\n".join(section(file, here, remark))
+    return "\n\n".join([head, *made.values()]) + "\n"
 
 
 def line(row: Row, sentence: str) -> str:
