@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import client
 import server
@@ -38,6 +38,9 @@ from servers import OURS, SERVERS, Kind, Server
 from traffic import Upstream
 
 NEW, OLD = "new", "old"
+
+Scenario: TypeAlias = str
+SCENARIOS: list[Scenario] = ["small", "one", "burst", "paced", "event", "first", "crowd", "workers", "clients"]
 
 CLIENTS = (client.OPENAI, client.OURS)
 
@@ -87,9 +90,22 @@ def ours(source: Path, kind: Kind = SERVERS[OURS]) -> Kind:
     """Our server, of the package in *source*."""
 
     def command(upstream: str, port: int, folder: Path) -> Sequence[str | Path]:
-        return ["/usr/bin/env", f"PYTHONPATH={source}", *kind.command(upstream, port, folder)]
+        return in_source(source, kind.command(upstream, port, folder))
 
     return kind._replace(command=command)
+
+
+def in_source(source: Path, command: Sequence[str | Path]) -> Sequence[str | Path]:
+    """Return *command*, run with the package in *source*."""
+    return ["/usr/bin/env", f"PYTHONPATH={source}", *command]
+
+
+def run(command: Sequence[str | Path], source: Path, *, allowed: Sequence[int] = (0,)) -> None:
+    """Run *command* with the package in *source*. Raises `RuntimeError` where its exit code is none of the *allowed*."""
+    done = subprocess.run(in_source(source, command), capture_output=True, text=True, check=False)
+    if done.returncode not in allowed:
+        said = done.stderr.strip().splitlines()
+        raise RuntimeError(said[-1] if said else f"it ended with status {done.returncode}")
 
 
 def check_source(source: Path) -> None:
@@ -111,6 +127,8 @@ class Comparison:
         self.upstream = upstream
         self.bench = server.Bench(plan, upstream)
         self.figures = self.bench.figures
+        #: Scenario and checkout -> why it cannot be measured there.
+        self.missing: dict[tuple[Scenario, str], str] = {}
 
     def measure(self) -> None:
         """Measure every scenario that was asked for."""
@@ -119,15 +137,26 @@ class Comparison:
         if self.plan.has("clients"):
             self._clients()
         for number in range(min(self.plan.rounds, FRESH_ROUNDS)):
-            for name in self._order(number):
+            for name in self.order(number):
                 if self.plan.has("crowd"):
                     progress(f"crowd: {name}")
-                    self._crowd(name)
+                    self.attempt("crowd", name, self._crowd, name)
                 if self.plan.has("workers"):
                     progress(f"workers: {name}")
-                    self._workers(name)
+                    self.attempt("workers", name, self._workers, name)
 
-    def _order(self, number: int) -> list[str]:
+    def attempt(self, scenario: Scenario, name: str, step: Callable[..., None], *arguments: Any) -> None:
+        """Measure one scenario in one checkout. Where that fails, which an old one may, it is noted and not tried again."""
+        if (scenario, name) in self.missing:
+            return
+        try:
+            step(*arguments)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and isinstance(error.code, int):
+                raise  # a signal
+            self.missing[scenario, name] = str(error)
+
+    def order(self, number: int) -> list[str]:
         """Who goes first changes from round to round, so that drift costs both the same."""
         return list(self.sources)[:: -1 if number % 2 else 1]
 
@@ -143,15 +172,18 @@ class Comparison:
         ]
         needs_one = {"burst", "paced"} & self.plan.only
         with ExitStack() as stack:
-            servers = {name: self._start(stack, name) for name in self.sources}
+            servers: dict[str, Server] = {}
+            for name in self.sources:
+                self.attempt("servers", name, lambda name: servers.update({name: self._start(stack, name)}), name)
             for number in range(self.plan.rounds):
                 for scenario, events, interval_ms, step in steps:
                     if not self.plan.has(scenario) and not (scenario == "one" and needs_one):
                         continue
-                    for name in self._order(number):
-                        progress(f"round {number + 1} of {self.plan.rounds}: {scenario}: {name}")
-                        upstream.answers(events, interval_ms=interval_ms)
-                        step(servers[name])
+                    for name in self.order(number):
+                        if name in servers:
+                            progress(f"round {number + 1} of {self.plan.rounds}: {scenario}: {name}")
+                            upstream.answers(events, interval_ms=interval_ms)
+                            self.attempt(scenario, name, step, servers[name])
 
     def _start(self, stack: ExitStack, name: str) -> Server:
         self.upstream.answers(1)
@@ -194,18 +226,24 @@ class Comparison:
     def _clients(self) -> None:
         bench = client.Bench(self.plan._replace(only=frozenset()), self.upstream)
         with ExitStack() as stack:
-            callers = {name: [self._start_client(stack, kind, name) for kind in CLIENTS] for name in self.sources}
+            callers: dict[tuple[str, str], client.Caller] = {}
+            for name in self.sources:
+                for kind in CLIENTS:
+                    self.attempt(kind, name, self._start_client, stack, callers, kind, name)
             for number in range(self.plan.rounds):
-                client.measure(bench, [caller for name in self._order(number) for caller in callers[name]], rounds=1)
+                for kind in CLIENTS:
+                    for name in self.order(number):
+                        if (kind, name) in callers:
+                            self.attempt(kind, name, client.measure, bench, [callers[kind, name]], 1)
         for row, rounds in bench.figures.items():
             for subject, values in rounds.items():
                 kind, _, name = subject.partition(" ")
                 self.figures.setdefault(f"{kind}: {row}", {})[name] = values
 
-    def _start_client(self, stack: ExitStack, kind: str, name: str) -> client.Caller:
+    def _start_client(self, stack: ExitStack, callers: dict[tuple[str, str], client.Caller], kind: str, name: str) -> None:
         caller = client.Caller(f"{kind} {name}", client.CALLERS[kind]._replace(source=self.sources[name]), self.upstream)
         stack.callback(caller.close)
-        return caller
+        callers[kind, name] = caller
 
 
 @contextmanager
@@ -255,15 +293,15 @@ class Row(NamedTuple):
         return f"{unit:<42}{self.old:>11,.2f}{self.new:>11,.2f}{self.ratio:>8.3f}{spread:>12}{self.goal!s:>9}  {verdict}"
 
 
-def rows(figures: Figures) -> list[Row]:
-    """Return a row for each figure that both checkouts have, in the order of `UNITS`."""
+def rows(figures: Figures, units: Mapping[str, str]) -> list[Row]:
+    """Return a row for each figure that both checkouts have, in the order of *units*."""
     found = []
-    for name in UNITS:
+    for name in units:
         quotient = ratio(figures, name, NEW, OLD)
         if quotient is None:
             continue
         old, new = figures[name][OLD], figures[name][NEW]
-        quotients = [one / other for one, other in zip(new, old, strict=True)]
+        quotients = [one / other for one, other in zip(new, old, strict=False)]
         goal = GOALS.get(name, NO_WORSE)
         found.append(Row(name, median(old), median(new), quotient, min(quotients), max(quotients), goal))
     return found
@@ -278,17 +316,16 @@ def show(found: Sequence[Row], rounds: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Two checkouts, beside one another.")
-    scenarios = ["small", "one", "burst", "paced", "event", "first", "crowd", "workers", "clients"]
     parser.add_argument("old", type=Path, help="the checkout to compare with")
     parser.add_argument("new", type=Path, nargs="?", default=ROOT, help="the checkout to judge; this one by default")
     parser.add_argument("--quick", action="store_true", help="three short rounds")
     parser.add_argument("--rounds", type=int, help="5 by default")
-    parser.add_argument("--only", default="", help=f"a comma between them: {', '.join(scenarios)}")
+    parser.add_argument("--only", default="", help=f"a comma between them: {', '.join(SCENARIOS)}")
     parser.add_argument("--json", type=Path, help="write the raw figures there")
     options = parser.parse_args()
     only = frozenset(options.only.split(",")) - {""}
-    if unknown := only - set(scenarios):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(scenarios)}")
+    if unknown := only - set(SCENARIOS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(SCENARIOS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then too
     sources = {OLD: options.old.resolve() / "src", NEW: options.new.resolve() / "src"}
     for source in sources.values():
@@ -300,13 +337,15 @@ def main() -> int:
         comparison.measure()
     finally:
         upstream.close()
-    found = rows(comparison.figures)
+    found = rows(comparison.figures, UNITS)
     show(found, plan.rounds)
+    for (scenario, name), why in comparison.missing.items():
+        print(f"not measured: {scenario} of {name}: {why}")
     if options.json is not None:
         table = [{**row._asdict(), "goal": row.goal._asdict(), "kept": row.is_kept} for row in found]
         document = {"machine": machine(), "units": UNITS, "rows": table, "figures": comparison.figures}
         options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return 0 if all(row.is_kept for row in found) else 1
+    return 0 if all(row.is_kept for row in found) and not comparison.missing else 1
 
 
 if __name__ == "__main__":

@@ -87,15 +87,16 @@ class Place(NamedTuple):
 
 
 class Engine:
-    """The server with its engine, and three places to ask it at."""
+    """The server with its engine, and three places to ask it at. *source*: the package's, with its checkout's script."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: Path = BENCH.parent / "src") -> None:
         self.folder = folder
         config, told, port = folder / "config.toml", folder / "engine.json", free_port()
         config.write_text(f'[upstreams.embedded]\nkind = "llamacpp"\nslots = {SLOTS}\n', encoding="utf-8")
         began = time.monotonic()
         with log_file("engine") as log:
-            command = [sys.executable, BENCH / "engine_server.py", config, str(port), told]
+            script = source.parent / "bench/engine_server.py"
+            command = ["/usr/bin/env", f"PYTHONPATH={source}", sys.executable, script, config, str(port), told]
             self.process = start(command, CORES, stdout=subprocess.PIPE, stderr=log)
         assert self.process.stdout is not None
         if not self.process.stdout.readline().startswith("listening"):

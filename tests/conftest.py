@@ -25,7 +25,7 @@ Serve = Callable[..., Awaitable[Listening]]
 # Random examples take the time that they take: on a busy machine a slow one is no failure.
 NO_CLOCK = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("no clock", **NO_CLOCK)  # type: ignore[arg-type]
-settings.register_profile("quick", max_examples=20, **NO_CLOCK)  # type: ignore[arg-type]  # for `make quick`
+settings.register_profile("quick", max_examples=10, **NO_CLOCK)  # type: ignore[arg-type]  # for `make quick`
 settings.load_profile("no clock")
 
 # A shell without job control starts what runs in its background with Ctrl-C ignored, and the programs under test inherit that.

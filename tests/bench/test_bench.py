@@ -85,6 +85,32 @@ def test_more_instructions_than_are_kept_are_a_failure(measure: ModuleType) -> N
     assert [] == instructions.guards({"another": kept["another"]})
 
 
+def test_two_checkouts_are_set_side_by_side(measure: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is more than 3 % worse is named, what only one has stands alone, and what fails in one is not tried again."""
+    side_by_side = importlib.import_module("side_by_side")
+    comparison = side_by_side.SideBySide({"old": BENCH, "new": BENCH}, measure.Plan(True, 2, frozenset(), False), None)
+    comparison.figures.update(
+        small={"old": [10.0, 20.0], "new": [10.2, 20.4]}, one={"old": [1.0], "new": [1.04]}, serve={"new": [9.0]}
+    )
+    tries: list[str] = []
+
+    def step(name: str) -> None:
+        tries.append(name)
+        raise RuntimeError("no such command")
+
+    for _ in range(2):
+        comparison.attempt("serve", "old", step, "old")
+    found = side_by_side.rows(comparison.figures, side_by_side.UNITS)
+    is_kept = side_by_side.show(found, comparison)
+
+    table = capsys.readouterr().out
+    assert not is_kept
+    assert ["old"] == tries
+    assert "worse than 3 %: one (of 2)" in table
+    assert "not measured: serve of old: no such command" in table
+    assert [("small", 1.02), ("one", 1.04)] == [(row.name, round(row.ratio, 3)) for row in found]
+
+
 if sys.platform == "linux":
 
     def test_a_request_costs_no_more_instructions(capsys: pytest.CaptureFixture[str]) -> None:

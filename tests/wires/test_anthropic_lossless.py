@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES
+from tests.support.examples import examples
 from tests.wires.cutting import cuts, pieces
 from tests.wires.test_anthropic_encoder import named
 from tests.wires.test_lossless import UNKNOWN
@@ -66,7 +67,7 @@ def written(events: list[Json]) -> bytes:
     return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(streams(), cuts)
 def test_a_stream_is_the_one_that_came(events: list[Json], places: list[int]) -> None:
     """However its bytes are cut: events, blocks, deltas, members, reasons and counts."""
@@ -79,7 +80,7 @@ def test_a_stream_is_the_one_that_came(events: list[Json], places: list[int]) ->
     assert events == [event for _, event in named(got)]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     st.lists(
         st.sampled_from(

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.config import KINDS
@@ -22,6 +22,7 @@ from autonomousai.wires.json import too_deep
 from autonomousai.wires.message_schemas import MESSAGES, message_schemas
 from autonomousai.wires.registry import WIRES
 from autonomousai.wires.shapes import Schema, Shape
+from tests.support.examples import examples
 from tests.wires.test_fields import PASSED, REFUSED
 from tests.wires.test_messages import ACCEPTED
 from tests.wires.test_messages import REFUSED as REFUSED_MESSAGES
@@ -147,7 +148,7 @@ def agree(shape: Shape, value: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(data=st.data())
 def test_a_check_accepts_what_its_schema_accepts(name: str, data: st.DataObject) -> None:
     """And nothing else. Null is looked at before."""
@@ -157,7 +158,7 @@ def test_a_check_accepts_what_its_schema_accepts(name: str, data: st.DataObject)
 
 
 @pytest.mark.parametrize("name", [ref["$ref"].rpartition("/")[2] for ref in COMPONENTS["Message"]["anyOf"]])
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(data=st.data())
 def test_so_does_the_check_of_messages(name: str, data: st.DataObject) -> None:
     """Of each kind of message."""
@@ -196,7 +197,7 @@ def test_the_schema_agrees_with_what_the_tests_of_messages_say(message: Any) -> 
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(data=st.data())
 def test_a_request_is_accepted_where_its_schema_accepts_it(name: str, data: st.DataObject) -> None:
     """With what holds between its fields."""

@@ -7,7 +7,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.events import FinishReason
@@ -17,6 +17,7 @@ from autonomousai.wires.anthropic_messages.upstream_request import write_message
 from autonomousai.wires.anthropic_messages.wire import ANTHROPIC_MESSAGES
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.sse import ServerSentEvent, SSEDecoder
+from tests.support.examples import examples
 from tests.wires.cutting import cuts, pieces
 
 Json = dict[str, Any]
@@ -149,7 +150,7 @@ def plain(event: Json) -> Json:
     return event
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(events=streams(), where=cuts)
 def test_a_stream_passes_equal(events: list[Json], where: list[int]) -> None:
     """Event by event, however it was cut."""
@@ -163,7 +164,7 @@ def test_a_stream_passes_equal(events: list[Json], where: list[int]) -> None:
     assert [plain(event) for event in events] == [plain(event) for event in again]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(message=messages())
 def test_a_document_passes_equal(message: Json) -> None:
     """Member by member, and block by block in order."""
@@ -172,7 +173,7 @@ def test_a_document_passes_equal(message: Json) -> None:
     assert plain(message) == plain(again)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(events=streams())
 def test_a_stream_as_a_document_has_every_block(events: list[Json]) -> None:
     """As the stream's own reader would put it together."""
@@ -217,7 +218,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(document=REQUESTS)
 def test_a_request_passes_equal(document: Json) -> None:
     """With its cache marks, in the order of its members, but for the model and whether it is streamed."""
