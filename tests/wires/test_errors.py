@@ -460,6 +460,7 @@ def test_looks_at_any_event(event: dict[str, Any], name: str) -> None:
         ({"error": {"message": "HTTP 400", "code": 500}}, ("HTTP 400", None, "500", True)),
         ({"error": {"code": 502, "message": "m"}, "choices": []}, ("m", None, "502", True)),
         ({"error": {"code": 400, "message": "m"}}, ("m", None, "400", False)),
+        ({"error": {"http_status_code": 422, "message": "m"}}, ("m", None, "422", False)),
         ({"error": {"code": "content_filter", "message": "m"}}, ("m", None, "content_filter", False)),
         ({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}, ("m", "overloaded_error", None, True)),
         ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, ("m", "BadRequestError", "400", False)),

@@ -303,6 +303,7 @@ def test_round_trip(
     finish_reason_at_top: bool,
 ) -> None:
     """What was written is read again: the same text, reasoning, tool calls in order, and end."""
+    reason = reason or ("tool_calls" if deltas else None)  # a reason that was not named is that
     finish = FinishReason(reason, "finish_reason" if reason else "body", usage, "m")
     body = encode_completion(
         [Reasoning(thoughts), content, *deltas, finish],

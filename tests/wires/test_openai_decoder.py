@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autonomousai.errors import IncompleteStreamError, StreamError
-from autonomousai.events import Batch, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
+from autonomousai.events import Batch, ChoiceEvent, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.unreadable import REPLACED
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, plain, sse, text, usage
@@ -48,10 +48,17 @@ def choice_with_usage() -> Json:
 
 MENDED = FinishReason("stop", "finish_reason", None, "m", None, (REPLACED,))
 BY_DONE = FinishReason(None, "done", None, "m")
+CALLED = FinishReason("tool_calls", "done", None, "m")
 BY_USAGE = FinishReason(None, "usage", COUNTED, "m")
 CUT = IncompleteStreamError
 
 Delta = ToolCallDelta
+
+
+def second(*pieces_of_calls: Json, reason: str | None = None, content: str = "") -> Json:
+    """A chunk of the second choice."""
+    said = {"content": content, "tool_calls": list(pieces_of_calls)}
+    return chunk(choices=[{"index": 1, "delta": said, "finish_reason": reason}])
 
 
 def end(reason: str, usage: Usage | None = None, model: str | None = "m") -> FinishReason:
@@ -99,6 +106,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("[DONE] without its line end", sse(text("a"), DONE)[:-2], ["a"], BY_DONE),
     ("half a [DONE]", sse(text("a"), DONE)[:-3], ["a"], CUT),
     ("a last text without its blank line", sse(text("a"), text("b"))[:-2], ["a", "b"], CUT),
+    (
+        "an error behind an event that was not ended",
+        sse(text("a"), b'data: {"choices":[{"in\n', {"error": {"message": "m", "code": "c"}}),
+        ["a"],
+        "c",
+    ),
+    ("a half event, and more behind it", sse(text("a"), b'data: {"choices":[{"in\n', {"id": "x"}), ["a"], "unreadable_event"),
     ("an error without its blank line", sse(text("a"), {"error": {"message": "m", "code": "c"}})[:-1], ["a"], "c"),
     # -- reasons that end nothing
     *[(f"the reason {word!r}", sse(chunk({"content": "a"}, word), text("b"), DONE), ["a", "b"], BY_DONE) for word in NOTHINGS],
@@ -167,7 +181,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         "usage of odd types",
         sse(FINISH, usage(total_tokens="5", completion_tokens=True, prompt_tokens_details=7)),
         [],
-        end("stop", Usage(3, 0, 3, extra={"prompt_tokens_details": 7})),
+        end("stop", Usage(3, 0, 5, extra={"prompt_tokens_details": 7})),
+    ),
+    (
+        "usage in the words of other APIs",
+        sse(text("a"), FINISH, chunk(choices=[], usage={"input_tokens": 3, "output_tokens": 2})),
+        ["a"],
+        end("stop", Usage(3, 2, 5, extra={"input_tokens": 3, "output_tokens": 2})),
     ),
     (
         "usage that counts nothing",
@@ -287,7 +307,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             *["a", "b", "c", Delta(0, NEW_ID, None, "1"), "a", "b", "c", Delta(0, None, None, "1")],
             *["a", "b", "c"],
         ],
-        FinishReason(None, "done", COUNTED, "m"),
+        FinishReason("tool_calls", "done", COUNTED, "m"),
     ),
     # -- tool calls
     (
@@ -352,7 +372,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "calls of one index without ids, each whole",
         sse(calls(call(0, '{"a":', name="f"), call(0, "1}")), calls(call(0, "{}", name="f")), FINISH),
-        [Delta(0, NEW_ID, "f", '{"a":'), Delta(0, None, None, "1}"), Delta(1, NEW_ID, "f", "{}")],
+        [Delta(0, NEW_ID, "f", '{"a":'), Delta(0, None, None, "1}"), Delta(1, NEW_ID, "f"), Delta(1, None, None, "{}")],
         STOP,
     ),
     (
@@ -386,14 +406,14 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         ),
         [
             *[Delta(0, "x", "f"), Delta(0, None, None, '{"a":1'), Delta(0, None, None, "}"), Delta(0, None, None, " ")],
-            *[Delta(1, NEW_ID, "f", '{"a":2}'), Delta(2, NEW_ID, "f", "{}")],
+            *[Delta(1, NEW_ID, "f", '{"a":2}'), Delta(2, NEW_ID, "f"), Delta(2, None, None, "{}")],
         ],
         STOP,
     ),
     (
         "another name behind arguments",
         sse(calls(call(0, "{}", id="x", name="f")), calls(call(0, "", name="g")), calls(call(0, "{}")), FINISH),
-        [Delta(0, "x", "f", "{}"), Delta(1, NEW_ID, "g"), Delta(1, None, None, "{}")],
+        [Delta(0, "x", "f"), Delta(0, None, None, "{}"), Delta(1, NEW_ID, "g"), Delta(1, None, None, "{}")],
         STOP,
     ),
     (
@@ -411,13 +431,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "a name in pieces",
         sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="time")), FINISH),
-        [Delta(0, "x", "get_"), Delta(0, None, "time", "{}")],
+        [Delta(0, "x", "get_"), Delta(0, None, "time"), Delta(0, None, None, "{}")],
         STOP,
     ),
     (
         "a name that grows",
         sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="get_time")), FINISH),
-        [Delta(0, "x", "get_"), Delta(0, None, "time", "{}")],
+        [Delta(0, "x", "get_"), Delta(0, None, "time"), Delta(0, None, None, "{}")],
         STOP,
     ),
     (
@@ -429,9 +449,86 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "a call without its list",
         sse(chunk({"tool_calls": call(0, "{}", id="x", name="f")}), FINISH),
-        [Delta(0, "x", "f", "{}")],
+        [Delta(0, "x", "f"), Delta(0, None, None, "{}")],
         STOP,
     ),
+    (
+        "pieces that say nothing begin no call",
+        sse(
+            text("a"),
+            calls(call(0, "", id="", name="", type="")),
+            chunk({"content": "", "function_call": {"name": "", "arguments": ""}}, "stop"),
+            DONE,
+        ),
+        ["a"],
+        STOP,
+    ),
+    (
+        "arguments that begin as {}",
+        sse(calls(call(0, {}, id="x", name="f")), calls(call(0, '{"a":')), calls(call(0, "1}")), FINISH),  # type: ignore[arg-type]
+        [Delta(0, "x", "f"), Delta(0, None, None, '{"a":'), Delta(0, None, None, "1}")],
+        STOP,
+    ),
+    (
+        "arguments of {} run into others",
+        sse(calls(call(0, '{}{"a":1}', id="x", name="f")), FINISH),
+        [Delta(0, "x", "f", '{"a":1}')],
+        STOP,
+    ),
+    (
+        "arguments of {} alone, in each of two calls",
+        sse(calls(call(0, "{}", id="x", name="f"), call(1, "{}", id="y", name="g")), FINISH),
+        [Delta(0, "x", "f"), Delta(0, None, None, "{}"), Delta(1, "y", "g"), Delta(1, None, None, "{}")],
+        STOP,
+    ),
+    (
+        "arguments of {} and blanks, or nonsense, behind them",
+        sse(calls(call(0, "{}", id="x", name="f")), calls(call(0, "\n")), calls(call(0, "x")), FINISH),
+        [Delta(0, "x", "f"), Delta(0, None, None, "{}\nx")],
+        STOP,
+    ),
+    (
+        "all of the arguments once more at the end",
+        sse(
+            *[calls(call(0, piece, id="x", name="f")) for piece in ('{"a"', ":1}", '{"a":1}')],
+            calls(call(0, '{"a": 1}')),
+            FINISH,
+        ),
+        [Delta(0, "x", "f", '{"a"'), Delta(0, None, None, ":1}")],
+        STOP,
+    ),
+    (
+        "arguments that grow",
+        sse(*[calls(call(0, piece, id="x", name="f")) for piece in ("", "{", '{"a":', '{"a":[1,', '{"a":[1,2]}')], FINISH),
+        [Delta(0, "x", "f"), *[Delta(0, None, None, piece) for piece in ("{", '"a":', "[1,", "2]}")]],
+        STOP,
+    ),
+    (
+        "an object within one of the same name",
+        sse(calls(call(0, '{"a":', id="x", name="f")), calls(call(0, '{"a":1}')), calls(call(0, "}")), FINISH),
+        [Delta(0, "x", "f", '{"a":'), Delta(0, None, None, '{"a":1}'), Delta(0, None, None, "}")],
+        STOP,
+    ),
+    (
+        "the same arguments three times in one piece",
+        sse(calls(call(0, '{"a":1}' * 3, id="x", name="f")), FINISH),
+        [Delta(0, "x", "f", '{"a":1}')],
+        STOP,
+    ),
+    (
+        "an index below 0",
+        sse(calls(call(-1, "1", id="x", name="f")), calls(call(-1, "2")), FINISH),
+        [Delta(0, "x", "f", "1"), Delta(0, None, None, "2")],
+        STOP,
+    ),
+    ("calls, and no reason", sse(calls(call(0, "1", id="x", name="f")), DONE), [Delta(0, "x", "f", "1")], CALLED),
+    (
+        "a stop behind the calls' own reason",
+        sse(calls(call(0, "1", id="x", name="f")), chunk(reason="tool_calls"), FINISH, DONE),
+        [Delta(0, "x", "f", "1")],
+        end("tool_calls"),
+    ),
+    ("a stop behind a length", sse(text("a"), chunk(reason="length"), FINISH, DONE), ["a"], end("length")),
     ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], STOP),  # type: ignore[arg-type]
     ("a call without a function", sse(calls({"index": 0, "id": "x"}), FINISH), [Delta(0, "x")], STOP),
     (
@@ -585,7 +682,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "a call without its function",
         sse(calls({"index": 0, "id": "x", "name": "f", "arguments": "{}"}), FINISH),
-        [Delta(0, "x", "f", "{}")],
+        [Delta(0, "x", "f"), Delta(0, None, None, "{}")],
         STOP,
     ),
     ("a delta that is text", sse(chunk(choices=[{"delta": "a"}]), FINISH), ["a"], STOP),
@@ -858,3 +955,16 @@ class TestReasonOnEveryChunk:
         stream = Outcome(sse(chunk({"content": "a"}, "stop")))
 
         assert (stream.stream.ending, stream.stream.is_proven) == (False, True)
+
+
+def test_each_choice_has_its_calls_and_halves_of_characters() -> None:
+    """What a second choice began goes on there: one id for a call, and a character that came in two chunks."""
+    begun = second(call(0, "", id="x", name="f"), content="\ud83d"), text("a"), second(call(0, "{}"), content="\ude00")
+
+    outcome = Outcome(sse(ROLE, *begun, second(reason="tool_calls"), FINISH, DONE))
+
+    said = [event.event for event in outcome.events if isinstance(event, ChoiceEvent)]
+    calls_of_it = [event for event in said if isinstance(event, Delta)]
+    assert [Delta(0, "x", "f"), Delta(0, None, None, "{}")] == calls_of_it
+    assert ["😀"] == [event for event in said if isinstance(event, str)]
+    assert STOP == outcome.end

@@ -50,6 +50,8 @@ _KEYS = {
         "ErrorCode",
         "statusCode",
         "errorcode",
+        "http_status_code",
+        "http_code",
     ),
     "param": ("param", "loc", "field"),
 }

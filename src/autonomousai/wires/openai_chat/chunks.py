@@ -101,7 +101,7 @@ _KNOWN_DELTA = frozenset(
 _REASONING = ("reasoning", "reasoning_text", "thinking")
 _KNOWN_CALL = frozenset({"index", "id", "type", "function"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments"})
-_KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # others pass, whatever they count
 _KNOWN_DETAILS = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
 
 
@@ -338,7 +338,7 @@ def _index(value: Any) -> int | None:
         return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _list(value: Any) -> list[Any] | None:
@@ -356,7 +356,7 @@ def usage_of(usage: Json | None) -> Usage | None:
     """The tokens that a usage object counts; None where it counts none of the three that make one."""
     if not usage:
         return None
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    prompt, completion = (_count(usage.get(name, usage.get(other))) for name, other in _COUNTS)
     total = _count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
@@ -370,7 +370,13 @@ def usage_of(usage: Json | None) -> Usage | None:
     )
 
 
+#: What tokens of the prompt and of the answer are called, here and by servers that took the words of other APIs.
+_COUNTS: Final = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+
+
 def _count(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,18}", value):
+        return int(value)
     if type(value) is int:
         return value if 0 <= value < 2**63 else None
     number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -35,6 +35,7 @@ from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, Delta, as_chunk, l
 from .encoder import merge_members, usage_object
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
+from .tool_calls import ToolCallIndexer
 from .usual import decode_usual_completion
 
 _BOM = b"\xef\xbb\xbf"
@@ -72,6 +73,7 @@ def decode_completion(body: bytes) -> Batch:
             call.index = place  # each is whole, and one of its own
     answer = ChunkInterpreter()
     answer._done = True  # a document that can be read is whole
+    answer._places = ToolCallIndexer(holds=False)
     batch: Batch = []
     unknown = unknown_members(obj)
     answer._started = True  # the document's members are those of no other one
@@ -87,7 +89,7 @@ def decode_completion(body: bytes) -> Batch:
     if unknown:
         events.append(Extra(unknown, len([event for event in batch if not isinstance(event, Extra)]), WIRE))
     events += [event for event in batch if not isinstance(event, Extra)]
-    finish = finish if finish.reason is not None else msgspec.structs.replace(finish, evidence="body")
+    finish = finish if finish.evidence != "done" else msgspec.structs.replace(finish, evidence="body")
     return [*events, finish]
 
 

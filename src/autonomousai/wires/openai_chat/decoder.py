@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import StreamError
 from ...events import Batch, ForeignEvent, Reasoning
+from ..foreign_errors import error_in_event
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from ..text_template import TextTemplate
 from ..unreadable import notes_on, shown_bytes, unreadable
@@ -326,7 +327,7 @@ class ChatStreamDecoder(ChunkInterpreter):
             if self.complete or self.failure is not None:
                 return
         if meant is None and not self.is_proven:
-            self._fail(unreadable("an event of the stream", data))
+            self._fail(_error_behind(data) or unreadable("an event of the stream", data))
 
 
 def _load_chunk(data: bytes) -> tuple[Any, Chunk]:
@@ -339,6 +340,13 @@ def _load_chunk(data: bytes) -> tuple[Any, Chunk]:
         return obj, Chunk()
     except UNREADABLE:
         return None, Chunk()
+
+
+def _error_behind(data: bytes) -> StreamError | None:
+    """Return the error that a server wrote behind an event that it had begun and did not end."""
+    _, is_there, last = data.rpartition(b"\n")
+    obj = _load_chunk(last)[0] if is_there else None
+    return error_in_event(obj) if isinstance(obj, dict) else None
 
 
 def _end_of_few(data: bytes) -> int:

@@ -52,6 +52,7 @@ class ChunkInterpreter:
         "_model",
         "_notes",
         "_open",
+        "_others",
         "_places",
         "_reason",
         "_reason_ended",
@@ -97,6 +98,7 @@ class ChunkInterpreter:
         self._trailer: dict[str, Any] | None = None
         self._foreign: Batch = []  # events that came before the answer began
         self._open: set[int] = set()  # choices beside the first that have begun and not ended
+        self._others: dict[int, tuple[str, ToolCallIndexer | None]] = {}  # by the choice: its ``_half`` and ``_places``
 
     @property
     def is_proven(self) -> bool:
@@ -130,7 +132,8 @@ class ChunkInterpreter:
         extra = self._finish_extra
         if self._trailer is not None:
             extra = {**(self._constant if extra is None else extra), TRAILER: self._trailer}
-        return FinishReason(self._reason, evidence, usage_of(self._usage), self._model, extra, self._notes)
+        reason = self._reason or ("tool_calls" if self._has_calls else None)  # so that callers run them
+        return FinishReason(reason, evidence, usage_of(self._usage), self._model, extra, self._notes)
 
     def _stray(self) -> bytes:
         """Return what came of the stream that is no event."""
@@ -195,7 +198,7 @@ class ChunkInterpreter:
         self.complete = silent and counted and self._reason_counts and bool(self._said) and self.failure is None
         if unknown or self._constant or self._finish_extra or self._trailer or len(batch) > before + 1:
             self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
-        if choices or self._model is not None or self._reason is not None:
+        if choices or self._usage_came_last or self._model is not None or self._reason is not None:
             self._begin(batch)
         self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._half
 
@@ -234,17 +237,37 @@ class ChunkInterpreter:
             self._reason_ended = False
         elif reason:
             self._reason_ended = bool(self._said)
+            if reason == "stop" and self._names_more:
+                return
         self._reason = reason or self._reason
+
+    @property
+    def _has_calls(self) -> bool:
+        return self._places is not None and self._places.has_calls
+
+    @property
+    def _names_more(self) -> bool:
+        """Whether the reason that came says more than a ``stop`` behind it, which some servers add by themselves."""
+        if self._reason in ("tool_calls", "function_call"):
+            return self._has_calls
+        return self._reason in ("length", "content_filter") and not self._reason_is_doubtful
 
     def _begin(self, batch: Batch) -> None:
         """The answer has begun, if it had not. At its end, what was held back is said."""
-        if self._half and (self._reason is not None or self._done or self._usage_came_last):
-            batch.append(mend(self._half))
-            self._half = ""
+        if self._reason is not None or self._done or self._usage_came_last:
+            self._say_held(batch)
         if not self._started:
             self._started = True
             batch[:0] = [Started(self._model, None, self._constant or None), *self._foreign]
             self._foreign = []
+
+    def _say_held(self, batch: Batch) -> None:
+        """Say what was held back until more of it came."""
+        if self._half:
+            batch.append(mend(self._half))
+            self._half = ""
+        if self._places is not None:
+            batch += self._places.flush()
 
     def _say(self, choice: Choice | UsualChoice, batch: Batch) -> None:
         delta: Delta | UsualDelta | None = choice.delta
@@ -265,7 +288,7 @@ class ChunkInterpreter:
         said until now with what is new, or, behind deltas, all of the answer once more."""
         text = message.content or ""
         if self._told is None and self._said:
-            return Delta(content=text if self._said == 1 else None, tool_calls=None if self._places else message.tool_calls)
+            return Delta(content=text if self._said == 1 else None, tool_calls=None if self._has_calls else message.tool_calls)
         told = self._told or ""
         if told and text.startswith(told):
             self._told = text
@@ -292,19 +315,20 @@ class ChunkInterpreter:
             batch.append(Images(delta.images))
 
     def _say_choice(self, index: int, choice: Choice | UsualChoice, batch: Batch) -> None:
-        """Take what a choice other than the first says; its tool calls are distinguished by their index alone."""
+        """Take what a choice other than the first says."""
         said: Batch = []
-        half, self._half = self._half, ""
-        places, self._places = self._places, None
+        first = self._half, self._places
+        self._half, self._places = self._others.get(index, ("", None))
         self._say(choice, said)
-        if self._half:
-            said.append(mend(self._half))
-        self._half, self._places = half, places
         self._open.add(index)
         reason = finish_reason_of(choice.finish_reason)
-        if reason and not self._is_broken_off(reason):
-            self._open.discard(index)
-            said.append(FinishReason(reason, "finish_reason"))
+        if reason:
+            self._say_held(said)
+            if not self._is_broken_off(reason):
+                self._open.discard(index)
+                said.append(FinishReason(reason, "finish_reason"))
+        self._others[index] = self._half, self._places
+        self._half, self._places = first
         batch += [ChoiceEvent(index, event) for event in said]
 
     def _call(self, calls: list[CallPiece], batch: Batch) -> None:

@@ -30,20 +30,30 @@ class ToolCallIndexer:
     The piece says it itself, but for servers that leave it out, and for those that give every call the index 0: there, a piece
     that brings a name and an id of its own, or another name behind arguments, begins a new call (a new id alone does not: some
     servers draw one for each piece), and so do arguments that go on behind the end of their object. A call whose first piece
-    has no id gets one that no other call has: callers send it back with the call's result.
+    has no id gets one that no other call has: callers send it back with the call's result. A piece that says nothing begins
+    none.
 
-    An id goes with a call's first piece, and each piece of a name once: callers join what they get, and some servers repeat
-    both in every piece.
+    An id goes with a call's first piece, and each piece of a name and of the arguments once: callers join what they get, and
+    some servers repeat the first two in every piece, and all of the arguments at the end or as they grow. Where it *holds*,
+    arguments of ``{}`` wait for a further piece, another call or `flush`: some servers begin with them, whatever follows.
     """
 
-    __slots__ = ("_free", "_ids", "_names", "_places", "_said")
+    __slots__ = ("_free", "_growing", "_held", "_holds", "_ids", "_names", "_places", "_said")
 
-    def __init__(self) -> None:
+    def __init__(self, *, holds: bool = True) -> None:
+        self._holds = holds
         self._ids: dict[int, str] = {}  # place -> the call's id
         self._names: dict[int, str] = {}  # place -> what has come of the call's name
         self._said: dict[int, list[str]] = {}  # place -> what has come of its arguments, in pieces
         self._free = 0  # the place after the last
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
+        self._growing: set[int] = set()  # places whose arguments are sent again from their beginning with each piece
+        self._held: int | None = None  # the place whose arguments, ``{}``, are held back
+
+    @property
+    def has_calls(self) -> bool:
+        """Return whether a call has begun."""
+        return bool(self._ids)
 
     def deltas(self, call: CallPiece) -> list[ToolCallDelta]:
         """Return what a piece is: a piece of one call, or, where a server runs calls into one another, of several."""
@@ -52,29 +62,47 @@ class ToolCallIndexer:
         arguments = "" if function is None else function.arguments or ""
         index, call_id = call.index, call.id or None
         place = self._places.get(index)
-        if place is None or (name and (self._is_new(index, call_id, self._ids[place]) or self._is_other(place, name))):
+        if place is None:
+            says = name or arguments or call_id or any((call.extra or {}).values())
+            return self._begun(index, call_id, name, arguments, call) if says else []
+        if name and (self._is_new(index, call_id, self._ids[place]) or self._is_other(place, name)):
             return self._begun(index, call_id, name, arguments, call)
+        if self._held == place and arguments.lstrip().startswith("{"):
+            self._held = None
+            self._said[place] = []
         said = self._said[place]
-        parts = _parts(said, arguments)
+        new = self._new_of_arguments(place, arguments)
+        if arguments and not new:
+            return []
+        parts = _parts(said, new)
         if len(parts) > 1 and not parts[0]:  # the call is complete, and all of this is of another one
-            return self._begun(index, None, name or self._names[place], arguments.lstrip(), call)
+            whole = "".join(said)
+            parts = [part for part in parts[1:] if not _is_repeated(whole, part)]
+            return self._begun(index, None, name or self._names[place], "".join(parts), call) if parts else []
         said.append(parts[0])
-        delta = ToolCallDelta(place, None, self._new_of_name(place, name), parts[0], call.extra)
-        return [delta, *self._further(index, place, parts[1:])]
+        delta = ToolCallDelta(place, None, self._new_of_name(place, name), self._held_back(place, parts[0]), call.extra)
+        begun = [] if self._held == place and not delta.name and not delta.extra else [delta]
+        return [*begun, *self._further(index, place, parts[1:])]
+
+    def flush(self) -> list[ToolCallDelta]:
+        """Return what was held back: the answer has ended, or another call begins."""
+        place, self._held = self._held, None
+        return [] if place is None else [ToolCallDelta(place, arguments="".join(self._said[place]))]
 
     def _begun(
         self, index: int | None, id: str | None, name: str | None, arguments: str, call: CallPiece
     ) -> list[ToolCallDelta]:
         """Return the first piece of a call, and of those that its arguments run into."""
+        flushed = self.flush()
         place = index if index is not None and index not in self._ids else self._free
         self._free = max(self._free, place + 1)
         self._places[index] = place
         self._ids[place] = id or ""
         self._names[place] = name or ""
-        parts = _parts([], arguments)
+        parts = _distinct(_parts([], arguments))
         self._said[place] = parts[:1]
-        first = ToolCallDelta(place, id or new_call_id(), name, parts[0], call.extra)
-        return [first, *self._further(index, place, parts[1:])]
+        first = ToolCallDelta(place, id or new_call_id(), name, self._held_back(place, parts[0]), call.extra)
+        return [*flushed, first, *self._further(index, place, parts[1:])]
 
     def _further(self, index: int | None, place: int, parts: list[str]) -> list[ToolCallDelta]:
         """Return calls of the same name as that at *place*, whose arguments are *parts*."""
@@ -82,6 +110,28 @@ class ToolCallIndexer:
         for arguments in parts:
             deltas += self._begun(index, None, self._names[place], arguments, CallPiece(index))
         return deltas
+
+    def _held_back(self, place: int, arguments: str) -> str:
+        """Return *arguments*, which were added to those of the call at *place*, as far as they can be said now."""
+        if self._held == place:
+            if not arguments.strip():
+                return ""
+            self._held = None  # something else came behind the object
+            return "".join(self._said[place])
+        if not self._holds or arguments.strip() != "{}" or any(self._said[place][:-1]):
+            return arguments
+        self._held = place
+        return ""
+
+    def _new_of_arguments(self, place: int, arguments: str) -> str:
+        """Return what *arguments* add to those of the call at *place*: all, or what is new where they begin with all that was
+        said. Where a value can stand, this may be an object within the object, unless the server has repeated itself before."""
+        if not arguments.startswith("{") or not (whole := "".join(self._said[place])) or not arguments.startswith(whole):
+            return arguments
+        if place not in self._growing and whole.rstrip().endswith((":", ",", "[")):
+            return arguments
+        self._growing.add(place)
+        return arguments[len(whole) :]
 
     def _new_of_name(self, place: int, name: str | None) -> str | None:
         """Return what *name* adds to the name of the call at *place*: all of it where it is a piece, and what is new in it
@@ -102,6 +152,29 @@ class ToolCallIndexer:
         if not id:
             return index is None
         return id != known and (bool(known) or index is None)
+
+
+def _is_repeated(said: str, arguments: str) -> bool:
+    """Return whether two complete objects of arguments are one, however they are written."""
+    try:
+        return bool(_decoder.decode(said) == _decoder.decode(arguments))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _distinct(parts: list[str]) -> list[str]:
+    """Return the *parts* of arguments that are calls: an object that repeats the one before it is none, nor is ``{}`` at the
+    beginning.
+
+    Example::
+
+        assert _distinct(["{}", '{"a":1}', '{"a": 1}']) == ['{"a":1}']
+    """
+    kept: list[str] = []
+    for part in parts[1:] if len(parts) > 1 and parts[0].strip() == "{}" else parts:
+        if not kept or not _is_repeated(kept[-1], part):
+            kept.append(part)
+    return kept
 
 
 def _parts(said: list[str], arguments: str) -> list[str]:

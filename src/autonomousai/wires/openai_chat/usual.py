@@ -28,7 +28,7 @@ class UsualFunction(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class UsualCall(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    index: int | None = None
+    index: Annotated[int, msgspec.Meta(ge=0)] | None = None
     id: str | None = None
     type: Literal["function"] | None = None
     function: UsualFunction | None = None
