@@ -254,7 +254,8 @@ class ChunkInterpreter:
 
     def _begin(self, batch: Batch) -> None:
         """The answer has begun, if it had not. At its end, what was held back is said."""
-        if self._reason is not None or self._done or self._usage_came_last:
+        is_held = self._half or self._places is not None
+        if is_held and (self._reason is not None or self._done or self._usage_came_last):
             self._say_held(batch)
         if not self._started:
             self._started = True
