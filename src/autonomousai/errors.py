@@ -23,12 +23,19 @@ from typing import Any, Literal
 Clock = Literal["connect", "first_token", "idle", "total"]
 
 #: Statuses that trying the same request again on the same upstream can mend. Other 5xx are added by rule, in `is_retryable`.
-RETRYABLE_STATUSES = frozenset({408, 409, 429})
+RETRYABLE_STATUSES = frozenset({408, 409, 424, 425, 429})
 
 #: Codes of a filter that lets a prompt or an answer not pass, and of an account without money or quota, as vendors name them.
 FILTERED_CODES = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed", "DataInspectionFailed"})
 UNPAID_CODES = frozenset(
     {"insufficient_quota", "exceeded_current_quota_error", "billing_not_active", "billing_hard_limit_reached", "Arrearage"}
+    | {"budget_exceeded"}
+)
+#: Codes of a key, or of a place, that a server does not serve, and of a model that it does not have.
+KEY_CODES = frozenset({"invalid_api_key", "InvalidApiKey", "unsupported_country_region_territory"})
+MODEL_CODES = frozenset(
+    {"model_not_found", "model_not_available", "model_not_supported", "model_decommissioned", "unsupported_model"}
+    | {"unavailable_model", "unknown_model", "invalid_model", "OperationNotSupported", "DeploymentNotFound"}
 )
 
 #: Error codes that no repetition mends, whatever their status.

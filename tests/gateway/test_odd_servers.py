@@ -10,7 +10,7 @@ import pytest
 
 from autonomousai import OpenAICompatible
 from autonomousai.config import RetryConfig
-from autonomousai.errors import HTTPError, IncompleteStreamError, StreamError
+from autonomousai.errors import HTTPError, IncompleteStreamError, StatusError, StreamError
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.testing.completions import chunks, event
@@ -159,3 +159,35 @@ async def test_an_error_behind_the_end_is_reported_and_no_other_words_are_added(
 
     assert "The sky is blue." == caught.value.partial
     assert [] == second.requests
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, {"message": "Your credit balance is too low to access the API.", "type": "invalid_request_error"}),
+        (400, {"message": "API key not valid. Please pass a valid API key.", "code": 400, "status": "INVALID_ARGUMENT"}),
+        (400, {"message": "The model `m` has been decommissioned.", "code": "model_decommissioned"}),
+        (400, {"message": "m does not support tools", "type": "api_error", "code": None}),
+        (400, {"message": "Unsupported value: 'temperature'", "code": "unsupported_value", "param": "temperature"}),
+        (410, {"message": "The model 'm' has reached its end of life"}),
+        (424, {"message": "Request failed during generation"}),
+    ],
+    ids=["money", "key", "model", "tools", "value", "gone", "failed"],
+)
+async def test_a_refusal_that_says_nothing_of_the_request_is_asked_elsewhere(status: int, said: dict[str, Any]) -> None:
+    """Many servers answer 400 where only they cannot: the next upstream can."""
+    refusal = Script.status(status, {"error": said})
+    async with ScriptedServer(refusal) as bad, ScriptedServer(Script.stream("Hello")) as good:
+        text, outcomes = await ask(bad, good)
+
+    assert ("Hello", ["status", "ok"]) == (text, outcomes)
+
+
+async def test_a_wrong_request_is_not_asked_elsewhere() -> None:
+    """Whoever is asked would refuse it."""
+    refusal = Script.status(400, {"error": {"message": "temperature: must be at most 2", "type": "invalid_request_error"}})
+    async with ScriptedServer(refusal) as bad, ScriptedServer(Script.stream("Hello")) as good:
+        with pytest.raises(StatusError, match="at most 2"):
+            await ask(bad, good)
+
+    assert [] == good.requests

@@ -31,7 +31,11 @@ OPENAI = {"error": {"message": "No such model", "type": "invalid_request_error",
 #: body -> message, type, code, param
 SHAPES: list[tuple[str, Any, tuple[str, str | None, str | None, str | None]]] = [
     ("openai", OPENAI, ("No such model", "invalid_request_error", "model_not_found", "model")),
-    ("message alone", {"error": {"message": "Missing or invalid API key."}}, ("Missing or invalid API key.", None, None, None)),
+    (
+        "message alone",
+        {"error": {"message": "Missing or invalid API key."}},
+        ("Missing or invalid API key.", None, "invalid_api_key", None),
+    ),
     ("error as text", {"error": "model is loading"}, ("model is loading", None, None, None)),
     ("tgi", {"error": "too many tokens", "error_type": "validation"}, ("too many tokens", "validation", None, None)),
     ("oauth", {"error": "invalid_token", "error_description": "It expired"}, ("It expired", None, None, None)),
@@ -183,6 +187,82 @@ def test_a_prompt_that_is_too_long_is_known_by_words(message: str, code: str | N
     error = read_error(400, json.dumps({"error": {"message": message, "code": None}}).encode(), {})
 
     assert code == error.code
+
+
+#: What servers answer with a 400, and what it is about.
+REFUSED = {
+    "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.": "insufficient_quota",
+    "You have reached your specified API usage limits. You will regain access on 2027-01-01.": "insufficient_quota",
+    "Sorry, your account balance is insufficient": "insufficient_quota",
+    "Insufficient balance. Manage your billing here": "insufficient_quota",
+    "Budget has been exceeded! Current cost: 1, Max budget: 0.5": "insufficient_quota",
+    "您的账户已欠费,请充值后重试": "insufficient_quota",
+    "API key not valid. Please pass a valid API key.": "invalid_api_key",
+    "API key expired. Please renew the API key.": "invalid_api_key",
+    "Incorrect API key provided: xa***": "invalid_api_key",
+    "User location is not supported for the API use.": "unsupported_country_region_territory",
+    "The model `x` has been decommissioned and is no longer supported.": "model_not_found",
+    "foo/bar is not a valid model ID": "model_not_found",
+    "Model Not Exist": "model_not_found",
+    "Invalid model name passed in model=x": "model_not_found",
+    "No models loaded. Please load a model in the developer page": "model_not_found",
+    "The model has crashed without additional information. (Exit code: 1)": "model_not_found",
+    "Model unloaded.": "model_not_found",
+    "Unavailable model: x": "model_not_found",
+    "The requested model 'x' is not supported by any provider you have enabled.": "model_not_found",
+    "Invocation of model ID x with on-demand throughput isn't supported": "model_not_found",
+    "registry.ollama.ai/library/x does not support tools": "unsupported_parameter",
+    "x is not a multimodal model": "unsupported_parameter",
+    "image input is not supported - hint: you may need to provide the mmproj": "unsupported_parameter",
+    "messages[0]: unknown variant `image_url`, expected `text`": "unsupported_parameter",
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set': "unsupported_parameter",
+    "temperature: must be at most 2": None,
+    "Invalid schema for function 'f': In context=(), object schema missing properties.": None,
+    "The model produced invalid JSON": None,
+    "messages with role 'tool' must be a response to a preceding message with 'tool_calls'": None,
+}
+
+
+@pytest.mark.parametrize(("message", "code"), REFUSED.items())
+def test_what_is_refused_is_known_by_words(message: str, code: str | None) -> None:
+    """A key, money, a model or an ability that is wanting is another server's chance: it is not the request that is wrong."""
+    said = {"message": message, "type": "invalid_request_error", "code": "invalid_request_error"}
+    for document in (
+        {"error": {"message": message, "code": None}},
+        {"error": {"message": message, "code": 400}},
+        {"error": said},
+    ):
+        error = read_error(400, json.dumps(document).encode(), {})
+
+        named = document["error"]["code"]
+        assert (code or (named and str(named))) == error.code
+        assert not error.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, {"code": "invalid_api_key"}),
+        (400, {"type": "budget_exceeded", "code": "400"}),
+    ],
+)
+def test_an_operators_fault_with_a_400_is_none_of_the_callers(status: int, said: dict[str, str]) -> None:
+    """As with a 401 or a 402: the upstream's words may name its key."""
+    error = read_error(status, json.dumps({"error": {"message": "no: xa***", **said}}).encode(), {})
+
+    shown = as_gateway_error(error)
+
+    assert (502, False) == (shown.status, "xa***" in str(shown))
+
+
+def test_a_400_for_a_while_may_pass() -> None:
+    """Cloudflare's Workers AI says so when it has no machine free."""
+    body = {
+        "errors": [{"message": "AiError: Capacity temporarily exceeded, please try again.", "code": 3040}],
+        "success": False,
+    }
+
+    assert read_error(400, json.dumps(body).encode(), {}).retryable
 
 
 @pytest.mark.parametrize(
@@ -473,7 +553,7 @@ def test_looks_at_any_event(event: dict[str, Any], name: str) -> None:
         ),
         ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, ("rate limit", None, "1002", True)),
         ({"base_resp": {"status_code": 1013, "status_msg": "oops"}, "choices": []}, ("oops", None, "1013", True)),
-        ({"code": 1113, "msg": "您的账户已欠费", "success": False}, ("您的账户已欠费", None, "1113", False)),
+        ({"code": 1113, "msg": "您的账户已欠费", "success": False}, ("您的账户已欠费", None, "insufficient_quota", False)),
         ({"code": "1305", "msg": "服务繁忙"}, ("服务繁忙", None, "1305", True)),
         ({"code": "InvalidApiKey", "message": "Invalid API-key"}, ("Invalid API-key", None, "InvalidApiKey", False)),
         ({"error_code": 18, "error_msg": "Open api qps request limit"}, ("Open api qps request limit", None, "18", True)),

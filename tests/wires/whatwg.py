@@ -48,6 +48,8 @@ class EventSource:
             self.dispatch()
         elif line.startswith(("{", "[{")):
             self.process_field("data", line)  # the other one: some servers report an error so
+        elif line.startswith(("error:{", "error: {")):
+            self.process_field("data", line.partition(":")[2].removeprefix(" "))  # or so
         elif line.startswith(":"):
             pass
         elif ":" in line:

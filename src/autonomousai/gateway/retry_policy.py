@@ -9,6 +9,8 @@ from typing import Final
 from ..answer import Answer
 from ..errors import (
     FILTERED_CODES,
+    KEY_CODES,
+    MODEL_CODES,
     OUT_OF_DESCRIPTORS,
     RETRYABLE_STATUSES,
     UNPAID_CODES,
@@ -51,8 +53,9 @@ _CODES = {
     "context_length_exceeded": RetryDecision.TOO_LONG,
     "exceed_context_size_error": RetryDecision.TOO_LONG,
     **dict.fromkeys(FILTERED_CODES, RetryDecision.ANSWER),
-    **dict.fromkeys(UNPAID_CODES, RetryDecision.NEXT),
+    **dict.fromkeys(UNPAID_CODES | KEY_CODES | MODEL_CODES, RetryDecision.NEXT),
     "unsupported_parameter": RetryDecision.NEXT,
+    "unsupported_value": RetryDecision.NEXT,
     "unsupported_image": RetryDecision.NEXT,
     "engine_busy": RetryDecision.NEXT,
     UNSUPPORTED_ENDPOINT: RetryDecision.NEXT,
@@ -61,7 +64,7 @@ _CODES = {
 }
 
 #: Statuses that are neither retryable nor the caller's fault: the operator's key, address or model name at that upstream.
-_OPERATORS = frozenset({401, 402, 403, 404, 405, 407})
+_OPERATORS = frozenset({401, 402, 403, 404, 405, 407, 410, 421})
 
 
 def classify(error: ProviderError) -> RetryDecision:
@@ -96,7 +99,7 @@ def is_healthy(error: ProviderError) -> bool | None:
 
 
 #: Codes of refusals that say something of the request, and nothing of the upstream.
-_OF_REQUESTS: Final = frozenset({"unsupported_parameter", "unsupported_image", UNSUPPORTED_ENDPOINT})
+_OF_REQUESTS: Final = frozenset({"unsupported_parameter", "unsupported_value", "unsupported_image", UNSUPPORTED_ENDPOINT})
 
 
 def would_fail_again(error: ProviderError) -> bool:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from ..errors import (
+    KEY_CODES,
+    UNPAID_CODES,
     USE_PARTIAL,
     ConfigError,
     ConnectError,
@@ -184,6 +186,8 @@ _OPERATORS_FAULT = {
     404: "it does not have the model or the address that this server's configuration names",
     405: "it does not take requests at the address that this server's configuration names",
     407: "the proxy on the way to it refused this server's credentials",
+    410: "the model or the address that this server's configuration names is gone",
+    421: "it does not take requests at the address that this server's configuration names",
 }
 #: A rejection of the content, or of what is asked for, may bear one of those statuses too, and concerns the caller.
 _CALLERS_CODES = frozenset({"content_filter", "content_policy_violation", "unsupported_endpoint"})
@@ -192,7 +196,10 @@ _CALLERS_CODES = frozenset({"content_filter", "content_policy_violation", "unsup
 def as_gateway_error(error: StatusError) -> StatusError:
     """An upstream's answer as this server's callers should see it: what is the operator's fault becomes a 502 with the code
     ``upstream_<status>`` and none of the upstream's words, the cause attached; anything else is returned as it is."""
-    fault = _OPERATORS_FAULT.get(error.status)
+    status = error.status
+    if status == 400:  # as some servers answer where others say 401 or 402
+        status = 401 if error.code in KEY_CODES else 402 if error.code in UNPAID_CODES else 400
+    fault = _OPERATORS_FAULT.get(status)
     if fault is None or error.code in _CALLERS_CODES:
         return error
     shown = StatusError(

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from ..errors import PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
+from ..errors import MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
+from .error_words import code_in_words, says_busy
 from .json import decode
 from .redaction import one_line, redact, without_markup
 from .waits import wait_in_error, wait_in_headers
@@ -29,7 +30,7 @@ _BESIDE_CHOICES = ("base_resp", "baseResp", "BaseResp", "header")
 _VENDORS_WRAPPERS = (*_BESIDE_CHOICES, "Response", "status", "fault")
 
 #: Where a document holds the error proper, or a list of which the first speaks for all.
-_WRAPPERS = ("error", "errors", "detail", "message", *_VENDORS_WRAPPERS, "Error", "cause")
+_WRAPPERS = ("error", "errors", "detail", "message", *_VENDORS_WRAPPERS, "Error", "cause", "x_groq")
 
 #: What an error object says, and under which keys (the first that is there counts; the innermost object wins).
 _KEYS = {
@@ -55,22 +56,6 @@ _KEYS = {
     ),
     "param": ("param", "loc", "field"),
 }
-
-#: How servers that give no code say that a prompt is too long, in words that mean nothing else.
-_TOO_LONG = re.compile(
-    "|".join(
-        (
-            r"maximum (?:context|prompt) length|context_?(?:length|window)_?exceeded|reduce the length of the messages",
-            r"context (?:length|window|size|limit)\b.{0,60}\bexceed|exceed\w*\b.{0,80}\bcontext (?:length|window|size|limit)",
-            r"(?:prompt|input) (?:is too long|exceeds max)|longer than the (?:model's context|maximum model) length",
-            r"input token count .{0,40}exceeds|input length \S+ exceeds|range of input length should be|context length of only",
-            r"too many tokens: total|tokens in request more than|exceeded model token limit",
-            r"too large for .{0,60}size: \S+ tokens|`inputs` (?:tokens \+|must have less)",
-        )
-    ),
-    re.IGNORECASE,
-)
-
 
 #: A code, or a status, of another server's answer in the words of one that passes it on, as OpenAI's and LiteLLM's clients
 #: print it: ``Error code: 400 - {'error': {… 'code': 'content_filter'}}``.
@@ -147,16 +132,21 @@ def _read_fault(obj: Any) -> _ForeignError:
 
 def _name_code(fault: _ForeignError) -> str | None:
     """The code that says most: llama-server names its reason in ``type`` and repeats the status as ``code``; others only
-    say in words that a prompt is too long, or have another server's answer in their words."""
-    if fault.type in PERMANENT_CODES:
+    say in words what is wrong, or have another server's answer in their words."""
+    if fault.type in PERMANENT_CODES or fault.type in MODEL_CODES:
         return fault.type
-    if not fault.message or not (fault.code is None or fault.code.isdecimal()):
+    if not fault.message or not (fault.code is None or _says_nothing(fault.code)):
         return fault.code
     words = fault.message[:2000]
-    if _TOO_LONG.search(words):
-        return "context_length_exceeded"
+    if (code := code_in_words(words)) is not None:
+        return code
     found = _CODE_IN_WORDS.search(words) or (None if fault.code else _STATUS_IN_WORDS.search(words))
     return fault.code if found is None else found[1]
+
+
+def _says_nothing(code: str) -> bool:
+    """Whether *code* says of an error no more than its status: a number, a sentence, or the name of all refusals."""
+    return code.isdecimal() or " " in code or code == "invalid_request_error"
 
 
 def _clean(fault: _ForeignError, secrets: Iterable[str]) -> _ForeignError:
@@ -169,7 +159,9 @@ def _clean(fault: _ForeignError, secrets: Iterable[str]) -> _ForeignError:
 
 # ---- an answer of 400 or above ----------------------------------------------------------------------------------------
 
-_HINTS = {
+#: By the status, or by the code of a 400.
+_HINTS: dict[int | str, str] = {
+    "invalid_api_key": "check the API key",
     401: "check the API key",
     403: "check what the API key may do",
     404: "check base_url and the model's name",
@@ -212,7 +204,7 @@ def read_error(
     request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
     error = StatusError(
         _describe(status, fault.message),
-        advice="" if status >= 500 and _ADVICE.search(fault.message or "") else _hint(status, retry_after),
+        advice="" if status >= 500 and _ADVICE.search(fault.message or "") else _hint(status, fault.code, retry_after),
         status=status,
         retry_after=retry_after,
         type=fault.type,
@@ -221,6 +213,8 @@ def read_error(
         body=redact(text, secrets),
         request_id=request_id,
     )
+    if status == 400 and says_busy((fault.message or "")[:2000]):
+        error.retryable = True
     if (told := named.get("x-should-retry", "").strip().lower()) in _SHOULD_RETRY:
         error.retryable = _SHOULD_RETRY[told]
     return error
@@ -252,11 +246,13 @@ def _describe(status: int, message: str | None) -> str:
 _ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) that\b", re.IGNORECASE)
 
 
-def _hint(status: int, retry_after: float | None) -> str:
+def _hint(status: int, code: str | None, retry_after: float | None) -> str:
     if retry_after is not None:
         return f"try again in {retry_after:.3g} s"
     if status == 429:
         return "wait before trying again"
+    if status == 400 and code in _HINTS:
+        return _HINTS[code]
     return _HINTS.get(status, SERVERS_FAULT if status >= 500 else "")
 
 
@@ -306,6 +302,8 @@ def _is_error(obj: dict[str, Any], event: str) -> bool:
     if event == "error" or obj.get("error") or obj.get("type") == "error" or obj.get("object") == "error":
         return True
     if any(_reports_failure(wrapped) for name in _BESIDE_CHOICES if isinstance(wrapped := obj.get(name), dict)):
+        return True
+    if isinstance(groq := obj.get("x_groq"), dict) and groq.get("error"):
         return True
     if isinstance(obj.get("choices"), list):
         return False

@@ -319,11 +319,13 @@ def _without_comments(event: bytes) -> bytes:
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    """A line's field and value. A comment's field is ``b""``. JSON without a field is data: so some servers report an error."""
+    """A line's field and value. A comment's field is ``b""``. JSON without a field is data, and that of a field ``error`` (llama.cpp
+    until 2025, which sends ``[DONE]`` behind it): so some servers report an error."""
     if line[:1] == b"{" or line[:2] == b"[{":
         return b"data", line
     name, _, value = line.partition(b":")
-    return name, value.removeprefix(b" ")
+    value = value.removeprefix(b" ")
+    return b"data" if name == b"error" and value[:1] == b"{" else name, value
 
 
 def _milliseconds(value: bytes) -> int | None:

@@ -123,7 +123,7 @@ class ChunkInterpreter:
             evidence = "done"
         elif self._usage_came_last and in_good_order and not self._open:
             evidence = "usage"
-        elif self.complete and not self._spoke:
+        elif self.complete and not self._done:
             raise IncompleteStreamError("the stream held no answer: nothing came before its [DONE]")
         elif stray := self._stray():
             raise IncompleteStreamError(f"{CUT}; what came is no event: {repr(shown_bytes(stray))[:SHOWN]}")
@@ -141,7 +141,7 @@ class ChunkInterpreter:
 
     def _read_done(self, batch: Batch) -> None:
         self.complete = True
-        self._done = self._spoke or self._reason is not None  # behind no chunk it proves nothing
+        self._done = bool(self._said or self._others) or self._reason is not None  # behind nothing it proves nothing
         if self._done:
             self._begin(batch)
 
