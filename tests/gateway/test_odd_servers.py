@@ -24,6 +24,10 @@ NOTHING: dict[str, bytes] = {
     "comments alone": b": ping\n\n" * 3,
     "comments and [DONE]": b": ping\n\n" + event("[DONE]"),
     "a role and an abort": chunks("", finish="abort"),
+    "a role and [DONE]": chunks(finish=None),
+    "an error in a field of its own": chunks(finish=None, done=False)
+    + b'error: {"code":500,"message":"m"}\n\n'
+    + event("[DONE]"),
     "an error in MiniMax's words": event({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}),
     "an error in Zhipu's words": event({"code": "1305", "msg": "busy"}) + event("[DONE]"),
     "an empty chunk before the error": chunks(done=False, finish=None) + event({"error": {"message": "boom"}}),
@@ -112,10 +116,14 @@ async def test_a_broken_document_keeps_what_it_holds(document: dict[str, Any], m
         (b": ping\n\n" + b'{"error": {"message": "boom"}}', "boom"),
         (chunks("Hel", finish=None, done=False) + b'{"error": {"message": "boom"}}\n', "boom"),
         (b'[{"error": {"code": 400, "message": "boom", "status": "INVALID_ARGUMENT"}}]', "boom"),
-        (b"upstream is overloaded", "what came is no event: 'upstream is overloaded'"),
-        (chunks("Hel", finish=None, done=False) + b"<html>Gateway Timeout\n", "what came is no event: '<html>Gateway Timeout'"),
+        (b'data: {"type": "message_start", "message": {}}\n\n', 'no event of this API: \'{"type": "message_start"'),
+        (b"upstream is overloaded", "what came is no event of this API: 'upstream is overloaded'"),
+        (
+            chunks("Hel", finish=None, done=False) + b"<html>Gateway Timeout\n",
+            "what came is no event of this API: '<html>Gateway Timeout'",
+        ),
     ],
-    ids=["JSON behind a comment", "JSON behind a text", "a list", "a text", "a page behind a text"],
+    ids=["JSON behind a comment", "JSON behind a text", "a list", "another API", "a text", "a page behind a text"],
 )
 @pytest.mark.parametrize("stream", [True, False])
 async def test_what_is_sent_in_the_place_of_events_is_told(body: bytes, words: str, stream: bool) -> None:

@@ -107,6 +107,19 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("half a [DONE]", sse(text("a"), DONE)[:-3], ["a"], CUT),
     ("a last text without its blank line", sse(text("a"), text("b"))[:-2], ["a", "b"], CUT),
     (
+        "an error in a field of its own, and [DONE]",
+        sse(ROLE, text("a"), b'error: {"code":400,"message":"exceeds the available context size","type":"m"}\n\n', DONE),
+        ["a"],
+        "context_length_exceeded",
+    ),
+    (
+        "an error in the member of Groq, and [DONE]",
+        sse(ROLE, chunk(choices=[], x_groq={"error": "over capacity"}), DONE),
+        [],
+        StreamError,
+    ),
+    ("a role and [DONE]", sse(ROLE, DONE), [], CUT),
+    (
         "an error behind an event that was not ended",
         sse(text("a"), b'data: {"choices":[{"in\n', {"error": {"message": "m", "code": "c"}}),
         ["a"],

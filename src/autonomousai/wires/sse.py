@@ -319,8 +319,8 @@ def _without_comments(event: bytes) -> bytes:
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
-    """A line's field and value. A comment's field is ``b""``. JSON without a field is data, and that of a field ``error`` (llama.cpp
-    until 2025, which sends ``[DONE]`` behind it): so some servers report an error."""
+    """A line's field and value. A comment's field is ``b""``. JSON without a field is data, and that of a field ``error``
+    (llama.cpp until 2025, which sends ``[DONE]`` behind it): so some servers report an error."""
     if line[:1] == b"{" or line[:2] == b"[{":
         return b"data", line
     name, _, value = line.partition(b":")

@@ -356,7 +356,8 @@ def usage_of(usage: Json | None) -> Usage | None:
     """The tokens that a usage object counts; None where it counts none of the three that make one."""
     if not usage:
         return None
-    prompt, completion = (_count(usage.get(name, usage.get(other))) for name, other in _COUNTS)
+    prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))  # some have the words of other APIs
+    completion = _count(usage.get("completion_tokens", usage.get("output_tokens")))
     total = _count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
@@ -368,10 +369,6 @@ def usage_of(usage: Json | None) -> Usage | None:
         reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
         extra=unknown_of_usage(usage),
     )
-
-
-#: What tokens of the prompt and of the answer are called, here and by servers that took the words of other APIs.
-_COUNTS: Final = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
 
 
 def _count(value: Any) -> int | None:

@@ -65,7 +65,7 @@ class ChatStreamDecoder(ChunkInterpreter):
         return self.complete or self.failure is not None
 
     def _stray(self) -> bytes:
-        return self._sse.stray()
+        return self._sse.stray() or super()._stray()
 
     def reopen(self) -> None:
         """The stream continues over another connection, with the event after the last whole one."""

@@ -126,7 +126,7 @@ class ChunkInterpreter:
         elif self.complete and not self._done:
             raise IncompleteStreamError("the stream held no answer: nothing came before its [DONE]")
         elif stray := self._stray():
-            raise IncompleteStreamError(f"{CUT}; what came is no event: {repr(shown_bytes(stray))[:SHOWN]}")
+            raise IncompleteStreamError(f"{CUT}; what came is no event of this API: {repr(shown_bytes(stray))[:SHOWN]}")
         else:
             raise IncompleteStreamError
         extra = self._finish_extra
@@ -136,12 +136,12 @@ class ChunkInterpreter:
         return FinishReason(reason, evidence, usage_of(self._usage), self._model, extra, self._notes)
 
     def _stray(self) -> bytes:
-        """Return what came of the stream that is no event."""
-        return b""
+        """Return what came of the stream that is no event, or else an event of another API."""
+        return b"" if self._spoke else next((each.data for each in self._foreign if isinstance(each, ForeignEvent)), b"")
 
     def _read_done(self, batch: Batch) -> None:
         self.complete = True
-        self._done = bool(self._said or self._others) or self._reason is not None  # behind nothing it proves nothing
+        self._done = bool(self._said or self._half or self._others) or self._reason is not None  # behind nothing, none
         if self._done:
             self._begin(batch)
 
