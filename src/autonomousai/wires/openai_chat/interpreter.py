@@ -237,7 +237,7 @@ class ChunkInterpreter:
             self._reason_ended = False
         elif reason:
             self._reason_ended = bool(self._said)
-            if reason == "stop" and self._names_more:
+            if reason == "stop" and self._reason is not None and self._names_more:
                 return
         self._reason = reason or self._reason
 
