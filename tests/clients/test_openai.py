@@ -163,7 +163,7 @@ async def test_a_configured_word_is_final(prefill: str, continues: bool) -> None
     assert await found(prefill=prefill) == (continues, [])
 
 
-@pytest.mark.parametrize("key", [" ", " key", "key ", "key\n", "k\u00e9y"])
+@pytest.mark.parametrize("key", [" ", " key", "key ", "key\n", "k\u00e9y", "Bearer key", '"key"', "'key'"])
 def test_a_key_that_no_header_can_carry_is_told(key: str) -> None:
     """It would be another one at the server, or none."""
     with pytest.raises(ConfigError, match="visible ASCII"):

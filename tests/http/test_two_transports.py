@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-from autonomousai import ConnectError, HTTPError, IncompleteStreamError
+from autonomousai import ConfigError, ConnectError, HTTPError, IncompleteStreamError
 from autonomousai.http.headers import MAX_FIELDS
 from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.pool import HttpPool
 from autonomousai.http.transport import read_body
-from autonomousai.testing import ScriptedServer
+from autonomousai.testing import Script, ScriptedServer
 from autonomousai.timeouts import Clocks
 from tests.support.raw import RawConnection, answering
 from tests.support.tls import authority_pem, server_context
@@ -139,6 +139,9 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
     "chunked in capitals": (OK + b"Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n" + END, HELLO),
     "spaces after a chunk's size": (chunked(b"5  \r\nhello\r\n", END), HELLO),
     "identity as a transfer coding": (OK + b"Transfer-Encoding: identity\r\n\r\nhello", HELLO),
+    "chunked twice": (chunked(b"5\r\nhello\r\n", END, fields=b"Transfer-Encoding: chunked\r\n"), HELLO),
+    "chunked, chunked": (OK + b"Transfer-Encoding: chunked, Chunked\r\n\r\n5\r\nhello\r\n" + END, HELLO),
+    "chunked and another coding": (chunked(END, fields=b"Transfer-Encoding: gzip\r\n"), REFUSED),
     "another transfer coding": (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + END, REFUSED),
     "chunked in HTTP/1.0": (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + END, REFUSED),
     "chunks without their end": (chunked(b"5\r\nhello\r\n"), Heard(200, b"hello", "incomplete")),
@@ -349,3 +352,25 @@ async def test_an_authority_of_the_environment_is_trusted(
         text = await post(pool, server.url)
 
     assert text
+
+
+FRAMING = {"Content-Length": "3", "Transfer-Encoding": "chunked", "TE": "trailers", "X-A": "a"}
+
+
+async def test_a_callers_headers_do_not_frame_the_body(pool: HttpPool) -> None:
+    """Headers that are passed on from another request may say how long that one was."""
+
+    async with ScriptedServer(Script.stream("Hello")) as server:
+        response = await pool.post(server.url, headers=FRAMING, body=b"{}  ", clocks=CLOCKS, streaming=False)
+        await response.aclose()
+        asked = server.requests[0]
+
+    assert (b"{}  ", "a", "4") == (asked.body, asked.headers["x-a"], asked.headers["content-length"])
+    assert not asked.headers.keys() & {"transfer-encoding", "te"}
+
+
+@pytest.mark.parametrize("name", ["X A", "", "X:A", "X-A\r\nX-B"])
+async def test_a_header_that_is_none_is_not_sent(pool: HttpPool, name: str) -> None:
+    """It would be another header, or the beginning of another request."""
+    with pytest.raises(ConfigError, match="cannot be sent"):
+        await pool.get("http://127.0.0.1:1/", headers={name: "a"}, clocks=CLOCKS)

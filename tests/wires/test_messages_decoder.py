@@ -394,8 +394,24 @@ FAILURES: dict[str, tuple[bytes, type[Exception], str | None, bool | None]] = {
         True,
     ),
     "an event that cannot be read": (sse(start(), block(), b"data: {]\n\n", end(), STOP), StreamError, None, True),
+    "another message in the midst": (
+        sse(start(), block(), text("a"), start(id="msg_2"), block(), text("b"), stop(), end(), STOP),
+        StreamError,
+        None,
+        True,
+    ),
     "a reason that reports a failure": (sse(start(), block(), text("a"), end("error"), STOP), StreamError, None, True),
 }
+
+
+def test_a_beginning_that_is_repeated_begins_nothing() -> None:
+    """Some gateways send it twice, with one id; before the first word even another one is none."""
+    outcome = MessageOutcome(
+        sse(start(id="msg_0"), start(), start(), block(), text("a"), start(), text("b"), stop(), end(), STOP)
+    )
+
+    assert ["a", "b"] == [event for event in outcome.events if isinstance(event, str)]
+    assert outcome.error is None
 
 
 @pytest.mark.parametrize("name", FAILURES)

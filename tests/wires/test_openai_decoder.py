@@ -698,6 +698,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         [Delta(0, "x", "f"), Delta(0, None, None, "{}")],
         STOP,
     ),
+    ("a delta in a list", sse(chunk(choices=[{"delta": [{"content": "a"}]}]), FINISH), ["a"], STOP),
     ("a delta that is text", sse(chunk(choices=[{"delta": "a"}]), FINISH), ["a"], STOP),
     ("not UTF-8", sse(text("a"), b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', FINISH), ["a", "\ufffd"], MENDED),
     (

@@ -3,8 +3,9 @@ network."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +22,10 @@ CLIENT_CLOCKS = Clocks(connect=5, first_token=120, idle=30, total=600, first_tok
 _LONGEST = 10_000_000
 
 
+#: A key as servers give it out: nothing that is copied or read along with it.
+_KEY: Final = re.compile(r"[!#-&(-~]+")
+
+
 class ClientOptions(msgspec.Struct, frozen=True):
     """How one request is to be sent, apart from what it says. ``clocks``: where the call has none of its own."""
 
@@ -34,9 +39,9 @@ class ClientOptions(msgspec.Struct, frozen=True):
         check_retries(self.retries)
         if self.api_key is not None and not isinstance(self.api_key, str):
             raise ConfigError(f"api_key must be text, not {type(self.api_key).__name__}")
-        if (key := self.api_key) and not (key.isascii() and key.isprintable() and key == key.strip()):
+        if (key := self.api_key) and not _KEY.fullmatch(key):
             raise ConfigError(
-                "api_key must be of visible ASCII characters, without a space around them; was it read with a line's end?"
+                "api_key must be of visible ASCII characters, without spaces, quotes or 'Bearer'; was it read with a line's end?"
             )
         for name, value in self.headers.items():
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:

@@ -35,6 +35,7 @@ from .failures import (
 from .headers import Headers
 from .heads import MAX_HEAD
 from .proxies import Proxy
+from .request_head import is_sent
 from .timeouts import ReadTimeouts
 from .tls import tls_context
 from .transport import StaleConnectionError
@@ -98,13 +99,13 @@ class AiohttpTransport:
     ) -> AiohttpResponse:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
-        head = headers
+        head = {name: value for name, value in headers.items() if is_sent(name, value)}
         attempt = ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
             extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
-                head = {**headers, **proxy.headers}
+                head |= proxy.headers
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
         token = ATTEMPT.set(attempt)

@@ -1,7 +1,7 @@
 """The head of a response as servers write it, brought into the one form that every parser reads (RFC 9112). Pure.
 
-What can only mean one thing is accepted: line ends without CR, folded lines, a length that is said twice. Whatever could be
-understood in two ways is left as it is, for the parser to refuse.
+What can only mean one thing is accepted: line ends without CR, folded lines, a length or chunks that are said twice. Whatever
+could be understood in two ways is left as it is, for the parser to refuse.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ TOO_LARGE: Final = "a head that is too large"
 #: Whether anything in a whole head may have to be rewritten; a quick look before a thorough one.
 is_odd: Final = re.compile(
     rb"^[\r\n]|[^\r]\n|\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[ \t]:|^(?!HTTP/1\.1 [2-9])"
-    rb"|\ncontent-length:(?:[^\r]*,|.*\ncontent-length:)|\ntransfer-encoding:[ \t]*identity",
+    rb"|\ncontent-length:(?:[^\r]*,|.*\ncontent-length:)"
+    rb"|\ntransfer-encoding:(?:[ \t]*identity|[^\r]*,|.*\ntransfer-encoding:)",
     re.IGNORECASE | re.DOTALL,
 ).search
 
@@ -61,9 +62,11 @@ def _strict(head: bytes) -> bytes:
     start, *lines = _LINE_END.split(_CONTROL.sub(b" ", _FOLD.sub(b" ", head)))
     fields = [(name.rstrip(b" \t"), colon, value) for name, colon, value in (line.partition(b":") for line in lines)]
     fields = _without_repeated_length(fields)
-    codings = [value.strip().lower() for name, _, value in fields if name.lower() == b"transfer-encoding"]
-    if codings == [b"identity"]:
-        fields = [field for field in fields if field[0].lower() != b"transfer-encoding"]  # it says nothing
+    said = [value for name, _, value in fields if name.lower() == b"transfer-encoding"]
+    codings = [coding.strip().lower() for value in said for coding in value.split(b",")]
+    if codings == [b"identity"] or set(codings) == {b"chunked"}:  # the one says nothing, and nobody sends chunks within chunks
+        fields = [field for field in fields if field[0].lower() != b"transfer-encoding"]
+        fields += [(b"Transfer-Encoding", b":", b" chunked")] * (codings != [b"identity"])
     return b"\r\n".join([start, *(b"".join(field) for field in fields), b"", b""])
 
 

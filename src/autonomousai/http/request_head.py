@@ -64,9 +64,7 @@ def make_head(method: str, url: str, headers: Mapping[str, str], user_agent: str
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         fields["authorization"] = "Authorization: Basic " + base64.b64encode(login.encode()).decode()
     for name, value in headers.items():
-        if not _NAME.fullmatch(name) or _NO_VALUE.search(value):
-            raise ConfigError(f"headers: {name[:100]!r} cannot be sent; a name is one word, and a value is text of one line")
-        if name.lower() not in _FRAMING:
+        if is_sent(name, value):
             fields[name.lower()] = f"{name}: {value.strip()}"
     target = quote(parts.path or "/", safe=_QUOTED.replace("?", "")) + (
         "?" + quote(parts.query, safe=_QUOTED) if parts.query else ""
@@ -74,6 +72,13 @@ def make_head(method: str, url: str, headers: Mapping[str, str], user_agent: str
     start = "\r\n".join([f"{method} {target} HTTP/1.1", *fields.values(), ""]).encode("utf-8")
     wishes = fields.get("connection", "").partition(":")[2].lower()
     return RequestHead(origin, start, "close" in wishes)
+
+
+def is_sent(name: str, value: str) -> bool:
+    """Return whether a header is a caller's to send. Raises `ConfigError` where it would not be one header."""
+    if not _NAME.fullmatch(name) or _NO_VALUE.search(value):
+        raise ConfigError(f"headers: {name[:100]!r} cannot be sent; a name is one word, and a value is text of one line")
+    return name.lower() not in _FRAMING
 
 
 def _no_url(url: str) -> ConfigError:

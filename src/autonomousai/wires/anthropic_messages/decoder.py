@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ...errors import IncompleteStreamError
+from ...errors import IncompleteStreamError, StreamError
 from ...events import Batch, Evidence, Extra, FinishReason, ForeignEvent, Started
 from ..event_stream import EventStreamDecoder
 from ..finish_reasons import broken_off
@@ -37,6 +37,10 @@ from .message import WIRE
 
 #: A sentinel of other wires that some servers send after the last event.
 _DONE: Final = b"[DONE]"
+
+
+#: What a gateway does that asks again when its upstream breaks off, and sends on both answers.
+_ANOTHER: Final = "another message begins before the answer has ended: the answer is not complete"
 
 
 class TextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -73,6 +77,7 @@ class MessageStreamDecoder(EventStreamDecoder):
         "_blocks",
         "_has_said",
         "_held",
+        "_id",
         "_model",
         "_notes",
         "_reason",
@@ -87,6 +92,7 @@ class MessageStreamDecoder(EventStreamDecoder):
         self._started = False  # a message has begun
         self._has_said = False  # and something of it was said
         self._held: Batch = []  # what came before that
+        self._id = ""  # the message's
         self._model: str | None = None
         self._notes: tuple[str, ...] = ()
         self._usage: Json | None = None
@@ -203,6 +209,11 @@ class MessageStreamDecoder(EventStreamDecoder):
     def _start_message(self, obj: Json, batch: Batch) -> None:
         message = obj.get("message")
         message = message if isinstance(message, dict) else {}
+        named = text_in(message.get("id"))
+        if self._has_said and named and self._id and named != self._id:
+            self.failure = StreamError(_ANOTHER, status=200, retryable=True, code="another_message")
+            return
+        self._id = named or self._id
         self._model = text_in(message.get("model")) or self._model
         self._usage = merge_usage(self._usage, message.get("usage"))
         members, others = unknown_of_message(message), beside(obj, "message")

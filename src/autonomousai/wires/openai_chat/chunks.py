@@ -266,6 +266,8 @@ def _choice(choice: Json) -> Choice:
 def _delta(said: Any) -> Delta | None:
     if isinstance(said, str):
         said = {"content": said}
+    if isinstance(said, list) and len(said) == 1:
+        said = said[0]
     if not isinstance(said, dict):
         return None
     content = said.get("content")
