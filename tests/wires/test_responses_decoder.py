@@ -433,6 +433,23 @@ def test_what_the_response_says_beside_is_kept() -> None:
     assert reading.events[-1] == extra(response={"service_tier": "flex", "unknown": None})
 
 
+def test_a_response_in_the_place_of_its_event_is_read() -> None:
+    """Some proxies leave out what is around it: the event's type says what it is."""
+    response = {
+        "id": "r",
+        "object": "response",
+        "model": "m",
+        "usage": USAGE,
+        "incomplete_details": {"reason": "content_filter"},
+    }
+    last = b"event: response.incomplete\ndata: " + json.dumps(response).encode() + b"\n\n"
+
+    finish = Reading(stream(delta("a")) + last).finish
+
+    assert finish is not None
+    assert ("content_filter", "m", 5) == (finish.reason, finish.model, finish.usage and finish.usage.total_tokens)
+
+
 def test_usage_keeps_what_it_does_not_know() -> None:
     """In the upstream's own nesting."""
     usage = {**USAGE, "cost": 1, "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 3}}

@@ -106,6 +106,8 @@ class ResponsesStreamDecoder(EventStreamDecoder):
             return
         said = obj.get("type")
         kind = said if isinstance(said, str) and said else event
+        if obj.get("object") == "response" and "response" not in obj:
+            obj = {"response": obj}  # some servers send it bare
         self._take_extension(obj)
         if (handle := EVENTS.get(kind)) is not None:
             self.begin(obj.get("response"), batch)
