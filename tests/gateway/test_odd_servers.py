@@ -86,6 +86,10 @@ async def test_half_an_answer_is_finished_elsewhere(body: bytes) -> None:
     ("document", "message"),
     [
         ({"choices": [{"message": {"content": "Hel"}, "finish_reason": "abort"}]}, "broke the answer off"),
+        (
+            {"choices": [{"message": {"content": "Hel"}, "finish_reason": "stop", "native_finish_reason": "error"}]},
+            "broke the answer off",
+        ),
         ({"choices": [{"message": {"content": "Hel"}, "finish_reason": "stop", "error": {"message": "boom"}}]}, "boom"),
         (
             {
@@ -95,7 +99,7 @@ async def test_half_an_answer_is_finished_elsewhere(body: bytes) -> None:
             "sensitive",
         ),
     ],
-    ids=["abort", "error in the choice", "a vendor's code"],
+    ids=["abort", "abort behind OpenRouter", "error in the choice", "a vendor's code"],
 )
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_broken_document_keeps_what_it_holds(document: dict[str, Any], message: str, stream: bool) -> None:

@@ -87,6 +87,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ("quotes and escapes", sse(text('"'), text("\\"), text('\\"\n\0'), FINISH), ['"', "\\", '\\"\n\0'], STOP),
     # -- where the end is named, and what proves it
     ("reason at the top level", sse(text("a"), chunk(finish_reason="stop")), ["a"], STOP),
+    ("reason in Google's letters", sse(text("a"), chunk(choices=[{"delta": {}, "finishReason": "stop"}])), ["a"], STOP),
     ("reason at both places", sse(text("a"), chunk(reason="stop", finish_reason="stop")), ["a"], STOP),
     ("reason without choices", sse(text("a"), chunk(choices=[], finish_reason="stop")), ["a"], STOP),
     ("reason alone", sse({"finish_reason": "length"}), [], end("length", model=None)),
@@ -141,6 +142,12 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     # -- reasons that say that the answer broke off
     *[(f"broken off: {word}", sse(text("a"), chunk(reason=word), DONE), ["a"], "broken_off") for word in BROKEN],
     ("broken off with an error", sse(text("a"), chunk(reason="error", error={"message": "m", "code": "c"})), ["a"], "c"),
+    (
+        "broken off, in the words of the server behind this one",
+        sse(text("a"), chunk(choices=[{"delta": {}, "finish_reason": "stop", "native_finish_reason": "network_error"}]), DONE),
+        ["a"],
+        "broken_off",
+    ),
     ("broken off beside text", sse(chunk({"content": "a"}, "abort")), ["a"], "broken_off"),
     ("another choice broke off", sse(text("a"), other("abort"), FINISH, DONE), ["a"], "broken_off"),
     ("an unknown reason", sse(text("a"), chunk(reason="eos")), ["a"], FinishReason("eos", "finish_reason", None, "m")),

@@ -41,7 +41,7 @@ class ClientOptions(msgspec.Struct, frozen=True):
             raise ConfigError(f"api_key must be text, not {type(self.api_key).__name__}")
         if (key := self.api_key) and not _KEY.fullmatch(key):
             raise ConfigError(
-                "api_key must be of visible ASCII characters, without spaces, quotes or 'Bearer'; was a line's end read with it?"
+                "api_key must be visible ASCII characters, without spaces, quotes or 'Bearer'; was a line's end read with it?"
             )
         for name, value in self.headers.items():
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:

@@ -57,6 +57,7 @@ class Choice(msgspec.Struct, gc=False):
     message: Delta | None = None  # in a completion
     text: str | None = None  # the shape of the older completions
     finish_reason: str | None = None
+    native_finish_reason: str | None = None  # OpenRouter's: as the server said it that was asked there
     error: Any = None
     logprobs: LogProbs | None = None
 
@@ -257,7 +258,8 @@ def _choice(choice: Json) -> Choice:
         delta=_delta(choice.get("delta")),
         message=_delta(choice.get("message")),
         text=text_of(choice.get("text", choice.get("content"))),
-        finish_reason=_string(choice.get("finish_reason")),
+        finish_reason=_string(choice.get("finish_reason")) or _string(choice.get("finishReason")),
+        native_finish_reason=_string(choice.get("native_finish_reason")),
         error=choice.get("error"),
         logprobs=log_probs_of(choice.get("logprobs")),
     )

@@ -283,6 +283,8 @@ class ChunkInterpreter:
             self._say_delta(delta, batch)
         if choice.error and (error := error_in_event({"error": choice.error})):
             self._fail(error)
+        if choice.native_finish_reason and choice.finish_reason:
+            self._is_broken_off(choice.native_finish_reason)
 
     def _new_in(self, message: Delta) -> Delta:
         """Return what *message*, in the place of a delta, says that was not said. It may be a piece like a delta, all that was

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...events import Batch, Extra, FinishReason, Reasoning, Started
-from ..finish_reasons import STANDARD
+from ..finish_reasons import STANDARD, broken_off
 from .chunks import UNREADABLE, WIRE, CallPiece, FunctionPiece, Json, usage_of
 
 _Silent = Literal[""] | None
@@ -173,6 +173,8 @@ def decode_usual_completion(body: bytes) -> Batch | None:
     if document.finish_reason or document.choices[0].finish_reason not in STANDARD:
         return None
     choice, model = document.choices[0], document.model or None
+    if choice.native_finish_reason and broken_off(choice.native_finish_reason) is not None:
+        return None
     said: Batch = []
     if choice.message.reasoning_content:
         said.append(Reasoning(choice.message.reasoning_content))
