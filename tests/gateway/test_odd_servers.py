@@ -203,3 +203,22 @@ async def test_a_wrong_request_is_not_asked_elsewhere() -> None:
             await ask(bad, good)
 
     assert [] == good.requests
+
+
+async def test_an_answer_that_broke_off_while_it_thought_is_given_elsewhere() -> None:
+    """Nothing of it was said: another one is no blend, whatever it thinks before."""
+    broken = script(chunks({"reasoning_content": "Hm"}, finish=None, done=False))
+    other = Script.stream({"reasoning_content": "Well"}, "Hello")
+    async with ScriptedServer(broken) as bad, ScriptedServer(other) as good:
+        text, outcomes = await ask(bad, good)
+
+    assert ("Hello", ["cut", "ok"]) == (text, outcomes)
+
+
+async def test_a_call_that_broke_off_is_no_thought() -> None:
+    """Its pieces are with the caller: another call behind them would be a blend."""
+    call = {"index": 0, "id": "x", "type": "function", "function": {"name": "f", "arguments": '{"a'}}
+    broken = script(chunks({"reasoning_content": "Hm"}, {"tool_calls": [call]}, finish=None, done=False))
+    async with ScriptedServer(broken) as bad, ScriptedServer(Script.stream("Hello")) as good:
+        with pytest.raises(IncompleteStreamError):
+            await ask(bad, good)

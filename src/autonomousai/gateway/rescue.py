@@ -16,7 +16,7 @@ from ..report import Splice
 from ..request import ChatRequest
 from .attempt import LONGEST_WAIT_S, RouteState
 from .replay_filter import DivergedError, ReplayFilter, to_last_whole_word
-from .retry_policy import RetryDecision, classify, is_prose, is_rescuable
+from .retry_policy import RetryDecision, classify, has_only_thought, is_prose, is_rescuable
 from .upstream import Upstream
 
 #: Rescues of one answer. Each of them delivered something, so that this only bounds what would never end.
@@ -154,10 +154,11 @@ async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
             if run.request.is_raw or await upstream.provider.continues():
                 plans += _continuations(run, upstream)
     plans += [plan for plan in again if plan not in plans]
+    said = "" if has_only_thought(run.request, answer) else None
     for upstream in route:
         repeats = upstream.repeats(run.request)
         if upstream is not author or not repeats:
-            plans.append(RescuePlan(upstream, run.seeded if repeats else run.request, ReplayFilter(answer)))
+            plans.append(RescuePlan(upstream, run.seeded if repeats else run.request, ReplayFilter(answer, text=said)))
     return plans
 
 

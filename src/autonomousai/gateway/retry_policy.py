@@ -200,6 +200,12 @@ def is_prose(request: ChatRequest, answer: Answer) -> bool:
     return not (constrained or request.fields.get("tools") or answer.calls or answer.refusal)
 
 
+def has_only_thought(request: ChatRequest, answer: Answer) -> bool:
+    """Return whether nothing but reasoning has come of *answer*: then any upstream may give all of it, with thoughts of its own
+    behind those that broke off. Not where reasoning is signed, as in requests of other APIs."""
+    return request.origin is None and not (answer.text or answer.calls or answer.refusal or answer.choices or answer.others)
+
+
 def is_rescuable(error: ProviderError, request: ChatRequest, answer: Answer) -> bool:
     """Return whether the rest of *answer* may be looked for elsewhere after *error*.
 
