@@ -64,7 +64,7 @@ def _strict(head: bytes) -> bytes:
     fields = _without_repeated_length(fields)
     said = [value for name, _, value in fields if name.lower() == b"transfer-encoding"]
     codings = [coding.strip().lower() for value in said for coding in value.split(b",")]
-    if codings == [b"identity"] or set(codings) == {b"chunked"}:  # the one says nothing, and nobody sends chunks within chunks
+    if codings == [b"identity"] or set(codings) == {b"chunked"}:  # the one says nothing, the other is meant once
         fields = [field for field in fields if field[0].lower() != b"transfer-encoding"]
         fields += [(b"Transfer-Encoding", b":", b" chunked")] * (codings != [b"identity"])
     return b"\r\n".join([start, *(b"".join(field) for field in fields), b"", b""])
