@@ -1,12 +1,13 @@
 """What our road to the embedded engine costs: time a token through our server, beside the same engine asked past it.
 
-    python bench/engine.py [--quick] [--only first,1,2,4,8,turns] [--rounds N] [--json FILE]
+    python bench/engine.py [--quick] [--only first,1,2,4,8,tools,turns] [--rounds N] [--json FILE]
 
 One server, one engine of eight slots. In each round the same question goes to both wires of the server, and directly to the
 engine's own HTTP on its Unix socket, as often at once as the scenario's name says. `first`: a lone first token, at best.
 `share`: our CPU in percent of the engine's over the same answers, which is what we can take away from it at the most where all
-cores are its own; it is steady where the clock wavers by a twentieth. `turns`: see `turns.py`. The weights must be there
-(`autonomousai pull`).
+cores are its own; it is steady where the clock wavers by a twentieth. `tools`: see `tools.py`; `turns`: see
+`turns.py`. There are no further rounds once they would take longer than three minutes: of the streams, and of the turns. The
+weights must be there (`autonomousai pull`).
 """
 
 from __future__ import annotations
@@ -36,18 +37,21 @@ from measure import (
     note,
     plan,
     progress,
+    rounds_within,
     start,
     stop,
 )
 from servers import free_port
+from tools import SCENARIO as TOOLS
+from tools import TOOLS_GOALS, TOOLS_UNITS, measure_tools
 from traffic import Load, run_load
 from turns import DIRECT, LLAMA, TURNS_GOALS, TURNS_UNITS, Server, llama_server, measure_turns
 from turns import OURS as OPENAI
 from turns import SCENARIO as TURNS
 
 STREAMS = ["1", "2", "4", "8"]
-SCENARIOS = ["first", *STREAMS, TURNS]
-UNITS = {"first": "ms", "first: later": "ms", **dict.fromkeys(STREAMS, "ms a token"), **TURNS_UNITS}
+SCENARIOS = ["first", *STREAMS, TOOLS, TURNS]
+UNITS = {"first": "ms", "first: later": "ms", **dict.fromkeys(STREAMS, "ms a token"), **TOOLS_UNITS, **TURNS_UNITS}
 UNITS |= {f"{name}: share": "% of the engine's CPU" for name in STREAMS}
 
 OURS = "AutonomousAI wire"
@@ -57,6 +61,7 @@ GOALS = [
     *(Goal(name, subject, 1 / 0.97, DIRECT, guard=False) for name in STREAMS for subject in (OPENAI, OURS)),
     *(Goal(f"{name}: share", subject, 3) for name in STREAMS for subject in (OPENAI, OURS)),
     *(Goal("first: later", subject, 5, guard=False) for subject in (OPENAI, OURS)),
+    *TOOLS_GOALS,
     *TURNS_GOALS,
 ]
 
@@ -68,6 +73,9 @@ MESSAGES = [
 SHORT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 
 SLOTS = 8
+
+#: Seconds that rounds may take in all.
+ROUNDS_S = 180
 PATIENCE = 60
 
 
@@ -151,7 +159,7 @@ def _await_ready(port: int) -> None:
 def measure(engine: Engine, figures: Figures, plan: Plan) -> None:
     """The places take turns in a different order each round: who asks second finds a warmer machine."""
     tokens = 8 if plan.quick else 16
-    for number in range(plan.rounds):
+    for number in rounds_within(plan, ROUNDS_S):
         places = list(engine.places)
         for place in places[number % 3 :] + places[: number % 3]:
             progress(f"round {number + 1} of {plan.rounds}: {place}")
@@ -185,10 +193,12 @@ def main() -> int:
         engine = Engine(Path(folder))
         try:
             measure(engine, figures, options)
+            if options.has(TOOLS):
+                measure_tools(engine.servers[OPENAI].port, figures, options)
             if options.has(TURNS):
                 note(figures, "load", OPENAI, engine.loaded)
                 with llama_server(Path(folder), SLOTS, figures) as other:
-                    measure_turns({**engine.servers, LLAMA: other}, figures, options)
+                    measure_turns({**engine.servers, LLAMA: other}, figures, options, ROUNDS_S)
         finally:
             stop(engine.process)
     return finish("engine", figures, UNITS, GOALS, options, path)

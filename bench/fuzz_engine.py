@@ -3,23 +3,32 @@
     python bench/fuzz_engine.py [SECONDS] [SEED]
 
 Tools in great numbers, schemas deep, wide, counted and recursive, patterns that explode, choices and stops without measure.
-Each request must end, as an answer or as a 400 that names the field; a crash, or a request without an end, fails the run.
+Each request must end, as an answer or as a 400 that names the field; a crash, or a request without an end, fails the run. That
+one is printed. The requests of a seed are the same each time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import random
 import sys
 import time
 from collections import Counter
 from typing import Any
 
+from measure import cpu_alone
+
 from autonomousai import LlamaCpp
 from autonomousai.errors import StatusError
+from autonomousai.result import AsyncResult
 
-#: Seconds that one request may take; more than the slowest on a busy machine.
+#: Seconds of the engine's CPU that may go by during one request: the clock says more of a busy machine than of the request.
 PATIENCE = 120
+
+#: Seconds between two looks at that, and how many there are at most.
+LOOK, LOOKS = 5, 360
 
 PATTERNS = ("^a{1,100}$", "(a|b)*c", "((a{1,50}){1,50}){1,50}", "(?=a)", ".*.*.*.*b", "(((a*)*)*)*", "^(a?){90}a{90}$", "([")
 LEAVES: tuple[Any, ...] = (
@@ -95,6 +104,23 @@ class Fuzzer:
         return schema
 
 
+async def in_time(result: AsyncResult, engine: LlamaCpp) -> None:
+    """Wait for the end of an answer. Raises `TimeoutError` where the engine worked too long meanwhile."""
+    answering, pid = asyncio.ensure_future(result.text()), engine.pid
+    began = None if pid is None else cpu_alone(pid)
+    for _ in range(LOOKS):
+        await asyncio.wait([answering], timeout=LOOK)
+        if answering.done():
+            answering.result()
+            return
+        with contextlib.suppress(OSError):  # it may crash just now, which is counted
+            if pid is not None and began is not None and cpu_alone(pid) - began > PATIENCE:
+                break
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+    raise TimeoutError
+
+
 async def fuzz(seconds: float, seed: int) -> Counter[str]:
     """Return how often requests ended in which way."""
     ends: Counter[str] = Counter()
@@ -104,15 +130,16 @@ async def fuzz(seconds: float, seed: int) -> Counter[str]:
         async def ask_on() -> None:
             while time.monotonic() < until:
                 messages = [{"role": "user", "content": "Call it."}]
-                result = engine.create_async_generator("llama", messages, stream=True, **fuzzer.request())
+                fields = fuzzer.request()
+                result = engine.create_async_generator("llama", messages, stream=True, **fields)
                 try:
-                    async with asyncio.timeout(PATIENCE):
-                        await result.text()
+                    await in_time(result, engine)
                     ends[f"answered: {result.finish.reason if result.finish else None}"] += 1
                 except StatusError as error:
                     ends[f"{error.status} {(error.param or '').partition('[')[0]}: {error.code}"] += 1
                 except TimeoutError:
                     ends["no end"] += 1
+                    print(f"no end: {json.dumps(fields)}", file=sys.stderr, flush=True)
 
         await asyncio.gather(ask_on(), ask_on())
         ends["crashes"] = int((await engine.metrics())["crashes_total"])

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import IO, Any, NamedTuple
@@ -247,6 +247,17 @@ def plan(about: str, scenarios: Sequence[str], *, peers: bool = True) -> tuple[P
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then too
     rounds = options.rounds or (3 if options.quick else 5)
     return Plan(options.quick, rounds, only, peers and options.peers), options.json
+
+
+def rounds_within(plan: Plan, seconds: float, clock: Callable[[], float] = time.monotonic) -> Iterator[int]:
+    """Yield the numbers of the rounds: those of *plan*, but no further one where that would likely end after *seconds*. One is
+    always made."""
+    began = clock()
+    for number in range(plan.rounds):
+        if number and (clock() - began) * (number + 1) / number > seconds:
+            progress(f"{number} of {plan.rounds} rounds, as they take long here")
+            return
+        yield number
 
 
 def finish(title: str, figures: Figures, units: Mapping[str, str], goals: Sequence[Goal], plan: Plan, path: Path | None) -> int:

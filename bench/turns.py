@@ -18,7 +18,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from measure import BENCH, CORES, Figures, Goal, Plan, cpu_alone, family, log_file, note, progress, resident, start, stop
+from measure import (
+    BENCH,
+    CORES,
+    Figures,
+    Goal,
+    Plan,
+    cpu_alone,
+    family,
+    log_file,
+    note,
+    progress,
+    resident,
+    rounds_within,
+    start,
+    stop,
+)
 
 from autonomousai.engine.weights import weights_path
 from autonomousai.models import DEFAULT_WEIGHTS
@@ -67,11 +82,11 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def measure_turns(servers: dict[str, Server], figures: Figures, plan: Plan) -> None:
-    """Three turns at each of *servers*, in another order each round."""
+def measure_turns(servers: dict[str, Server], figures: Figures, plan: Plan, seconds: float) -> None:
+    """Three turns at each of *servers*, in another order each round; rounds that take so many *seconds* in all."""
     names = list(servers)
     sentences = _SENTENCES // 8 if plan.quick else _SENTENCES
-    for number in range(plan.rounds):
+    for number in rounds_within(plan, seconds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             progress(f"turns, round {number + 1} of {plan.rounds}: {name}")
             opening = " ".join(f"In round {number} at {name} the town {place} has a mill." for place in range(sentences))

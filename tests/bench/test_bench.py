@@ -147,3 +147,14 @@ if sys.platform == "linux":
 
         with pytest.raises(importlib.import_module("traffic").WrongAnswerError, match="3 of 3 answers"):
             upstream.load(requests=3, concurrency=1, stream=True)
+
+
+@pytest.mark.parametrize(("takes", "expected"), [(10.0, [0, 1, 2, 3, 4]), (45.0, [0, 1, 2, 3]), (100.0, [0]), (1000.0, [0])])
+def test_rounds_end_in_time(takes: float, expected: list[int], measure: ModuleType) -> None:
+    """No further one is begun that would end too late; one is made on any machine."""
+    made: list[int] = []
+    clock = lambda: takes * len(made)  # noqa: E731
+    for number in measure.rounds_within(measure.Plan(False, 5, frozenset(), False), 180, clock):
+        made.append(number)  # noqa: PERF402  its length is the time
+
+    assert expected == made
