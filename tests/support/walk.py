@@ -65,7 +65,7 @@ class Walk:
         elif not f"{command} ".startswith(ELSEWHERE):
             done = subprocess.run(
                 ["sh", "-c", self._here(command)],
-                cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=PATIENCE,
+                cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=5 * PATIENCE,
             )  # fmt: skip
             assert 0 == done.returncode, f"{command}\n{done.stdout}{done.stderr}"
             self.said.append(done.stdout)
