@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -376,12 +377,17 @@ async def test_nothing_is_counted_twice_and_nothing_is_lost(
     assert [] == verdict.counted_twice()
     assert [] == verdict.miscounted()
     assert verdict.lost() <= soak.allowed
-    assert [] == [line for text in logs.values() for line in text.splitlines() if "a bug" in line or "Traceback" in line]
+    assert [] == [bug for log in logs.values() for bug in bugs_in(log)]
     low, high = verdict.tokens_of("team", held=soak.held, allowed=soak.allowed)
     assert low <= spent <= high
     assert {each.__name__ for each in (soak.kill, soak.drain, soak.crash_redis, soak.change_keys, soak.reload)} <= set(
         soak.done
     )
+
+
+def bugs_in(log: str) -> list[str]:
+    """What a server's log has of bugs, with what stands around each."""
+    return [log[max(0, found.start() - 300) : found.end() + 3000] for found in re.finditer("a bug|Traceback", log)]
 
 
 def spent_of(redis: DurableRedis, key: str) -> int:
