@@ -13,6 +13,10 @@ The same over other wires, as ratios to chat completions in the same run:
 
     messages     Anthropic's Messages API, from an upstream of the same wire
     responses    OpenAI's Responses API, from an upstream of chat completions
+
+And at a second server a small request of a caller whose key has every limit, with prices and a ledger, as a ratio to the first:
+
+    keyed        from the request's first byte to the answer's last: without what the ledger's thread writes later, many at once
 """
 
 from __future__ import annotations
@@ -64,11 +68,13 @@ class Scenario(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """How one wire is asked. ``kind``: of the upstream; ``fields``: of the request, beside model and stream."""
+    """How one wire is asked. ``kind``: of the upstream; ``fields``: of the request, beside model and stream;
+    ``headers``: more of them, each with its line end."""
 
     path: str
     kind: str
     fields: dict[str, Any]
+    headers: str = ""
 
 
 DIALECTS = {
@@ -84,18 +90,50 @@ DIALECTS = {
 #: What a wire may cost, as a ratio to chat completions.
 WIRES_AT_MOST = 1.25
 
+KEYED = "keyed"
+
+SECRET = "sk-aai-DGqvQhGvw2mkrFFXFsNYBKMlBSPBs4yhjJ9KJLQvYwE"
+
+#: As chat completions, of a caller who has a key.
+CALLER = DIALECTS[OURS]._replace(headers=f"authorization: Bearer {SECRET}\r\n")
+
+#: What a server has beside its upstreams where callers have keys: every limit, and a ledger that writes when it is closed.
+WITH_KEYS = f"""
+[keys.shop]
+key = "{SECRET}"
+models = ["steps-*", "bench"]
+requests_per_minute = 1000000
+tokens_per_minute = 1000000000
+max_concurrency = 1000
+budget = 1000000
+token_budget = 2000000000
+labels = {{ team = "shop" }}
+[prices]
+"*" = {{ input = 1, output = 2 }}
+[ledger]
+url = "LEDGER"
+flush_s = 86400
+"""
+
+#: How much higher than what is kept the ratio of a keyed request may be: it has the wavering of two servers.
+KEYED_TOLERANCE = 1.08
+
 SCENARIOS = {"small": Scenario(1, stream=False), "burst": Scenario(200), "paced": Scenario(40, paced=True)}
 
 #: The same streams with one word, which are told from the others: what is left is the other words'.
 BEGINNINGS = {name: scenario._replace(words=1) for name, scenario in SCENARIOS.items() if scenario.stream}
 
 #: `autonomousai`, which reads the proxies of the environment once, and looks at no deadline: usually it does the one once in a
-#: second and the other four times, and so, as the machine is quick or busy, at every second request or at every tenth.
+#: second and the other four times, and so, as the machine is quick or busy, at every second request or at every tenth. Nor does
+#: it look whether keys have changed, once in a second too.
 PROGRAM = """
 from math import inf
 from autonomousai.cli import main
 from autonomousai.http import pool
 from autonomousai.http.sweep import Sweep
+from autonomousai.keys import directory
+assert directory.POLL_S
+directory.POLL_S = 1e6
 assert pool._ENVIRONMENT_S
 pool._ENVIRONMENT_S = inf
 def arm(sweep, when):
@@ -114,9 +152,9 @@ class Steps:
     """A caller and an upstream in one, which take turns with the server between them: nothing is sent before the server sleeps.
     So what it reads at once, and how often it looks, does not depend on how quick the machine is."""
 
-    def __init__(self, dialect: str, events: Sequence[bytes]) -> None:
-        self.name = f"steps-{dialect}"
-        self.dialect = DIALECTS[dialect]
+    def __init__(self, name: str, dialect: Dialect, events: Sequence[bytes]) -> None:
+        self.name = f"steps-{name}"
+        self.dialect = dialect
         self._server: Server
         self._caller: socket.socket
         self._upstream: socket.socket | None = None
@@ -136,7 +174,9 @@ class Steps:
     def ask(self, scenario: Scenario) -> None:
         """One request, from its first byte to the server's sleep after the answer."""
         body = json.dumps({"model": self.name, "stream": scenario.stream, **self.dialect.fields}).encode()
-        head = f"POST {self.dialect.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        head = (
+            f"POST {self.dialect.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{self.dialect.headers}"
+        )
         self._caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         upstream = self._take_request()
         answer = b""
@@ -182,19 +222,20 @@ def _is_whole(message: bytes) -> bool:
 
 
 class Callgrind:
-    """Our server under valgrind's callgrind."""
+    """Our server under valgrind's callgrind. *tables*: of its config, beside those of its upstreams; LEDGER there is a path."""
 
-    def __init__(self, steps: Sequence[Steps], upstream: Upstream) -> None:
+    def __init__(self, steps: Sequence[Steps], upstream: Upstream, tables: str = "") -> None:
         for program in ("valgrind", "vgdb"):
             if shutil.which(program) is None:
                 raise SystemExit(f"{program} is not installed; on Debian: apt-get install valgrind")
         self._steps = steps
+        self._tables = tables
         self._folder = tempfile.TemporaryDirectory(prefix="bench-callgrind-")
         self._dumps = 0
         self._counting = 0
         self._idle = 0.0  # a second
         try:
-            self._server = Server("instructions", Kind(self._command), upstream.url)
+            self._server = Server("instructions", Kind(self._command, authorization=f"Bearer {SECRET}"), upstream.url)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -242,6 +283,7 @@ class Callgrind:
         for steps in self._steps:
             text += f'[upstreams.{steps.name}]\nkind = "{steps.dialect.kind}"\nbase_url = "{steps.url}"\n'
             text += f'[models.{steps.name}]\nroute = ["{steps.name}"]\n'
+        text += self._tables.replace("LEDGER", str(folder / "ledger.db"))
         config.write_text(text, encoding="utf-8")
         valgrind = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
         valgrind.append(f"--callgrind-out-file={self._folder.name}/out")
@@ -263,8 +305,9 @@ def measure() -> Figures:
         upstream.answers(max(scenario.words for scenario in SCENARIOS.values()))
         chat = [event + b"\n\n" for event in upstream.stream.split(b"\n\n")[:-1]]
         events = {"openai": chat, "anthropic": messages_events(len(chat) - 3)}
-        steps = {name: Steps(name, events[dialect.kind]) for name, dialect in DIALECTS.items()}
-        for each in steps.values():
+        steps = {name: Steps(name, dialect, events[dialect.kind]) for name, dialect in DIALECTS.items()}
+        keyed = Steps(KEYED, CALLER, chat)
+        for each in (*steps.values(), keyed):
             stack.callback(each.close)
         progress("instructions: the server starts")
         callgrind = Callgrind(list(steps.values()), upstream)
@@ -279,6 +322,11 @@ def measure() -> Figures:
                     beginning = min(callgrind.count(each, BEGINNINGS[name]) for _ in range(ROUNDS))
                     figure = (figure - beginning) / (scenario.words - 1)
                 note(figures, name, subject, figure)
+        progress("instructions: a server with keys starts")
+        callgrind = Callgrind([keyed], upstream, WITH_KEYS)
+        stack.callback(callgrind.close)
+        callgrind.begin()
+        note(figures, "small", KEYED, min(callgrind.count(keyed, SCENARIOS["small"]) for _ in range(ROUNDS)))
     return figures
 
 
@@ -314,8 +362,12 @@ def versions() -> dict[str, str]:
 
 def guards(kept: dict[str, Any]) -> list[Goal]:
     """No more than what is kept of this build; none where nothing is."""
-    instructions = kept.get(build(), {}).get("instructions", {})
-    return [Goal(name, OURS, TOLERANCE * number, quick=TOLERANCE * number) for name, number in instructions.items()]
+    of_build = kept.get(build(), {})
+    numbers = of_build.get("instructions", {})
+    goals = [Goal(name, OURS, TOLERANCE * number, quick=TOLERANCE * number) for name, number in numbers.items()]
+    for name, ratio in of_build.get("ratios", {}).items():
+        goals.append(Goal("small", name, KEYED_TOLERANCE * ratio, OURS, quick=KEYED_TOLERANCE * ratio))
+    return goals
 
 
 def main() -> int:
@@ -331,7 +383,8 @@ def main() -> int:
         print(f"{name:<8}{rounds[OURS][0]:>10,.0f} instructions {UNITS[name]}; {others}")
     if options.write:
         numbers = {name: round(rounds[OURS][0]) for name, rounds in figures.items()}
-        kept[build()] = {"instructions": numbers, "versions": versions()}
+        keyed = round(figures["small"][KEYED][0] / figures["small"][OURS][0], 3)
+        kept[build()] = {"instructions": numbers, "ratios": {KEYED: keyed}, "versions": versions()}
         KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     goals = guards(kept)
     if not goals:

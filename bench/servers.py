@@ -34,12 +34,13 @@ BARE = "no upstream"
 class Kind(NamedTuple):
     """``command``: from the upstream's URL, a free port and a folder of its own. ``slowness``: how many times fewer requests
     it is given, so that its rounds end. ``pause``: how many times longer the pauses of its paced streams are, so that it can
-    follow. ``small_only``: it has no streams."""
+    follow. ``small_only``: it has no streams. ``authorization``: the header by which it knows its callers, if it asks."""
 
     command: Callable[[str, int, Path], Sequence[str | Path]]
     slowness: int = 1
     pause: int = 1
     small_only: bool = False
+    authorization: str = ""
 
 
 def _ours(upstream: str, port: int, folder: Path) -> Sequence[str | Path]:
@@ -162,7 +163,10 @@ class Server:
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
                 body = json.dumps({"model": "bench", "messages": MESSAGES})
-                connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+                headers = {"Content-Type": "application/json"}
+                if self.kind.authorization:
+                    headers["Authorization"] = self.kind.authorization
+                connection.request("POST", "/v1/chat/completions", body, headers)
                 response = connection.getresponse()
                 said = f"{response.status} {response.read(200)!r}"
                 connection.close()

@@ -111,6 +111,19 @@ def test_two_checkouts_are_set_side_by_side(measure: ModuleType, capsys: pytest.
     assert [("small", 1.02), ("one", 1.04)] == [(row.name, round(row.ratio, 3)) for row in found]
 
 
+def test_a_request_with_a_key_that_costs_more_than_is_kept_is_a_failure(measure: ModuleType) -> None:
+    """As a ratio to one without, in the same run."""
+    instructions = importlib.import_module("instructions")
+    kept = {instructions.build(): {"ratios": {"keyed": 1.5}}}
+
+    verdicts = [
+        measure.judge(instructions.guards(kept), {"small": {"ours": [1000.0], "keyed": [number]}}, quick=False)
+        for number in (1600.0, 1700.0)
+    ]
+
+    assert [[False], [True]] == [[verdict.is_failure for verdict in each] for each in verdicts]
+
+
 if sys.platform == "linux":
 
     def test_a_request_costs_no_more_instructions(capsys: pytest.CaptureFixture[str]) -> None:

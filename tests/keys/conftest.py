@@ -10,10 +10,22 @@ from typing import Any
 import pytest
 
 from autonomousai.config import Config, KeyConfig, Secret, ServerConfig
+from autonomousai.keys.stores import sqlite
+from autonomousai.keys.stores.redis import RedisCounters
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
+from autonomousai.streams.stores import redis as streams_redis
 from autonomousai.testing import ScriptedProvider
-from tests.support.sockets import Listening, listening
+from tests.support.sockets import PATIENCE, Listening, listening
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine fail no test here: a store that is slow is not one that is away."""
+    monkeypatch.setitem(RedisCounters.__init__.__kwdefaults__, "timeout_s", PATIENCE)
+    monkeypatch.setattr(streams_redis, "_TIMEOUT_S", PATIENCE)
+    monkeypatch.setattr(sqlite, "_BUSY_S", PATIENCE)
+
 
 ServeKeys = Callable[..., Awaitable[Listening]]
 

@@ -146,3 +146,26 @@ def test_a_server_that_asks_for_a_key_does_so_for_ever():
     ring.replace_config({})
 
     assert ring.asks
+
+
+def test_a_header_is_remembered_until_any_key_changes():
+    """Then it is looked up again: a key that is disabled, rotated or deleted opens no longer."""
+    digest = digest_of(SHOP.encode())
+    ring = KeyRing({"shop": key(SHOP)})
+
+    ring.remember(b"Bearer sk-shop", digest, ring.find(digest))
+    remembered = ring.remembered.get(b"Bearer sk-shop")
+    ring.replace_config({"shop": key(SHOP, disabled=True)})
+
+    assert "shop" == remembered.name
+    assert {} == ring.remembered
+
+
+def test_a_header_of_a_key_that_expires_is_not_remembered():
+    """It would open for longer."""
+    digest = digest_of(SHOP.encode())
+    ring = KeyRing({"shop": key(SHOP, expires=dt.datetime(2999, 1, 1, tzinfo=dt.UTC))})
+
+    ring.remember(b"Bearer sk-shop", digest, ring.find(digest))
+
+    assert {} == ring.remembered

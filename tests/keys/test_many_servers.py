@@ -13,14 +13,11 @@ import pytest
 
 from autonomousai.config import Config, KeyConfig, LedgerConfig, ServerConfig
 from autonomousai.events import Usage
-from autonomousai.keys.stores import sqlite
-from autonomousai.keys.stores.redis import RedisCounters
 from autonomousai.server import create_app
-from autonomousai.streams.stores import redis as streams_redis
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.keys.conftest import key
 from tests.support.redis import redis_server
-from tests.support.sockets import CHAT, HELLO, PATIENCE, Listening, ask, listening, request
+from tests.support.sockets import CHAT, HELLO, Listening, ask, listening, request
 
 SERVERS, EACH = 10, 8
 SHOP = "sk-shop"
@@ -42,14 +39,6 @@ async def servers(
             places.append(await stack.enter_async_context(listening(app)))
             await app.start()
         yield places
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a busy machine fail no test: a store that is slow is not one that is away."""
-    monkeypatch.setitem(RedisCounters.__init__.__kwdefaults__, "timeout_s", PATIENCE)
-    monkeypatch.setattr(streams_redis, "_TIMEOUT_S", PATIENCE)
-    monkeypatch.setattr(sqlite, "_BUSY_S", PATIENCE)
 
 
 class Rendezvous(Pause):

@@ -15,7 +15,7 @@ from math import inf
 
 import msgspec
 
-from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits
+from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits, Refusal
 
 
 class Holding(msgspec.Struct):
@@ -28,7 +28,7 @@ class Holding(msgspec.Struct):
 
 class KeyCounters(msgspec.Struct):
     """Of one key. ``requests`` and ``tokens``: by the second, in its order, with their sums. ``earliest``: before it, no hold's
-    time runs out."""
+    time runs out. ``current``: the second in which what is over was last forgotten."""
 
     requests: dict[int, int] = {}
     tokens: dict[int, int] = {}
@@ -41,68 +41,67 @@ class KeyCounters(msgspec.Struct):
     held_nano: int = 0
     holds: dict[str, Holding] = {}
     earliest: float = inf
+    current: int = 0
 
     def reserve(self, now: float, period: str, limits: Limits, demand: Demand, hold: str, lease_s: float) -> Decision:
         """Admit a request, or refuse it and change nothing."""
         moment = int(now)
-        self._advance(now, period)
-        decision = Decision(moment=moment, spent_tokens=self.spent_tokens, spent_nano=self.spent_nano)
-        tokens, nano = self._grant(moment, limits, demand, decision)
-        if not decision.refused:
-            decision.tokens, decision.nano = tokens, nano
-            self.holds[hold] = Holding(now + lease_s, tokens, nano)
-            self.earliest = min(self.earliest, now + lease_s)
+        if moment != self.current or period != self.period or self.earliest <= now:
+            self._advance(now, period)
+        decision = Decision("", 0, 0, 0, 0, 0, 0, 0, moment, self.spent_tokens, self.spent_nano)
+        if self._grant(moment, limits, demand, decision):
+            tokens = decision.tokens
+            expires = now + lease_s
+            self.holds[hold] = Holding(expires, tokens, decision.nano)
+            self.earliest = min(self.earliest, expires)
             self.held_tokens += tokens
-            self.held_nano += nano
+            self.held_nano += decision.nano
             if limits.requests:
                 self.requests[moment] = self.requests.get(moment, 0) + 1
                 self.request_sum += 1
-            if limits.tokens and tokens:
+            if tokens and limits.tokens:
                 self.tokens[moment] = self.tokens.get(moment, 0) + tokens
                 self.token_sum += tokens
-        decision.requests_left = max(0, limits.requests - self.request_sum)
-        decision.tokens_left = max(0, limits.tokens - self.token_sum)
-        decision.requests_reset = _reset(self.requests, moment)
-        decision.tokens_reset = _reset(self.tokens, moment)
+        if limits.requests:
+            decision.requests_left = max(0, limits.requests - self.request_sum)
+            decision.requests_reset = _reset(self.requests, moment)
+        if limits.tokens:
+            decision.tokens_left = max(0, limits.tokens - self.token_sum)
+            decision.tokens_reset = _reset(self.tokens, moment)
         return decision
 
-    def _grant(self, moment: int, limits: Limits, demand: Demand, decision: Decision) -> tuple[int, int]:
-        """Return what can be reserved of *demand*, tokens and nanodollars; or note in *decision* what refuses it."""
-        tokens, nano = demand.most_tokens, demand.most_nano
+    def _grant(self, moment: int, limits: Limits, demand: Demand, decision: Decision) -> bool:
+        """Note in *decision* what can be reserved of *demand*, or what refuses it. Returns False where it is refused."""
         if limits.concurrency and len(self.holds) >= limits.concurrency:
-            decision.refused, decision.wait = "concurrency", SOON_S
-            return 0, 0
+            return _refuse(decision, "concurrency", SOON_S)
         if limits.requests and self.request_sum >= limits.requests:
-            decision.refused, decision.wait = "requests", _wait(self.requests, self.request_sum + 1 - limits.requests, moment)
-            return 0, 0
+            return _refuse(decision, "requests", _wait(self.requests, self.request_sum + 1 - limits.requests, moment))
+        tokens, nano = demand.most_tokens, demand.most_nano
         if limits.tokens:
             room = limits.tokens - self.token_sum
-            if demand.least_tokens > room:
-                decision.refused, decision.wait = "tokens", _wait(self.tokens, demand.least_tokens - room, moment)
-                return 0, 0
+            if (least := demand.least_tokens) > room:
+                return _refuse(decision, "tokens", _wait(self.tokens, least - room, moment))
             tokens = min(tokens, room)
-        for name, budget, spent, held, least in (
-            ("token_budget", limits.token_budget, self.spent_tokens, self.held_tokens, demand.least_tokens),
-            ("budget", limits.nano_budget, self.spent_nano, self.held_nano, demand.least_nano),
-        ):
-            if not budget:
-                continue
-            room = budget - spent - held
-            if least > room or room <= 0:
-                # What is held may not be spent.
-                waits = held > 0 and least <= budget - spent and budget > spent
-                decision.refused, decision.wait = name, SOON_S if waits else 0
-                return 0, 0
-            if name == "budget":
-                nano = min(nano, room)
-            else:
-                tokens = min(tokens, room)
-        return tokens, nano
+        if limits.token_budget:
+            left = limits.token_budget - self.spent_tokens
+            room = left - self.held_tokens
+            if (least := demand.least_tokens) > room or room <= 0:
+                return _refuse(decision, "token_budget", _wait_for_holds(left, self.held_tokens, least))
+            tokens = min(tokens, room)
+        if limits.nano_budget:
+            left = limits.nano_budget - self.spent_nano
+            room = left - self.held_nano
+            if (least := demand.least_nano) > room or room <= 0:
+                return _refuse(decision, "budget", _wait_for_holds(left, self.held_nano, least))
+            nano = min(nano, room)
+        decision.tokens, decision.nano = tokens, nano
+        return True
 
     def settle(self, now: float, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
         """Replace what *decision* reserved by what was used. *period*: ``""`` where the key had no budget then; it may have one
         now."""
-        self._advance(now, period or self.period)
+        if int(now) != self.current or self.earliest <= now or (period and period != self.period):
+            self._advance(now, period or self.period)
         held = self.holds.pop(hold, None)
         if held is not None:
             self.held_tokens -= held.tokens
@@ -135,6 +134,7 @@ class KeyCounters(msgspec.Struct):
 
     def _advance(self, now: float, period: str) -> None:
         """Forget what is over."""
+        self.current = int(now)
         if self.period != period:
             self.period, self.spent_tokens, self.spent_nano = period, 0, 0
         if self.earliest <= now:
@@ -145,11 +145,22 @@ class KeyCounters(msgspec.Struct):
                 self.spent_tokens += held.tokens
                 self.spent_nano += held.nano
             self.earliest = min((held.expires for held in self.holds.values()), default=inf)
-        least = int(now) - WINDOW_S
+        least = self.current - WINDOW_S
         if self.requests and next(iter(self.requests)) < least:
             self.request_sum -= _drop(self.requests, least)
         if self.tokens and next(iter(self.tokens)) < least:
             self.token_sum -= _drop(self.tokens, least)
+
+
+def _refuse(decision: Decision, limit: Refusal, wait: int) -> bool:
+    """Note which limit refuses a request, and how long. Returns False: it is not admitted."""
+    decision.refused, decision.wait = limit, wait
+    return False
+
+
+def _wait_for_holds(left: int, held: int, least: int) -> int:
+    """Return the seconds to wait for a budget: what is held may not be spent. 0 where what is *left* is too little anyway."""
+    return SOON_S if held > 0 and least <= left and left > 0 else 0
 
 
 def _reset(buckets: dict[int, int], now: int) -> int:

@@ -36,9 +36,16 @@ _LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 def prompt_tokens(request: ChatRequest) -> int:
     """Return about how many tokens a request's prompt has; at least one."""
-    size = _size(request.messages) + 4 * len(request.messages) * _BYTES
-    size += sum(_size(request.fields[name]) for name in _READ if name in request.fields)
-    if request.is_raw and request.origin is not None:
+    size = 4 * len(request.messages) * _BYTES
+    for message in request.messages:
+        for name, value in message.items():
+            if type(value) is str and name not in _MEDIA and value.isascii():  # as usual
+                size += len(value)
+            else:
+                size += _size(value, name)
+    if fields := request.fields:
+        size += sum(_size(fields[name]) for name in _READ if name in fields)
+    if request.origin is not None and not request.messages:
         size += sum(_size(request.origin.document.get(name)) for name in _RAW)
     return max(1, ceil(size / _BYTES))
 
@@ -46,6 +53,8 @@ def prompt_tokens(request: ChatRequest) -> int:
 def answer_tokens(request: ChatRequest) -> tuple[int, bool]:
     """Return how many tokens a request's answers may have, all choices together, and whether it says so itself."""
     document = {} if request.origin is None else request.origin.document
+    if not request.fields and not document:
+        return UNSAID_TOKENS, False
     said = [
         each for name in _LIMITS for each in (request.fields.get(name), document.get(name)) if type(each) is int and each > 0
     ]

@@ -21,11 +21,17 @@ from .estimates import answer_tokens, prompt_tokens
 from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
 from .records import KeyRecord
 from .refusals import not_priced, refused
-from .stores import CounterStore, CounterStoreError
+from .stores import CounterStore, CounterStoreError, MemoryCounters
 from .stores.store import RENEW_S, Holds
 
 _log = logging.getLogger("autonomousai.server")
 
+
+#: What a request demands whose tokens are not counted.
+_NOTHING: Final = Demand()
+
+#: The refusals after which a cheaper route may answer.
+_BUDGETS: Final = ("token_budget", "budget")
 
 #: The outcome of an answer whose caller left it.
 LEFT: Final = "left"
@@ -69,40 +75,28 @@ class HoldRecord(msgspec.Struct, frozen=True):
     over_budget: bool = False
 
 
-class Reservation:
-    """What is reserved for one request. `settle` it once; further times change nothing."""
+class Reservation(msgspec.Struct, eq=False):
+    """What is reserved for one request. `settle` it once; further times change nothing.
 
-    __slots__ = (
-        "_quotas",
-        "decision",
-        "entry",
-        "id",
-        "is_adopted",
-        "key",
-        "limits",
-        "model",
-        "over_budget",
-        "prompt",
-        "record",
-    )
+    ``over_budget``: whether the budget is spent, and a cheaper route answers: only the other limits count then. ``entry``: what
+    the answer took, once it has ended. ``is_adopted``: whether another server has reserved it.
+    """
 
-    def __init__(
-        self, quotas: KeyQuotas, id: str, record: KeyRecord, model: str, limits: Limits, decision: Decision, prompt: int
-    ) -> None:
-        self._quotas: KeyQuotas | None = quotas
-        self.id = id
-        self.record = record
-        self.key = record.id
-        self.model = model
-        self.limits = limits
-        self.decision = decision
-        self.prompt = prompt
-        #: Whether the budget is spent, and a cheaper route answers: only the other limits count then.
-        self.over_budget = limits != quotas.limits_of(record)
-        #: What the answer took, once it has ended.
-        self.entry: EndedAnswer | None = None
-        #: Whether another server has reserved it.
-        self.is_adopted = False
+    _quotas: KeyQuotas | None
+    id: str
+    record: KeyRecord
+    model: str
+    limits: Limits
+    decision: Decision
+    prompt: int
+    over_budget: bool = False
+    entry: EndedAnswer | None = None
+    is_adopted: bool = False
+
+    @property
+    def key(self) -> str:
+        """Return the id of the key."""
+        return self.record.id
 
     def settle(self) -> None:
         """Replace what is reserved by what the answer took, as far as there was one."""
@@ -120,7 +114,7 @@ class Reservation:
         """Return this reservation for another task, which settles it: here, it is settled."""
         quotas, self._quotas = self._quotas, None
         assert quotas is not None
-        other = Reservation(quotas, self.id, self.record, self.model, self.limits, self.decision, self.prompt)
+        other = msgspec.structs.replace(self, _quotas=quotas)
         quotas.replace(other)
         return other
 
@@ -143,6 +137,10 @@ class KeyQuotas:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        in_memory = store if type(store) is MemoryCounters else None
+        #: The store's own, where nothing is to be waited for.
+        self.reserve_at_once = None if in_memory is None else in_memory.reserve_now
+        self._settle_at_once = None if in_memory is None else in_memory.settle_now
         self.prices = prices
         self._spent = spent
         self._subscribe: Callable[[Callable[[EndedAnswer], None]], None] | None = subscribe
@@ -190,7 +188,8 @@ class KeyQuotas:
         """Return the limits of a key."""
         known = self._limits.get(record.id)
         if known is None or known[0] is not record:
-            known = self._limits[record.id] = (record, Limits.of(record.policy))
+            limits = Limits.of(record.policy)
+            known = self._limits[record.id] = (record, UNLIMITED if limits == UNLIMITED else limits)
         return known[1]
 
     async def reserve(
@@ -201,28 +200,62 @@ class KeyQuotas:
         request: ChatRequest | None = None,
         *,
         answers: bool = True,
-        cheaper: bool = False,
+        cheaper: Callable[[str], bool] = lambda _: False,
     ) -> Reservation | None:
         """Reserve what *request* may use; None for a key without limits. *id*: the request's; *answers*: whether its answer has
-        tokens of its own; *cheaper*: whether there is a route for callers whose budget is spent. Raises `StatusError` where a
-        limit refuses it."""
-        limits = self.limits_of(record)
-        if limits == UNLIMITED:
+        tokens of its own; *cheaper*: whether there is a route for *model* for callers whose budget is spent. Raises
+        `StatusError` where a limit refuses it."""
+        if self.reserve_at_once is not None:
+            return self.reserve_now(record, id, model, request, answers=answers, cheaper=cheaper)
+        if (limits := self.limits_of(record)) is UNLIMITED:
             return None
-        self._begin()
-        demand, prompt = Demand(), 0
-        if request is not None and limits.counts_tokens:
-            demand, prompt = self._demand(limits, model, request, answers=answers)
-        now = self._now()
-        period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
+        demand, prompt, now, period = self._asked(record, limits, model, request, answers=answers)
         decision = await self._decide(record.id, period, limits, demand, id)
-        if cheaper and decision.refused in ("token_budget", "budget"):
-            limits = msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
+        over_budget = decision.refused in _BUDGETS and model != "" and cheaper(model)
+        if over_budget:
+            limits = _without_budgets(limits)
             decision = await self._decide(record.id, period, limits, demand, id)  # another period would begin anew
         if decision.refused:
             raise refused(record, limits, decision, demand, now)
-        reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt)
+        reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt, over_budget)
         return reservation
+
+    def reserve_now(
+        self,
+        record: KeyRecord,
+        id: str,
+        model: str,
+        request: ChatRequest | None,
+        *,
+        answers: bool = True,
+        cheaper: Callable[[str], bool],
+    ) -> Reservation | None:
+        """Reserve as `reserve` does, at once; where `reserve_at_once` is set, and nothing is waited for."""
+        if (limits := self.limits_of(record)) is UNLIMITED:
+            return None
+        assert self.reserve_at_once is not None
+        demand, prompt, now, period = self._asked(record, limits, model, request, answers=answers)
+        decision = self.reserve_at_once(record.id, period, limits, demand, id)
+        over_budget = decision.refused in _BUDGETS and model != "" and cheaper(model)
+        if over_budget:
+            limits = _without_budgets(limits)
+            decision = self.reserve_at_once(record.id, period, limits, demand, id)
+        if decision.refused:
+            raise refused(record, limits, decision, demand, now)
+        reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt, over_budget)
+        return reservation
+
+    def _asked(
+        self, record: KeyRecord, limits: Limits, model: str, request: ChatRequest | None, *, answers: bool
+    ) -> tuple[Demand, int, float, str]:
+        """Return what a request demands, the tokens of its prompt, the time, and the budget's period in which it comes."""
+        if self._subscribe is not None or (self._renewing is None and self._store.shared):
+            self._begin()
+        demand, prompt, now = _NOTHING, 0, self._now()
+        if request is not None and limits.counts_tokens:
+            demand, prompt = self._demand(limits, model, request, answers=answers)
+        period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
+        return demand, prompt, now, period
 
     def _begin(self) -> None:
         """Note ends of answers, and renew what is held: as long as no key has limits, nothing is to be."""
@@ -253,11 +286,14 @@ class KeyQuotas:
         prompt = prompt_tokens(request)
         most, is_said = answer_tokens(request) if answers else (0, True)
         least = most if is_said else 1
-        nano = [0, 0]
+        least_nano = most_nano = 0
         if limits.nano_budget:
-            nano = [self._estimate(model, prompt, tokens) for tokens in (least, most)]
-        bounded = [min(each, MOST) for each in (prompt + least, prompt + most, *nano)]
-        return Demand(*bounded), prompt
+            least_nano = most_nano = self._estimate(model, prompt, most)
+            if least != most:
+                least_nano = self._estimate(model, prompt, least)
+        if prompt + most > MOST or most_nano > MOST:
+            return Demand(*(min(each, MOST) for each in (prompt + least, prompt + most, least_nano, most_nano))), prompt
+        return Demand(prompt + least, prompt + most, least_nano, most_nano), prompt
 
     def _estimate(self, model: str, prompt: int, completion: int) -> int:
         price = None if self.prices is None else self.prices.estimate(model, prompt, completion)
@@ -277,7 +313,10 @@ class KeyQuotas:
         tokens, nano = self._used(reservation)
         policy, limits = reservation.record.policy, self.limits_of(reservation.record)
         period = period_of(policy, self._now()) if limits.token_budget or limits.nano_budget else ""
-        self._run(self._store.settle(reservation.key, period, reservation.id, tokens, nano, reservation.decision))
+        if self._settle_at_once is not None:
+            self._settle_at_once(reservation.key, period, reservation.id, tokens, nano, reservation.decision)
+        else:
+            self._run(self._store.settle(reservation.key, period, reservation.id, tokens, nano, reservation.decision))
 
     def forget(self, reservation: Reservation) -> None:
         """Hold it no longer."""
@@ -302,16 +341,19 @@ class KeyQuotas:
             return (reservation.decision.tokens, reservation.decision.nano) if reservation.is_adopted else (0, 0)
         if entry.cache == "hit":  # no upstream was asked
             return 0, 0
-        tokens = max(0, min(entry.total_tokens, MOST))
-        if not tokens and entry.outcome == LEFT:
-            tokens = reservation.prompt  # an upstream may have read it
+        tokens = entry.total_tokens
+        if not 0 < tokens < MOST:
+            tokens = max(0, min(tokens, MOST))
+            if not tokens and entry.outcome == LEFT:
+                tokens = reservation.prompt  # an upstream may have read it
         if not (limits.nano_budget or limits.token_budget):
             return tokens, 0
         # A key that has a budget in tokens may get one in money before the period ends.
         cost = entry.cost
         if cost is None and self.prices is not None:
             cost = self.prices.estimate(reservation.model, entry.prompt_tokens, tokens - entry.prompt_tokens)
-        return tokens, max(0, min(round((cost or 0) * NANO), MOST))
+        nano = round((cost or 0) * NANO)
+        return tokens, nano if 0 <= nano <= MOST else max(0, min(nano, MOST))
 
     def replace(self, reservation: Reservation) -> None:
         """Let *reservation* stand for the one of the same request."""
@@ -325,8 +367,8 @@ class KeyQuotas:
         hold = msgspec.json.decode(written, type=HoldRecord)
         limits = self.limits_of(record)
         if hold.over_budget:
-            limits = msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
-        reservation = Reservation(self, hold.id, record, hold.model, limits, hold.decision, hold.prompt)
+            limits = _without_budgets(limits)
+        reservation = Reservation(self, hold.id, record, hold.model, limits, hold.decision, hold.prompt, hold.over_budget)
         reservation.is_adopted = True
         self._live[hold.id] = reservation
         self._run(self._store.renew({hold.id: (hold.key, hold.decision)}))
@@ -339,6 +381,10 @@ class KeyQuotas:
         while True:
             await asyncio.sleep(RENEW_S)
             await _quietly(self._store.renew(self._held()))
+
+
+def _without_budgets(limits: Limits) -> Limits:
+    return msgspec.structs.replace(limits, token_budget=0, nano_budget=0)
 
 
 async def _quietly(work: Awaitable[None]) -> None:

@@ -6,6 +6,7 @@ Statuses and codes are those of OpenAI's API, which each API's errors are writte
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Final
 
 from ..errors import StatusError
@@ -99,14 +100,29 @@ def not_priced(model: str) -> StatusError:
 def limit_headers(limits: Limits, decision: Decision, now: float, *, anthropic: bool) -> list[tuple[bytes, bytes]]:
     """Return what says how much is left of the limits a minute, as the clients of OpenAI's API read it, or Anthropic's."""
     headers: list[tuple[bytes, bytes]] = []
-    for kind, limit, left, reset in (
-        ("requests", limits.requests, decision.requests_left, decision.requests_reset),
-        ("tokens", limits.tokens, decision.tokens_left, decision.tokens_reset),
-    ):
-        if limit:
-            names = _HEADERS[anthropic, kind]
-            when = b"%ds" % reset
-            if anthropic:
-                when = f"{dt.datetime.fromtimestamp(now + reset, dt.UTC):%Y-%m-%dT%H:%M:%SZ}".encode()
-            headers += zip(names, (b"%d" % limit, b"%d" % left, when), strict=True)
+    if limits.requests:
+        limit, left, when = _HEADERS[anthropic, "requests"]
+        reset = decision.requests_reset
+        headers = [
+            (limit, b"%d" % limits.requests),
+            (left, b"%d" % decision.requests_left),
+            (when, _moment(now + reset) if anthropic else b"%ds" % reset),
+        ]
+    if limits.tokens:
+        limit, left, when = _HEADERS[anthropic, "tokens"]
+        reset = decision.tokens_reset
+        headers += (
+            (limit, b"%d" % limits.tokens),
+            (left, b"%d" % decision.tokens_left),
+            (when, _moment(now + reset) if anthropic else b"%ds" % reset),
+        )
     return headers
+
+
+@lru_cache(64)
+def _moment_of(second: int) -> bytes:
+    return f"{dt.datetime.fromtimestamp(second, dt.UTC):%Y-%m-%dT%H:%M:%SZ}".encode()
+
+
+def _moment(time: float) -> bytes:
+    return _moment_of(int(time))

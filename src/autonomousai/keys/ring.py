@@ -8,14 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 from ..errors import StatusError
 from ..settings import KeyConfig
 from .records import KeyRecord, configured_key
 
+#: Values of the authorization header that are remembered to open.
+_REMEMBERED: Final = 1_000
+
 
 class KeyRing:
-    """The keys, by their digests and by their names. ``asks``: whether callers need a key: once they do, they always will."""
+    """The keys, by their digests and by their names. ``asks``: whether callers need a key: once they do, they always will.
+    ``remembered``: by the value of a request's header, keys that open until any key changes: read it, and add by `remember`."""
 
     def __init__(
         self, configured: Mapping[str, KeyConfig], *, asks: bool = False, now: Callable[[], float] = time.time
@@ -26,6 +31,7 @@ class KeyRing:
         self._configured: tuple[KeyRecord, ...] = ()
         self._by_digest: dict[bytes, KeyRecord] = {}
         self._by_name: dict[str, KeyRecord] = {}
+        self.remembered: dict[bytes | None, KeyRecord] = {}
         self.replace_config(configured)
 
     def records(self) -> list[KeyRecord]:
@@ -51,6 +57,19 @@ class KeyRing:
             raise _refused(f"has expired on {policy.expires.date().isoformat()}; ask this server's operator for another")
         return record
 
+    def remember(self, header: bytes, digest: bytes, record: KeyRecord) -> None:
+        """Remember that a *header* bears the secret of *record*, whose *digest* was found: where that can end by a change of
+        keys alone, and not with time."""
+        if digest == record.digest and record.policy.expires is None:
+            if len(self.remembered) >= _REMEMBERED:  # each key may be written in many ways
+                self.remembered.clear()
+            self.remembered[header] = record
+
+    def labels_of(self, name: str) -> Mapping[str, str]:
+        """Return what the operator says of the key of that name."""
+        record = self._by_name.get(name)
+        return {} if record is None else record.policy.labels
+
     def replace_config(self, configured: Mapping[str, KeyConfig]) -> None:
         """Take over the keys of another config. Where one that was made has the name of one in it, the config's holds."""
         self._configured = tuple(configured_key(name, config) for name, config in configured.items())
@@ -66,6 +85,7 @@ class KeyRing:
         by_digest = {record.previous: record for record in by_name.values() if record.previous}
         by_digest |= {record.digest: record for record in by_name.values()}
         self._by_name, self._by_digest = by_name, by_digest
+        self.remembered.clear()
         self.asks = self.asks or bool(by_name)
 
 

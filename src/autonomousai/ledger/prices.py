@@ -35,6 +35,9 @@ class PricedUpstream(msgspec.Struct, frozen=True):
 
 FREE: Final = PriceConfig()
 
+#: Stands for a price that was not looked for yet.
+_UNREAD: Final = PriceConfig()
+
 
 class Prices:
     """All prices of a config. ``rows``: by a model's name or a pattern with ``*``; ``routes``: upstreams by model."""
@@ -55,11 +58,12 @@ class Prices:
         """Return the price of a model at *upstream*, None where none is known. *names*: what the model is called, the surest
         first."""
         key = (upstream, tuple(names))
-        if key not in self._known:
+        known = self._known.get(key, _UNREAD)
+        if known is _UNREAD:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._find(*key)
-        return self._known[key]
+            known = self._known[key] = self._find(*key)
+        return known
 
     def cost(
         self,
@@ -79,9 +83,14 @@ class Prices:
     def estimate(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return the most that so many tokens of *model* cost in US dollars, at the dearest upstream of its route whose price
         is known. None where no price is."""
-        tokens = Tokens(prompt=prompt_tokens)
-        costs = [self.cost(upstream, (model,), tokens, completion_tokens) for upstream in self._routes.get(model, ())]
-        return max((cost for cost in costs if cost is not None), default=None)
+        dearest = None
+        for upstream in self._routes.get(model, ()):
+            price = self.price(upstream, (model,))
+            if price is not None:
+                cost = (prompt_tokens * price.input + completion_tokens * price.output) / _MILLION
+                if dearest is None or cost > dearest:
+                    dearest = cost
+        return dearest
 
     def _find(self, upstream: str, names: tuple[str | None, ...]) -> PriceConfig | VendorPrice | None:
         about = self._upstreams.get(upstream, PricedUpstream())
@@ -113,6 +122,8 @@ def cost_of(price: PriceConfig | VendorPrice, tokens: Tokens, generated: int) ->
         price = PriceConfig(input=2, output=8, cached=0.5)
         assert cost_of(price, Tokens(prompt=1_000_000, cached=500_000), 250_000) == 1 + 0.25 + 2
     """
+    if not tokens.cached and not tokens.cache_write and not tokens.reasoning:  # as usual
+        return (tokens.prompt * price.input + generated * price.output) / _MILLION
     cached = min(tokens.cached or 0, tokens.prompt)
     written = min(tokens.cache_write or 0, tokens.prompt - cached)
     reasoned = min(tokens.reasoning or 0, generated)

@@ -52,6 +52,8 @@ class Admission:
         metrics: Metrics,
     ) -> None:
         self._quotas = quotas
+        #: Whether nothing is waited for, since this process alone counts.
+        self.at_once = quotas.reserve_at_once is not None
         self._metrics = metrics
         self._provider = provider
         self._resolve = resolve
@@ -69,14 +71,15 @@ class Admission:
     def resolve(self, record: KeyRecord, wire: Wire, name: str) -> str:
         """Return the model's own name that the caller's *name* means. Raises `ModelNotFoundError` where there is none that the
         key may use, and tells of no other; `StatusError` 403 where it may not use *wire*."""
-        check_wire(record, wire)
+        if record.policy.wires:
+            check_wire(record, wire)
         if not record.policy.models:
             return self._resolve(name)
         try:
             model = self._resolve(name)
         except ModelNotFoundError:
             model = ""
-        if not model or not self.may_use(record, model):
+        if not model or not self._rights_of(record).allow(model):
             raise ModelNotFoundError(name, self.models_of(record))
         return model
 
@@ -90,23 +93,43 @@ class Admission:
     ) -> Reservation | None:
         """Reserve what *request* may use, and note in the response's headers what is left of the limits. None where the
         caller's key has no limits. Raises `StatusError` 429 where they do not admit it, 403 where they cannot be kept."""
-        quotas, record = self._quotas, exchange.caller
-        if request is not None and (record.policy.models or record.policy.budget is not None):
-            _check_fields(record, request)
+        if self.at_once:
+            return self.reserve_now(exchange, wire, model, request)
+        record = exchange.caller
+        _check_fields(record, request)
         try:
-            cheaper = bool(model) and self._has_cheaper_route(model)
-            reservation = await quotas.reserve(
-                record, exchange.request_id, model, request, answers=wire.streams, cheaper=cheaper
+            reservation = await self._quotas.reserve(
+                record, exchange.request_id, model, request, answers=wire.streams, cheaper=self._has_cheaper_route
             )
         except KeyLimitError as error:
-            self._metrics.key_refusal(record.name, error.decision.refused)
-            _add_headers(exchange, wire, error.limits, error.decision)
-            if error.decision.wait <= 0:
-                exchange.extra = [*exchange.extra, (b"x-should-retry", b"false")]
-            raise
+            raise self._noted(error, exchange, wire) from None
         if reservation is not None:
             _add_headers(exchange, wire, reservation.limits, reservation.decision)
         return reservation
+
+    def reserve_now(
+        self, exchange: Exchange, wire: Wire, model: str = "", request: ChatRequest | None = None
+    ) -> Reservation | None:
+        """Reserve as `reserve` does, where that is ``at_once``."""
+        record = exchange.caller
+        _check_fields(record, request)
+        try:
+            reservation = self._quotas.reserve_now(
+                record, exchange.request_id, model, request, answers=wire.streams, cheaper=self._has_cheaper_route
+            )
+        except KeyLimitError as error:
+            raise self._noted(error, exchange, wire) from None
+        if reservation is not None:
+            _add_headers(exchange, wire, reservation.limits, reservation.decision)
+        return reservation
+
+    def _noted(self, error: KeyLimitError, exchange: Exchange, wire: Wire) -> KeyLimitError:
+        """Count a refusal, and add the headers of its response."""
+        self._metrics.key_refusal(exchange.caller.name, error.decision.refused)
+        _add_headers(exchange, wire, error.limits, error.decision)
+        if error.decision.wait <= 0:
+            exchange.extra = [*exchange.extra, (b"x-should-retry", b"false")]
+        return error
 
     def _rights_of(self, record: KeyRecord) -> _Rights:
         rights = self._rights.get(record.id)
@@ -147,8 +170,13 @@ def check_wire(record: KeyRecord, wire: Wire) -> None:
         )
 
 
-def _check_fields(record: KeyRecord, request: ChatRequest) -> None:
-    """Raise `StatusError` 403 for a request that names further models: an upstream that is a gateway would ask those."""
+def _check_fields(record: KeyRecord, request: ChatRequest | None) -> None:
+    """Raise `StatusError` 403 for a request that names further models, where the key has a list of them or a budget in money:
+    an upstream that is a gateway would ask those."""
+    if request is None or not (request.fields or request.origin is not None):
+        return
+    if not record.policy.models and record.policy.budget is None:
+        return
     document = {} if request.origin is None else request.origin.document
     for name in _OTHER_MODELS:
         if request.fields.get(name) is not None or document.get(name) is not None:
@@ -164,4 +192,4 @@ def _check_fields(record: KeyRecord, request: ChatRequest) -> None:
 def _add_headers(exchange: Exchange, wire: Wire, limits: Limits, decision: Decision) -> None:
     if limits.requests or limits.tokens:
         headers = limit_headers(limits, decision, time.time(), anthropic=wire is ANTHROPIC_MESSAGES)
-        exchange.extra = [*exchange.extra, *headers]
+        exchange.extra = [*exchange.extra, *headers] if exchange.extra else headers

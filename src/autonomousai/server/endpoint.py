@@ -152,7 +152,13 @@ class Endpoint:
         if context.look_again is not None and request.model not in context.settled:
             await context.look_again()
         request, model = self._admit(request, exchange)
-        hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
+        hold = None
+        if exchange.caller is not None:
+            admission = context.admission
+            if admission.at_once:
+                hold = admission.reserve_now(exchange, self.wire, model, request)
+            else:
+                hold = await admission.reserve(exchange, self.wire, model, request)
         if hold is not None and hold.over_budget:
             request = over_budget(request)
         try:

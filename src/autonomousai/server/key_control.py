@@ -55,7 +55,7 @@ class KeyControl:
         self.admission = Admission(
             provider, resolve=resolve, has_cheaper_route=has_cheaper_route, quotas=self._quotas, metrics=metrics
         )
-        accounts.labels_of = self._labels_of
+        accounts.labels_of = self.ring.labels_of
 
     async def prepare(self, keys: Mapping[str, KeyConfig]) -> None:
         """Before a config with these *keys* is followed: let the budgets that it brings begin with what was spent."""
@@ -111,7 +111,3 @@ class KeyControl:
             return await self._ledger.spent(name, since)
         except DatabaseAwayError as error:
             raise CounterStoreError(str(error)) from None
-
-    def _labels_of(self, name: str) -> dict[str, str]:
-        record = self.ring.get(name)
-        return {} if record is None else record.policy.labels

@@ -76,6 +76,16 @@ class _Series:
         self.whole = Histogram(ANSWER_BOUNDS)
 
 
+class _KeySeries:
+    """The answers for the caller with one key."""
+
+    __slots__ = ("completion", "outcomes", "prompt")
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.prompt = self.completion = 0
+
+
 class Metrics:
     """Everything that one process counts. ``models`` and ``upstreams``: the names that may become labels. ``gauges``: what is
     looked up when metrics are read."""
@@ -91,7 +101,7 @@ class Metrics:
         #: Called with each answer that has ended and is closed, where answers are accounted.
         self.on_end: Callable[[AnswerMeter], None] | None = None
         self._models = frozenset(models)
-        self._keys: set[str] = set()
+        self._keys: dict[str, _KeySeries] = {}
         self._upstreams = frozenset(upstreams) | {NONE}
         self._gauges = gauges
         self._requests: Counter[tuple[str, int]] = Counter()
@@ -135,14 +145,14 @@ class Metrics:
 
     def key_answer(self, key: str, outcome: str, usage: Usage | None) -> None:
         """Count an answer for the caller with the key of that name. Of keys beyond `MAX_KEYS`, all are one."""
-        if key not in self._keys:
-            if len(self._keys) >= MAX_KEYS:
-                key = OTHER
-            self._keys.add(key)
-        self._count("key_answers_total", key, outcome)
+        series = self._keys.get(key)
+        if series is None:
+            key = key if len(self._keys) < MAX_KEYS else OTHER
+            series = self._keys[key] = self._keys.get(key) or _KeySeries()
+        series.outcomes[outcome] += 1
         if usage is not None:
-            self._counts["key_tokens_total", (key, "prompt")] += usage.prompt_tokens
-            self._counts["key_tokens_total", (key, "completion")] += usage.completion_tokens
+            series.prompt += usage.prompt_tokens
+            series.completion += usage.completion_tokens
 
     def key_refusal(self, key: str, limit: str) -> None:
         """Count a request that a limit of its caller's key has refused."""
@@ -203,6 +213,11 @@ class Metrics:
             yield "first_token_seconds", who, series.first.numbers
             yield "inter_token_seconds", who, series.gaps.numbers
             yield "answer_seconds", who, series.whole.numbers
+        for key, used in self._keys.items():
+            for outcome, count in used.outcomes.items():
+                yield "key_answers_total", (key, outcome), [count]
+            yield "key_tokens_total", (key, "prompt"), [used.prompt]
+            yield "key_tokens_total", (key, "completion"), [used.completion]
         for (family, labels), count in self._counts.items():
             yield family, labels, [count]
         yield "takeovers_total", (), [self.takeovers]

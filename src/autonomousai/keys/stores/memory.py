@@ -27,11 +27,19 @@ class MemoryCounters:
     async def aclose(self) -> None:
         """Do nothing."""
 
-    async def reserve(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
+    def reserve_now(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
+        """Reserve as `CounterStore.reserve` does, at once."""
         return self._keys[key].reserve(self._now(), period, limits, demand, hold, inf)
 
-    async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
+    def settle_now(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
+        """Settle as `CounterStore.settle` does, at once."""
         self._keys[key].settle(self._now(), period, hold, tokens, nano, decision)
+
+    async def reserve(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
+        return self.reserve_now(key, period, limits, demand, hold)
+
+    async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
+        self.settle_now(key, period, hold, tokens, nano, decision)
 
     async def renew(self, holds: Holds) -> None:
         now = self._now()
