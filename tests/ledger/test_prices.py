@@ -78,7 +78,8 @@ def test_an_unknown_price_is_not_0(tmp_path: Path) -> None:
         '[upstreams.claude]\nkind = "anthropic"\n[upstreams.gpt]\nkind = "openai"\nvendor = "openai"\n'
         '[models.a]\nroute = ["other"]\n'
     )
-    prices = make_prices(load_config(path, {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}), {})
+    config = load_config(path, {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"})
+    prices = make_prices(config.prices, config.upstreams, {})
     tokens = Tokens(prompt=1_000_000)
 
     assert 0 == prices.cost("engine", ("a",), tokens, 1)
