@@ -227,7 +227,7 @@ def test_a_document_of_text_alone_is_written_like_any(answer: Any, said: Batch, 
     encode = ENCODE[answer]
     written = encode(events, head, extension={"length": 1})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answer, "_sole_text", lambda _: None)
+        patch.setattr(answer, "_sole_text", lambda *_: None)
         at_length = encode(events, head, extension={"length": 1})
 
     assert written == at_length

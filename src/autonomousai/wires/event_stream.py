@@ -135,8 +135,10 @@ class EventStreamDecoder(ABC):
 
     def next_text(self, data: bytes) -> str | None:
         """See `StreamDecoder.next_text`: of one event by which a text continues, as the one before it was but for its text."""
-        template = self._fitting(data)
-        return None if template is None else template.text_of_event(data) or None
+        template = self._template
+        if template is None or not (self._is_continuing and self._sse.is_between) or self.complete or self.failure is not None:
+            return None
+        return (template.text_of_event(data) or None) if len(data) <= self._max_event else None
 
     def end(self) -> Batch:
         """See `StreamDecoder.end`."""

@@ -27,17 +27,20 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     finish = events[-1]
     if type(finish) is not FinishReason:
         raise ValueError("the events of a complete answer end with its FinishReason")
-    if (text := _sole_text(events)) is None:
+    start: Payload = {}
+    delta: Payload = {}
+    if (text := _sole_text(events, start, delta)) is None:
         writer = BlockWriter(head.id.removeprefix("msg_"))
         payloads = [payload for event in events[:-1] for payload in writer.add(event)]
         payloads += writer.finish()
         stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused)
         content = _fold(payloads)
+        start, delta = members_of(events, "message_start").part, members_of(events, "message_delta").part
     else:
-        stop = stop_of(finish, has_calls=False, is_refused=False)
+        stop = {} if delta.keys() >= _STOP else stop_of(finish, has_calls=False, is_refused=False)
         content = [{"type": "text", "text": text}]
-    message = empty_message(head.id, head.model, members_of(events, "message_start").part)
-    message |= {**stop, **members_of(events, "message_delta").part}
+    message = empty_message(head.id, head.model, start)
+    message |= {**stop, **delta}
     message["content"] = content
     message["usage"] = {**message["usage"], **usage_of(finish.usage)}
     if extension is not None:
@@ -45,15 +48,24 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     return msgspec.json.encode(message)
 
 
-def _sole_text(events: Batch) -> str | None:
-    """Return the text that is all the content of an answer, one block; None where there may be more, or less."""
+#: What an upstream of this wire says of the end.
+_STOP: Final = frozenset({"stop_reason", "stop_sequence"})
+
+
+def _sole_text(events: Batch, start: Payload, delta: Payload) -> str | None:
+    """Return the text that is all the content of an answer, one block; None where there may be more, or less. What an upstream
+    of this wire said at its *start* and of its end, the *delta*, is added to those two."""
     texts: list[str] = []
     for event in events:
         if type(event) is str:
             texts.append(event)
         elif type(event) is Extra:
-            if event.wire == WIRE and not _OF_BLOCKS.isdisjoint(event.members):
-                return None
+            if event.wire == WIRE:
+                members = event.members
+                if not _OF_BLOCKS.isdisjoint(members):
+                    return None
+                start.update(members.get("message_start", ()))
+                delta.update(members.get("message_delta", ()))
         elif type(event) is not Started and type(event) is not FinishReason:
             return None
     return "".join(texts) or None

@@ -29,7 +29,8 @@ class BlockWriter:
     for another block waits until the arguments of the open call are complete JSON, or the answer has ended. A call's block
     starts when its name is complete: with its first arguments, or with what comes after it.
 
-    ``has_calls``: whether a call was written; ``is_refused``: whether a refusal was.
+    ``index``: of the block that was started last; ``has_calls``: whether a call was written; ``is_refused``: whether a refusal
+    was.
     """
 
     __slots__ = (
@@ -37,7 +38,6 @@ class BlockWriter:
         "_call",
         "_call_ids",
         "_head",
-        "_index",
         "_kind",
         "_more",
         "_more_of_stop",
@@ -45,6 +45,7 @@ class BlockWriter:
         "_waiting",
         "_written",
         "has_calls",
+        "index",
         "is_refused",
     )
 
@@ -52,7 +53,7 @@ class BlockWriter:
         self.has_calls = False
         self.is_refused = False
         self._name = name
-        self._index = -1  # of the last block
+        self.index = -1  # of the last block
         self._kind: str | None = None  # the type of the block that is open
         self._call: int | None = None  # the call whose block is open
         self._arguments: list[str] = []  # of that call
@@ -67,11 +68,6 @@ class BlockWriter:
     def is_text(self) -> bool:
         """Return whether a further piece of text is one more delta of the open block."""
         return self._kind == "text" and self._head is None and not self._waiting and self._more is None
-
-    @property
-    def index(self) -> int:
-        """Return the index of the block that was started last."""
-        return self._index
 
     def add(self, event: Event) -> Iterator[Payload]:
         """Yield the payloads that *event* brings."""
@@ -224,21 +220,21 @@ class BlockWriter:
 
     def _start(self, block: Payload, others: Payload | None = None) -> Iterator[Payload]:
         yield from self._stop()
-        self._index += 1
+        self.index += 1
         self._kind = str(block.get("type"))
-        yield {"type": "content_block_start", "index": self._index, "content_block": block, **(others or {})}
+        yield {"type": "content_block_start", "index": self.index, "content_block": block, **(others or {})}
 
     def _delta(self, delta: Payload) -> Payload:
         if self._more is None:
-            return {"type": "content_block_delta", "index": self._index, "delta": delta}
+            return {"type": "content_block_delta", "index": self.index, "delta": delta}
         (members, others), self._more = self._more, None
-        return {"type": "content_block_delta", "index": self._index, "delta": {**delta, **members}, **others}
+        return {"type": "content_block_delta", "index": self.index, "delta": {**delta, **members}, **others}
 
     def _stop(self) -> Iterator[Payload]:
         if self._kind is not None:
             self._kind = self._call = None
             others, self._more_of_stop = self._more_of_stop, {}
-            yield {"type": "content_block_stop", "index": self._index, **others}
+            yield {"type": "content_block_stop", "index": self.index, **others}
 
 
 def _names(event: Event, first: Event) -> bool:

@@ -111,10 +111,11 @@ class MessageStreamDecoder(EventStreamDecoder):
 
     def next_text(self, data: bytes) -> str | None:
         """See `StreamDecoder.next_text`: of one event by which a block continues."""
-        if (said := super().next_text(data)) is not None:
-            return said
-        if not (self._is_continuing and self._sse.is_between) or self._is_over:
+        if not (self._is_continuing and self._sse.is_between) or self.complete or self.failure is not None:
             return None
+        template = self._template
+        if template is not None and len(data) <= self._max_event and (text := template.text_of_event(data)):
+            return text
         if not data.startswith(_LEAD) or data.find(b"\n", len(_LEAD)) != len(data) - 2 or b"\r" in data:
             return None
         if text := _text_of(data := data[len(_LEAD) : -2]):

@@ -26,7 +26,8 @@ from .response import WIRE, ended, incomplete_reason, response_of
 
 _json = msgspec.json.Encoder().encode
 
-_DELTA: Final = b"event: response.output_text.delta\n"
+#: What an event of text has before its number.
+_TEXT: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
 
 
 class ResponsesStreamEncoder:
@@ -49,7 +50,11 @@ class ResponsesStreamEncoder:
         """See `StreamEncoder.write`. The first bytes are the response's beginning."""
         if len(batch) == 1 and type(text := batch[0]) is str and text and (part := self._output.text_part) is not None:
             part.add(text)
-            return self._text_delta(text, part.place)
+            if self._ids is not None or part.place != self._place:
+                return self._text_delta(text, part.place)
+            number = self._number
+            self._number = number + 1
+            return b'%b%d,%b%b,"logprobs":[]}\n\n' % (_TEXT, number, self._prefix, _json(text))
         pieces: list[bytes] = []
         if not self._begun:
             self._begun = True
@@ -109,10 +114,7 @@ class ResponsesStreamEncoder:
             return
         part.add_all(texts)
         self._turn_to(part.place)
-        event = b'%bdata: {"type":"response.output_text.delta","sequence_number":%%d,%b"%%b","logprobs":[]}\n\n' % (
-            _DELTA,
-            self._prefix.replace(b"%", b"%%"),
-        )
+        event = b'%b%%d,%b"%%b","logprobs":[]}\n\n' % (_TEXT, self._prefix.replace(b"%", b"%%"))
         number = self._number
         self._number = number + len(texts)
         said = zip(range(number, self._number), unquoted_strings(texts), strict=True)
@@ -120,23 +122,17 @@ class ResponsesStreamEncoder:
 
     def _turn_to(self, place: tuple[int, int]) -> None:
         """Write events of the part of text at that *place* from now on."""
-        if place != self._place:
-            self._place = place
-            item = _json(self._output.text_id)
-            self._prefix = b'"item_id":%b,"output_index":%d,"content_index":%d,"delta":' % (item, *place)
+        self._place = place
+        item = _json(self._output.text_id)
+        self._prefix = b'"item_id":%b,"output_index":%d,"content_index":%d,"delta":' % (item, *place)
 
     def _text_delta(self, text: str, place: tuple[int, int]) -> bytes:
         """Return the event of a piece of text, as most are."""
-        self._turn_to(place)
+        if place != self._place:
+            self._turn_to(place)
         number = self._number
         self._number = number + 1
-        return b'%b%bdata: {"type":"response.output_text.delta","sequence_number":%d,%b%b,"logprobs":[]}\n\n' % (
-            b"" if self._ids is None else self._id_line(),
-            _DELTA,
-            number,
-            self._prefix,
-            _json(text),
-        )
+        return b'%b%b%d,%b%b,"logprobs":[]}\n\n' % (self._id_line(), _TEXT, number, self._prefix, _json(text))
 
     def _pass_on(self, pieces: list[bytes], event: ForeignEvent) -> None:
         """Write an event that came from an upstream of the same wire as it came, with this stream's number."""
