@@ -185,7 +185,9 @@ batches = st.lists(
         | st.builds(
             lambda index, arguments: ToolCallDelta(index, f"id{index}", "f", arguments),
             st.integers(0, 2),
-            st.text(st.characters(exclude_characters="{"), max_size=4),  # objects that repeat themselves are read once
+            st.text(
+                st.characters(codec="utf-8", exclude_characters="{"), max_size=4
+            ),  # objects that repeat themselves are read once
         ),
         min_size=1,
         max_size=8,
