@@ -85,7 +85,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 
 def socket_of(engine: LlamaCpp) -> Path:
-    current = engine._current()
+    current = engine._engines.current()
     assert current is not None
     return Path(current.supervisor.settings.socket)
 
@@ -148,7 +148,7 @@ async def test_closing_leaves_nothing(stand_in: StandIn) -> None:
 async def test_the_child_is_told_nothing_secret_in_public(stand_in: StandIn) -> None:
     """Its key stands neither in its arguments nor in its environment."""
     async with stand_in.engine() as engine:
-        current = engine._current()
+        current = engine._engines.current()
         assert current is not None
         key = current.supervisor.settings.api_key
 
@@ -333,7 +333,7 @@ async def test_a_completed_answer_forgives_the_crashes(stand_in: StandIn, monkey
     """What crashes later is other trouble."""
     monkeypatch.setattr(supervisor, "_BACKOFF", (0, 0, 0, 0))
     async with stand_in.engine() as engine:
-        current = engine._current()
+        current = engine._engines.current()
         assert current is not None
         for _ in range(6):
             await crash(engine)
@@ -485,7 +485,8 @@ def test_a_process_that_just_ends_takes_its_engine_along(stand_in: StandIn) -> N
 
 def test_a_killed_owner_leaves_no_orphan(stand_in: StandIn) -> None:
     """SIGKILL: the child is gone, and has taken the socket's directory along."""
-    leave = "async def stay(): await start(); print(engine._current().supervisor.settings.socket, flush=True); sys.stdin.read()"
+    socket_of = "engine._engines.current().supervisor.settings.socket"
+    leave = f"async def stay(): await start(); print({socket_of}, flush=True); sys.stdin.read()"
     process = owner(stand_in, f"{leave}\nasyncio.run(stay())")
     assert process.stdout is not None
     pid, socket = int(process.stdout.readline()), Path(process.stdout.readline().strip())

@@ -55,7 +55,7 @@ async def ask(provider: LlamaCpp) -> str:
 
 async def becomes(provider: LlamaCpp, state: str) -> None:
     """Wait until the engine says that it is in this state."""
-    engine = (await provider._engine()).supervisor
+    engine = (await provider._engines.get()).supervisor
     changed = asyncio.Event()
     engine.watchers.append(changed.set)  # type: ignore[attr-defined]
     while provider.state != state:

@@ -19,7 +19,7 @@ PROBES = 20_000
 
 async def ask_engine(engine: LlamaCpp, path: str, body: dict[str, Any]) -> Any:
     """POST *body* to the engine's socket, past its provider."""
-    current = engine._current()
+    current = engine._engines.current()
     assert current is not None
     settings = current.supervisor.settings
     headers = {"Authorization": f"Bearer {settings.api_key}", "Connection": "close"}

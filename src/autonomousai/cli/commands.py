@@ -117,17 +117,11 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     given = read_prompt(args.prompt, sys.stdin, terminal, needed=template.needs_input and not args.file)
     if args.file:
         given = with_files(args.file, given or "")
-    fields = {
-        "temperature": args.temperature,
-        "max_tokens": args.max_tokens,
-        "seed": args.seed,
-        "response_format": response_format(args.schema) if args.schema is not None else None,
-    }
     systems = (args.system, template.system, earlier.system if earlier else None)
     settings = ChatSettings(
         model=args.model or template.model or (earlier.model if earlier else _seeing(args, base_url) or usual_model),
         system=next((each for each in systems if each is not None), None),
-        fields=template.fields | {name: value for name, value in fields.items() if value is not None},
+        fields=template.fields | _fields_of(args),
         template=template,
         images=[image_part(path) for path in args.image or ()],
         stream=args.stream,
@@ -158,6 +152,17 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
             terminal.note("the answer is not JSON, as --schema asked for: it was cut, or the server does not mind schemas")
             return INCOMPLETE
     return DONE
+
+
+def _fields_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the request fields that were given."""
+    fields = {
+        "temperature": args.temperature,
+        "max_tokens": args.max_tokens,
+        "seed": args.seed,
+        "response_format": response_format(args.schema) if args.schema is not None else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _find_server(args: argparse.Namespace, terminal: Terminal) -> None:

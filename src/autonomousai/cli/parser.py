@@ -113,6 +113,11 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("-q", "--quiet", action="store_true", help="on standard error nothing but errors")
     _add_server_options(chat)
     _add_find(chat, "call a server that runs on this machine")
+    _add_upstream_options(chat)
+
+
+def _add_upstream_options(chat: argparse.ArgumentParser) -> None:
+    """Which server answers, how it is reached, and what the embedded engine runs."""
     chat.add_argument(
         "--vendor",
         choices=("anthropic", *VENDORS),

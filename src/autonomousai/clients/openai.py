@@ -118,19 +118,10 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._wire, path = _APIS[api]
         self._vendor = vendor_of(vendor)
         refuse_vendor_name(base_url or "", 'or write vendor="{}"')
-        self.base_url = check_base_url(base_url or _base_url_of(vendor), query=True)
-        self.url = self.base_url
+        self.base_url = self.url = check_base_url(base_url or _base_url_of(vendor), query=True)
         api_key = key_for(self._vendor, api_key, as_headers(headers))
         self._continuing = self._told_continuation(prefill)
-        continues = True if self._continuing is not None else {"no": False}.get(prefill)
-        self.capabilities = Capabilities(
-            vision=vision,
-            continues=continues,
-            prefill=self._continuing == Continuation() if continues else continues,
-            embeddings=self._vendor.embeds,
-            context=context,
-            wires=(*_RAW_WIRES, *((OPENAI_RESPONSES.name,) if api == "responses" else ())),
-        )
+        self.capabilities = self._told_capabilities(prefill, api, vision=vision, context=context)
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
@@ -151,6 +142,18 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
         self._patient = self._options.clocks.patient()
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
+
+    def _told_capabilities(self, prefill: Prefill, api: Api, *, vision: bool, context: int | None) -> Capabilities:
+        """Return what the server can do, as far as that is known before it is asked."""
+        continues = True if self._continuing is not None else {"no": False}.get(prefill)
+        return Capabilities(
+            vision=vision,
+            continues=continues,
+            prefill=self._continuing == Continuation() if continues else continues,
+            embeddings=self._vendor.embeds,
+            context=context,
+            wires=(*_RAW_WIRES, *((OPENAI_RESPONSES.name,) if api == "responses" else ())),
+        )
 
     def _told_continuation(self, prefill: Prefill) -> Continuation | None:
         """Return how the server continues an answer, where that need not be found out."""

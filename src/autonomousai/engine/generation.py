@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import cache
 from importlib.metadata import version
@@ -37,6 +38,39 @@ class LoopEngine(NamedTuple):
     supervisor: EngineHandle
     client: OpenAICompatible
     lifetime: AsyncGenerator[None]
+
+
+class LoopEngines:
+    """The engine of each event loop: *make* makes it when it is first asked for, and all that ask in that loop share it."""
+
+    def __init__(self, make: Callable[[], LoopEngine]) -> None:
+        self._make = make
+        self._engines: dict[weakref.ref[asyncio.AbstractEventLoop], LoopEngine] = {}
+
+    def current(self) -> LoopEngine | None:
+        """This loop's engine; outside of any loop, the one that was started last."""
+        try:
+            return self._engines.get(weakref.ref(asyncio.get_running_loop()))
+        except RuntimeError:
+            return next(reversed(self._engines.values()), None)
+
+    async def get(self) -> LoopEngine:
+        """This loop's engine, which may still be starting. Nothing is awaited that takes time: callers share one start."""
+        loop = weakref.ref(asyncio.get_running_loop())
+        engine = self._engines.get(loop)
+        if engine is None or engine.supervisor.state == "stopped":
+            for old in [old for old in self._engines if (owner := old()) is None or owner.is_closed()]:
+                del self._engines[old]
+            engine = self._engines[loop] = self._make()
+            await anext(engine.lifetime)
+        return engine
+
+    async def aclose(self) -> None:
+        """Stop the engine of this loop, and wait until it is gone."""
+        engine = self._engines.pop(weakref.ref(asyncio.get_running_loop()), None)
+        if engine is not None:
+            await engine.client.aclose()
+            await engine.lifetime.aclose()
 
 
 class EngineSlot:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import weakref
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -38,6 +37,7 @@ from .generation import (
     EnginePrompt,
     EngineSlot,
     LoopEngine,
+    LoopEngines,
     busy_slots,
     counters,
     engine_slot,
@@ -81,6 +81,22 @@ EngineTask = Literal["chat", "embeddings", "rerank"]
 _WIRES: Final[dict[EngineTask, str]] = {"chat": COMPLETIONS_WIRE, "embeddings": EMBEDDINGS_WIRE, "rerank": RERANK_WIRE}
 
 
+#: What weights for conversations can do.
+_CHATS: Final = Capabilities(
+    continues=True, prefill=True, deterministic=True, tools=True, schema=True, wires=(COMPLETIONS_WIRE,)
+)
+
+
+def _capabilities(task: EngineTask, context: int, weights: str, *, sees: bool) -> Capabilities:
+    """Return what *weights* for that *task* can do."""
+    if task == "chat":
+        return msgspec.structs.replace(_CHATS, context=context, weights=weights, vision=sees)
+    embeds = task == "embeddings"
+    return Capabilities(
+        continues=False, prefill=False, embeddings=embeds, context=context, wires=(_WIRES[task],), weights=weights
+    )
+
+
 class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     """llama.cpp on this machine, in a child process that starts with the first request and ends with its owner.
 
@@ -106,9 +122,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
     models = list(MODELS)
     default_model = DEFAULT_MODEL
     model_aliases = dict(MODEL_ALIASES)
-    capabilities = Capabilities(
-        continues=True, prefill=True, deterministic=True, tools=True, schema=True, wires=(COMPLETIONS_WIRE,)
-    )
+    capabilities = _CHATS
 
     def __init__(
         self,
@@ -141,25 +155,15 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             projector = deputy.settings.projector
         else:
             projector = str(find_projector(weights, mmproj) or "") if task == "chat" else ""
-        sees = bool(projector)
-        self.capabilities = msgspec.structs.replace(self.capabilities, context=context, weights=shown, vision=sees)
-        if task != "chat":
-            self.capabilities = Capabilities(
-                continues=False,
-                prefill=False,
-                embeddings=task == "embeddings",
-                context=context,
-                wires=(_WIRES[task],),
-                weights=self.capabilities.weights,
-            )
+        self.capabilities = _capabilities(task, context, shown, sees=bool(projector))
         self._clocks = clocks
         self._context = context
         self._max_tokens = max_tokens
         self._queue = queue
         self._lazy = lazy or pool is not None
         self._pool = pool
-        self._details: Mapping[str, Any] | None = details_for(weights) if pool is not None else None
         self._deputy = deputy
+        self._details: Mapping[str, Any] | None = details_for(weights) if pool is not None else None
         self._settings = EngineSettings(
             weights="",
             name=shown,
@@ -172,18 +176,18 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             projector=projector,
         )
         self._log = EngineLog()
-        self._engines: dict[weakref.ref[asyncio.AbstractEventLoop], LoopEngine] = {}
+        self._engines = LoopEngines(self._make)
 
     @property
     def state(self) -> State:
         """``starting`` after a crash too; ``failed`` where it cannot be started, or crashed too often: `last_log` says why."""
-        engine = self._current()
+        engine = self._engines.current()
         return "stopped" if engine is None else engine.supervisor.state
 
     @property
     def pid(self) -> int | None:
         """The child's process, while there is one that answers."""
-        engine = self._current()
+        engine = self._engines.current()
         return None if engine is None else engine.supervisor.pid
 
     @property
@@ -250,7 +254,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """Embeddings, or a ranking; see `documents`."""
         documents = Documents(request)
         deadline = asyncio.get_running_loop().time() + clocks.total if until is None else until
-        engine = await self._engine()
+        engine = await self._engines.get()
 
         def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
             refuse_too_large(supervisor, documents.longest, documents.param)
@@ -266,7 +270,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         """The text that follows a raw prompt; see `completion`."""
         parts = completion_parts(request, context=self._context)
         deadline = asyncio.get_running_loop().time() + clocks.total if until is None else until
-        engine = await self._engine()
+        engine = await self._engines.get()
 
         def generate(part: RawPart, slot: EngineSlot) -> AsyncGenerator[Batch]:
             def prepare(supervisor: EngineHandle) -> tuple[ChatRequest, None]:
@@ -291,7 +295,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         turn = ChatTurn(messages, take_tools(fields), wants_thoughts(request.fields))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + clocks.total if options.deadline is None else options.deadline
-        engine = await self._engine()
+        engine = await self._engines.get()
         async with contextlib.AsyncExitStack() as held:
             if self._lazy:  # a slot has the weights loaded, and keeps them
                 await held.enter_async_context(engine_slot(engine, deadline, clocks, self._queue))
@@ -323,7 +327,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline
-        engine = await self._engine()
+        engine = await self._engines.get()
         further = partial(further_slot, engine, deadline, question.clocks)
         async with engine_slot(engine, deadline, question.clocks, self._queue) as slot:
             if len(parts) == 1:
@@ -342,28 +346,25 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         What the first request needs is imported meanwhile, beside the child, which takes longer."""
         if self._lazy:
             if self._deputy is not None:
-                await self._engine()  # what its owner counts is reported here too
+                await self._engines.get()  # what its owner counts is reported here too
             return
-        engine = await self._engine()
+        engine = await self._engines.get()
         await asyncio.gather(engine.supervisor.ready(), asyncio.to_thread(bring_transport))
 
     async def supervise(self) -> Supervisor:
         """This event loop's engine, for a parent that shares it out to other processes; its child may still be starting."""
-        supervisor = (await self._engine()).supervisor
+        supervisor = (await self._engines.get()).supervisor
         assert isinstance(supervisor, Supervisor)
         return supervisor
 
     async def aclose(self) -> None:
         """Stop this event loop's child, and wait until it is gone. The next request would start another."""
-        engine = self._engines.pop(weakref.ref(asyncio.get_running_loop()), None)
-        if engine is not None:
-            await engine.client.aclose()
-            await engine.lifetime.aclose()
+        await self._engines.aclose()
 
     async def metrics(self) -> dict[str, float]:
         """What is counted of the engine: crashes, restarts, slots, who waits for one; and, while it is up, llama.cpp's own
         counters, such as ``requests_processing`` and ``tokens_predicted_total``."""
-        engine = self._current()
+        engine = self._engines.current()
         if engine is None:
             return {}
         supervisor = engine.supervisor
@@ -378,24 +379,6 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         with contextlib.suppress(HTTPError):  # it may be unloaded, or crash, just now
             ours |= await counters(supervisor, engine.client)
         return ours
-
-    def _current(self) -> LoopEngine | None:
-        """This loop's engine; outside of any loop, the one that was started last."""
-        try:
-            return self._engines.get(weakref.ref(asyncio.get_running_loop()))
-        except RuntimeError:
-            return next(reversed(self._engines.values()), None)
-
-    async def _engine(self) -> LoopEngine:
-        """This loop's engine, which may still be starting. Nothing is awaited that takes time: callers share one start."""
-        loop = weakref.ref(asyncio.get_running_loop())
-        engine = self._engines.get(loop)
-        if engine is None or engine.supervisor.state == "stopped":
-            for old in [old for old in self._engines if (owner := old()) is None or owner.is_closed()]:
-                del self._engines[old]
-            engine = self._engines[loop] = self._make()
-            await anext(engine.lifetime)
-        return engine
 
     def _make(self) -> LoopEngine:
         supervisor = self._deputy or self._supervisor()

@@ -105,19 +105,8 @@ class App:
         self._stream_route = StreamRoute(self._context)
         self._responses_route = ResponsesRoute(self._context)
         self._cold = cold_app(self._cold_routes(asks_key(config.server, config.keys)))
-        self._reloader, self._maker = None, maker
-        if maker is not None and isinstance(provider, Gateway):
-            self._reloader = Reloader(
-                config,
-                provider,
-                maker,
-                check=check_reload,
-                prepare=lambda config: self._keys.prepare(config.keys),
-                apply=self._follow,
-                running=self._running,
-            )
-            installed = InstalledModels(is_stale=maker.is_stale, reload=self._reload_installed)
-            self._context.look_again, self._context.settled = installed.look_again, maker.settled(provider)
+        self._maker = maker
+        self._reloader = self._make_reloader(config, maker)
         #: Serves a request of the package's own HTTP server; see `Application`.
         self.handle: Handle = self._enter
         self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
@@ -191,6 +180,22 @@ class App:
             bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
             admission=self._keys.admission,
+        )
+
+    def _make_reloader(self, config: Config, maker: GatewayMaker[Config] | None) -> Reloader[Config] | None:
+        """Return what puts other configs in the place of *config*, and have the endpoints look for models that come or go."""
+        if maker is None or not isinstance(self.provider, Gateway):
+            return None
+        installed = InstalledModels(is_stale=maker.is_stale, reload=self._reload_installed)
+        self._context.look_again, self._context.settled = installed.look_again, maker.settled(self.provider)
+        return Reloader(
+            config,
+            self.provider,
+            maker,
+            check=check_reload,
+            prepare=lambda config: self._keys.prepare(config.keys),
+            apply=self._follow,
+            running=self._running,
         )
 
     def _cold_routes(self, asks_key: bool) -> list[Route]:

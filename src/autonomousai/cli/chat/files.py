@@ -43,14 +43,19 @@ def file_text(path: Path) -> str:
         ) from None
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(option: str, path: Path) -> bytes:
+    """Return what the file holds that *option* names: one byte more than `LARGEST` at the most. Raises `UsageError`."""
     try:
         with path.expanduser().open("rb") as file:
-            data = file.read(LARGEST + 1)
+            return file.read(LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"--file {path}: cannot be read ({error.strerror})") from None
+        raise UsageError(f"{option} {path}: cannot be read ({error.strerror})") from None
     except RuntimeError as error:
-        raise UsageError(f"--file {path}: {error}") from None
+        raise UsageError(f"{option} {path}: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    data = read_bytes("--file", path)
     if len(data) > LARGEST:
         raise UsageError(f"--file {path}: is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
     if not data.strip():

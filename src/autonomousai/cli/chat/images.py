@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..exit_codes import UsageError
-
-#: Bytes. What is larger becomes a request that servers refuse, this one among them.
-_LARGEST: Final = 14_000_000
+from .files import LARGEST, read_bytes
 
 #: What a file begins with -> its type.
 _MAGIC: Final = (
@@ -22,18 +20,12 @@ _MAGIC: Final = (
 
 def image_part(path: Path) -> dict[str, Any]:
     """The part of a message's content that carries the image in this file. Raises `UsageError` where it is none."""
-    try:
-        with path.expanduser().open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise UsageError(f"--image {path}: cannot be read ({error.strerror})") from None
-    except RuntimeError as error:
-        raise UsageError(f"--image {path}: {error}") from None
+    data = read_bytes("--image", path)
     kind = _kind(data)
     if kind is None:
         raise UsageError(f"--image {path}: is no PNG, JPEG, GIF or WebP file; convert it to one of them")
-    if len(data) > _LARGEST:
-        raise UsageError(f"--image {path}: is larger than {_LARGEST / 1e6:.0f} MB; make it smaller first")
+    if len(data) > LARGEST:
+        raise UsageError(f"--image {path}: is larger than {LARGEST / 1e6:.0f} MB; make it smaller first")
     return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"}}
 
 

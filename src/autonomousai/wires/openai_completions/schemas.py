@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..shapes import Schema
+
+#: One choice, of an answer and of a chunk.
+_CHOICE: Final[Schema] = {
+    "type": "object",
+    "description": "One choice. Of several prompts, those of the first come first.",
+    "properties": {
+        "text": {"type": "string", "description": "In a chunk: what is new."},
+        "index": {"type": "integer", "minimum": 0},
+        "logprobs": {
+            "type": ["object", "null"],
+            "description": "`tokens`, `token_logprobs`, `top_logprobs`, `text_offset`.",
+        },
+        "finish_reason": {"type": ["string", "null"], "description": "stop, length, …; in a chunk null until the end."},
+    },
+    "required": ["text", "index", "logprobs", "finish_reason"],
+}
 
 
 def text_completion_schemas() -> dict[str, Schema]:
     """Return the schemas of an answer and of an event of a streamed one, by name."""
-    choice = {
-        "type": "object",
-        "description": "One choice. Of several prompts, those of the first come first.",
-        "properties": {
-            "text": {"type": "string", "description": "In a chunk: what is new."},
-            "index": {"type": "integer", "minimum": 0},
-            "logprobs": {
-                "type": ["object", "null"],
-                "description": "`tokens`, `token_logprobs`, `top_logprobs`, `text_offset`.",
-            },
-            "finish_reason": {"type": ["string", "null"], "description": "stop, length, …; in a chunk null until the end."},
-        },
-        "required": ["text", "index", "logprobs", "finish_reason"],
-    }
     head = {
         "id": {"type": "string"},
         "object": {"const": "text_completion"},
@@ -36,7 +40,7 @@ def text_completion_schemas() -> dict[str, Schema]:
         "contentSchema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("TextChunk", "Error")]},
     }
     return {
-        "TextChoice": choice,
+        "TextChoice": _CHOICE,
         "TextCompletion": {
             "type": "object",
             "description": "A complete text completion. `usage`: absent where the upstream counted nothing.",
