@@ -1,4 +1,5 @@
-"""The engine's child is killed in mid-answer: the text is byte for byte that of the undisturbed run, and so are the others'."""
+"""The engine's child is killed in mid-answer, whichever wire the caller speaks: the text is byte for byte that of the undisturbed
+run, its end is proven, and so it is with the others."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ import pytest_asyncio
 
 from autonomousai import FinishReason, LlamaCpp
 from autonomousai.gateway import Gateway, Upstream
+from autonomousai.server import create_app
+from tests.support.sockets import listening
 
 from .sample import SEED, sample
+from .wires import WIRES, stream
 
 SYSTEM = {"role": "system", "content": "You are a patient teacher. Explain things in simple words, and give an example."}
 PROMPTS = (
@@ -101,6 +105,37 @@ async def test_a_killed_engine_costs_no_character(engine: LlamaCpp) -> None:
         rescued += sum(bool(splices) for _, _, splices in found)
 
     assert rescued >= len(KILLS) // 2  # an answer that ends before its kill needs no rescue
+
+
+#: Over each wire, a quarter of the same kills; a wire whose requests name no seed can be asked for the same again where it is
+#: greedy alone.
+WIRE_KILLS = [
+    (name, kill)
+    for name, wire in WIRES.items()
+    for kill in sample([kill for kill in all_kills()[:50] if wire.seeded or len(kill.sampling) == 1][:25], 1)
+]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("name", "kill"), WIRE_KILLS, ids=lambda case: case if isinstance(case, str) else f"after {case.after}")
+async def test_a_killed_engine_costs_no_character_over_any_wire(engine: LlamaCpp, name: str, kill: Kill) -> None:
+    """Through the server, killed with SIGKILL: the undisturbed text, one proven end at its end, and no error."""
+    wire = WIRES[name]
+    messages = [SYSTEM, {"role": "user", "content": PROMPTS[kill.prompt]}]
+    gateway = Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})
+
+    async def kill_engine() -> None:
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+
+    async with listening(create_app(provider=gateway)) as server:
+        expected = await stream(server.port, wire, messages, LENGTH, **dict(kill.sampling))
+        after = min(kill.after, len(expected.pieces) - 1)  # an answer may be shorter than the others
+        found = await stream(server.port, wire, messages, LENGTH, after=after, then=kill_engine, **dict(kill.sampling))
+
+    assert (expected.ends, expected.errors) == (1, [])
+    assert after > 0, expected
+    assert (found.text, found.ends, found.errors) == (expected.text, 1, [])
 
 
 @pytest.mark.asyncio(loop_scope="module")
