@@ -1,5 +1,5 @@
-"""The engine's child is killed in mid-answer, whichever wire the caller speaks: the text is byte for byte that of the undisturbed
-run, its end is proven, and so it is with the others."""
+"""The engine's child is killed in mid-answer, over whichever wire it is asked: the text is byte for byte that of the
+undisturbed run, its end is proven, and so it is with the others."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ WIRE_KILLS = [
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("name", "kill"), WIRE_KILLS, ids=lambda case: case if isinstance(case, str) else f"after {case.after}")
+@pytest.mark.parametrize(
+    ("name", "kill"), WIRE_KILLS, ids=lambda case: case if isinstance(case, str) else f"after {case.after}"
+)
 async def test_a_killed_engine_costs_no_character_over_any_wire(engine: LlamaCpp, name: str, kill: Kill) -> None:
     """Through the server, killed with SIGKILL: the undisturbed text, one proven end at its end, and no error."""
     wire = WIRES[name]

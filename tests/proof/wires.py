@@ -12,8 +12,8 @@ Messages = list[dict[str, Any]]
 
 
 class ServedWire(NamedTuple):
-    """One wire as its callers know it. ``body``: of a request for so many tokens; ``text``: what an event says; ``ends``: one of
-    these stands at the end of an answer that is proven, and nowhere else. ``seeded``: whether a request can name a seed."""
+    """One wire as its callers know it. ``body``: of a request for so many tokens; ``text``: what an event says; ``ends``: one
+    of these stands at the end of an answer that is proven, and nowhere else. ``seeded``: whether a request can name a seed."""
 
     path: str
     body: Callable[[Messages, int], dict[str, Any]]
@@ -70,7 +70,7 @@ WIRES = {
 
 
 class Streamed(NamedTuple):
-    """A streamed answer as it came: its pieces of text, and how often an end stood in it; ``error``: the events that say one."""
+    """A streamed answer as it came: its pieces of text, how often an end stood in it, and the events that say an error."""
 
     pieces: list[str]
     ends: int

@@ -15,6 +15,9 @@ from autonomousai.config import Config, ResumeConfig, Secret, ServerConfig
 from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, Reasoning, ToolCallDelta
 from autonomousai.server import create_app
+from autonomousai.streams.stores.memory import MemoryStore
+from autonomousai.streams.stores.redis import RedisStore
+from autonomousai.streams.stores.sqlite import SqliteStore
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.redis import redis_server
 from tests.support.sockets import PATIENCE, Listening, listening
@@ -282,6 +285,78 @@ async def test_a_conversation_may_be_continued_without_more_input(serve: Serving
         assert [("user", "Hi"), ("assistant", "one")] == [
             (said["role"], said["content"]) for said in provider.calls[-1].messages
         ]
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes that each write to a store has brought, in any of them."""
+    sizes: list[int] = []
+
+    def counting(store: Any, name: str, place: int) -> None:
+        method = getattr(store, name)
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            value = arguments[place]
+            sizes.append(value if isinstance(value, int) else len(value))
+            return method(*arguments, **more)
+
+        monkeypatch.setattr(store, name, counted)
+
+    for store in (MemoryStore, SqliteStore, RedisStore):
+        counting(store, "create", 3)
+        if store is MemoryStore:
+            counting(store, "append_now", 5)
+        else:
+            counting(store, "append", 4)
+    return sizes
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"background": True}], ids=["whole", "streamed", "in the background"])
+async def test_a_long_conversation_is_stored_once(serve: Serving, state: str, stored: list[int], more: dict[str, Any]) -> None:
+    """Fifty turns, each continued from the one before: the last take no more room than the first, and each turn's request holds
+    all of it."""
+    turns = 50
+    provider = ScriptedProvider(*(answer(f"{turn} {'said ' * 40}") for turn in range(turns)))
+    client = await serve(provider, state=state)
+    grown: list[int] = []
+    last: Any = None
+    for turn in range(turns):
+        before = sum(stored)
+        last = await client.responses.create(
+            model="llama", input=f"{turn} {'asked ' * 40}", previous_response_id=last and last.id, **more
+        )
+        if more.get("stream"):
+            *_, end = [each async for each in last]
+            last = end.response
+        last = await until(client, last.id, "completed")
+        grown.append(sum(stored) - before)
+
+    assert sum(grown[-10:]) < 1.1 * sum(grown[1:11])
+    said = provider.calls[-1].messages
+    assert [f"{place // 2}" for place in range(2 * turns - 1)] == [each["content"].partition(" ")[0] for each in said]
+    assert 2 * turns - 1 == len([each async for each in await client.responses.input_items.list(last.id, limit=100)])
+
+
+@pytest.mark.parametrize("gone", [1, 3])
+async def test_a_conversation_outlives_its_beginning(serve: Serving, state: str, gone: int) -> None:
+    """Each response lives for itself: the others keep what was said before them, and it can be continued from any of them."""
+    provider = ScriptedProvider(*(answer(f"answer {turn}") for turn in range(5)))
+    client = await serve(provider, state=state)
+    responses: list[Any] = []
+    for turn in range(4):
+        previous = responses[-1].id if responses else None
+        responses.append(await client.responses.create(model="llama", input=f"turn {turn}", previous_response_id=previous))
+    for response in responses[:gone]:
+        await client.responses.delete(response.id)
+
+    fork = await client.responses.create(model="llama", input="fork", previous_response_id=responses[-1].id)
+
+    whole = [said for turn in range(4) for said in (f"turn {turn}", f"answer {turn}")]
+    assert [*whole, "fork"] == [said["content"] for said in provider.calls[-1].messages]
+    items = [item.to_dict() async for item in await client.responses.input_items.list(fork.id, order="asc")]
+    assert [*whole, "fork"] == [item["content"][0]["text"] for item in items]  # type: ignore[index]
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(responses[0].id)
 
 
 def referring(*ids: str) -> Any:

@@ -11,12 +11,14 @@ from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..http.server.exchange import Exchange
 from ..limiter import Place, QuotaHold, busy, shutting_down
 from ..request import ChatRequest
+from ..streams.contexts import Continued
 from ..streams.errors import stream_gone
 from ..streams.log import StreamLog
 from ..streams.records import Kept, Record
 from ..streams.stores import GoneError, StoreError
 from ..wires.openai_responses.kept import (
-    continued_input,
+    answered_turn,
+    input_list,
     items_by_id,
     previous_response_not_found,
     references,
@@ -46,8 +48,9 @@ class KeepingEndpoint(Endpoint):
         await context.ready()
         if ids := references(document.get("input")):
             request = await self._resolved(request, exchange, ids)
+        continued: Continued | None = None
         if (previous := document.get("previous_response_id")) is not None:
-            request = await self._continued(request, exchange, previous)
+            request, continued = await self._continued(request, exchange, previous)
         if not stored:
             await super()._answer(request, exchange, response, scope, place)
             return
@@ -56,7 +59,7 @@ class KeepingEndpoint(Endpoint):
         if hold is not None and hold.over_budget:
             request = over_budget(request)
         try:
-            stream = await self._begin(request, exchange, response, place, hold, background=background)
+            stream = await self._begin(request, exchange, response, place, hold, continued, background=background)
         finally:
             if hold is not None:  # unless the stream has taken it over
                 hold.settle()
@@ -76,6 +79,7 @@ class KeepingEndpoint(Endpoint):
         response: SSEResponse | None,
         place: Place,
         hold: QuotaHold | None,
+        continued: Continued | None,
         *,
         background: bool,
     ) -> StreamLog | None:
@@ -91,7 +95,15 @@ class KeepingEndpoint(Endpoint):
         asked = _asked(request, background=background)
         key = context.key_of(exchange)
         stream = await context.streams.begin(
-            asked, key, exchange.request_id, self.wire, place, kept=kept, key_name=exchange.key, hold=hold
+            asked,
+            key,
+            exchange.request_id,
+            self.wire,
+            place,
+            kept=kept,
+            key_name=exchange.key,
+            hold=hold,
+            continued=continued,
         )
         if stream is None and background:
             raise StatusError("the response cannot be kept: the store cannot be reached", status=503, type="server_error")
@@ -106,7 +118,7 @@ class KeepingEndpoint(Endpoint):
             try:
                 name = self.wire.answer_id(stem)
                 kept = await find_kept(context.streams, context.key_of(exchange), name, exchange.request_id)
-                known.update(items_by_id(kept.input, await kept.response(), stem))
+                known.update(items_by_id(await kept.input(), await kept.response(), stem))
             except StatusError as error:
                 if error.status != 404:
                     raise
@@ -114,18 +126,21 @@ class KeepingEndpoint(Endpoint):
         whole = {**document, "input": with_items(document["input"], ids, known)}
         return self.wire.decode_request(encode_request(whole), exchange.path)
 
-    async def _continued(self, request: ChatRequest, exchange: Exchange, previous: str) -> ChatRequest:
-        """Return *request* with the conversation before it: that of the *previous* response, and what that answered."""
+    async def _continued(self, request: ChatRequest, exchange: Exchange, previous: str) -> tuple[ChatRequest, Continued]:
+        """Return *request* with the conversation before it: that of the *previous* response, and what that answered; and how it
+        is stored."""
         assert request.origin is not None
         try:
             context = self._context
             kept = await find_kept(context.streams, context.key_of(exchange), previous, exchange.request_id)
-            response = await kept.response()
+            response, turns = await kept.response(), await kept.turns()
         except StatusError as error:
             raise (previous_response_not_found(previous) if error.status == 404 else error) from None
         document = request.origin.document
-        whole = {**document, "input": continued_input(kept.input, response, document.get("input"))}
-        return self.wire.decode_request(encode_request(whole), exchange.path)
+        own, turn = document.get("input"), answered_turn(kept.own_input, response)
+        whole = {**document, "input": [*turns.items, *turn, *input_list(own)]}
+        continued = Continued(context.streams.next_context(kept.recorded, turns, turn), own)
+        return self.wire.decode_request(encode_request(whole), exchange.path), continued
 
     @staticmethod
     def _check_room(streams: StreamBroker, places: int) -> None:

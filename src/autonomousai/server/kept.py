@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StatusError
 from ..events import Batch
+from ..streams.contexts import Turns
 from ..streams.errors import CANCELLED
 from ..streams.records import Record, RecordedRequest
 from ..streams.stores import StreamInfo
 from ..wires.base import AnswerHead
 from ..wires.openai_responses.errors import failure_of
-from ..wires.openai_responses.kept import kept_response, response_not_found
+from ..wires.openai_responses.kept import input_list, kept_response, response_not_found
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 
 if TYPE_CHECKING:
@@ -38,10 +39,23 @@ class KeptResponse:
         self._name = name
 
     @property
-    def input(self) -> Any:
-        """Return the whole input of its request, that of earlier responses included."""
+    def own_input(self) -> Any:
+        """Return the input of its request."""
         origin = self.recorded.request.origin
         return None if origin is None else origin.document.get("input")
+
+    async def turns(self) -> Turns:
+        """Return what its request continued from. Raises as `response` does."""
+        try:
+            return await self._streams.turns(self.recorded)
+        except StatusError as error:
+            raise (response_not_found(_PREFIX + self.stream) if error.status in _NOTHING else error) from None
+
+    async def input(self) -> Any:
+        """Return the whole input of its request, that of earlier responses included. Raises as `response` does."""
+        if not self.recorded.context:
+            return self.own_input
+        return [*(await self.turns()).items, *input_list(self.own_input)]
 
     async def response(self) -> dict[str, Any]:
         """Return the response object as it is now. Raises `StatusError` 404 where it was dropped just now, 503 where the store

@@ -106,7 +106,7 @@ class ResponsesRoute:
     async def _list_input(self, exchange: Exchange, id: str, response: SSEResponse | None) -> None:
         kept = await self._find(exchange, id)
         query = {name: value for name, value in _query(exchange).items() if name in ("order", "limit", "after")}
-        await _respond(exchange, input_page(kept.input, kept.stream, **query))
+        await _respond(exchange, input_page(await kept.input(), kept.stream, **query))
 
 
 def _method_of(exchange: Exchange) -> str:

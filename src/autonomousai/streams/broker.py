@@ -34,6 +34,7 @@ from ..settings import ResponsesConfig, ResumeConfig
 from ..telemetry.metrics import Metrics
 from ..wires.base import Wire
 from ..wires.redaction import redact
+from .contexts import Context, Continued, Turns, next_context, store_context, turns_of, without_context
 from .errors import store_unavailable, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
@@ -128,12 +129,14 @@ class StreamBroker:
         kept: Kept = "",
         key_name: str = "",
         hold: QuotaHold | None = None,
+        continued: Continued | None = None,
     ) -> StreamLog | None:
         """Answer *request* in a stream of its own, which belongs to the caller with this *key*; *name* is the request's id.
 
         *wire*: the one that the request came over; *key_name*: what the key is called, if anything; *place*: its own, if any,
         which the stream takes over, as it does *hold*, what the key reserves for the answer. *kept*: whether the answer is
-        kept, together with its request; then it is named after the stream. Returns None where the store fails: then nothing
+        kept, together with its request; then it is named after the stream. *continued*: what the request continues from, where
+        that is stored beside it. Returns None where the store fails: then nothing
         has begun.
         """
         stream_id = secrets.token_hex(16) if kept else secrets.token_urlsafe(24)
@@ -142,8 +145,8 @@ class StreamBroker:
         recorded = RecordedRequest(request, wire.name, stream_id if kept else name, kept, created, key_name, name, now)
         if hold is not None and self._store.shared:
             recorded = msgspec.structs.replace(recorded, hold=hold.written())
-        data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
         try:
+            data = await self._written(recorded, continued) if kept or self._store.shared else b""
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
         except StoreError as error:
             _log.warning("an answer cannot be resumed: %s", redact(str(error)))
@@ -157,6 +160,14 @@ class StreamBroker:
         source = self._run(stream, self._writer.write(stream, Recorder(recorded), place))
         source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
         return stream
+
+    async def _written(self, recorded: RecordedRequest, continued: Continued | None) -> bytes:
+        """Return what is stored of a request. Raises `StoreError`."""
+        if continued is None:
+            return msgspec.json.encode(recorded)
+        context = await store_context(self._store, continued.context, self._keep_s[True])
+        request = without_context(recorded.request, continued.own)
+        return msgspec.json.encode(msgspec.structs.replace(recorded, request=request, context=context))
 
     async def find(self, id: str, key: bytes) -> StreamInfo:
         """Return what is known of the stream of that id.
@@ -211,8 +222,8 @@ class StreamBroker:
             raise store_unavailable(error) from None
 
     async def recorded(self, id: str) -> RecordedRequest:
-        """Return the request of a kept answer that was found. Raises `StatusError` 404 for another one's, 503 where the store
-        cannot be reached."""
+        """Return the request of a kept answer that was found, as it is stored: see `turns`. Raises `StatusError` 404 for
+        another one's, 503 where the store cannot be reached."""
         try:
             recorded = msgspec.json.decode(await self._store.request(id) or b"null", type=RecordedRequest | None)
         except GoneError:
@@ -222,6 +233,20 @@ class StreamBroker:
         if recorded is None or not recorded.kept:
             raise stream_not_found()
         return recorded
+
+    async def turns(self, recorded: RecordedRequest) -> Turns:
+        """Return what came before the own input of a kept answer's request. Raises `StatusError` 410 where it was dropped, 503
+        where the store cannot be reached."""
+        try:
+            return await turns_of(self._store, recorded.context)
+        except GoneError:
+            raise stream_gone() from None
+        except StoreError as error:
+            raise store_unavailable(error) from None
+
+    def next_context(self, recorded: RecordedRequest, turns: Turns, turn: list[dict[str, Any]]) -> Context:
+        """Return the context of a request that continues from a kept answer; see `contexts.next_context`."""
+        return next_context(recorded, turns, turn, now=time(), keep_s=self._keep_s[True])
 
     async def records(self, id: str, found: StreamInfo, name: str) -> list[Record]:
         """Return the records that have come of the stream that was *found* just now. Where its writer has died, this server

@@ -39,7 +39,7 @@ class RecordedRequest(msgspec.Struct, frozen=True):
     the answer is named after. ``kept``: whether the answer is kept for its caller. ``created``: when it came, in seconds since
     the epoch; 0 for when its answer began. ``key``: the name of its caller's key, ``""`` where it has none; ``hold``: what that
     key reserves for the answer, as `QuotaHold.written` says; ``request_id`` and ``came``, in seconds since the epoch: what else
-    is noted of the answer at its end."""
+    is noted of the answer at its end. ``context``: the id of the conversation before it, where that is stored beside it."""
 
     request: ChatRequest
     wire: str
@@ -50,6 +50,7 @@ class RecordedRequest(msgspec.Struct, frozen=True):
     request_id: str = ""
     came: float = 0.0
     hold: bytes = b""
+    context: str = ""
 
 
 class StreamHeader(msgspec.Struct, frozen=True):

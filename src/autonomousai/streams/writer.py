@@ -20,6 +20,7 @@ from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..telemetry.metrics import AnswerMeter, Asked, Metrics
+from .contexts import with_context
 from .errors import cancelled
 from .log import StreamLog
 from .recorder import Recorder
@@ -131,7 +132,7 @@ class StreamWriter:
 
     async def _replayed(self, stream: StreamLog, claim: Claim) -> Recorder:
         """Return a recorder that has replayed all of the log. From now on no other server adds to it."""
-        recorded = msgspec.json.decode(claim.request, type=RecordedRequest)
+        recorded = await with_context(self._store, msgspec.json.decode(claim.request, type=RecordedRequest))
         stream.recorded = recorded
         recorder = Recorder(recorded)
         last = 0

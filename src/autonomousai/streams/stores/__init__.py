@@ -7,7 +7,18 @@ from pathlib import Path
 from ...errors import ConfigError
 from .memory import MemoryStore
 from .sqlite import SqliteStore
-from .store import Claim, GoneError, Heartbeat, LeaseLostError, Page, Store, StoreError, StreamInfo, StreamVanishedError
+from .store import (
+    Claim,
+    GoneError,
+    Heartbeat,
+    LeaseLostError,
+    Page,
+    Store,
+    StoreError,
+    StreamInfo,
+    StreamVanishedError,
+    context_keep_s,
+)
 
 __all__ = [
     "Claim",
@@ -19,6 +30,7 @@ __all__ = [
     "StoreError",
     "StreamInfo",
     "StreamVanishedError",
+    "context_keep_s",
     "open_state",
 ]
 

@@ -31,6 +31,7 @@ from .store import (
     StoreError,
     StreamInfo,
     StreamVanishedError,
+    context_keep_s,
 )
 
 #: The layout has a number: what servers of another layout left behind has other keys, and expires.
@@ -149,7 +150,8 @@ class RedisStore:
             what = f"has the option {option[1]!r}, which redis-py does not know" if option else "is not a URL of Redis"
             raise ConfigError(f"server.state: {what}; write redis://host[:port]") from None
         # What other servers keep counts from the first moment on.
-        self._room = SharedRoom(max_bytes, self._keep, self._keep if kept_s is None else _milliseconds(kept_s))
+        keeps = (keep_s, kept_s, context_keep_s(kept_s)) if kept_s is not None else (keep_s,)
+        self._room = SharedRoom(max_bytes, *map(_milliseconds, keeps))
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._scripts = {
             script: self._redis.register_script(script)

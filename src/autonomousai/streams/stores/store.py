@@ -19,8 +19,16 @@ LEASE_S: Final = 3.0
 #: Seconds that a stream which was dropped is remembered as such.
 REMEMBERED_S: Final = 3600.0
 
+#: Seconds that an answer that is made of a context may take, generously.
+_ANSWER_S: Final = 3600.0
+
 #: Records that are read at once.
 PAGE: Final = 512
+
+
+def context_keep_s(keep_s: float) -> float:
+    """Return how many seconds a context is kept, where answers are kept for *keep_s*; see `contexts`."""
+    return 2 * keep_s + _ANSWER_S
 
 
 class StoreError(Exception):

@@ -109,14 +109,14 @@ def _type_of(item: Item) -> str:
 # ---- to be continued from
 
 
-def continued_input(before: Any, response: Document, now: Any) -> list[Item]:
-    """Return the input of a request that continues from *response*, whose own input was *before*: that, what was answered, and
-    the new input. Raises `StatusError` 400 where the response is not whole."""
+def answered_turn(own: Any, response: Document) -> list[Item]:
+    """Return the turn that a request which continues from *response* has before its own input: the *own* input of the request
+    that was answered, and the answer. Raises `StatusError` 400 where the response is not whole."""
     if response["status"] not in _CONTINUED:
         raise refusal(
             "previous_response_id", f"the response is {response['status']}, and only one that has ended can be continued from"
         )
-    return [*input_list(before), *_answered(response["output"]), *input_list(now)]
+    return [*input_list(own), *_answered(response["output"])]
 
 
 def _answered(output: list[Item]) -> list[Item]:
