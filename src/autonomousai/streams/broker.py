@@ -146,7 +146,10 @@ class StreamBroker:
         if hold is not None and self._store.shared:
             recorded = msgspec.structs.replace(recorded, hold=hold.written())
         try:
-            data = await self._written(recorded, continued) if kept or self._store.shared else b""
+            if continued is not None:
+                data = await self._written(recorded, continued)
+            else:
+                data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
         except StoreError as error:
             _log.warning("an answer cannot be resumed: %s", redact(str(error)))
@@ -161,10 +164,8 @@ class StreamBroker:
         source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
         return stream
 
-    async def _written(self, recorded: RecordedRequest, continued: Continued | None) -> bytes:
-        """Return what is stored of a request. Raises `StoreError`."""
-        if continued is None:
-            return msgspec.json.encode(recorded)
+    async def _written(self, recorded: RecordedRequest, continued: Continued) -> bytes:
+        """Return what is stored of a request, and store beside it what it continues from. Raises `StoreError`."""
         context = await store_context(self._store, continued.context, self._keep_s[True])
         request = without_context(recorded.request, continued.own)
         return msgspec.json.encode(msgspec.structs.replace(recorded, request=request, context=context))
