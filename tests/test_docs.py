@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import configparser
 import json
 import os
 import re
@@ -213,43 +212,6 @@ def test_every_config_can_be_served(where: str, tmp_path: Path) -> None:
 
     assert config.served()
     check_exposure(config.server)
-
-
-def check_ours(words: list[str]) -> None:
-    """A command of ours in somebody else's file: the program and its options."""
-    assert words[0].endswith("autonomousai")
-    shown = help_of(words[1])
-    assert [] == [word for word in words if word.startswith("--") and word not in shown]
-
-
-def test_the_unit_starts_what_there_is_and_waits_for_it() -> None:
-    """Its command has these options, its variables are ours, its file exists, and answers may end before systemd kills."""
-    (_, _, text), *more = blocks("ini")
-    unit = configparser.ConfigParser()
-    unit.optionxform = str  # type: ignore[assignment]
-    unit.read_string(text)
-    service = unit["Service"]
-    config = next(text for where, text in CONFIGS.items() if "guides/systemd.md" in where)
-
-    assert [] == more
-    check_ours(service["ExecStart"].split())
-    assert service["Environment"].startswith("AUTONOMOUSAI_CACHE=")
-    assert int(service["TimeoutStopSec"]) > tomllib.loads(config)["server"]["drain_s"]
-    assert f"/var/lib/{service['StateDirectory']}/" in config
-
-
-def test_the_container_is_made_of_what_there_is() -> None:
-    """What is copied is in the tree, what is installed are extras, and what is started has these options."""
-    (_, _, text), *more = blocks("dockerfile")
-    lines = [line.split(maxsplit=1) for line in text.splitlines()]
-    copied = [word for name, rest in lines if name == "COPY" for word in rest.split()[:-1]]
-    entry = next(json.loads(rest) for name, rest in lines if name == "ENTRYPOINT")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-
-    assert [] == more
-    assert [] == [name for name in copied if not (ROOT / name).exists() and name != "autonomousai.toml"]
-    check_ours(entry)
-    assert set(re.findall(r'"\.\[([\w,]+)\]"', text)[0].split(",")) <= set(extras)
 
 
 def test_a_scrape_config_and_a_proxys_are_well_formed() -> None:

@@ -25,6 +25,7 @@ from .reloading import reload_at_sighup
 from .server import Server, loop_factory
 from .shutdown import Shutdown, say, signals_to
 from .sockets import bind
+from .systemd import ServiceManager
 
 
 def run(
@@ -68,22 +69,26 @@ async def _load_again(load: Callable[[], Config], given: Mapping[str, Any]) -> C
 
 async def _serve(config: Config, listener: socket.socket, where: str, workers: int, load: LoadConfig | None) -> int:
     ending = Shutdown()
+    manager = ServiceManager()
     app = _app(config) if workers == 1 else None
 
     def announce() -> None:
         url = f"http://{where}"
         say(banner(config, app.provider if app else make_gateway(config), url))
         print(f"listening on {url}", flush=True)
+        manager.ready(f"listening on {url}")
 
     def say_draining() -> None:
         seconds = config.server.drain_s
         say(f"draining for up to {seconds:g} s; a second signal ends it\n")
+        manager.stopping(f"draining for up to {seconds:g} s")
 
-    with signals_to(ending.on_signal), contextlib.ExitStack() as reloading:
+    async with manager.watchdog(), contextlib.AsyncExitStack() as reloading:
+        reloading.enter_context(signals_to(ending.on_signal))
         if app is not None:
             if load is not None:
                 app.reload_file = partial(_reload, app.reload, load)
-                reloading.enter_context(reload_at_sighup(app.reload_file))
+                reloading.enter_context(reload_at_sighup(partial(manager.reload, app.reload_file)))
             one = Server(app, config.server.drain_s, ending, on_listening=announce, on_draining=say_draining)
             await one.serve(listener, where)
         else:
@@ -98,7 +103,7 @@ async def _serve(config: Config, listener: socket.socket, where: str, workers: i
                 load=None if load is None else partial(_with_models, load),
             )
             if load is not None:
-                reloading.enter_context(reload_at_sighup(several.reload))
+                reloading.enter_context(reload_at_sighup(partial(manager.reload, several.reload)))
             await several.serve(listener, where)
     return ending.code
 
