@@ -182,7 +182,6 @@ PASSED: list[dict[str, Any]] = [
     {"logprobs": 5, "n": 0},
     {"response_format": {"type": "json_object"}},
     {"response_format": {"type": "json_object", "schema": {"type": "object"}}},
-    {"response_format": {"type": "json_schema", "schema": {"type": "object"}}},
     {"response_format": {"type": "grammar", "grammar": "root ::= x"}},
     {"response_format": {"type": "text"}},
     {"response_format": SCHEMA},
@@ -256,6 +255,52 @@ def test_of_a_streams_options_only_the_usage_is_taken() -> None:
 def test_a_whole_number_may_be_written_with_a_point(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     """JSON has one kind of numbers, and languages that have one too write 40 as 40.0."""
     assert repr(expected) == repr(read(fields))
+
+
+FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}}
+GRAMMAR = {"syntax": "lark", "definition": "start: /a/"}
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+#: What clients write that speak other APIs too, and the form of this one.
+BROUGHT_INTO_FORM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a function of the Responses API, as Cursor sends it": (
+        {"tools": [{"type": "function", **FUNCTION}]},
+        {"tools": [{"type": "function", "function": FUNCTION}]},
+    ),
+    "a custom tool of the Responses API": (
+        {"tools": [{"type": "custom", "name": "patch", "format": {"type": "grammar", **GRAMMAR}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "patch", "format": {"type": "grammar", "grammar": GRAMMAR}}}]},
+    ),
+    "a tool of the Messages API": (
+        {"tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}, **MARK}]},
+        {"tools": [{"type": "function", "function": FUNCTION, **MARK}]},
+    ),
+    "a choice of the Responses API": (
+        {"tool_choice": {"type": "function", "name": "f"}},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+    ),
+    "choices of the Messages API": (
+        {"tool_choice": {"type": "tool", "name": "f"}},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+    ),
+    "any tool": ({"tool_choice": {"type": "any"}}, {"tool_choice": "required"}),
+    "as the model likes": ({"tool_choice": {"type": "auto"}}, {"tool_choice": "auto"}),
+    "a schema of the Responses API": (
+        {"response_format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "usual"), BROUGHT_INTO_FORM.values(), ids=BROUGHT_INTO_FORM)
+def test_a_form_of_another_api_is_brought_into_this_ones(fields: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Where it can mean one thing alone."""
+    assert usual == read(fields)
 
 
 #: field, value, param, code

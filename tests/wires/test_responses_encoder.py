@@ -35,7 +35,17 @@ from autonomousai.wires.registry import OPENAI_RESPONSES
 from tests.support.openresponses import Json, check_response, folded, read_events, types_of
 
 CUSTOM = {"type": "custom", "name": "patch", "description": "Edit files."}
-HEAD = AnswerHead("resp_1", 1700000000, "llama", echo=echo_of({"tools": [CUSTOM], "metadata": {"a": "b"}, "temperature": 0.5}))
+SPACE = {
+    "type": "namespace",
+    "name": "mcp__docs",
+    "tools": [{"type": "function", "name": name} for name in ("search", "patch")],
+}
+HEAD = AnswerHead(
+    "resp_1",
+    1700000000,
+    "llama",
+    echo=echo_of({"tools": [CUSTOM, SPACE], "metadata": {"a": "b"}, "temperature": 0.5}),
+)
 STOP = FinishReason("stop", "finish_reason", Usage(7, 3, 10, cached_tokens=2, reasoning_tokens=1))
 TOKEN = {"token": "Hi", "logprob": -0.5, "bytes": None, "top_logprobs": None}
 WEB_SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"query": "sky"}}
@@ -178,6 +188,15 @@ ANSWERS: dict[str, tuple[Batch, FinishReason, list[Json]]] = {
                 "name": "patch",
                 "input": "*** Begin",
             }
+        ],
+    ),
+    "a call of a tool of a namespace": (
+        [call(0, "mcp__docs__search", '{"a":1}'), call(1, "search", "{}"), call(2, "mcp__docs__patch", "{}")],
+        STOP,
+        [
+            {**function(0, '{"a":1}', place=0), "name": "search", "namespace": "mcp__docs"},
+            {**function(1, "{}", place=1), "name": "search", "namespace": "mcp__docs"},
+            {**function(2, "{}", place=2), "name": "patch", "namespace": "mcp__docs"},
         ],
     ),
     "a signature of a thought": (
@@ -344,7 +363,7 @@ def test_the_request_is_repeated() -> None:
     for event in (first, second, last):
         response = event["response"]
         assert ("resp_1", 1700000000, "llama") == (response["id"], response["created_at"], response["model"])
-        assert ([CUSTOM], {"a": "b"}, 0.5) == (response["tools"], response["metadata"], response["temperature"])
+        assert ([CUSTOM, SPACE], {"a": "b"}, 0.5) == (response["tools"], response["metadata"], response["temperature"])
         assert ({"length": 5} if event is last else None) == response.get("x_autonomousai")
 
 

@@ -329,6 +329,17 @@ def test_a_message_may_be_empty(content: Any) -> None:
 FIELDS: list[tuple[Json, Json]] = [
     ({"max_output_tokens": 40, "temperature": 0, "top_p": 0.5}, {"max_tokens": 40, "temperature": 0, "top_p": 0.5}),
     ({"max_output_tokens": 40.0}, {"max_tokens": 40}),
+    ({"max_tokens": 40}, {"max_tokens": 40}),
+    ({"max_completion_tokens": 40}, {"max_tokens": 40}),
+    ({"max_output_tokens": 40, "max_tokens": 50, "max_completion_tokens": 60}, {"max_tokens": 40}),
+    ({"reasoning_effort": "low", "verbosity": "low"}, {"reasoning_effort": "low", "verbosity": "low"}),
+    ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, {"reasoning_effort": "high"}),
+    ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),
+    ({"tools": [CHAT_FUNCTION], "tool_choice": CHOSEN}, {"tools": [CHAT_FUNCTION], "tool_choice": CHOSEN}),
+    (
+        {"text": {"format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}},
+    ),
     ({"presence_penalty": 1, "frequency_penalty": -1, "seed": 7}, {"presence_penalty": 1, "frequency_penalty": -1, "seed": 7}),
     ({"reasoning": {"effort": "high", "summary": "auto"}}, {"reasoning_effort": "high"}),
     ({"reasoning": {"effort": None, "summary": None}}, {}),
@@ -421,6 +432,51 @@ def test_a_custom_tool_becomes_a_function_of_one_text() -> None:
     assert function["description"].endswith("(lark):\nstart: /a/")
 
 
+SPACE = {"type": "namespace", "name": "mcp__docs", "description": "Documents.", "tools": [{**FUNCTION, "defer_loading": True}]}
+
+
+def names(*tools: Json, **fields: Any) -> list[str]:
+    return [tool["function"]["name"] for tool in read(tools=list(tools), **fields).fields["tools"]]
+
+
+def test_tools_of_a_namespace_are_functions_of_their_own() -> None:
+    """As Codex sends those of an MCP server: under both names, which a server of chat completions takes."""
+    (tool,) = read(tools=[SPACE]).fields["tools"]
+
+    assert {**CHAT_FUNCTION["function"], "name": "mcp__docs__f"} == tool["function"]
+    assert ["f", "mcp__docs__f", "mcp__web__f"] == names(FUNCTION, SPACE, {**SPACE, "name": "mcp__web__"})
+    (long,) = names({**SPACE, "name": "n" * 70})
+    assert 64 == len(long)
+    assert [long] != names({**SPACE, "name": "n" * 71})
+
+
+def test_a_namespace_without_functions_is_left_out() -> None:
+    """And what in it is none."""
+    for inner in (None, "f", [], [None, {"type": "web_search"}, {"type": "function"}, {"type": "function", "name": ""}]):
+        assert {} == read(tools=[{**SPACE, "tools": inner}]).fields
+
+
+def test_a_choice_names_a_tool_of_a_namespace() -> None:
+    """By both of its names."""
+    chosen = {"type": "function", "name": "f", "namespace": "mcp__docs"}
+
+    assert {"type": "function", "function": {"name": "mcp__docs__f"}} == read(tools=[SPACE], tool_choice=chosen).fields[
+        "tool_choice"
+    ]
+    assert ["mcp__docs__f"] == names(FUNCTION, SPACE, tool_choice={"type": "allowed_tools", "tools": [chosen]})
+
+
+def test_calls_of_a_namespace_in_the_conversation() -> None:
+    """They have the name that the tool is offered under now."""
+    request = read(input=[HELLO, call("c1", namespace="mcp__docs"), output("c1", "r")], tools=[SPACE])
+
+    assert [
+        HELLO,
+        turn(("c1", "mcp__docs__f", "{}")),
+        {"role": "tool", "tool_call_id": "c1", "content": "r"},
+    ] == request.messages
+
+
 def test_what_is_repeated() -> None:
     """What the answer says of its request: functions with all their members, and nothing as kept that is not."""
     tool = {"type": "function", "name": "f"}
@@ -460,7 +516,10 @@ REFUSALS: list[tuple[Json, str]] = [
     ({"instructions": ["x"]}, "instructions"),
     ({"tools": {}}, "tools"),
     ({"tools": [{"name": "f"}]}, "tools[0].type"),
-    ({"tools": [CHAT_FUNCTION]}, "tools[0].name"),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+    ({"tool_choice": {"type": "function", "function": {"name": 7}}}, "tool_choice.function.name"),
+    ({"text": {"format": {"type": "json_schema", "json_schema": {}}}}, "text.format.json_schema.schema"),
+    ({"max_tokens": "40"}, "max_tokens"),
     ({"tools": [{"type": "custom"}]}, "tools[0].name"),
     ({"tool_choice": 7}, "tool_choice"),
     ({"tool_choice": {"type": "function"}}, "tool_choice.name"),

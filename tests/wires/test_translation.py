@@ -65,6 +65,9 @@ ITEMS: dict[str, tuple[Any, Json]] = {
     "background": (True, {}),
     "context_management": ([], {}),
     "messages": ([], {}),
+    **dict.fromkeys(("max_tokens", "max_completion_tokens"), (7, {})),
+    **dict.fromkeys(("reasoning_effort", "verbosity"), ("low", {})),
+    "response_format": ({"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, {}),
 }
 
 CASES = [

@@ -32,7 +32,7 @@ def _content(*, vision: bool) -> Schema:
     other = with_other_type((*TEXT_PARTS, "image_url", ""))
     blind = "" if vision else " No model here sees: images are refused."
     return {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [*parts, other]}, "minItems": 1}],
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [{"type": "string"}, *parts, other]}}],
         "description": "Text, or a list of parts; those of other types are passed on. The embedded engine takes text alone."
         + blind,
     }
@@ -53,8 +53,8 @@ def _message(roles: list[str], properties: dict[str, Schema], required: list[str
 
 _FUNCTION_CALL: Final[Schema] = {
     "type": "object",
-    "properties": {"name": _NAME, "arguments": {"type": "string"}},
-    "required": ["name", "arguments"],
+    "properties": {"name": _NAME, "arguments": {"type": ["string", "object", "null"]}},
+    "required": ["name"],
 }
 
 _CALLS: Final[dict[str, Schema]] = {
@@ -68,7 +68,6 @@ _MESSAGES: Final[dict[str, Schema]] = {
         "anyOf": [
             ref("SpokenMessage"),
             ref("AssistantMessage"),
-            ref("CallingMessage"),
             ref("ToolMessage"),
             ref("FunctionMessage"),
             ref("OtherMessage"),
@@ -78,28 +77,14 @@ _MESSAGES: Final[dict[str, Schema]] = {
     "SpokenMessage": _message(["system", "developer", "user"], {"content": ref("Content")}, ["content"], "What is said."),
     "AssistantMessage": _message(
         ["assistant"],
-        {"content": ref("Content"), **_CALLS},
-        ["content"],
+        {"content": {"anyOf": [ref("Content"), {"type": "null"}]}, **_CALLS},
+        [],
         "What was answered. As the last of all it is the beginning of the answer, where the upstream continues one.",
     ),
-    "CallingMessage": {
-        **_message(
-            ["assistant"],
-            {"content": {"type": "null"}, **_CALLS},
-            [],
-            "An answer without content: calls, a refusal, or what was spoken.",
-        ),
-        "anyOf": [
-            {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
-            {"properties": {"function_call": {"type": "object"}}, "required": ["function_call"]},
-            {"properties": {"refusal": _NAME}, "required": ["refusal"]},
-            {"properties": {"audio": {"not": {"enum": [None, False, 0, "", [], {}]}}}, "required": ["audio"]},
-        ],
-    },
     "ToolMessage": _message(
         ["tool"],
-        {"content": ref("Content"), "tool_call_id": _NAME},
-        ["content", "tool_call_id"],
+        {"content": {"anyOf": [ref("Content"), {"type": "null"}]}, "tool_call_id": _NAME},
+        ["tool_call_id"],
         "What a tool returned.",
     ),
     "FunctionMessage": _message(
@@ -119,7 +104,7 @@ _MESSAGES: Final[dict[str, Schema]] = {
         "anyOf": [
             {
                 "type": "object",
-                "properties": {"id": _NAME, "type": {"enum": ["function"]}, "function": _FUNCTION_CALL},
+                "properties": {"id": _NAME, "type": {"enum": ["function", "", None]}, "function": _FUNCTION_CALL},
                 "required": ["id", "function"],
             },
             with_other_type(("function", "")),

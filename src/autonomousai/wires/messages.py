@@ -1,8 +1,9 @@
 """What messages may be sent: the one check that clients and servers share. Knows no wire and no upstream.
 
-The shapes of content and tool calls, text that UTF-8 can carry, and a bound on nesting are looked at. What is not known here (a
-role, a type of parts or of calls, a key such as ``reasoning_content``) passes unchanged, for the upstream to judge. The same as
-JSON schemas: `message_schemas`.
+The shapes of content and tool calls, text that UTF-8 can carry, and a bound on nesting are looked at. Forms that programs write
+and servers refuse, but that can mean one thing alone, are brought into the usual one: see `message_forms`. What is not known
+here (a role, a type of parts or of calls, a key such as ``reasoning_content``) passes unchanged, for the upstream to judge. The
+same as JSON schemas: `message_schemas`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ import msgspec
 from ..errors import InvalidMessagesError
 from ..events import Message, Messages
 from .json import MAX_DEPTH, as_plain, kind, too_deep
+from .message_forms import bring_into_form
 
 #: Roles whose messages need nothing beside their content.
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 #: The roles that are known here; the messages of others pass.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-
-#: What an assistant's message may hold in place of content.
-INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 
 #: The member of an assistant's message that holds what it thought before. Servers that do not take it have a form without it.
 REASONING = "reasoning_content"
@@ -117,6 +116,7 @@ def _check_message(index: int, message: Any) -> Message:
         whole = "; this is a complete answer, whose message is choices[0].message" if "choices" in message else ""
         raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}{whole}")
     checked = {key: value if type(value) is str else _plain(value) for key, value in message.items()}
+    bring_into_form(checked)
     _check_writable(checked, refuse)
     _check_content(checked, refuse)
     for field, check in _FIELDS.get(role, ()):
@@ -188,17 +188,13 @@ def problem_of(value: Any) -> str | None:
 def _check_content(message: Message, refuse: Refuse) -> None:
     content = message.get("content")
     role = message["role"]
-    if isinstance(content, str) or (content is None and role not in ROLES):
+    if isinstance(content, str) or (content is None and (role == "assistant" or role not in ROLES)):
         return
     if content is None:
-        if role == "assistant" and any(message.get(key) for key in INSTEAD_OF_CONTENT):
-            return
         said = "is null" if "content" in message else "is missing"
-        raise refuse("content", f"{said}; only an assistant's message with tool_calls or a refusal may have none: give text")
+        raise refuse("content", f"{said}; only an assistant's message or a tool's may have none: give text")
     if not isinstance(content, list | tuple):
         raise refuse("content", f"must be text or a list of parts, not {kind(content)}")
-    if not content:
-        raise refuse("content", 'the list of parts is empty; give text, or parts such as {"type": "text", "text": "Hello"}')
     for place, part in enumerate(content):
         _check_part(f"content[{place}]", part, refuse)
 

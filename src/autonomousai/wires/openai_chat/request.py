@@ -37,6 +37,7 @@ from ..shapes import (
     typed,
     whole,
 )
+from ..tool_forms import either_form, nested_choice, nested_format, nested_tool
 
 # ---- shapes of their own ----------------------------------------------------------------------------------------------
 
@@ -51,14 +52,26 @@ def _check_stop(param: str, value: Any) -> Any:
 
 _STOP: Final = Shape(_check_stop, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 
+_NAMED: Final = object_of({"name": NAME}, ("name",))
 _FUNCTION: Final = object_of({"name": NAME, "description": TEXT, "parameters": OBJECT, "strict": FLAG}, ("name",))
-_TOOL: Final = typed({"function": object_of({"function": _FUNCTION}, ("function",))})
-_CHOICE: Final = typed({"function": object_of({"function": object_of({"name": NAME}, ("name",))}, ("function",))})
+_TOOL: Final = typed({"function": either_form("function", object_of({"function": _FUNCTION}, ("function",)), _FUNCTION)})
+_CHOICE: Final = typed({"function": either_form("function", object_of({"function": _NAMED}, ("function",)), _NAMED)})
 _FORMAT: Final = typed({"json_schema": object_of({"json_schema": object_of({"schema": OBJECT})})}, needed=True)
+
+_CHOICES: Final = either("text or an object", {str: TEXT, dict: _CHOICE})
+
+
+def _check_tools(param: str, value: Any) -> Any:
+    return [nested_tool(tool) for tool in list_of(_TOOL).check(param, value)]
+
 
 #: What the rows refer to by name.
 COMPONENTS: Final[dict[str, Schema]] = {
-    "Tool": {**_TOOL.schema, "description": "A function that the model may call, or a tool of the upstream's own."},
+    "Tool": {
+        **_TOOL.schema,
+        "description": "A function that the model may call, or a tool of the upstream's own. The forms of the Responses API "
+        "and of the Messages API are taken too.",
+    },
     "ToolChoice": {**_CHOICE.schema, "description": "The one function to be called, or what else the upstream knows."},
     "ResponseFormat": {
         **_FORMAT.schema,
@@ -185,13 +198,13 @@ LENGTH: Final = (
 TOOLS: Final = (
     RequestField(
         "tools",
-        Shape(list_of(_TOOL).check, {"type": "array", "items": ref("Tool")}),
+        Shape(_check_tools, {"type": "array", "items": ref("Tool")}),
         "Functions that the model may call, and tools of the upstream's own.",
         uses=_engine(honoured(says="functions alone, up to 128; arguments obey the schema as far as it can be held to it")),
     ),
     RequestField(
         "tool_choice",
-        Shape(either("text or an object", {str: TEXT, dict: _CHOICE}).check, {"anyOf": [TEXT.schema, ref("ToolChoice")]}),
+        Shape(lambda param, value: nested_choice(_CHOICES.check(param, value)), {"anyOf": [TEXT.schema, ref("ToolChoice")]}),
         "Whether tools are called, and which.",
         uses=_TAKEN,
     ),
@@ -204,7 +217,7 @@ TOOLS: Final = (
 ANSWER: Final = (
     RequestField(
         "response_format",
-        Shape(_FORMAT.check, ref("ResponseFormat")),
+        Shape(lambda param, value: nested_format(_FORMAT.check(param, value)), ref("ResponseFormat")),
         "Text, any JSON object, or JSON that obeys a schema.",
         uses=_engine(honoured(says="`text`, `json_object`, and `json_schema` with the schemas that it can be held to")),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -23,8 +23,3 @@ def custom_input(arguments: str) -> str:
     except (msgspec.DecodeError, KeyError, TypeError, IndexError, RecursionError):
         return arguments
     return text if isinstance(text, str) else arguments
-
-
-def custom_names(tools: Any) -> frozenset[str]:
-    """Return the names of the custom tools among the *tools* of a request."""
-    return frozenset(tool["name"] for tool in tools or () if tool["type"] == "custom")

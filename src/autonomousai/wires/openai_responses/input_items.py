@@ -32,6 +32,7 @@ from ..shapes import (
     with_type,
 )
 from .custom_tools import custom_arguments
+from .namespaces import offered_name
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
 
@@ -222,7 +223,8 @@ def _add_call(messages: Messages, item: dict[str, Any], arguments: str) -> None:
     """Add a call to what the assistant said last, or to a message of its own."""
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})
-    call = {"id": item["call_id"], "type": "function", "function": {"name": item["name"], "arguments": arguments}}
+    name = offered_name(item["name"], item.get("namespace"))
+    call = {"id": item["call_id"], "type": "function", "function": {"name": name, "arguments": arguments}}
     if item.get(SIGNATURE) is not None:
         call[SIGNATURE] = item[SIGNATURE]
     messages[-1].setdefault("tool_calls", []).append(call)

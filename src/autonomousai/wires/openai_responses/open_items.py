@@ -9,6 +9,7 @@ import msgspec
 from ...answer import MANY, fold
 from ...events import ToolCallDelta, rest_of_name
 from .custom_tools import custom_input
+from .namespaces import NO_NAMES, ToolNames
 
 #: An event: its type, and its members beside that and the sequence number.
 Change: TypeAlias = tuple[str, dict[str, Any]]
@@ -149,9 +150,9 @@ class TextItem:
 
 
 class CallItem:
-    """A call of a function; or of a custom tool, whose text is known when the arguments are complete."""
+    """A call of a function, maybe of a namespace; or of a custom tool, whose text is known when the arguments are complete."""
 
-    __slots__ = ("arguments", "call_id", "extra", "has_begun", "id", "index", "is_custom", "name")
+    __slots__ = ("arguments", "call_id", "extra", "has_begun", "id", "index", "is_custom", "name", "names")
 
     def __init__(self, index: int, stem: str) -> None:
         self.index = index
@@ -161,9 +162,10 @@ class CallItem:
         self.arguments: list[str] = []
         self.extra: dict[str, Any] = {}
         self.is_custom = False
+        self.names = NO_NAMES
         self.has_begun = False
 
-    def add(self, delta: ToolCallDelta, custom: frozenset[str]) -> list[Change]:
+    def add(self, delta: ToolCallDelta, names: ToolNames) -> list[Change]:
         self.call_id = self.call_id or delta.id
         if delta.name and not self.has_begun:
             self.name = f"{self.name or ''}{rest_of_name(self.name or '', delta.name)}"
@@ -174,15 +176,15 @@ class CallItem:
             if len(self.arguments) > MANY:
                 fold(self.arguments)
         if not self.has_begun:
-            return self.begin(custom) if self.name and self.arguments else []
+            return self.begin(names) if self.name and self.arguments else []
         if delta.arguments and not self.is_custom:
             changes.append(self._delta(delta.arguments))
         return changes
 
-    def begin(self, custom: frozenset[str]) -> list[Change]:
+    def begin(self, names: ToolNames) -> list[Change]:
         """Return how the call begins: when its name is complete, with the first arguments or with what comes after it."""
         self.has_begun = True
-        self.is_custom = self.name in custom
+        self.names, self.is_custom = names, self.name in names.custom
         self.id = f"{'ctc' if self.is_custom else 'fc'}_{self.id}"
         item = {**self.document("in_progress"), "input" if self.is_custom else "arguments": ""}
         changes: list[Change] = [("response.output_item.added", {"output_index": self.index, "item": item})]
@@ -195,7 +197,7 @@ class CallItem:
         return kind, {"item_id": self.id, "output_index": self.index, "delta": text}
 
     def end(self, status: str) -> list[Change]:
-        changes = [] if self.has_begun else self.begin(frozenset())
+        changes = [] if self.has_begun else self.begin(NO_NAMES)
         where = {"item_id": self.id, "output_index": self.index}
         if not self.is_custom and status == "completed" and not "".join(self.arguments).strip():
             self.arguments.append("{}")  # clients read JSON, and a call without arguments is written so
@@ -206,7 +208,7 @@ class CallItem:
                 changes.append(self._delta(item["input"]))
             changes.append(("response.custom_tool_call_input.done", {**where, "input": item["input"]}))
         else:
-            said = {"name": self.name or "", "arguments": item["arguments"]}
+            said = {"name": item["name"], "arguments": item["arguments"]}
             changes.append(("response.function_call_arguments.done", {**where, **said}))
         return [*changes, ("response.output_item.done", {"output_index": self.index, "item": item})]
 
@@ -219,7 +221,7 @@ class CallItem:
         )
         call = {"id": self.id, "type": kind, "status": status, "call_id": self.call_id or f"call_{self.id}"}
         extra = {name: value for name, value in self.extra.items() if name not in ("type", "function", *call)}
-        return {**extra, **call, "name": self.name or "", **said}
+        return {**extra, **call, **self.names.written(self.name or ""), **said}
 
     @property
     def is_whole(self) -> bool:

@@ -23,7 +23,7 @@ from ...events import (
     ToolCallDelta,
 )
 from ..citations import as_responses
-from .custom_tools import custom_names
+from .namespaces import ToolNames, names_of
 from .open_items import PART_KINDS, REFUSAL, SUMMARY, TEXT, THOUGHT, CallItem, Change, Item, OutputPart, PartKind, TextItem
 from .response import WIRE
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """The output of one answer. *stem*: what the items' ids are made of; *custom*: the names of custom tools."""
+    """The output of one answer. *stem*: what the items' ids are made of; *names*: how calls are written back."""
 
-    __slots__ = ("_begun", "_calls", "_custom", "_items", "_open", "_stem", "_text_item", "_unfinished")
+    __slots__ = ("_begun", "_calls", "_items", "_names", "_open", "_stem", "_text_item", "_unfinished")
 
-    def __init__(self, stem: str, custom: frozenset[str]) -> None:
+    def __init__(self, stem: str, names: ToolNames) -> None:
         self._stem = stem
-        self._custom = custom
+        self._names = names
         #: Those that are done; None for one that is open.
         self._items: list[Item | None] = []
         self._open: dict[int, TextItem | CallItem] = {}
@@ -139,7 +139,7 @@ class Output:
         if event.id and any(other.call_id == event.id for other in self._calls.values() if other is not call):
             # Some servers give several calls one id, and their outputs could not be distinguished.
             event = msgspec.structs.replace(event, id=f"{event.id}_{event.index}")
-        return changes + call.add(event, self._custom)
+        return changes + call.add(event, self._names)
 
     def _add_annotations(self, event: Annotations) -> list[Change]:
         changes: list[Change] = []
@@ -218,7 +218,7 @@ class Output:
     def _begin_named(self) -> list[Change]:
         """Begin the calls that wait for the rest of their names: none comes."""
         calls = [item for _, item in sorted(self._open.items()) if isinstance(item, CallItem)]
-        return [change for call in calls if call.name and not call.has_begun for change in call.begin(self._custom)]
+        return [change for call in calls if call.name and not call.has_begun for change in call.begin(self._names)]
 
     def _end(self, index: int, status: str) -> list[Change]:
         item = self._open[index]
@@ -243,7 +243,7 @@ _ADDERS: Final[dict[type, Callable[[Output, Any], list[Change]]]] = {
 
 def output_for(head: AnswerHead) -> Output:
     """Return the output of an answer with that *head*, still empty."""
-    return Output(_stem(head), custom_names((head.echo or {}).get("tools")))
+    return Output(_stem(head), names_of((head.echo or {}).get("tools") or ()))
 
 
 def message_of(head: AnswerHead, text: str, status: str) -> Item:

@@ -15,6 +15,7 @@ from ..fields import FieldRule, FieldTable, RequestField, missing, table_of
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
 from ..shapes import ANYTHING, FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
+from ..tool_forms import flat_format
 from . import input_items, tools
 from .input_items import INPUT, read_input
 from .response import WIRE, echo_of
@@ -69,13 +70,31 @@ def _effort(document: Document) -> Mapping[str, Any]:
 
 
 _SCHEMA_FORMAT: Final = object_of({"name": TEXT, "description": TEXT, "schema": OBJECT, "strict": FLAG}, ("schema",))
-_FORMAT: Final = typed({"json_schema": _SCHEMA_FORMAT}, needed=True)
+_CHAT_FORMAT: Final = object_of({"json_schema": _SCHEMA_FORMAT}, ("json_schema",))
+
+
+def _check_format(param: str, value: Any) -> Any:
+    is_chat = value.get("schema") is None and isinstance(value.get("json_schema"), dict)
+    return (_CHAT_FORMAT if is_chat else _SCHEMA_FORMAT).check(param, value)
+
+
+#: As this API has it, or as chat completions do.
+_SCHEMA_OR_CHAT: Final = Shape(
+    _check_format,
+    {
+        "anyOf": [
+            _SCHEMA_FORMAT.schema,
+            {**_CHAT_FORMAT.schema, "properties": {"schema": {"type": "null"}, **_CHAT_FORMAT.schema["properties"]}},
+        ]
+    },
+)
+_FORMAT: Final = typed({"json_schema": _SCHEMA_OR_CHAT}, needed=True)
 
 
 def _text(document: Document) -> Mapping[str, Any]:
     text = document["text"]
     fields = {} if text.get("verbosity") is None else {"verbosity": text["verbosity"]}
-    form = text.get("format") or {"type": "text"}
+    form = flat_format(text.get("format") or {"type": "text"})
     if form["type"] == "json_schema":
         schema = {name: form[name] for name in ("description", "schema", "strict") if form.get(name) is not None}
         fields["response_format"] = {"type": "json_schema", "json_schema": {"name": form.get("name") or "answer", **schema}}
@@ -140,6 +159,23 @@ _KEEPS_BACKGROUND: Final = FieldRule(
     {"not": {"properties": {"background": {"const": True}, "store": {"const": False}}, "required": ["background", "store"]}},
 )
 
+
+def _in_chats_words(name: str, own: str, chat: str = "") -> ResponsesField:
+    """Return the row of a field of chat completions that this API calls otherwise, *own*: what is said under that name counts.
+    *chat*: the field of chat completions that both become."""
+    row = CHAT.rows[name]
+    return _same(name, row.shape, f"The name that `{own}` has in chat completions; that one counts before it.", chat)
+
+
+#: Clients that change from one API to the other keep these names; that the answer ignores them in silence is no answer.
+_IN_CHATS_WORDS: Final = (
+    _in_chats_words("max_completion_tokens", "max_output_tokens", "max_tokens"),
+    _in_chats_words("max_tokens", "max_output_tokens"),
+    _in_chats_words("reasoning_effort", "reasoning.effort"),
+    _in_chats_words("response_format", "text.format"),
+    _in_chats_words("verbosity", "text.verbosity"),
+)
+
 _KEPT_THERE: Final = "nothing: only upstreams of this API are called"
 
 RESPONSES: Final = FieldTable(
@@ -169,6 +205,7 @@ RESPONSES: Final = FieldTable(
             "Whether tools are called, and which.",
             "`tool_choice`, where it names a function that is left; `allowed_tools` leaves out the others",
         ),
+        *_IN_CHATS_WORDS,
         _row("parallel_tool_calls", FLAG, "Whether several calls may come at once.", "`parallel_tool_calls`, with tools"),
         _row(
             "reasoning",

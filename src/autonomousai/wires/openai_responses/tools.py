@@ -1,8 +1,9 @@
 """Tools and the choice among them (OpenAI API reference, "Create a model response", ``tools`` and ``tool_choice``), and what
 chat completions have for them.
 
-A function is a function there too. A custom tool, which takes free text, becomes a function of one text; its calls are written
-back as calls of a custom tool. Chat completions have nothing for other tools: those are left out.
+A function is a function there too; those of a namespace are functions of their own. A custom tool, which takes free text,
+becomes a function of one text; its calls are written back as calls of a custom tool. Chat completions have nothing for other
+tools: those are left out.
 """
 
 from __future__ import annotations
@@ -11,29 +12,50 @@ from typing import Any, Final
 
 from ..message_schemas import ref
 from ..shapes import FLAG, LIST, NAME, OBJECT, TEXT, Schema, Shape, either, list_of, object_of, object_schema, typed
+from ..tool_forms import flat_choice, flat_tool
 from .custom_tools import CUSTOM_ARGUMENT
+from .namespaces import offered_name, without_namespaces
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
 
+
+def _nested_or_flat(name: str, flat: Shape) -> Shape:
+    """Return the shape of a tool, or of the choice of one, as this API has it, or as chat completions do."""
+    nested = object_of({name: flat}, (name,))
+
+    def check(param: str, value: Any) -> Any:
+        is_nested = value.get("name") is None and isinstance(value.get(name), dict)
+        return (nested if is_nested else flat).check(param, value)
+
+    chat_form = {**nested.schema, "properties": {"name": {"type": "null"}, **nested.schema["properties"]}}
+    return Shape(check, {"anyOf": [flat.schema, chat_form]})
+
+
+_NAMED: Final = object_of({"name": NAME}, ("name",))
+_FUNCTION: Final = object_of({"name": NAME, "description": TEXT, "parameters": OBJECT, "strict": FLAG}, ("name",))
+_CUSTOM: Final = object_of({"name": NAME, "description": TEXT, "format": OBJECT}, ("name",))
 _TOOL: Final = typed(
-    {
-        "function": object_of({"name": NAME, "description": TEXT, "parameters": OBJECT, "strict": FLAG}, ("name",)),
-        "custom": object_of({"name": NAME, "description": TEXT, "format": OBJECT}, ("name",)),
-    },
-    needed=True,
+    {"function": _nested_or_flat("function", _FUNCTION), "custom": _nested_or_flat("custom", _CUSTOM)}, needed=True
 )
 _CHOICE: Final = typed(
     {
-        "function": object_of({"name": NAME}, ("name",)),
-        "custom": object_of({"name": NAME}, ("name",)),
+        "function": _nested_or_flat("function", _NAMED),
+        "custom": _nested_or_flat("custom", _NAMED),
         "allowed_tools": object_of({"mode": TEXT, "tools": LIST}, ("tools",)),
     },
     needed=True,
 )
 
-TOOLS: Final = Shape(list_of(_TOOL).check, {"type": "array", "items": ref("ResponsesTool")})
+_CHOICES: Final = either("text or an object", {str: TEXT, dict: _CHOICE})
+
+
+def _check_tools(param: str, value: Any) -> Any:
+    return [flat_tool(tool) for tool in list_of(_TOOL).check(param, value)]
+
+
+TOOLS: Final = Shape(_check_tools, {"type": "array", "items": ref("ResponsesTool")})
 TOOL_CHOICE: Final = Shape(
-    either("text or an object", {str: TEXT, dict: _CHOICE}).check, {"anyOf": [TEXT.schema, ref("ResponsesToolChoice")]}
+    lambda param, value: flat_choice(_CHOICES.check(param, value)), {"anyOf": [TEXT.schema, ref("ResponsesToolChoice")]}
 )
 
 #: What the shapes refer to by name.
@@ -51,19 +73,23 @@ COMPONENTS: Final[dict[str, Schema]] = {
 def tools_for_chat(document: dict[str, Any]) -> dict[str, Any]:
     """Return ``tools``, ``tool_choice`` and ``parallel_tool_calls`` of chat completions, as far as they say anything."""
     choice = document.get("tool_choice")
-    tools = [_chat_tool(tool) for tool in document.get("tools") or () if tool["type"] in _WRITERS]
+    tools = [_chat_tool(tool) for tool in without_namespaces(document.get("tools") or ()) if tool["type"] in _WRITERS]
     if isinstance(choice, dict) and choice["type"] == "allowed_tools":
-        allowed = [tool.get("name") for tool in choice["tools"] if isinstance(tool, dict)]
+        allowed = [_name_of(tool) for tool in choice["tools"] if isinstance(tool, dict)]
         tools = [tool for tool in tools if tool["function"]["name"] in allowed]
         choice = choice.get("mode") or "auto"
     elif isinstance(choice, dict):
-        named = choice.get("name") if choice["type"] in _WRITERS else None
+        named = _name_of(choice) if choice["type"] in _WRITERS else None
         known = any(tool["function"]["name"] == named for tool in tools)
         choice = {"type": "function", "function": {"name": named}} if known else None
     if not tools:
         return {}
     fields = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": document.get("parallel_tool_calls")}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _name_of(tool: dict[str, Any]) -> Any:
+    return offered_name(tool.get("name"), tool.get("namespace"))
 
 
 def _function(tool: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Forms of messages that programs write and servers refuse, though they can mean one thing alone, and the usual forms of them.
+
+An empty list of parts, and content of null where an answer or a result was empty; parts as the Responses API, the Messages API
+and other libraries call them; calls whose type or arguments are left out, or whose arguments are an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+Part = dict[str, Any]
+
+#: What an assistant's message may hold in place of content.
+_INSTEAD_OF_CONTENT: Final = ("tool_calls", "function_call", "refusal", "audio")
+
+
+def bring_into_form(message: dict[str, Any]) -> None:
+    """Bring *message*, which has a role, into the usual form, in place. What is malformed otherwise stays as it is."""
+    content = message.get("content")
+    role = message["role"]
+    if isinstance(content, list):
+        message["content"] = [_part(part) for part in content] or (None if _says_otherwise(message) else "")
+    elif content is None and (role == "tool" or (role == "assistant" and not _says_otherwise(message))):
+        message["content"] = ""
+    if role == "assistant":
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):
+            message["tool_calls"] = [_call(call) for call in calls]
+        if isinstance(message.get("function_call"), dict):
+            message["function_call"] = _with_arguments(message["function_call"])
+
+
+def _says_otherwise(message: dict[str, Any]) -> bool:
+    return message["role"] == "assistant" and any(message.get(key) for key in _INSTEAD_OF_CONTENT)
+
+
+# ---- calls -------------------------------------------------------------------------------------------------------------
+
+
+def _call(call: Any) -> Any:
+    """A call without a type is one of a function: clients that put a call together from a stream lose it."""
+    if not isinstance(call, dict):
+        return call
+    if "type" in call and call["type"] in (None, ""):
+        call = {**call, "type": "function"}
+    if call.get("type", "function") == "function" and isinstance(call.get("function"), dict):
+        call = {**call, "function": _with_arguments(call["function"])}
+    return call
+
+
+def _with_arguments(function: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that are missing are none; those in an object are written as JSON text."""
+    arguments = function.get("arguments")
+    if arguments is None:
+        return {**function, "arguments": "{}"}
+    if isinstance(arguments, dict):
+        try:
+            return {**function, "arguments": msgspec.json.encode(arguments).decode()}
+        except (TypeError, ValueError, RecursionError):
+            return function
+    return function
+
+
+# ---- parts -------------------------------------------------------------------------------------------------------------
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if not isinstance(part, dict):
+        return part
+    form = _FORMS.get(part["type"]) if isinstance(part.get("type"), str) else None
+    return part if form is None else form(part) or part
+
+
+def _text(part: Part) -> Part | None:
+    return {**part, "type": "text"} if isinstance(part.get("text"), str) else None
+
+
+def _image(part: Part) -> Part | None:
+    """An image of the Responses API: ``image_url`` is the address."""
+    return _image_at(part.get("image_url"), part)
+
+
+def _plain_image(part: Part) -> Part | None:
+    """An image of the Messages API, in ``source``; or of Hugging Face's libraries, with its address in ``image`` or ``url``."""
+    source = part.get("source")
+    if not isinstance(source, dict):
+        return _image_at(part.get("image") or part.get("url"), part)
+    if source.get("type") == "base64" and isinstance(source.get("data"), str) and isinstance(source.get("media_type"), str):
+        return _image_at(f"data:{source['media_type']};base64,{source['data']}", part)
+    return _image_at(source.get("url"), part) if source.get("type") == "url" else None
+
+
+def _image_at(address: Any, part: Part) -> Part | None:
+    url = address.get("url") if isinstance(address, dict) else address
+    if not isinstance(url, str) or not url.startswith(("https://", "http://", "data:")):
+        return None
+    image = {"url": url, **({"detail": part["detail"]} if isinstance(part.get("detail"), str) else {})}
+    mark = part.get("cache_control")
+    return {"type": "image_url", "image_url": image, **({"cache_control": mark} if mark else {})}
+
+
+def _file(part: Part) -> Part | None:
+    names = ("file_id", "file_data", "filename")
+    file = {name: part[name] for name in names if isinstance(part.get(name), str)}
+    return {"type": "file", "file": file} if "file_id" in file or "file_data" in file else None
+
+
+_FORMS: Final[dict[str, Callable[[Part], Part | None]]] = {
+    "input_text": _text,
+    "output_text": _text,
+    "input_image": _image,
+    "image": _plain_image,
+    "input_file": _file,
+}

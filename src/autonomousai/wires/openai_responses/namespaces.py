@@ -1,0 +1,83 @@
+"""Namespaces (OpenAI API reference, "Create a model response", tools of the type ``namespace``): functions that belong
+together, such as those of one MCP server, as functions of their own, which is all that other APIs know.
+
+A function is offered under the namespace and its name, in one; a call of it is written back with both, by which clients find
+what to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+#: Characters of the longest name of a function that OpenAI's chat completions take.
+_LONGEST: Final = 64
+
+#: What stands between a namespace and a name; some namespaces end with it.
+_BETWEEN: Final = "__"
+
+#: Types of tools that a namespace may hold and a call can name.
+_CALLED: Final = ("function", "custom")
+
+
+class ToolNames(msgspec.Struct, frozen=True):
+    """What a call of a tool is written back as. ``custom``: names of tools that take free text. ``namespaces``: by the name
+    that a function was offered under, its namespace and its own name."""
+
+    custom: frozenset[str] = frozenset()
+    namespaces: Mapping[str, tuple[str, str]] = {}
+
+    def written(self, name: str) -> dict[str, str]:
+        """Return the members of a call that say which tool it calls."""
+        namespace, own = self.namespaces.get(name, (None, name))
+        return {"name": own} if namespace is None else {"name": own, "namespace": namespace}
+
+
+NO_NAMES: Final = ToolNames()
+
+
+def offered_name(name: Any, namespace: Any) -> Any:
+    """Return the name that a function of a *namespace* is offered under; without one, its own *name*."""
+    if not isinstance(namespace, str) or not namespace or not isinstance(name, str):
+        return name
+    joined = f"{namespace.removesuffix(_BETWEEN)}{_BETWEEN}{name}"
+    if len(joined) <= _LONGEST:
+        return joined
+    return f"{joined[: _LONGEST - 9]}_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+
+
+def without_namespaces(tools: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return *tools* with those of namespaces in the place of these, each under the name that it is offered under."""
+    for tool in tools:
+        if tool["type"] == "namespace":
+            yield from ({**inner, "name": offered_name(inner["name"], tool.get("name"))} for inner in _called(tool))
+        else:
+            yield tool
+
+
+def names_of(tools: Iterable[dict[str, Any]]) -> ToolNames:
+    """Return how calls of *tools*, those of a request, are written back."""
+    tools = list(tools)
+    spaces = [tool for tool in tools if tool["type"] == "namespace" and tool.get("name")]
+    inner = [(tool["name"], each["name"]) for tool in spaces for each in _called(tool)]
+    # Models leave the namespace out; that is understood where only one tool can be meant.
+    bare = [tool.get("name") for tool in tools] + [own for _, own in inner]
+    namespaces = {own: (space, own) for space, own in inner if bare.count(own) == 1}
+    namespaces |= {offered_name(own, space): (space, own) for space, own in inner}
+    flat = without_namespaces(tools)
+    return ToolNames(frozenset(tool["name"] for tool in flat if tool["type"] == "custom"), namespaces)
+
+
+def _called(namespace: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tools of a namespace that a call can name."""
+    inner = namespace.get("tools")
+    return [tool for tool in inner if _can_be_called(tool)] if isinstance(inner, list) else []
+
+
+def _can_be_called(tool: Any) -> bool:
+    if not isinstance(tool, dict) or tool.get("type") not in _CALLED:
+        return False
+    return isinstance(tool.get("name"), str) and bool(tool["name"])

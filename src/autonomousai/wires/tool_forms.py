@@ -1,0 +1,102 @@
+"""Tools, the choice of one and the form of an answer, as chat completions have them (``{"type": "function", "function": {…}}``)
+and as the Responses API has them (the same, flat). Clients that speak both mix them up, and either can mean one thing alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .shapes import Shape
+
+Json = dict[str, Any]
+
+#: Types of tools that both APIs have.
+_BOTH: Final = ("function", "custom")
+
+#: Members of a tool that are about the tool, wherever what it is stands.
+_OUTSIDE: Final = ("type", "cache_control", "defer_loading")
+
+#: The choice as the Messages API has it.
+_CHOICES: Final = {"auto": "auto", "any": "required", "required": "required", "none": "none"}
+
+
+def either_form(name: str, nested: Shape, flat: Shape) -> Shape:
+    """Return the shape of an object that is *nested*, in its member *name*, or *flat*, where it has none."""
+
+    def check(param: str, value: Any) -> Any:
+        is_flat = value.get(name) is None and value.get("name") is not None
+        return (flat if is_flat else nested).check(param, value)
+
+    properties = {name: {"type": "null"}, **flat.schema["properties"]}
+    return Shape(check, {"anyOf": [nested.schema, {**flat.schema, "properties": properties}]})
+
+
+def nested_tool(tool: Json) -> Json:
+    """Return a tool as chat completions have it; one of the Messages API is a function. Any other passes."""
+    kind = tool.get("type")
+    if not isinstance(tool.get("name"), str) or isinstance(tool.get(kind or "function"), dict):
+        return tool
+    outside: Json = {name: tool[name] for name in _OUTSIDE if name in tool}
+    inside = {name: value for name, value in tool.items() if name not in outside}
+    if isinstance(tool.get("input_schema"), dict) and kind in (None, "custom"):
+        inside["parameters"] = inside.pop("input_schema")
+        return {**outside, "type": "function", "function": inside}
+    if kind == "custom" and isinstance(form := inside.get("format"), dict) and form.get("type") == "grammar":
+        grammar = {name: value for name, value in form.items() if name != "type"}
+        inside["format"] = form if "grammar" in form else {"type": "grammar", "grammar": grammar}
+    return {**outside, kind: inside} if kind in _BOTH else tool
+
+
+def flat_tool(tool: Json) -> Json:
+    """Return a tool as the Responses API has it. One that it has nothing for passes."""
+    kind = tool.get("type")
+    inner = tool.get(kind) if kind in _BOTH else None
+    if not isinstance(inner, dict) or tool.get("name") is not None:
+        return tool
+    flat = {**{name: value for name, value in tool.items() if name != kind}, **inner, "type": kind}
+    if isinstance(form := flat.get("format"), dict) and isinstance(form.get("grammar"), dict):
+        flat["format"] = {"type": "grammar", **form["grammar"]}
+    return flat
+
+
+def nested_choice(choice: Any) -> Any:
+    """Return a choice as chat completions have it."""
+    if not isinstance(choice, Mapping):
+        return choice
+    kind, name = choice.get("type"), choice.get("name")
+    if kind in _CHOICES and len(choice) == 1:
+        return _CHOICES[kind]
+    if not isinstance(name, str):
+        return choice
+    if kind in _BOTH and choice.get(kind) is None:
+        return {"type": kind, kind: {"name": name}}
+    return {"type": "function", "function": {"name": name}} if kind == "tool" else choice
+
+
+def flat_choice(choice: Any) -> Any:
+    """Return a choice as the Responses API has it."""
+    if not isinstance(choice, Mapping):
+        return choice
+    inner = choice.get(choice["type"]) if choice.get("type") in _BOTH else None
+    if not isinstance(inner, Mapping) or choice.get("name") is not None:
+        return choice
+    return {"type": choice["type"], **inner}
+
+
+def nested_format(form: Json) -> Json:
+    """Return the form of an answer as chat completions have it."""
+    if form.get("type") != "json_schema" or form.get("json_schema") is not None or not isinstance(form.get("schema"), dict):
+        return form
+    return {"type": "json_schema", "json_schema": {name: value for name, value in form.items() if name not in _SCHEMA_OUTSIDE}}
+
+
+_SCHEMA_OUTSIDE: Final = ("type", "json_schema")
+
+
+def flat_format(form: Json) -> Json:
+    """Return the form of an answer as the Responses API has it."""
+    inner = form.get("json_schema")
+    if form.get("type") != "json_schema" or form.get("schema") is not None or not isinstance(inner, dict):
+        return form
+    return {"type": "json_schema", **inner}
