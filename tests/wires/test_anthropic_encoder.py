@@ -503,8 +503,87 @@ def test_an_error_has_the_type_of_its_status(error: BaseException, status: int, 
 
 def test_a_prompt_that_is_too_long_is_told_in_the_words_that_agents_know() -> None:
     """By which they shorten the conversation."""
-    error = StatusError("9 tokens, and 4 fit", status=400, code="context_length_exceeded")
+    assert "prompt is too long: 9 tokens, and 4 fit" == told_of("9 tokens, and 4 fit")
 
-    assert (
-        "prompt is too long: 9 tokens, and 4 fit" == json.loads(ANTHROPIC_MESSAGES.encode_error(error)[2])["error"]["message"]
-    )
+
+def told_of(message: str) -> str:
+    error = StatusError(message, status=400, code="context_length_exceeded")
+    return str(json.loads(ANTHROPIC_MESSAGES.encode_error(error)[2])["error"]["message"])
+
+
+#: What servers say, and the tokens that do not fit: by these numbers Claude Code asks again for a shorter answer, or shortens
+#: the conversation by as much.
+LIMIT = "This model's maximum context length is 65536 tokens. However, "
+TOO_LONG = {
+    "OpenAI": (f"{LIMIT}you requested 66434 tokens (58242 in the messages, 8192 in the completion).", "58242 + 8192 > 65536"),
+    "vLLM": (
+        "'max_tokens' is too large: 64000. The maximum context length is 20000 tokens and your request has 16614 input tokens.",
+        "16614 + 64000 > 20000",
+    ),
+    "vLLM of 2026": (
+        f"{LIMIT}you requested 32000 output tokens and your prompt contains at least 49073 input tokens.",
+        "49073 + 32000 > 65536",
+    ),
+    "SGLang": (
+        "Exceeds the maximum context length of 65536: 60462 tokens from the messages and 32000 tokens for the completion.",
+        "60462 + 32000 > 65536",
+    ),
+    "TGI": (
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 `inputs` tokens and 2000 `max_new_tokens`",
+        "3000 + 2000 > 4096",
+    ),
+    "a prompt that fits in no case": (
+        f"{LIMIT}you requested 90000 tokens (81808 in the messages, 8192 in the completion).",
+        "81808 tokens > 65536 maximum",
+    ),
+    "llama.cpp": (
+        "request (24071 tokens) exceeds the available context size (8192 tokens), try increasing it",
+        "24071 tokens > 8192 maximum",
+    ),
+    "SGLang, a prompt": (
+        "The input (233864 tokens) is longer than the model's context length (202752 tokens).",
+        "233864 tokens > 202752 maximum",
+    ),
+    "MLX": ("Prompt too long: 32799 tokens exceeds max context window of 32768 tokens", "32799 tokens > 32768 maximum"),
+    "DashScope": ("Input length (121079) exceeds model's maximum context length (120000).", "121079 tokens > 120000 maximum"),
+    "vLLM's engine": (
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+        "5000 tokens > 4096 maximum",
+    ),
+    "Gemini": (
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "1200000 tokens > 1048576 maximum",
+    ),
+    "xAI": (
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+        "537812 tokens > 131072 maximum",
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "numbers"), TOO_LONG.values(), ids=TOO_LONG)
+def test_how_much_too_long_is_told_in_the_vendors_words(message: str, numbers: str) -> None:
+    """With the server's own behind them."""
+    told = told_of(message)
+
+    if "+" in numbers:
+        assert told.startswith(f"input length and `max_tokens` exceed context limit: {numbers}, decrease input length or")
+    else:
+        assert told.startswith(f"prompt is too long: {numbers} (")
+    assert told.endswith(f"({message})")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["prompt is too long: 208310 tokens > 200000 maximum", "input length and `max_tokens` exceed context limit: 9 + 9 > 10"],
+)
+def test_the_vendors_own_words_stay(message: str) -> None:
+    """A server of the same API said them."""
+    assert message == told_of(message)
+
+
+def test_numbers_that_would_fit_are_not_told() -> None:
+    """Then they are others than were meant."""
+    message = "maximum context length is 4096 tokens; 9 input tokens"
+
+    assert f"prompt is too long: {message}" == told_of(message)

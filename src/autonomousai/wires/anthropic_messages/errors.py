@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..context_counts import context_counts
 from ..errors import headers_of, tell
 
 #: The type that goes with a status. Its clients try again by the status: 408, 409, 429, and all from 500 on.
@@ -28,9 +29,12 @@ _TYPES: Final = {
 _OWN_TYPES: Final = frozenset(_TYPES.values()) - {"invalid_request_error"}
 
 #: Codes of a prompt that does not fit, and how its error begins here: some clients know it by these words, and shorten the
-#: conversation.
+#: conversation; or the answer, where that alone is too long.
 _TOO_LONG: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _TOO_LONG_SAYS: Final = "prompt is too long"
+
+_BOTH_SAYS: Final = "input length and `max_tokens` exceed context limit"
+_KNOWN_WORDS: Final = (f"{_TOO_LONG_SAYS}:", _BOTH_SAYS)
 
 #: The type of an account or a key whose budget is spent: no repetition helps, as this wire's 402 says, and its 429 does not.
 _SPENT: Final = "insufficient_quota"
@@ -50,13 +54,26 @@ def write_error_event(error: BaseException) -> bytes:
     return b"event: error\ndata: " + msgspec.json.encode(_said(error, "")[1]) + b"\n\n"
 
 
+def _too_long(message: str) -> str:
+    """Return the vendor's words for a prompt that does not fit, alone or beside its answer, and then the server's own."""
+    counts = context_counts(message)
+    if counts is None:
+        return f"{_TOO_LONG_SAYS}: {message}"
+    if counts.answer is None or counts.prompt >= counts.limit:
+        return f"{_TOO_LONG_SAYS}: {counts.prompt} tokens > {counts.limit} maximum ({message})"
+    return (
+        f"{_BOTH_SAYS}: {counts.prompt} + {counts.answer} > {counts.limit}, "
+        f"decrease input length or `max_tokens` and try again ({message})"
+    )
+
+
 def _said(error: BaseException, request_id: str) -> tuple[int, dict[str, Any]]:
     status, told = tell(error)
     if (status, told["type"]) == (429, _SPENT):
         status = 402
     message = told["message"] or ""
-    if told["code"] in _TOO_LONG and _TOO_LONG_SAYS not in message:
-        message = f"{_TOO_LONG_SAYS}: {message}"
+    if told["code"] in _TOO_LONG and not any(words in message for words in _KNOWN_WORDS):
+        message = _too_long(message)
     kind = getattr(error, "type", None) or told["type"]
     if kind not in _OWN_TYPES or status in _TYPES:
         kind = _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
