@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,17 @@ async def test_files_go_before_the_question(env: dict[str, str], tmp_path: Path)
         '<file name="notes.txt">\nGrün\n</file>\n\n<file name="report.pdf">\nSales fell.\n</file>\n\nWhy?',
         '<file name="notes.txt">\nGrün\n</file>',
     ) == tuple(map(question, server.requests))
+
+
+async def test_a_files_name_may_be_no_text(env: dict[str, str], tmp_path: Path) -> None:
+    """What of it is none is replaced; the conversation is kept as any other."""
+    path = os.fsencode(tmp_path) + b"/caf\xe9.txt"
+    Path(os.fsdecode(path)).write_text("Hi", encoding="utf-8")
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", server.url, "-m", "llama", "-f", path, env=env)
+
+    assert (0, "") == (ended.code, ended.err)
+    assert '<file name="caf\ufffd.txt">\nHi\n</file>' == question(server.requests[0])
 
 
 @pytest.mark.parametrize(

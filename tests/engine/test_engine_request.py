@@ -296,7 +296,7 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"logit_bias": {"7": 101}}, "logit_bias.7"),
     ({"logit_bias": {"7": False}}, "logit_bias.7"),
     ({"response_format": {"type": "grammar"}}, "response_format.type"),
-    ({"response_format": {"type": "json_schema", "schema": {}}}, "response_format.json_schema"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
     ({"temperature": -1}, "temperature"),
     ({"top_p": 2}, "top_p"),
     ({"top_k": -1}, "top_k"),

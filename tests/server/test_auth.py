@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
+import zlib
 
 import pytest
 
@@ -149,7 +152,11 @@ async def test_what_watches_us_needs_no_key(serve, path):
 
 @pytest.mark.parametrize("path", [CHAT, AGENT])
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonx"]
+    "kind",
+    [
+        *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonx"),
+        *("text/plain, application/json", "application/json, text/plain", "text/plain; x=application/json"),
+    ],
 )
 async def test_a_body_must_say_that_it_is_json(port, provider, path, kind):
     """Whatever a foreign page could post without asking is a 415."""
@@ -163,17 +170,78 @@ async def test_a_body_without_a_type_is_refused(port):
     assert (415, "unsupported_media_type") == (await ask(port, request("POST", CHAT, b"{}"))).told
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("application/json; charset=utf-8", "Application/JSON", "application/json ;x=y", "application/json, application/json"),
+        *("text/json", "application/vnd.api+json; charset=utf-8"),
+    ],
+)
 async def test_parameters_and_case_of_the_type_do_not_matter(port, kind):
     """JSON is JSON."""
     assert 200 == (await ask(port, request("POST", CHAT, HELLO, content_type=kind))).status
 
 
-async def test_a_compressed_body_is_refused(port):
-    """What would have to be unpacked is a 415 that says so."""
-    assert (415, "unsupported_content_encoding") == (
-        await ask(port, request("POST", CHAT, HELLO, content_encoding="gzip"))
-    ).told
+def bare_deflate(data):
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+PACKED = {
+    "gzip": ("gzip", gzip.compress),
+    "in other letters": ("X-GZIP", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "deflate without its head": ("deflate", bare_deflate),
+    "nothing": ("identity", bytes),
+    "a charset, as .NET's clients say it": ("utf-8", bytes),
+    "an empty one": ("", bytes),
+}
+
+
+@pytest.mark.parametrize(("coding", "pack"), PACKED.values(), ids=PACKED)
+async def test_a_packed_body_is_unpacked(port, coding, pack):
+    """Whatever it is packed in that can be undone; what names no coding says nothing."""
+    packed = pack(json.dumps(HELLO).encode())
+
+    assert (
+        200 == (await ask(port, request("POST", CHAT, packed, content_type="application/json", content_encoding=coding))).status
+    )
+
+
+async def test_a_packed_body_may_come_in_pieces(port):
+    """Chunked, of no length that is known."""
+    packed = gzip.compress(json.dumps(HELLO).encode())
+    data = request("POST", CHAT, content_type="application/json", content_encoding="gzip", transfer_encoding="chunked")
+    async with Connection(port) as connection:
+        await connection.send(data)
+        for byte in packed:
+            await connection.send(b"1\r\n%c\r\n" % byte)
+        await connection.send(b"0\r\n\r\n")
+
+        assert 200 == (await connection.answer()).status
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "told"),
+    [
+        ("br", b"{}", (415, "unsupported_content_encoding")),
+        ("zstd", b"{}", (415, "unsupported_content_encoding")),
+        ("gzip, gzip", b"{}", (415, "unsupported_content_encoding")),
+        ("gzip", b"{}", (400, "invalid_content_encoding")),
+        ("gzip", gzip.compress(b"{}")[:-4], (400, "invalid_content_encoding")),
+        ("deflate", zlib.compress(b"{}") + b"{}", (400, "invalid_content_encoding")),
+        ("gzip", gzip.compress(b" " * 1001), (413, "body_too_large")),
+        ("gzip", gzip.compress(b" " * 10_000_000), (413, "body_too_large")),
+    ],
+    ids=["brotli", "zstd", "twice", "not packed", "cut", "more behind it", "a byte too many", "a bomb"],
+)
+async def test_a_body_that_cannot_be_unpacked_is_refused(serve, provider, coding, body, told):
+    """And one that is too large when it is unpacked: no more of it is."""
+    port = (await serve(max_body=1000)).port
+
+    got = await ask(port, request("POST", CHAT, body, content_type="application/json", content_encoding=coding))
+
+    assert (told, []) == (got.told, provider.calls)
 
 
 async def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(serve):

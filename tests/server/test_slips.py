@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from autonomousai.testing import ScriptedProvider
+from tests.conftest import Serve
+from tests.support.metrics import counted
 from tests.support.sockets import ask, request
 
 ASKED: dict[str, Any] = {"model": "llama"}
@@ -23,7 +26,8 @@ ASKED: dict[str, Any] = {"model": "llama"}
         ("/v1/completion", "did you mean /v1/completions?"),
         ("/v1/rank", "did you mean /v1/rerank?"),
         ("/v1/model", "did you mean /v1/models?"),
-        ("/v1/v1/messages", "/v1/messages is here"),
+        ("/v2/messages", "/v1/messages is here"),
+        ("/openai/deployments/llama/audio/speech", "GET /docs lists what there is"),
         ("/v1/audio/speech", "GET /docs lists what there is"),
     ],
 )
@@ -63,3 +67,57 @@ async def test_a_field_that_is_missing(port: int, path: str, sent: Any, says: st
 
     assert 400 == got.status
     assert got.json()["error"]["message"].endswith(says)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/v1/chat/completions", "/api/v1/chat/completions", "/api/chat/completions", "/openai/v1/chat/completions"),
+        *("/api/openai/v1//chat/completions", "/openai/v1/chat/completions?api-version=preview", "/v1/v1/v1/chat/completions"),
+        "/openai/deployments/llama/chat/completions?api-version=2024-10-21",
+    ],
+)
+async def test_a_path_of_another_server_is_ours(port: int, path: str) -> None:
+    """What stands before it stays in base URLs; or a client adds a /v1 itself."""
+    assert 200 == (await ask(port, request("POST", path, {"messages": [{"role": "user", "content": "Hi"}]}))).status
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/messages?beta=true", "/anthropic/v1/messages", "/api/v1/v1/messages"])
+async def test_a_path_of_anothers_messages_is_ours(port: int, path: str) -> None:
+    """Its errors have the shape of its API."""
+    got = await ask(port, request("POST", path, {"messages": []}))
+
+    assert (400, "error") == (got.status, got.json()["type"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/v1/models", "/api/models", "/openai/v1/models", "/openai/models", "/api/v1/models/llama"]
+)
+async def test_the_list_of_models_is_there_too(port: int, path: str) -> None:
+    """And a model of it."""
+    assert "llama" in (await ask(port, request("GET", path))).body.decode()
+
+
+async def test_azures_path_names_the_model(serve: Serve, provider: ScriptedProvider) -> None:
+    """Where the body names none: that one counts. Its clients send the key in a header of their own."""
+    port = (await serve(api_keys=["sk-right"])).port
+    sent: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+    for path, body, key in (
+        ("/openai/deployments/summary/chat/completions", sent, "sk-right"),
+        ("/openai/deployments/summary/chat/completions", {**sent, "model": "llama"}, "sk-right"),
+        ("/openai/deployments/nothing/chat/completions", sent, "sk-right"),
+        ("/openai/deployments/summary/chat/completions", sent, "sk-wrong"),
+    ):
+        await ask(port, request("POST", path, body, api_key=key))
+
+    assert ["summary", "llama"] == [call.model for call in provider.calls]
+
+
+async def test_paths_of_other_servers_have_the_names_of_ours_in_metrics(port: int) -> None:
+    """A caller who tries paths must not fill the memory."""
+    for name in ("a", "b"):
+        await ask(port, request("POST", f"/openai/deployments/{name}/chat/completions", {}))
+
+    by_route = (await counted(port)).by("autonomousai_requests_total", "route")
+
+    assert {("/v1/chat/completions",), ("/metrics",)} >= by_route.keys()

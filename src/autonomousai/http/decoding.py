@@ -25,22 +25,28 @@ class CodingError(ValueError):
     """A body's coding that is not undone here."""
 
 
-class BodyDecoder:
-    """Undoes one coding: gzip with any number of members (RFC 1952), deflate in zlib's format or bare (RFC 1951).
+class TooMuchError(zlib.error):
+    """What a piece of a body becomes is larger than it may be."""
 
-    Raises `zlib.error` where the body is not what its coding says.
+
+class BodyDecoder:
+    """Undoes one coding: gzip with any number of members (RFC 1952), deflate in zlib's format or bare (RFC 1951). *most*: bytes
+    that one piece may become.
+
+    Raises `zlib.error` where the body is not what its coding says, or becomes more.
     """
 
-    __slots__ = ("_coding", "_inflate")
+    __slots__ = ("_coding", "_inflate", "_most")
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, most: int = MAX_PIECE) -> None:
         self._coding = coding
+        self._most = most
         self._inflate: Any = None  # of the member that is read now
 
     def decode(self, data: bytes) -> bytes:
         """Return what *data*, the body's next bytes, brings."""
         parts: list[bytes] = []
-        left = MAX_PIECE
+        left = self._most
         while data:
             if self._inflate is None or self._inflate.eof:
                 if self._inflate is not None and not (data := data.lstrip(b"\0")):
@@ -50,7 +56,7 @@ class BodyDecoder:
             left -= len(part)
             parts.append(part)
             if self._inflate.unconsumed_tail or left <= 0:
-                raise zlib.error(f"more than {MAX_PIECE} bytes in one piece")
+                raise TooMuchError(f"more than {self._most} bytes in one piece")
             data = self._inflate.unused_data
         return b"".join(parts)
 
@@ -67,8 +73,9 @@ class BodyDecoder:
         return zlib.decompressobj(zlib.MAX_WBITS if data[0] & 15 == _ZLIB else -zlib.MAX_WBITS)
 
 
-def make_decoder(values: Iterable[str]) -> BodyDecoder | None:
-    """Return what undoes the coding that these values of Content-Encoding name, None where they name none.
+def make_decoder(values: Iterable[str], most: int = MAX_PIECE) -> BodyDecoder | None:
+    """Return what undoes the coding that these values of Content-Encoding name, None where they name none. *most*: see
+    `BodyDecoder`.
 
     Raises `CodingError` for more than one coding, and for one that is not undone here.
     """
@@ -77,4 +84,4 @@ def make_decoder(values: Iterable[str]) -> BodyDecoder | None:
         return None
     if len(named) > 1 or named[0] in _FOREIGN:
         raise CodingError(f"a body compressed as {', '.join(named)}, though none was asked for")
-    return BodyDecoder(named[0])
+    return BodyDecoder(named[0], most)

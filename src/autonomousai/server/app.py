@@ -51,7 +51,7 @@ from .pricing import make_prices
 from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
 from .responses import ResponsesRoute
 from .resume import StreamRoute, no_content
-from .route_names import RESPONSES_PATHS, STREAM_ROUTE, V1, route_name, without_needless_slashes
+from .route_names import RESPONSES_PATHS, STREAM_ROUTE, V1, meant_path, route_name, without_needless_slashes
 from .shared_breakers import SharedBreakers
 from .usage import usage_routes
 
@@ -335,11 +335,8 @@ class App:
     # A request's way in
 
     async def _enter(self, exchange: Exchange) -> None:
+        endpoint = self._hot.get(exchange.path) or self._meant(exchange)
         path = exchange.path
-        endpoint = self._hot.get(path)
-        if endpoint is None and (path.endswith("/") or "//" in path):
-            path = exchange.path = without_needless_slashes(path)
-            endpoint = self._hot.get(path)
         try:
             if self._cors is not None and self._cors.admit(exchange):
                 await exchange.drain()
@@ -366,6 +363,13 @@ class App:
             exchange.status = CLIENT_LEFT
         finally:
             self._note(exchange, hot=endpoint is not None)
+
+    def _meant(self, exchange: Exchange) -> Endpoint | CountEndpoint | None:
+        """Give a request that has the path of no endpoint the one that it means, and return the endpoint that it has there."""
+        path = exchange.path
+        path, model = meant_path(without_needless_slashes(path) if path.endswith("/") or "//" in path else path)
+        exchange.path = path
+        return Endpoint(self._context, SERVED[path], model) if model else self._hot.get(path)
 
     def _note(self, exchange: Exchange, *, hot: bool) -> None:
         """Count and log a request that is over."""

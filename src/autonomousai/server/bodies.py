@@ -6,9 +6,12 @@ run out, the body that began first gives way: it has had the longest time.
 
 from __future__ import annotations
 
+import re
+import zlib
 from typing import Final
 
 from ..errors import StatusError
+from ..http.decoding import BodyDecoder, CodingError, TooMuchError, make_decoder
 from ..http.server.exchange import JSON, Exchange
 from ..limiter import busy
 from ..wires.json import has_more_values
@@ -30,30 +33,30 @@ class BodyReader:
 
     def taken(self, exchange: Exchange) -> bytes | None:
         """Return what `read` returns, with the same errors, where the body has come; None where it is still to come."""
-        _check_head(exchange, self._limit)
+        decoder = _check_head(exchange, self._limit)
         body = exchange.take_body()
-        if body is not None:
-            self._check(body)
-        return body
+        return body if body is None else self._checked(body, decoder)
 
     async def read(self, exchange: Exchange) -> bytes:
         """Return the body of a request, which must say that it is JSON: a foreign page may post anything else without asking.
 
-        Raises `StatusError` 415, 413 (before anything is read, where the length is announced), 400 for one of too many values,
-        and 503 where it gave way to others; and `ClientLeftError`.
+        Raises `StatusError` 415, 413 (before anything is read, where the length is announced), 400 for one of too many values
+        or that cannot be unpacked, and 503 where it gave way to others; and `ClientLeftError`.
         """
-        _check_head(exchange, self._limit)
+        decoder = _check_head(exchange, self._limit)
         body, more = await exchange.next_body()
         if more:
             body = await self._gather(exchange, body)
-        self._check(body)
-        return body
+        return self._checked(body, decoder)
 
-    def _check(self, body: bytes) -> None:
+    def _checked(self, body: bytes, decoder: BodyDecoder | None) -> bytes:
+        if decoder is not None:
+            body = _unpacked(body, decoder, self._limit)
         if len(body) > self._limit:
             raise _too_large(self._limit)
         if len(body) > MAX_VALUES and has_more_values(body, MAX_VALUES):
             raise _too_many()
+        return body
 
     async def _gather(self, exchange: Exchange, body: bytes) -> bytes:
         arriving = _Arriving()
@@ -98,28 +101,60 @@ class _Arriving:
         self.size = 0
 
 
-def _check_head(exchange: Exchange, limit: int) -> None:
+#: A type of JSON: no page of a foreign site can send it without asking first (Fetch, "CORS-safelisted request-header").
+_JSON_TYPE: Final = re.compile(rb"(?:application|text)/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
+
+
+def _check_head(exchange: Exchange, limit: int) -> BodyDecoder | None:
+    """Return what unpacks the body that a request announces, None where it is not packed. Raises `StatusError`."""
     head = exchange.head
     if (length := head.get(b"content-length")) is not None:
         for each in (length,) if length.isdigit() else length.split(b"\n"):
             if each.isdigit() and int(each[:20]) > limit:
                 raise _too_large(limit)
-    encodings = head.get(b"content-encoding")
-    if encodings is not None and any(encoding.lower() != b"identity" for encoding in encodings.split(b"\n")):
-        raise StatusError(
-            "the body is compressed; send it as it is, without content-encoding",
-            status=415,
-            type="invalid_request_error",
-            code="unsupported_content_encoding",
-        )
     kind = head.get(b"content-type", b"")
-    if kind != JSON and kind.rpartition(b"\n")[2].split(b";", 1)[0].strip().lower() != JSON:
+    if kind != JSON and not _is_json(kind):
         raise StatusError(
             "the body must be JSON, and say so with the header content-type: application/json",
             status=415,
             type="invalid_request_error",
             code="unsupported_media_type",
         )
+    encodings = head.get(b"content-encoding")
+    if encodings is None:
+        return None
+    try:
+        return make_decoder(encodings.decode("latin-1").split("\n"), limit + 1)
+    except CodingError:
+        raise StatusError(
+            "the body is compressed in a way that is not undone here; send it as it is, or as gzip or deflate",
+            status=415,
+            type="invalid_request_error",
+            code="unsupported_content_encoding",
+        ) from None
+
+
+def _is_json(kind: bytes) -> bool:
+    """Return whether a content type, maybe one that was sent twice, is JSON."""
+    kinds = [each.split(b";", 1)[0].strip() for each in kind.replace(b"\n", b",").split(b",")]
+    return all(_JSON_TYPE.fullmatch(each) for each in kinds)
+
+
+def _unpacked(body: bytes, decoder: BodyDecoder, limit: int) -> bytes:
+    """Return what a packed *body* holds, at most *limit* bytes. Raises `StatusError`."""
+    try:
+        unpacked = decoder.decode(body)
+        decoder.finish()
+    except TooMuchError:
+        raise _too_large(limit) from None
+    except zlib.error:
+        raise StatusError(
+            "the body cannot be unpacked: it is not what its content-encoding says",
+            status=400,
+            type="invalid_request_error",
+            code="invalid_content_encoding",
+        ) from None
+    return unpacked
 
 
 def _too_large(limit: int) -> StatusError:

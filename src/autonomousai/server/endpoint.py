@@ -112,10 +112,11 @@ async def in_place(
 
 
 class Endpoint:
-    """``POST`` of a chat request, spoken in *wire*."""
+    """``POST`` of a chat request, spoken in *wire*. *model*: the one that is asked where a request names none."""
 
-    def __init__(self, context: EndpointContext, wire: Wire) -> None:
+    def __init__(self, context: EndpointContext, wire: Wire, model: str = "") -> None:
         self._context = context
+        self._model = model
         self.wire = wire
         self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
@@ -138,6 +139,8 @@ class Endpoint:
                 await place.acquire()
             request = self.wire.decode_request(asked.body, exchange.path)
             asked.body = b""
+            if self._model and not request.model:
+                request = msgspec.structs.replace(request, model=self._model)
             if request.origin is not None:
                 request = with_headers(request, request.origin, self.wire, exchange)
             check_model(request)
@@ -371,7 +374,7 @@ async def fail(error: ProviderError, response: SSEResponse | None, exchange: Exc
 
 #: What would have been taken (RFC 9110 section 15.5.16), by the code of a refusal.
 _WANTED: Final[dict[str | None, Headers]] = {
-    "unsupported_content_encoding": [(b"accept-encoding", b"identity")],
+    "unsupported_content_encoding": [(b"accept-encoding", b"gzip, deflate")],
     "unsupported_media_type": [(b"accept", JSON)],
 }
 

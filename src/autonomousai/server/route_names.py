@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from ..wires.registry import models_paths
+from ..wires.registry import COUNTED, SERVED, models_paths
 from .auth import ADMIN_PATH, PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH
 
 #: The route of streams, whichever is meant: an id is a secret.
@@ -44,6 +45,35 @@ def route_name(path: str) -> str:
 def without_needless_slashes(path: str) -> str:
     """Return what is meant by a base URL that ends in a slash and a path that begins with one, or that ends in one too."""
     return "/" + "/".join(filter(None, path.split("/")))
+
+
+#: What stands before paths like these at other servers, and stays in a base URL that is changed from one to the other; or a
+#: /v1 twice, where a client adds it itself.
+_BEFORE: Final = re.compile(r"/(?:v1|api|openai|anthropic)(?=/)")
+
+#: Paths of Azure OpenAI, which name the model.
+_DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?=/)")
+
+_PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models"})
+_UNDER: Final = (*RESPONSES_PATHS, "/v1/models/", "/models/")
+
+
+def meant_path(path: str) -> tuple[str, str]:
+    """Return the path that is meant by one of another server, and the model that it names, ``""`` where it names none. Any
+    other path is returned as it is."""
+    if (named := _DEPLOYMENT.match(path)) is not None:
+        rest = V1 + path[named.end() :]
+        return (rest, named[1]) if rest in SERVED else (path, "")
+    rest = path
+    while not _is_ours(rest):
+        if (before := _BEFORE.match(rest)) is None:
+            return path, ""
+        rest = rest[before.end() :]
+    return rest if rest.startswith(V1) else V1 + rest, ""
+
+
+def _is_ours(path: str) -> bool:
+    return path in _PATHS or V1 + path in _PATHS or path.startswith(_UNDER)
 
 
 def _response_route_name(path: str) -> str:

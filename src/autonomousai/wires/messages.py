@@ -116,7 +116,8 @@ def _check_message(index: int, message: Any) -> Message:
         whole = "; this is a complete answer, whose message is choices[0].message" if "choices" in message else ""
         raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}{whole}")
     checked = {key: value if type(value) is str else _plain(value) for key, value in message.items()}
-    bring_into_form(checked)
+    if type(checked.get("content")) is not str or "tool_calls" in checked or "function_call" in checked:
+        bring_into_form(checked)
     _check_writable(checked, refuse)
     _check_content(checked, refuse)
     for field, check in _FIELDS.get(role, ()):

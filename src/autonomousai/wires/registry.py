@@ -67,7 +67,7 @@ def streamed_wires() -> dict[str, Wire]:
 
 def key_headers() -> list[str]:
     """Return the headers that may carry an API key beside ``authorization``."""
-    return [wire.key_header for wire in WIRES.values() if wire.key_header]
+    return list(dict.fromkeys(wire.key_header for wire in WIRES.values() if wire.key_header))
 
 
 def models_wire(path: str, head: Mapping[bytes, bytes]) -> Wire | None:

@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +26,13 @@ def decode(data: bytes) -> str:
 def with_files(paths: list[Path], question: str) -> str:
     """Return *question* behind the text of the files, each between tags that name it. Raises `UsageError` for one that cannot
     be read, or holds no text."""
-    parts = [f'<file name="{path.name}">\n{file_text(path)}\n</file>' for path in paths]
+    parts = [f'<file name="{_shown_name(path)}">\n{file_text(path)}\n</file>' for path in paths]
     return "\n\n".join([*parts, question] if question else parts)
+
+
+def _shown_name(path: Path) -> str:
+    """Return the name of a file as text; bytes in it that are no text (PEP 383) are replaced."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def file_text(path: Path) -> str:

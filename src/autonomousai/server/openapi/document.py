@@ -54,7 +54,7 @@ _ERRORS: Final[dict[str, str]] = {
     "404": "There is no such model.",
     "410": "The stream was let go, or the event after which to continue.",
     "413": "The body is too large.",
-    "415": "The body is not `application/json`, or is compressed.",
+    "415": "The body is not `application/json`, or is compressed otherwise than in gzip or deflate.",
     "429": "Every upstream wants fewer requests.",
     "500": "A mistake of this server's, or of its configuration.",
     "502": "The upstream could not be reached, failed, or broke off.",

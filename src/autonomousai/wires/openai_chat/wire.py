@@ -28,6 +28,7 @@ class OpenAIChatWire(Wire):
     root = "/v1"
     paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
     fields: ClassVar[FieldTable | None] = CHAT
+    key_header = "api-key"  # Azure's
 
     #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
     finish_reason_at_top = False

@@ -8,6 +8,7 @@ what to run.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -64,8 +65,9 @@ def names_of(tools: Iterable[dict[str, Any]]) -> ToolNames:
     spaces = [tool for tool in tools if tool["type"] == "namespace" and tool.get("name")]
     inner = [(tool["name"], each["name"]) for tool in spaces for each in _called(tool)]
     # Models leave the namespace out; that is understood where only one tool can be meant.
-    bare = [tool.get("name") for tool in tools] + [own for _, own in inner]
-    namespaces = {own: (space, own) for space, own in inner if bare.count(own) == 1}
+    bare = Counter(name for tool in tools if isinstance(name := tool.get("name"), str))
+    bare.update(own for _, own in inner)
+    namespaces = {own: (space, own) for space, own in inner if bare[own] == 1}
     namespaces |= {offered_name(own, space): (space, own) for space, own in inner}
     flat = without_namespaces(tools)
     return ToolNames(frozenset(tool["name"] for tool in flat if tool["type"] == "custom"), namespaces)
