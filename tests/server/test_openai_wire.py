@@ -539,3 +539,48 @@ async def test_every_answer_has_a_name_of_its_own(port):
 
     assert all(names)
     assert len(requests) == len(set(names))
+
+
+ASKED_AS_RESPONSES = {
+    "model": "llama",
+    "instructions": "Be brief.",
+    "input": [{"role": "user", "content": [{"type": "input_text", "text": "Hello"}]}],
+    "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+    "reasoning": {"effort": "low"},
+    "max_output_tokens": 9,
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+}
+
+
+async def test_a_request_of_the_responses_api_is_answered_in_this_one(port, provider):
+    """Cursor sends it to this path, and reads chunks."""
+    provider.play(answer("Hello", " world", usage=USAGE))
+    body = {**ASKED_AS_RESPONSES, "stream": True, "stream_options": {"include_usage": True}}
+
+    got = await ask(port, request("POST", CHAT, body))
+
+    *chunks, done = events(got.body)
+    (call,) = provider.calls
+    assert ("Hello world", "[DONE]") == (text_of(chunks), done)
+    assert 5 == chunks[-1]["usage"]["total_tokens"]
+    assert [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}] == call.messages
+    assert {"tools", "reasoning_effort", "max_tokens"} == call.kwargs.keys()
+    assert call.origin is None
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"input": [{"type": "web_search_call", "id": "ws_1"}], "instructions": None}, "input"),
+        ({"input": 7}, "input"),
+        ({"max_output_tokens": "9"}, "max_output_tokens"),
+    ],
+)
+async def test_what_only_the_responses_api_has_is_refused_here(port, provider, body, param):
+    """By the names that the caller knows."""
+    got = await ask(port, request("POST", CHAT, {**ASKED_AS_RESPONSES, **body}))
+
+    assert (400, param, []) == (got.status, got.error["param"], provider.calls)

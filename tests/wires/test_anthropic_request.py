@@ -66,6 +66,11 @@ def answered(*blocks: Any) -> list[Any]:
         ),
         pytest.param([], [{"role": "user", "content": ""}], id="nothing"),
         pytest.param([text("What is it?"), PNG], [{"role": "user", "content": [text("What is it?"), PNG_PART]}], id="image"),
+        pytest.param(
+            [{"type": "image", "source": {**PNG["source"], "data": PNG_PART["image_url"]["url"]}}],
+            [{"role": "user", "content": [PNG_PART]}],
+            id="an address in place of the data",
+        ),
         pytest.param([LINK], [{"role": "user", "content": [LINK_PART]}], id="image by its address"),
         pytest.param([result(content="Sunny")], [{"role": "tool", "tool_call_id": "toolu_1", "content": "Sunny"}], id="result"),
         pytest.param([result()], [{"role": "tool", "tool_call_id": "toolu_1", "content": ""}], id="empty result"),
@@ -256,6 +261,7 @@ MANY = {"tools": [TOOL]}
     [
         ({}, {"type": "object", "properties": {}}),
         ({"type": None}, {"type": "object", "properties": {}}),
+        ({"type": "object", "properties": None, "required": None, "description": None}, {"type": "object", "properties": {}}),
         ({"type": "object"}, {"type": "object", "properties": {}}),
         ({"properties": {"a": {}}, "required": ["a"]}, {"type": "object", "properties": {"a": {}}, "required": ["a"]}),
         ({"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}),

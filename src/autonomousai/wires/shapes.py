@@ -123,9 +123,14 @@ def whole(low: int = -(2**63), high: int = 2**64 - 1) -> Shape:
     return _within(int, low, high)
 
 
+#: Keywords that are never null, and say nothing where they are.
+_UNSAID: Final = ("type", "properties", "required", "description", "title", "$schema", "additionalProperties")
+
+
 def object_schema(schema: Schema | None) -> Schema:
-    """Return the schema of a function's arguments as all servers of chat completions take it: an object's, with properties."""
-    said = {name: value for name, value in (schema or {}).items() if name != "type" or value is not None}
+    """Return the schema of a function's arguments as all servers of chat completions take it: an object's, with properties, and
+    without the nulls that some generators write for what they do not say."""
+    said = {name: value for name, value in (schema or {}).items() if value is not None or name not in _UNSAID}
     if said.get("type", "object") != "object" or said.keys() & {"$ref", "anyOf", "oneOf", "allOf"}:
         return said
     return {"type": "object", "properties": {}, **said}

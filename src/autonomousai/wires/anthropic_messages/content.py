@@ -137,12 +137,18 @@ def _text_parts(block: Block) -> list[Block]:
 def _image_parts(block: Block) -> list[Block]:
     source = block["source"]
     if source.get("type") == "base64":
-        url = f"data:{source['media_type']};base64,{source['data']}"
+        url = _data_url(source)
     elif source.get("type") == "url":
         url = source["url"]
     else:
         return [block]
     return [{"type": "image_url", "image_url": {"url": url}}]
+
+
+def _data_url(source: Block) -> str:
+    """Return a source in base64 as an address; some clients send that in place of the data."""
+    data: str = source["data"]
+    return data if data.startswith("data:") else f"data:{source['media_type']};base64,{data}"
 
 
 def _document_parts(block: Block) -> list[Block]:
@@ -156,7 +162,7 @@ def _document_parts(block: Block) -> list[Block]:
     if source.get("type") == "content":
         return [*headed, *(part for inner in _blocks(source["content"]) for part in _parts(inner))]
     if source.get("type") == "base64":
-        data = f"data:{source['media_type']};base64,{source['data']}"
+        data = _data_url(source)
         return [{"type": "file", "file": {"filename": title or "document", "file_data": data}}]
     return [block]
 

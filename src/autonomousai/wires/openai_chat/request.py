@@ -356,7 +356,12 @@ CHAT: Final = FieldTable(
 
 def read_chat_request(body: bytes) -> ChatRequest:
     """Return the request in *body*. Raises `StatusError` 400 that names the field, or `InvalidMessagesError`."""
-    document = decode_object(body)
+    return read_chat_document(decode_object(body))
+
+
+def read_chat_document(document: dict[str, Any]) -> ChatRequest:
+    """Return the request in *document*, which is used up. Raises `StatusError` 400 that names the field, or
+    `InvalidMessagesError`."""
     model = CHAT.take(document, "model")
     return chat_request(model or "", document.pop("messages", None), document)
 

@@ -9,13 +9,14 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
-from ..request_body import write_chat_request
+from ..openai_responses.request import read_foreign_request
+from ..request_body import decode_object, write_chat_request
 from ..usual_request import read_usual_request
 from .chunks import Chunk
 from .completion import decode_completion, encode_completion
 from .decoder import ChatStreamDecoder
 from .encoder import ChatStreamEncoder
-from .request import CHAT, read_chat_request
+from .request import CHAT, read_chat_document
 from .short_answer import read_short_stream, write_short_answer
 from .usual import UsualChunk
 
@@ -36,7 +37,15 @@ class OpenAIChatWire(Wire):
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         usual = read_usual_request(body)
-        return read_chat_request(body) if usual is None else usual
+        return usual if usual is not None else self._read(body)
+
+    def _read(self, body: bytes) -> ChatRequest:
+        """Return a request that is no usual one. One of the Responses API, which Cursor sends to this path, is answered in this
+        API."""
+        document = decode_object(body)
+        if document.get("messages") is None and document.get("input") is not None:
+            return read_foreign_request(document)
+        return read_chat_document(document)
 
     def encode_request(self, request: ChatRequest, model: str) -> bytes:
         """See `Wire.encode_request`."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from ...request import ChatRequest, OriginalRequest
 from ..fields import FieldRule, FieldTable, RequestField, missing, table_of
 from ..openai_chat.request import CHAT
@@ -278,7 +280,24 @@ RESPONSES: Final = FieldTable(
 
 def read_responses_request(body: bytes) -> ChatRequest:
     """Return the request in *body*. Raises `StatusError` 400 that names the field."""
-    document = decode_object(body)
+    return _read(decode_object(body))
+
+
+def read_foreign_request(document: Document) -> ChatRequest:
+    """Return the request in *document*, which was sent where another API is spoken, and is answered in that one: nothing is
+    kept of it, and nothing that is kept can be meant. Raises `StatusError` 400 that names the field."""
+    for name in ("previous_response_id", *ELSEWHERE):
+        if document.get(name) is not None:
+            raise refusal(name, "is a field of the Responses API; send the request to /v1/responses", "unsupported_parameter")
+    options = document.get("stream_options")
+    wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+    request = _read(document)
+    if not request.messages:
+        raise missing("input", 'send text, or items such as {"role": "user", "content": "Hello"}', document)
+    return msgspec.structs.replace(request, origin=None, echo=None, include_usage=wants_usage)
+
+
+def _read(document: Document) -> ChatRequest:
     for rule in RESPONSES.rules:
         rule.check(document)
     taken = {name: RESPONSES.take(dict(document), name) for name in ("model", "stream", "input")}
