@@ -502,7 +502,7 @@ async def test_head_is_get_without_its_body(port, path):
     assert (200, get["content-type"], b"") == (head.status, head["content-type"], head.body)
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/", "/v1/v1/models", "/v1/audio/speech", "//nothing/"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/", "/v2/models", "/v1/audio/speech", "//nothing/"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_what_is_not_there_is_a_404_in_openais_shape(port, path, method):
     """No path outside the table is served, redirected or guessed."""
