@@ -137,7 +137,7 @@ directory.POLL_S = 1e6
 assert pool._ENVIRONMENT_S
 pool._ENVIRONMENT_S = inf
 def arm(sweep, when):
-    sweep._due = -inf
+    sweep.due = -inf
     sweep._handle = sweep._loop.call_later(1e6, sweep._on_timer)
 assert Sweep._arm
 Sweep._arm = arm

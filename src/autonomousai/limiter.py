@@ -218,6 +218,17 @@ class RequestLimiter:
         self.inside += 1
         return Place(self, self._seats, self._queue_s)
 
+    def try_enter(self) -> Place | None:
+        """Come inside and take a place, where that needs no waiting; None elsewhere."""
+        if self.inside >= self._most or not self._seats.try_acquire():
+            return None
+        if not self.inside:
+            self.empty.clear()
+        self.inside += 1
+        place = Place(self, self._seats, self._queue_s)
+        place.is_taken = True
+        return place
+
     def place(self) -> Place:
         """Return what takes a place for an answer that no request inside waits for."""
         return Place(None, self._seats, self._queue_s)

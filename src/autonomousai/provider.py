@@ -11,6 +11,7 @@ import asyncio
 import threading
 from abc import ABC
 from collections.abc import Callable, Mapping
+from math import inf
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
 
@@ -32,7 +33,7 @@ from .request import (
     spread_extra_body,
     take_options,
 )
-from .result import AsyncResult, BatchStream, ChunkIterator
+from .result import AsyncResult, BatchStream, ChunkIterator, SentRequest
 from .wires.raw import EMBEDDINGS_WIRE, raw_request, unsupported
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         return self.create_async_generator(
             request.model, request.messages, proxy=options.proxy, stream=request.stream, **{**request.fields, **given}
         ).batches()
+
+    def launch(
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+    ) -> SentRequest | None:
+        """Send *request* now, and return what its answer is read from, where that needs no waiting. *on_news* is called once,
+        when something of the answer is there. None elsewhere, which is the default: nothing was sent, and `stream` does what is
+        to be done. *deadline* and *others*: as in `CallOptions`."""
+        return None
 
     def create_async_generator(
         self, /, model: str, messages: AnyMessages, proxy: str | None = None, stream: bool = False, **kwargs: Any

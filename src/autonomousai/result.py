@@ -46,6 +46,21 @@ class BatchStream(Protocol):
         """Stop the answer now. Safe to call twice, and while another task waits for a batch."""
 
 
+class SentRequest(Protocol):
+    """A request that was sent at once, and of whose answer nothing was read. Its holder learns once that something of it is
+    there, or an error, and then reads it in one of two ways."""
+
+    def whole(self) -> tuple[Batch, Report] | None:
+        """Return the complete answer as one batch, and how it came about, where it is there and soon proven to be complete; the
+        request is over then. None elsewhere: nothing was read."""
+        ...
+
+    def batches(self, answer: Answer) -> BatchStream:
+        """Return the answer as `AsyncGeneratorProvider.stream` does, for the reader that fills *answer*. It may be called
+        before anything is there: the holder does not learn of that any more."""
+        ...
+
+
 async def cannot_pipe() -> bool:
     """Return what `BatchStream.pipe_to` returns for a stream that cannot hand on batches without a task switch."""
     return False

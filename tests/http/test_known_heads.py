@@ -135,6 +135,9 @@ class Responding:
         exchange.request_id = "req_1"
         exchange.respond(200, b"{}")
 
+    def launch(self, exchange: Exchange) -> bool:
+        return False
+
     def encode_error(self, error: Exception) -> tuple[int, dict[str, str], bytes]:
         raise AssertionError(error)
 

@@ -17,5 +17,8 @@ class ASGIApplication:
     async def handle(self, exchange: Exchange) -> None:
         await run_asgi(self._app, exchange, [])
 
+    def launch(self, exchange: Exchange) -> bool:
+        return False
+
     def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
         return encode_error(error)

@@ -4,7 +4,8 @@ headers only."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -20,7 +21,7 @@ from ..result import BatchStream
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
-from ..wires.messages import check_messages
+from ..wires.messages import CheckedMessages, check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import CONTINUOUS_USAGE, OPENAI_CHAT, asks_for_usage
 from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
@@ -34,7 +35,8 @@ from .documents import fetch_document
 from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
-from .remote import PreparedRequest, ResponseStream
+from .reconnecting import RESUMABLE
+from .remote import PreparedRequest, RemoteRequest, ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import (
     VENDORS,
@@ -140,6 +142,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._usual_headers = self._headers(self._options)
         self._answer_url = below(self.base_url, path)
         self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
+        self._launches = api == "chat" and not proxy
+        self._stream_headers = {**self._usual_headers, RESUMABLE: "1"} if self._streams_url else self._usual_headers
         self._patient = self._options.clocks.patient()
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
@@ -207,6 +211,44 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             adaptations=adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
+
+    def launch(
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+    ) -> RemoteRequest | None:
+        """See `AsyncGeneratorProvider.launch`: a stream of chat completions, asked for in the usual form."""
+        messages, fields = request.messages, request.fields
+        if (
+            not self._launches
+            or self._adaptations.wanted
+            or type(messages) is not CheckedMessages
+            or not messages.plain
+            or "stream_options" in fields
+        ):
+            return None
+        name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
+        body = write_chat_request(name, messages, stream=True, fields=fields)
+        clocks = self._options.clocks if others else self._patient
+        connection = self._pool.try_post(self._answer_url, self._stream_headers, body, clocks, deadline, on_news)
+        if connection is None:
+            return None
+
+        def prepare() -> PreparedRequest:
+            return PreparedRequest(
+                url=self._answer_url,
+                headers=self._usual_headers,
+                body=body,
+                clocks=clocks,
+                stream=True,
+                wire=OPENAI_CHAT,
+                retries=0,
+                streams_url=self._streams_url,
+                deadline=deadline,
+                others=others,
+                model=name,
+                adaptations=self._adaptations,
+            )
+
+        return RemoteRequest(self._pool, connection, OPENAI_CHAT, prepare)
 
     def _raw_url(self, wire: Wire) -> str:
         """Return where *wire* is spoken: at a bare root under /v1, as llama.cpp has other paths of the same names there."""

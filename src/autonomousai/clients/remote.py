@@ -6,8 +6,8 @@ Knows no endpoint and no model. Whether an answer is complete is decided by the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from typing import Any, Final, NoReturn, Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 import msgspec
 
@@ -20,7 +20,8 @@ from ..events import Batch, ForeignEvent, Started
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import Response, read_body
-from ..result import Sink, cannot_pipe
+from ..report import Report
+from ..result import BatchStream, Sink, cannot_pipe
 from ..timeouts import Clocks
 from ..wires.base import StreamDecoder, Wire
 from ..wires.foreign_errors import ANSWERED, redact_error
@@ -31,6 +32,9 @@ from .adaptations import Adaptations, is_streamed, other_form
 from .last_words import explain
 from .reconnecting import RESUMABLE, ResumableStream
 from .retries import DEFAULT_RETRIES, retry_delay
+
+if TYPE_CHECKING:
+    from ..http.connection import ClientConnection
 
 #: Bytes of an error's body that are read, and of an answer in one document.
 _ERROR_BODY: Final = 64 * 1024
@@ -72,6 +76,35 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     forms: tuple[str, ...] = ()
 
 
+class RemoteRequest(msgspec.Struct, eq=False):
+    """A `SentRequest`: a *body* as it was sent over a *connection* of *pool*. ``prepare``: makes the `PreparedRequest` that it
+    is."""
+
+    pool: HttpPool
+    connection: ClientConnection
+    wire: Wire
+    prepare: Callable[[], PreparedRequest]
+
+    def whole(self) -> tuple[Batch, Report] | None:
+        """See `SentRequest.whole`."""
+        connection = self.connection
+        if connection.status != 200 or (data := connection.whole()) is None:
+            return None
+        if (batch := self.wire.decode_short(data)) is None:
+            return None
+        connection.release()
+        return batch, _NOTHING
+
+    def batches(self, answer: Answer) -> BatchStream:
+        """See `SentRequest.batches`."""
+        self.connection.unlisten()
+        return ResponseStream(self.pool, self.prepare(), answer, self.connection)
+
+
+#: How an answer came about that a client asked for itself.
+_NOTHING: Final = Report()
+
+
 class ResponseStream:
     """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is retried once an event came.
 
@@ -95,13 +128,17 @@ class ResponseStream:
         "_request",
         "_response",
         "_resumable",
+        "_sent",
         "_sink",
         "_uncounted",
     )
 
-    def __init__(self, pool: HttpPool, request: PreparedRequest, answer: Answer | None = None) -> None:
+    def __init__(
+        self, pool: HttpPool, request: PreparedRequest, answer: Answer | None = None, sent: ClientConnection | None = None
+    ) -> None:
         self._pool = pool
         self._request = request
+        self._sent = sent  # the first try, where it was sent before
         self._own = None if answer is not None and request.stream else Answer()
         self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]
         self._response: Response | None = None
@@ -131,6 +168,9 @@ class ResponseStream:
         if asker is not None and not self._is_over and asker is not asyncio.current_task():
             asker.cancel()
         self._is_over = True
+        if self._sent is not None:
+            self._sent.abort()
+            self._sent = None
         if self._response is None:
             return DONE
         if self._is_whole and self._response.release():
@@ -152,17 +192,20 @@ class ResponseStream:
         try:
             while True:
                 try:
-                    response = self._response = await self._pool.post(
-                        request.url,
-                        headers={**request.headers, RESUMABLE: "1"}
-                        if request.stream and request.streams_url
-                        else request.headers,
-                        body=request.body,
-                        clocks=request.clocks,
-                        streaming=request.stream,
-                        deadline=deadline,
-                        proxy=request.proxy,
-                    )
+                    sent, self._sent = self._sent, None
+                    if sent is None or (response := await self._pool.answered(sent, request.url)) is None:
+                        response = await self._pool.post(
+                            request.url,
+                            headers={**request.headers, RESUMABLE: "1"}
+                            if request.stream and request.streams_url
+                            else request.headers,
+                            body=request.body,
+                            clocks=request.clocks,
+                            streaming=request.stream,
+                            deadline=deadline,
+                            proxy=request.proxy,
+                        )
+                    self._response = response
                     if (batch := self._short(response)) is None:
                         batch = await self._try(response, deadline)
                 except HTTPError as error:

@@ -17,7 +17,7 @@ from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..report import Attempt, Report
 from ..request import CallOptions, ChatRequest
-from ..result import BatchStream, Sink, cannot_pipe
+from ..result import BatchStream, SentRequest, Sink, cannot_pipe
 from ..retry import backoff
 from ..settings import RescueConfig, RetryConfig
 from .replay_filter import DivergedError, ReplayFilter
@@ -112,6 +112,12 @@ class AttemptStream:
             else:
                 self._batches = provider.stream_continuation(self._request, self._continued, self._options)
         return self._batches
+
+    def adopt(self, sent: SentRequest, began: float) -> None:
+        """Read what was *sent* when the attempt began; its upstream's breaker was closed then."""
+        self._batches = sent.batches(self._answer)
+        self._began = began
+        self._trial = self._has_room = False
 
     async def ended_by(self, error: BaseException) -> BaseException:
         """Note that the attempt has ended by *error*, and return what is to be raised."""

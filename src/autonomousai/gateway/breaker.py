@@ -108,17 +108,18 @@ class Breaker:
         if trial:
             self.heard()
 
-    def success(self, *, trial: bool = True) -> None:
-        """The upstream did its work. What was begun before the breaker opened does not close it."""
-        self._hopeful_at = self._time()
+    def success(self, *, trial: bool = True) -> float:
+        """The upstream did its work. What was begun before the breaker opened does not close it. Returns the time."""
+        self._hopeful_at = now = self._time()
         if not self.is_closed:
             if not trial and not self._by_report:
-                return
+                return now
             self._close()
             self._changed()
         self._cooldown = self._base
         self._in_a_row = 0
         self._outcomes.append(True)
+        return now
 
     def failure(self, *, halfway_since: float | None = None, trial: bool = True) -> None:
         """The upstream failed, through no fault of the caller's. *halfway_since*: when it was asked, where it had begun to
@@ -211,7 +212,8 @@ class RetryBudget:
 
     def success(self) -> None:
         """A request was answered."""
-        self._tokens = min(self._limit, self._tokens + self._share)
+        if self._tokens < self._limit:
+            self._tokens = min(self._limit, self._tokens + self._share)
 
     def spend(self) -> bool:
         """Return whether one more retry can be afforded; it is spent then."""

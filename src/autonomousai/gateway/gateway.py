@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from .breaker import Breaker, BreakerChange
 from .policies import RoutePolicy
 from .probes import HealthProbes
 from .retry_policy import RetryDecision, as_answer, cannot_be_counted, classify, unanswered
-from .routing import PolicyRunner, RouteRunner
+from .routing import PolicyRunner, RoutedRequest, RouteRunner, launch
 from .upstream import Observer, Upstream
 
 
@@ -102,6 +103,17 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
             answer.report = Report()
         delivered = Answer(answer.report)
         return JoinedBatches(self._runner(request, delivered, options), delivered)
+
+    def launch(
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+    ) -> RoutedRequest | None:
+        """See `AsyncGeneratorProvider.launch`: for an answer in one piece, of a route without a policy."""
+        model = request.model
+        if model not in self.routes or model in self.model_aliases:
+            model = self.get_model(model)
+        if request.stream or request.over_budget or model in self.policies:
+            return None
+        return launch(model, request, self.routes[model], self._settings, on_news, deadline)
 
     def resume(self, request: ChatRequest, options: CallOptions) -> BatchStream:
         """Return the rest of an answer that broke elsewhere, by the plans of a rescue; see `AsyncGeneratorProvider.resume`.

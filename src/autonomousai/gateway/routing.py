@@ -5,16 +5,19 @@ An answer that breaks after it has begun is finished by `rescue`, which begins f
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Self, cast
+from typing import Final, Self, cast
+
+import msgspec
 
 from ..answer import Answer
 from ..awaitables import DONE
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Batch
-from ..report import Report
+from ..events import Batch, Started
+from ..report import Attempt, Report
 from ..request import CallOptions, ChatRequest
-from ..result import Sink, cannot_pipe
+from ..result import BatchStream, JoinedBatches, SentRequest, Sink, cannot_pipe
 from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
 from .hedges import may_be_asked_twice
 from .hedging import HedgeRace, MeasuredAttempt
@@ -28,7 +31,7 @@ from .upstream import Upstream
 class RouteRunner(RouteState):
     """The batches of one answer, from the first upstream of the route that answers; a `BatchStream`."""
 
-    __slots__ = ("_attempt", "_closed", "_errors", "_longer_than", "_rest")
+    __slots__ = ("_adopted", "_attempt", "_closed", "_errors", "_longer_than", "_rest")
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class RouteRunner(RouteState):
         super().__init__(request, route, answer, report, options, settings)
         self._errors: list[ProviderError] = []
         self._longer_than = 0
+        self._adopted: AttemptStream | None = None  # the first attempt, where it was begun before
         self._attempt: AttemptStream | None = None
         self._rest: AsyncGenerator[Batch] | None = None
         self._closed = False
@@ -57,6 +61,13 @@ class RouteRunner(RouteState):
             return self._next(self._attempt)
         return self._begin()
 
+    def adopt(self, sent: SentRequest, began: float, deadline: float) -> None:
+        """Begin with the request that was *sent* to the route's first upstream, which has admitted it."""
+        self.start()
+        self.deadline = deadline
+        self._adopted = attempt = self.attempt(self.route[0], self.request)
+        attempt.adopt(sent, began)
+
     def pipe_to(self, sink: Sink) -> Awaitable[bool]:
         """See `BatchStream.pipe_to`; a rescue is not piped."""
         if self._rest is not None or self._attempt is None:
@@ -68,7 +79,8 @@ class RouteRunner(RouteState):
         self._closed = True
         if self._rest is not None:
             return self._close(self._rest)
-        return DONE if self._attempt is None else self._attempt.aclose()
+        attempt = self._attempt or self._adopted
+        return DONE if attempt is None else attempt.aclose()
 
     async def _close(self, rest: AsyncGenerator[Batch]) -> None:
         if not rest.ag_running:  # type: ignore[attr-defined]  # else its reader closes it
@@ -78,17 +90,23 @@ class RouteRunner(RouteState):
 
     async def _begin(self) -> Batch:
         """Return the first batch of the first upstream that answers. Raises where none does."""
-        self.start()
+        adopted, self._adopted = self._adopted, None
+        if adopted is None:
+            self.start()
         if self.report.begun == -1:  # another server delivered the beginning
             return await self._rescue(IncompleteStreamError())
         for upstream in self.route:
             tries = 0
             patience = LONGEST_WAIT_S if upstream is self.route[-1] else 0.0
             while self._fits(upstream) and (
-                upstream.breaker.admit(last=self.is_last(upstream)) or await self.admitted(upstream, patience)
+                adopted is not None
+                or upstream.breaker.admit(last=self.is_last(upstream))
+                or await self.admitted(upstream, patience)
             ):
                 tries += 1
-                attempt = self.attempt(upstream, self.seeded if upstream.provider.capabilities.deterministic else self.request)
+                seeded = upstream.provider.capabilities.deterministic
+                attempt = adopted or self.attempt(upstream, self.seeded if seeded else self.request)
+                adopted = None
                 try:
                     batches = attempt.asked()
                     while not (batch := attempt.take(await batches.__anext__())):
@@ -197,3 +215,79 @@ class PolicyRunner(RouteRunner):
             await close()
         finally:
             await race.aclose()
+
+
+# ---- a first attempt that is sent at once -----------------------------------------------------------------------------------
+
+#: Events of a complete answer whose text came in one piece: `Started`, the text, `FinishReason`.
+_IN_ONE: Final = 3
+
+
+class RoutedRequest(msgspec.Struct, eq=False):
+    """A `SentRequest` for *model* to the first upstream of *route*, whose breaker is closed and has admitted it: for the usual
+    answer, which comes in one piece. Any other one is read by a `RouteRunner`, which begins with what was sent. ``began``: by
+    the upstream's time; ``deadline``: by the loop's."""
+
+    model: str
+    request: ChatRequest
+    route: Sequence[Upstream]
+    settings: GatewaySettings
+    sent: SentRequest
+    began: float
+    deadline: float
+
+    def whole(self) -> tuple[Batch, Report] | None:
+        """See `SentRequest.whole`."""
+        if (read := self.sent.whole()) is None:
+            return None
+        batch = read[0]
+        upstream = self.route[0]
+        name = upstream.name
+        ended = upstream.succeed()
+        attempt = Attempt(name, "ok", 200, int((ended - self.began) * 1000))
+        report = Report(name, [attempt], [], self.request.fields.get("seed"), 0, 0)
+        if type(started := batch[0]) is not Started:
+            return [Started(None, name), *batch], report
+        batch[0] = Started(started.model, name, started.extra)
+        if len(batch) > _IN_ONE:
+            answer = Answer(report)
+            answer.add(batch)
+            report.joined = answer.deltas
+            batch = answer.joined()
+        return batch, report
+
+    def batches(self, answer: Answer) -> BatchStream:
+        """See `SentRequest.batches`."""
+        if (report := answer.report) is None:
+            report = answer.report = Report()
+        delivered = Answer(report)
+        request = self.request
+        asked = ChatRequest(self.model, request.messages, True, request.include_usage, request.fields, request.origin)
+        runner = RouteRunner(asked, self.route, delivered, report, CallOptions(), self.settings)
+        runner.adopt(self.sent, self.began, self.deadline)
+        return JoinedBatches(runner, delivered)
+
+
+def launch(
+    model: str,
+    request: ChatRequest,
+    route: Sequence[Upstream],
+    settings: GatewaySettings,
+    on_news: Callable[[], None],
+    deadline: float,
+) -> RoutedRequest | None:
+    """Send *request* to the first upstream of *route*, as a `RouteRunner` does. None, and nothing is sent, where that needs
+    waiting or is not as usual."""
+    upstream = route[0]
+    breaker = upstream.breaker
+    if not breaker.is_closed or settings.observer is not None:
+        return None
+    for each in route:
+        if each.provider.capabilities.deterministic:
+            return None  # it may be asked with a seed
+    others = len(route) > 1 and any(other.breaker.is_closed for other in route[1:])
+    deadline = min(asyncio.get_running_loop().time() + settings.total, deadline)
+    if (sent := upstream.provider.launch(request, on_news, deadline, others=others)) is None:
+        return None
+    breaker.admit()
+    return RoutedRequest(model, request, route, settings, sent, upstream.time(), deadline)

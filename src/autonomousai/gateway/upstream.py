@@ -40,6 +40,13 @@ class Upstream:
         self.breaker = Breaker(failures=settings.failures, cooldown=settings.cooldown, time=time)
         self.budget = RetryBudget()
 
+    def succeed(self) -> float:
+        """Note that a request was answered that the breaker had admitted while it was closed, and is over. Returns the time."""
+        breaker = self.breaker
+        breaker.release(trial=False)
+        self.budget.success()
+        return breaker.success(trial=False)
+
     def repeats(self, request: ChatRequest) -> bool:
         """Return whether *request*, with a seed, is answered with the same bytes again."""
         return self.provider.capabilities.deterministic and self.provider.repeats(request)

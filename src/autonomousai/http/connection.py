@@ -73,6 +73,7 @@ class ClientConnection(asyncio.Protocol):
         "_oddity",
         "_on_idle",
         "_on_lost",
+        "_on_news",
         "_parser",
         "_poll",
         "_progressed",
@@ -134,6 +135,7 @@ class ClientConnection(asyncio.Protocol):
         self._held = 0  # bytes in `parts`, or a few more
         self._silent = 0  # bytes since the last piece of a body
         self._waiter: asyncio.Future[None] | None = None
+        self._on_news: Callable[[], None] | None = None
         self._take: Callable[[bytes], bool] | None = None
         self._fault: BaseException | None = None  # raised by what takes the body
         self._error: Exception | None = None
@@ -150,10 +152,22 @@ class ClientConnection(asyncio.Protocol):
     # ---- for the pool
 
     def send(
-        self, head: bytes, body: bytes, *, ends: bool, clocks: Clocks, streaming: bool, total_at: float, now: float
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        ends: bool,
+        clocks: Clocks,
+        streaming: bool,
+        total_at: float,
+        now: float,
+        on_news: Callable[[], None] | None = None,
     ) -> None:
         """Send a request. ``ends``: it asks for the connection's end. ``streaming``: the first-token timeout runs from *now*
-        on, then the idle timeout; otherwise the total timeout alone, to the loop's time *total_at*."""
+        on, then the idle timeout; otherwise the total timeout alone, to the loop's time *total_at*. ``on_news``: called once,
+        in place of the end of `head`: when the first of the body has come, the response is complete, or an error is there."""
+        self._on_news = on_news
+        self._wants_head = False
         self.status = self._silent = self._held = 0
         self._decoder = self._error = self._fault = self._take = self._oddity = None
         self._begun = b""
@@ -171,7 +185,8 @@ class ClientConnection(asyncio.Protocol):
             self._clock, self.deadline = "first_token", first_token_at
         else:
             self._clock, self.deadline = "total", total_at
-        self._sweep.by(self.deadline)
+        if self.deadline < self._sweep.due:
+            self._sweep.by(self.deadline)
         if len(body) <= _ONE_PIECE:
             self._transport.write(head + body)
         else:
@@ -217,6 +232,13 @@ class ClientConnection(asyncio.Protocol):
             parts[:] = [b"".join(parts)]
             self._unpacked = min(self._unpacked, 1)
         return parts[0] if parts else b""
+
+    def whole(self) -> bytes | None:
+        """Return all of the body without reading it, where it has come completely, else None."""
+        parts = self.parts
+        if not self._is_complete:
+            return None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
@@ -299,6 +321,10 @@ class ClientConnection(asyncio.Protocol):
         return waiter
 
     def _wake(self) -> None:
+        if (on_news := self._on_news) is not None:
+            self._on_news = None
+            on_news()
+            return
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -328,7 +354,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if not self._is_busy:
             self.abort()
-        elif now >= self._total_at or (self._waiter is not None and not self.parts):
+        elif now >= self._total_at or ((self._waiter or self._on_news) is not None and not self.parts):
             self._expire(now)
         else:
             self._is_overdue = True  # its reader has not taken yet what came
@@ -361,7 +387,12 @@ class ClientConnection(asyncio.Protocol):
     def rest(self, seconds: float) -> None:
         """Between two requests: close the connection unless it is used within *seconds*."""
         self.deadline = self._total_at = self._loop.time() + seconds
-        self._sweep.by(self.deadline)
+        if self.deadline < self._sweep.due:
+            self._sweep.by(self.deadline)
+
+    def unlisten(self) -> None:
+        """Call no `send`'s *on_news* any more: its response will be waited for."""
+        self._on_news = None
 
     def _end_within(self, seconds: float) -> None:
         """The answer is proven: the body ends quietly in *seconds* at the latest."""

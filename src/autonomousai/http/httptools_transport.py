@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -49,6 +49,7 @@ class HttptoolsTransport:
         self._dispatcher = FairDispatcher(self._loop)
         self._sweep = Sweep(self._loop)
         self._heads: dict[tuple[Any, ...], RequestHead] = {}
+        self._last_head: tuple[str, Mapping[str, str], RequestHead] | None = None  # by `try_send`
         self._open: set[ClientConnection] = set()
         self._idle: dict[Origin, dict[ClientConnection, None]] = {}
         self._idle_count = 0
@@ -74,37 +75,61 @@ class HttptoolsTransport:
         reused = connection is not None
         if connection is None:
             connection = await self._connect(origin, clocks, deadline, url)
-        try:
+        start = head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
+        now = self._loop.time()
+        connection.send(start, body or b"", ends=head.closes, clocks=clocks, streaming=streaming, total_at=deadline, now=now)
+        if await self.is_answered(connection, url, alone=method != "POST", reused=reused):
+            return connection
+        return await self.send(
+            method,
+            url,
+            headers=headers,
+            body=body,
+            clocks=clocks,
+            streaming=streaming,
+            deadline=deadline,
+            proxy=proxy,
+            fresh=True,
+        )
+
+    def try_send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        clocks: Clocks,
+        deadline: float,
+        now: float,
+        on_news: Callable[[], None],
+    ) -> ClientConnection | None:
+        """POST the request of a stream over a connection that is open already, and return that; None where there is none. What
+        comes is for *on_news*, see `ClientConnection.send`, or else for who waits for `is_answered`."""
+        known = self._last_head
+        if known is None or known[0] is not url or known[1] is not headers:
+            known = self._last_head = url, headers, self._head("POST", url, headers)
+        head = known[2]
+        if (connection := self._take(head.origin)) is not None:
+            start = b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
             connection.send(
-                head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body)),
-                body or b"",
-                ends=head.closes,
-                clocks=clocks,
-                streaming=streaming,
-                total_at=deadline,
-                now=self._loop.time(),
+                start, body, ends=head.closes, clocks=clocks, streaming=True, total_at=deadline, now=now, on_news=on_news
             )
-            await connection.head(alone=method != "POST")
+        return connection
+
+    async def is_answered(self, connection: ClientConnection, url: str, *, alone: bool, reused: bool) -> bool:
+        """Wait for the response's head, and unless *alone* for the first of its body. False: the connection was used before,
+        and is stale, so that the request is to be sent over a new one."""
+        try:
+            await connection.head(alone=alone)
         except (OSError, httptools.HttpParserError) as error:
             if isinstance(error, HTTPError):
                 raise  # a timeout passed
             if reused and connection.is_unheard and isinstance(error, ConnectionError):
-                return await self.send(
-                    method,
-                    url,
-                    headers=headers,
-                    body=body,
-                    clocks=clocks,
-                    streaming=streaming,
-                    deadline=deadline,
-                    proxy=proxy,
-                    fresh=True,
-                )
+                return False
             raise _translate(error, without_credentials(url)) from error
         except BaseException:
             connection.abort()
             raise
-        return connection
+        return True
 
     def _head(self, method: str, url: str, headers: Mapping[str, str]) -> RequestHead:
         """The request's head: made once, as long as neither the address nor a header changes."""

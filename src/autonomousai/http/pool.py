@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from .proxies import Proxy, environment_proxy
 from .transport import Response, StaleConnectionError, Transport
 
 if TYPE_CHECKING:
+    from .connection import ClientConnection
     from .httptools_transport import HttptoolsTransport
 
 USER_AGENT = f"autonomousai/{__version__}"
@@ -132,10 +133,20 @@ class HttpPool:
         A request to which nothing came over a connection that had been used before is sent once more, over a new one.
         Raises `HTTPError` and its kin.
         """
-        if proxy is None and self._proxy is None:
-            direct = self._send_direct(url, headers, body, clocks, streaming, deadline)
-            if direct is not None:
-                return direct
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if proxy is None and self._proxy is None and (transport := self._direct(loop, url, now)) is not None:
+            return transport.send(
+                "POST",
+                url,
+                headers=headers,
+                body=body,
+                clocks=clocks,
+                streaming=streaming,
+                deadline=now + clocks.total if deadline is None else deadline,
+                proxy=None,
+                fresh=False,
+            )
         return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
 
     def get(
@@ -163,28 +174,38 @@ class HttpPool:
         """Send a request of any method, whose answer may be a stream; see `post`."""
         return self._send(method, url, headers, body, clocks, streaming=True, deadline=None, proxy=None)
 
-    def _send_direct(
-        self, url: str, headers: Mapping[str, str], body: bytes, clocks: Clocks, streaming: bool, deadline: float | None
-    ) -> Coroutine[Any, Any, Response] | None:
-        """Do what `_send` does, where our own transport is there already and no proxy is in the way; None elsewhere."""
-        loop = asyncio.get_running_loop()
+    def _direct(self, loop: asyncio.AbstractEventLoop, url: str, now: float) -> HttptoolsTransport | None:
+        """Return our own transport where it is there already, and no proxy is in the way to *url*."""
         home = self._homes.get(weakref.ref(loop))
         if home is None or home.closed or home.direct is None or not self._prefers_direct:
             return None
-        now = loop.time()
         if self._trust_env and self._environment_proxy(url, now) is not None:
             return None
-        return home.direct.send(
-            "POST",
-            url,
-            headers=headers,
-            body=body,
-            clocks=clocks,
-            streaming=streaming,
-            deadline=now + clocks.total if deadline is None else deadline,
-            proxy=None,
-            fresh=False,
-        )
+        return home.direct
+
+    def try_post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        clocks: Clocks,
+        deadline: float,
+        on_news: Callable[[], None],
+    ) -> ClientConnection | None:
+        """Send the request of a stream as `post` does, where that needs no waiting; see `HttptoolsTransport.try_send`. None
+        elsewhere, and nothing is sent."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._proxy is not None or (transport := self._direct(loop, url, now)) is None:
+            return None
+        return transport.try_send(url, headers, body, clocks, deadline, now, on_news)
+
+    async def answered(self, connection: ClientConnection, url: str) -> Response | None:
+        """Wait for the response to what was sent by `try_post`, as `post` does. None where the connection was stale: then the
+        request is to be sent again."""
+        home = self._homes[weakref.ref(asyncio.get_running_loop())]
+        assert home.direct is not None
+        return connection if await home.direct.is_answered(connection, url, alone=False, reused=True) else None
 
     async def _send(
         self,

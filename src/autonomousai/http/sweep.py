@@ -29,14 +29,14 @@ class Sweep:
     be blamed for the delay. Once, and not as long as the loop is slow: a flood that makes it so must not escape its deadline.
     """
 
-    __slots__ = ("_due", "_handle", "_interval", "_items", "_loop", "_was_late")
+    __slots__ = ("_handle", "_interval", "_items", "_loop", "_was_late", "due")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float = INTERVAL_S) -> None:
         self._loop = loop
         self._interval = interval
         self._items: dict[Swept, None] = {}
         self._handle: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self.due = 0.0
         self._was_late = False
 
     def add(self, item: Swept) -> None:
@@ -54,17 +54,17 @@ class Sweep:
 
     def by(self, when: float) -> None:
         """Sweep at the loop's time *when*, if none is due before."""
-        if self._handle is not None and when < self._due:
+        if self._handle is not None and when < self.due:
             self._handle.cancel()
             self._arm(when)
 
     def _arm(self, when: float) -> None:
-        self._due = when
+        self.due = when
         self._handle = self._loop.call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        self._was_late = late = now - self._due > LATE_S and not self._was_late
+        self._was_late = late = now - self.due > LATE_S and not self._was_late
         self._arm(now + self._interval)
         if not late:
             for item in list(self._items):

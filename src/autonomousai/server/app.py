@@ -37,7 +37,8 @@ from .caching import AnswerCache
 from .cold import cold_app, routes_elsewhere, wire_of_request
 from .cors import CrossOrigin
 from .counting import CountEndpoint
-from .endpoint import Endpoint, EndpointContext, refuse
+from .endpoint import STREAMED, Endpoint, EndpointContext, refuse
+from .flight import launch
 from .gauges import Gauges
 from .health import HealthRoutes
 from .installed import InstalledModels
@@ -110,6 +111,12 @@ class App:
         #: Serves a request of the package's own HTTP server; see `Application`.
         self.handle: Handle = self._enter
         self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
+        #: Endpoints of requests that may be launched, by path.
+        self._usual: dict[str, Endpoint] = {}
+        if self._cors is None and self._cache is None and tracer is None:
+            self._usual = {
+                path: endpoint for path, endpoint in self._hot.items() if type(endpoint) is Endpoint and not endpoint.id_header
+            }
         if tracer is not None:
             self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})
 
@@ -333,6 +340,18 @@ class App:
             self._log.close()
 
     # A request's way in
+
+    def launch(self, exchange: Exchange) -> bool:
+        """See `Application.launch`."""
+        if (known := exchange.known) is not None and known.note is STREAMED:
+            return False
+        endpoint = self._usual.get(exchange.path)
+        if endpoint is None or exchange.method != "POST" or not self._started or self._metrics.on_end is not None:
+            return False
+        return launch(self._context, self._guard, endpoint, exchange, self._note_hot)
+
+    def _note_hot(self, exchange: Exchange) -> None:
+        self._note(exchange, hot=True)
 
     async def _enter(self, exchange: Exchange) -> None:
         endpoint = self._hot.get(exchange.path) or self._meant(exchange)

@@ -84,6 +84,11 @@ class AccessControl:
         if self.draining and path not in WATCHED_PATHS and not path.startswith(_LASTING):
             raise shutting_down(self.drained_by - monotonic())
 
+    @property
+    def asks(self) -> bool:
+        """Return whether callers need a key."""
+        return self._ring.asks
+
     def key_of(self, exchange: Exchange) -> bytes:
         """What tells callers apart: the id of a caller's key, whose secret may change, or the hash of one without a name; where
         none is asked for, everyone is the same."""

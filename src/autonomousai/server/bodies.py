@@ -28,6 +28,8 @@ class BodyReader:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        #: Bytes of a body that needs no closer look.
+        self.usual = min(limit, MAX_VALUES)
         self._left = _LARGEST_AT_ONCE * limit
         self._arriving: dict[_Arriving, None] = {}  # in the order of their beginnings
 
@@ -36,6 +38,14 @@ class BodyReader:
         decoder = _check_head(exchange, self._limit)
         body = exchange.take_body()
         return body if body is None else self._checked(body, decoder)
+
+    def takes(self, exchange: Exchange) -> bool:
+        """Return whether a request's head is one whose body `read` reads, of no more than `usual` bytes."""
+        try:
+            _check_head(exchange, self._limit)
+        except StatusError:
+            return False
+        return True
 
     async def read(self, exchange: Exchange) -> bytes:
         """Return the body of a request, which must say that it is JSON: a foreign page may post anything else without asking.

@@ -21,7 +21,7 @@ from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import CallOptions, ChatRequest, OriginalRequest
-from ..result import BatchStream
+from ..result import BatchStream, SentRequest
 from ..streams.orphans import Orphans
 from ..telemetry.metrics import AnswerMeter, Asked, Metrics
 from ..wires.base import AnswerHead, Wire
@@ -43,6 +43,10 @@ MAX_MODEL: Final = 256
 
 #: Bytes of a body that is decoded at once. A larger one waits for its place as it came: decoded, it takes many times as much.
 _SMALL: Final = 64 * 1024
+
+
+#: Noted of the head of a request for a stream: the next one with that head is probably one too, and not to be launched.
+STREAMED: Final = object()
 
 
 class EndpointContext(msgspec.Struct):
@@ -88,12 +92,14 @@ async def in_place(
     wire: Wire,
     serve: Callable[[PlacedRequest], Awaitable[None]],
     body: bytes = b"",
+    place: Place | None = None,
 ) -> None:
-    """Take a place for a request, let *serve* answer it, and report what that raises: in the stream, where one has begun.
+    """Take a place for a request, unless it has a *place*; let *serve* answer it, and report what that raises: in the stream,
+    where one has begun.
 
     Raises `StatusError` where there is no room for it, and `ClientLeftError`.
     """
-    asked = PlacedRequest(exchange, context.places.enter(), wire, body)
+    asked = PlacedRequest(exchange, context.places.enter() if place is None else place, wire, body)
     del body  # *serve* lets go of it
     exchange.read_by = time.monotonic() + context.total_s
     try:
@@ -144,6 +150,8 @@ class Endpoint:
             if request.origin is not None:
                 request = with_headers(request, request.origin, self.wire, exchange)
             check_model(request)
+            if (known := exchange.known) is not None and known.note is STREAMED and not request.stream:
+                known.note = None  # the next one may be launched
             if request.stream:
                 asked.response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
             await self._answer(request, exchange, asked.response, scope, place)
@@ -172,22 +180,28 @@ class Endpoint:
             if not place.try_acquire():
                 await place.acquire()
             await context.ready()
-            await self._generate(model, request, exchange, response, scope)
+            await self.generate(model, request, exchange, response, scope)
         finally:
             place.release()
             if hold is not None:
                 hold.settle()
 
-    async def _generate(
-        self, model: str, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope
+    async def generate(
+        self,
+        model: str,
+        request: ChatRequest,
+        exchange: Exchange,
+        response: SSEResponse | None,
+        scope: DisconnectScope,
+        sent: SentRequest | None = None,
     ) -> None:
-        """Let the provider answer, for this connection alone."""
+        """Let the provider answer, for this connection alone; *sent*: what was sent to it before."""
         context = self._context
         exchange.read_by = time.monotonic() + context.total_s
         if response is None and self.wire.keeps_order:
             request = msgspec.structs.replace(request, stream=True)
         answer = Answer()
-        batches = context.source.stream(request, CallOptions(answer=answer))
+        batches = context.source.stream(request, CallOptions(answer=answer)) if sent is None else sent.batches(answer)
         exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
         meter.key = exchange.key
         if context.metrics.on_end is not None:
@@ -255,7 +269,7 @@ class Endpoint:
             meter.batch()
             data = encoder.write(batch)
             if type(finish := batch[-1]) is FinishReason:
-                data += encoder.end(finish, extension=_provenance(answer))
+                data += encoder.end(finish, extension=provenance_of(answer))
                 scope.release()
                 await response.write(data, last=True)
                 return  # closing the answer does the rest
@@ -304,7 +318,7 @@ class Endpoint:
         model = (answer.model or meter.model)[:MAX_MODEL]
         answer_id = self.wire.answer_id(exchange.request_id)
         head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
-        body = self.wire.encode_answer(events, head, extension=_provenance(answer))
+        body = self.wire.encode_answer(events, head, extension=provenance_of(answer))
         scope.release()
         if self._context.cache is not None:
             tell_cache(exchange, answer.report)
@@ -339,7 +353,7 @@ def check_model(request: ChatRequest) -> None:
         )
 
 
-def _provenance(answer: Answer) -> dict[str, Any]:
+def provenance_of(answer: Answer) -> dict[str, Any]:
     """Return how the answer came about, and what a client can check it against."""
     report = Report() if answer.report is None else answer.report
     report.upstream = report.upstream or answer.upstream

@@ -131,6 +131,22 @@ class Metrics:
         """Watch over an answer of *model*, for a request that came at *began*, by the monotonic clock."""
         return AnswerMeter(self, model, answer, began)
 
+    def whole(self, model: str, answer: Answer, began: float) -> AnswerMeter:
+        """Count a complete answer that came at once, at the first attempt; see `answer`."""
+        meter = AnswerMeter(self, model, answer, began)
+        meter.first = now = monotonic()
+        meter.outcome = "ok"
+        series = self.series(model, meter.upstream)
+        seconds = now - began
+        series.first.observe(seconds)
+        series.whole.observe(seconds)
+        series.outcomes["ok"] += 1
+        series.smooth += 1
+        if (finish := answer.finish) is not None and (usage := finish.usage) is not None:
+            series.prompt += usage.prompt_tokens
+            series.completion += usage.completion_tokens
+        return meter
+
     # ---- for a watch
 
     def series(self, model: str, upstream: str | None) -> _Series:

@@ -163,6 +163,11 @@ class Wire(ABC):
         """Return the request in *body*, which was sent to *path*. Raises `StatusError` 400 that names the field, or
         `InvalidMessagesError`."""
 
+    def decode_usual(self, body: bytes) -> ChatRequest | None:
+        """Return what `decode_request` returns, where one typed decode has proven that the request is usual: a conversation of
+        text alone, with known fields. None elsewhere."""
+        return None
+
     @abstractmethod
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> StreamEncoder:
         """Return an encoder for one streamed answer. *ids*: each event gets the next of them as its ``id``, to be resumed

@@ -16,6 +16,7 @@ from .exchange import (
     ClientLeftError,
     DisconnectListener,
     Exchange,
+    Handle,
     Headers,
     by_name,
     new_request_id,
@@ -53,6 +54,7 @@ class ASGIExchange:
         self.listener: DisconnectListener | None = None
         self.scope = scope
         self.filler = b""
+        self.known: Any = None
         self.extra: Headers = []
         self._receive = receive
         self._send = send
@@ -75,6 +77,14 @@ class ASGIExchange:
     def take_body(self) -> bytes | None:
         """See `Exchange.take_body`; what comes is to be asked for here."""
         return None
+
+    def peek_body(self) -> bytes | None:
+        """See `Exchange.peek_body`: an ASGI server is asked for it."""
+        return None
+
+    def hand_over(self, handle: Handle) -> None:
+        """See `Exchange.hand_over`: nothing is launched here."""
+        raise NotImplementedError
 
     async def next_body(self) -> tuple[bytes, bool]:
         """See `Exchange.next_body`."""

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from ...errors import StatusError
 from .cycle import RequestResponseCycle
-from .exchange import Application
+from .exchange import Application, Handle
 from .known_heads import KnownHeads
 
 #: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
@@ -79,11 +79,16 @@ class Connections:
         if not self._room:
             self._waiting.append((exchange, app))
             return
-        loop = exchange.connection.loop
         self._room -= 1
         if not self._room:  # a server that is never busy asks the loop for nothing
-            loop.call_soon(self._next_turn)
-        exchange.task = task = loop.create_task(exchange.run(app, self.tasks))
+            exchange.connection.loop.call_soon(self._next_turn)
+        if not app.launch(exchange):
+            exchange.task = task = exchange.connection.loop.create_task(exchange.run(app.handle, app, self.tasks))
+            self.tasks.add(task)
+
+    def run(self, exchange: RequestResponseCycle, app: Application, handle: Handle) -> None:
+        """Let *handle* of *app* answer what was launched."""
+        exchange.task = task = exchange.connection.loop.create_task(exchange.run(handle, app, self.tasks))
         self.tasks.add(task)
 
     def _next_turn(self) -> None:

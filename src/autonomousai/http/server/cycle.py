@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from math import inf
-from time import monotonic, time
-from typing import Any, Final, Protocol
+from time import gmtime, monotonic, time
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .exchange import (
     JSON,
     Application,
     ClientLeftError,
     DisconnectListener,
+    Handle,
     Headers,
     by_name,
     internal_error,
     log_bug,
     new_request_id,
 )
+
+if TYPE_CHECKING:
+    from .known_heads import KnownHead
 
 #: Bytes of a body that may wait for the application to read them.
 HIGH_WATER: Final = 64 * 1024
@@ -73,6 +76,7 @@ class CycleConnection(Protocol):
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def on_answered(self, *, keeps: bool) -> None: ...
+    def hand_over(self, cycle: RequestResponseCycle, handle: Handle) -> None: ...
 
 
 class RequestResponseCycle:
@@ -102,6 +106,7 @@ class RequestResponseCycle:
         "is_written",
         "keeps",
         "key",
+        "known",
         "listener",
         "meter",
         "method",
@@ -127,7 +132,11 @@ class RequestResponseCycle:
         *,
         keeps: bool,
         expects: bool,
+        body: bytes | None = None,
+        known: KnownHead | None = None,
     ) -> None:
+        """*body*: all of it, where it is there already; *known*: the head, where it was known."""
+        self.known = known
         self.method = method
         self.path = path
         self.raw_path = raw_path
@@ -154,17 +163,17 @@ class RequestResponseCycle:
         self._head: dict[bytes, bytes] | None = None
         self._gone = False
         self._waiter: asyncio.Future[None] | None = None
-        self._body: list[bytes | bytearray] = []  # what has come of the request's body, and was not read
+        self._body: list[bytes | bytearray] = [body] if body else []  # what has come of the request's, and was not read
         self._held = 0
-        self._more = True
+        self._more = body is None
         self._head_bytes = b""  # of the response, while it waits for the first of its body
         self._has_body = self._is_chunked = False
         self._left = _UNKNOWN  # bytes of the response's body
 
-    async def run(self, application: Application, tasks: set[asyncio.Task[None]]) -> None:
-        """Let *application* answer. A bug, or a response without an end, costs this connection alone."""
+    async def run(self, handle: Handle, application: Application, tasks: set[asyncio.Task[None]]) -> None:
+        """Let the *application*'s *handle* answer. A bug, or a response without an end, costs this connection alone."""
         try:
-            await application.handle(self)
+            await handle(self)
         except ClientLeftError:
             self.connection.transport.abort()
         except Exception as error:
@@ -259,6 +268,15 @@ class RequestResponseCycle:
         self._held = 0
         return bytes(self._body.pop()) if self._body else b""
 
+    def peek_body(self) -> bytes | None:
+        """See `Exchange.peek_body`."""
+        parts = self._body
+        return bytes(parts[0]) if len(parts) == 1 and not (self._more or self._gone) else None
+
+    def hand_over(self, handle: Handle) -> None:
+        """See `Exchange.hand_over`."""
+        self.connection.hand_over(self, handle)
+
     async def next_body(self) -> tuple[bytes, bool]:
         """See `Exchange.next_body`."""
         if self._expects and self._more and not self._body and not (self.is_written or self._gone):
@@ -302,8 +320,16 @@ class RequestResponseCycle:
     def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
         """See `Exchange.respond`."""
         if status == 200 and not headers and self._begin_usual(len(body), kind):
-            self.end(body)
-            return self.connection.clear is None
+            if self._gone:
+                return True
+            connection = self.connection
+            connection.transport.write(self._head_bytes + body)
+            self._head_bytes = b""
+            self.is_written = self.is_complete = True
+            if self._waiter is not None:
+                self._wake()
+            connection.on_answered(keeps=True)
+            return connection.clear is None
         lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
         lines += headers
         self.start(status, lines)
@@ -315,14 +341,13 @@ class RequestResponseCycle:
         if not self.keeps or self.http_version != "1.1" or self.method == "HEAD" or self._head_bytes or self.is_written:
             return False
         more = b""
-        for name, value in self.extra:
-            if name in _OURS or _LF in value or _CR in value:
-                return False
-            more += b"%b: %b\r\n" % (name, value)
+        if self.extra:
+            for name, value in self.extra:
+                if name in _OURS or _LF in value or _CR in value:
+                    return False
+                more += b"%b: %b\r\n" % (name, value)
         self._head_bytes = _USUAL_HEAD % (date_line(int(time())), kind, size, self.request_id.encode(), more)
         self.status = 200
-        self._has_body = True
-        self._left = size
         return True
 
     def start(self, status: int, headers: Headers) -> None:
@@ -429,7 +454,14 @@ class RequestResponseCycle:
                 raise RuntimeError("a body of another length than its head says")
 
 
+#: As RFC 9110 section 5.6.7 has them; those of `time.strftime` depend on the locale.
+_DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+
+
 @lru_cache(maxsize=1)
 def date_line(second: int) -> bytes:
     """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
-    return f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+    year, month, day, hours, minutes, seconds, weekday, _, _ = gmtime(second)
+    date = (_DAYS[weekday], day, _MONTHS[month - 1], year, hours, minutes, seconds)
+    return b"date: %b, %02d %b %04d %02d:%02d:%02d GMT\r\n" % date

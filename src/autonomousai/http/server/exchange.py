@@ -63,6 +63,9 @@ class Exchange(Protocol):
     filler: bytes
     #: Headers that the response gets beside its own.
     extra: Headers
+    #: Where the same head came before, but for its body's length: what is remembered of that, with a ``note`` of the
+    #: application's. None elsewhere.
+    known: Any
 
     @property
     def head(self) -> Mapping[bytes, bytes]: ...
@@ -72,6 +75,12 @@ class Exchange(Protocol):
 
     def take_body(self) -> bytes | None:
         """Return the request's body, where all of it has come and nothing of it was read; None elsewhere."""
+
+    def peek_body(self) -> bytes | None:
+        """Return the same, without taking it."""
+
+    def hand_over(self, handle: Handle) -> None:
+        """Let *handle* answer what was launched, in a task; see `Application.launch`."""
 
     async def next_body(self) -> tuple[bytes, bool]:
         """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
@@ -108,6 +117,10 @@ class Application(Protocol):
 
     def handle(self, exchange: Exchange) -> Awaitable[None]:
         """Answer one request."""
+
+    def launch(self, exchange: Exchange) -> bool:
+        """Begin to answer one request without a task, where that needs no waiting: what comes answers it, or is handed to a
+        task by `Exchange.hand_over`. False: nothing was done, and `handle` answers."""
 
     def encode_error(self, error: ProviderError) -> tuple[int, dict[str, str], bytes]:
         """Return the status, the extra headers and the body of the response that reports *error*."""

@@ -4,7 +4,7 @@ body. One that is equal in all other bytes means the same, and need not be parse
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from .exchange import Headers
 
@@ -20,15 +20,20 @@ _LENGTH: Final = b"content-length"
 _find_length = re.compile(rb"\r\ncontent-length: ([0-9]{1,9})\r\n", re.IGNORECASE).search
 
 
-class KnownHead(NamedTuple):
-    """What the parser read. ``length_at``: the index of the body's length among the headers, where a request has another."""
+class KnownHead:
+    """What the parser read. ``length_at``: the index of the body's length among the headers, where a request has another.
+    ``note``: what the application notes of requests with this head."""
 
-    method: str
-    path: str
-    raw_path: bytes
-    query: bytes
-    headers: Headers
-    length_at: int
+    __slots__ = ("headers", "length_at", "method", "note", "path", "query", "raw_path")
+
+    def __init__(self, method: str, path: str, raw_path: bytes, query: bytes, headers: Headers, length_at: int) -> None:
+        self.method = method
+        self.path = path
+        self.raw_path = raw_path
+        self.query = query
+        self.headers = headers
+        self.length_at = length_at
+        self.note: Any = None
 
 
 class KnownHeads:

@@ -13,7 +13,7 @@ import httptools
 
 from .connections import Connections
 from .cycle import RequestResponseCycle
-from .exchange import Application, Headers, log_bug
+from .exchange import Application, Handle, Headers, log_bug
 from .flow import FlowControl
 from .known_heads import KnownHead
 from .leaving import LeavingWatch
@@ -196,6 +196,10 @@ class HTTPProtocol(FlowControl):
         status, headers, body = self._app.encode_error(self._connections.no_room())
         cycle.respond(status, body, [(name.encode(), value.encode()) for name, value in headers.items()])
 
+    def hand_over(self, cycle: RequestResponseCycle, handle: Handle) -> None:
+        """Let *handle* answer what the application has launched."""
+        self._connections.run(cycle, self._app, handle)
+
     def _on_idle(self) -> None:
         busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
         wait = KEEP_ALIVE_S if busy else self._idle_since + KEEP_ALIVE_S - self.loop.time()
@@ -262,11 +266,18 @@ class HTTPProtocol(FlowControl):
     def _on_known(self, head: KnownHead, headers: Headers, body: bytes) -> None:
         """A whole request is here, of which the parser knows all but the body."""
         cycle = RequestResponseCycle(
-            self, head.method, head.path, head.raw_path, head.query, "1.1", headers, keeps=True, expects=False
+            self,
+            head.method,
+            head.path,
+            head.raw_path,
+            head.query,
+            "1.1",
+            headers,
+            keeps=True,
+            expects=False,
+            body=body,
+            known=head,
         )
-        if body:
-            cycle.feed(body)
-        cycle.end_of_body()
         self._newest = self._current = self._to_start = cycle
         self._start()
 

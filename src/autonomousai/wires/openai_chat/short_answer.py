@@ -8,6 +8,7 @@ longer road.
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from ...events import Batch, FinishReason, Started, Usage
 from ..finish_reasons import STANDARD
 from .chunks import TRAILER, UNREADABLE, Json, usage_of
-from .usual import UsualChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
+from .usual import TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
 
 #: Bytes of a stream above which templates read it at less cost.
 _SHORT: Final = 4096
@@ -27,7 +28,7 @@ _END: Final = b"}\n\ndata: [DONE]\n\n"
 #: Line ends between two events, and in `_END`.
 _SEAM_LINES, _END_LINES = _SEAM.count(b"\n"), _END.count(b"\n")
 
-_decode_lines = msgspec.json.Decoder(UsualChunk).decode_lines
+_decode_lines = msgspec.json.Decoder(TextChunk).decode_lines
 _json = msgspec.json.Encoder().encode
 
 #: The unknown members of a chunk, which most chunks of one server have alike; read, and never changed.
@@ -50,37 +51,36 @@ def read_short_stream(data: bytes) -> Batch | None:
     return _events(chunks) if len(chunks) == seams + 1 else None  # else there are several on a line
 
 
-def _events(chunks: list[UsualChunk]) -> Batch | None:
+def _events(chunks: list[TextChunk]) -> Batch | None:
     counting = None if chunks[-1].choices else chunks.pop()
-    if not chunks or not chunks[0].choices:
+    try:
+        choices = [chunk.choices[0] for chunk in chunks]
+        first, last, ending = chunks[0], chunks.pop(), choices.pop()
+    except IndexError:
         return None
-    first, last = chunks[0], chunks[-1]
-    values = unknown_in_chunk(first), unknown_in_choice(first.choices[0])
-    constant = _unknown(*values)
-    batch: Batch = [Started(first.model or None, None, constant or None)]
+    reason = ending.finish_reason
+    if reason not in STANDARD or ending.delta.content or any(map(_reason_of, choices)):
+        return None
+    in_chunk, in_choice = unknown_in_chunk(first), unknown_in_choice(choices[0] if choices else ending)
+    constant = _unknown(in_chunk, in_choice)
     usage: Json | None = None
-    for chunk in chunks:
-        if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
+    batch: Batch = [Started(first.model or None, None, constant or None)]
+    for chunk, choice in zip(chunks, choices, strict=True):
+        if unknown_in_chunk(chunk) != in_chunk or unknown_in_choice(choice) != in_choice:
             return None
-        choice = chunk.choices[0]
-        delta = choice.delta
-        if delta.reasoning_content or delta.tool_calls:
-            return None
-        usage = chunk.usage or usage
-        if chunk is last:
-            break
-        if choice.finish_reason or (unknown_in_chunk(chunk), unknown_in_choice(choice)) != values:
-            return None
-        if delta.content:
-            batch.append(delta.content)
-    if choice.finish_reason not in STANDARD or delta.content:
-        return None
-    unknown = _unknown(unknown_in_chunk(last), unknown_in_choice(choice))
-    extra = None if last is first or unknown == constant else unknown
+        if chunk.usage:
+            usage = chunk.usage
+        if text := choice.delta.content:
+            batch.append(text)
+    usage = last.usage or usage
+    extra = None
+    if choices:
+        unknown = _unknown(unknown_in_chunk(last), unknown_in_choice(ending))
+        extra = None if unknown == constant else unknown
     model = last.model or first.model or None
     if counting is not None:
         counted = usage_of(counting.usage)
-        if last.usage or counted is None or counting.finish_reason or counting.x_autonomousai:
+        if last.usage or counted is None:
             return None
         model = counting.model or model
         trailer = _unknown(unknown_in_chunk(counting), ())
@@ -88,9 +88,11 @@ def _events(chunks: list[UsualChunk]) -> Batch | None:
             extra = {**(constant if extra is None else extra), TRAILER: trailer}
     else:
         counted = usage_of(usage)
-    batch.append(FinishReason(choice.finish_reason, "finish_reason", counted, model, extra))
+    batch.append(FinishReason(reason, "finish_reason", counted, model, extra))
     return batch
 
+
+_reason_of: Final = attrgetter("finish_reason")
 
 #: Members of a document that the upstream's unknown ones are written over.
 _MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "finish_reason", "usage", "x_autonomousai"})

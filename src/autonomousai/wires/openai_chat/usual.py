@@ -95,6 +95,30 @@ class UsualChunk(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_only=T
     choices: Annotated[list[UsualChoice], msgspec.Meta(max_length=1)]
 
 
+class _SoleTextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+    reasoning_content: _Silent = None
+    reasoning: _Silent = None
+    tool_calls: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    refusal: _Silent = None
+    function_call: None = None
+    annotations: None = None
+    images: None = None
+
+
+class _SoleTextChoice(UsualChoice, gc=False, forbid_unknown_fields=True, kw_only=True):
+    delta: _SoleTextDelta  # type: ignore[assignment]
+
+
+class TextChunk(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """A `UsualChunk` that says text alone, or nothing; with no choice it counts tokens."""
+
+    choices: Annotated[list[_SoleTextChoice], msgspec.Meta(max_length=1)]
+    finish_reason: _Silent = None
+    x_autonomousai: None = None
+
+
 class UsualMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: str | None
     role: str | None = None
@@ -139,7 +163,7 @@ _UNKNOWN_IN_CHUNK: Final = (
 _UNKNOWN_IN_CHOICE: Final = ("token_ids", "stop_reason", "native_finish_reason")
 
 #: The values of the unknown members: chunks, or choices, in which they are equal have the same unknown members.
-unknown_in_chunk: Final[Callable[[UsualChunk | UsualCompletion], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
+unknown_in_chunk: Final[Callable[[_UsualDocument], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
 unknown_in_choice: Final[Callable[[PlainChoice | UsualWholeChoice], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHOICE)
 
 #: Where there are none.

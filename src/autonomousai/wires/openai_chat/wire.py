@@ -34,6 +34,8 @@ class OpenAIChatWire(Wire):
     #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
     finish_reason_at_top = False
 
+    decode_usual = staticmethod(read_usual_request)
+
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         usual = read_usual_request(body)

@@ -1,0 +1,289 @@
+"""A usual request is sent and answered without a task. What comes otherwise than as a complete answer takes the longer way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from autonomousai.config import parse_config
+from autonomousai.http.server.exchange import Exchange
+from autonomousai.server import App, create_app
+from tests.support.raw import RawConnection, RawServer, answering
+from tests.support.sockets import CHAT, HELLO, PATIENCE, Answer, Connection, Listening, listening, request
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(**members: Any) -> bytes:
+    document = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", **members}
+    event = b"data: %b\n\n" % json.dumps(document).encode()
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+def choice(delta: Any, reason: str | None = None) -> bytes:
+    return chunk(choices=[{"index": 0, "delta": delta, "finish_reason": reason}])
+
+
+HELLO_CHUNKS = [choice({"role": "assistant", "content": ""}), choice({"content": "Hel"}), choice({"content": "lo"})]
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+END = choice({}, "stop") + chunk(choices=[], usage=USAGE) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+WHOLE = HEAD + b"".join(HELLO_CHUNKS) + END
+
+
+class Tasks:
+    """How many requests a task was made for."""
+
+    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = self.handed_over = 0
+        self.handed = asyncio.Event()
+        handle, launch = app.handle, app.launch
+
+        async def counted(exchange: Exchange) -> None:
+            self.begun += 1
+            await handle(exchange)
+
+        def launched(exchange: Exchange) -> bool:
+            hand_over = exchange.hand_over
+
+            class Counting(type(exchange)):  # type: ignore[misc]
+                __slots__ = ()
+
+                def hand_over(self, handle: Any) -> None:
+                    tasks.handed_over += 1
+                    tasks.handed.set()
+                    hand_over(handle)
+
+            tasks = self
+            exchange.__class__ = Counting
+            return launch(exchange)
+
+        monkeypatch.setattr(app, "handle", counted)
+        monkeypatch.setattr(app, "launch", launched)
+
+
+@asynccontextmanager
+async def serving(
+    answer: Callable[[RawConnection], Awaitable[None]], **more: Any
+) -> AsyncIterator[tuple[Listening, RawServer]]:
+    """A server of one model, whose upstream answers so."""
+    async with answering(answer) as upstream:
+        text = f'[upstreams.there]\nkind = "openai"\nbase_url = "{upstream.url}"\n[models.llama]\nroute = ["there"]\n'
+        app = create_app(parse_config(text, {}))
+        await app.start()
+        async with listening(app) as listener:
+            yield listener, upstream
+
+
+async def whole(connection: RawConnection) -> None:
+    await connection.send(WHOLE)
+
+
+async def ask_thrice(port: int, **fields: Any) -> list[Answer]:
+    """The first request opens the upstream's connection, and the head of the second is known."""
+    async with Connection(port) as connection:
+        return [await connection.ask(request("POST", CHAT, {**HELLO, **fields})) for _ in range(3)]
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    """An answer without what differs each time."""
+    document: dict[str, Any] = answer.json()
+    document.pop("id", None)
+    document.pop("created", None)
+    for attempt in document.get("x_autonomousai", {}).get("attempts", ()):
+        attempt.pop("ms")
+    return {"status": answer.status, "kind": answer["content-type"], **document}
+
+
+async def metrics(port: int) -> list[str]:
+    async with Connection(port) as connection:
+        text = (await connection.ask(request("GET", "/metrics"))).body.decode()
+    return [line for line in text.splitlines() if "_total{" in line and 'route="/metrics"' not in line]
+
+
+async def test_both_ways_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer, its evidence and what is counted, byte by byte but for ids and times; and the short way makes no task."""
+    async with serving(whole) as (listener, _):
+        tasks = Tasks(listener.app, monkeypatch)
+        short = await ask_thrice(listener.port)
+        counted_short = await metrics(listener.port)
+        begun = tasks.begun
+    async with serving(whole) as (listener, _):
+        monkeypatch.setattr(listener.app, "launch", lambda exchange: False)
+        long = await ask_thrice(listener.port)
+        counted_long = await metrics(listener.port)
+
+    assert [told(answer) for answer in long] == [told(answer) for answer in short]
+    assert [sorted(name for name, _ in answer.headers) for answer in long] == [
+        sorted(name for name, _ in answer.headers) for answer in short
+    ]
+    assert counted_long == counted_short
+    assert (2, 0) == (begun, tasks.handed_over)  # the first request, and that for the metrics
+
+
+async def in_pieces(connection: RawConnection) -> None:
+    for piece in (HEAD, *HELLO_CHUNKS, END):
+        await connection.send(piece)
+        await asyncio.sleep(0)
+
+
+async def refused(connection: RawConnection) -> None:
+    if connection.heard == 1:
+        await connection.send(WHOLE)
+    else:
+        await connection.send(b'HTTP/1.1 400 Bad\r\ncontent-length: 35\r\n\r\n{"error":{"message":"no","code":1}}')
+
+
+async def a_document(connection: RawConnection) -> None:
+    message = {"role": "assistant", "content": "Hello"}
+    body = json.dumps({"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+    await connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+
+async def broken_then_whole(connection: RawConnection) -> None:
+    """The first answer is complete; the second breaks in its midst; what is asked then continues it."""
+    if connection.number == 1 and connection.heard == 2:
+        await connection.send(HEAD + b"".join(HELLO_CHUNKS))
+        connection.reset()
+    else:
+        await connection.send(WHOLE)
+
+
+async def stale(connection: RawConnection) -> None:
+    """Each connection answers once, and is closed by the next request."""
+    if connection.heard == 1:
+        await connection.send(WHOLE)
+    else:
+        connection.reset()
+
+
+@pytest.mark.parametrize("upstream", [in_pieces, refused, a_document, broken_then_whole, stale], ids=lambda each: each.__name__)
+async def test_what_is_no_complete_answer_takes_the_longer_way(upstream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces, refusals, documents, breaks and stale connections: with the result of a request that was never launched."""
+    async with serving(upstream) as (listener, server):
+        tasks = Tasks(listener.app, monkeypatch)
+        short = [told(answer) for answer in await ask_thrice(listener.port)]
+        asked_short = server.asked
+        handed_over = tasks.handed_over
+    async with serving(upstream) as (listener, server):
+        monkeypatch.setattr(listener.app, "launch", lambda exchange: False)
+        long = [told(answer) for answer in await ask_thrice(listener.port)]
+        asked_long = server.asked
+
+    assert long == short
+    assert asked_long == asked_short
+    assert handed_over >= 1
+
+
+async def test_a_body_whose_end_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``[DONE]`` has come, and the last chunk has not: the connection is used again only after that."""
+    last = asyncio.Event()
+
+    async def unfinished(connection: RawConnection) -> None:
+        await connection.send(WHOLE[:-5])
+        if connection.heard == 2:
+            await last.wait()
+        await connection.send(WHOLE[-5:])
+
+    async with serving(unfinished) as (listener, server):
+        tasks = Tasks(listener.app, monkeypatch)
+        tasks.handed = last
+        answers = await ask_thrice(listener.port)
+
+    assert ["Hello"] * 3 == [answer.json()["choices"][0]["message"]["content"] for answer in answers]
+    assert 1 <= tasks.handed_over
+    assert 3 == len(server.asked)
+
+
+async def test_who_leaves_stops_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upstream's connection is closed, the place is given back, and the request is counted as one whose caller left."""
+    heard, over = asyncio.Event(), asyncio.Event()
+
+    async def silent(connection: RawConnection) -> None:
+        if connection.heard == 1 and connection.number == 1:
+            await connection.send(WHOLE)
+            return
+        heard.set()
+        assert b"" == await connection.reader.read()
+        over.set()
+        connection.close()
+
+    async with serving(silent) as (listener, _):
+        tasks = Tasks(listener.app, monkeypatch)
+        async with Connection(listener.port) as connection:
+            await connection.ask(request("POST", CHAT, HELLO))
+            await connection.send(request("POST", CHAT, HELLO))
+            async with asyncio.timeout(PATIENCE):
+                await heard.wait()
+        async with asyncio.timeout(PATIENCE):
+            await over.wait()
+            await listener.app.empty()
+        counted = await metrics(listener.port)
+
+    assert 1 == tasks.handed_over
+    assert any('outcome="left"' in line for line in counted)
+    assert any('status="499"' in line for line in counted)
+
+
+async def test_the_end_of_a_drain_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller learns that the server is shutting down."""
+    heard = asyncio.Event()
+
+    async def silent(connection: RawConnection) -> None:
+        if connection.heard == 1 and connection.number == 1:
+            await connection.send(WHOLE)
+            return
+        heard.set()
+        await connection.reader.read()
+        connection.close()
+
+    async with serving(silent) as (listener, _):
+        async with Connection(listener.port) as connection:
+            await connection.ask(request("POST", CHAT, HELLO))
+            await connection.send(request("POST", CHAT, HELLO))
+            async with asyncio.timeout(PATIENCE):
+                await heard.wait()
+            listener.app.drain()
+            listener.app.cancel_all()
+            answer = await connection.answer()
+        async with asyncio.timeout(PATIENCE):
+            await listener.app.empty()
+
+    assert (503, "shutting_down") == answer.told
+
+
+async def test_a_bug_costs_its_own_request_alone(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and reported to the caller; the place is given back, and the connection to the upstream is closed."""
+    async with serving(whole) as (listener, _):
+        async with Connection(listener.port) as connection:
+            await connection.ask(request("POST", CHAT, HELLO))
+            with monkeypatch.context() as patch:
+                patch.setattr("autonomousai.server.flight.provenance_of", lambda answer: 1 / 0)
+                broken = await connection.ask(request("POST", CHAT, HELLO))
+            after = await connection.ask(request("POST", CHAT, HELLO))
+        async with asyncio.timeout(PATIENCE):
+            await listener.app.empty()
+
+    assert (500, "internal_error") == broken.told
+    assert 200 == after.status
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_caller_who_streams_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of a head, that its requests want streams, is forgotten with the first that wants none."""
+    async with serving(whole) as (listener, _):
+        tasks = Tasks(listener.app, monkeypatch)
+        async with Connection(listener.port) as connection:
+            for stream in (False, False, True, True, False, False):
+                size = len(json.dumps({**HELLO, "stream": False}))
+                body = json.dumps({**HELLO, "stream": stream}).encode().ljust(size)
+                data = request("POST", CHAT, body, content_type="application/json")
+                answer = await connection.ask(data)
+                assert 200 == answer.status
+                assert answer.body.endswith(b"[DONE]\n\n" if stream else b"}")
+
+    assert 4 == tasks.begun  # the first, both streams, and the one after them
