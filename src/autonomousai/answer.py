@@ -60,6 +60,9 @@ MANY: Final = 64
 #: Of the latest pieces, how many stay as they came.
 RECENT: Final = 32
 
+#: Events of a short answer: `Started`, its text, `FinishReason`.
+_WHOLE: Final = 3
+
 #: Characters up to which a part at the end is joined again, whatever comes after it.
 _SMALL: Final = 4096
 
@@ -120,6 +123,14 @@ class Answer:
             self.deltas += 1
         elif len(batch) > RUN:
             self._add_run(batch)
+        elif len(batch) == _WHOLE and type(batch[2]) is FinishReason and type(text := batch[1]) is str:  # a short answer
+            if type(started := batch[0]) is Started:
+                self.started = started
+                self._texts.append(text)
+                self.deltas += 1
+                self.finish = batch[2]
+            else:
+                self._add_all(batch)
         else:
             self._add_all(batch)
         if len(self._texts) > MANY:

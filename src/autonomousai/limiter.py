@@ -180,7 +180,9 @@ class Place:
 
     def leave(self) -> None:
         """Give the place back, and go outside."""
-        self.release()
+        if self.is_taken:
+            self.is_taken = False
+            self._seats.release()
         if self._limiter is not None:
             self._limiter.on_left()
             self._limiter = None
@@ -218,13 +220,24 @@ class RequestLimiter:
         self.inside += 1
         return Place(self, self._seats, self._queue_s)
 
-    def try_enter(self) -> Place | None:
-        """Come inside and take a place, where that needs no waiting; None elsewhere."""
-        if self.inside >= self._most or not self._seats.try_acquire():
-            return None
-        if not self.inside:
+    def try_enter(self) -> bool:
+        """Come inside and take a place, where that needs no waiting: both are given back by `leave`, or by `entered`'s holder.
+        False elsewhere."""
+        inside = self.inside
+        if inside >= self._most or not self._seats.try_acquire():
+            return False
+        if not inside:
             self.empty.clear()
-        self.inside += 1
+        self.inside = inside + 1
+        return True
+
+    def leave(self) -> None:
+        """Give back what `try_enter` took."""
+        self._seats.release()
+        self.on_left()
+
+    def entered(self) -> Place:
+        """Return what `try_enter` took, as a place."""
         place = Place(self, self._seats, self._queue_s)
         place.is_taken = True
         return place

@@ -287,3 +287,20 @@ async def test_a_caller_who_streams_now_and_then(monkeypatch: pytest.MonkeyPatch
                 assert answer.body.endswith(b"[DONE]\n\n" if stream else b"}")
 
     assert 4 == tasks.begun  # the first, both streams, and the one after them
+
+
+async def test_a_caller_who_does_not_read_keeps_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it reads: so the answers that wait for callers are as many as there are places."""
+    async with serving(whole) as (listener, _):
+        tasks = Tasks(listener.app, monkeypatch)
+        async with Connection(listener.port) as connection:
+            await connection.ask(request("POST", CHAT, HELLO))
+            (protocol,) = listener.connections.connections
+            protocol.pause_writing()  # type: ignore[attr-defined]  # as the transport does
+            await connection.ask(request("POST", CHAT, HELLO))
+            inside = listener.app._places.inside
+            protocol.resume_writing()  # type: ignore[attr-defined]
+            async with asyncio.timeout(PATIENCE):
+                await listener.app.empty()
+
+    assert (1, 1) == (inside, tasks.handed_over)

@@ -38,6 +38,10 @@ _ONE_PIECE: Final = 64 * 1024
 #: What most heads begin with.
 _VERSION: Final = b"HTTP/1.1 2"
 
+#: The end of a head, and bytes of the longest that is known again.
+_END: Final = b"\r\n\r\n"
+_LONGEST_KNOWN: Final = 4096
+
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN_S: Final = 0.05
 
@@ -69,6 +73,9 @@ class ClientConnection(asyncio.Protocol):
         "_is_overdue",
         "_is_paused",
         "_keeps",
+        "_known",
+        "_known_parser",
+        "_known_status",
         "_loop",
         "_oddity",
         "_on_idle",
@@ -123,6 +130,9 @@ class ClientConnection(asyncio.Protocol):
         self._parser: Any
         self._feed: Any
         self._renew_parser()
+        self._known = b""  # the head of the response before, with its status: `headers` are still of it
+        self._known_status = 0
+        self._known_parser: Any = None
         self._begun = b""  # what has come of the response's head
         self._oddity: BaseException | None = None  # what the parser said of it, which may be read again when it is complete
         self._fields: list[tuple[bytes, bytes]] = []
@@ -169,6 +179,8 @@ class ClientConnection(asyncio.Protocol):
         self._on_news = on_news
         self._wants_head = False
         self.status = self._silent = self._held = 0
+        if self._known:
+            self._feed = self._parser.feed_data
         self._decoder = self._error = self._fault = self._take = self._oddity = None
         self._begun = b""
         self._fields = []  # trailers, of the response before
@@ -180,7 +192,8 @@ class ClientConnection(asyncio.Protocol):
         self._winds = streaming
         self._total_at = total_at
         first_token_at = now + clocks.first_token
-        self._alive_until = min(total_at, now + max(clocks.first_token, clocks.first_token_alive))
+        alive_until = first_token_at if clocks.first_token_alive <= clocks.first_token else now + clocks.first_token_alive
+        self._alive_until = min(total_at, alive_until)
         if streaming and first_token_at < total_at:
             self._clock, self.deadline = "first_token", first_token_at
         else:
@@ -429,7 +442,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._silent += len(data)
         if not self.status:
-            self._begun = self._begun + data if self._begun else data
+            self._begin(data)
         broken: BaseException | None = None
         try:
             if self._oddity is None:
@@ -457,6 +470,23 @@ class ClientConnection(asyncio.Protocol):
                     dispatcher.add(self)
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
+
+    def _begin(self, data: bytes) -> None:
+        """The response begins, or its head continues. One that begins with the head of the response before is read by a parser
+        that brings no headers."""
+        if not self._known or self._begun or self._wants_head or not data.startswith(self._known):
+            self._begun = self._begun + data if self._begun else data
+            return
+        self.status = self._known_status
+        if self._known_parser is None:
+            self._known_parser = httptools.HttpResponseParser(_KnownHeadCallbacks(self))
+            self._known_parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+        self._feed = self._known_parser.feed_data
+
+    def on_known_complete(self) -> None:
+        """The response whose head was known is complete."""
+        self._is_complete = True
+        self._keeps = self._known_parser.should_keep_alive()
 
     def _on_refused(self, error: Exception) -> BaseException | None:
         """The parser refuses what came: return why, unless it is a head that may be read in strict form when it is complete."""
@@ -553,7 +583,7 @@ class ClientConnection(asyncio.Protocol):
         if self._is_busy and not self._is_complete:
             self._break(error or ConnectionError("the connection was closed"))
         self._on_lost(self)
-        self._parser = self._feed = None  # it and its callbacks hold one another
+        self._parser = self._known_parser = self._feed = None  # they and their callbacks hold one another
 
     # ---- the parser's side
 
@@ -571,10 +601,14 @@ class ClientConnection(asyncio.Protocol):
             raise httptools.HttpParserError(TOO_LARGE)
         status = self._parser.get_status_code()
         headers = Headers(fields)
+        self._known = b""
         if not (status >= 200 and self._begun.startswith(_VERSION) and headers.is_usual()):
             self._check_head(status, headers)
             if self._is_interim:
                 return
+        elif (end := self._begun.find(_END, 0, _LONGEST_KNOWN)) > 0:
+            self._known = self._begun[: end + len(_END)]
+            self._known_status = status
         self._begun = b""
         self.headers = headers
         self.status = status
@@ -621,3 +655,14 @@ class ClientConnection(asyncio.Protocol):
             self._take = None
             self._wake()
         self._transport.abort()
+
+
+class _KnownHeadCallbacks:
+    """What a parser calls that reads a response whose head is known."""
+
+    __slots__ = ("on_body", "on_message_begin", "on_message_complete")
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.on_body = connection.on_body
+        self.on_message_begin = connection.on_message_begin
+        self.on_message_complete = connection.on_known_complete

@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -110,10 +111,12 @@ class HttpPool:
         self._prefers_direct = direct
         self._environment: dict[str, tuple[float, Proxy | None]] = {}
         self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _LoopTransports] = {}
+        #: What `try_post` found, and the loop's time up to which it stands: the loop, the URL, the time, what the loop has.
+        self._before: tuple[weakref.ref[asyncio.AbstractEventLoop], str, float, _LoopTransports] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, here or in another process, has connections of its own."""
-        return {**vars(self), "_homes": {}, "_environment": {}}
+        return {**vars(self), "_homes": {}, "_environment": {}, "_before": None}
 
     def post(
         self,
@@ -196,7 +199,17 @@ class HttpPool:
         elsewhere, and nothing is sent."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._proxy is not None or (transport := self._direct(loop, url, now)) is None:
+        before = self._before
+        if before is not None and before[0]() is loop and before[1] is url and now < before[2] and not before[3].closed:
+            transport = before[3].direct
+        else:
+            transport = None if self._proxy is not None else self._direct(loop, url, now)
+            self._before = None
+            if transport is not None:
+                read_at = self._environment[url[: url.find("/", 8)]][0] if self._trust_env else inf
+                reference = weakref.ref(loop)
+                self._before = reference, url, read_at + _ENVIRONMENT_S, self._homes[reference]
+        if transport is None:
             return None
         return transport.try_send(url, headers, body, clocks, deadline, now, on_news)
 

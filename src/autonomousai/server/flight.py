@@ -6,7 +6,7 @@ Whatever is not so takes the longer road of `endpoint`, which begins with what w
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import time
+from time import monotonic, time
 
 import msgspec
 
@@ -14,7 +14,6 @@ from ..answer import Answer
 from ..errors import ProviderError
 from ..events import Batch
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, log_bug
-from ..limiter import Place
 from ..report import Report
 from ..request import ChatRequest
 from ..result import SentRequest
@@ -34,7 +33,6 @@ class Flight(msgspec.Struct, eq=False):
     note: Callable[[Exchange], None]
     request: ChatRequest
     model: str
-    place: Place
     sent: SentRequest | None = None
     fault: Exception | None = None
 
@@ -74,11 +72,26 @@ class Flight(msgspec.Struct, eq=False):
         head = AnswerHead(wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], False, None)
         body = wire.encode_answer(batch, head, extension=provenance_of(answer))
         exchange.listener = None
-        exchange.respond(200, body)
+        is_read = exchange.respond(200, body)
         exchange.meter = context.metrics.whole(self.model, answer, exchange.began)
-        context.places.callers.discard(self)
-        self.place.leave()
+        if not is_read:
+            exchange.hand_over(self._drain)
+            return
         self.note(exchange)
+        context.places.callers.discard(self)
+        context.places.leave()
+
+    async def _drain(self, exchange: Exchange) -> None:
+        """Keep the place until a slow caller has read enough."""
+        exchange.read_by = monotonic() + self.context.total_s
+        try:
+            await exchange.drain()
+        except ClientLeftError:
+            exchange.status = CLIENT_LEFT
+        finally:
+            self.note(exchange)
+            self.context.places.callers.discard(self)
+            self.context.places.leave()
 
     def _divert(self) -> None:
         """Let a task continue."""
@@ -87,7 +100,7 @@ class Flight(msgspec.Struct, eq=False):
 
     async def _continue(self, exchange: Exchange) -> None:
         try:
-            await in_place(self.context, exchange, self.endpoint.wire, self._serve, place=self.place)
+            await in_place(self.context, exchange, self.endpoint.wire, self._serve, place=self.context.places.entered())
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
         finally:
@@ -108,7 +121,7 @@ def launch(
     context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, note: Callable[[Exchange], None]
 ) -> bool:
     """Send the request of *exchange*, where it is a usual one and that needs no waiting. False elsewhere: nothing was done."""
-    place: Place | None = None
+    has_entered = False
     try:
         body = exchange.peek_body()
         if body is None or not _is_admitted(context, guard, endpoint, exchange, len(body)):
@@ -119,8 +132,9 @@ def launch(
                 exchange.known.note = STREAMED
             return False
         model = context.resolve(request.model)
-        if (place := context.places.try_enter()) is not None:
-            flight = Flight(context, endpoint, exchange, note, request, model, place)
+        has_entered = context.places.try_enter()
+        if has_entered:
+            flight = Flight(context, endpoint, exchange, note, request, model)
             flight.sent = context.source.launch(request, flight.on_news)
             if flight.sent is not None:
                 exchange.take_body()
@@ -131,8 +145,8 @@ def launch(
         pass  # it is raised again where it is reported
     except Exception as error:
         log_bug(exchange.request_id, error)
-    if place is not None:
-        place.leave()
+    if has_entered:
+        context.places.leave()
     return False
 
 

@@ -138,8 +138,11 @@ class Metrics:
         meter.outcome = "ok"
         series = self.series(model, meter.upstream)
         seconds = now - began
-        series.first.observe(seconds)
-        series.whole.observe(seconds)
+        first, whole = series.first, series.whole
+        first.counts[bisect_left(first.bounds, seconds)] += 1
+        first.sum += seconds
+        whole.counts[bisect_left(whole.bounds, seconds)] += 1
+        whole.sum += seconds
         series.outcomes["ok"] += 1
         series.smooth += 1
         if (finish := answer.finish) is not None and (usage := finish.usage) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -69,10 +69,13 @@ def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
 
 
+_encode: Final = msgspec.json.Encoder(enc_hook=as_plain).encode
+
+
 def encode_request(request: dict[str, Any]) -> bytes:
     """Return the JSON text of a request, in UTF-8. Raises `ValueError` that names the field where it cannot be written."""
     try:
-        return msgspec.json.encode(request, enc_hook=as_plain)
+        return _encode(request)
     except (TypeError, ValueError, RecursionError):
         for name, value in request.items():
             if problem := problem_of(value):

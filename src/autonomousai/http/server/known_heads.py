@@ -17,16 +17,30 @@ _LARGEST: Final = 64 * 1024
 
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length"
-_find_length = re.compile(rb"\r\ncontent-length: ([0-9]{1,9})\r\n", re.IGNORECASE).search
+_DIGITS: Final = 9
+_find_length = re.compile(rb"\r\ncontent-length: ([0-9]{1,%d})\r\n" % _DIGITS, re.IGNORECASE).search
 
 
 class KnownHead:
-    """What the parser read. ``length_at``: the index of the body's length among the headers, where a request has another.
+    """What the parser read. ``length_at``: the index of the body's length among the headers, where a request has another;
+    ``before`` and ``after``: the bytes around that.
     ``note``: what the application notes of requests with this head."""
 
-    __slots__ = ("headers", "length_at", "method", "note", "path", "query", "raw_path")
+    __slots__ = ("after", "before", "headers", "length_at", "method", "note", "path", "query", "raw_path")
 
-    def __init__(self, method: str, path: str, raw_path: bytes, query: bytes, headers: Headers, length_at: int) -> None:
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        raw_path: bytes,
+        query: bytes,
+        headers: Headers,
+        length_at: int,
+        before: bytes,
+        after: bytes,
+    ) -> None:
+        self.before = before
+        self.after = after
         self.method = method
         self.path = path
         self.raw_path = raw_path
@@ -41,16 +55,27 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
+        self._last: KnownHead | None = None  # that was read
 
     def read(self, data: bytes) -> tuple[KnownHead, Headers, bytes] | None:
         """Return the head, the headers and the body of the request that *data* is; None where it is not a whole one with a head
         that is known."""
-        split = _split(data)
-        if split is None or (known := self._heads.get(split[0])) is None:
-            return None
+        known, length, body = self._last, b"", b""
+        if known is not None and data.startswith(known.before) and len(data) <= _LARGEST:
+            start = len(known.before)
+            end = data.find(b"\r\n", start, start + _DIGITS + 2)
+            if data.startswith(known.after, end):
+                length, body = data[start:end], data[end + len(known.after) :]
+        if not length.isdigit() or len(body) != int(length):
+            split = _split(data)
+            if split is None or (known := self._heads.get(split[0])) is None:
+                return None
+            self._last = known
+            _, length, body = split
+        assert known is not None
         headers = known.headers.copy()
-        headers[known.length_at] = (_LENGTH, split[1])
-        return known, headers, split[2]
+        headers[known.length_at] = (_LENGTH, length)
+        return known, headers, body
 
     def learn(self, data: bytes, method: str, path: str, raw_path: bytes, query: bytes, headers: Headers) -> None:
         """Remember the head of the request that *data* is, and that was read as these. It is one of HTTP/1.1 that keeps its
@@ -61,7 +86,11 @@ class KnownHeads:
             return
         if len(self._heads) >= _KNOWN:
             self._heads.clear()
-        self._heads[split[0]] = KnownHead(method, path, raw_path, query, headers, names.index(_LENGTH))
+        found = _find_length(data)
+        assert found is not None
+        before, after = data[: found.start(1)], data[found.end(1) : data.find(_END) + len(_END)]
+        length_at = names.index(_LENGTH)
+        self._heads[split[0]] = KnownHead(method, path, raw_path, query, headers, length_at, before, after)
 
 
 def _split(data: bytes) -> tuple[bytes, bytes, bytes] | None:

@@ -8,7 +8,6 @@ longer road.
 from __future__ import annotations
 
 from functools import lru_cache
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -22,11 +21,12 @@ from .usual import TextChunk, unknown_in_choice, unknown_in_chunk, unknown_membe
 _SHORT: Final = 4096
 
 _BEGINNING: Final = b"data: {"
-_SEAM: Final = b"}\n\ndata: {"
+_BETWEEN: Final = b"\n\ndata: "
+_SEAM: Final = b"}\n{"  # of two lines that were events
 _END: Final = b"}\n\ndata: [DONE]\n\n"
 
 #: Line ends between two events, and in `_END`.
-_SEAM_LINES, _END_LINES = _SEAM.count(b"\n"), _END.count(b"\n")
+_SEAM_LINES, _END_LINES = _BETWEEN.count(b"\n"), _END.count(b"\n")
 
 _decode_lines = msgspec.json.Decoder(TextChunk).decode_lines
 _json = msgspec.json.Encoder().encode
@@ -40,12 +40,14 @@ def read_short_stream(data: bytes) -> Batch | None:
     chunks that say text alone, end in one with a reason, after which usage may stand, and in ``[DONE]``."""
     if len(data) > _SHORT or not (data.startswith(_BEGINNING) and data.endswith(_END)):
         return None
-    seams = data.count(_SEAM)
+    part = data[len(_BEGINNING) - 1 : 1 - len(_END)]
+    lines = part.replace(_BETWEEN, b"\n")
+    seams = (len(part) - len(lines)) // (len(_BETWEEN) - 1)
     # A line can only end between two objects that are no part of another one: so no value reaches from one line to the next.
-    if data.count(b"\n") != _SEAM_LINES * seams + _END_LINES or b"\r" in data:
+    if data.count(b"\n") != _SEAM_LINES * seams + _END_LINES or lines.count(_SEAM) != seams or b"\r" in data:
         return None
     try:
-        chunks = _decode_lines(data[len(_BEGINNING) - 1 : 1 - len(_END)].replace(b"\n\ndata: ", b"\n"))
+        chunks = _decode_lines(lines)
     except UNREADABLE:
         return None
     return _events(chunks) if len(chunks) == seams + 1 else None  # else there are several on a line
@@ -53,46 +55,51 @@ def read_short_stream(data: bytes) -> Batch | None:
 
 def _events(chunks: list[TextChunk]) -> Batch | None:
     counting = None if chunks[-1].choices else chunks.pop()
-    try:
-        choices = [chunk.choices[0] for chunk in chunks]
-        first, last, ending = chunks[0], chunks.pop(), choices.pop()
-    except IndexError:
+    if not chunks or not (chunks[0].choices and chunks[-1].choices):
         return None
-    reason = ending.finish_reason
-    if reason not in STANDARD or ending.delta.content or any(map(_reason_of, choices)):
-        return None
-    in_chunk, in_choice = unknown_in_chunk(first), unknown_in_choice(choices[0] if choices else ending)
-    constant = _unknown(in_chunk, in_choice)
-    usage: Json | None = None
+    first, last = chunks[0], chunks.pop()
+    values = unknown_in_chunk(first), unknown_in_choice(first.choices[0])
+    constant = _unknown(*values)
     batch: Batch = [Started(first.model or None, None, constant or None)]
-    for chunk, choice in zip(chunks, choices, strict=True):
-        if unknown_in_chunk(chunk) != in_chunk or unknown_in_choice(choice) != in_choice:
+    usage: Json | None = None
+    for chunk in chunks:
+        if not chunk.choices:
             return None
-        if chunk.usage:
-            usage = chunk.usage
-        if text := choice.delta.content:
-            batch.append(text)
-    usage = last.usage or usage
+        choice = chunk.choices[0]
+        if choice.finish_reason:
+            return None
+        if chunk is not first and (unknown_in_chunk(chunk), unknown_in_choice(choice)) != values:
+            return None
+        usage = chunk.usage or usage
+        if choice.delta.content:
+            batch.append(choice.delta.content)
+    return batch if _end(batch, first, last, constant, usage, counting) else None
+
+
+def _end(
+    batch: Batch, first: TextChunk, last: TextChunk, constant: Json, usage: Json | None, counting: TextChunk | None
+) -> bool:
+    """Add what the *last* chunk with a choice says, and the one that counts tokens. Returns whether an answer ends so."""
+    choice = last.choices[0]
+    if (reason := choice.finish_reason) not in STANDARD or choice.delta.content:
+        return False
     extra = None
-    if choices:
-        unknown = _unknown(unknown_in_chunk(last), unknown_in_choice(ending))
+    if last is not first:
+        unknown = _unknown(unknown_in_chunk(last), unknown_in_choice(choice))
         extra = None if unknown == constant else unknown
     model = last.model or first.model or None
-    if counting is not None:
-        counted = usage_of(counting.usage)
-        if last.usage or counted is None:
-            return None
-        model = counting.model or model
+    if counting is None:
+        finish = FinishReason(reason, "finish_reason", usage_of(last.usage or usage), model, extra)
+    elif last.usage or (counted := usage_of(counting.usage)) is None:
+        return False
+    else:
         trailer = _unknown(unknown_in_chunk(counting), ())
         if trailer != {name: value for name, value in constant.items() if name != "choices"}:
             extra = {**(constant if extra is None else extra), TRAILER: trailer}
-    else:
-        counted = usage_of(usage)
-    batch.append(FinishReason(reason, "finish_reason", counted, model, extra))
-    return batch
+        finish = FinishReason(reason, "finish_reason", counted, counting.model or model, extra)
+    batch.append(finish)
+    return True
 
-
-_reason_of: Final = attrgetter("finish_reason")
 
 #: Members of a document that the upstream's unknown ones are written over.
 _MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "finish_reason", "usage", "x_autonomousai"})
