@@ -64,7 +64,7 @@ class Footprint(NamedTuple):
 #: The most that a request of each subject enters. A change that enters less lowers it.
 LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 102, 18),
-    "client AutonomousAI": Footprint(21, 98, 23),
+    "client AutonomousAI": Footprint(22, 99, 23),
     "server burst": Footprint(37, 166, 37),
     "server paced": Footprint(43, 218, 43),
     "server paced, usage": Footprint(43, 222, 43),
