@@ -112,9 +112,9 @@ def test_two_checkouts_are_set_side_by_side(measure: ModuleType, capsys: pytest.
 
 
 def test_a_request_with_a_key_that_costs_more_than_is_kept_is_a_failure(measure: ModuleType) -> None:
-    """As a ratio to one without, in the same run."""
+    """As one without that costs more than is kept of it."""
     instructions = importlib.import_module("instructions")
-    kept = {instructions.build(): {"ratios": {"keyed": 1.5}}}
+    kept = {instructions.build(): {"keyed": 1500.0}}
 
     verdicts = [
         measure.judge(instructions.guards(kept), {"small": {"ours": [1000.0], "keyed": [number]}}, quick=False)
