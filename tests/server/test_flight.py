@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from autonomousai.config import parse_config
+from autonomousai.gateway.gateway import Gateway
 from autonomousai.http.server.exchange import Exchange
 from autonomousai.server import App, create_app
 from tests.support.raw import RawConnection, RawServer, answering
@@ -70,13 +71,17 @@ class Tasks:
 async def serving(
     answer: Callable[[RawConnection], Awaitable[None]], **more: Any
 ) -> AsyncIterator[tuple[Listening, RawServer]]:
-    """A server of one model, whose upstream answers so."""
+    """A server of one model, whose upstream answers so; in the end its breaker has no request under way."""
     async with answering(answer) as upstream:
         text = f'[upstreams.there]\nkind = "openai"\nbase_url = "{upstream.url}"\n[models.llama]\nroute = ["there"]\n'
         app = create_app(parse_config(text, {}))
         await app.start()
         async with listening(app) as listener:
             yield listener, upstream
+            async with asyncio.timeout(PATIENCE):
+                await app.empty()
+            assert isinstance(app.provider, Gateway)
+            assert [0] == [each.breaker.running for each in app.provider.upstreams.values()]
 
 
 async def whole(connection: RawConnection) -> None:
@@ -138,6 +143,11 @@ async def refused(connection: RawConnection) -> None:
         await connection.send(b'HTTP/1.1 400 Bad\r\ncontent-length: 35\r\n\r\n{"error":{"message":"no","code":1}}')
 
 
+async def refused_with_an_answer(connection: RawConnection) -> None:
+    """What stands under another status than 200 is no answer, however complete it is."""
+    await connection.send(WHOLE if connection.heard == 1 else WHOLE.replace(b"200 OK", b"400 Bad"))
+
+
 async def a_document(connection: RawConnection) -> None:
     message = {"role": "assistant", "content": "Hello"}
     body = json.dumps({"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
@@ -161,7 +171,11 @@ async def stale(connection: RawConnection) -> None:
         connection.reset()
 
 
-@pytest.mark.parametrize("upstream", [in_pieces, refused, a_document, broken_then_whole, stale], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "upstream",
+    [in_pieces, refused, refused_with_an_answer, a_document, broken_then_whole, stale],
+    ids=lambda each: each.__name__,
+)
 async def test_what_is_no_complete_answer_takes_the_longer_way(upstream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces, refusals, documents, breaks and stale connections: with the result of a request that was never launched."""
     async with serving(upstream) as (listener, server):
