@@ -267,6 +267,24 @@ async def test_all_servers_learn_of_a_change():
     assert POLL_S <= 1
 
 
+async def test_a_budget_begins_before_its_policy_holds():
+    """What was spent is known before the first request is asked by the policy, and of keys alone that have changed."""
+    ring, seen = KeyRing({}, asks=True), []
+
+    async def on_change(records) -> None:
+        records = list(records)
+        before = {each.name: each.policy.budget_period for each in ring.records()}
+        seen.append((before, {each.name: each.policy.budget_period for each in records}))
+
+    directory = KeyDirectory(ring, MemoryDocuments(), on_change=on_change)
+    for name in ("shop", "other"):
+        await directory.create(name, KeyPolicy(token_budget=5))
+    await directory.change("shop", lambda policy: msgspec.structs.replace(policy, budget_period="day"))
+
+    months = {"shop": "month", "other": "month"}
+    assert [({"shop": "month"}, {"other": "month"}), (months, {"shop": "day"})] == seen[1:]
+
+
 async def test_known_keys_hold_while_the_store_is_away(caplog):
     """Nothing is refused for it, and the log says so once."""
     store = MemoryDocuments()

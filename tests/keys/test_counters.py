@@ -192,6 +192,112 @@ async def test_an_answer_from_before_a_budget_does_not_begin_it_anew(stores, key
     assert ("token_budget", 97) == (refused.refused, refused.spent_tokens)
 
 
+DAY = "2027-01-31"
+
+
+async def spend(store: CounterStore, key: str, period: str, tokens: int) -> None:
+    """Let an answer begin and end."""
+    held = await store.reserve(key, period, Limits(token_budget=1_000), Demand(tokens, tokens), "spend")
+    await store.settle(key, period, "spend", tokens, tokens, held)
+
+
+async def spent_in(store: CounterStore, key: str, period: str) -> tuple[int, int]:
+    """Return what a request of that period would read: the tokens and the money spent in it."""
+    refused = await store.reserve(key, period, Limits(token_budget=1_000), Demand(5_000, 5_000), "spent_in")
+    return refused.spent_tokens, refused.spent_nano
+
+
+@pytest.mark.parametrize(("before", "after"), [(DAY, MONTH), (MONTH, DAY)])
+async def test_an_answer_from_before_a_change_of_the_period_does_not_begin_it_anew(stores, key, before, after):
+    """It ends by the policy that it began with, and counts in the period that holds now."""
+    store = stores[0]
+    held = await store.reserve(key, before, Limits(token_budget=1_000), Demand(10, 10), "a")
+    await store.seed(key, after, 400, 40)
+
+    await store.settle(key, before, "a", 7, 1, held)
+
+    assert (407, 41) == await spent_in(store, key, after)
+
+
+@pytest.mark.parametrize(("before", "after"), [(DAY, MONTH), (MONTH, DAY)])
+async def test_servers_that_learn_of_a_change_one_after_the_other_reset_nothing(stores, key, before, after):
+    """Requests by the policy before and by the one after come in turns, and each spends of both periods."""
+    first, last = stores[0], stores[-1]
+    await spend(first, key, before, 100)
+    await first.seed(key, after, 400, 400)
+
+    for _ in range(2):
+        await spend(last, key, before, 5)
+        await spend(first, key, after, 20)
+    await last.seed(key, after, 400, 400)
+
+    assert (450, 450) == await spent_in(first, key, after)
+    assert (150, 150) == await spent_in(last, key, before)
+    assert (450, 450) == await spent_in(last, key, after)
+
+
+async def test_a_budgets_period_is_changed_and_back(stores, key):
+    """What was spent of the day while there was a budget of the month is counted; of another day, nothing is."""
+    store = stores[0]
+    await spend(store, key, DAY, 100)
+    await spend(store, key, MONTH, 20)
+
+    same_day = await spent_in(store, key, DAY)
+    await spend(store, key, "2027-02", 5)
+    next_day = await spent_in(store, key, "2027-02-01")
+
+    assert ((120, 120), (0, 0)) == (same_day, next_day)
+
+
+async def test_a_budget_that_some_servers_do_not_know_yet_is_not_begun_anew(stores, key):
+    """Nor is one that some still know: their requests come without a period, or with one, for a second."""
+    first, last = stores[0], stores[-1]
+    await first.seed(key, MONTH, 400, 40)
+    held = await last.reserve(key, "", Limits(tokens=1_000), Demand(7, 7), "a")
+    await last.settle(key, "", "a", 7, 0, held)
+
+    assert (407, 40) == await spent_in(first, key, MONTH)
+
+
+async def test_a_budget_that_comes_back_begins_with_what_was_spent_without_it(stores, key):
+    """As the ledger has it, where that is more than was counted here."""
+    store = stores[0]
+    await spend(store, key, MONTH, 100)
+    await store.reserve(key, "", Limits(requests=1_000), Demand(), "a")
+
+    await store.seed(key, MONTH, 300, 50)
+
+    assert (300, 100) == await spent_in(store, key, MONTH)
+
+
+async def test_an_end_that_is_heard_of_in_the_next_period_does_not_begin_the_one_before(stores, key):
+    """A server that could not reach the store reports late what it spent."""
+    store = stores[0]
+    held = await store.reserve(key, DAY, Limits(token_budget=1_000), Demand(10, 10), "a")
+    await spend(store, key, "2027-02-01", 300)
+
+    await store.settle(key, DAY, "a", 10, 10, held)
+
+    assert (310, 310) == await spent_in(store, key, "2027-02-01")
+
+
+async def test_a_hold_whose_time_ran_out_is_spent_of_both_kinds_of_period(clock, tmp_path):
+    """Its end, which comes late, puts both right."""
+    store = SqliteCounters(str(tmp_path / "state"), clock)
+    await store.open()
+    limits = Limits(token_budget=1_000)
+    await store.seed("k", DAY, 100, 0)
+    held = await store.reserve("k", MONTH, limits, Demand(60, 60), "a")
+
+    clock.now += 31
+    lost = await spent_in(store, "k", DAY)
+    await store.settle("k", MONTH, "a", 20, 0, held)
+    spent = [await spent_in(store, "k", period) for period in (DAY, MONTH)]
+    await store.aclose()
+
+    assert ((160, 0), [(120, 0), (20, 0)]) == (lost, spent)
+
+
 async def test_counters_begin_with_what_was_spent_before(stores, key):
     """Once: what is counted here already is not counted again."""
     store = stores[0]

@@ -7,6 +7,8 @@
 - Concurrency: the holds of requests under way. A hold that is not renewed in time, since its server is gone, ends then.
 - Budgets: what was spent in the period, and what is reserved by holds. A hold whose time runs out is spent as a whole: nothing
   tells how much of it was used.
+- A budget's period may be changed while requests by the policy before still come and end. So days and months are counted on
+  beside each other, and only the next period of a kind begins with nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class Holding(msgspec.Struct):
 
 class KeyCounters(msgspec.Struct):
     """Of one key. ``requests`` and ``tokens``: by the second, in its order, with their sums. ``earliest``: before it, no hold's
-    time runs out. ``current``: the second in which what is over was last forgotten."""
+    time runs out. ``current``: the second in which what is over was last forgotten. ``parked``: by periods
+    of other kinds than ``period``, the tokens and nanodollars that were spent in them."""
 
     requests: dict[int, int] = {}
     tokens: dict[int, int] = {}
@@ -37,6 +40,7 @@ class KeyCounters(msgspec.Struct):
     period: str = ""
     spent_tokens: int = 0
     spent_nano: int = 0
+    parked: dict[str, tuple[int, int]] = {}
     held_tokens: int = 0
     held_nano: int = 0
     holds: dict[str, Holding] = {}
@@ -98,19 +102,20 @@ class KeyCounters(msgspec.Struct):
         return True
 
     def settle(self, now: float, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
-        """Replace what *decision* reserved by what was used. *period*: ``""`` where the key had no budget then; it may have one
-        now."""
-        if int(now) != self.current or self.earliest <= now or (period and period != self.period):
-            self._advance(now, period or self.period)
+        """Replace what *decision* reserved by what was used. *period*: that of the policy by which it was reserved, ``""``
+        where that had no budget. Another policy may hold now: only a later period of the same kind begins by it."""
+        known = self.period
+        if known and (len(period) != len(known) or period < known):
+            period = known
+        if int(now) != self.current or self.earliest <= now or period != known:
+            self._advance(now, period)
         held = self.holds.pop(hold, None)
         if held is not None:
             self.held_tokens -= held.tokens
             self.held_nano -= held.nano
-            self.spent_tokens += tokens
-            self.spent_nano += nano
+            self._spend(tokens, nano)
         else:  # its time has run out, so that all of it was spent
-            self.spent_tokens = max(0, self.spent_tokens + tokens - decision.tokens)
-            self.spent_nano = max(0, self.spent_nano + nano - decision.nano)
+            self._spend(tokens - decision.tokens, nano - decision.nano)
         change = tokens - decision.tokens
         moment = decision.moment
         if moment not in self.tokens:
@@ -129,21 +134,40 @@ class KeyCounters(msgspec.Struct):
 
     def seed(self, period: str, tokens: int, nano: int) -> None:
         """Begin a *period* with what was spent in it already, unless that is counted here."""
-        if self.period != period:
-            self.period, self.spent_tokens, self.spent_nano = period, tokens, nano
+        if self._enter(period):
+            self.spent_tokens = max(tokens, self.spent_tokens)
+            self.spent_nano = max(nano, self.spent_nano)
+
+    def _enter(self, period: str) -> bool:
+        """Decide by what is spent in *period* from now on. Returns whether that may not be all of it: the period is new
+        here, or there was no budget, so that not everything was counted."""
+        before = self.period
+        if before == period:
+            return False
+        if before:
+            self.parked[before] = (self.spent_tokens, self.spent_nano)
+        is_known = period in self.parked
+        self.spent_tokens, self.spent_nano = self.parked.get(period, (0, 0))
+        self.parked = {name: spent for name, spent in self.parked.items() if len(name) != len(period)}
+        self.period = period
+        return not (before and is_known)
+
+    def _spend(self, tokens: int, nano: int) -> None:
+        self.spent_tokens = max(0, self.spent_tokens + tokens)
+        self.spent_nano = max(0, self.spent_nano + nano)
+        for name, (parked_tokens, parked_nano) in self.parked.items():
+            self.parked[name] = (max(0, parked_tokens + tokens), max(0, parked_nano + nano))
 
     def _advance(self, now: float, period: str) -> None:
         """Forget what is over."""
         self.current = int(now)
-        if self.period != period:
-            self.period, self.spent_tokens, self.spent_nano = period, 0, 0
+        self._enter(period)
         if self.earliest <= now:
             for hold in [name for name, held in self.holds.items() if held.expires <= now]:
                 held = self.holds.pop(hold)
                 self.held_tokens -= held.tokens
                 self.held_nano -= held.nano
-                self.spent_tokens += held.tokens
-                self.spent_nano += held.nano
+                self._spend(held.tokens, held.nano)
             self.earliest = min((held.expires for held in self.holds.values()), default=inf)
         least = self.current - WINDOW_S
         if self.requests and next(iter(self.requests)) < least:

@@ -32,7 +32,8 @@ _log = logging.getLogger("autonomousai.server")
 
 
 class KeyDirectory:
-    """The keys of *store*, which *ring* finds. ``on_change``: called with the keys that were made, when they have changed."""
+    """The keys of *store*, which *ring* finds. ``on_change``: called with those that were made or changed, before they
+    are found."""
 
     def __init__(
         self,
@@ -86,12 +87,11 @@ class KeyDirectory:
         if version == self._version:
             return
         read = [(_decode(document), document) for document in await self._store.load()]
-        made = [record for record, _ in read]
+        if self._on_change is not None:
+            await self._on_change([record for record, document in read if self._documents.get(record.id) != document])
         self._version = version
         self._documents = {record.id: document for record, document in read}
-        self._ring.replace_made(made)
-        if self._on_change is not None:
-            await self._on_change(made)
+        self._ring.replace_made(record for record, _ in read)
 
     async def _poll(self) -> None:
         while True:

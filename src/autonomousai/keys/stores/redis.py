@@ -31,6 +31,7 @@ _CONCURRENCY: Final = 16
 
 # KEYS in all scripts: the totals, a hash; the window, a hash of seconds; the holds, sorted by the millisecond when they end.
 # Totals: p, the period; st, sn: tokens and nanodollars spent in it; ht, hn: held; h:NAME: tokens and nanodollars of a hold.
+# Parked, by the length of the period's name, 7 of months and 10 of days: pLENGTH, stLENGTH and snLENGTH.
 
 _COMMON: Final = """
 local time = redis.call('TIME')
@@ -64,20 +65,32 @@ local function drop(hold)
     return known
 end
 local function enter(period)
-    if redis.call('HGET', KEYS[1], 'p') ~= period then
-        redis.call('HSET', KEYS[1], 'p', period, 'st', '0', 'sn', '0')
-        return true
+    local before = redis.call('HGET', KEYS[1], 'p') or ''
+    if before == period then return false end
+    if before ~= '' then
+        local kind = #before
+        redis.call('HSET', KEYS[1], 'p' .. kind, before, 'st' .. kind, int(total('st')), 'sn' .. kind, int(total('sn')))
     end
-    return false
+    local kind, tokens, nano = #period, 0, 0
+    local known = redis.call('HGET', KEYS[1], 'p' .. kind) == period
+    if known then tokens, nano = total('st' .. kind), total('sn' .. kind) end
+    redis.call('HDEL', KEYS[1], 'p' .. kind, 'st' .. kind, 'sn' .. kind)
+    redis.call('HSET', KEYS[1], 'p', period, 'st', int(tokens), 'sn', int(nano))
+    return not known or before == ''
+end
+local function spend(tokens, nano)
+    for _, kind in ipairs({'', '7', '10'}) do
+        if kind == '' or redis.call('HEXISTS', KEYS[1], 'p' .. kind) == 1 then
+            local t, n = 'st' .. kind, 'sn' .. kind
+            redis.call('HSET', KEYS[1], t, int(math.max(0, total(t) + tokens)), n, int(math.max(0, total(n) + nano)))
+        end
+    end
 end
 local function advance(period)
     enter(period)
     for _, hold in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', int(ms))) do
         local lost = drop(hold)
-        if lost then
-            add('st', lost[1])
-            add('sn', lost[2])
-        end
+        if lost then spend(lost[1], lost[2]) end
     end
 end
 local function bucket(second)
@@ -180,22 +193,21 @@ _SETTLE: Final = (
     + """
 local hold, period, tokens, nano = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local reserved, reserved_nano, moment = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-if period == '' then period = redis.call('HGET', KEYS[1], 'p') or '' end
+local known = redis.call('HGET', KEYS[1], 'p') or ''
+if known ~= '' and (#period ~= #known or period < known) then period = known end
 advance(period)
 if drop(hold) then
-    add('st', tokens)
-    add('sn', nano)
+    spend(tokens, nano)
 else
-    redis.call('HSET', KEYS[1], 'st', int(math.max(0, total('st') + tokens - reserved)))
-    redis.call('HSET', KEYS[1], 'sn', int(math.max(0, total('sn') + nano - reserved_nano)))
+    spend(tokens - reserved, nano - reserved_nano)
 end
 local change = tokens - reserved
-local known = bucket(moment)
-if (not known or moment < now - WINDOW) and change > 0 and redis.call('EXISTS', KEYS[2]) == 1 then
+local counted = bucket(moment)
+if (not counted or moment < now - WINDOW) and change > 0 and redis.call('EXISTS', KEYS[2]) == 1 then
     moment = now
-    known = bucket(now) or {0, 0}
+    counted = bucket(now) or {0, 0}
 end
-if known and change ~= 0 then fill(moment, known[1], math.max(0, known[2] + change)) end
+if counted and change ~= 0 then fill(moment, counted[1], math.max(0, counted[2] + change)) end
 last()
 """.replace("WINDOW", str(WINDOW_S))
 )
@@ -214,7 +226,8 @@ _SEED: Final = (
     _COMMON
     + """
 if enter(ARGV[1]) then
-    redis.call('HSET', KEYS[1], 'st', ARGV[2], 'sn', ARGV[3])
+    local tokens, nano = math.max(total('st'), tonumber(ARGV[2])), math.max(total('sn'), tonumber(ARGV[3]))
+    redis.call('HSET', KEYS[1], 'st', int(tokens), 'sn', int(nano))
     last()
 end
 """
