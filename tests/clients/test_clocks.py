@@ -15,7 +15,8 @@ import pytest
 
 from autonomousai import AutonomousAI, HTTPError, StreamError, TimeoutError  # noqa: A004  the contract's own name
 from autonomousai.clients.options import CLIENT_CLOCKS
-from autonomousai.clients.remote import PreparedRequest, ResponseStream
+from autonomousai.clients.prepared_request import PreparedRequest
+from autonomousai.clients.remote import ResponseStream
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
 from autonomousai.timeouts import Clocks
 from autonomousai.wires.registry import OPENAI_CHAT

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from autonomousai.clients.remote import PreparedRequest, ResponseStream
+from autonomousai.clients.prepared_request import PreparedRequest
+from autonomousai.clients.remote import ResponseStream
 from autonomousai.testing import chunks
 from autonomousai.timeouts import Clocks
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autonomousai.clients.remote import PreparedRequest, ResponseStream
+from autonomousai.clients.prepared_request import PreparedRequest
+from autonomousai.clients.remote import ResponseStream
 from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, Event
 from autonomousai.http.connection import ClientConnection

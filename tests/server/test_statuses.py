@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autonomousai import HTTPError, OpenAICompatible, StatusError
-from autonomousai.clients import remote
+from autonomousai.clients import refusals
 from autonomousai.gateway.gateway import Gateway
 from autonomousai.gateway.upstream import Upstream
 from autonomousai.testing import Close, Pause, Raw, Script, ScriptedServer
@@ -129,7 +129,7 @@ async def test_a_refusal_whose_words_break_off_is_one(body: bytes, stream: bool,
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_refusal_whose_words_do_not_end_is_one(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy may keep its body open: what it refuses is known before."""
-    monkeypatch.setattr(remote, "_WORDS_S", 0.0)
+    monkeypatch.setattr(refusals, "_WORDS_S", 0.0)
     never = Pause()
     head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n"
     async with ScriptedServer(Script(Raw(head), Raw(WORDS), never)) as server:

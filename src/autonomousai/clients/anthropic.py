@@ -31,7 +31,8 @@ from .health import is_up
 from .messages_forms import MessagesAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
-from .remote import PreparedRequest, ResponseStream
+from .prepared_request import PreparedRequest
+from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthropics_key
 

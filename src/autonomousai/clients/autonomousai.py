@@ -25,7 +25,8 @@ from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
 from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
-from .remote import PreparedRequest, ResponseStream
+from .prepared_request import PreparedRequest
+from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 
 if TYPE_CHECKING:

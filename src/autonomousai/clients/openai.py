@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from ..answer import Answer
 from ..capabilities import Capabilities, ProviderStatus
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
@@ -33,10 +34,12 @@ from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
 from .health import is_up
+from .launched_request import RemoteRequest
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
+from .prepared_request import PreparedRequest
 from .reconnecting import RESUMABLE
-from .remote import PreparedRequest, RemoteRequest, ResponseStream
+from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import (
     VENDORS,
@@ -232,8 +235,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         if connection is None:
             return None
 
-        def prepare() -> PreparedRequest:
-            return PreparedRequest(
+        def stream(answer: Answer) -> ResponseStream:
+            sent = PreparedRequest(
                 url=self._answer_url,
                 headers=self._usual_headers,
                 body=body,
@@ -247,8 +250,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
                 model=name,
                 adaptations=self._adaptations,
             )
+            return ResponseStream(self._pool, sent, answer, connection)
 
-        return RemoteRequest(self._pool, connection, OPENAI_CHAT, prepare)
+        return RemoteRequest(connection, OPENAI_CHAT, stream)
 
     def _raw_url(self, wire: Wire) -> str:
         """Return where *wire* is spoken: at a bare root under /v1, as llama.cpp has other paths of the same names there."""

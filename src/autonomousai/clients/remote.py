@@ -1,4 +1,4 @@
-"""One request to an upstream over HTTP and its answer as batches of events: what every client shares, whatever its wire.
+"""The answer of an upstream over HTTP as batches of events: what every client shares, whatever its wire.
 
 Knows no endpoint and no model. Whether an answer is complete is decided by the wire; here it is read, under the four clocks.
 """
@@ -6,39 +6,31 @@ Knows no endpoint and no model. Whether an answer is complete is decided by the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
-
-import msgspec
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..answer import Answer
 from ..awaitables import DONE
 from ..completion import CLOSED
-from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StatusError, StreamError
+from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, ForeignEvent, Started
+from ..http.headers import is_framed
 from ..http.pool import HttpPool
-from ..http.proxies import Proxy
-from ..http.transport import Response, read_body
-from ..report import Report
-from ..result import BatchStream, Sink, cannot_pipe
-from ..timeouts import Clocks
-from ..wires.base import StreamDecoder, Wire
-from ..wires.foreign_errors import ANSWERED, redact_error
-from ..wires.provenance import check_provenance, provenance_of_document
-from ..wires.redaction import secrets_of
+from ..http.transport import Response
+from ..result import Sink, cannot_pipe
+from ..wires.base import StreamDecoder
+from ..wires.foreign_errors import redact_error
 from . import retries
-from .adaptations import Adaptations, is_streamed, other_form
 from .last_words import explain
+from .one_document import check_text, read_document
+from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, ResumableStream
-from .retries import DEFAULT_RETRIES, retry_delay
+from .refusals import refuse
+from .retries import retry_delay
 
 if TYPE_CHECKING:
     from ..http.connection import ClientConnection
-
-#: Bytes of an error's body that are read, and of an answer in one document.
-_ERROR_BODY: Final = 64 * 1024
-_DOCUMENT: Final = 64 * 1024 * 1024
 
 #: Characters that a streamed answer may hold, text, reasoning and calls together; looked at whenever so many bytes have come.
 _STREAMED: Final = 64 * 1024 * 1024
@@ -48,61 +40,6 @@ _BLANKS: Final = 1024 * 1024
 
 #: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
 _GRACE_S: Final = 1.0
-
-#: Seconds that the words of a refusal may take to come: its status is known.
-_WORDS_S: Final = 5.0
-
-
-class PreparedRequest(msgspec.Struct, frozen=True):
-    """A request, ready to be sent. ``wire``: what its body is written in, and its answer will be. ``retries``: tries after the
-    first, as long as nothing came. ``streams_url``: where a stream that broke can be resumed, if the server can. ``deadline``:
-    the loop's time by which the answer must be complete, instead of the timeout ``total``. ``others``: see
-    `CallOptions`. ``model``: what is asked of the server. ``adaptations``: where it is kept which other form of a request the
-    server takes; ``forms``: those that this request has taken already."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    clocks: Clocks
-    stream: bool
-    wire: Wire
-    proxy: Proxy | None = None
-    retries: int = DEFAULT_RETRIES
-    streams_url: str | None = None
-    deadline: float | None = None
-    others: bool = False
-    model: str = ""
-    adaptations: Adaptations | None = None
-    forms: tuple[str, ...] = ()
-
-
-class RemoteRequest(msgspec.Struct, eq=False):
-    """A `SentRequest`: a *body* as it was sent over a *connection* of *pool*. ``prepare``: makes the `PreparedRequest` that it
-    is."""
-
-    pool: HttpPool
-    connection: ClientConnection
-    wire: Wire
-    prepare: Callable[[], PreparedRequest]
-
-    def whole(self) -> tuple[Batch, Report] | None:
-        """See `SentRequest.whole`."""
-        connection = self.connection
-        if connection.status != 200 or (data := connection.whole()) is None:
-            return None
-        if (batch := self.wire.decode_short(data)) is None:
-            return None
-        connection.release()
-        return batch, _NOTHING
-
-    def batches(self, answer: Answer) -> BatchStream:
-        """See `SentRequest.batches`."""
-        self.connection.unlisten()
-        return ResponseStream(self.pool, self.prepare(), answer, self.connection)
-
-
-#: How an answer came about that a client asked for itself.
-_NOTHING: Final = Report()
 
 
 class ResponseStream:
@@ -209,8 +146,8 @@ class ResponseStream:
                     if (batch := self._short(response)) is None:
                         batch = await self._try(response, deadline)
                 except HTTPError as error:
-                    if (adapted := _adapted(request, error)) is not None:
-                        request = self._request = adapted
+                    if (other := adapted(request, error)) is not None:
+                        request = self._request = other
                         self._forget_answer()
                         delay: float | None = 0.0
                     else:
@@ -249,7 +186,7 @@ class ResponseStream:
         """Return the first batch of what *response* answers; all of it where it is not to be streamed."""
         request = self._request
         if not 200 <= response.status < 300:
-            await _refuse(response, request)
+            await refuse(response, request.wire, secrets_sent(request))
         if request.forms and request.adaptations is not None:
             request.adaptations.remember(request.model, request.forms)
         self._resumable = ResumableStream.of(self._pool, request, response, deadline)
@@ -269,7 +206,7 @@ class ResponseStream:
     async def _leave(self, error: BaseException) -> None:
         """Close. A reader that was only woken because another task closes gets an error, and is not cancelled."""
         if isinstance(error, HTTPError):
-            redact_error(error, _secrets_of(self._request))
+            redact_error(error, secrets_sent(self._request))
         woken = self._is_over and isinstance(error, asyncio.CancelledError) and not self._begun
         await self.aclose()
         task = asyncio.current_task()
@@ -364,32 +301,15 @@ class ResponseStream:
                     raise StreamError(f"the answer begins with more than {_BLANKS} bytes of white space", status=200)
         head = b"".join(parts)
         if first and first in b"{[":
-            return await self._read_document(head)
+            batch = await read_document(self._response, head, self._request.wire, self._request.body)
+            self._is_whole = True
+            return batch
         if first == b"<":
             raise StreamError(
                 "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
             )
         self._decoder = self._request.wire.decoder()
         return await self._read(head)
-
-    async def _read_document(self, head: bytes) -> Batch:
-        response = self._response
-        assert response is not None
-        parts = [head]
-        size = len(head)
-        response.progress()
-        while data := await response.read_some():
-            response.progress()
-            parts.append(data)
-            size += len(data)
-            if size > _DOCUMENT:
-                raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
-        body = b"".join(parts)
-        batch = self._request.wire.decode_answer(body)
-        self._request.wire.check_answer(batch, self._request.body)
-        _check(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
-        self._is_whole = True
-        return batch
 
     async def _read(self, data: bytes = b"") -> Batch:
         """Return more of an event stream. Bytes that complete no event are no batch: then it reads on."""
@@ -446,7 +366,7 @@ class ResponseStream:
         if not data:
             if not decoder.is_proven and await self._is_resumed():
                 return await self._more()
-            self._is_framed = _is_framed(response)
+            self._is_framed = is_framed(response.headers)
         self._uncounted += len(data)
         if self._uncounted > _STREAMED:
             self._measure()
@@ -479,7 +399,7 @@ class ResponseStream:
     def _finish(self, batch: Batch) -> Batch:
         finish = self._decoder.finish(in_good_order=self._is_framed)
         if (provenance := self._decoder.extension) is not None:
-            _check(provenance, self._answer.text + "".join([event for event in batch if type(event) is str]))
+            check_text(provenance, self._answer.text + "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
         return [*batch, finish]
 
@@ -491,53 +411,3 @@ _SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})
 async def _not_now() -> bool:
     """Return what `pipe_to` returns where something is left for `anext` already."""
     return True
-
-
-def _check(provenance: Mapping[str, Any] | None, text: str) -> None:
-    if provenance is not None and (mismatch := check_provenance(provenance, text)):
-        raise mismatch
-
-
-def _adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | None:
-    """Return *request* in another form, where *error* is a refusal of this one and another was not yet tried."""
-    if request.adaptations is None or not isinstance(error, StatusError):
-        return None
-    form = other_form(request.body, error, request.adaptations.rows)
-    if form is None or form[0] in request.forms:
-        return None
-    name, body = form
-    streams = request.stream and is_streamed(body)
-    return msgspec.structs.replace(request, body=body, stream=streams, forms=(*request.forms, name))
-
-
-def _secrets_of(request: PreparedRequest) -> tuple[str, ...]:
-    """Return what must not appear in an error: what the server or the proxy was sent to prove who asks."""
-    proxy = {} if request.proxy is None else request.proxy.headers
-    return (*secrets_of(request.headers), *secrets_of(proxy))
-
-
-def _is_framed(response: Response) -> bool:
-    """Return whether the body's end shows in its own framing, and not by that of the connection (RFC 9112, section 6.3)."""
-    headers = response.headers
-    return "chunked" in headers.get("Transfer-Encoding", "").lower() or "Content-Length" in headers
-
-
-async def _refuse(response: Response, request: PreparedRequest) -> NoReturn:
-    """Raise what the server answered in place of an answer."""
-    try:
-        raise await _refusal(response, request)
-    finally:
-        await response.aclose()
-
-
-async def _refusal(response: Response, request: PreparedRequest) -> HTTPError:
-    status, target = response.status, response.headers.get("Location")
-    if status < 300 or (status < 400 and target is None):
-        return HTTPError(f"{ANSWERED} {status} where an answer should be", advice="check base_url", status=status)
-    if status < 400:
-        advice = "use the address that it means as base_url"
-        return HTTPError(f"{ANSWERED} {status} and redirects to {target:.200}", advice=advice, status=status)
-    secrets = _secrets_of(request)
-    response.wait_no_longer_than(_WORDS_S)
-    body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
-    return request.wire.decode_error(response.status, body, response.headers, secrets=secrets)

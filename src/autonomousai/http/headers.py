@@ -86,3 +86,8 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def is_framed(headers: Mapping[str, str]) -> bool:
+    """Return whether a body's end shows in its own framing, and not by that of the connection (RFC 9112, section 6.3)."""
+    return "chunked" in headers.get("Transfer-Encoding", "").lower() or "Content-Length" in headers

@@ -1,0 +1,40 @@
+"""An answer that comes in one document, as it does where it is not streamed: read completely, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import StreamError
+from ..events import Batch
+from ..http.transport import Response
+from ..wires.base import Wire
+from ..wires.provenance import check_provenance, provenance_of_document
+
+#: Bytes of an answer in one document.
+_DOCUMENT: Final = 64 * 1024 * 1024
+
+
+async def read_document(response: Response, head: bytes, wire: Wire, asked: bytes) -> Batch:
+    """Return all events of the document that *response* brings. *head*: what of it was read before; *asked*: the body of the
+    request, in *wire* as the document is."""
+    parts = [head]
+    size = len(head)
+    response.progress()
+    while data := await response.read_some():
+        response.progress()
+        parts.append(data)
+        size += len(data)
+        if size > _DOCUMENT:
+            raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
+    body = b"".join(parts)
+    batch = wire.decode_answer(body)
+    wire.check_answer(batch, asked)
+    check_text(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
+    return batch
+
+
+def check_text(provenance: Mapping[str, Any] | None, text: str) -> None:
+    """Raise an error where *text* is not the one of which the server says how it came about."""
+    if provenance is not None and (mismatch := check_provenance(provenance, text)):
+        raise mismatch

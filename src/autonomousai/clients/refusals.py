@@ -1,0 +1,37 @@
+"""What a server answered in place of an answer, as an error: its status is known, its words are read as far as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NoReturn
+
+from ..errors import HTTPError
+from ..http.transport import Response, read_body
+from ..wires.base import Wire
+from ..wires.foreign_errors import ANSWERED
+
+#: Bytes of an error's body that are read.
+_ERROR_BODY: Final = 64 * 1024
+
+#: Seconds that the words of a refusal may take to come: its status is known.
+_WORDS_S: Final = 5.0
+
+
+async def refuse(response: Response, wire: Wire, secrets: Iterable[str]) -> NoReturn:
+    """Raise what the server answered in place of an answer, without *secrets*, which it was sent."""
+    try:
+        raise await _refusal(response, wire, secrets)
+    finally:
+        await response.aclose()
+
+
+async def _refusal(response: Response, wire: Wire, secrets: Iterable[str]) -> HTTPError:
+    status, target = response.status, response.headers.get("Location")
+    if status < 300 or (status < 400 and target is None):
+        return HTTPError(f"{ANSWERED} {status} where an answer should be", advice="check base_url", status=status)
+    if status < 400:
+        advice = "use the address that it means as base_url"
+        return HTTPError(f"{ANSWERED} {status} and redirects to {target:.200}", advice=advice, status=status)
+    response.wait_no_longer_than(_WORDS_S)
+    body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
+    return wire.decode_error(response.status, body, response.headers, secrets=secrets)
