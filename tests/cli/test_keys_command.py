@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from autonomousai.config import Config, LedgerConfig, Secret, ServerConfig
+from autonomousai.events import Usage
 from autonomousai.server import create_app
-from autonomousai.testing import ScriptedProvider
+from autonomousai.testing import ScriptedProvider, answer
 from tests.support.program import Ended, run
 from tests.support.sockets import CHAT, HELLO, Listening, ask, listening, request
 
@@ -131,6 +132,32 @@ async def test_keys_are_made_in_a_database_without_a_server(env, tmp_path):
     assert ["later"] != [line.split()[0] for line in listed.out.splitlines()[1:]]
     assert ["office", "shop"] == sorted(line.split()[0] for line in listed.out.splitlines()[1:])
     assert [200, 200] == [before, after]
+
+
+@pytest.mark.parametrize("state", ["memory:", "sqlite:{tmp}/state"])
+async def test_what_a_key_has_used_is_shown(env, tmp_path, state):
+    """By the server, and from what the config names: the file of its counters, or its ledger."""
+    state, ledger = state.format(tmp=tmp_path), tmp_path / "ledger.db"
+    config = tmp_path / "server.toml"
+    config.write_text(f"[server]\nstate = '{state}'\nadmin_keys = ['{ADMIN}']\n[ledger]\nurl = '{ledger}'\n")
+    settings = Config(
+        server=ServerConfig(admin_keys=(Secret(ADMIN),), state=state), ledger=LedgerConfig(url=str(ledger), flush_s=0.01)
+    )
+    provider = ScriptedProvider(answer("Hi", usage=Usage(5, 7, 12)))
+    async with listening(create_app(settings, provider=provider)) as place:
+        await place.app.start()
+        here = {**env, "AUTONOMOUSAI_BASE_URL": place.url, "AUTONOMOUSAI_ADMIN_KEY": ADMIN}
+        made = await run("keys", "create", "shop", "--token-budget", "10000", "--budget-period", "day", env=here)
+        assert 200 == await chat(place, made.out.strip())
+        asked = await run("keys", "show", "shop", env=here)
+    read = await run("keys", "show", "shop", "--config", str(config), env=env)
+    shown = json.loads((await run("keys", "show", "shop", "--config", str(config), "--json", env=env)).out)
+
+    period, until = shown["usage"]["period"], shown["usage"]["until"]
+    used = f"used: 12 tokens and 0.0000 US dollars in {period}\nleft: 9,988 tokens, until {until}\n"
+    assert used + "under way: 0\n" in asked.out, asked.err
+    assert used + ("under way: 0\n" if state != "memory:" else "") in read.out, read.err
+    assert ("under_way" in shown["usage"]) == (state != "memory:")
 
 
 async def test_a_ledger_that_is_off_keeps_no_keys(env, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 from autonomousai.config import Config, LedgerConfig, Secret, ServerConfig
 from autonomousai.errors import StatusError
+from autonomousai.events import Usage
 from autonomousai.keys.directory import POLL_S, KeyDirectory
 from autonomousai.keys.documents import DocumentStoreError, MemoryDocuments
 from autonomousai.keys.records import PREFIX
@@ -167,6 +168,23 @@ async def test_a_policy_is_changed_field_by_field(place):
         (refused := await admin(place, "POST", "/shop", {"nothing": None})).status,
         refused.error["param"],
     )
+
+
+async def test_what_a_key_has_used_is_shown(serve_keys):
+    """Of its budget's period, with what is left, and the answers under way."""
+    provider = ScriptedProvider(answer("Hi", usage=Usage(5, 7, 12)))
+    place = await serve_keys({}, around=provider, admin_keys=[ADMIN])
+    policy = {"token_budget": 10_000, "budget_period": "day"}
+    secret = (await admin(place, "POST", body={"name": "shop", **policy})).json()["key"]
+    new = (await admin(place, "GET", "/shop")).json()["usage"]
+    await chat(place, secret)
+
+    used = (await admin(place, "GET", "/shop")).json()["usage"]
+
+    day = {name: new[name] for name in ("period", "until")}
+    assert {**day, "tokens": 0, "cost": 0, "tokens_left": 10_000, "under_way": 0} == new
+    assert {**day, "tokens": 12, "cost": 0, "tokens_left": 9_988, "under_way": 0} == used
+    assert f"{new['period']}T" < new["until"]
 
 
 async def test_a_rotated_key_has_another_secret(place):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autonomousai.keys.limits import Decision, Demand, Limits
+from autonomousai.keys.limits import Decision, Demand, Limits, Standing
 from autonomousai.keys.stores import CounterStore, CounterStoreError, FallbackCounters, MemoryCounters
 from autonomousai.keys.stores.redis import RedisCounters
 from autonomousai.keys.stores.sqlite import SqliteCounters
@@ -270,6 +270,22 @@ async def test_a_budget_that_comes_back_begins_with_what_was_spent_without_it(st
     assert (300, 100) == await spent_in(store, key, MONTH)
 
 
+async def test_what_is_counted_can_be_looked_at(stores, key):
+    """In each period, with what is held; and it begins no period, nor ends one."""
+    first, last = stores[0], stores[-1]
+    limits = Limits(token_budget=1_000, nano_budget=1_000)
+    nothing = await last.look(key, MONTH)
+    await spend(first, key, DAY, 100)
+    await spend(first, key, MONTH, 20)
+    await first.reserve(key, MONTH, limits, Demand(30, 30, 3, 3), "a")
+
+    seen = [await last.look(key, period) for period in (MONTH, DAY, "2027-02", MONTH)]
+
+    month = Standing(20, 20, 30, 3, 1)
+    assert Standing() == nothing
+    assert [month, Standing(120, 120, 30, 3, 1), Standing(0, 0, 30, 3, 1), month] == seen
+
+
 async def test_an_end_that_is_heard_of_in_the_next_period_does_not_begin_the_one_before(stores, key):
     """A server that could not reach the store reports late what it spent."""
     store = stores[0]
@@ -454,6 +470,19 @@ async def test_while_the_store_is_away_each_server_counts_by_itself(clock, caplo
     assert 4 == asked, "the second request did not ask a store that is known to be away"
     assert ("token_budget", 90) == (back.refused, back.spent_tokens)
     assert 2 == len(caplog.records)
+
+
+async def test_while_the_store_is_away_what_is_known_can_be_looked_at(clock):
+    """It is what this server admits requests by."""
+    away = Away()
+    store = FallbackCounters(away, clock=clock)
+    await store.seed("k", MONTH, 30, 3)
+
+    near = await store.look("k", MONTH)
+    away.is_away = True
+    alone = [await store.look("k", MONTH) for _ in range(2)]
+
+    assert [Standing(30, 3)] * 3 == [near, *alone]
 
 
 async def test_a_store_that_reserved_without_saying_so_gives_it_back(clock):

@@ -107,7 +107,8 @@ def _show(action: str, document: dict[str, Any], args: argparse.Namespace, termi
         terminal.write(f"{document['key']}\n")
         terminal.note(f"this is the key {document['name']!r}; it is shown this once, and kept as a hash alone")
     elif action == "show":
-        terminal.write("".join(f"{name}: {_said(value)}\n" for name, value in document.items() if name != "object"))
+        lines = {**{name: value for name, value in document.items() if name not in ("object", "usage")}, **_used(document)}
+        terminal.write("".join(f"{name}: {_said(value)}\n" for name, value in lines.items()))
     else:
         terminal.note(f"{document['name']}: {'deleted' if action == 'delete' else f'{action}d'}")
 
@@ -117,6 +118,27 @@ def _row(key: Mapping[str, Any]) -> dict[str, Any]:
     state = "disabled" if key.get("disabled") else f"until {key['expires'][:10]}" if "expires" in key else "enabled"
     row = {**key, "state": state, "limits": limits, "labels": _said(key.get("labels", {}))}
     return {name: row.get(name, "") for name in _COLUMNS}
+
+
+def _used(key: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a key has used in its budget's period, and what is left, in words."""
+    usage = key.get("usage", {})  # a server of an older version says nothing of it
+    amounts = {"used": ("tokens", "cost"), "left": ("tokens_left", "budget_left")}
+    words = {
+        said: " and ".join(
+            f"{usage[name]:,} tokens" if "tokens" in name else f"{usage[name]:,.4f} US dollars"
+            for name in names
+            if name in usage
+        )
+        for said, names in amounts.items()
+    }
+    if words["used"]:
+        words["used"] += f" in {usage['period']}"
+    if words["left"]:
+        words["left"] += f", until {usage['until']}"
+    if "under_way" in usage:
+        words["under way"] = f"{usage['under_way']:,}"
+    return {said: text for said, text in words.items() if text}
 
 
 def _said(value: Any) -> str:

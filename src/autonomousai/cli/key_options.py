@@ -10,7 +10,7 @@ from .help_texts import EXIT_CODES, KEYS, KEYS_EXAMPLES, KEYS_MORE
 
 #: Actions on one key.
 _ON_ONE = (
-    ("show", "show what a key may do"),
+    ("show", "show what a key may do, what it used in this day or month, and what is left"),
     ("disable", "disable a key: it is refused with 401"),
     ("enable", "enable a key that was disabled"),
     ("rotate", "give a key another secret, and print it"),

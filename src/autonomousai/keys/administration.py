@@ -6,6 +6,7 @@ A secret is in the document that makes it, and nowhere else: not in the log, and
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -25,10 +26,12 @@ _reader: Final = TableReader({dt.datetime: read_moment, Labels: read_labels})
 
 
 class KeyAdministration:
-    """The keys of *directory*. Each method raises `StatusError`: 400 that names a field, 404, 409 and 503."""
+    """The keys of *directory*. *used*: returns what a key has used; see `spending`. Each method raises `StatusError`: 400 that
+    names a field, 404, 409 and 503."""
 
-    def __init__(self, directory: KeyDirectory) -> None:
+    def __init__(self, directory: KeyDirectory, used: Callable[[KeyRecord], Awaitable[dict[str, Any]]]) -> None:
         self._directory = directory
+        self._used = used
 
     async def list(self) -> dict[str, Any]:
         """Return all keys."""
@@ -47,8 +50,9 @@ class KeyAdministration:
         return {**shown(record), "key": secret}
 
     async def show(self, name: str) -> dict[str, Any]:
-        """Return one key."""
-        return shown(self._directory.get(name))
+        """Return one key, and as ``usage`` what it has used in its budget's period, and what is left."""
+        record = self._directory.get(name)
+        return {**shown(record), "usage": await self._used(record)}
 
     async def change(self, name: str, document: dict[str, Any]) -> dict[str, Any]:
         """Change fields of a key's policy; null takes a limit away."""

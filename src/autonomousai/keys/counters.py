@@ -17,7 +17,7 @@ from math import inf
 
 import msgspec
 
-from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits, Refusal
+from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits, Refusal, Standing
 
 
 class Holding(msgspec.Struct):
@@ -131,6 +131,13 @@ class KeyCounters(msgspec.Struct):
         held = self.holds.get(hold)
         if held is not None:
             held.expires = now + lease_s
+
+    def look(self, now: float, period: str) -> Standing:
+        """Return what is spent in *period* and held now."""
+        self._advance(now, self.period)
+        is_current = period == self.period
+        tokens, nano = (self.spent_tokens, self.spent_nano) if is_current else self.parked.get(period, (0, 0))
+        return Standing(tokens, nano, self.held_tokens, self.held_nano, len(self.holds))
 
     def seed(self, period: str, tokens: int, nano: int) -> None:
         """Begin a *period* with what was spent in it already, unless that is counted here."""

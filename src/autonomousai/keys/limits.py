@@ -92,6 +92,17 @@ class Decision(msgspec.Struct):
     is_local: bool = False
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What is counted of a key now: ``spent_…`` in its budget's period, and ``held_…`` by the requests under way,
+    ``holds`` of them."""
+
+    spent_tokens: int = 0
+    spent_nano: int = 0
+    held_tokens: int = 0
+    held_nano: int = 0
+    holds: int = 0
+
+
 def period_of(policy: KeyPolicy, now: float) -> str:
     """Return the name of the period that *now*, in seconds since the epoch, lies in: ``2027-01`` or ``2027-01-31``, in UTC."""
     return _period_name(policy.budget_period, int(now // _DAY_S))

@@ -13,6 +13,7 @@ from ..keys.documents import DocumentStore, MemoryDocuments
 from ..keys.quotas import KeyQuotas
 from ..keys.records import configured_key
 from ..keys.ring import KeyRing
+from ..keys.spending import KeySpending
 from ..keys.stores import CounterStoreError, open_counters
 from ..ledger.accounts import Accounts
 from ..ledger.writer import LedgerWriter
@@ -45,12 +46,9 @@ class KeyControl:
         self._opening = asyncio.Lock()
         self._accounts = accounts
         self._ledger = ledger
-        self._quotas = KeyQuotas(
-            open_counters(state),
-            prices=accounts.prices,
-            spent=None if ledger is None else self._spent,
-            subscribe=accounts.subscribe,
-        )
+        counters, spent = open_counters(state), None if ledger is None else self._spent
+        self._quotas = KeyQuotas(counters, prices=accounts.prices, spent=spent, subscribe=accounts.subscribe)
+        self._spending = KeySpending(counters, spent)
         self._directory = KeyDirectory(self.ring, self._documents(), on_change=self._quotas.seed)
         self.admission = Admission(
             provider, resolve=resolve, has_cheaper_route=has_cheaper_route, quotas=self._quotas, metrics=metrics
@@ -87,7 +85,7 @@ class KeyControl:
 
     def routes(self) -> list[Route]:
         """Return the routes of administrators."""
-        return AdminKeys(KeyAdministration(self._directory)).routes()
+        return AdminKeys(KeyAdministration(self._directory, self._spending.of)).routes()
 
     def adopt(self, recorded: RecordedRequest) -> QuotaHold | None:
         """Return what a key has reserved for a stream that another server began."""

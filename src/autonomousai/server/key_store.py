@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..config import Config
 from ..errors import ConfigError
 from ..keys.administration import KeyAdministration
 from ..keys.directory import KeyDirectory
 from ..keys.documents import DocumentChangedError, DocumentStoreError, NameTakenError
+from ..keys.quotas import KeyQuotas
+from ..keys.records import KeyRecord
 from ..keys.ring import KeyRing
+from ..keys.spending import KeySpending
+from ..keys.stores import CounterStoreError, open_counters
 from ..ledger.database import Database, DatabaseAwayError
 from ..ledger.key_rows import (
     KeyRowChangedError,
@@ -87,6 +91,27 @@ async def open_administration(config: Config) -> AsyncIterator[KeyAdministration
             raise ConfigError(f"cannot be reached ({error})", key="ledger.url", advice="start the database") from None
         directory = KeyDirectory(KeyRing(config.keys), DatabaseDocuments(lambda: database))
         await directory.refresh()
-        yield KeyAdministration(directory)
+        yield KeyAdministration(directory, lambda record: _used(record, config.server.state, database))
     finally:
         await asyncio.to_thread(database.close)
+
+
+async def _used(record: KeyRecord, state: str, database: Database) -> dict[str, Any]:
+    """Return what a key has used: by the counters of *state*, which begin with what the ledger has where they are not there."""
+
+    async def spent(name: str, since: float) -> tuple[int, float]:
+        try:
+            return await asyncio.to_thread(database.spent, name, since)
+        except DatabaseAwayError as error:
+            raise CounterStoreError(str(error)) from None
+
+    counters = open_counters(state)
+    quotas = KeyQuotas(counters, spent=spent)
+    try:
+        await quotas.open([record])
+        used = await KeySpending(counters, spent).of(record)
+    finally:
+        await quotas.aclose()
+    if not counters.shared:  # a server counts them in its own memory
+        used.pop("under_way", None)
+    return used

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 
 from ...wires.redaction import redact
-from ..limits import Decision, Demand, Limits
+from ..limits import Decision, Demand, Limits, Standing
 from .memory import MemoryCounters
 from .store import CounterStore, CounterStoreError, Holds
 
@@ -85,6 +85,15 @@ class FallbackCounters:
             await self._store.renew({hold: held for hold, held in holds.items() if not held[1].is_local})
         except CounterStoreError as error:
             self._note_away(error)
+
+    async def look(self, key: str, period: str) -> Standing:
+        if self._clock() >= self._away_until:
+            try:
+                return await self._store.look(key, period)
+            except CounterStoreError as error:
+                self._note_away(error)
+        await self._local.seed(key, period, *self._known.get((key, period), (0, 0)))
+        return await self._local.look(key, period)
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
         self._known.setdefault((key, period), (tokens, nano))

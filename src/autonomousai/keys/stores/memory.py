@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import inf
 
 from ..counters import KeyCounters
-from ..limits import Decision, Demand, Limits
+from ..limits import Decision, Demand, Limits, Standing
 from .store import Holds
 
 
@@ -45,6 +45,9 @@ class MemoryCounters:
         now = self._now()
         for hold, (key, _) in holds.items():
             self._keys[key].renew(now, hold, inf)
+
+    async def look(self, key: str, period: str) -> Standing:
+        return self._keys[key].look(self._now(), period)
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
         self._keys[key].seed(period, tokens, nano)

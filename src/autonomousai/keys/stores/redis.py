@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ...errors import ConfigError
-from ..limits import SOON_S, WINDOW_S, Decision, Demand, Limits
+from ..limits import SOON_S, WINDOW_S, Decision, Demand, Limits, Standing
 from .store import LEASE_S, CounterStoreError, Holds
 
 T = TypeVar("T")
@@ -222,6 +222,19 @@ end
 """
 )
 
+_LOOK: Final = (
+    _COMMON
+    + """
+local known = redis.call('HGET', KEYS[1], 'p') or ''
+advance(known)
+local kind = ''
+if known ~= ARGV[1] then kind = #ARGV[1] end
+local spent = {0, 0}
+if redis.call('HGET', KEYS[1], 'p' .. kind) == ARGV[1] then spent = {total('st' .. kind), total('sn' .. kind)} end
+return {int(spent[1]), int(spent[2]), int(total('ht')), int(total('hn')), redis.call('ZCARD', KEYS[3])}
+"""
+)
+
 _SEED: Final = (
     _COMMON
     + """
@@ -248,7 +261,8 @@ class RedisCounters:
         except (ValueError, TypeError):
             raise ConfigError("server.state: is not a URL of Redis; write redis://host[:port]") from None
         self._slots = asyncio.Semaphore(_CONCURRENCY)
-        self._scripts = {script: self._redis.register_script(script) for script in (_RESERVE, _SETTLE, _RENEW, _SEED)}
+        scripts = (_RESERVE, _SETTLE, _RENEW, _LOOK, _SEED)
+        self._scripts = {script: self._redis.register_script(script) for script in scripts}
 
     async def open(self) -> None:
         """Do nothing: the store of streams has reached the same server, and without it each server counts by itself."""
@@ -274,6 +288,9 @@ class RedisCounters:
         for hold, (key, _) in holds.items():
             await self._scripts[_RENEW](_keys(key), [hold, self._lease], client=batch)
         await self._do(batch.execute)
+
+    async def look(self, key: str, period: str) -> Standing:
+        return Standing(*map(int, await self._call(_LOOK, key, period)))
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
         await self._call(_SEED, key, period, tokens, nano)

@@ -15,7 +15,7 @@ import msgspec
 
 from ...errors import ConfigError
 from ..counters import KeyCounters
-from ..limits import Decision, Demand, Limits
+from ..limits import Decision, Demand, Limits, Standing
 from .store import LEASE_S, CounterStoreError, Holds
 
 T = TypeVar("T")
@@ -62,6 +62,9 @@ class SqliteCounters:
 
     async def renew(self, holds: Holds) -> None:
         await self._run(lambda: self._renew(holds))
+
+    async def look(self, key: str, period: str) -> Standing:
+        return await self._run(lambda: self._change(key, lambda of: of.look(self._now(), period)))
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
         await self._run(lambda: self._change(key, lambda of: of.seed(period, tokens, nano)))
