@@ -144,6 +144,14 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
     "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", Heard(200, b"hi", "whole", True)),
     "a control character in a value": (OK + b"A: b\x01\r\n" + TEN + b"0123456789", Heard(200, b"0123456789", "whole", True)),
     "identity as a transfer coding": (OK + b"Transfer-Encoding: identity\r\n\r\nhi", Heard(200, b"hi", "whole")),
+    "chunked twice": (
+        OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        Heard(200, b"hi", "whole", True),
+    ),
+    "chunked in two lines": (
+        OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        Heard(200, b"hi", "whole", True),
+    ),
     "spaces after a chunk's size": (CHUNKED + b"2  \r\nhi\r\n0\r\n\r\n", Heard(200, b"hi", "whole", True)),
     "an odd one after an interim one": (
         b"HTTP/1.1 103 Early Hints\nLink: x\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
@@ -162,11 +170,6 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
     "a length that overflows": (OK + b"Content-Length: 18446744073709551626\r\n\r\n0123456789", NOT_HTTP),
     "length, then chunked": (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
     "chunked, then length": (OK + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
-    "chunked twice": (OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
-    "chunked in two lines": (
-        OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-        NOT_HTTP,
-    ),
     "another coding": (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
     "almost chunked": (OK + b"Transfer-Encoding: xchunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", NOT_HTTP),
     "chunked and not": (OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\nhi", NOT_HTTP),
