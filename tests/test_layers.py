@@ -95,6 +95,8 @@ LATE_FILES = frozenset(
         "http.aiohttp_connector",
         "http.httptools_transport",
         "http.connection",
+        "http.response_clocks",
+        "http.response_head",
         "http.socks",
         "ledger.database",
         "ledger.key_rows",

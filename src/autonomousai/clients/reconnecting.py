@@ -71,10 +71,9 @@ class ResumableStream:
         self._is_gone = False
 
     @classmethod
-    def of(cls, pool: HttpPool, target: ResumeTarget, response: Response, deadline: float) -> ResumableStream | None:
-        """Return the stream that *response* names, None where it names none."""
-        stream_id = response.headers.get(STREAM_ID)
-        if stream_id is None or not target.streams_url or not _ID.fullmatch(stream_id):
+    def of(cls, pool: HttpPool, target: ResumeTarget, stream_id: str, deadline: float) -> ResumableStream | None:
+        """Return the stream of the *stream_id* that a response names, None where it cannot be resumed."""
+        if not target.streams_url or not _ID.fullmatch(stream_id):
             return None
         return cls(pool, target, stream_id, deadline)
 

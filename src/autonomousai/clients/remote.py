@@ -25,7 +25,7 @@ from . import retries
 from .last_words import explain
 from .one_document import check_text, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
-from .reconnecting import RESUMABLE, ResumableStream
+from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
 from .refusals import refuse
 from .retries import retry_delay
 
@@ -189,7 +189,8 @@ class ResponseStream:
             await refuse(response, request.wire, secrets_sent(request))
         if request.forms and request.adaptations is not None:
             request.adaptations.remember(request.model, request.forms)
-        self._resumable = ResumableStream.of(self._pool, request, response, deadline)
+        stream_id = response.headers.get(STREAM_ID)
+        self._resumable = None if stream_id is None else ResumableStream.of(self._pool, request, stream_id, deadline)
         batch = await self._first()
         if request.stream:
             return batch

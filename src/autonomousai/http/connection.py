@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection of a client, on httptools, and the response that it carries (RFC 9112).
 
-A request is sent with `send`; then the connection is that request's `Response` until `release`, or until it is closed. Strict
-in what it takes: whatever two readers could understand in two ways ends the connection; a head that is only written oddly is
-read again in strict form. Knows no pool.
+A request is sent with `send`; then the connection is that request's `Response` until `release`, or until it is closed. Its
+head is read by `response_head`, its clocks are those of `response_clocks`. Strict in what it takes: whatever two readers could
+understand in two ways ends the connection. Knows no pool.
 """
 
 from __future__ import annotations
@@ -12,22 +12,18 @@ import select
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from math import inf
 from typing import Any, Final, cast
 
 import httptools
 
-from ..errors import Clock, HTTPError
-from ..errors import TimeoutError as ClockError
+from ..errors import HTTPError
 from ..timeouts import Clocks
-from .decoding import BodyDecoder, CodingError, make_decoder
 from .failures import cut
 from .fairness import FairDispatcher
-from .headers import Headers
-from .heads import MAX_HEAD, TOO_LARGE, is_http, split_head
+from .heads import MAX_HEAD
 from .request_head import Origin
+from .response_clocks import TimedResponse
 from .sweep import Sweep
-from .timeouts import seconds_of
 
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD: Final = 256 * 1024
@@ -35,72 +31,35 @@ _HELD: Final = 256 * 1024
 #: Bytes of a request's body up to which it is sent in one piece with its head.
 _ONE_PIECE: Final = 64 * 1024
 
-#: What most heads begin with.
-_VERSION: Final = b"HTTP/1.1 2"
-
-#: The end of a head, and bytes of the longest that is known again.
-_END: Final = b"\r\n\r\n"
-_LONGEST_KNOWN: Final = 4096
-
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN_S: Final = 0.05
 
 
-class ClientConnection(asyncio.Protocol):
-    """``on_idle`` is called when the connection can carry another request, ``on_lost`` when it is gone.
-
-    ``status``: the response's, 0 until its head has come; ``headers``: likewise. ``deadline``: the loop's time when the timeout
-    that runs now runs out, or, between two requests, when the connection is closed.
-    """
+class ClientConnection(TimedResponse):
+    """``on_idle`` is called when the connection can carry another request, ``on_lost`` when it is gone. Between two requests,
+    ``deadline`` is when it is closed."""
 
     __slots__ = (
-        "_alive_until",
-        "_begun",
-        "_clock",
-        "_clocks",
-        "_decoder",
         "_ends",
-        "_ends_quietly",
         "_error",
         "_fault",
-        "_feed",
-        "_fields",
         "_held",
-        "_is_alive",
         "_is_busy",
-        "_is_complete",
-        "_is_interim",
-        "_is_overdue",
         "_is_paused",
-        "_keeps",
-        "_known",
         "_known_parser",
-        "_known_status",
-        "_loop",
-        "_oddity",
         "_on_idle",
         "_on_lost",
         "_on_news",
-        "_parser",
         "_poll",
-        "_progressed",
-        "_silent",
-        "_sweep",
         "_take",
-        "_total_at",
         "_transport",
         "_unpacked",
         "_waiter",
-        "_wants_head",
-        "_winds",
-        "deadline",
         "dispatcher",
-        "headers",
         "is_due",
         "on_body",
         "origin",
         "parts",
-        "status",
     )
 
     def __init__(
@@ -116,48 +75,24 @@ class ClientConnection(asyncio.Protocol):
         #: What of the body has come and was not taken. The parser appends to it by itself.
         self.parts: list[bytes] = []
         self.on_body = self.parts.append
+        super().__init__(loop, sweep)  # makes the parser, which looks for `on_body`
         self.dispatcher = dispatcher
         self.is_due = False  # to be delivered in a later turn of the loop
-        self.status = 0
-        self.headers: Headers
-        self.deadline = inf  # until the first request, for which it was opened, has been sent
-        self._loop = loop
-        self._sweep = sweep
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._transport: asyncio.Transport
         self._poll: Any = None
-        self._parser: Any
-        self._feed: Any
-        self._renew_parser()
-        self._known = b""  # the head of the response before, with its status: `headers` are still of it
-        self._known_status = 0
         self._known_parser: Any = None
-        self._begun = b""  # what has come of the response's head
-        self._oddity: BaseException | None = None  # what the parser said of it, which may be read again when it is complete
-        self._fields: list[tuple[bytes, bytes]] = []
         self._is_busy = False  # from a request to the release of its response
         self._ends = False  # the request asks for the connection's end
-        self._keeps = False  # the response allows that the connection is kept
-        self._decoder: BodyDecoder | None = None
         self._unpacked = 0  # of `parts`, from the first
-        self._is_interim = self._is_complete = self._is_paused = False
+        self._is_paused = False
         self._held = 0  # bytes in `parts`, or a few more
-        self._silent = 0  # bytes since the last piece of a body
         self._waiter: asyncio.Future[None] | None = None
         self._on_news: Callable[[], None] | None = None
         self._take: Callable[[bytes], bool] | None = None
         self._fault: BaseException | None = None  # raised by what takes the body
         self._error: Exception | None = None
-        self._wants_head = False
-        self._clocks: Clocks
-        self._winds = False  # events restart the idle timeout
-        self._clock: Clock = "total"
-        self._total_at = 0.0
-        self._alive_until = 0.0
-        self._progressed = self._is_alive = False  # what has come since the last sweep
-        self._is_overdue = False  # the deadline passed while the reader did not wait
-        self._ends_quietly = False
 
     # ---- for the pool
 
@@ -205,6 +140,10 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._transport.write(body)
+
+    def unlisten(self) -> None:
+        """Call no `send`'s *on_news* any more: its response will be waited for."""
+        self._on_news = None
 
     @property
     def is_complete(self) -> bool:
@@ -278,19 +217,6 @@ class ClientConnection(asyncio.Protocol):
             raise fault
         return True
 
-    def progress(self) -> None:
-        """See `Response.progress`. The timeout is restarted by the next sweep."""
-        self._progressed = True
-
-    def alive(self) -> None:
-        """See `Response.alive`; likewise."""
-        self._is_alive = True
-
-    def wait_no_longer_than(self, seconds: float) -> None:
-        """See `Response.wait_no_longer_than`."""
-        if (self._progressed or not self._ends_quietly) and not self._is_complete:
-            self._end_within(seconds)
-
     def release(self) -> bool:
         """See `Response.release`."""
         if not self._is_complete:
@@ -357,7 +283,7 @@ class ClientConnection(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
 
-    # ---- its clocks
+    # ---- its deadline
 
     def look(self, now: float) -> None:
         """Act on a deadline that has passed; called by the sweep."""
@@ -372,47 +298,11 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._is_overdue = True  # its reader has not taken yet what came
 
-    def _wind(self, now: float) -> None:
-        """Set the deadline anew after what has come since the last sweep."""
-        if self._progressed and self._winds:
-            self._ends_quietly = False  # what was taken for the end was not it
-            self._clock, self.deadline = "idle", now + self._clocks.idle
-        elif self._clock == "first_token" and not self._ends_quietly and now < self._alive_until:
-            self.deadline = min(now + self._clocks.first_token, self._alive_until)
-        self._progressed = self._is_alive = False
-        self._is_overdue = now >= self.deadline
-        if self.deadline >= self._total_at:
-            self._clock, self.deadline = "total", self._total_at
-        self._sweep.by(self.deadline)
-
-    def _end_overdue(self) -> bool:
-        """End the response whose deadline passed while its reader did not wait, unless what came meanwhile winds it: comments
-        in step with the sweep must not keep it for ever. Returns whether it has ended."""
-        if not self._is_overdue or self._progressed:
-            return False
-        now = self._loop.time()
-        if self._is_alive and self._clock == "first_token" and now < self._alive_until:
-            return False
-        self._is_overdue = False
-        self._expire(now)
-        return True
-
     def rest(self, seconds: float) -> None:
         """Between two requests: close the connection unless it is used within *seconds*."""
         self.deadline = self._total_at = self._loop.time() + seconds
         if self.deadline < self._sweep.due:
             self._sweep.by(self.deadline)
-
-    def unlisten(self) -> None:
-        """Call no `send`'s *on_news* any more: its response will be waited for."""
-        self._on_news = None
-
-    def _end_within(self, seconds: float) -> None:
-        """The answer is proven: the body ends quietly in *seconds* at the latest."""
-        self._ends_quietly = True
-        self._progressed = False
-        self.deadline = min(self._total_at, self._loop.time() + seconds)
-        self._sweep.by(self.deadline)
 
     def _expire(self, now: float) -> None:
         if self._is_complete:
@@ -423,9 +313,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()
             self._wake()
         else:
-            clock = "total" if now >= self._total_at else self._clock
-            seconds = seconds_of(clock, self._clocks, at_bound=now >= self._alive_until)
-            self._break(ClockError(clock, seconds, status=self.status or None))
+            self._break(self._timeout_error(now))
 
     # ---- asyncio's side
 
@@ -487,37 +375,6 @@ class ClientConnection(asyncio.Protocol):
         """The response whose head was known is complete."""
         self._is_complete = True
         self._keeps = self._known_parser.should_keep_alive()
-
-    def _on_refused(self, error: Exception) -> BaseException | None:
-        """The parser refuses what came: return why, unless it is a head that may be read in strict form when it is complete."""
-        refused = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-        if self.status or self._is_complete or not is_http(self._begun):
-            self._keeps = False  # if the response is complete, more came than was asked for
-            return refused
-        self._oddity = refused
-        return self._parse_strictly()
-
-    def _parse_strictly(self) -> BaseException | None:
-        if (parts := split_head(self._begun)) is None:
-            return None
-        oddity, self._oddity = self._oddity, None
-        strict = b"".join(parts)
-        if strict == self._begun:
-            return oddity
-        self._begun = b""
-        self._fields = []
-        self._renew_parser()
-        try:
-            self._feed(strict)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._keeps = False
-            return error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-        return None
-
-    def _renew_parser(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
-        self._feed = self._parser.feed_data
 
     def _hold(self) -> None:
         """Keep what has come of the body, until it is read or delivered."""
@@ -591,41 +448,6 @@ class ClientConnection(asyncio.Protocol):
         if self._is_complete:
             raise httptools.HttpParserError("a response to no request")
         self._is_interim = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        fields, self._fields = self._fields, []
-        if self._silent > MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > MAX_HEAD:
-            raise httptools.HttpParserError(TOO_LARGE)
-        status = self._parser.get_status_code()
-        headers = Headers(fields)
-        self._known = b""
-        if not (status >= 200 and self._begun.startswith(_VERSION) and headers.is_usual()):
-            self._check_head(status, headers)
-            if self._is_interim:
-                return
-        elif (end := self._begun.find(_END, 0, _LONGEST_KNOWN)) > 0:
-            self._known = self._begun[: end + len(_END)]
-            self._known_status = status
-        self._begun = b""
-        self.headers = headers
-        self.status = status
-        if self._wants_head:
-            self._wake()
-
-    def _check_head(self, status: int, headers: Headers) -> None:
-        """Refuse a head that can be read and must not be, note an interim one, and prepare for a body that is encoded."""
-        if problem := headers.framing_problem(status, self._parser.get_http_version()):
-            raise httptools.HttpParserError(problem)
-        if status < 200 and status != 101:
-            self._is_interim = True
-        elif codings := headers.values_of("content-encoding"):
-            try:
-                self._decoder = make_decoder(codings)
-            except CodingError as error:
-                raise httptools.HttpParserError(str(error)) from None
 
     def on_message_complete(self) -> None:
         if not self._is_interim:
