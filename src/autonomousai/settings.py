@@ -195,11 +195,13 @@ class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the ledger is kept: ``url`` is a path or a URL, ``""`` for a file in the user's directory and ``"off"`` for none.
-    Entries are written together, at the latest after ``flush_s``, and ``queue`` is how many may wait for the database."""
+    Entries are written together, at the latest after ``flush_s``, and ``queue`` is how many may wait for the database. Those
+    older than ``keep_days`` are deleted."""
 
     url: str = ""
     flush_s: Clock = 1
     queue: Count = 10_000
+    keep_days: Count | None = None
 
 
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

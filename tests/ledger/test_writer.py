@@ -66,6 +66,104 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.to_thread(threading.Event().wait, SOON)
 
 
+NOW = 1_790_000_000.0
+DAY_S, HOUR_S = 24 * 3600, 3600
+
+
+async def test_what_is_older_than_it_is_kept_is_deleted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, in batches, and again when an hour is over; what is not older stays."""
+    monkeypatch.setattr("autonomousai.ledger.writer.DROP_BATCH", 2)
+    place, clock = place_of(url), [NOW]
+    assert place is not None
+    database = Database(place)
+    database.open()
+    database.write([entry(f"old_{number}", time=NOW - 10 * DAY_S - 1 - number) for number in range(5)])
+    database.write([entry("young", time=NOW - 10 * DAY_S + HOUR_S - 1)])
+    ledger = LedgerWriter(place, LedgerConfig(url=url, flush_s=SOON, keep_days=10), now=lambda: clock[0])
+
+    async def write(id: str) -> None:
+        """Let the writer's thread go round."""
+        ledger.take(entry(id, time=NOW))
+        await until(lambda: not ledger.waiting)
+
+    await ledger.open()
+    await until(lambda: ["young"] == ids_in(url))
+    clock[0] += HOUR_S - 1
+    for number in range(2):
+        await write(f"new_{number}")
+    within = sorted(ids_in(url))
+    clock[0] += 1
+    await write("new_2")
+    await until(lambda: "young" not in ids_in(url))
+    await ledger.aclose()
+    database.close()
+
+    assert ["new_0", "new_1", "young"] == within
+    assert ["new_0", "new_1", "new_2"] == sorted(ids_in(url))
+
+
+async def test_entries_are_written_between_two_batches_of_old_ones(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger of years does not keep those of now waiting."""
+    monkeypatch.setattr("autonomousai.ledger.writer.DROP_BATCH", 1)
+    place = place_of(url)
+    assert place is not None
+    database = Database(place)
+    database.open()
+    database.write([entry(f"old_{number}", time=1.0) for number in range(3)])
+    ledger = LedgerWriter(place, LedgerConfig(url=url, flush_s=SOON, keep_days=1), now=lambda: NOW)
+    left: list[int] = []
+    write = Database.write
+
+    def noted(self: Database, entries: Any) -> None:
+        write(self, entries)
+        left.append(sum(each.startswith("old") for each in ids_in(url)))
+
+    monkeypatch.setattr(Database, "write", noted)
+    ledger.take(entry("new", time=NOW))
+    await ledger.open()
+    await until(lambda: ["new"] == ids_in(url))
+    await ledger.aclose()
+    database.close()
+
+    assert [2] == left
+
+
+async def test_without_a_bound_everything_is_kept(url: str) -> None:
+    """Of years ago, too."""
+    ledger = writer(url)
+    await ledger.open()
+    ledger.take(entry("old", time=1.0))
+    await until(lambda: not ledger.waiting)
+    await ledger.aclose()
+
+    assert ["old"] == ids_in(url)
+
+
+async def test_old_entries_wait_for_a_database_that_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and the next hour tries again; what is new is written as ever."""
+    url, clock = str(tmp_path / "ledger.db"), [NOW]
+    place = place_of(url)
+    assert place is not None
+    ledger = LedgerWriter(place, LedgerConfig(url=url, flush_s=SOON, keep_days=1), now=lambda: clock[0])
+    await ledger.open()
+    drop = ledger.database.drop_before
+
+    def away(moment: float, most: int) -> int:
+        raise DatabaseAwayError("away")
+
+    ledger.database.drop_before = away  # type: ignore[method-assign]
+    clock[0] += HOUR_S
+    ledger.take(entry("old", time=1.0))
+    await until(lambda: "cannot be deleted now: away" in caplog.text)
+    ledger.database.drop_before = drop  # type: ignore[method-assign]
+    clock[0] += HOUR_S
+    ledger.take(entry("new", time=clock[0]))
+    await until(lambda: ["new"] == ids_in(url))
+    await ledger.aclose()
+
+    assert (2, 0) == (ledger.written, ledger.lost)
+
+
 async def test_entries_are_written_together(url: str) -> None:
     """More than a batch of them, in their order; and what comes later, too."""
     ledger = writer(url)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
@@ -91,6 +91,15 @@ class Database:
         with self._errors(), self.engine.begin() as connection:
             # In one order everywhere: two servers that wait for each other's rows would be a deadlock.
             connection.execute(self._insert, [row for _, row in sorted(rows.items())])
+
+    def drop_before(self, moment: float, most: int) -> int:
+        """Delete up to *most* of the entries before *moment* (seconds since the epoch), the oldest first. Returns how many.
+        Raises `DatabaseAwayError`."""
+        oldest = select(ENTRIES.c.id).where(ENTRIES.c.time < moment).order_by(ENTRIES.c.time).limit(most)
+        # Two servers that do so at once delete others each, and wait for no row of one another.
+        dropped = delete(ENTRIES).where(ENTRIES.c.id.in_(oldest.with_for_update(skip_locked=True)))
+        with self._errors(), self.engine.begin() as connection:
+            return connection.execute(dropped).rowcount
 
     def spent(self, key: str, since: float) -> tuple[int, float]:
         """Return the tokens and the US dollars of the answers to the key of that name since then (seconds since the epoch);

@@ -1,7 +1,8 @@
 """The writer of the ledger: takes entries without waiting, and writes them together, in a thread of its own.
 
 So many entries may wait. Where the database is away, they wait and it is tried again; past the bound, further entries are lost,
-counted, and reported. A process that is killed loses those that wait.
+counted, and reported. A process that is killed loses those that wait. Once an hour, entries are deleted that are older
+than the config says.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigError
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 #: Entries that are written together.
 BATCH: Final = 500
 
+#: Old entries that are deleted together, and seconds from one time to the next.
+DROP_BATCH: Final = 1_000
+DROP_EVERY_S: Final = 3600.0
+
+_DAY_S: Final = 24 * 3600
+
 #: Seconds before the database is tried again: from, doubled, to.
 _PAUSE_S: Final = (0.25, 10.0)
 
@@ -42,10 +50,10 @@ class LedgerWriter:
     """Writes the entries of one process to the database at *place*.
 
     ``written``, ``lost``, ``refused``: entries that the database has, that found no room, and that the database did not take;
-    ``failing``: whether it is away.
+    ``failing``: whether it is away. ``now``: seconds since the epoch.
     """
 
-    def __init__(self, place: LedgerPlace, config: LedgerConfig) -> None:
+    def __init__(self, place: LedgerPlace, config: LedgerConfig, *, now: Callable[[], float] = time.time) -> None:
         self.written = self.lost = self.refused = 0
         self.failing = False
         self._place = place
@@ -55,6 +63,8 @@ class LedgerWriter:
         self._has_entries = threading.Event()
         self._closing = threading.Event()
         self._close_by = 0.0
+        self._now = now
+        self._dropped_at = -inf
         self._is_open = False
         self._database: Database | None = None
         self._thread: threading.Thread | None = None
@@ -146,7 +156,8 @@ class LedgerWriter:
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
-                self._has_entries.wait()
+                self._drop_old()
+                self._has_entries.wait(None if self._config.keep_days is None else DROP_EVERY_S)
                 self._closing.wait(self._config.flush_s)  # others come meanwhile
                 self._has_entries.clear()
                 self._flush()
@@ -158,6 +169,28 @@ class LedgerWriter:
             log_bug(None, error)
         finally:
             self.database.close()
+
+    def _drop_old(self) -> None:
+        """Delete what is older than it is to be kept, if that was not done in the last hour; entries that come meanwhile are
+        written between two batches. Where the database is away, it is done an hour later."""
+        days, now = self._config.keep_days, self._now()
+        if days is None or 0 <= now - self._dropped_at < DROP_EVERY_S:
+            return
+        from .database import DatabaseAwayError  # noqa: PLC0415  SQLAlchemy is here already
+
+        self._dropped_at = now
+        try:
+            self._ensure_open()
+            while self.database.drop_before(now - days * _DAY_S, DROP_BATCH) and not self._closing.is_set():
+                self._flush()
+        except (DatabaseAwayError, ConfigError) as error:
+            self._is_open = False
+            _log.warning("old entries of the ledger %s cannot be deleted now: %s", self._place.name, redact(str(error)))
+
+    def _ensure_open(self) -> None:
+        if not self._is_open:
+            self.database.open()
+            self._is_open = True
 
     def _flush(self) -> None:
         """Write all that waits, however often it takes; at the end as long as there is time."""
@@ -179,9 +212,7 @@ class LedgerWriter:
         from .database import DatabaseAwayError  # noqa: PLC0415  SQLAlchemy is here already
 
         try:
-            if not self._is_open:
-                self.database.open()
-                self._is_open = True
+            self._ensure_open()
             self._write_rows(self._batch)
         except (DatabaseAwayError, ConfigError) as error:
             self._is_open = False  # it may be another one when it comes back
