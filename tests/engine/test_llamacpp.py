@@ -429,7 +429,7 @@ async def test_a_message_without_a_role_is_an_error_at_the_call(engine: LlamaCpp
 
 
 @pytest.mark.parametrize(
-    "messages", [[5], "text", [{"role": "user", "content": 5}], [{"role": "user", "content": ["a"]}]], ids=str
+    "messages", [[5], "text", [{"role": "user", "content": 5}], [{"role": "user", "content": [5]}]], ids=str
 )
 async def test_messages_that_are_none_are_an_error_at_the_call(messages: Any, engine: LlamaCpp) -> None:
     """Of the engine, and of a gateway that asks it whether it repeats itself."""

@@ -311,8 +311,8 @@ def test_a_document_has_all_choices_in_order() -> None:
         (405, "Method Not Allowed", "unsupported_endpoint"),
         (501, "This server does not support completions", "unsupported_endpoint"),
         (404, "This is a chat model and not supported in the v1/completions endpoint.", "unsupported_endpoint"),
-        (404, "The model `x` does not exist.", None),
-        (404, "model 'x' not found, try pulling it first", None),
+        (404, "The model `x` does not exist.", "model_not_found"),
+        (404, "model 'x' not found, try pulling it first", "model_not_found"),
         (400, "prompt is empty", None),
     ],
 )

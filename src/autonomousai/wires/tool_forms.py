@@ -85,8 +85,11 @@ def flat_choice(choice: Any) -> Any:
 
 
 def nested_format(form: Json) -> Json:
-    """Return the form of an answer as chat completions have it."""
+    """Return the form of an answer as chat completions have it. A schema that stands there without the name that the Responses
+    API wants is of a server's own (llama-server, Together), and passes."""
     if form.get("type") != "json_schema" or form.get("json_schema") is not None or not isinstance(form.get("schema"), dict):
+        return form
+    if not isinstance(form.get("name"), str):
         return form
     return {"type": "json_schema", "json_schema": {name: value for name, value in form.items() if name not in _SCHEMA_OUTSIDE}}
 
