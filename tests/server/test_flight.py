@@ -318,3 +318,14 @@ async def test_a_caller_who_does_not_read_keeps_the_place(monkeypatch: pytest.Mo
                 await listener.app.empty()
 
     assert (1, 1) == (inside, tasks.handed_over)
+
+
+async def test_a_body_that_is_not_packed_as_its_head_says_is_refused() -> None:
+    """Each time: also where its head is known."""
+    async with serving(whole) as (listener, _), Connection(listener.port) as connection:
+        await connection.ask(request("POST", CHAT, HELLO))
+        body = json.dumps(HELLO).encode()
+        packed = request("POST", CHAT, body, content_type="application/json", content_encoding="gzip")
+        answers = [await connection.ask(packed) for _ in range(3)]
+
+    assert [(400, "invalid_content_encoding")] * 3 == [answer.told for answer in answers]

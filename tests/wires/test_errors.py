@@ -36,6 +36,21 @@ SHAPES: list[tuple[str, Any, tuple[str, str | None, str | None, str | None]]] = 
         {"error": {"message": "Missing or invalid API key."}},
         ("Missing or invalid API key.", None, "invalid_api_key", None),
     ),
+    (
+        "pydantic's words, with what was sent",
+        {"message": "0.content Field required [type=missing, input_value={'text': 'Is my api key invalid?'}, input_type=dict]"},
+        (
+            "0.content Field required [type=missing, input_value={'text': 'Is my api key invalid?'}, input_type=dict]",
+            None,
+            None,
+            None,
+        ),
+    ),
+    (
+        "a list of Pydantic's as text, with what was sent",
+        {"message": "[{'type': 'missing', 'msg': 'Field required', 'input': 'the model was not found'}]", "code": 400},
+        ("[{'type': 'missing', 'msg': 'Field required', 'input': 'the model was not found'}]", None, "400", None),
+    ),
     ("error as text", {"error": "model is loading"}, ("model is loading", None, None, None)),
     ("tgi", {"error": "too many tokens", "error_type": "validation"}, ("too many tokens", "validation", None, None)),
     ("oauth", {"error": "invalid_token", "error_description": "It expired"}, ("It expired", None, None, None)),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from autonomousai.workers import systemd
 from autonomousai.workers.systemd import ServiceManager
 from tests.support.program import PATIENCE, environment, finish, start
 
@@ -152,6 +153,31 @@ def test_a_manager_that_is_gone_costs_one_line(tmp_path: Path, capsys: pytest.Ca
     assert ["the service manager cannot be notified (No such file or directory); the server runs all the same"] == (
         capsys.readouterr().err.splitlines()
     )
+
+
+def test_an_address_that_is_too_long_is_told_of(capsys: pytest.CaptureFixture[Any]) -> None:
+    """Python says so in an error without a number."""
+    ServiceManager({"NOTIFY_SOCKET": "/" + "x" * 200}).ready("listening")
+
+    assert "AF_UNIX path too long" in capsys.readouterr().err
+
+
+async def test_a_manager_that_is_busy_is_told_the_next_time(
+    manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[Any]
+) -> None:
+    """It reads nothing for a while: the service must not be ended later for want of a sign of life."""
+    monkeypatch.setattr(systemd, "PATIENCE_S", 0.001)
+    under_test = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    for _ in range(100_000):
+        under_test.ready("listening")
+        if told := capsys.readouterr().err:
+            break
+    assert "does not read" in told
+
+    while not manager.heard_nothing():
+        pass
+    under_test.stopping("draining")
+    assert {"STOPPING": "1", "STATUS": "draining"} == await manager.hears()
 
 
 async def test_an_end_during_a_reload_stays_an_end(manager: Manager, tmp_path: Path) -> None:

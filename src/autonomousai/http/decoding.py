@@ -9,6 +9,11 @@ from typing import Any, Final
 #: Bytes that one piece of a body may become.
 MAX_PIECE: Final = 64 * 1024 * 1024
 
+#: Bytes that are undone at a time, and members that one piece of a body may have: zlib copies what stands behind a member, and
+#: the smallest member takes twenty bytes.
+_AT_ONCE: Final = 64 * 1024
+_MEMBERS: Final = 4096
+
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _DEFLATE: Final = "deflate"
 
@@ -46,18 +51,23 @@ class BodyDecoder:
     def decode(self, data: bytes) -> bytes:
         """Return what *data*, the body's next bytes, brings."""
         parts: list[bytes] = []
-        left = self._most
-        while data:
-            if self._inflate is None or self._inflate.eof:
-                if self._inflate is not None and not (data := data.lstrip(b"\0")):
-                    break  # padding after the last member
-                self._inflate = self._begin(data)
-            part = self._inflate.decompress(data, left)
-            left -= len(part)
-            parts.append(part)
-            if self._inflate.unconsumed_tail or left <= 0:
-                raise TooMuchError(f"more than {self._most} bytes in one piece")
-            data = self._inflate.unused_data
+        left, members = self._most, _MEMBERS
+        for at in range(0, len(data), _AT_ONCE):
+            some = data[at : at + _AT_ONCE]
+            while some:
+                if self._inflate is None or self._inflate.eof:
+                    if self._inflate is not None and not (some := some.lstrip(b"\0")):
+                        break  # padding after the last member
+                    if not members:
+                        raise zlib.error(f"more than {_MEMBERS} members in one piece")
+                    members -= 1
+                    self._inflate = self._begin(some)
+                part = self._inflate.decompress(some, left)
+                left -= len(part)
+                parts.append(part)
+                if self._inflate.unconsumed_tail or left <= 0:
+                    raise TooMuchError(f"more than {self._most} bytes in one piece")
+                some = self._inflate.unused_data
         return b"".join(parts)
 
     def finish(self) -> None:

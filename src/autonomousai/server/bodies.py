@@ -40,12 +40,11 @@ class BodyReader:
         return body if body is None else self._checked(body, decoder)
 
     def takes(self, exchange: Exchange) -> bool:
-        """Return whether a request's head is one whose body `read` reads, of no more than `usual` bytes."""
+        """Return whether a request's head is one whose body, of no more than `usual` bytes, `read` returns as it is."""
         try:
-            _check_head(exchange, self._limit)
+            return _check_head(exchange, self._limit) is None
         except StatusError:
             return False
-        return True
 
     async def read(self, exchange: Exchange) -> bytes:
         """Return the body of a request, which must say that it is JSON: a foreign page may post anything else without asking.

@@ -60,6 +60,8 @@ _KEYS = {
 #: A code, or a status, of another server's answer in the words of one that passes it on, as OpenAI's and LiteLLM's clients
 #: print it: ``Error code: 400 - {'error': {… 'code': 'content_filter'}}``.
 _CODE_IN_WORDS = re.compile(rf"""['"](?:code|type)['"]: ?['"]({"|".join(sorted(PERMANENT_CODES))})['"]""")
+#: Where Pydantic shows what was sent, whose words are the caller's.
+_SENT = re.compile(r"""['"]input['"]: |\binput_value=""")
 _STATUS_IN_WORDS = re.compile(r"\b(?:Error code|status code|HTTP)[: ]+([45][0-9]{2})\b")
 
 
@@ -137,7 +139,7 @@ def _name_code(fault: _ForeignError) -> str | None:
         return fault.type
     if not fault.message or not (fault.code is None or _says_nothing(fault.code)):
         return fault.code
-    words = fault.message[:2000]
+    words = _SENT.split(fault.message[:2000], maxsplit=1)[0]
     if (code := code_in_words(words)) is not None:
         return code
     found = _CODE_IN_WORDS.search(words) or (None if fault.code else _STATUS_IN_WORDS.search(words))

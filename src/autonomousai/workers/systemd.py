@@ -17,6 +17,9 @@ from .shutdown import say
 
 T = TypeVar("T")
 
+#: Seconds to wait for a manager that has much to read: answers wait too.
+PATIENCE_S = 0.1
+
 
 class ServiceManager:
     """The manager that *env* names: what it gives a process is read from there."""
@@ -70,11 +73,13 @@ class ServiceManager:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-                out.setblocking(False)
+                out.settimeout(PATIENCE_S)
                 out.sendto("\n".join(states).encode(), self._address)
+        except TimeoutError:  # its queue is full: what is said next may be heard
+            say(f"the service manager does not read what it is notified of ({states[0]})\n")
         except OSError as error:
             self._address = ""  # once is enough
-            say(f"the service manager cannot be notified ({error.strerror}); the server runs all the same\n")
+            say(f"the service manager cannot be notified ({error.strerror or error}); the server runs all the same\n")
 
 
 def _watchdog_s(env: Mapping[str, str]) -> float | None:
