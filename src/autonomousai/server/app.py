@@ -346,7 +346,7 @@ class App:
         if (known := exchange.known) is not None and known.note is STREAMED:
             return False
         endpoint = self._usual.get(exchange.path)
-        if endpoint is None or exchange.method != "POST" or not self._started or self._metrics.on_end is not None:
+        if endpoint is None or exchange.method != "POST" or not self._started:
             return False
         return launch(self._context, self._guard, endpoint, exchange, self._note_hot)
 

@@ -205,7 +205,7 @@ class Endpoint:
         exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
         meter.key = exchange.key
         if context.metrics.on_end is not None:
-            meter.asked = self._asked(exchange, request, whole=response is None)
+            meter.asked = self.asked(exchange, request, whole=response is None)
         try:
             with meter:
                 if response is None:
@@ -221,7 +221,8 @@ class Endpoint:
                 if meter.asked is not None and context.metrics.on_end is not None:
                     context.metrics.on_end(meter)
 
-    def _asked(self, exchange: Exchange, request: ChatRequest, *, whole: bool) -> Asked:
+    def asked(self, exchange: Exchange, request: ChatRequest, *, whole: bool) -> Asked:
+        """Return what an answer is accounted to."""
         came = time.time() - (time.monotonic() - exchange.began)
         return Asked(exchange.request_id, self.wire.name, exchange.key, came, request, whole)
 

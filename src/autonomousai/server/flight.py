@@ -14,10 +14,12 @@ from ..answer import Answer
 from ..errors import ProviderError
 from ..events import Batch
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, log_bug
+from ..keys.quotas import Reservation
 from ..report import Report
 from ..request import ChatRequest
 from ..result import SentRequest
 from ..wires.base import AnswerHead
+from .admission import over_budget
 from .auth import AccessControl
 from .disconnect import DisconnectScope
 from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequest, in_place, provenance_of
@@ -25,7 +27,8 @@ from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequ
 
 class Flight(msgspec.Struct, eq=False):
     """One request that is sent at once. ``note``: called with the exchange when it has ended. ``sent``: None after it
-    was answered. ``fault``: why it is not to continue."""
+    was answered, and where it could not be sent. ``fault``: why it is not to continue. ``hold``: what the caller's key has
+    reserved for it."""
 
     context: EndpointContext
     endpoint: Endpoint
@@ -35,6 +38,25 @@ class Flight(msgspec.Struct, eq=False):
     model: str
     sent: SentRequest | None = None
     fault: Exception | None = None
+    hold: Reservation | None = None
+
+    def reserve(self) -> None:
+        """Reserve what a caller's key has to. Raises `StatusError` where that is refused, which is noted then."""
+        hold = self.context.admission.reserve_now(self.exchange, self.endpoint.wire, self.model, self.request)
+        if hold is not None:
+            self.hold = hold
+            if hold.over_budget:
+                self.request = over_budget(self.request)
+
+    def begin(self) -> None:
+        """Wait for what comes, or where nothing was sent let a task continue."""
+        exchange = self.exchange
+        exchange.take_body()
+        if self.sent is None:
+            self._divert()
+            return
+        self.context.places.callers.add(self)
+        exchange.listener = self
 
     # ---- what may come
 
@@ -73,10 +95,20 @@ class Flight(msgspec.Struct, eq=False):
         body = wire.encode_answer(batch, head, extension=provenance_of(answer))
         exchange.listener = None
         is_read = exchange.respond(200, body)
-        exchange.meter = context.metrics.whole(self.model, answer, exchange.began)
-        if not is_read:
+        exchange.meter = context.metrics.whole(self.model, answer, exchange.began, exchange.key)
+        if is_read:
+            self._end()
+        else:
             exchange.hand_over(self._drain)
-            return
+
+    def _end(self) -> None:
+        """Account what was answered, and give back what is held for it."""
+        context, exchange = self.context, self.exchange
+        if (on_end := context.metrics.on_end) is not None:
+            exchange.meter.asked = self.endpoint.asked(exchange, self.request, whole=True)
+            on_end(exchange.meter)
+        if self.hold is not None:
+            self.hold.settle()
         self.note(exchange)
         context.places.callers.discard(self)
         context.places.leave()
@@ -89,9 +121,7 @@ class Flight(msgspec.Struct, eq=False):
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
         finally:
-            self.note(exchange)
-            self.context.places.callers.discard(self)
-            self.context.places.leave()
+            self._end()
 
     def _divert(self) -> None:
         """Let a task continue."""
@@ -110,57 +140,81 @@ class Flight(msgspec.Struct, eq=False):
     async def _serve(self, asked: PlacedRequest) -> None:
         context, exchange = self.context, self.exchange
         with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
-            if self.fault is not None:
-                if self.sent is None:
-                    raise self.fault
-                scope.interrupt(self.fault)
-            await self.endpoint.generate(self.model, self.request, exchange, None, scope, self.sent)
+            try:
+                if self.fault is not None:
+                    if self.sent is None:
+                        raise self.fault
+                    scope.interrupt(self.fault)
+                await self.endpoint.generate(self.model, self.request, exchange, None, scope, self.sent)
+            finally:
+                if self.hold is not None:
+                    self.hold.settle()
 
 
 def launch(
     context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, note: Callable[[Exchange], None]
 ) -> bool:
-    """Send the request of *exchange*, where it is a usual one and that needs no waiting. False elsewhere: nothing was done."""
-    has_entered = False
+    """Send the request of *exchange*, where it is a usual one and that needs no waiting. False elsewhere: nothing was done.
+    What a caller's key has reserved, or refused, is not undone: a task continues then."""
+    flight: Flight | None = None
     try:
-        body = exchange.peek_body()
-        if body is None or not _is_admitted(context, guard, endpoint, exchange, len(body)):
+        flight = _entered(context, guard, endpoint, exchange, note)
+        if flight is None:
             return False
-        request = endpoint.wire.decode_usual(body)
-        if request is None or request.stream or len(request.model) > MAX_MODEL:
-            if request is not None and request.stream and exchange.known is not None:
-                exchange.known.note = STREAMED
-            return False
-        model = context.resolve(request.model)
-        has_entered = context.places.try_enter()
-        if has_entered:
-            flight = Flight(context, endpoint, exchange, note, request, model)
-            flight.sent = context.source.launch(request, flight.on_news)
-            if flight.sent is not None:
-                exchange.take_body()
-                context.places.callers.add(flight)
-                exchange.listener = flight
-                return True
-    except ProviderError:
-        pass  # it is raised again where it is reported
+        if exchange.caller is not None:
+            flight.reserve()
+        flight.sent = context.source.launch(flight.request, flight.on_news)
     except Exception as error:
-        log_bug(exchange.request_id, error)
-    if has_entered:
+        if flight is not None and exchange.caller is not None:
+            flight.fault = error
+        elif not isinstance(error, ProviderError):  # those are raised again where they are reported
+            log_bug(exchange.request_id, error)
+        if flight is None:
+            return False
+    if flight.sent is None and exchange.caller is None:
         context.places.leave()
-    return False
+        return False
+    flight.begin()
+    return True
+
+
+def _entered(
+    context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, note: Callable[[Exchange], None]
+) -> Flight | None:
+    """Return what may be sent of the request of *exchange*, inside and in its place. None where it is no usual one, or has to
+    wait. Raises `ProviderError` where it is refused."""
+    body = exchange.peek_body()
+    if body is None or not _is_admitted(context, guard, endpoint, exchange, len(body)):
+        return None
+    request = endpoint.wire.decode_usual(body)
+    if request is None or request.stream or len(request.model) > MAX_MODEL:
+        if request is not None and request.stream and exchange.known is not None:
+            exchange.known.note = STREAMED
+        return None
+    if (caller := exchange.caller) is None:
+        model = context.resolve(request.model)
+    elif context.look_again is None or request.model in context.settled:
+        model = context.admission.resolve(caller, endpoint.wire, request.model)
+    else:
+        return None
+    return Flight(context, endpoint, exchange, note, request, model) if context.places.try_enter() else None
 
 
 def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, size: int) -> bool:
-    """Return whether the head of a request whose caller has no key of its own is admitted, with a body of *size* bytes. What is
-    found of a head stands as long as no key is asked for."""
+    """Return whether the head of a request is admitted, with a body of *size* bytes, and its caller's key waits for nothing.
+    What is found of a head stands, but for its key."""
     if size > context.bodies.usual or guard.draining:
         return False
     known = exchange.known
-    if known is not None and known.note is endpoint and not guard.asks:
+    is_known = known is not None and known.note is endpoint
+    if is_known and not guard.asks:
         return True
     guard.check(exchange)
-    if exchange.caller is not None or not context.bodies.takes(exchange):
+    if exchange.caller is not None and not context.admission.at_once:
         return False
-    if known is not None and not guard.asks:
-        known.note = endpoint
+    if not is_known:
+        if not context.bodies.takes(exchange):
+            return False
+        if known is not None:
+            known.note = endpoint
     return True

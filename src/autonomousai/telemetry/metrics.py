@@ -131,9 +131,11 @@ class Metrics:
         """Watch over an answer of *model*, for a request that came at *began*, by the monotonic clock."""
         return AnswerMeter(self, model, answer, began)
 
-    def whole(self, model: str, answer: Answer, began: float) -> AnswerMeter:
-        """Count a complete answer that came at once, at the first attempt; see `answer`."""
+    def whole(self, model: str, answer: Answer, began: float, key: str = "") -> AnswerMeter:
+        """Count a complete answer that came at once, at the first attempt, for the caller with the *key* of that name; see
+        `answer`."""
         meter = AnswerMeter(self, model, answer, began)
+        meter.key = key
         meter.first = now = monotonic()
         meter.outcome = "ok"
         series = self.series(model, meter.upstream)
@@ -145,9 +147,12 @@ class Metrics:
         whole.sum += seconds
         series.outcomes["ok"] += 1
         series.smooth += 1
-        if (finish := answer.finish) is not None and (usage := finish.usage) is not None:
+        usage = None if answer.finish is None else answer.finish.usage
+        if usage is not None:
             series.prompt += usage.prompt_tokens
             series.completion += usage.completion_tokens
+        if key:
+            self.key_answer(key, "ok", usage)
         return meter
 
     # ---- for a watch
