@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autonomousai.http.server import protocol as http
+from autonomousai.http.server import request_bounds
 from autonomousai.http.server.connections import Connections
 from autonomousai.http.server.protocol import HTTPProtocol
 from tests.support.asgi import ASGIApplication
@@ -381,7 +381,7 @@ async def test_who_is_answered_before_their_body_has_come_can_read_it():
     await settle(connections)
     connection.data_received(b"x" * 49)
     before = (wire.half_closed, wire.closed)
-    clock.advance(http.LINGER_S)
+    clock.advance(request_bounds.LINGER_S)
     after = wire.closed
     connection.connection_lost(None)
 
@@ -396,7 +396,7 @@ async def test_an_answer_that_ends_the_connection_can_be_read_by_who_sent_more()
     before = wire.paused
     await settle(connections)
     after = (wire.paused, wire.half_closed, wire.closed, wire.text.count(b"HTTP/1.1"))
-    clock.advance(http.LINGER_S)
+    clock.advance(request_bounds.LINGER_S)
     connection.connection_lost(None)
 
     assert (True, (False, True, False, 1), True, False) == (before, after, wire.closed, clock.runs)
@@ -409,13 +409,13 @@ async def test_a_body_has_its_time_from_when_it_is_read_again():
     connection, wire, connections = connect(app, clock)
     connection.data_received(request("GET", "/1") + request("POST", "/2", b"x" * 100)[:-50])
     await turns()
-    clock.advance(http.BODY_IDLE_S)
-    clock.advance(http.BODY_IDLE_S - 1)
+    clock.advance(request_bounds.BODY_IDLE_S)
+    clock.advance(request_bounds.BODY_IDLE_S - 1)
     app.end.release()
     await turns()
     clock.advance(1)
     early = wire.closed
-    clock.advance(http.BODY_IDLE_S)
+    clock.advance(request_bounds.BODY_IDLE_S)
     late = wire.half_closed or wire.closed
     connection.connection_lost(None)
     await settle(connections)

@@ -9,6 +9,7 @@ import logging
 import pytest
 
 from autonomousai.http.server import protocol as http
+from autonomousai.http.server import request_bounds
 from autonomousai.testing import Pause, answer
 from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
@@ -89,7 +90,7 @@ async def test_a_head_just_within_the_bound_is_read(port):
 
 async def test_a_head_that_trickles_is_given_up(serve, monkeypatch):
     """A head that is not whole in time is refused with 408, however steadily its bytes come."""
-    monkeypatch.setattr(http, "HEAD_S", 0.05)
+    monkeypatch.setattr(request_bounds, "HEAD_S", 0.05)
     port = (await serve()).port
 
     async with Connection(port) as connection:
@@ -110,7 +111,7 @@ async def _trickle(connection: Connection, head: bytes) -> None:
 
 async def test_a_body_that_stops_is_given_up(serve, provider, monkeypatch):
     """A body whose rest does not come is refused with 408; nobody was asked."""
-    monkeypatch.setattr(http, "BODY_IDLE_S", 0.05)
+    monkeypatch.setattr(request_bounds, "BODY_IDLE_S", 0.05)
     port = (await serve()).port
 
     async with Connection(port) as connection:
@@ -122,8 +123,8 @@ async def test_a_body_that_stops_is_given_up(serve, provider, monkeypatch):
 
 async def test_the_time_for_a_body_does_not_run_while_the_answer_does(serve, provider, monkeypatch):
     """A request that is whole has no clock of HTTP's any more, however long its answer takes."""
-    monkeypatch.setattr(http, "BODY_IDLE_S", 0.01)
-    monkeypatch.setattr(http, "HEAD_S", 0.01)
+    monkeypatch.setattr(request_bounds, "BODY_IDLE_S", 0.01)
+    monkeypatch.setattr(request_bounds, "HEAD_S", 0.01)
     provider.play([Pause(seconds=0.1), *ANSWER])
     port = (await serve()).port
 
@@ -152,7 +153,7 @@ async def test_garbage_behind_a_request_does_not_get_into_its_answer(port, provi
 
 async def test_an_unfinished_next_request_does_not_cut_the_answer(serve, provider, monkeypatch):
     """The next request's head has no clock while an answer is under way; the connection just ends with it."""
-    monkeypatch.setattr(http, "HEAD_S", 0.01)
+    monkeypatch.setattr(request_bounds, "HEAD_S", 0.01)
     pause = Pause(seconds=0.1)
     provider.play(["Hello", pause, *ANSWER])
     port = (await serve()).port
@@ -206,7 +207,7 @@ async def test_a_refusal_before_the_body_closes_where_the_body_may_never_come(po
 
 async def test_a_body_that_nobody_wants_is_not_read_for_ever(serve, monkeypatch):
     """After a refusal the rest of the body is ignored up to a bound; then the connection is closed."""
-    monkeypatch.setattr(http, "MAX_UNWANTED", 100_000)
+    monkeypatch.setattr(request_bounds, "MAX_UNWANTED", 100_000)
     port = (await serve()).port
     head, _, _ = request("POST", CHAT, content_length="1000000000", content_type="text/plain").partition(b"\r\n\r\n")
 

@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from autonomousai.answer import Answer
-from autonomousai.http.server import flow
-from autonomousai.http.server import protocol as http
+from autonomousai.http.server import flow, request_bounds
 from autonomousai.http.server.protocol import PIPELINED
 from autonomousai.server.bodies import MAX_VALUES, BodyReader
 from autonomousai.server.endpoint import MAX_MODEL
@@ -118,7 +117,7 @@ async def test_bodies_that_trickle_keep_nobody_out(serve):
 
 async def test_a_body_has_a_time_as_a_whole(serve, provider, monkeypatch):
     """However steadily its bytes come: too few of them in that time are a 408."""
-    monkeypatch.setattr(http, "BODY_S", 0.05)
+    monkeypatch.setattr(request_bounds, "BODY_S", 0.05)
     port = (await serve()).port
     head, _, _ = request("POST", CHAT, HELLO, content_length="100000").partition(b"\r\n\r\n")
 
@@ -145,9 +144,9 @@ async def test_a_body_that_comes_quickly_enough_has_more_time():
     data = request("POST", CHAT, b"x" * 1_000_000)
     connection.data_received(data[:1000])
     await turns()
-    connection.data_received(data[1000 : 1000 + 5 * http.BODY_RATE])
+    connection.data_received(data[1000 : 1000 + 5 * request_bounds.BODY_RATE])
     await turns()
-    clock.advance(http.BODY_S)
+    clock.advance(request_bounds.BODY_S)
     connection.data_received(b"x")
     clock.advance(4)
     early = wire.closed or wire.half_closed

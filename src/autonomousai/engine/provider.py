@@ -144,17 +144,15 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         sampling: Mapping[str, float] | None = None,
     ) -> None:
         if deputy is not None:
-            context = deputy.settings.context
-        elif context == "auto":
-            context = context_for(weights, slots=slots, memory=memory, pool=pool)
+            context, projector = deputy.settings.context, deputy.settings.projector
+        else:
+            if context == "auto":
+                context = context_for(weights, slots=slots, memory=memory, pool=pool)
+            projector = str(find_projector(weights, mmproj) or "") if task == "chat" else ""
         self.weights = weights
         self._sampling = sampling_of(weights) if sampling is None else sampling
         self.name = name
         shown = name_of(weights)
-        if deputy is not None:
-            projector = deputy.settings.projector
-        else:
-            projector = str(find_projector(weights, mmproj) or "") if task == "chat" else ""
         self.capabilities = _capabilities(task, context, shown, sees=bool(projector))
         self._clocks = clocks
         self._context = context

@@ -1,5 +1,5 @@
-"""HTTP/1.1 on httptools, for one ASGI application: connections, and how long a head may be, how slowly it and a body may come,
-how a bad one is refused. Knows no route; what becomes of one request and its answer is `exchange`'s.
+"""HTTP/1.1 on httptools, for one application: connections, and the requests that come over each. Knows no route; what becomes
+of one request and its answer is `exchange`'s, how long one may take to arrive `request_bounds`'.
 
 Strict in what it takes (llhttp's strict mode): whatever two readers could understand in two ways ends the connection.
 """
@@ -14,31 +14,15 @@ import httptools
 from .connections import Connections
 from .cycle import RequestResponseCycle
 from .exchange import Application, Handle, Headers, log_bug
-from .flow import FlowControl
 from .known_heads import KnownHead
 from .leaving import LeavingWatch
-from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, raw_response, refusal, status_of
+from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, status_of
+from .request_bounds import RequestBounds
 from .request_form import FORMAL, check_form, read_target
 from .upgrade import WithoutUpgrade
 
 #: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
 KEEP_ALIVE_S: Final = 75
-
-#: Seconds from a head's first byte to its last.
-HEAD_S: Final = 10.0
-
-#: Seconds for the next piece of a body, while the application wants to read it.
-BODY_IDLE_S: Final = 60.0
-
-#: Seconds for all of a body, and one more for so many bytes of it.
-BODY_S: Final = 30.0
-BODY_RATE: Final = 16 * 1024
-
-#: Seconds that a refused sender is listened to, without heed: closing at once would take the answer away from under its eyes.
-LINGER_S: Final = 1.0
-
-#: Bytes of a refused request's body that are read and forgotten before the connection is closed.
-MAX_UNWANTED: Final = 64 * 1024 * 1024
 
 #: Requests that may wait on one connection for the answer to the one before. More of them are not answered (RFC 9112 section
 #: 9.3.2): the connection ends after those.
@@ -51,15 +35,12 @@ LEARNT: Final = 3
 _EXPECTED: Final = (RefusedError, httptools.HttpParserError)
 
 
-class HTTPProtocol(FlowControl):
+class HTTPProtocol(RequestBounds):
     """One connection. One of its timers runs only while a request has begun to arrive and is not whole yet; the other looks
     now and then whether the connection is still used, and is never set back."""
 
     __slots__ = (
-        "_app",
-        "_bytes",
         "_connections",
-        "_current",
         "_expects",
         "_has_room",
         "_headers",
@@ -67,16 +48,12 @@ class HTTPProtocol(FlowControl):
         "_hosts",
         "_idle_since",
         "_idle_timer",
-        "_in_body",
         "_is_cut",
         "_learnt",
         "_leaving",
-        "_lingering",
-        "_newest",
         "_parser",
         "_partial_head",
         "_target",
-        "_timer",
         "_to_start",
         "_trailer",
         "_waiting",
@@ -86,28 +63,21 @@ class HTTPProtocol(FlowControl):
     )
 
     def __init__(self, app: Application, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._app = app
+        super().__init__(app, loop)
         self._connections = connections
         self._parser: Any = httptools.HttpRequestParser(self)
         self._heads = WithoutUpgrade()
-        self._newest: RequestResponseCycle | None = None  # of the request that is arriving, or was the last to arrive
-        self._current: RequestResponseCycle | None = None  # that is being answered, or was the last to be
         self._waiting: list[RequestResponseCycle] = []  # for the answer before theirs: few, and a deque takes 600 bytes
         self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
         self._leaving: LeavingWatch | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._has_room = True  # else its request is refused
         self._learnt = 0  # heads
         self._is_cut = False  # after too many requests: the rest is not read as such
-        self._in_body = False
         self._partial_head = False
-        self._bytes = 0  # of the head that is not whole yet, or of a body that is not wanted
         self._trailer = 0  # bytes since the last of the body: of trailers, chunk sizes, and what else is not the body
         self._whole = False
-        self._lingering = False
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._expects = False
@@ -294,48 +264,6 @@ class HTTPProtocol(FlowControl):
         newest = self._newest
         return newest is not None and not newest.keeps and not self._in_body
 
-    def _await_head(self) -> None:
-        """Part of a head is here, or bytes between two requests, which count as one."""
-        if self._bytes > MAX_HEAD:
-            self._refuse(431)
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEAD_S, self._on_late_head)
-
-    def _await_body(self) -> None:
-        self._heard = self.loop.time()
-        if self._newest is not None and self._newest.is_complete and self._bytes > MAX_UNWANTED:
-            self.transport.close()
-        elif self._timer is None:
-            self._timer = self.loop.call_later(min(BODY_IDLE_S, BODY_S), self._on_late_body)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _on_late_head(self) -> None:
-        self._timer = None
-        if self._newest is None or self._newest.is_complete:
-            self._refuse(408)
-        else:
-            # The head of a next request, while this one's answer is under way: that answer is finished first.
-            self._newest.keeps = False
-
-    def _on_late_body(self) -> None:
-        self._timer = None
-        if not self._in_body:
-            return
-        late = min(self._heard + BODY_IDLE_S, self._body_from + BODY_S + self._bytes / BODY_RATE)
-        wait = late - self.loop.time()
-        if self._is_paused:
-            wait = BODY_IDLE_S  # it is we who do not read
-        if wait > 0:
-            self._timer = self.loop.call_later(wait, self._on_late_body)
-        elif self._newest is None or self._newest.is_complete:
-            self.transport.close()
-        else:
-            self._refuse(408)
-
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
@@ -427,32 +355,6 @@ class HTTPProtocol(FlowControl):
             self._newest.end_of_body()
         if self._is_paused and not self._waiting:
             self.resume_reading()  # what waits is complete; and who is not read from is not seen to leave
-
-    # ---- refusals
-
-    def _refuse(self, status: int) -> None:
-        """Answer in OpenAI's shape what never becomes a request, and close."""
-        self._stop_timer()
-        error = refusal(status)
-        current = self._current
-        if current is None or current.is_complete:
-            self.transport.write(raw_response(self._app, error))
-            self._linger()
-        else:
-            if not current.is_written:  # in the midst of an answer is no place for this one
-                self.transport.write(raw_response(self._app, error))
-            self.transport.close()
-
-    def _linger(self) -> None:
-        """Close, once a sender that still sends has had the time to read the refusal."""
-        self._stop_timer()
-        if self.transport.can_write_eof():
-            self._lingering = True
-            self.resume_reading()
-            self.transport.write_eof()
-            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
-        else:
-            self.transport.close()
 
 
 def _address(name: Any) -> tuple[str, int] | None:
