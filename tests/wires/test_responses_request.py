@@ -9,6 +9,7 @@ import pytest
 
 from autonomousai.errors import StatusError
 from autonomousai.request import ChatRequest
+from autonomousai.wires.openai_responses.namespaces import names_of
 from autonomousai.wires.openai_responses.request import RESPONSES
 from autonomousai.wires.registry import OPENAI_RESPONSES
 
@@ -448,6 +449,21 @@ def test_tools_of_a_namespace_are_functions_of_their_own() -> None:
     (long,) = names({**SPACE, "name": "n" * 70})
     assert 64 == len(long)
     assert [long] != names({**SPACE, "name": "n" * 71})
+
+
+def test_no_two_tools_are_offered_under_one_name() -> None:
+    """A call of either is written back as its own, and a choice names it."""
+    plain = {**FUNCTION, "name": "a__b"}
+    tools: list[Json] = [{**SPACE, "name": "a", "tools": [{**FUNCTION, "name": "b"}, {**FUNCTION, "name": "b__c"}]}, plain]
+    tools += [{**SPACE, "name": "a__b", "tools": [{**FUNCTION, "name": "c"}]}, {"type": "web_search", "name": ["x"]}]
+    offered = names(*tools)
+
+    assert 4 == len(set(offered))
+    written = [{"name": "b", "namespace": "a"}, {"name": "b__c", "namespace": "a"}, {"name": "a__b"}]
+    assert [*written, {"name": "c", "namespace": "a__b"}] == [names_of(tools).written(name) for name in offered]
+    for name, chosen in zip(offered, [*written, {"name": "c", "namespace": "a__b"}], strict=True):
+        choice = read(tools=tools, tool_choice={"type": "function", **chosen}).fields["tool_choice"]
+        assert {"type": "function", "function": {"name": name}} == choice
 
 
 def test_a_namespace_without_functions_is_left_out() -> None:

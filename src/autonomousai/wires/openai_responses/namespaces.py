@@ -47,30 +47,44 @@ def offered_name(name: Any, namespace: Any) -> Any:
     joined = f"{namespace.removesuffix(_BETWEEN)}{_BETWEEN}{name}"
     if len(joined) <= _LONGEST:
         return joined
-    return f"{joined[: _LONGEST - 9]}_{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+    return _shortened(joined, joined)
 
 
-def without_namespaces(tools: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Return *tools* with those of namespaces in the place of these, each under the name that it is offered under."""
+def _shortened(name: str, meant: str) -> str:
+    """Return a name that begins as *name* does, and is of what is *meant* alone."""
+    return f"{name[: _LONGEST - 9]}_{hashlib.sha256(meant.encode()).hexdigest()[:8]}"
+
+
+def offered_tools(tools: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], tuple[str, str] | None]]:
+    """Return *tools* with those of namespaces in the place of these, each under the name that it is offered under, and with its
+    namespace and its own name. Where that name is another tool's, it gets one that is not."""
+    tools = list(tools)
+    taken = {name for tool in tools if tool["type"] != "namespace" and isinstance(name := tool.get("name"), str)}
     for tool in tools:
-        if tool["type"] == "namespace":
-            yield from ({**inner, "name": offered_name(inner["name"], tool.get("name"))} for inner in _called(tool))
-        else:
-            yield tool
+        if tool["type"] != "namespace":
+            yield tool, None
+            continue
+        space = name if isinstance(name := tool.get("name"), str) else ""
+        for inner in _called(tool):
+            own = inner["name"]
+            name = offered_name(own, space)
+            if space and name in taken:
+                name = _shortened(name, f"{space}\0{own}")
+            taken.add(name)
+            yield {**inner, "name": name}, (space, own) if space else None
 
 
 def names_of(tools: Iterable[dict[str, Any]]) -> ToolNames:
     """Return how calls of *tools*, those of a request, are written back."""
     tools = list(tools)
-    spaces = [tool for tool in tools if tool["type"] == "namespace" and tool.get("name")]
-    inner = [(tool["name"], each["name"]) for tool in spaces for each in _called(tool)]
+    flat = list(offered_tools(tools))
+    inner = [called for _, called in flat if called is not None]
     # Models leave the namespace out; that is understood where only one tool can be meant.
     bare = Counter(name for tool in tools if isinstance(name := tool.get("name"), str))
     bare.update(own for _, own in inner)
     namespaces = {own: (space, own) for space, own in inner if bare[own] == 1}
-    namespaces |= {offered_name(own, space): (space, own) for space, own in inner}
-    flat = without_namespaces(tools)
-    return ToolNames(frozenset(tool["name"] for tool in flat if tool["type"] == "custom"), namespaces)
+    namespaces |= {tool["name"]: called for tool, called in flat if called is not None}
+    return ToolNames(frozenset(tool["name"] for tool, _ in flat if tool["type"] == "custom"), namespaces)
 
 
 def _called(namespace: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from ..message_schemas import ref
 from ..shapes import FLAG, LIST, NAME, OBJECT, TEXT, Schema, Shape, either, list_of, object_of, object_schema, typed
 from ..tool_forms import flat_choice, flat_tool
 from .custom_tools import CUSTOM_ARGUMENT
-from .namespaces import offered_name, without_namespaces
+from .namespaces import offered_name, offered_tools
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
 
@@ -73,13 +73,15 @@ COMPONENTS: Final[dict[str, Schema]] = {
 def tools_for_chat(document: dict[str, Any]) -> dict[str, Any]:
     """Return ``tools``, ``tool_choice`` and ``parallel_tool_calls`` of chat completions, as far as they say anything."""
     choice = document.get("tool_choice")
-    tools = [_chat_tool(tool) for tool in without_namespaces(document.get("tools") or ()) if tool["type"] in _WRITERS]
+    offered = [(tool, called) for tool, called in offered_tools(document.get("tools") or ()) if tool["type"] in _WRITERS]
+    tools = [_chat_tool(tool) for tool, _ in offered]
+    names = {called: tool["name"] for tool, called in offered if called is not None}
     if isinstance(choice, dict) and choice["type"] == "allowed_tools":
-        allowed = [_name_of(tool) for tool in choice["tools"] if isinstance(tool, dict)]
+        allowed = [_name_of(tool, names) for tool in choice["tools"] if isinstance(tool, dict)]
         tools = [tool for tool in tools if tool["function"]["name"] in allowed]
         choice = choice.get("mode") or "auto"
     elif isinstance(choice, dict):
-        named = _name_of(choice) if choice["type"] in _WRITERS else None
+        named = _name_of(choice, names) if choice["type"] in _WRITERS else None
         known = any(tool["function"]["name"] == named for tool in tools)
         choice = {"type": "function", "function": {"name": named}} if known else None
     if not tools:
@@ -88,8 +90,11 @@ def tools_for_chat(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _name_of(tool: dict[str, Any]) -> Any:
-    return offered_name(tool.get("name"), tool.get("namespace"))
+def _name_of(tool: dict[str, Any], names: dict[tuple[str, str], str]) -> Any:
+    """Return the name under which the *tool* of a choice is offered. *names*: of the tools of namespaces."""
+    name, space = tool.get("name"), tool.get("namespace")
+    known = names.get((space, name)) if isinstance(name, str) and isinstance(space, str) else None
+    return offered_name(name, space) if known is None else known
 
 
 def _function(tool: dict[str, Any]) -> dict[str, Any]:
