@@ -84,6 +84,27 @@ def test_each_number_is_summed(database: Database) -> None:
     )
 
 
+def test_the_first_token_of_each_upstream_has_its_median_and_95th_percentile(url: str) -> None:
+    """Values that were measured: the least that so many of the answers did not exceed; of those that had a first token."""
+    times = {"u0": [*range(1, 101)], "u1": [7], "u2": [30, 10], "": []}
+    with opened(url) as database:
+        database.write(
+            [
+                entry(f"{upstream}-{each}", upstream=upstream or None, first_ms=each, time=at("2026-11-02T00:00:00"))
+                for upstream, all_ms in times.items()
+                for each in reversed([*all_ms, None])
+            ]
+        )
+        database.write([entry("old", upstream="u1", first_ms=9_000, time=at("2026-11-01T00:00:00"))])
+        since = at("2026-11-02T00:00:00")
+        found = rows(database, "upstream", since=since)
+        others = [*rows(database, "model", since=since).values(), *rows(database, "day", since=since).values()]
+
+    percentiles = {name: (row.first_p50_ms, row.first_p95_ms) for name, row in found.items()}
+    assert {"u0": (50, 95), "u1": (7, 7), "u2": (10, 30), "": (None, None)} == percentiles
+    assert {None} == {row.first_p50_ms for row in others}
+
+
 @pytest.mark.parametrize(
     ("zone", "days"),
     [

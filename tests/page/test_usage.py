@@ -88,6 +88,9 @@ async def test_an_admin_sees_the_plots(browser: Browser, tmp_path: Path, scheme:
         titles = await page.locator("figure h2").all_inner_texts()
         spend = await page.locator("#totals dd").first.inner_text()
         bold = await page.locator("main b").count()
+        first = page.locator("figure", has_text="First token by upstream")
+        bars = await first.locator("text.value").all_text_contents()
+        heads = await first.locator("th[scope=col]").all_text_contents()
         await page.locator("summary").first.click()
         days = await page.locator("figure").first.locator("tbody tr").count()
         faults = await wrong(page)
@@ -95,6 +98,8 @@ async def test_an_admin_sees_the_plots(browser: Browser, tmp_path: Path, scheme:
 
     assert ["Spend by day", "Tokens by day", "Spend by key", "Tokens by key"] == titles[:4]
     assert ["Spend by model", "Tokens by model", "First token by upstream", "Failures by upstream"] == titles[4:]
+    assert ["200 ms", "160 ms"] == bars
+    assert ["name", "median ms to the first token", "95th percentile", "average", "answers"] == heads
     assert "$13.80 + ?" == spend
     assert (0, 10, []) == (bold, days, faults)
     assert image.startswith(b"\x89PNG")

@@ -37,7 +37,8 @@ class UsageQuestion(msgspec.Struct, frozen=True):
 class UsageRow(msgspec.Struct):
     """The answers of one group, ``name``. ``failed``: those that ended with an error; ``left``: those whose callers left.
     ``cost``: US dollars of those whose price is known; ``unpriced``: how many others there are. ``first_ms``, ``total_ms``: on
-    average, None where there is none."""
+    average, None where there is none. ``first_p50_ms``, ``first_p95_ms``: the median and the 95th percentile, by upstream
+    alone."""
 
     name: str
     answers: int = 0
@@ -53,20 +54,24 @@ class UsageRow(msgspec.Struct):
     unpriced: int = 0
     first_ms: float | None = None
     total_ms: float | None = None
+    first_p50_ms: int | None = None
+    first_p95_ms: int | None = None
 
 
 #: The members that are added up.
-SUMMED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("name", "first_ms", "total_ms"))
+SUMMED: Final = tuple(name for name in UsageRow.__struct_fields__ if name != "name" and not name.endswith("_ms"))
 
 
 class Sums(msgspec.Struct, frozen=True):
     """One row of a database. ``group``: what it is grouped by, the number of a quarter of an hour where that is days.
-    ``numbers``: those of `SUMMED`; of the times the sum and how many there are."""
+    ``numbers``: those of `SUMMED`; of the times the sum and how many there are. ``percentiles``: of the first
+    token, the median and the 95th, where the row is a complete group."""
 
     group: str | int | None
     numbers: tuple[float, ...]
     first: tuple[float, int]
     total: tuple[float, int]
+    percentiles: tuple[int, int] | None = None
 
 
 class UsageReport(msgspec.Struct, frozen=True):
@@ -83,6 +88,9 @@ def summarize(question: UsageQuestion, sums: Iterable[Sums]) -> UsageReport:
     for each in everything:
         groups.setdefault(_name(question, each.group), []).append(each)
     rows = [_row(name, group) for name, group in groups.items()]
+    for row in rows:
+        if (percentiles := groups[row.name][0].percentiles) is not None:
+            row.first_p50_ms, row.first_p95_ms = percentiles
     if question.by == "day":
         rows.sort(key=lambda row: row.name)
     else:

@@ -16,6 +16,9 @@ _C: Final = ENTRIES.c
 #: Outcomes that are no failure: the answer came, its caller left, or another server finishes it.
 _NO_FAILURES: Final = ("ok", "left", HANDED_OVER)
 
+#: The percentiles of the times to the first token.
+PERCENTILES: Final = (50, 95)
+
 #: What each member of `SUMMED` is the sum of.
 _NUMBERS: Final[dict[str, Any]] = {
     "answers": literal_column("1"),
@@ -38,12 +41,14 @@ def read_usage(database: Database, question: UsageQuestion) -> UsageReport:
     def read(connection: Connection) -> list[Sums]:
         query = _query(question, is_sqlite=connection.dialect.name == "sqlite")
         count = len(SUMMED)
+        percentiles = _percentiles(connection, question) if question.by == "upstream" else {}
         return [
             Sums(
                 row[0],
                 tuple(float(number or 0) for number in row[1 : 1 + count]),
                 (float(row[1 + count] or 0), row[2 + count]),
                 (float(row[3 + count] or 0), row[4 + count]),
+                percentiles.get(row[0]),
             )
             for row in connection.execute(query)
         ]
@@ -61,7 +66,27 @@ def _query(question: UsageQuestion, *, is_sqlite: bool) -> Select[Any]:
         group = _C[question.by]
     sums = [func.sum(_NUMBERS[name]) for name in SUMMED]
     times = [made(column) for column in (_C.first_ms, _C.total_ms) for made in (func.sum, func.count)]
-    query = select(group, *sums, *times).group_by(group)
+    return _asked(select(group, *sums, *times), question).group_by(group)
+
+
+def _percentiles(connection: Connection, question: UsageQuestion) -> dict[str | None, tuple[int, int]]:
+    """Return by upstreams the median and the 95th percentile of the times to the first token: the least times that so many
+    answers in a hundred did not exceed."""
+    place = func.row_number().over(partition_by=_C.upstream, order_by=_C.first_ms)
+    count = func.count().over(partition_by=_C.upstream)
+    query = select(_C.upstream, _C.first_ms, place.label("place"), count.label("count")).where(_C.first_ms.is_not(None))
+    ranked = _asked(query, question).subquery().c
+
+    def at(percent: int) -> Any:
+        is_there = (ranked.place * 100 >= ranked.count * percent) & ((ranked.place - 1) * 100 < ranked.count * percent)
+        return func.max(case((is_there, ranked.first_ms)))
+
+    found = connection.execute(select(ranked.upstream, *map(at, PERCENTILES)).group_by(ranked.upstream))
+    return {upstream: (int(median), int(late)) for upstream, median, late in found}
+
+
+def _asked(query: Select[Any], question: UsageQuestion) -> Select[Any]:
+    """Return *query* of those entries alone that *question* means."""
     if question.since is not None:
         query = query.where(_C.time >= question.since)
     if question.until is not None:

@@ -24,7 +24,10 @@ const completion = { label: "completion", kind: "second", of: (row) => row.compl
 const lost = { label: "lost", kind: "bad", of: (row) => row.lost_tokens, show: prompt.show };
 const tokens = { label: "tokens", of: (row) => row.prompt_tokens + row.completion_tokens + row.lost_tokens, show: prompt.show };
 const unpriced = { label: "without a price", kind: "bad", of: (row) => row.unpriced, show: answers.show };
-const first = { label: "ms to the first token", of: (row) => row.first_ms ?? 0, show: (number) => `${Math.round(number)} ms` };
+const ms = (number) => `${Math.round(number)} ms`;
+const median = { label: "median ms to the first token", of: (row) => row.first_p50_ms ?? 0, show: ms };
+const late = { label: "95th percentile", of: (row) => row.first_p95_ms ?? 0, show: ms };
+const average = { label: "average", of: (row) => row.first_ms ?? 0, show: ms };
 const failure = { label: "failed", kind: "bad", of: (row) => (row.answers ? row.failed / row.answers : 0), show: percent };
 
 async function sums(by) {
@@ -88,7 +91,7 @@ function plot(days, keys, models, upstreams) {
     byName("Tokens by key", keys.data, tokens, [prompt, completion, lost]),
     byName("Spend by model", models.data, spend, [answers, unpriced]),
     byName("Tokens by model", models.data, tokens, [prompt, completion, lost]),
-    byName("First token by upstream", upstreams.data, first, [answers]),
+    byName("First token by upstream", upstreams.data, median, [late, average, answers]),
     byName("Failures by upstream", upstreams.data, failure, [answers]),
   );
 }
