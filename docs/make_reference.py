@@ -23,6 +23,7 @@ from autonomousai.clients.vendors import FACTS_OF, VENDORS, Vendor
 from autonomousai.kinds.registry import KINDS
 from autonomousai.request import OPTION_NAMES
 from autonomousai.server.openapi import make_document
+from autonomousai.server.openapi.admin import SCHEMAS
 from autonomousai.wires.fields import FieldTable, FieldUse, RequestField
 from autonomousai.wires.registry import WIRES
 
@@ -247,10 +248,12 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 def operation_text(path: str, method: str, operation: dict[str, Any], told: dict[str, str]) -> str:
     """*told*: by answers, the operation that has been told with the same ones."""
     summary = operation["summary"].rstrip("?")
-    lines = [f"### `{method} {path}`\n", f"{summary}." + (" Asks for no key." if "security" in operation else ""), ""]
+    asks = "" if "security" not in operation else " Asks for an admin key." if operation["security"] else " Asks for no key."
+    lines = [f"### `{method} {path}`\n", f"{summary}.{asks}", ""]
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        lines += [f"- body: [{schema}](fields.md#{schema.lower()})"]
+        named = ", ".join(f"`{name}`" for name in SCHEMAS[schema]["properties"]) if schema in SCHEMAS else ""
+        lines += [f"- body: {named or f'[{schema}](fields.md#{schema.lower()})'}"]
     lines += [f"- {each['in']} `{each['name']}`: {each['description']}" for each in operation.get("parameters", ())] + [""]
     answers = "\n".join(f"| {status} | {answer['description']} |" for status, answer in sorted(operation["responses"].items()))
     if answers in told:

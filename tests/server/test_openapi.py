@@ -21,6 +21,7 @@ from autonomousai.request import RESERVED
 from autonomousai.server import create_app
 from autonomousai.server.openapi import answers, make_document
 from autonomousai.server.openapi.page import write_page
+from autonomousai.settings import KeyPolicy
 from autonomousai.testing import ScriptedProvider, answer
 from autonomousai.wires.fields import FieldTable
 from autonomousai.wires.registry import WIRES
@@ -53,7 +54,9 @@ def test_the_paths_are_those_that_are_served() -> None:
     """No route is left out but that of the page's own files, and none is invented."""
     app = create_app(provider=ScriptedProvider())
     routes = [route for route in app._cold.routes if route.include_in_schema]
-    served = {route.path.replace("{id:path}", "{id}"): route.methods or set() for route in routes}
+    served: dict[str, set[str]] = {}
+    for route in routes:
+        served.setdefault(route.path.replace("{id:path}", "{id}"), set()).update(route.methods or set())
 
     described = make_document(vision=False, asks_key=False)["paths"]
 
@@ -118,6 +121,54 @@ async def test_a_document_is_as_described(port: int, path: str, struct: type[msg
     got = await ask(port, request("GET", path))
 
     assert same(got.json(), struct)
+
+
+@pytest.mark.parametrize("name", ["NewKey", "KeyChange"])
+def test_the_fields_of_a_key_are_those_of_its_policy(name: str) -> None:
+    """None that an admin may write is left out."""
+    schema = make_document(vision=False, asks_key=False)["components"]["schemas"][name]
+
+    assert set(KeyPolicy.__struct_fields__) == schema["properties"].keys() - {"name"}
+
+
+async def test_what_an_admin_reads_is_as_described(serve: Any) -> None:
+    """Of a key with everything that there is in one."""
+    port = (await serve(ScriptedProvider(), admin_keys=["sk-admin"])).port
+    policy = {
+        "models": ["llama"],
+        "wires": ["openai_chat"],
+        "expires": "2099-01-31",
+        "labels": {"team": "shop"},
+        "requests_per_minute": 5,
+        "tokens_per_minute": 5,
+        "max_concurrency": 5,
+        "token_budget": 5,
+        "budget": 5.0,
+    }
+
+    async def admin(method: str, path: str, body: Any = b"") -> Any:
+        return (await ask(port, request(method, f"/admin/{path}", body, authorization="Bearer sk-admin"))).json()
+
+    assert same(await admin("POST", "keys", {"name": "shop", **policy}), answers.NewSecret)
+    assert same(await admin("POST", "keys/shop/rotate", {"keep_old_s": 60}), answers.NewSecret)
+    assert same(await admin("GET", "keys"), answers.KeyList)
+    assert same(shown := await admin("GET", "keys/shop"), answers.KeyWithUsage)
+    assert same(await admin("POST", "keys/shop/disable"), answers.Key)
+    assert same(await admin("DELETE", "keys/shop"), answers.DeletedKey)
+    assert same(await admin("POST", "reload"), answers.Error)
+    told = set(answers.KeyWithUsage.__struct_fields__)
+    assert told == shown.keys()
+
+
+@pytest.mark.parametrize("asks_key", [True, False])
+def test_an_admin_key_opens_what_admins_do_and_nothing_else(asks_key: bool) -> None:
+    """Whether callers need a key or not."""
+    paths = make_document(vision=False, asks_key=asks_key)["paths"]
+    operations = [(path, each) for path, item in paths.items() for name, each in item.items() if name != "parameters"]
+
+    assert {path for path in paths if path.startswith("/admin/")} == {
+        path for path, operation in operations if {"admin-key": []} in operation.get("security", ())
+    }
 
 
 async def test_it_is_published(port: int) -> None:
@@ -208,6 +259,17 @@ async def test_the_page_shows_everything(port: int) -> None:
     for name, schema in document["components"]["schemas"].items():
         section = page.partition(f'<section id="schema-{name}">')[2].partition("</section>")[0]
         assert all(f"<code>{field}</code>" in section for field in schema.get("properties", {}))
+
+
+@pytest.mark.parametrize("asks_key", [True, False])
+def test_the_page_says_what_needs_an_admin_key(asks_key: bool) -> None:
+    """And nothing else does."""
+    document = make_document(vision=False, asks_key=asks_key)
+
+    sections = write_page(document).split("<section ")[1:]
+
+    told = {re.findall(r"</b> (/[^<]*)", section)[0] for section in sections if "Needs an admin key." in section}
+    assert {path for path in document["paths"] if path.startswith("/admin/")} == told
 
 
 def test_a_text_of_the_document_is_no_markup() -> None:

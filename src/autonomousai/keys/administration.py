@@ -15,12 +15,9 @@ from ..config_reading import TableReader
 from ..errors import ConfigError, StatusError
 from ..settings import KeyPolicy, Labels
 from ..wires.registry import WIRES
-from .checks import check_name, check_policy, read_labels, read_moment
+from .checks import LONGEST_KEEP_S, check_name, check_policy, read_labels, read_moment
 from .directory import KeyDirectory
 from .records import KeyRecord
-
-#: Seconds that an old secret may open beside the new one.
-LONGEST_KEEP_S: Final = 30 * 24 * 3600.0
 
 _reader: Final = TableReader({dt.datetime: read_moment, Labels: read_labels})
 

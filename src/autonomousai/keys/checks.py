@@ -15,6 +15,9 @@ from .records import HASH, NAME, configured_key
 MAX_LABELS = 16
 MAX_LABEL = 128
 
+#: Seconds that an old secret may open beside the new one.
+LONGEST_KEEP_S = 30 * 24 * 3600.0
+
 
 def read_moment(key: str, value: Any) -> dt.datetime:
     """Read a time: a date and a time of TOML, or RFC 3339's text. A date alone is its first moment, and a time without an

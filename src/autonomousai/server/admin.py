@@ -40,7 +40,7 @@ class AdminKeys:
             (KEY_PATH + "/enable", "POST", self._enable),
             (KEY_PATH + "/rotate", "POST", self._rotate),
         )
-        return [Route(path, answers, methods=[method], include_in_schema=False) for path, method, answers in rows]
+        return [Route(path, answers, methods=[method]) for path, method, answers in rows]
 
     async def _list(self, request: Request) -> Response:
         return _json(await self._administration.list())

@@ -140,4 +140,4 @@ def reload_route(reload_file: Callable[[], ReloadFile | None]) -> Route:
             raise StatusError(problem, status=400, type="invalid_request_error", code="invalid_config") from None
         return Response(msgspec.json.encode(reloaded), media_type="application/json")
 
-    return Route(f"{ADMIN_PATH}reload", reload, methods=["POST"], include_in_schema=False)
+    return Route(f"{ADMIN_PATH}reload", reload, methods=["POST"])

@@ -49,7 +49,7 @@ def usage_routes(ledger: LedgerWriter | None, ready: Callable[[], Awaitable[None
 
     return [
         Route(USAGE_PATH, own, methods=["GET"]),
-        Route(ADMIN_USAGE_PATH, everyones, methods=["GET"], include_in_schema=False),
+        Route(ADMIN_USAGE_PATH, everyones, methods=["GET"]),
     ]
 
 

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ...ledger.summary import Group, UsageRow
 from ...report import Attempt, Splice
+from ...settings import Reloaded
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 FinishReason: TypeAlias = Annotated[
@@ -227,6 +228,71 @@ class UsageDocument(msgspec.Struct):
     total: UsageRow
 
 
+class KeyUse(msgspec.Struct):
+    """What a key has used in its budget's `period`, which ends at `until`; what is left of its budgets, and how many of its
+    answers are under way. What is counted nowhere is left out. Money is in US dollars."""
+
+    period: str
+    until: str
+    tokens: Count | UnsetType = UNSET
+    cost: float | UnsetType = UNSET
+    tokens_left: Count | UnsetType = UNSET
+    budget_left: float | UnsetType = UNSET
+    under_way: Count | UnsetType = UNSET
+
+
+class Key(msgspec.Struct):
+    """A key with a name, and what its holder may do. `source`: whether the config has it, or it was made; `hint`: the last
+    characters of its secret. `created`, `old_key_until`: seconds since 1970; until then the secret before opens too."""
+
+    object: Literal["key"]
+    id: str
+    name: str
+    source: Literal["config", "made"]
+    budget_period: Literal["day", "month"]
+    disabled: bool
+    hint: str | UnsetType = UNSET
+    created: int | UnsetType = UNSET
+    old_key_until: int | UnsetType = UNSET
+    models: list[str] | UnsetType = UNSET
+    wires: list[str] | UnsetType = UNSET
+    expires: str | UnsetType = UNSET
+    requests_per_minute: int | UnsetType = UNSET
+    tokens_per_minute: int | UnsetType = UNSET
+    max_concurrency: int | UnsetType = UNSET
+    budget: float | UnsetType = UNSET
+    token_budget: int | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
+
+
+class KeyWithUsage(Key, kw_only=True):
+    """A key, and what it has used."""
+
+    usage: KeyUse
+
+
+class NewSecret(Key, kw_only=True):
+    """A key with its secret, `key`, which is shown this once."""
+
+    key: str
+
+
+class KeyList(msgspec.Struct):
+    """All keys with names."""
+
+    object: Literal["list"]
+    data: list[Key]
+
+
+class DeletedKey(msgspec.Struct):
+    """The key that was deleted."""
+
+    id: str
+    object: Literal["key"]
+    name: str
+    deleted: Literal[True]
+
+
 DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     ChatCompletion,
     ChunkSchema,
@@ -236,6 +302,11 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Health,
     Readiness,
     UsageDocument,
+    KeyWithUsage,
+    NewSecret,
+    KeyList,
+    DeletedKey,
+    Reloaded,
 )
 
 

@@ -5,7 +5,7 @@ It says nothing that a stranger must not know: neither the models' names nor any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ..._version import __version__
@@ -14,7 +14,19 @@ from ...wires.message_schemas import message_schemas
 from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths, streamed_wires
 from ...wires.shapes import Schema
 from ..auth import PROBE_PATHS
+from .admin import SCHEMAS, SCHEME, TAG, admin_paths
 from .answers import answer_schemas
+from .parts import (
+    HEADERS,
+    answer_of,
+    errors_of,
+    events_of,
+    get_operation,
+    in_path,
+    in_query,
+    json_of,
+    without_bodies,
+)
 
 _CHAT = "Chat"
 _RESUME = "Streams that can be resumed"
@@ -33,36 +45,6 @@ method is 405 with the header `allow`, an unknown path 404. On any path a reques
 target is too long 414, one whose head is too large 431, and one that is no HTTP/1.1 400, 501 or 505. OpenAI's paths may be \
 written without `/v1` too."""
 
-_HEADERS: Final[dict[str, Schema]] = {
-    "x-request-id": {
-        "description": "This request's name in the server's log.",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^req_[0-9a-f]{24}$"},
-    },
-    "x-stream-id": {
-        "description": "Where the stream can be resumed: its id under `/v1/streams/`.",
-        "schema": {"type": "string"},
-    },
-    "retry-after": {"description": "Seconds after which to try again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
-}
-
-#: What may go wrong, by status; each of the shape `Error`.
-_ERRORS: Final[dict[str, str]] = {
-    "400": "The request is wrong: `param` names the field, `message` says how.",
-    "401": "The API key is missing or wrong.",
-    "403": "The Host header is not one of this server's names.",
-    "404": "There is no such model.",
-    "410": "The stream was let go, or the event after which to continue.",
-    "413": "The body is too large.",
-    "415": "The body is not `application/json`, or is compressed otherwise than in gzip or deflate.",
-    "429": "Every upstream wants fewer requests.",
-    "500": "A mistake of this server's, or of its configuration.",
-    "502": "The upstream could not be reached, failed, or broke off.",
-    "503": "Too many requests, or this server is shutting down.",
-    "504": "The upstream did not answer in time.",
-    "4XX": "The upstream refused the request with this status.",
-    "5XX": "The upstream failed with this status.",
-}
 _FOR_CHAT: Final = ("400", "404", "413", "415", "429", "500", "502", "503", "504", "4XX", "5XX")
 _FOR_STREAMS: Final = ("404", "410", "500", "503")
 _NO_STREAM: Final = "There is no such stream, or it is another caller's."
@@ -137,15 +119,15 @@ def make_document(*, vision: bool, asks_key: bool) -> dict[str, Any]:
             "description": _ABOUT.replace("{wires}", _wires()),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "tags": [{"name": name} for name in (_CHAT, _KEPT, _RESUME, _SERVER)],
+        "tags": [{"name": name} for name in (_CHAT, _KEPT, _RESUME, _SERVER, TAG)],
         "paths": _paths(asks_key=asks_key),
         "components": {
             "schemas": dict(sorted(_schemas(vision=vision).items())),
-            "headers": _HEADERS,
+            "headers": HEADERS,
+            "securitySchemes": {**(schemes := _key_schemes() if asks_key else {}), **SCHEME},
         },
     }
     if asks_key:
-        document["components"]["securitySchemes"] = schemes = _key_schemes()
         document["security"] = [{name: []} for name in schemes]
     return document
 
@@ -158,7 +140,7 @@ def _wires() -> str:
 
 def _schemas(*, vision: bool) -> dict[str, Schema]:
     """Return the requests and answers of all wires, and what they are made of."""
-    schemas = {**message_schemas(vision=vision), **answer_schemas(), "Event": _EVENT}
+    schemas = {**message_schemas(vision=vision), **answer_schemas(), **SCHEMAS, "Event": _EVENT}
     for wire in WIRES.values():
         for table in (wire.fields, wire.count_fields):
             if table is not None:
@@ -181,26 +163,30 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     }
     for path, wire in models_paths().items():
         name = f"listModelsOver{wire.name.title().replace('_', '')}"
-        listing = _get(f"The models, over {wire.title}", name, _CHAT, _json(wire.models_schema), ("503", *guarded))
+        listing = get_operation(f"The models, over {wire.title}", name, _CHAT, json_of(wire.models_schema), ("503", *guarded))
         paths[path] = {"get": listing}
     listings = [wire for wire in WIRES.values() if wire.models_header is not None]
-    lists = _json("ModelList", *(wire.models_schema for wire in listings))
-    one = _json("Model", *(wire.model_schema for wire in listings))
-    paths["/v1/models"] = {"get": _get("The models", "listModels", _CHAT, lists, ("503", *guarded))}
+    lists = json_of("ModelList", *(wire.models_schema for wire in listings))
+    one = json_of("Model", *(wire.model_schema for wire in listings))
+    paths["/v1/models"] = {"get": get_operation("The models", "listModels", _CHAT, lists, ("503", *guarded))}
     paths["/v1/models/{id}"] = {
-        "parameters": [_in_path("id", "A model's name or alias.")],
-        "get": _get("One model", "getModel", _CHAT, one, ("404", "503", *guarded)),
+        "parameters": [in_path("id", "A model's name or alias.")],
+        "get": get_operation("One model", "getModel", _CHAT, one, ("404", "503", *guarded)),
     }
+    usage = [in_query(name, about, schema) for name, (about, schema) in _USAGE.items()]
     paths["/v1/usage"] = {
-        "parameters": [_in_query(name, about, schema) for name, (about, schema) in _USAGE.items()],
-        "get": _get("What your key used", "getUsage", _SERVER, _json("UsageDocument"), ("400", "404", "503", *guarded)),
+        "parameters": usage,
+        "get": get_operation(
+            "What your key used", "getUsage", _SERVER, json_of("UsageDocument"), ("400", "404", "503", *guarded)
+        ),
     }
     paths["/v1/streams/{id}"] = _streams(guarded)
     paths |= _kept(guarded)
+    paths |= admin_paths(usage)
     for path, summary, content, more in (
-        ("/health", "Is it alive?", _json("Health"), {}),
-        ("/healthz", "Is it alive?", _json("Health"), {}),
-        ("/readyz", "Does it take requests?", _json("Readiness"), {"503": _answer("It does not.", _json("Readiness"))}),
+        ("/health", "Is it alive?", json_of("Health"), {}),
+        ("/healthz", "Is it alive?", json_of("Health"), {}),
+        ("/readyz", "Does it take requests?", json_of("Readiness"), {"503": answer_of("It does not.", json_of("Readiness"))}),
         ("/metrics", "Its counters, for Prometheus", {"text/plain": {"schema": {"type": "string"}}}, {}),
         ("/", "The page for people", {"text/html": {"schema": {"type": "string"}}}, {}),
         ("/docs", "This description, for people", {"text/html": {"schema": {"type": "string"}}}, {}),
@@ -209,7 +195,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         is_open = path != "/metrics"
         statuses = () if path in PROBE_PATHS else ("403",) if is_open else guarded
         name = path.strip("/").partition(".")[0] or "page"
-        operation = _get(summary, name, _SERVER, content, statuses)
+        operation = get_operation(summary, name, _SERVER, content, statuses)
         operation["responses"].update(more)
         paths[path] = {"get": {**operation, **(open_to_all if is_open else {})}}
     return paths
@@ -217,10 +203,10 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
 
 def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
     if operation.event:
-        content = {**_json(operation.answer), **_events([operation.event])}
-        answer = _answer("The answer: complete, or with `stream` as events.", content, "x-stream-id")
+        content = {**json_of(operation.answer), **events_of([operation.event])}
+        answer = answer_of("The answer: complete, or with `stream` as events.", content, "x-stream-id")
     else:
-        answer = _answer("As asked.", _json(operation.answer))
+        answer = answer_of("As asked.", json_of(operation.answer))
     return {
         "tags": [_CHAT],
         "operationId": operation.id,
@@ -228,9 +214,9 @@ def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
         **({"parameters": [_RESUMABLE]} if operation.event else {}),
         "requestBody": {
             "required": True,
-            "content": {"application/json": {**_json(operation.request)["application/json"], "example": operation.example}},
+            "content": {"application/json": {**json_of(operation.request)["application/json"], "example": operation.example}},
         },
-        "responses": {"200": answer, **_errors((*_FOR_CHAT, *guarded), operation.error)},
+        "responses": {"200": answer, **errors_of((*_FOR_CHAT, *guarded), operation.error)},
     }
 
 
@@ -251,42 +237,46 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "schema": {"type": "string", "enum": list(streamed_wires())},
     }
     events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items() if wire.streams))
-    errors = _errors((*_FOR_STREAMS, *guarded))
+    errors = errors_of((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
     shapes = dict.fromkeys(wire.operation(path).error for path, wire in SERVED.items())
-    reading = _errors((*_FOR_STREAMS, *guarded, "400"), *shapes)
+    reading = errors_of((*_FOR_STREAMS, *guarded, "400"), *shapes)
     reading["404"]["description"] = _NO_STREAM
-    nothing = {"204": _answer("The stream has ended, and nothing came after that event.", {})}
+    nothing = {"204": answer_of("The stream has ended, and nothing came after that event.", {})}
     return {
-        "parameters": [_in_path("id", "What the header `x-stream-id` of the first answer said.", format="stream-id")],
+        "parameters": [in_path("id", "What the header `x-stream-id` of the first answer said.", format="stream-id")],
         "get": {
             "tags": [_RESUME],
             "operationId": "resumeStream",
             "summary": "Read a stream on",
             "parameters": [last, wire],
-            "responses": {"200": _answer("The events after that one.", _events(events), "x-stream-id"), **nothing, **reading},
+            "responses": {
+                "200": answer_of("The events after that one.", events_of(events), "x-stream-id"),
+                **nothing,
+                **reading,
+            },
         },
         "head": {
             "tags": [_RESUME],
             "operationId": "findStream",
             "summary": "Can it be read on?",
             "parameters": [last, wire],
-            "responses": {"200": _answer("It can.", {}, "x-stream-id"), **nothing, **_without_bodies(reading)},
+            "responses": {"200": answer_of("It can.", {}, "x-stream-id"), **nothing, **without_bodies(reading)},
         },
         "delete": {
             "tags": [_RESUME],
             "operationId": "stopStream",
             "summary": "Stop a stream, and let it go",
-            "responses": {"204": _answer("It is stopped.", {}), **errors},
+            "responses": {"204": answer_of("It is stopped.", {}), **errors},
         },
     }
 
 
 def _kept(guarded: Iterable[str]) -> dict[str, Schema]:
     """Return the paths of responses that are kept."""
-    errors = _errors(("400", "404", "410", "500", "503", *guarded))
+    errors = errors_of(("400", "404", "410", "500", "503", *guarded))
     errors["404"]["description"] = _NO_RESPONSE
-    id_in_path = [_in_path("id", "The `id` of a response that was not asked for with `store: false`.")]
+    id_in_path = [in_path("id", "The `id` of a response that was not asked for with `store: false`.")]
 
     def operation(name: str, summary: str, content: Schema, parameters: Iterable[Schema] = ()) -> Schema:
         return {
@@ -294,20 +284,20 @@ def _kept(guarded: Iterable[str]) -> dict[str, Schema]:
             "operationId": name,
             "summary": summary,
             **({"parameters": list(parameters)} if parameters else {}),
-            "responses": {"200": _answer("As asked.", content), **errors},
+            "responses": {"200": answer_of("As asked.", content), **errors},
         }
 
     reading = (
-        _in_query("stream", "Whether it comes as events, from the first one on.", {"type": "boolean"}),
-        _in_query("starting_after", "The `sequence_number` of the last event that was received.", _NUMBER),
+        in_query("stream", "Whether it comes as events, from the first one on.", {"type": "boolean"}),
+        in_query("starting_after", "The `sequence_number` of the last event that was received.", _NUMBER),
     )
     paging = (
-        _in_query("limit", "Items in a page; 20.", {"type": "integer", "minimum": 1, "maximum": 100}),
-        _in_query("order", "The latest first, or the first.", {"type": "string", "enum": ["desc", "asc"]}),
-        _in_query("after", "The id of the last item of the page before.", {"type": "string"}),
+        in_query("limit", "Items in a page; 20.", {"type": "integer", "minimum": 1, "maximum": 100}),
+        in_query("order", "The latest first, or the first.", {"type": "string", "enum": ["desc", "asc"]}),
+        in_query("after", "The id of the last item of the page before.", {"type": "string"}),
     )
     get = operation(
-        "getResponse", "Read a response again, or on", {**_json("Response"), **_events(["ResponsesEvent"])}, reading
+        "getResponse", "Read a response again, or on", {**json_of("Response"), **events_of(["ResponsesEvent"])}, reading
     )
     deleted = {"application/json": {"schema": _DELETED}}
     items = {"application/json": {"schema": _ITEMS}}
@@ -319,60 +309,10 @@ def _kept(guarded: Iterable[str]) -> dict[str, Schema]:
         },
         "/v1/responses/{id}/cancel": {
             "parameters": id_in_path,
-            "post": operation("cancelResponse", "Stop a response in the background", _json("Response")),
+            "post": operation("cancelResponse", "Stop a response in the background", json_of("Response")),
         },
         "/v1/responses/{id}/input_items": {
             "parameters": id_in_path,
             "get": operation("listInputItems", "The input of a response", items, paging),
         },
     }
-
-
-def _in_query(name: str, description: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
-
-
-def _get(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str]) -> Schema:
-    return {
-        "tags": [tag],
-        "operationId": name,
-        "summary": summary,
-        "responses": {"200": _answer("As asked.", content), **_errors((*statuses, "500"))},
-    }
-
-
-def _in_path(name: str, description: str, **more: str) -> Schema:
-    schema = {"type": "string", "minLength": 1, **more}
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
-
-
-def _json(*schemas: str) -> Schema:
-    """A document of one of these schemas."""
-    return {"application/json": {"schema": _any_of(schemas)}}
-
-
-def _any_of(names: Sequence[str]) -> Schema:
-    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in names]
-    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-
-
-def _events(names: list[str]) -> Schema:
-    """A stream of events of one of these schemas: in OpenAPI 3.1 the schema is that of one event, as its tools read it."""
-    return {"text/event-stream": {"schema": _any_of(names)}}
-
-
-def _answer(description: str, content: Schema, *more: str) -> Schema:
-    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in ("x-request-id", *more)}
-    return {"description": description, "headers": headers, **({"content": content} if content else {})}
-
-
-def _errors(statuses: Iterable[str], *schemas: str) -> dict[str, Schema]:
-    waits = ("429", "503")
-    return {
-        status: _answer(_ERRORS[status], _json(*(schemas or ("Error",))), *(["retry-after"] if status in waits else []))
-        for status in sorted(set(statuses))
-    }
-
-
-def _without_bodies(answers: dict[str, Schema]) -> dict[str, Schema]:
-    return {status: {key: value for key, value in answer.items() if key != "content"} for status, answer in answers.items()}

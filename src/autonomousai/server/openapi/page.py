@@ -64,8 +64,8 @@ def _prose(text: str) -> str:
 
 def _key(document: Json) -> str:
     if not document.get("security"):
-        return "No key is required."
-    return _prose("A key is required: send `Authorization: Bearer KEY`. Paths that need none say so.")
+        return "No key is required, but where it says so."
+    return _prose("A key is required: send `Authorization: Bearer KEY`. Paths that need none, or another, say so.")
 
 
 def _operations(document: Json) -> Iterable[tuple[str, str, Json, list[Json]]]:
@@ -89,7 +89,9 @@ def _operation(path: str, method: str, operation: Json, parameters: list[Json], 
         f'<section id="{operation["operationId"]}">',
         f"<h3><code><b>{method.upper()}</b> {_text(path)}</code></h3>\n<p>{_prose(_sentence(operation['summary']))}</p>",
     ]
-    if document.get("security") and operation.get("security") == []:
+    if operation.get("security"):
+        parts.append("<p>Needs an admin key.</p>")
+    elif document.get("security") and "security" in operation:
         parts.append("<p>Needs no key.</p>")
     if parameters:
         rows = [[_code(one["name"]), one["in"], _type(one["schema"]), _prose(one["description"])] for one in parameters]
