@@ -91,17 +91,19 @@ async def whole(connection: RawConnection) -> None:
     await connection.send(WHOLE)
 
 
-async def ask_thrice(port: int, **headers: str) -> list[Answer]:
+async def ask_thrice(port: int, path: str = CHAT, body: Any = HELLO, **headers: str) -> list[Answer]:
     """The first request opens the upstream's connection, and the head of the second is known."""
     async with Connection(port) as connection:
-        return [await connection.ask(request("POST", CHAT, HELLO, **headers)) for _ in range(3)]
+        return [await connection.ask(request("POST", path, body, **headers)) for _ in range(3)]
 
 
 def told(answer: Answer) -> dict[str, Any]:
     """An answer without what differs each time."""
     document: dict[str, Any] = answer.json()
-    document.pop("id", None)
-    document.pop("created", None)
+    for name in ("id", "created", "created_at", "completed_at"):
+        document.pop(name, None)
+    for item in document.get("output", ()):
+        item.pop("id")
     for attempt in document.get("x_autonomousai", {}).get("attempts", ()):
         attempt.pop("ms")
     return {"status": answer.status, "kind": answer["content-type"], **document}

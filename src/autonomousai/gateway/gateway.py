@@ -107,11 +107,11 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
     def launch(
         self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
     ) -> RoutedRequest | None:
-        """See `AsyncGeneratorProvider.launch`: for an answer in one piece, of a route without a policy."""
+        """See `AsyncGeneratorProvider.launch`: by a route without a policy."""
         model = request.model
         if model not in self.routes or model in self.model_aliases:
             model = self.get_model(model)
-        if request.stream or request.over_budget or model in self.policies:
+        if request.over_budget or model in self.policies:
             return None
         return launch(model, request, self.routes[model], self._settings, on_news, deadline)
 

@@ -249,7 +249,7 @@ class RoutedRequest(msgspec.Struct, eq=False):
         if type(started := batch[0]) is not Started:
             return [Started(None, name), *batch], report
         batch[0] = Started(started.model, name, started.extra)
-        if len(batch) > _IN_ONE:
+        if len(batch) > _IN_ONE and not self.request.stream:
             answer = Answer(report)
             answer.add(batch)
             report.joined = answer.deltas
@@ -260,12 +260,12 @@ class RoutedRequest(msgspec.Struct, eq=False):
         """See `SentRequest.batches`."""
         if (report := answer.report) is None:
             report = answer.report = Report()
-        delivered = Answer(report)
         request = self.request
+        delivered = answer if request.stream else Answer(report)
         asked = ChatRequest(self.model, request.messages, True, request.include_usage, request.fields, request.origin)
         runner = RouteRunner(asked, self.route, delivered, report, CallOptions(), self.settings)
         runner.adopt(self.sent, self.began, self.deadline)
-        return JoinedBatches(runner, delivered)
+        return runner if request.stream else JoinedBatches(runner, delivered)
 
 
 def launch(

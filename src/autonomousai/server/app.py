@@ -114,9 +114,9 @@ class App:
         #: Endpoints of requests that may be launched, by path.
         self._usual: dict[str, Endpoint] = {}
         if self._cors is None and self._cache is None and tracer is None:
-            self._usual = {
-                path: endpoint for path, endpoint in self._hot.items() if type(endpoint) is Endpoint and not endpoint.id_header
-            }
+            for path, endpoint in self._hot.items():
+                if isinstance(endpoint, Endpoint) and not endpoint.id_header:
+                    self._usual[path] = endpoint
         if tracer is not None:
             self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})
 

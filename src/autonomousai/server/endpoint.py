@@ -134,6 +134,10 @@ class Endpoint:
             return self._read(exchange)
         return in_place(self._context, exchange, self.wire, self._serve, body)
 
+    def usual(self, body: bytes) -> ChatRequest | None:
+        """Return the request in *body*, where it is a usual one whose answer is for this connection alone."""
+        return self.wire.decode_usual(body)
+
     async def _read(self, exchange: Exchange) -> None:
         """Answer one request whose body has not come yet."""
         await in_place(self._context, exchange, self.wire, self._serve, await self._context.bodies.read(exchange))

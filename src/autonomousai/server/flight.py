@@ -91,7 +91,7 @@ class Flight(msgspec.Struct, eq=False):
         answer = Answer(report)
         answer.add(batch)
         model = answer.model or self.model
-        head = AnswerHead(wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], False, None)
+        head = AnswerHead(wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], False, self.request.echo)
         body = wire.encode_answer(batch, head, extension=provenance_of(answer))
         exchange.listener = None
         is_read = exchange.respond(200, body)
@@ -186,7 +186,7 @@ def _entered(
     body = exchange.peek_body()
     if body is None or not _is_admitted(context, guard, endpoint, exchange, len(body)):
         return None
-    request = endpoint.wire.decode_usual(body)
+    request = endpoint.usual(body)
     if request is None or request.stream or len(request.model) > MAX_MODEL:
         if request is not None and request.stream and exchange.known is not None:
             exchange.known.note = STREAMED
@@ -197,7 +197,11 @@ def _entered(
         model = context.admission.resolve(caller, endpoint.wire, request.model)
     else:
         return None
-    return Flight(context, endpoint, exchange, note, request, model) if context.places.try_enter() else None
+    if not context.places.try_enter():
+        return None
+    if endpoint.wire.keeps_order:
+        request = msgspec.structs.replace(request, stream=True)
+    return Flight(context, endpoint, exchange, note, request, model)
 
 
 def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, size: int) -> bool:

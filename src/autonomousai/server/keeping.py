@@ -39,6 +39,15 @@ if TYPE_CHECKING:
 class KeepingEndpoint(Endpoint):
     """``POST`` of a request whose response is kept, unless it says ``store: false``."""
 
+    def usual(self, body: bytes) -> ChatRequest | None:
+        """See `Endpoint.usual`."""
+        if b'"store"' not in body:
+            return None  # it is kept
+        request = self.wire.decode_usual(body)
+        if request is None or request.origin is None or request.origin.document.get("store") is not False:
+            return None
+        return request
+
     async def _answer(
         self, request: ChatRequest, exchange: Exchange, response: SSEResponse | None, scope: DisconnectScope, place: Place
     ) -> None:

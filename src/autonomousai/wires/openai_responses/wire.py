@@ -30,6 +30,8 @@ class OpenAIResponsesWire(Wire):
     paths: ClassVar[tuple[str, ...]] = ("/v1/responses",)
     fields: ClassVar[FieldTable | None] = RESPONSES
 
+    decode_usual = staticmethod(read_usual_response)
+
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         return read_usual_response(body) or read_responses_request(body)
