@@ -12,7 +12,7 @@ from autonomousai.cli import make_parser
 HEAD = """\
 # The command line
 
-What `--help` says, made by `python docs/make_cli.py`. In short:
+What `--help-all` says, made by `python docs/make_cli.py`. In short:
 [README](../README.md#two-commands).
 """
 

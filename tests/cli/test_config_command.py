@@ -75,6 +75,15 @@ async def test_check_says_what_is_wrong(file: Path, env: dict[str, str]) -> None
     assert f"autonomousai: error: {file}: server.api_keys[0]: the environment variable KEY is not set" in ended.err
 
 
+async def test_check_refuses_a_ledger_that_the_start_would_refuse(file: Path, env: dict[str, str]) -> None:
+    """Its address can be read without a database."""
+    file.write_text('[ledger]\nurl = "mysql://db/x"\n')
+    ended = await run("config", "check", str(file), env=env)
+
+    assert (3, "") == (ended.code, ended.out)
+    assert "ledger.url: mysql:// is no database that is supported; write a path" in ended.err
+
+
 async def test_check_says_that_nothing_would_be_served(file: Path, env: dict[str, str]) -> None:
     """A config without a route would not start, and is told so with what to write."""
     file.write_text('[upstreams.far]\nkind = "openai"\nbase_url = "http://far/v1"\n')

@@ -19,6 +19,7 @@ from ..config import Config, load_config
 from ..errors import ConfigError, HTTPError, IncompleteStreamError, ProviderError, StatusError
 from ..http.urls import authority, has_path, without_credentials
 from ..kinds.openai import OpenAIConfig
+from ..ledger.place import place_of
 from ..suggestions import did_you_mean
 from ..wires.raw import names_unknown_model
 from . import defaults, templates
@@ -293,6 +294,8 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
         first = next(iter(config.upstreams))
         write = f'write [models.llama] and route = ["{first}"]'
         raise ConfigError(f"{args.file}: models: none has a route, so that nothing would be served; {write}")
+    if config.ledger is not None:
+        place_of(config.ledger.url)  # as the start would refuse it
     rows = [
         {
             "model": name,
