@@ -9,7 +9,9 @@ import pytest
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Batch, ChoiceEvent, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
+from autonomousai.wires.openai_chat.chunks import CallPiece, FunctionPiece
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
+from autonomousai.wires.openai_chat.tool_calls import ToolCallIndexer
 from autonomousai.wires.unreadable import REPLACED
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, plain, sse, text, usage
 from tests.wires.conftest import NEW_ID
@@ -976,6 +978,18 @@ class TestReasonOnEveryChunk:
         stream = Outcome(sse(chunk({"content": "a"}, "stop")))
 
         assert (stream.stream.ending, stream.stream.is_proven) == (False, True)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ['{"b":', "{}", " ", ""])
+def test_arguments_in_many_pieces_are_read_once(piece: str) -> None:
+    """200,000 pieces take a second or two; comparing each with all that came before would take minutes."""
+    calls = ToolCallIndexer()
+    calls.deltas(CallPiece(0, "c", FunctionPiece("f", '{"a":')))
+
+    deltas = [delta for _ in range(200_000) for delta in calls.deltas(CallPiece(0, None, FunctionPiece(None, piece)))]
+
+    assert piece * 200_000 == "".join(delta.arguments or "" for delta in deltas)
 
 
 def test_each_choice_has_its_calls_and_halves_of_characters() -> None:

@@ -79,7 +79,8 @@ class ToolCallIndexer:
             whole = "".join(said)
             parts = [part for part in parts[1:] if not _is_repeated(whole, part)]
             return self._begun(index, None, name or self._names[place], "".join(parts), call) if parts else []
-        said.append(parts[0])
+        if parts[0]:
+            said.append(parts[0])
         delta = ToolCallDelta(place, None, self._new_of_name(place, name), self._held_back(place, parts[0]), call.extra)
         begun = [] if self._held == place and not delta.name and not delta.extra else [delta]
         return [*begun, *self._further(index, place, parts[1:])]
@@ -100,7 +101,7 @@ class ToolCallIndexer:
         self._ids[place] = id or ""
         self._names[place] = name or ""
         parts = _distinct(_parts([], arguments))
-        self._said[place] = parts[:1]
+        self._said[place] = [part for part in parts[:1] if part]
         first = ToolCallDelta(place, id or new_call_id(), name, self._held_back(place, parts[0]), call.extra)
         return [*flushed, first, *self._further(index, place, parts[1:])]
 
@@ -118,7 +119,7 @@ class ToolCallIndexer:
                 return ""
             self._held = None  # something else came behind the object
             return "".join(self._said[place])
-        if not self._holds or arguments.strip() != "{}" or any(self._said[place][:-1]):
+        if not self._holds or arguments.strip() != "{}" or len(self._said[place]) > 1:
             return arguments
         self._held = place
         return ""
@@ -126,12 +127,18 @@ class ToolCallIndexer:
     def _new_of_arguments(self, place: int, arguments: str) -> str:
         """Return what *arguments* add to those of the call at *place*: all, or what is new where they begin with all that was
         said. Where a value can stand, this may be an object within the object, unless the server has repeated itself before."""
-        if not arguments.startswith("{") or not (whole := "".join(self._said[place])) or not arguments.startswith(whole):
+        said = self._said[place]
+        if not said or not arguments.startswith("{"):
             return arguments
-        if place not in self._growing and whole.rstrip().endswith((":", ",", "[")):
+        at = 0
+        for piece in said:  # ends at the first that differs: what was said may be long, and this is asked for each piece
+            if not arguments.startswith(piece, at):
+                return arguments
+            at += len(piece)
+        if place not in self._growing and arguments[:at].rstrip().endswith((":", ",", "[")):
             return arguments
         self._growing.add(place)
-        return arguments[len(whole) :]
+        return arguments[at:]
 
     def _new_of_name(self, place: int, name: str | None) -> str | None:
         """Return what *name* adds to the name of the call at *place*: all of it where it is a piece, and what is new in it
@@ -179,15 +186,20 @@ def _distinct(parts: list[str]) -> list[str]:
 
 def _parts(said: list[str], arguments: str) -> list[str]:
     """Return *arguments* in as many parts as there are calls in it: the first belongs to the call of which *said* has come, and
-    is empty where that call is complete; each further one is an object, or the beginning of one.
+    is empty where that call is complete; each further one is an object, or the beginning of one. The pieces in *said* may be
+    joined.
 
     Example::
 
         assert _parts(['{"a"'], ':1}{"a":2}') == [':1}', '{"a":2}']
     """
-    before = next((piece.rstrip()[-1] for piece in reversed(said) if not piece.isspace() and piece), "")
-    if "{" not in arguments or not _SEAM.search(before + arguments):
+    if "{" not in arguments:
         return [arguments]
+    before = next((piece.rstrip()[-1] for piece in reversed(said) if not piece.isspace()), "")
+    if not _SEAM.search(before + arguments) or (said and len(said[0]) > _LONGEST):
+        return [arguments]
+    if len(said) > 1:
+        said[:] = ["".join(said)]  # not again at the next seam: there may be many, none of which ends an object
     whole = "".join(said) + arguments
     if len(whole) > _LONGEST:
         return [arguments]
