@@ -83,7 +83,7 @@ async def test_arguments_obey_the_schema(name: str, engine: LlamaCpp) -> None:
     """Sampled wildly, by weights that know nothing of tools."""
     made = tool(f"save_{name}", HARD[name])
 
-    answer = await answered(engine, "Hello", made, tool_choice="required", temperature=2, parallel_tool_calls=False)
+    answer = await answered(engine, "Hello", made, tool_choice="required", temperature=2, seed=1, parallel_tool_calls=False)
 
     ((called, arguments),) = calls_of(answer)
     jsonschema.validate(arguments, {**made["function"]["parameters"], "additionalProperties": False})
@@ -141,6 +141,18 @@ async def test_a_grammar_is_tried_once(engine: LlamaCpp) -> None:
         counted.append((await engine.metrics())["tokens_predicted_total"] - before)
 
     assert [counted[1] + 1, counted[1], counted[1]] == counted
+
+
+async def test_a_schema_that_cannot_be_kept_is_tried_once(engine: LlamaCpp) -> None:
+    """Sent again, it costs the engine nothing, as one that can be kept."""
+    counted = []
+    for _ in range(2):
+        before = (await engine.metrics())["tokens_predicted_total"]
+        with pytest.raises(StatusError, match="can be held to"):
+            await answered(engine, "Call it.", WEATHER, tool("other", IMPOSSIBLE["function"]["parameters"]["properties"]))
+        counted.append((await engine.metrics())["tokens_predicted_total"] - before)
+
+    assert counted[0] > counted[1] == 0
 
 
 async def test_a_child_that_dies_in_a_call_costs_no_character(engine: LlamaCpp) -> None:

@@ -40,8 +40,8 @@ async def check_grammar(
 async def _holds(engine: LoopEngine, grammar: str, options: CallOptions) -> bool:
     known = engine.supervisor.grammars
     digest = sha256(grammar.encode()).digest()
-    if digest in known:
-        return True
+    if (holds := known.get(digest)) is not None:
+        return holds
     document = {
         "prompt": _PROMPT,
         "grammar": grammar.replace("\nstart: ", f'\nstart: "{_SIGN}" ', 1),
@@ -53,9 +53,7 @@ async def _holds(engine: LoopEngine, grammar: str, options: CallOptions) -> bool
     request = ChatRequest("", [], stream=True, origin=OriginalRequest(COMPLETIONS_WIRE, document))
     async for batch in engine.client.stream(request, options):
         answer.add(batch)
-    if not answer.text.startswith(_SIGN):
-        return False
     if len(known) >= _MOST:
         known.clear()
-    known.add(digest)
-    return True
+    known[digest] = answer.text.startswith(_SIGN)
+    return known[digest]

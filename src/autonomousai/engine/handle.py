@@ -74,8 +74,8 @@ class EngineHandle:
         self.condition = EngineCondition()
         #: Answers that are being asked for now.
         self.asking = 0
-        #: Digests of the grammars that it was found to keep to.
-        self.grammars: set[bytes] = set()
+        #: Whether it keeps to grammars that were tried, by their digests.
+        self.grammars: dict[bytes, bool] = {}
         #: Set when the present child has died; the next one has another.
         self.death = asyncio.Event()
         self._settled = asyncio.Event()
