@@ -63,5 +63,5 @@ async def test_the_engine_tells_how_far_it_has_read(engine: LlamaCpp) -> None:
 
     assert {total} == {each[1] for each in answer.seen}
     assert [0, 64, 128] == [done for done, _ in answer.seen][:3]
-    assert total - 64 < answer.seen[-1][0] <= total  # the last word on it may come with the text
+    assert total == answer.seen[-1][0]  # which comes with the text where the reader is slow
     assert [] == answer.others

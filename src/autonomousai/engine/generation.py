@@ -152,6 +152,7 @@ async def _ask(
     request, restorer = prompt.prepare(engine.supervisor)
     loop = LoopStop(engine.supervisor.settings.name, begun_text(request.messages))
     options = CallOptions(timeout=clocks, deadline=deadline)
+    reader = prompt.answer
     batches = engine.client.stream(request, options)
     slot.asked = True
     engine.supervisor.asking += 1
@@ -160,11 +161,12 @@ async def _ask(
             await prompt.check(engine, request, options)
         async for brought in batches:
             loop.note_prompt(brought)
+            if reader is not None:  # what is read last may come with the first text
+                reader.reading = reading_of(brought) or reader.reading
             if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:
                 started = batch or started
-                if prompt.answer is not None:
-                    prompt.answer.reading = reading_of(brought) or prompt.answer.reading
                 continue
+            reader = None
             if type(batch[-1]) is FinishReason:
                 engine.supervisor.completed()
                 slot.asked = False
