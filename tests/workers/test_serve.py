@@ -294,6 +294,20 @@ async def test_what_it_cannot_start_with_is_said(tmp_path, arguments, says):
     assert says in ended.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["--host", "0.0.0.0"], "server.api_keys"), (["--workers", "2"], "server.state")]
+)
+async def test_nothing_is_fetched_for_a_server_that_cannot_start(tmp_path, arguments, says):
+    """Without a config the engine's weights are missing: the refusal comes before them."""
+    nowhere = environment(tmp_path, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0")
+
+    ended = await run("serve", *arguments, env=nowhere)
+
+    assert (SETUP, "") == (ended.code, ended.out)
+    assert says in ended.err
+    assert "smollm2" not in ended.err
+
+
 async def test_a_host_that_does_not_exist_is_said(tmp_path):
     """A name that is no address of this machine is an error that names it."""
     config = tmp_path / "config.toml"

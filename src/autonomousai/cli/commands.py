@@ -232,11 +232,13 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     def load() -> Config:
         return with_servers(load_config(args.config, os.environ), found)
 
-    config = load()
-    fetch_missing(config, terminal)
-    terminal.interrupts.restore()  # from here on the server minds the signals
+    def prepare(config: Config) -> None:
+        fetch_missing(config, terminal)
+        terminal.interrupts.restore()  # from here on the server minds the signals
+
     given = {"host": args.host, "port": args.port, "log": args.log}
-    return run_server(config, workers=args.workers, load=None if args.config is None else load, **given)
+    again = None if args.config is None else load
+    return run_server(load(), workers=args.workers, load=again, prepare=prepare, **given)
 
 
 def show_templates(args: argparse.Namespace, terminal: Terminal) -> int:

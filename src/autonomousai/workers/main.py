@@ -36,9 +36,11 @@ def run(
     workers: int = 1,
     log: LogFormat | None = None,
     load: Callable[[], Config] | None = None,
+    prepare: Callable[[Config], None] = lambda _: None,
 ) -> int:
     """Serve until a signal comes, and return the exit code. ``host``, ``port`` and ``log`` go over the config's.
-    ``load``: reads the config's file again, at SIGHUP and where an admin asks for it.
+    ``load``: reads the config's file again, at SIGHUP and where an admin asks for it. ``prepare``: fetches what the config
+    needs, after what is refused without it.
 
     On stdout stands exactly one line, once the server takes requests: ``listening on http://HOST:PORT``. Raises `ConfigError`
     for what cannot be listened on, and what a provider raises that cannot start.
@@ -54,6 +56,7 @@ def run(
             "set it to 'sqlite:PATH', or to 'redis://host[:port]' to share streams with other machines too"
         )
     config = msgspec.structs.replace(config, server=server)
+    prepare(config)
     tune_malloc()
     with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         _check_routes(config)
