@@ -40,7 +40,7 @@ class TableReader:
     """Makes structs of tables. ``readers``: by type, functions that make a value of that type from its key and what TOML holds.
 
     A field may be of such a type, a struct, a ``Literal`` of texts, ``str``, ``bool``, ``int`` or ``float`` (the last two with
-    `msgspec.Meta` bounds), a tuple of any length of one of these, or one of these and None.
+    `msgspec.Meta` bounds), a tuple of any length of one of these, a dict with names of these, or one of these and None.
     """
 
     def __init__(self, readers: Mapping[Any, Callable[[str, Any], Any]]) -> None:
@@ -79,6 +79,8 @@ class TableReader:
         if origin is tuple:
             items = _scalar(key, value, list)
             return tuple(self._value(f"{key}[{index}]", item, arguments[0]) for index, item in enumerate(items))
+        if origin is dict:
+            return {name: self._value(f"{key}.{name}", item, arguments[1]) for name, item in as_table(key, value).items()}
         if origin is Literal:
             if value not in arguments:
                 raise one_of(key, value, arguments)

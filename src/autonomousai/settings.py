@@ -182,15 +182,38 @@ class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 DollarsPerMillion: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 
 
-class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PriceRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What tokens cost. ``cached``: of a prompt, where they were read from a cache; ``cache_write``: where they were written to
-    one; ``reasoning``: of an answer. Absent, they cost what the others of the prompt or the answer cost."""
+    one, ``cache_write_1h`` for an hour; ``reasoning``: of an answer. Absent, they cost what the others of the prompt, of what
+    is written, or of the answer cost."""
 
     input: DollarsPerMillion = 0
     output: DollarsPerMillion = 0
     cached: DollarsPerMillion | None = None
     cache_write: DollarsPerMillion | None = None
     reasoning: DollarsPerMillion | None = None
+    cache_write_1h: DollarsPerMillion | None = None
+
+
+class PriceStep(PriceRates, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all tokens of a request cost whose prompt has more than ``above`` tokens, the cached ones included."""
+
+    above: Count
+
+
+class PriceTier(PriceRates, frozen=True, forbid_unknown_fields=True):
+    """What tokens of one ``service_tier`` cost, and ``steps`` of it."""
+
+    steps: tuple[PriceStep, ...] = ()
+
+
+class PriceConfig(PriceTier, frozen=True, forbid_unknown_fields=True):
+    """What tokens cost. ``cached``: of a prompt, where they were read from a cache; ``cache_write``: where they were written to
+    one, ``cache_write_1h`` for an hour; ``reasoning``: of an answer. Absent, they cost what the others of the prompt, of what
+    is written, or of the answer cost. ``steps``: other prices for long prompts, each with ``above``; ``tiers``: those of an
+    upstream's ``service_tier``, by its name."""
+
+    tiers: dict[str, PriceTier] = {}
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

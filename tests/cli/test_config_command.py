@@ -113,6 +113,17 @@ async def test_show_without_a_file_can_be_a_file(tmp_path: Path, env: dict[str, 
     assert Config() == load_config(path, {})
 
 
+async def test_show_prints_tables_in_lists(tmp_path: Path, env: dict[str, str]) -> None:
+    """What is printed of a price with steps means the same."""
+    path, again = tmp_path / "config.toml", tmp_path / "shown.toml"
+    path.write_text("[prices.m]\ninput = 1\nsteps = [{ above = 9, input = 2 }]\n[prices.m.tiers.flex]\ninput = 0.5\n")
+
+    shown = await run("config", "show", str(path), env=env)
+    again.write_text(shown.out)
+
+    assert load_config(path, {}) == load_config(again, {})
+
+
 @pytest.mark.parametrize(("command", "code"), [("show", 3), ("check", 0)])
 async def test_without_the_writer_of_toml_its_extra_is_named(command: str, code: int, file: Path, env: dict[str, str]) -> None:
     """`config show` says what to install; `config check` writes no TOML and does without."""

@@ -15,7 +15,8 @@ from autonomousai.config import Config, OpenAIConfig, PriceConfig, RetryConfig
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.ledger.entry import LedgerEntry
 from autonomousai.server import create_app
-from autonomousai.testing import Close, Head, Pause, Script, ScriptedServer, Send, chunks
+from autonomousai.settings import PriceStep, PriceTier
+from autonomousai.testing import Close, Head, Pause, Script, ScriptedServer, Send, chunks, completion
 from tests.support.sockets import CHAT, HELLO, Connection, events, listening, request, text_of
 
 TOLD = {"prompt_tokens": 7, "completion_tokens": 2}
@@ -109,6 +110,38 @@ async def test_what_an_upstream_says_of_its_cost_counts_first() -> None:
         await served.ask(stream=True)
 
     assert 0.25 == served.entry().cost
+
+
+def tiered(tier: str, *, stream: bool) -> Script:
+    """An answer of OpenAI's that says which tier it had."""
+    if stream:
+        body = chunks("Hello", " world", usage=TOLD)
+        return Script.body(body.replace(b'"choices"', b'"service_tier": "%b", "choices"' % tier.encode()))
+    body = json.dumps({**json.loads(completion("Hello world", usage=TOLD)), "service_tier": tier}).encode()
+    return Script(Head(content_type="application/json", length=len(body)), Send(body))
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("tier", "dollars"), [("flex", 7 * 0.5 + 2 * 5), ("default", 7 * 1 + 2 * 10), ("auto", 7 * 1 + 2 * 10)]
+)
+async def test_the_tier_that_an_answer_had_is_the_one_that_is_paid(tier: str, dollars: float, streams: bool) -> None:
+    """Whichever was requested, and in whichever form the answer came."""
+    price = PriceConfig(input=1, output=10, tiers={"flex": PriceTier(input=0.5, output=5)})
+    async with serving(tiered(tier, stream=streams), config=priced(u0=price)) as served:
+        for stream in (True, False):
+            await served.ask(stream=stream, service_tier="priority")
+
+    assert 2 * [pytest.approx(dollars / 1e6)] == [entry.cost for entry in served.entries]
+
+
+async def test_a_prompt_above_a_step_costs_what_the_step_says() -> None:
+    """By the upstream's count."""
+    price = PriceConfig(input=1, output=10, steps=(PriceStep(above=6, input=2, output=20),))
+    async with serving(WHOLE, config=priced(u0=price)) as served:
+        await served.ask(stream=True)
+
+    assert pytest.approx((7 * 2 + 2 * 20) / 1e6) == served.entry().cost
 
 
 async def test_what_a_lost_try_generated_is_counted_apart() -> None:
@@ -240,7 +273,10 @@ async def test_usage_beside_a_choice_is_the_answers() -> None:
 async def test_a_messages_answer_counts_its_cache_once() -> None:
     """Anthropic counts what was read from a cache, and written to one, beside the other tokens of the prompt; streamed, the
     counts come in two pieces."""
-    first = {"input_tokens": 10, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 500, "output_tokens": 1}
+    first: dict[str, Any] = {
+        "input_tokens": 10, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 500, "output_tokens": 1,
+        "cache_creation": {"ephemeral_5m_input_tokens": 400, "ephemeral_1h_input_tokens": 100},
+    }  # fmt: skip
     events = [
         ("message_start", {"message": {"id": "m", "type": "message", "role": "assistant", "content": [], "model": "claude-x",
                                        "stop_reason": None, "usage": first}}),
@@ -251,7 +287,7 @@ async def test_a_messages_answer_counts_its_cache_once() -> None:
         ("message_stop", {}),
     ]  # fmt: skip
     body = "".join(f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n" for kind, more in events)
-    price = PriceConfig(input=1, output=10, cached=0.1, cache_write=1.25)
+    price = PriceConfig(input=1, output=10, cached=0.1, cache_write=1.25, cache_write_1h=2)
     async with ScriptedServer(Script.body(body.encode())) as upstream:
         made = Gateway([Upstream("u0", Anthropic(upstream.url, api_key="k", retries=0))], {"llama": ["u0"]})
         app = create_app(priced(u0=price), provider=made)
@@ -261,7 +297,7 @@ async def test_a_messages_answer_counts_its_cache_once() -> None:
 
     entry = served.entry()
     assert (2510, 2000, 500, 7) == (entry.prompt_tokens, entry.cached_tokens, entry.cache_write_tokens, entry.completion_tokens)
-    assert pytest.approx((10 * 1 + 2000 * 0.1 + 500 * 1.25 + 7 * 10) / 1e6) == entry.cost
+    assert pytest.approx((10 * 1 + 2000 * 0.1 + 400 * 1.25 + 100 * 2 + 7 * 10) / 1e6) == entry.cost
 
 
 @pytest.mark.parametrize(

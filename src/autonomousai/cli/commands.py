@@ -343,7 +343,7 @@ def _shown(value: Any, key: str = "") -> Any:
         return re.sub(r"(\bpassword=)[^&]*", r"\1***", re.sub(r"(://)[^/@]*@", r"\1***@", value))
     if isinstance(value, dict):
         return {name: _shown(each, name) for name, each in value.items() if each is not None}
-    return value
+    return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {

@@ -63,6 +63,14 @@ def answer_tokens(request: ChatRequest) -> tuple[int, bool]:
     return max(said, default=UNSAID_TOKENS) * choices, bool(said)
 
 
+def tier_of(request: ChatRequest) -> str | None:
+    """Return the ``service_tier`` that a request names, None where it names none."""
+    tier = request.fields.get("service_tier") if request.fields else None
+    if tier is None and request.origin is not None:
+        tier = request.origin.document.get("service_tier")
+    return tier if isinstance(tier, str) else None
+
+
 def _size(value: Any, name: str = "") -> int:
     """Return the bytes of text in a value of JSON; a number is a token, as in lists of tokens."""
     if type(value) is str:

@@ -17,7 +17,7 @@ import msgspec
 
 from ..request import ChatRequest
 from ..wires.redaction import redact
-from .estimates import answer_tokens, prompt_tokens
+from .estimates import answer_tokens, prompt_tokens, tier_of
 from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
 from .records import KeyRecord
 from .refusals import not_priced, refused
@@ -40,7 +40,7 @@ LEFT: Final = "left"
 class PriceList(Protocol):
     """What answers may cost, in US dollars. None: no price is known."""
 
-    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None: ...
+    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None: ...
 
 
 class EndedAnswer(Protocol):
@@ -288,15 +288,16 @@ class KeyQuotas:
         least = most if is_said else 1
         least_nano = most_nano = 0
         if limits.nano_budget:
-            least_nano = most_nano = self._estimate(model, prompt, most)
+            tier = tier_of(request)
+            least_nano = most_nano = self._estimate(model, prompt, most, tier)
             if least != most:
-                least_nano = self._estimate(model, prompt, least)
+                least_nano = self._estimate(model, prompt, least, tier)
         if prompt + most > MOST or most_nano > MOST:
             return Demand(*(min(each, MOST) for each in (prompt + least, prompt + most, least_nano, most_nano))), prompt
         return Demand(prompt + least, prompt + most, least_nano, most_nano), prompt
 
-    def _estimate(self, model: str, prompt: int, completion: int) -> int:
-        price = None if self.prices is None else self.prices.estimate(model, prompt, completion)
+    def _estimate(self, model: str, prompt: int, completion: int, tier: str | None) -> int:
+        price = None if self.prices is None else self.prices.estimate(model, prompt, completion, tier)
         if price is None:
             raise not_priced(model)
         return round(price * NANO)

@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from ..answer import Answer
-from ..events import Usage
+from ..events import Extra, Usage
 from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
-from ..wires.cache_counts import cache_read, cache_written
+from ..wires.cache_counts import cache_read, cache_written, cache_written_1h
 from .estimate import Tokens, pieces_of, prompt_tokens, tokens_per_piece
 from .prices import Prices, cost_of
 
@@ -100,7 +100,9 @@ def make_entry(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping
     if report is not None and report.cache == "hit":
         costs = [0.0]
     elif not tried and answer.finish is not None:  # no gateway, which would say what it tried
-        costs = [prices.cost(meter.upstream or "", (answer.model, meter.model), tokens, tokens.last, _told_cost(answer))]
+        names = (answer.model, meter.model)
+        told = _told_cost(answer)
+        costs = [prices.cost(meter.upstream or "", names, tokens, tokens.last, told, _tier_of(answer))]
     return LedgerEntry(
         id=asked.id,
         time=asked.came,
@@ -145,8 +147,8 @@ def _usual(
     price = prices.price(upstream, (meter.answer.model, model))
     cost = None
     if price is not None:
-        if usage.cached_tokens or usage.reasoning_tokens:
-            cost = cost_of(price, _counted(usage), completion)
+        if usage.cached_tokens or usage.reasoning_tokens or price.steps or price.tiers:
+            cost = cost_of(price, _counted(usage), completion, _tier_of(meter.answer) if price.tiers else None)
         else:
             cost = (prompt * price.input + completion * price.output) / 1_000_000
     # In the order of the members: names would take longer.
@@ -206,7 +208,13 @@ def _counted(usage: Usage) -> Tokens:
         written = cache_written(usage) or None
     completion = usage.completion_tokens
     return Tokens(
-        usage.prompt_tokens, completion, completion, cached=cached, cache_write=written, reasoning=usage.reasoning_tokens
+        usage.prompt_tokens,
+        completion,
+        completion,
+        cached=cached,
+        cache_write=written,
+        reasoning=usage.reasoning_tokens,
+        cache_write_1h=cache_written_1h(usage) if written else 0,
     )
 
 
@@ -236,7 +244,7 @@ def _attempts_of(tried: list[Attempt], answer: Answer, tokens: Tokens, prices: P
         cost: float | None = 0.0
         if ok:
             names = (answer.model, model)
-            cost = prices.cost(attempt.upstream, names, tokens, generated, _told_cost(answer))
+            cost = prices.cost(attempt.upstream, names, tokens, generated, _told_cost(answer), _tier_of(answer))
         elif generated:
             cost = prices.cost(attempt.upstream, (model,), Tokens(prompt=tokens.prompt), generated)
         attempts.append(
@@ -260,3 +268,13 @@ def _told_cost(answer: Answer) -> float | None:
     if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < 1e9:
         return None
     return float(cost)
+
+
+def _tier_of(answer: Answer) -> str | None:
+    """Return the ``service_tier`` by which the upstream says that it has answered: what was requested may not be what was had.
+    In the usage (the Messages API), or in a member of the answer (OpenAI's)."""
+    usage = None if answer.finish is None else answer.finish.usage
+    members = [usage.extra if usage is not None else None, answer.started.extra if answer.started is not None else None]
+    members += [event.members for event in answer.others if type(event) is Extra]
+    tiers = (each.get("service_tier") for each in members if each)
+    return next((tier for tier in tiers if isinstance(tier, str)), None)

@@ -25,7 +25,8 @@ _IMAGE: Final = 800
 
 class Tokens(msgspec.Struct, frozen=True, gc=False):
     """Tokens of an answer. ``completion``: what the caller got; ``last``: what the last try generated; ``lost``: what was
-    generated and not delivered. ``cached``, ``cache_write``: part of ``prompt``; ``reasoning``: part of ``completion``."""
+    generated and not delivered. ``cached``, ``cache_write``: part of ``prompt``; ``reasoning``: part of ``completion``;
+    ``cache_write_1h``: part of ``cache_write``."""
 
     prompt: int = 0
     completion: int = 0
@@ -35,6 +36,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     cache_write: int | None = None
     reasoning: int | None = None
     estimated: bool = False
+    cache_write_1h: int = 0
 
 
 def pieces_of(answer: Answer) -> int:

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from ..settings import PriceConfig
+from ..settings import PriceConfig, PriceRates, PriceTier
 from .estimate import Tokens
-from .vendor_prices import VENDOR_PRICES, VendorPrice
+from .vendor_prices import VENDOR_PRICES
 
 #: Answers of one upstream's model are many: so many names are looked up once.
 _REMEMBERED: Final = 1_000
@@ -52,9 +52,9 @@ class Prices:
         self._patterns = sorted((name for name in self._rows if "*" in name), key=len, reverse=True)
         self._upstreams = dict(upstreams or {})
         self._routes = dict(routes or {})
-        self._known: dict[tuple[str, tuple[str | None, ...]], PriceConfig | VendorPrice | None] = {}
+        self._known: dict[tuple[str, tuple[str | None, ...]], PriceConfig | None] = {}
 
-    def price(self, upstream: str, names: Iterable[str | None]) -> PriceConfig | VendorPrice | None:
+    def price(self, upstream: str, names: Iterable[str | None]) -> PriceConfig | None:
         """Return the price of a model at *upstream*, None where none is known. *names*: what the model is called, the surest
         first."""
         key = (upstream, tuple(names))
@@ -72,27 +72,32 @@ class Prices:
         tokens: Tokens,
         generated: int,
         told: float | None = None,
+        tier: str | None = None,
     ) -> float | None:
         """Return what a try at *upstream* costs in US dollars, None where that is not known. *generated*: completion tokens;
-        *told*: what the upstream itself says."""
+        *told*: what the upstream itself says; *tier*: the ``service_tier`` that it has named."""
         if told is not None:
             return told
         price = self.price(upstream, names)
-        return None if price is None else cost_of(price, tokens, generated)
+        return None if price is None else cost_of(price, tokens, generated, tier)
 
-    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None:
         """Return the most that so many tokens of *model* cost in US dollars, at the dearest upstream of its route whose price
-        is known. None where no price is."""
+        is known; where a *tier* was requested, with it or without. None where no price is."""
         dearest = None
         for upstream in self._routes.get(model, ()):
             price = self.price(upstream, (model,))
             if price is not None:
-                cost = (prompt_tokens * price.input + completion_tokens * price.output) / _MILLION
+                rates: PriceRates = rates_of(price, prompt_tokens) if price.steps else price
+                cost = (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION
+                if tier is not None and tier in price.tiers:
+                    rates = rates_of(price, prompt_tokens, tier)
+                    cost = max(cost, (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION)
                 if dearest is None or cost > dearest:
                     dearest = cost
         return dearest
 
-    def _find(self, upstream: str, names: tuple[str | None, ...]) -> PriceConfig | VendorPrice | None:
+    def _find(self, upstream: str, names: tuple[str | None, ...]) -> PriceConfig | None:
         about = self._upstreams.get(upstream, PricedUpstream())
         if about.price is not None:
             return about.price
@@ -110,26 +115,44 @@ class Prices:
         for name in known if about.vendor is not None else ():
             for row in VENDOR_PRICES.get(about.vendor or "", ()):
                 if row.is_of(name):
-                    return row
+                    return row.price
         return None
 
 
-def cost_of(price: PriceConfig | VendorPrice, tokens: Tokens, generated: int) -> float:
-    """Return the US dollars of a prompt and of *generated* tokens of an answer.
+def rates_of(price: PriceConfig, prompt: int, tier: str | None = None) -> PriceRates:
+    """Return what the tokens of a request cost that has so many tokens in its *prompt*: of the *tier*, where it has a price of
+    its own, and of the highest step that the prompt is above.
+
+    Example::
+
+        price = PriceConfig(input=2, output=8, steps=(PriceStep(above=200_000, input=4, output=12),))
+        assert [2, 4] == [rates_of(price, prompt).input for prompt in (200_000, 200_001)]
+    """
+    held: PriceTier = price if tier is None else price.tiers.get(tier, price)
+    steps = [step for step in held.steps if prompt > step.above]
+    return max(steps, key=lambda step: step.above) if steps else held
+
+
+def cost_of(price: PriceConfig, tokens: Tokens, generated: int, tier: str | None = None) -> float:
+    """Return the US dollars of a prompt and of *generated* tokens of an answer. *tier*: see `rates_of`.
 
     Example::
 
         price = PriceConfig(input=2, output=8, cached=0.5)
         assert cost_of(price, Tokens(prompt=1_000_000, cached=500_000), 250_000) == 1 + 0.25 + 2
     """
+    rates: PriceRates = rates_of(price, tokens.prompt, tier) if price.steps or price.tiers else price
     if not tokens.cached and not tokens.cache_write and not tokens.reasoning:  # as usual
-        return (tokens.prompt * price.input + generated * price.output) / _MILLION
+        return (tokens.prompt * rates.input + generated * rates.output) / _MILLION
     cached = min(tokens.cached or 0, tokens.prompt)
     written = min(tokens.cache_write or 0, tokens.prompt - cached)
+    for_long = min(tokens.cache_write_1h, written)
     reasoned = min(tokens.reasoning or 0, generated)
-    dollars = (tokens.prompt - cached - written) * price.input
-    dollars += cached * (price.input if price.cached is None else price.cached)
-    dollars += written * (price.input if price.cache_write is None else price.cache_write)
-    dollars += (generated - reasoned) * price.output
-    dollars += reasoned * (price.output if price.reasoning is None else price.reasoning)
+    write = rates.input if rates.cache_write is None else rates.cache_write
+    dollars = (tokens.prompt - cached - written) * rates.input
+    dollars += cached * (rates.input if rates.cached is None else rates.cached)
+    dollars += (written - for_long) * write
+    dollars += for_long * (write if rates.cache_write_1h is None else rates.cache_write_1h)
+    dollars += (generated - reasoned) * rates.output
+    dollars += reasoned * (rates.output if rates.reasoning is None else rates.reasoning)
     return dollars / _MILLION

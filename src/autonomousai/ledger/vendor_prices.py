@@ -11,19 +11,17 @@ from typing import Final
 
 import msgspec
 
+from ..settings import PriceConfig, PriceTier
+
 
 class VendorPrice(msgspec.Struct, frozen=True):
-    """US dollars for a million tokens of *model*, as ``source`` said on the day ``read`` (ISO 8601). Dated names of the model
-    (``-2025-04-14``, ``-20250929``) and ``-latest`` cost the same."""
+    """The ``price`` of *model*, as ``source`` said on the day ``read`` (ISO 8601). Dated names of the model (``-2025-04-14``,
+    ``-20250929``) and ``-latest`` cost the same."""
 
     model: str
     read: str
     source: str
-    input: float
-    output: float
-    cached: float | None = None
-    cache_write: float | None = None
-    reasoning: float | None = None
+    price: PriceConfig
 
     def is_of(self, name: str) -> bool:
         """Return whether a model of that name costs this."""
@@ -44,10 +42,14 @@ _READ: Final = "2026-11-29"
 _OPENAI_4O: Final = "https://github.com/CommitBrief/commitbrief/wiki/Provider-OpenAI"
 _OPENAI_41: Final = "https://github.com/github/docs/blob/main/data/tables/copilot/models-and-pricing.yml"
 
+#: As https://openai.com/api-priority-processing/ said on 2026-11-30.
+_PRIORITY_41: Final = PriceTier(3.5, 14.0, cached=0.875)
+
 
 def _claude(model: str, base: float) -> VendorPrice:
-    """Return the row of a model: all of these have one ratio (writes to a cache are those of five minutes)."""
-    return VendorPrice(model, _READ, _ANTHROPIC, base, 5 * base, cached=base / 10, cache_write=1.25 * base)
+    """Return the row of a model: all of these have one ratio."""
+    price = PriceConfig(base, 5 * base, cached=base / 10, cache_write=1.25 * base, cache_write_1h=2 * base)
+    return VendorPrice(model, _READ, _ANTHROPIC, price)
 
 
 #: By vendor, as `clients.vendors` calls it.
@@ -56,11 +58,12 @@ VENDOR_PRICES: Final[dict[str, tuple[VendorPrice, ...]]] = {
         *(_claude(f"claude-opus-{version}", 5.0) for version in ("5", "4-8", "4-7", "4-6", "4-5")),
         *(_claude(f"claude-opus-{version}", 15.0) for version in ("4-1", "4")),
         *(_claude(f"claude-sonnet-{version}", 3.0) for version in ("4-6", "4-5", "4")),
+        *(_claude(f"claude-sonnet-{version}", 2.0) for version in ("5-5", "5")),
         _claude("claude-haiku-4-5", 1.0),
     ),
     "openai": (
-        VendorPrice("gpt-4o", "2026-05-27", _OPENAI_4O, 2.5, 10.0, cached=1.25),
-        VendorPrice("gpt-4o-mini", "2026-05-27", _OPENAI_4O, 0.15, 0.6, cached=0.075),
-        VendorPrice("gpt-4.1", _READ, _OPENAI_41, 2.0, 8.0, cached=0.5),
+        VendorPrice("gpt-4o", "2026-05-27", _OPENAI_4O, PriceConfig(2.5, 10.0, cached=1.25)),
+        VendorPrice("gpt-4o-mini", "2026-05-27", _OPENAI_4O, PriceConfig(0.15, 0.6, cached=0.075)),
+        VendorPrice("gpt-4.1", _READ, _OPENAI_41, PriceConfig(2.0, 8.0, cached=0.5, tiers={"priority": _PRIORITY_41})),
     ),
 }

@@ -31,5 +31,11 @@ def cache_written(usage: Usage) -> int:
     return max((_first(counts, _WRITTEN) for counts in (*details, extra)), default=0)
 
 
+def cache_written_1h(usage: Usage) -> int:
+    """Return how many of them were written for an hour (Messages API, ``cache_creation`` of the usage)."""
+    kinds = (usage.extra or {}).get("cache_creation")
+    return _first(kinds, ("ephemeral_1h_input_tokens",)) if isinstance(kinds, Mapping) else 0
+
+
 def _first(counts: Mapping[str, Any], names: tuple[str, ...]) -> int:
     return next((count for name in names if type(count := counts.get(name)) is int and count > 0), 0)
