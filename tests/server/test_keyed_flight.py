@@ -225,6 +225,50 @@ async def test_a_bug_leaves_nothing_reserved(
     assert 1 == caplog.text.count("a bug, please report it")
 
 
+@pytest.mark.parametrize("launches", [True, False])
+async def test_an_answer_that_a_bug_kept_from_its_caller_is_paid(launches: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upstream has generated it: it has a line in the ledger, and the key has used what it took."""
+    where = "autonomousai.server.flight.provenance_of" if launches else "autonomousai.server.endpoint.provenance_of"
+    async with serving(whole, key()) as (listener, _):
+        books = Books(listener.app)
+        if not launches:
+            monkeypatch.setattr(listener.app, "launch", lambda exchange: False)
+        async with Connection(listener.port) as connection:
+            await connection.ask(request("POST", CHAT, HELLO, **BEARER))
+            monkeypatch.setattr(where, lambda *arguments, **named: 1 / 0)
+            broken = await connection.ask(request("POST", CHAT, HELLO, **BEARER))
+
+    fine, paid = books.noted()
+    assert (500, "internal_error") == broken.told
+    assert ("ok", "bug") == (fine.pop("outcome"), paid.pop("outcome"))
+    assert fine == paid
+    assert 10 == books.counted()["spent_tokens"]
+
+
+@pytest.mark.parametrize("where", ["make_entry", "log"])
+async def test_a_bug_of_the_books_leaves_no_answer_out(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller has the answer, the key has used its tokens, and the bug is logged."""
+    async with serving(whole, key()) as (listener, _):
+        books = Books(listener.app)
+        async with Connection(listener.port) as connection:
+            await connection.ask(request("POST", CHAT, HELLO, **BEARER))
+            if where == "make_entry":
+                monkeypatch.setattr("autonomousai.ledger.accounts.make_entry", lambda *arguments: 1 / 0)
+            else:
+                monkeypatch.setattr(listener.app._metrics, "request", lambda *arguments: 1 / 0)
+            answer = await connection.ask(request("POST", CHAT, HELLO, **BEARER))
+            async with asyncio.timeout(PATIENCE):
+                await listener.app.empty()
+
+    assert 200 == answer.status
+    assert (3, 2) == (books.entries[1].prompt_tokens, books.entries[1].completion_tokens)
+    assert ("bug" if where == "make_entry" else "ok") == books.entries[1].outcome
+    assert 10 == books.counted()["spent_tokens"]
+    assert 1 == caplog.text.count("a bug, please report it")
+
+
 async def test_a_store_that_others_share_is_waited_for_in_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There a request is launched by none."""
     async with serving(whole, key(LIMITS, f'state = "sqlite:{tmp_path}/state.db"\n')) as (listener, _):

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ..http.server.exchange import log_bug
 from ..telemetry.metrics import AnswerMeter, Metrics
-from .entry import LedgerEntry, make_entry
+from .entry import LedgerEntry, make_bare_entry, make_entry
 from .prices import Prices
 
 OnEntry: TypeAlias = Callable[[LedgerEntry], None]
@@ -38,7 +38,11 @@ class Accounts:
             return
         try:
             entry = make_entry(meter, asked, self.prices, self.labels_of(asked.key) if asked.key else {})
-            for on_entry in self._subscribers:
-                on_entry(entry)
-        except Exception as error:  # a bug of the books must not cost an answer
+        except Exception as error:  # a bug of the books must not cost an answer, nor leave it out
             log_bug(asked.id, error)
+            entry = make_bare_entry(meter, asked)
+        for on_entry in self._subscribers:
+            try:
+                on_entry(entry)
+            except Exception as error:  # another subscriber does not depend on it
+                log_bug(asked.id, error)

@@ -130,6 +130,36 @@ def make_entry(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping
     )
 
 
+def make_bare_entry(meter: AnswerMeter, asked: Asked) -> LedgerEntry:
+    """Return what is certain of an answer whose entry could not be made: its upstream's count, at an unknown cost."""
+    usage = Usage() if (finish := meter.answer.finish) is None or finish.usage is None else finish.usage
+    return LedgerEntry(
+        id=asked.id,
+        time=asked.came,
+        key=asked.key,
+        labels={},
+        model=meter.model,
+        wire=asked.wire,
+        upstream=meter.upstream,
+        attempts=[],
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        lost_tokens=0,
+        cached_tokens=None,
+        cache_write_tokens=None,
+        reasoning_tokens=None,
+        estimated=True,
+        cost=None,
+        first_ms=None,
+        total_ms=max(round((time.time() - asked.came) * 1000), 0),
+        outcome="bug",
+        status=None,
+        splices=0,
+        cache=None,
+        hedged=False,
+    )
+
+
 def _usual(
     meter: AnswerMeter,
     asked: Asked,

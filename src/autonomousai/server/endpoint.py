@@ -323,7 +323,9 @@ class Endpoint:
         model = (answer.model or meter.model)[:MAX_MODEL]
         answer_id = self.wire.answer_id(exchange.request_id)
         head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
+        meter.broken = True  # until it is written
         body = self.wire.encode_answer(events, head, extension=provenance_of(answer))
+        meter.broken = False
         scope.release()
         if self._context.cache is not None:
             tell_cache(exchange, answer.report)

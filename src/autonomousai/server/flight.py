@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic, time
+from typing import NoReturn
 
 import msgspec
 
@@ -18,6 +19,7 @@ from ..keys.quotas import Reservation
 from ..report import Report
 from ..request import ChatRequest
 from ..result import SentRequest
+from ..telemetry.metrics import AnswerMeter
 from ..wires.base import AnswerHead
 from .admission import over_budget
 from .auth import AccessControl
@@ -28,7 +30,7 @@ from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequ
 class Flight(msgspec.Struct, eq=False):
     """One request that is sent at once. ``note``: called with the exchange when it has ended. ``sent``: None after it
     was answered, and where it could not be sent. ``fault``: why it is not to continue. ``hold``: what the caller's key has
-    reserved for it."""
+    reserved for it. ``answer``: the complete answer, once it has come."""
 
     context: EndpointContext
     endpoint: Endpoint
@@ -39,6 +41,7 @@ class Flight(msgspec.Struct, eq=False):
     sent: SentRequest | None = None
     fault: Exception | None = None
     hold: Reservation | None = None
+    answer: Answer | None = None
 
     def reserve(self) -> None:
         """Reserve what a caller's key has to. Raises `StatusError` where that is refused, which is noted then."""
@@ -88,7 +91,7 @@ class Flight(msgspec.Struct, eq=False):
     def _land(self, batch: Batch, report: Report) -> None:
         """Answer with the complete answer, then count it."""
         context, exchange, wire = self.context, self.exchange, self.endpoint.wire
-        answer = Answer(report)
+        self.answer = answer = Answer(report)
         answer.add(batch)
         model = answer.model or self.model
         head = AnswerHead(wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], False, self.request.echo)
@@ -102,16 +105,26 @@ class Flight(msgspec.Struct, eq=False):
             exchange.hand_over(self._drain)
 
     def _end(self) -> None:
-        """Account what was answered, and give back what is held for it."""
+        """Account what was answered, and give back what is held for it, whatever that brings."""
         context, exchange = self.context, self.exchange
-        if (on_end := context.metrics.on_end) is not None:
-            exchange.meter.asked = self.endpoint.asked(exchange, self.request, whole=True)
-            on_end(exchange.meter)
-        if self.hold is not None:
-            self.hold.settle()
-        self.note(exchange)
-        context.places.callers.discard(self)
-        context.places.leave()
+        try:
+            self._account(exchange.meter)
+            self.note(exchange)
+        except Exception as error:  # the caller has its answer: no task is to continue
+            log_bug(exchange.request_id, error)
+        finally:
+            context.places.callers.discard(self)
+            context.places.leave()
+
+    def _account(self, meter: AnswerMeter) -> None:
+        """Note what the answer took, and let that be what the caller's key has used."""
+        try:
+            if (on_end := self.context.metrics.on_end) is not None:
+                meter.asked = self.endpoint.asked(self.exchange, self.request, whole=True)
+                on_end(meter)
+        finally:
+            if self.hold is not None:
+                self.hold.settle()
 
     async def _drain(self, exchange: Exchange) -> None:
         """Keep the place until a slow caller has read enough."""
@@ -143,12 +156,25 @@ class Flight(msgspec.Struct, eq=False):
             try:
                 if self.fault is not None:
                     if self.sent is None:
-                        raise self.fault
+                        self._fail(self.fault)
                     scope.interrupt(self.fault)
                 await self.endpoint.generate(self.model, self.request, exchange, None, scope, self.sent)
             finally:
                 if self.hold is not None:
                     self.hold.settle()
+
+    def _fail(self, fault: Exception) -> NoReturn:
+        """Raise *fault*. An answer that had come complete is accounted: it was generated, and is to be paid."""
+        if self.answer is None:
+            raise fault
+        exchange = self.exchange
+        exchange.meter = meter = self.context.metrics.answer(self.model, self.answer, exchange.began)
+        meter.key, meter.broken = exchange.key, True
+        try:
+            with meter:
+                raise fault
+        finally:
+            self._account(meter)
 
 
 def launch(

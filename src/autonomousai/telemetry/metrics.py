@@ -278,6 +278,7 @@ class AnswerMeter:
         "answer",
         "asked",
         "began",
+        "broken",
         "first",
         "handed_over",
         "key",
@@ -297,6 +298,8 @@ class AnswerMeter:
         self.asked: Asked | None = None
         #: Whether another server brings its rest.
         self.handed_over = False
+        #: Whether it came complete, and a bug has kept its caller from it.
+        self.broken = False
         #: The name of its caller's key, "" where it has none.
         self.key = ""
         self._metrics = metrics
@@ -336,7 +339,7 @@ class AnswerMeter:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         finish = self.answer.finish
-        if finish is not None:
+        if finish is not None and not self.broken:
             self.outcome = "ok"
         elif exc is None or not isinstance(exc, Exception):
             self.outcome = "left"
