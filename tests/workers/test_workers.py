@@ -455,6 +455,39 @@ async def test_a_dead_worker_is_replaced_where_nobody_reads_of_it(tmp_path, upst
     assert (2, 0) == (len(workers), ended.code)
 
 
+#: Read by every Python below the test: a worker stands still where it begins, as on a busy machine, once that file is there.
+STANDSTILL = """
+import os, pathlib, signal, sys
+if "{worker}" in sys.orig_argv and pathlib.Path("{flag}").exists():
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+async def test_the_end_waits_for_no_worker_that_has_not_begun(tmp_path, upstream):
+    """One is being started in the place of a dead one: however long that takes, no caller waits for it."""
+    site, flag = tmp_path / "site", tmp_path / "flag"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(STANDSTILL.format(worker=WORKER, flag=flag))
+    config = configure(tmp_path, f'kind = "openai"\nbase_url = "{upstream.url}/v1"', "drain_s = 3600")
+    env = with_weights(tmp_path)
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), env.get("PYTHONPATH")]))
+    process = await start("serve", "--workers", "2", "--config", str(config), "--port", "0", env=env)
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        flag.touch()
+        first = children(process.pid, WORKER)[0]
+        os.kill(first, signal.SIGKILL)
+        await another(process.pid, first, 2)
+        process.terminate()
+        ended = await finish(process)
+    finally:
+        await leave(process)
+
+    assert 0 == ended.code
+    assert "draining for up to 3600 s" in ended.err
+
+
 async def test_a_worker_that_is_told_to_leave_is_replaced(launch):
     """SIGTERM for one alone: it finishes its answer, and another takes its place."""
     served = await launch()

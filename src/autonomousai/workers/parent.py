@@ -231,6 +231,7 @@ class Workers:
         )
         self._desks[handle] = channel
         watching = asyncio.create_task(_watch(handle, process, listening))
+        ending = asyncio.create_task(self._end_unready(process, listening))
         try:
             engines = {name: engine.settings for name, engine in self._engines.items()}
             channel.say(Begin(packed(self._config), engines, reloads=self._load is not None))
@@ -239,11 +240,23 @@ class Workers:
             await handle.serve()
         finally:
             watching.cancel()
+            ending.cancel()
             del self._desks[handle]
             if handle.counted:
                 self._remains = remains(each for each in (self._remains, handle.counted) if each)
             await channel.aclose()
         return handle.failure
+
+    async def _end_unready(self, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
+        """End a worker that does not take requests yet soon after the end was asked for: to begin can take long, and it serves
+        no caller."""
+        await self._ending.asked.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await listening.wait()
+                return
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
     def _spread(self, teller: Channel[WorkerMessage], news: BreakerNews) -> None:
         """Hand on what one worker found out of an upstream, so that the others need not find out too."""
