@@ -22,6 +22,8 @@ from .timeouts import Clock
 # The upper bounds exclude `inf`, which is valid TOML and not a time that a timer can be set to.
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+#: Of a budget: as many as every reader of JSON and Redis's Lua count exactly.
+Tokens: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 #: In US dollars.
 Money: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 #: What an operator writes beside a key: names and values.
@@ -84,7 +86,7 @@ class KeyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens_per_minute: Count | None = None
     max_concurrency: Count | None = None
     budget: Money | None = None
-    token_budget: Count | None = None
+    token_budget: Tokens | None = None
     budget_period: Literal["day", "month"] = "month"
     labels: Labels = {}
     disabled: bool = False

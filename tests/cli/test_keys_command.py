@@ -147,14 +147,14 @@ async def test_what_a_key_has_used_is_shown(env, tmp_path, state):
     async with listening(create_app(settings, provider=provider)) as place:
         await place.app.start()
         here = {**env, "AUTONOMOUSAI_BASE_URL": place.url, "AUTONOMOUSAI_ADMIN_KEY": ADMIN}
-        made = await run("keys", "create", "shop", "--token-budget", "10000", "--budget-period", "day", env=here)
+        made = await run("keys", "create", "shop", "--token-budget", str(2**53 - 1), "--budget-period", "day", env=here)
         assert 200 == await chat(place, made.out.strip())
         asked = await run("keys", "show", "shop", env=here)
     read = await run("keys", "show", "shop", "--config", str(config), env=env)
     shown = json.loads((await run("keys", "show", "shop", "--config", str(config), "--json", env=env)).out)
 
     period, until = shown["usage"]["period"], shown["usage"]["until"]
-    used = f"used: 12 tokens and 0.0000 US dollars in {period}\nleft: 9,988 tokens, until {until}\n"
+    used = f"used: 12 tokens and 0.0000 US dollars in {period}\nleft: {2**53 - 13:,} tokens, until {until}\n"
     assert used + "under way: 0\n" in asked.out, asked.err
     assert used + ("under way: 0\n" if state != "memory:" else "") in read.out, read.err
     assert ("under_way" in shown["usage"]) == (state != "memory:")

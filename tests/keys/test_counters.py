@@ -89,6 +89,7 @@ def admitted(decisions: list[Decision]) -> list[Decision]:
         (Limits(concurrency=7), Demand(), 7, "concurrency"),
         (Limits(tokens=1_000), Demand(60, 60), 16, "tokens"),
         (Limits(token_budget=1_000), Demand(60, 60), 16, "token_budget"),
+        (Limits(token_budget=2**53 - 1), Demand(2**50, 2**50), 7, "token_budget"),
         (Limits(nano_budget=10**15), Demand(0, 0, 10**14, 10**14), 10, "budget"),
     ],
 )

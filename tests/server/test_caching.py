@@ -221,6 +221,39 @@ async def test_only_what_came_whole_is_kept(broken: Script) -> None:
     assert [("1", MISS), ("1", HIT)] == told
 
 
+def choices(*reasons: str) -> bytes:
+    """An answer in so many choices, which end for these reasons."""
+    parts = [
+        {"index": index, "delta": {"content": "answer 1"}, "finish_reason": reason} for index, reason in enumerate(reasons)
+    ]
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": parts}
+    return b"data: %b\n\ndata: [DONE]\n\n" % msgspec.json.encode(chunk)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "more", "kept"),
+    [
+        (("stop",), {}, True),
+        (("length",), {}, False),  # by a limit of the upstream's, which may be another next time
+        (("length",), {"max_tokens": 2}, True),
+        (("length",), {"max_completion_tokens": 2}, True),
+        (("stop", "length"), {"n": 2}, False),
+        (("stop", "length"), {"n": 2, "max_tokens": 2}, True),
+        (("content_filter",), {"max_tokens": 2}, False),
+        (("stop", "content_filter"), {"n": 2}, False),
+    ],
+)
+async def test_an_answer_that_was_cut_off_by_others_than_its_caller_is_not_kept(
+    reasons: tuple[str, ...], more: dict[str, Any], kept: bool
+) -> None:
+    """The caller's own limit cuts it off in the same place each time."""
+    async with ScriptedServer(Script(Head(), Send(choices(*reasons)))) as server:
+        async with listening(create_app(config_of(server))) as place:
+            told = [await said(place.port, {**HELLO, **more}) for _ in range(2)]
+
+    assert [("1", MISS), ("1", HIT if kept else MISS)] == told
+
+
 async def test_an_answer_of_two_upstreams_words_is_not_kept() -> None:
     async with ScriptedServer() as broken, ScriptedServer() as good:
         broken.play(*[Script(Head(), Send(chunks("answer 9 was", finish=None, done=False)), Reset())] * 9)

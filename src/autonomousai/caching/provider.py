@@ -11,14 +11,14 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final, Self
 
 import msgspec
 
 from ..answer import Answer
-from ..events import Batch, FinishReason
+from ..events import Batch, ChoiceEvent, FinishReason
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
@@ -30,6 +30,9 @@ CACHE: Final = "cache"
 
 #: Bytes of the largest answer that is kept.
 MAX_ANSWER: Final = 4_000_000
+
+#: Members of a request that say how long its answer may be.
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 #: Seconds for which a store is left alone that could not be reached.
 _REST_S: Final = 5.0
@@ -204,10 +207,28 @@ class GeneratedOrKept:
                 self._batches.append(batch.copy())  # the provider may use the list again
 
     def _keep(self, finish: FinishReason) -> None:
-        """Keep the answer, where its end is proven and all of it is one upstream's."""
+        """Keep the answer, where its end is proven, all of it is one upstream's, and it would end there another time too."""
         batches, self._batches = self._batches, None
-        if batches is not None and finish.evidence and not finish.notes and not self._report.splices:
-            self._cache.keep(self._request.cached_as, batches)
+        if batches is None or not finish.evidence or finish.notes or self._report.splices:
+            return
+        reasons = {finish.reason, *_other_reasons(batches)}
+        if "content_filter" in reasons or ("length" in reasons and not _limits_itself(self._request)):
+            return
+        self._cache.keep(self._request.cached_as, batches)
+
+
+def _other_reasons(batches: list[Batch]) -> Iterator[str | None]:
+    """Return why the other choices of an answer ended."""
+    for batch in batches:
+        for event in batch:
+            if type(event) is ChoiceEvent and type(event.event) is FinishReason:
+                yield event.event.reason
+
+
+def _limits_itself(request: ChatRequest) -> bool:
+    """Return whether a request says how long its answer may be: elsewhere, a limit of the upstream's has cut it off."""
+    document = {} if request.origin is None else request.origin.document
+    return any(request.fields.get(name) or document.get(name) for name in _LIMITS)
 
 
 async def _again(batches: list[Batch]) -> AsyncGenerator[Batch]:

@@ -70,9 +70,9 @@ def _add_create(actions: Any) -> None:
         ("requests-per-minute", "requests in any 60 seconds"),
         ("tokens-per-minute", "tokens in any 60 seconds"),
         ("max-concurrency", "answers at once"),
-        ("token-budget", "tokens in a budget period"),
     ):
         create.add_argument(f"--{name}", type=_count, metavar="N", help=words)
+    create.add_argument("--token-budget", type=_tokens, metavar="N", help="tokens in a budget period")
     create.add_argument("--budget", type=_money, metavar="USD", help="US dollars in a budget period")
     create.add_argument("--budget-period", choices=("day", "month"), help="in UTC; default: month")
     create.add_argument(
@@ -106,10 +106,14 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+def _count(text: str, bound: int = 2**31) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) < bound:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more, and below {bound}")
     return int(text)
+
+
+def _tokens(text: str) -> int:
+    return _count(text, 2**53)
 
 
 def _seconds(text: str) -> int:

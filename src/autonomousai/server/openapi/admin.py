@@ -24,6 +24,7 @@ SCHEME: Final[dict[str, Schema]] = {
 
 _NAME: Final[Schema] = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 _COUNT: Final[Schema] = {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1}
+_TOKENS: Final[Schema] = {**_COUNT, "maximum": 2**53 - 1}
 
 #: What the holder of a key may do: the fields of a policy.
 _POLICY: Final[dict[str, Schema]] = {
@@ -34,7 +35,7 @@ _POLICY: Final[dict[str, Schema]] = {
     "tokens_per_minute": _COUNT,
     "max_concurrency": _COUNT,
     "budget": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1_000_000, "description": "in US dollars"},
-    "token_budget": _COUNT,
+    "token_budget": _TOKENS,
     "budget_period": {"enum": ["day", "month", None]},
     "labels": {
         "type": ["object", "null"],
