@@ -131,6 +131,17 @@ async def test_an_upstream_gets_messages_that_only_it_may_know(served: Served, m
     assert [*HELLO, message] == body["messages"]
 
 
+async def test_an_upstream_gets_calls_and_results_with_ids(served: Served) -> None:
+    """Which Ollama's API has not, and clients leave out: strict upstreams refuse what has none."""
+    function = {"name": "f", "arguments": {"a": 1}}
+
+    body = await served.sent(
+        messages=[*HELLO, {"role": "assistant", "tool_calls": [{"function": function}]}, {"role": "tool", "content": "r"}]
+    )
+
+    assert ["call_1_0", "call_1_0"] == [body["messages"][1]["tool_calls"][0]["id"], body["messages"][2]["tool_call_id"]]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("fields", "place"), REFUSED, ids=[f"{row!r:.60}" for row in REFUSED])
 async def test_the_engine_refuses_what_it_cannot_do(served: Served, fields: Json, place: str, stream: bool) -> None:

@@ -188,6 +188,19 @@ def test_what_the_assistant_said(blocks: list[Any], messages: list[Any]) -> None
     assert messages == answered(*blocks)
 
 
+def test_calls_and_results_without_ids_belong_together() -> None:
+    """In their order."""
+    got = read(
+        messages=[
+            {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {}}, use("b")]},
+            {"role": "user", "content": [{"type": "tool_result", "content": "1"}, result("b", content="2")]},
+        ]
+    ).messages
+
+    assert ["call_0_0", "b"] == [each["id"] for each in got[0]["tool_calls"]]
+    assert [("call_0_0", "1"), ("b", "2")] == [(each["tool_call_id"], each["content"]) for each in got[1:]]
+
+
 def test_results_stand_behind_their_calls() -> None:
     """Though something is said between them: servers of chat completions refuse that."""
     got = read(
@@ -374,7 +387,10 @@ def test_every_row_that_becomes_something_says_what() -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0].content[0].source"),
-        ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "messages[0].content[0].tool_use_id"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": 1}]}]},
+            "messages[0].content[0].tool_use_id",
+        ),
         ({"messages": [{"role": "assistant", "content": [use(input="x")]}]}, "messages[0].content[0].input"),
         ({"system": 1}, "system"),
         ({"tools": [{"name": "f"}]}, "tools[0].input_schema"),

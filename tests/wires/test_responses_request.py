@@ -237,6 +237,40 @@ INPUTS: dict[str, tuple[Any, list[Json]]] = {
             {"role": "tool", "tool_call_id": "c2", "content": ""},
         ],
     ),
+    "calls and outputs without ids": (
+        [
+            {"type": "function_call", "name": "f", "arguments": "{}"},
+            {"type": "function_call", "id": "fc_2", "name": "g", "call_id": ""},
+            {"type": "function_call_output", "call_id": "fc_2", "output": "2"},
+            {"type": "function_call_output", "call_id": None, "name": "f", "output": "1"},
+        ],
+        [
+            turn(("call_0_0", "f", "{}"), ("fc_2", "g", "{}")),
+            {"role": "tool", "tool_call_id": "fc_2", "content": "2"},
+            {"role": "tool", "tool_call_id": "call_0_0", "content": "1"},
+        ],
+    ),
+    "an output of nothing that was called is what the user says": (
+        [call("c1"), output("c1", "1"), {"type": "function_call_output", "name": "heartbeat", "output": "2"}],
+        [turn(("c1", "f", "{}")), {"role": "tool", "tool_call_id": "c1", "content": "1"}, {"role": "user", "content": "2"}],
+    ),
+    "arguments and outputs that are no text": (
+        [
+            call("c1", arguments={"a": 1}),
+            call("c2", arguments=None),
+            output("c1", {"content": "failed", "success": False}),
+            output("c2", {"ok": True}),
+            call("c3"),
+            output("c3", ["a", {"type": "input_text", "text": "b"}]),
+        ],
+        [
+            turn(("c1", "f", '{"a":1}'), ("c2", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c1", "content": "failed"},
+            {"role": "tool", "tool_call_id": "c2", "content": '{"ok":true}'},
+            turn(("c3", "f", "{}")),
+            {"role": "tool", "tool_call_id": "c3", "content": "a\n\nb"},
+        ],
+    ),
     "a call of a custom tool": (
         [
             {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": 'say "hi"'},
@@ -520,11 +554,10 @@ REFUSALS: list[tuple[Json, str]] = [
     ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].image_url"),
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": 7}]}]}, "input[0].content[0].image_url"),
     ({"input": [{"type": 7}]}, "input[0].type"),
-    ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
-    ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}]}, "input[0].arguments"),
-    ({"input": [{"type": "function_call_output", "call_id": "", "output": "x"}]}, "input[0].call_id"),
+    ({"input": [{"type": "function_call", "call_id": 1, "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
+    ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": []}]}, "input[0].arguments"),
     ({"input": [{"role": "tool", "tool_call_id": "c", "content": "x"}]}, "input"),
-    ({"input": [{"type": "function_call_output", "call_id": "c", "output": {"x": 1}}]}, "input[0].output"),
+    ({"input": [{"type": "function_call_output", "call_id": "c", "output": 1}]}, "input[0].output"),
     ({"input": [{"role": "tool", "content": "x"}]}, "input"),
     ({"input": [], "instructions": None}, "input"),
     ({"model": 7}, "model"),

@@ -104,8 +104,12 @@ _MESSAGES: Final[dict[str, Schema]] = {
         "anyOf": [
             {
                 "type": "object",
-                "properties": {"id": _NAME, "type": {"enum": ["function", "", None]}, "function": _FUNCTION_CALL},
-                "required": ["id", "function"],
+                "properties": {
+                    "id": {"type": ["string", "null"]},
+                    "type": {"enum": ["function", "", None]},
+                    "function": _FUNCTION_CALL,
+                },
+                "required": ["function"],
             },
             with_other_type(("function", "")),
         ],

@@ -15,6 +15,7 @@ import msgspec
 
 from ..errors import InvalidMessagesError
 from ..events import Message, Messages
+from .call_ids import give_ids
 from .json import MAX_DEPTH, as_plain, kind, too_deep
 from .message_forms import bring_into_form
 
@@ -60,6 +61,11 @@ def check_messages(messages: Any) -> Messages:
             checked.plain = False
             plain = _check_message(len(checked), message)
         checked.append(plain)
+    if not checked.plain:
+        give_ids(checked)
+        for index, message in enumerate(checked):
+            if message["role"] == "tool" and not message.get("tool_call_id"):
+                raise InvalidMessagesError("is missing; give the id of the call", index=index, field="tool_call_id")
     return checked
 
 
@@ -241,7 +247,7 @@ def _check_tool_calls(field: str, calls: Any, refuse: Refuse) -> None:
             raise refuse(f"{where}.type", f'must be text such as "function", not {"empty" if name == "" else kind(name)}')
         if name != "function":
             continue
-        _check_text(f"{where}.id", call.get("id"), refuse)
+        _check_id(f"{where}.id", call.get("id"), refuse)
         if not isinstance(call.get("function"), dict):
             raise refuse(f"{where}.function", f"must be an object with name and arguments, not {kind(call.get('function'))}")
         _check_function(f"{where}.function", call["function"], refuse)
@@ -262,6 +268,12 @@ def _check_text(field: str, text: Any, refuse: Refuse) -> None:
         raise refuse(field, f"must be text that is not empty, not {'empty' if text == '' else kind(text)}")
 
 
+def _check_id(field: str, id: Any, refuse: Refuse) -> None:
+    """One that is missing or empty is found or made for the complete conversation: see `call_ids`."""
+    if id is not None and not isinstance(id, str):
+        raise refuse(field, f"must be text, not {kind(id)}")
+
+
 def _check_refusal(field: str, refusal: Any, refuse: Refuse) -> None:
     if refusal is not None and not isinstance(refusal, str):
         raise refuse(field, f"must be text, not {kind(refusal)}")
@@ -270,7 +282,7 @@ def _check_refusal(field: str, refusal: Any, refuse: Refuse) -> None:
 #: What the roles need beside their content.
 _FIELDS: dict[str, tuple[tuple[str, Callable[[str, Any, Refuse], None]], ...]] = {
     "assistant": (("tool_calls", _check_tool_calls), ("function_call", _check_function), ("refusal", _check_refusal)),
-    "tool": (("tool_call_id", _check_text),),
+    "tool": (("tool_call_id", _check_id),),
     "function": (("name", _check_text),),
 }
 

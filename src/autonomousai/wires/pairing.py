@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..events import Message, Messages
+from .call_ids import give_ids
 from .messages import text_of
 
 #: The result of a call that has none, where the conversation went on without it: it was broken off.
@@ -17,17 +18,20 @@ _NO_RESULT: Final = "(no result)"
 
 def with_paired_results(messages: Messages) -> Messages:
     """Return *messages* with the results of calls behind them. One that belongs to no call is what the user says; a call
-    without one gets one that says so, unless the conversation ends there."""
+    without one gets one that says so, unless the conversation ends there. Ids that are missing are made, in place, and the
+    names by which results without an id are found are left out."""
     if not any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
         return messages
+    give_ids(messages)
     groups: list[list[Message]] = []
     waiting: dict[str, list[Message]] = {}  # by the id of a call, the group that its result goes into
     for message in messages:
         if message["role"] == "tool":
-            group = waiting.pop(message["tool_call_id"], None)
+            group = waiting.pop(message["tool_call_id"] or "", None)
             if group is None:
                 groups.append([_said_by_user(message)])
             else:
+                message.pop("name", None)
                 group.append(message)
             continue
         groups.append([message])
@@ -43,6 +47,8 @@ def with_paired_results(messages: Messages) -> Messages:
 def _said_by_user(result: Message) -> Message:
     """Return a result of a call that is not known as a message of the user."""
     content = result["content"]
+    if not result["tool_call_id"]:
+        return {"role": "user", "content": content}
     text = text_of(content)
     heading = f"Result of the tool call {result['tool_call_id']}:"
     if text is None:

@@ -88,7 +88,7 @@ def _assistant_messages(blocks: list[Block]) -> Messages:
 
 def _call(block: Block) -> dict[str, Any]:
     arguments = msgspec.json.encode(block.get("input") or {}).decode()
-    call = {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
+    call = {"id": block.get("id"), "type": "function", "function": {"name": block["name"], "arguments": arguments}}
     return call | {name: block[name] for name in _CALL_MEMBERS if name in block}
 
 
@@ -102,7 +102,7 @@ def _user_messages(blocks: list[Block]) -> Messages:
     for block in blocks:
         if block["type"] == "tool_result":
             text, images = _result(block)
-            results.append({"role": "tool", "tool_call_id": block["tool_use_id"], "content": text})
+            results.append({"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text})
             parts += images
     for block in blocks:
         if block["type"] != "tool_result":

@@ -73,9 +73,9 @@ _DOCUMENT: Final = object_of(
     ("source",),
 )
 _RESULT_BLOCK: Final = _block({"text": _TEXT_BLOCK, "image": _IMAGE, "document": _DOCUMENT})
-_TOOL_USE: Final = object_of({"id": NAME, "name": NAME, "input": OBJECT}, ("id", "name"))
+_TOOL_USE: Final = object_of({"id": TEXT, "name": NAME, "input": OBJECT}, ("name",))
 _TOOL_RESULT: Final = object_of(
-    {"tool_use_id": NAME, "content": _text_or_blocks(_named(_RESULT_BLOCK, "ResultBlock")), "is_error": FLAG}, ("tool_use_id",)
+    {"tool_use_id": TEXT, "content": _text_or_blocks(_named(_RESULT_BLOCK, "ResultBlock")), "is_error": FLAG}
 )
 _THINKING: Final = object_of({"thinking": TEXT, "signature": TEXT})
 _INPUT_BLOCK: Final = _block(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
+
 from ...errors import InvalidMessagesError
 from ...events import Message, Messages
 from ..message_schemas import ref
@@ -74,14 +76,18 @@ _PARTS: Final = Shape(list_of(_PART).check, {"type": "array", "items": ref("Resp
 _CONTENT: Final = either("text or a list of parts", {str: TEXT, list: _PARTS})
 
 _MESSAGE: Final = object_of({"role": NAME, "content": _CONTENT}, ("role",))
-_OUTPUT: Final = object_of({"call_id": NAME, "output": _CONTENT})
+_ARGUMENTS: Final = either("text or an object", {str: TEXT, dict: OBJECT})
+_RESULTS: Final = list_of(either("a part or text", {dict: Shape(_PART.check, ref("ResponsesPart")), str: TEXT}))
+_OUTPUT: Final = object_of(
+    {"call_id": TEXT, "output": either("text, a list of parts or an object", {str: TEXT, list: _RESULTS, dict: OBJECT})}
+)
 _REFERENCE: Final = object_of({"id": NAME}, ("id",))
 
 _ITEMS: Final[dict[str, Shape]] = {
     "message": _MESSAGE,
-    "function_call": object_of({"call_id": NAME, "name": NAME, "arguments": TEXT}, ("call_id", "name", "arguments")),
+    "function_call": object_of({"call_id": TEXT, "name": NAME, "arguments": _ARGUMENTS}, ("name",)),
     "function_call_output": _OUTPUT,
-    "custom_tool_call": object_of({"call_id": NAME, "name": NAME, "input": TEXT}, ("call_id", "name", "input")),
+    "custom_tool_call": object_of({"call_id": TEXT, "name": NAME, "input": TEXT}, ("name", "input")),
     "custom_tool_call_output": _OUTPUT,
     "item_reference": _REFERENCE,
     "reasoning": object_of({}),
@@ -224,14 +230,17 @@ def _add_call(messages: Messages, item: dict[str, Any], arguments: str) -> None:
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})
     name = offered_name(item["name"], item.get("namespace"))
-    call = {"id": item["call_id"], "type": "function", "function": {"name": name, "arguments": arguments}}
+    call = {"id": item.get("call_id") or item.get("id"), "type": "function", "function": {"name": name, "arguments": arguments}}
     if item.get(SIGNATURE) is not None:
         call[SIGNATURE] = item[SIGNATURE]
     messages[-1].setdefault("tool_calls", []).append(call)
 
 
 def _read_call(item: dict[str, Any], messages: Messages) -> None:
-    _add_call(messages, item, item["arguments"] if item["arguments"].strip() else "{}")
+    arguments = item.get("arguments") or "{}"
+    if isinstance(arguments, dict):
+        arguments = _json(arguments)
+    _add_call(messages, item, arguments if arguments.strip() else "{}")
 
 
 def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
@@ -239,17 +248,17 @@ def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
 
 
 def _read_output(item: dict[str, Any], messages: Messages) -> None:
-    """Add a result: its text, and the images in it as what the user shows, for servers take text alone. A result without the id
-    of its call is what the user says."""
+    """Add a result: its text, and the images in it as what the user shows, for servers take text alone. One without the id
+    of its call is paired by its name, or its place."""
     output = item.get("output") or ""
-    content = output if isinstance(output, str) else _parts(output)
+    if isinstance(output, dict):  # some clients send {"content": …, "success": …}, and others what a tool returned
+        output = said if isinstance(said := output.get("content"), str) else _json(output)
+    content = output if isinstance(output, str) else _parts(map(_as_part, output))
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     others = [part for part in parts if part["type"] != "text"]
     text = text_of([part for part in parts if part["type"] == "text"]) or (_SHOWN if others else "")
-    if item.get("call_id") is None:
-        messages.append({"role": "user", "content": text})
-    else:
-        messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": text})
+    result: Message = {"role": "tool", "tool_call_id": item.get("call_id"), "content": text}
+    messages.append(result if item.get("call_id") else {**result, "name": item.get("name")})
     if others:
         messages.append({"role": "user", "content": others})
 
@@ -272,6 +281,14 @@ def _parts(parts: Iterable[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """Return parts as chat completions have them; a text alone as text, which every server takes."""
     read = [_part(part) for part in parts]
     return read[0]["text"] if len(read) == 1 and read[0]["type"] == "text" else read
+
+
+def _as_part(part: Any) -> dict[str, Any]:
+    return {"type": "input_text", "text": part} if isinstance(part, str) else part
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 _TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})

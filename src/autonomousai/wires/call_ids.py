@@ -1,0 +1,84 @@
+"""Ids of calls and of their results, where a program left them out: Ollama's own API has none, some servers send calls without
+any, and programs send back what they got.
+
+A call and its result are brought together by the name that the result has, or else by their order. An id that is made here says
+where the call stands: so the same conversation has the same ids in each turn, and an upstream finds it in its cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..events import Message, Messages
+
+Call = dict[str, Any]
+
+
+def give_ids(messages: Messages) -> None:
+    """Give each call of a function in *messages* an id, and each result that of its call, in place. What has one keeps it; a
+    result that there is no call for gets none."""
+    if all(map(_has_ids, messages)):
+        return
+    taken = {call["id"] for message in messages for call in _calls(message) if call.get("id")}
+    for place, message in enumerate(messages):
+        if calls := _calls(message):
+            _match(place, calls, _results(messages, place + 1), taken)
+
+
+def _has_ids(message: Message) -> bool:
+    if message["role"] == "tool":
+        return bool(message.get("tool_call_id"))
+    return all(call.get("id") for call in _calls(message))
+
+
+def _calls(message: Message) -> list[Call]:
+    """Return the calls of functions that a message makes."""
+    calls = message.get("tool_calls")
+    return [call for call in calls if call.get("type", "function") == "function"] if isinstance(calls, list) else []
+
+
+def _results(messages: Messages, begin: int) -> list[Message]:
+    """Return the results from *begin* on, before other calls are made."""
+    results = []
+    for message in messages[begin:]:
+        if _calls(message):
+            break
+        if message["role"] == "tool":
+            results.append(message)
+    return results
+
+
+def _match(place: int, calls: list[Call], results: list[Message], taken: set[str]) -> None:
+    known = {call["id"] for call in calls if call.get("id")}
+    answered = {result.get("tool_call_id") for result in results} & known
+    waiting = [(index, call) for index, call in enumerate(calls) if call.get("id") not in answered]
+    for result in results:
+        own = result.get("tool_call_id")
+        if own in known:
+            continue
+        # An id that no call has can be the one that a call without any has lost.
+        found = _call_of(result, [each for each in waiting if not (own and each[1].get("id"))])
+        if found is None:
+            continue
+        waiting.remove(found)
+        index, call = found
+        call["id"] = result["tool_call_id"] = own or call.get("id") or _fresh(place, index, taken)
+    for index, call in waiting:
+        call["id"] = call.get("id") or _fresh(place, index, taken)
+
+
+def _call_of(result: Message, waiting: list[tuple[int, Call]]) -> tuple[int, Call] | None:
+    """Return the call, one of those *waiting*, that a result is of: the first of its name. Where there is none, or the result
+    has no name, the first; but not one that has an id and another name."""
+    name = result.get("name") or result.get("tool_name")
+    named = [each for each in waiting if each[1]["function"]["name"] == name]
+    others = waiting if name is None else [each for each in waiting if not each[1].get("id")]
+    return next(iter(named or others), None)
+
+
+def _fresh(place: int, index: int, taken: set[str]) -> str:
+    made = f"call_{place}_{index}"
+    while made in taken:
+        made += "_"
+    taken.add(made)
+    return made

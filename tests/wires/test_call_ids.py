@@ -1,0 +1,82 @@
+"""Calls and results without ids are brought together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autonomousai.errors import InvalidMessagesError
+from autonomousai.wires.messages import check_messages
+
+HELLO = {"role": "user", "content": "Hello"}
+
+
+def call(id: str | None = None, name: str = "f", **members: Any) -> dict[str, Any]:
+    given = {} if id is None else {"id": id}
+    return {**given, "type": "function", "function": {"name": name, "arguments": "{}"}, **members}
+
+
+def asked(*calls: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": list(calls)}
+
+
+def result(id: str | None = None, **members: Any) -> dict[str, Any]:
+    given = {} if id is None else {"tool_call_id": id}
+    return {"role": "tool", "content": "r", **given, **members}
+
+
+@pytest.mark.parametrize(
+    ("messages", "calls", "results"),
+    [
+        ([asked(call()), result()], ["call_1_0"], ["call_1_0"]),
+        ([asked(call("")), result("")], ["call_1_0"], ["call_1_0"]),
+        ([asked({**call(), "id": None}), {**result(), "tool_call_id": None}], ["call_1_0"], ["call_1_0"]),
+        ([asked(call("a")), result()], ["a"], ["a"]),
+        ([asked(call()), result("a")], ["a"], ["a"]),
+        (
+            [asked(call("", "f"), call("", "g")), result(name="g"), result(name="f")],
+            ["call_1_0", "call_1_1"],
+            ["call_1_1", "call_1_0"],
+        ),
+        (
+            [asked(call("", "f"), call("", "g")), result(tool_name="g"), result()],
+            ["call_1_0", "call_1_1"],
+            ["call_1_1", "call_1_0"],
+        ),
+        ([asked(call(), call()), result(), result()], ["call_1_0", "call_1_1"], ["call_1_0", "call_1_1"]),
+        (
+            [asked(call("a"), call(), call("b")), result("b"), result(), result("a")],
+            ["a", "call_1_1", "b"],
+            ["b", "call_1_1", "a"],
+        ),
+        ([asked(call("call_1_1"), call()), result("call_1_1"), result()], ["call_1_1", "call_1_1_"], ["call_1_1", "call_1_1_"]),
+        ([asked(call()), HELLO, result()], ["call_1_0"], ["call_1_0"]),
+        ([asked(call()), result(), asked(call()), result()], ["call_1_0", "call_3_0"], ["call_1_0", "call_3_0"]),
+        ([asked(call()), HELLO], ["call_1_0"], []),
+        ([asked(call("a")), result("b")], ["a"], ["b"]),
+        ([asked({"type": "custom", "custom": {"name": "f", "input": ""}}), HELLO], [None], []),
+    ],
+)
+def test_calls_and_results_have_ids(messages: list[Any], calls: list[str | None], results: list[str]) -> None:
+    """By name, or else in their order; ids that are there stay."""
+    checked = check_messages([HELLO, *messages])
+
+    assert calls == [each.get("id") for message in checked for each in message.get("tool_calls") or ()]
+    assert results == [message["tool_call_id"] for message in checked if message["role"] == "tool"]
+
+
+def test_the_ids_are_the_same_in_each_turn() -> None:
+    """An upstream finds the conversation in its cache."""
+    first = [HELLO, asked(call()), result()]
+
+    assert check_messages(first) == check_messages([*first, HELLO, asked(call()), result()])[:3]
+
+
+@pytest.mark.parametrize("messages", [[result()], [asked(call("a")), result("a"), result()], [result(), asked(call())]])
+def test_a_result_of_nothing_is_refused(messages: list[Any]) -> None:
+    """It names the message."""
+    with pytest.raises(InvalidMessagesError, match="give the id of the call") as caught:
+        check_messages([HELLO, *messages])
+
+    assert "tool_call_id" == caught.value.field
