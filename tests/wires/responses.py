@@ -7,6 +7,7 @@ from typing import Any
 
 from autonomousai.errors import HTTPError
 from autonomousai.events import Batch, FinishReason
+from autonomousai.wires.json import mend
 from autonomousai.wires.openai_responses.decoder import ResponsesStreamDecoder
 
 Json = dict[str, Any]
@@ -84,6 +85,7 @@ def stream(*events: Json | bytes | str) -> bytes:
             parts.append(f"data: {each}\n\n".encode())
             continue
         data = json.dumps({**each, "sequence_number": number}, ensure_ascii=False)
+        data = data if mend(data) == data else json.dumps(json.loads(data))
         name = f"event: {each['type']}\n" if isinstance(each.get("type"), str) else ""
         parts.append(f"{name}data: {data}\n\n".encode())
     return b"".join(parts)

@@ -273,6 +273,17 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         sse(start(), block(), text("a\ud83d"), text("\ude00"), text("\ud83d"), stop(), end(), STOP),
         [M, "a", "😀", "\ufffd", END],
     ),
+    "halves of a character in thoughts, and in arguments": (
+        sse(
+            *[start(), block(kind="thinking", thinking=""), thought("\ud83d"), thought("\ude00"), stop()],
+            *[block(1, "tool_use"), arguments("\ud83d", 1), arguments("\ude00", 1), arguments("\ud83d", 1), stop(1)],
+            *[end("tool_use"), STOP],
+        ),
+        [
+            *[M, Reasoning("😀"), ToolCallDelta(0, "toolu_1", "f")],
+            *[ToolCallDelta(0, arguments="😀"), ToolCallDelta(0, arguments="\ufffd"), stopped("tool_use")],
+        ],
+    ),
     "thinking in a block of text": (
         sse(start(), block(), thought("hm"), text("a"), stop(), end(), STOP),
         [M, opens(type="text", text=""), Reasoning("hm"), "a", END],

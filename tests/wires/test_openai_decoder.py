@@ -538,6 +538,57 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         STOP,
     ),
     (
+        "an id that has come counts more than the index",
+        sse(
+            calls(call(0, "", id="x", name="f"), call(1, "", id="y", name="g")),
+            calls(call(0, "1", id="y"), call(1, "2", id="x", name="f")),
+            calls(call(0, "3"), call(1, "4")),
+            FINISH,
+        ),
+        [
+            *[Delta(0, "x", "f"), Delta(1, "y", "g"), Delta(1, None, None, "1"), Delta(0, None, None, "2")],
+            *[Delta(0, None, None, "4"), Delta(1, None, None, "3")][::-1],
+        ],
+        STOP,
+    ),
+    (
+        "ids and no index, one piece of each call in turn",
+        sse(
+            *[calls({"id": each, "function": {"name": each, "arguments": ""}}) for each in "xy"],
+            *[calls({"id": each, "function": {"arguments": each}}) for each in "xyx"],
+            FINISH,
+        ),
+        [
+            *[Delta(0, "x", "x"), Delta(1, "y", "y")],
+            *[Delta(0, None, None, "x"), Delta(1, None, None, "y"), Delta(0, None, None, "x")],
+        ],
+        STOP,
+    ),
+    (
+        "a call that begins at another one's index, and continues at its own",
+        sse(
+            *[calls(call(0, "", id="x", name="f")), calls(call(0, "{}")), calls(call(0, "", id="y", name="g"))],
+            *[calls(call(1, "1")), calls(call(1, "2")), FINISH],
+        ),
+        [
+            *[Delta(0, "x", "f"), Delta(0, None, None, "{}"), Delta(1, "y", "g")],
+            *[Delta(1, None, None, "1"), Delta(1, None, None, "2")],
+        ],
+        STOP,
+    ),
+    (
+        "the same with a piece of its arguments, and without an index",
+        sse(
+            *[calls(call(0, "0", id="x", name="f")), calls(call(0, '{"a":', id="y", name="g"))],
+            *[calls(call(1, "1")), calls({"function": {"arguments": "}"}}), FINISH],
+        ),
+        [
+            *[Delta(0, "x", "f", "0"), Delta(1, "y", "g", '{"a":')],
+            *[Delta(1, None, None, "1"), Delta(1, None, None, "}")],
+        ],
+        STOP,
+    ),
+    (
         "an index below 0",
         sse(calls(call(-1, "1", id="x", name="f")), calls(call(-1, "2")), FINISH),
         [Delta(0, "x", "f", "1"), Delta(0, None, None, "2")],
@@ -589,7 +640,40 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         STOP,
     ),
     ("half a character at [DONE]", sse(text("\ud83d"), DONE), ["\ufffd"], BY_DONE),
-    ("half a character elsewhere", sse(chunk({"reasoning": "\ud83d"}, model="\ud83d")), [Reasoning("\ufffd")], CUT),
+    (
+        "half a character elsewhere",
+        sse(chunk({"reasoning": "\ud83d"}, model="\ud83d"), DONE),
+        [Reasoning("\ufffd")],
+        FinishReason(None, "done", None, "\ufffd"),
+    ),
+    (
+        "halves of a character in thoughts, and in arguments",
+        sse(
+            *[chunk({"reasoning_content": half}) for half in ("a\ud83d", "\ude00b")],
+            *[calls(call(0, half, id="x", name="f")) for half in ('{"a":"\ud83d', '\ude00"}')],
+            DONE,
+        ),
+        [Reasoning("a"), Reasoning("😀b"), Delta(0, "x", "f", '{"a":"'), Delta(0, None, None, '😀"}')],
+        CALLED,
+    ),
+    (
+        "half a character in arguments",
+        sse(calls(call(0, "1\ud83d", id="x", name="f")), DONE),
+        [Delta(0, "x", "f", "1"), Delta(0, None, None, "\ufffd")],
+        CALLED,
+    ),
+    (
+        "a character cut between its bytes",
+        sse(text("x1"), text("x2y")).replace(b"x1", b"x\xf0\x9f").replace(b"x2", b"\x98\x80") + sse(FINISH),
+        ["x", "😀y"],
+        MENDED,
+    ),
+    (
+        "a byte of a character whose rest does not come",
+        sse(text("x1"), text("y"), FINISH).replace(b"x1", b"x\xf0\x9f"),
+        ["x", "\ufffdy"],
+        MENDED,
+    ),
     ("blank data", sse(text("a"), "", " ", text("b"), FINISH), ["a", "b"], STOP),
     (
         "signs of life",

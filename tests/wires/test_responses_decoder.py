@@ -96,6 +96,45 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
         ["a", "b"],
         "stop",
     ),
+    ("halves of a character", [delta("a\ud83d"), delta("\ude00")], ["a", "😀"], "stop"),
+    (
+        "arguments under the call's own id",
+        [added(call(arguments="")), event("function_call_arguments.delta", item_id="call_1", delta="{}"), done(call())],
+        [Delta(0, "call_1", "f"), Delta(0, arguments="{}")],
+        "tool_calls",
+    ),
+    (
+        "arguments under no index and another id, of the only call",
+        [added(call(arguments="")), event("function_call_arguments.delta", item_id="x", delta="{}"), done(call())],
+        [Delta(0, "call_1", "f"), Delta(0, arguments="{}")],
+        "tool_calls",
+    ),
+    (
+        "arguments before the item that names the call",
+        [arguments('{"a"'), arguments(":1}"), done(call(arguments='{"a":1}'))],
+        [Delta(0, "call_1", "f"), Delta(0, arguments='{"a":1}')],
+        "tool_calls",
+    ),
+    (
+        "the same, of a call that is begun behind them",
+        [arguments('{"a"'), added(call(arguments="")), arguments(":1}"), done(call(arguments='{"a":1}'))],
+        [Delta(0, "call_1", "f"), Delta(0, arguments='{"a"'), Delta(0, arguments=":1}")],
+        "tool_calls",
+    ),
+    ("half a character at the end", [delta("a\ud83d")], ["a", "\ufffd"], "stop"),
+    (
+        "arguments of a call that is never named",
+        [arguments("{"), arguments("}")],
+        [Delta(0, "fc_1"), Delta(0, arguments="{}")],
+        "tool_calls",
+    ),
+    (
+        "arguments that begin as {}",
+        [added(call()), arguments('{"a":1}'), done(call(arguments='{"a":1}'))],
+        [Delta(0, "call_1", "f"), Delta(0, arguments='{"a":1}')],
+        "tool_calls",
+    ),
+    ("arguments of {} alone", [added(call())], [Delta(0, "call_1", "f"), Delta(0, arguments="{}")], "tool_calls"),
     (
         "all items have the index 0",
         [done(thought("a")), done(message(part("b"), id="m2")), done(call())],
@@ -168,7 +207,7 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
     (
         "a call that was not begun",
         [arguments("{}", id="fc_9"), done(call(id="fc_9"))],
-        [Delta(0, "fc_9"), Delta(0, arguments="{}"), Delta(0, None, "f")],
+        [Delta(0, "call_1", "f"), Delta(0, arguments="{}")],
         "tool_calls",
     ),
     (

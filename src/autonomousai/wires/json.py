@@ -7,6 +7,7 @@ import codecs
 import json
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -175,12 +176,21 @@ ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 
+#: Bytes that were no UTF-8, as Python's "surrogateescape" keeps them; behind the first half of a pair it is the second one.
+_KEPT_BYTES: Final = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
+
 
 def mend(text: str) -> str:
-    """*text* with halves of surrogate pairs joined, and those that stay alone replaced by U+FFFD: encodable again."""
+    """*text* with halves of surrogate pairs joined, and those that stay alone replaced by U+FFFD: encodable again. So with
+    bytes that "surrogateescape" kept."""
     if not _HALVES.search(text):
         return text
+    text = _KEPT_BYTES.sub(lambda run: _bytes_of(run[0]).decode("utf-8", "replace"), text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _bytes_of(kept: str) -> bytes:
+    return kept.encode("utf-8", "surrogateescape")
 
 
 def mend_all(value: Any) -> Any:
@@ -195,8 +205,72 @@ def mend_all(value: Any) -> Any:
 
 
 def split_half(text: str) -> tuple[str, str]:
-    """*text* mended, and the first half of a pair that it ends in: servers that cut text by UTF-16 units send the second half
-    with the next chunk."""
-    if "\ud800" <= text[-1:] <= "\udbff":
-        return mend(text[:-1]), text[-1]
-    return mend(text), ""
+    """*text* mended, and what it ends in of a character of which the rest is missing, half a pair or the first of its bytes:
+    servers that cut text by UTF-16 units, or by tokens, send the rest with the next chunk."""
+    if not text or not "\ud800" <= text[-1] <= "\udcff":
+        return mend(text), ""
+    missing = 1 if text[-1] <= "\udbff" else _begun(text)
+    return (mend(text[:-missing]), text[-missing:]) if missing else (mend(text), "")
+
+
+def _begun(text: str) -> int:
+    """Return how many kept bytes *text* ends in that begin a character of UTF-8 and do not complete it."""
+    run = _KEPT_BYTES.search(text[-4:])
+    kept = _bytes_of(run[0]) if run is not None and run.end() == len(text[-4:]) else b""
+    for count, byte in enumerate(reversed(kept), start=1):
+        if byte >= 0xC0:  # the first byte says how many there are
+            return count if 0xC2 <= byte <= 0xF4 and count < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4) else 0
+    return 0
+
+
+class Halves:
+    """The beginnings of characters in which pieces of texts ended, each until the next piece of its text. *key*: whose text it
+    is. False where there are none."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: dict[Any, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def joined(self, key: Any, piece: str) -> str:
+        """Return *piece*, mended, with the beginning that came before it, and without the one that it ends in."""
+        if not self._held and piece.isascii():
+            return piece
+        text, half = split_half(self._held.pop(key, "") + piece)
+        if half:
+            self._held[key] = half
+        return text
+
+    def flush(self) -> list[tuple[Any, str]]:
+        """Return whose rest did not come, with what stands for it, and forget them."""
+        held, self._held = self._held, {}
+        return [(key, mend(half)) for key, half in held.items()]
+
+
+#: Decodes JSON with control characters in its strings. `json.loads` would make a decoder of its own each time.
+decode_leniently: Final = json.JSONDecoder(strict=False).decode
+
+
+def load_leniently(document: bytes, keep: Callable[[Any, Any], None]) -> Any:
+    """Return any JSON: NaN, halves of surrogate pairs and control characters in strings are taken, and bytes that are no UTF-8
+    become U+FFFD. *keep*: puts what is to stay as it came, because the next document may bring the rest of a character, from
+    the value that was read into the mended one. Raises `ValueError` or `RecursionError`."""
+    try:
+        obj = decode_leniently(document.decode())
+    except UnicodeDecodeError:
+        obj = decode_leniently(document.decode("utf-8", "surrogateescape"))
+    else:
+        if ESCAPED_HALF.search(document) is None:
+            return obj
+    mended = mend_all(obj)
+    keep(obj, mended)
+    return mended
+
+
+def keep_texts(said: Any, mended: Any, names: tuple[str, ...]) -> None:
+    """Put the members of those *names* that are texts from an object into the mended one."""
+    if isinstance(said, dict):
+        mended.update({name: said[name] for name in names if isinstance(said.get(name), str)})

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...events import Annotations, Batch, Reasoning, ToolCallDelta
 from ..citations import is_of_messages
-from ..json import mend, split_half
+from ..json import Halves
 from ..openai_chat import tool_calls
 from .members import BLOCK_OF_DELTA, KNOWN_BLOCKS, TEXT_OF_DELTA, Json, arguments_of, extra, text_in, unknown
 
@@ -25,7 +25,7 @@ _IMPLIED_BLOCKS: dict[str, Json] = {
 class BlockReader:
     """Reads the blocks of one answer. ``said``: whether any block has begun."""
 
-    __slots__ = ("_calls", "_half", "_index", "_inputs", "_is_open", "_kind", "_pending", "_place", "_places", "said")
+    __slots__ = ("_calls", "_halves", "_index", "_inputs", "_is_open", "_kind", "_pending", "_place", "_places", "said")
 
     def __init__(self) -> None:
         self.said = False
@@ -33,7 +33,7 @@ class BlockReader:
         self._index = -1
         self._is_open = False
         self._pending: Json | None = None  # the block, while no event says that it has begun
-        self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
+        self._halves = Halves()  # of characters, whose rest comes with the next piece of the text, thought or call
         self._calls = 0
         self._place = 0  # of the current call among the calls
         self._places: dict[int, int] = {}  # by the block's index
@@ -124,7 +124,7 @@ class BlockReader:
 
     def _say_more(self, block: str, place: int, said: Any, batch: Batch) -> None:
         if block == "tool_use":
-            arguments = said if isinstance(said, str) else arguments_of(said) if said else ""
+            arguments = self._halves.joined(place, said) if isinstance(said, str) else arguments_of(said) if said else ""
             if arguments:
                 self._inputs.pop(place, None)
                 batch.append(ToolCallDelta(place, arguments=arguments))
@@ -134,7 +134,7 @@ class BlockReader:
     @property
     def has_half(self) -> bool:
         """Return whether half a character waits for the next text."""
-        return bool(self._half)
+        return bool(self._halves)
 
     def stop(self, index: int | None, batch: Batch, others: Json | None = None) -> None:
         """End a block. *others*: unknown members of the event that ended it."""
@@ -157,10 +157,12 @@ class BlockReader:
         if not self._is_open:
             return
         self._is_open = False
-        if self._half:
-            batch.append(mend(self._half))
-            self._half = ""
-        elif self._pending is not None:
+        halves = self._halves.flush()
+        for key, half in halves:
+            batch.append(
+                half if key == "text" else Reasoning(half) if key == "thinking" else ToolCallDelta(key, arguments=half)
+            )
+        if not halves and self._pending is not None:
             batch.append(extra("content_block", self._pending))
         self._pending = None
 
@@ -170,13 +172,8 @@ class BlockReader:
             batch.append(ToolCallDelta(place, arguments=arguments_of(said)))
 
     def _say(self, text: str, batch: Batch) -> None:
-        if self._kind == "thinking":
-            batch.append(Reasoning(mend(text)))
-            self._pending = None
-            return
-        text, self._half = split_half(self._half + text)
-        if text:
-            batch.append(text)
+        if text := self._halves.joined(self._kind, text):
+            batch.append(Reasoning(text) if self._kind == "thinking" else text)
             self._pending = None
 
     def _pass_on(self, delta: Json, others: Json | None, batch: Batch) -> None:

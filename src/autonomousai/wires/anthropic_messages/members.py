@@ -11,12 +11,11 @@ delta that follows.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
 from ...events import Extra, Usage
-from ..json import mend_all
-from ..openai_chat.chunks import UNREADABLE, decode_leniently
+from ..json import keep_texts, load_leniently
+from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
 from .message import WIRE
 
@@ -80,22 +79,16 @@ def finish_reason_of(stop_reason: str, *, has_calls: bool) -> str:
 
 # ---- JSON, read leniently ------------------------------------------------------------------------------------------------
 
-_ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-
 
 def load(document: bytes) -> Any:
-    """Return any JSON: NaN, halves of surrogate pairs and control characters in strings are taken, and bytes that are no UTF-8
-    become U+FFFD. Raises one of `UNREADABLE`.
+    """Return any JSON, read leniently: see `load_leniently`. Halves of characters stay in what a delta says. Raises one of
+    `UNREADABLE`."""
+    return load_leniently(document, _keep_halves)
 
-    Halves stay in the text of a delta alone, where the next delta may bring the other half.
-    """
-    obj = decode_leniently(document.decode("utf-8", "replace"))
-    if _ESCAPED_HALF.search(document) is None:
-        return obj
-    mended = mend_all(obj)
-    if isinstance(obj, dict) and isinstance(delta := obj.get("delta"), dict) and isinstance(delta.get("text"), str):
-        mended["delta"]["text"] = delta["text"]
-    return mended
+
+def _keep_halves(obj: Any, mended: Any) -> None:
+    if isinstance(obj, dict):
+        keep_texts(obj.get("delta"), mended.get("delta"), tuple(TEXT_OF_DELTA.values()))
 
 
 def load_object(document: bytes) -> Json | None:

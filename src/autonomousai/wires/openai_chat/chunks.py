@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ...events import LogProbs, Usage
-from ..json import ESCAPED_HALF, mend, mend_all
+from ..json import keep_texts, load_leniently, mend
 
 Json = dict[str, Any]
 
@@ -194,32 +194,27 @@ def log_probs_of(logprobs: Any) -> LogProbs | None:
 # ---- a chunk as it may be ---------------------------------------------------------------------------------------------
 
 
-#: Decodes JSON with control characters in its strings. `json.loads` would make a decoder of its own each time.
-decode_leniently: Final = json.JSONDecoder(strict=False).decode
-
-
 def load(document: bytes) -> Any:
-    """Any JSON, read leniently: NaN, halves of surrogate pairs and control characters in strings are taken, and bytes that are
-    no UTF-8 become U+FFFD. Raises one of `UNREADABLE`.
-
-    Halves stay in the text of an answer alone, where the next chunk may bring the other half.
-    """
-    obj = decode_leniently(document.decode("utf-8", "replace"))
-    if ESCAPED_HALF.search(document) is None:
-        return obj
-    mended = mend_all(obj)
-    if isinstance(obj, dict) and isinstance(choices := obj.get("choices"), list):
-        for choice, mended_choice in zip(choices, mended["choices"], strict=True):
-            _keep_halves(choice, mended_choice, ("text",))
-            if isinstance(choice, dict):
-                for said in ("delta", "message"):
-                    _keep_halves(choice.get(said), mended_choice.get(said), ("content",))
-    return mended
+    """Any JSON, read leniently: see `load_leniently`. Halves of characters stay in what an answer says. Raises one of
+    `UNREADABLE`."""
+    return load_leniently(document, _keep_halves)
 
 
-def _keep_halves(said: Any, mended: Any, names: tuple[str, ...]) -> None:
-    if isinstance(said, dict):
-        mended.update({name: said[name] for name in names if name in said})
+def _keep_halves(obj: Any, mended: Any) -> None:
+    if not isinstance(obj, dict) or not isinstance(choices := obj.get("choices"), list):
+        return
+    for choice, mended_choice in zip(choices, mended["choices"], strict=True):
+        keep_texts(choice, mended_choice, ("text",))
+        for said in ("delta", "message") if isinstance(choice, dict) else ():
+            _keep_halves_of_said(choice.get(said), mended_choice.get(said))
+
+
+def _keep_halves_of_said(said: Any, mended: Any) -> None:
+    keep_texts(said, mended, ("content", "reasoning_content", *_REASONING))
+    if isinstance(said, dict) and isinstance(calls := said.get("tool_calls"), list):
+        for call, mended_call in zip(calls, mended["tool_calls"], strict=True):
+            if isinstance(call, dict):
+                keep_texts(call.get("function"), mended_call.get("function"), ("arguments",))
 
 
 def unwrapped(obj: Json) -> Json:
@@ -302,13 +297,13 @@ def _call(call: Json) -> CallPiece:
 
 
 def _function(function: Any) -> FunctionPiece | None:
-    """A name, and arguments that are JSON text; some servers send the arguments as an object."""
+    """A name, and arguments that are JSON text, halves of pairs in it; some servers send the arguments as an object."""
     if not isinstance(function, dict):
         return None
     arguments = function.get("arguments")
     if arguments is not None and not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
-    return FunctionPiece(name=_string(function.get("name")), arguments=arguments and mend(arguments))
+    return FunctionPiece(name=_string(function.get("name")), arguments=arguments)
 
 
 def text_of(content: Any) -> str | None:

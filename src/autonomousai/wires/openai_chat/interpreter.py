@@ -26,11 +26,13 @@ from ...events import (
 )
 from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
-from ..json import mend, split_half
+from ..json import Halves, mend
 from ..unreadable import SHOWN, shown_bytes
-from .chunks import TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, constant_of, unknown_members, usage_of
+from .chunks import TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, constant_of, unknown_members, usage_of
 from .tool_calls import ToolCallIndexer
 from .usual import UsualChoice, UsualChunk, UsualDelta, widened_call
+
+_TEXT, _THOUGHT = "text", "thought"  # what halves of characters are kept of, beside calls, by their index
 
 _BOUND = (LogProbs, Annotations, Images)  # what belongs to the text that came with it
 
@@ -48,7 +50,7 @@ class ChunkInterpreter:
         "_done",
         "_finish_extra",
         "_foreign",
-        "_half",
+        "_halves",
         "_model",
         "_notes",
         "_open",
@@ -85,7 +87,7 @@ class ChunkInterpreter:
         self._notes: tuple[str, ...] = ()
         self._usage: dict[str, Any] | None = None  # the last that was not empty
         self._places: ToolCallIndexer | None = None
-        self._half = ""  # the first half of a surrogate pair, whose second half comes with the next text
+        self._halves = Halves()  # of characters, whose rest comes with the next piece of the text, thought or call
         # What proves the end, in this order.
         self._reason: str | None = None
         self._reason_ended = False  # it came in a chunk that said nothing else, and nothing was said since
@@ -98,7 +100,7 @@ class ChunkInterpreter:
         self._trailer: dict[str, Any] | None = None
         self._foreign: Batch = []  # events that came before the answer began
         self._open: set[int] = set()  # choices beside the first that have begun and not ended
-        self._others: dict[int, tuple[str, ToolCallIndexer | None]] = {}  # by the choice: its ``_half`` and ``_places``
+        self._others: dict[int, tuple[Halves, ToolCallIndexer | None]] = {}  # by the choice: ``_halves``, ``_places``
 
     @property
     def is_proven(self) -> bool:
@@ -141,7 +143,7 @@ class ChunkInterpreter:
 
     def _read_done(self, batch: Batch) -> None:
         self.complete = True
-        self._done = bool(self._said or self._half or self._others) or self._reason is not None  # behind nothing, none
+        self._done = bool(self._said or self._halves or self._others) or self._reason is not None  # behind nothing, none
         if self._done:
             self._begin(batch)
 
@@ -200,7 +202,7 @@ class ChunkInterpreter:
             self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._usage_came_last or self._model is not None or self._reason is not None:
             self._begin(batch)
-        self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._half
+        self._usual = len(choices) == 1 and not choices[0].index and self._reason is None and not self._halves
 
     def _keep_unknown(
         self, unknown: dict[str, Any], batch: Batch, before: int, *, ends: bool, has_choices: bool, counted: bool
@@ -254,7 +256,7 @@ class ChunkInterpreter:
 
     def _begin(self, batch: Batch) -> None:
         """The answer has begun, if it had not. At its end, what was held back is said."""
-        is_held = self._half or self._places is not None
+        is_held = self._halves or self._places is not None
         if is_held and (self._reason is not None or self._done or self._usage_came_last):
             self._say_held(batch)
         if not self._started:
@@ -264,9 +266,13 @@ class ChunkInterpreter:
 
     def _say_held(self, batch: Batch) -> None:
         """Say what was held back until more of it came."""
-        if self._half:
-            batch.append(mend(self._half))
-            self._half = ""
+        for key, half in self._halves.flush():
+            if key == _TEXT:
+                batch.append(half)
+            elif key == _THOUGHT:
+                batch.append(Reasoning(half))
+            else:
+                self._call([CallPiece(key, None, FunctionPiece(None, half))], batch)
         if self._places is not None:
             batch += self._places.flush()
 
@@ -301,9 +307,9 @@ class ChunkInterpreter:
 
     def _say_delta(self, delta: Delta | UsualDelta, batch: Batch) -> None:
         if delta.reasoning_content:
-            batch.append(Reasoning(mend(delta.reasoning_content)))
+            self._say_thought(delta.reasoning_content, batch)
         elif delta.reasoning and isinstance(delta, Delta):
-            batch.append(Reasoning(mend(delta.reasoning), delta.reasoning_key))
+            self._say_thought(delta.reasoning, batch, delta.reasoning_key)
         if delta.content:
             self._say_text(delta.content, batch)
         if delta.refusal:
@@ -320,8 +326,8 @@ class ChunkInterpreter:
     def _say_choice(self, index: int, choice: Choice | UsualChoice, batch: Batch) -> None:
         """Take what a choice other than the first says."""
         said: Batch = []
-        first = self._half, self._places
-        self._half, self._places = self._others.get(index, ("", None))
+        first = self._halves, self._places
+        self._halves, self._places = self._others.get(index) or (Halves(), None)
         self._say(choice, said)
         self._open.add(index)
         reason = finish_reason_of(choice.finish_reason)
@@ -330,21 +336,25 @@ class ChunkInterpreter:
             if not self._is_broken_off(reason):
                 self._open.discard(index)
                 said.append(FinishReason(reason, "finish_reason"))
-        self._others[index] = self._half, self._places
-        self._half, self._places = first
+        self._others[index] = self._halves, self._places
+        self._halves, self._places = first
         batch += [ChoiceEvent(index, event) for event in said]
 
     def _call(self, calls: list[CallPiece], batch: Batch) -> None:
         if self._places is None:
             self._places = ToolCallIndexer()
         for call in calls:
+            if (function := call.function) is not None and function.arguments:
+                function.arguments = self._halves.joined(call.index, function.arguments)
             batch += self._places.deltas(call)
 
     def _say_text(self, text: str | None, batch: Batch) -> None:
-        if text:
-            text, self._half = split_half(self._half + text)
-            if text:
-                batch.append(text)
+        if text and (text := self._halves.joined(_TEXT, text)):
+            batch.append(text)
+
+    def _say_thought(self, thought: str, batch: Batch, *key: str) -> None:
+        if thought := self._halves.joined(_THOUGHT, thought):
+            batch.append(Reasoning(thought, *key))
 
     def _is_broken_off(self, reason: str) -> bool:
         """Return whether *reason* reports that the answer broke off; then the stream fails, unless it did with more words."""

@@ -29,7 +29,9 @@ class ToolCallIndexer:
 
     The piece says it itself, but for servers that leave it out, and for those that give every call the index 0: there, a piece
     that brings a name and an id of its own, or another name behind arguments, begins a new call (a new id alone does not: some
-    servers draw one for each piece), and so do arguments that go on behind the end of their object. A call whose first piece
+    servers draw one for each piece), and so do arguments that go on behind the end of their object. An id that has come before
+    counts more than the index beside it, and arguments at a new index, without id and name, are those of a call that still
+    waits for some. A call whose first piece
     has no id gets one that no other call has: callers send it back with the call's result. A piece that says nothing begins
     none.
 
@@ -38,7 +40,7 @@ class ToolCallIndexer:
     arguments of ``{}`` wait for a further piece, another call or `flush`: some servers begin with them, whatever follows.
     """
 
-    __slots__ = ("_free", "_growing", "_held", "_holds", "_ids", "_names", "_places", "_said")
+    __slots__ = ("_by_id", "_free", "_growing", "_held", "_holds", "_ids", "_last", "_names", "_places", "_said", "_shares")
 
     def __init__(self, *, holds: bool = True) -> None:
         self._holds = holds
@@ -49,6 +51,9 @@ class ToolCallIndexer:
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
         self._growing: set[int] = set()  # places whose arguments are sent again from their beginning with each piece
         self._held: int | None = None  # the place whose arguments, ``{}``, are held back
+        self._by_id: dict[str, int] = {}  # id as sent -> the place of its call
+        self._last: int | None = None  # the place of the call that began last
+        self._shares = False  # that call began at the index of another one
 
     @property
     def has_calls(self) -> bool:
@@ -61,7 +66,7 @@ class ToolCallIndexer:
         name = None if function is None else function.name
         arguments = "" if function is None else function.arguments or ""
         index, call_id = call.index, call.id or None
-        place = self._places.get(index)
+        place = self._place_of(index, call_id, name)
         if place is None:
             says = name or arguments or call_id or any((call.extra or {}).values())
             return self._begun(index, call_id, name, arguments, call) if says else []
@@ -85,6 +90,21 @@ class ToolCallIndexer:
         begun = [] if self._held == place and not delta.name and not delta.extra else [delta]
         return [*begun, *self._further(index, place, parts[1:])]
 
+    def _place_of(self, index: int | None, id: str | None, name: str | None) -> int | None:
+        """Return the place of the call that a piece belongs to, as far as the piece itself says; None where it has none yet."""
+        if id:
+            known = self._by_id.get(id)
+            if known is not None and (not name or not self._names[known] or name.startswith(self._names[known])):
+                self._places[index] = known
+        elif not name and index not in self._places and self._last is not None and (index is None or self._waits(self._last)):
+            self._places[index] = self._last
+        return self._places.get(index)
+
+    def _waits(self, place: int) -> bool:
+        """Return whether the call at *place* must have arguments that have not come."""
+        said = self._said[place]
+        return not said or (self._shares and not said[-1].rstrip().endswith("}"))
+
     def flush(self) -> list[ToolCallDelta]:
         """Return what was held back: the answer has ended, or another call begins."""
         place, self._held = self._held, None
@@ -97,8 +117,11 @@ class ToolCallIndexer:
         flushed = self.flush()
         place = index if index is not None and index not in self._ids else self._free
         self._free = max(self._free, place + 1)
-        self._places[index] = place
+        self._shares = index in self._places
+        self._places[index] = self._last = place
         self._ids[place] = id or ""
+        if id:
+            self._by_id.setdefault(id, place)
         self._names[place] = name or ""
         parts = _distinct(_parts([], arguments))
         self._said[place] = [part for part in parts[:1] if part]

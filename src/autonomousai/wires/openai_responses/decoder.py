@@ -16,8 +16,9 @@ from ...errors import IncompleteStreamError, StreamError
 from ...events import Batch, Extra, FinishReason, ForeignEvent, Started, Usage
 from ..event_stream import EventStreamDecoder
 from ..foreign_errors import error_in_event
+from ..json import keep_texts, load_leniently
 from ..openai_chat import tool_calls
-from ..openai_chat.chunks import UNREADABLE, load
+from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
 from ..redaction import one_line
 from ..sse import DEFAULT_MAX_EVENT
@@ -124,7 +125,7 @@ class ResponsesStreamDecoder(EventStreamDecoder):
         except UNREADABLE:
             pass
         try:
-            value = load(data)
+            value = load_leniently(data, _keep_halves)
         except UNREADABLE:
             return None
         self._notes = self._notes or notes_on(data)
@@ -248,10 +249,16 @@ EVENTS: Final[dict[str, _Handler]] = {
     "response.custom_tool_call_input.done": ResponsesStreamDecoder._on_nothing,
     "response.output_item.done": ResponsesStreamDecoder._on_item_done,
     "response.completed": ResponsesStreamDecoder._on_completed,
+    "response.done": ResponsesStreamDecoder._on_completed,  # as of the Realtime API
     "response.incomplete": ResponsesStreamDecoder._on_incomplete,
     "response.failed": ResponsesStreamDecoder._on_failed,
     "response.cancelled": ResponsesStreamDecoder._on_cancelled,
 }
+
+
+def _keep_halves(obj: Any, mended: Any) -> None:
+    """Leave halves of characters in a piece, as the next one may bring the rest."""
+    keep_texts(obj, mended, ("delta",))
 
 
 def failure_of(response: Json, status: str) -> StreamError:
@@ -275,11 +282,11 @@ def usage_of(usage: Any) -> Usage | None:
     """Return the tokens that a ``usage`` object counts; None where it counts none of the three that make one."""
     if not isinstance(usage, dict):
         return None
-    counts = {name: _count(usage.get(name)) for name in ("input_tokens", "output_tokens", "total_tokens")}
+    counts = {name: _count(usage.get(name, usage.get(other))) for name, other in _COUNTS.items()}
     if not any(count is not None for count in counts.values()):
         return None
     read, written, total = (counts[name] for name in ("input_tokens", "output_tokens", "total_tokens"))
-    extra = {name: value for name, value in usage.items() if name not in counts and name not in _DETAILS}
+    extra = {name: value for name, value in usage.items() if name not in _NAMES and name not in _DETAILS}
     details = {}
     for group, known in _DETAILS.items():
         said = usage.get(group)
@@ -296,6 +303,10 @@ def usage_of(usage: Any) -> Usage | None:
         extra=extra or None,
     )
 
+
+#: The counts, and what chat completions call them, as some servers do here too.
+_COUNTS: Final = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens", "total_tokens": "total_tokens"}
+_NAMES: Final = frozenset({*_COUNTS, *_COUNTS.values()})
 
 #: The groups of details, and the member of each that has a field of its own.
 _DETAILS: Final = {"input_tokens_details": "cached_tokens", "output_tokens_details": "reasoning_tokens"}

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Annotations, Batch, Extra, LogProbs, Reasoning, Refusal, ToolCallDelta
-from ..json import mend
+from ..json import Halves, mend
 from .custom_tools import custom_arguments
 
 WIRE_NAME: Final = "openai_responses"
@@ -52,7 +52,21 @@ _CALLS: Final = frozenset(
 class _Item:
     """One output item. ``pieces``: the text of each part that came, by the part's type and index."""
 
-    __slots__ = ("annotated", "call", "id", "index", "is_done", "is_named", "last_part", "pieces", "spoken", "type")
+    __slots__ = (
+        "annotated",
+        "arguments",
+        "call",
+        "call_id",
+        "halves",
+        "id",
+        "index",
+        "is_done",
+        "is_named",
+        "last_part",
+        "pieces",
+        "spoken",
+        "type",
+    )
 
     def __init__(self, index: int | None, item_id: str | None, kind: str) -> None:
         self.index = index
@@ -60,11 +74,14 @@ class _Item:
         self.type = kind
         self.is_done = False
         self.pieces: dict[tuple[str, int], list[str]] = {}
+        self.halves = Halves()  # of characters, whose rest comes with the next piece
         self.last_part: str | None = None
         self.annotated: dict[int, int] = {}  # how many annotations of each part came
         self.spoken: set[int] = set()  # parts whose log probabilities came
         self.call: int | None = None  # the index among the calls, of a function call that was begun
+        self.call_id: str | None = None
         self.is_named = False
+        self.arguments: list[str] = []  # of a call that is not named yet, or with which it began and that may be none
 
 
 class OutputItems:
@@ -87,9 +104,13 @@ class OutputItems:
         index, item_id = _place_of(event), _text_of(obj, "id")
         known = self._exactly(index, item_id)
         if known is not None and not known.is_done:
+            if known.type == "function_call" and known.call is None:  # pieces of its arguments came before
+                self._call(known, {**obj, "arguments": "".join(known.arguments)}, batch)
             return
         item = self._begin(obj, index, item_id, batch)
         if item.type == "function_call":
+            if obj.get("arguments") in ("{}", {}):  # some servers begin so, whatever follows
+                obj, item.arguments = {**obj, "arguments": ""}, ["{}"]
             self._call(item, obj, batch)
         elif item.type not in _WITH_EVENTS and item_id is not None:
             batch.append(_extra("begun", obj))
@@ -104,10 +125,8 @@ class OutputItems:
 
     def complete_all(self, output: Any, batch: Batch) -> None:
         """Take the ``output`` of a whole response: the items of which nothing came, and those that were not finished."""
-        if not isinstance(output, list):
-            return
         found: list[_Item] = []  # each stands for one item of the output alone, whatever ids a server gives them
-        for index, obj in enumerate(output):
+        for index, obj in enumerate(output if isinstance(output, list) else ()):
             if not isinstance(obj, dict):
                 continue
             item_id, kind = _text_of(obj, "id"), _text_of(obj, "type") or "message"
@@ -118,6 +137,19 @@ class OutputItems:
             found.append(item)
             if item.type == kind and not item.is_done:
                 self._complete(item, obj, batch)
+        for item in self._items:
+            self._say_held(item, batch)
+
+    def _say_held(self, item: _Item, batch: Batch) -> None:
+        """Say what was held back of an item until more of it came."""
+        if item.type == "function_call" and item.arguments:
+            self._call(item, {"id": item.id, "arguments": "".join(item.arguments)}, batch)
+        for key, half in item.halves.flush():
+            if key == "arguments":
+                self._argue(item, half, batch, whole=False)
+            else:
+                part, place = key
+                self._say(item, part, place, half, batch, whole=False)
 
     def _complete(self, item: _Item, obj: Json, batch: Batch) -> None:
         if item.is_done:
@@ -126,6 +158,8 @@ class OutputItems:
         if item.type == "message":
             self._complete_parts(item, obj.get("content"), batch)
         elif item.type == "function_call":
+            if item.arguments and not obj.get("arguments"):
+                obj = {**obj, "arguments": "".join(item.arguments)}
             self._call(item, obj, batch)
         elif item.type == "custom_tool_call":
             said = obj.get("input")
@@ -177,7 +211,12 @@ class OutputItems:
         """Take a piece of a function call's arguments, or all of them."""
         index, item_id = _place_of(event), _text_of(event, "item_id")
         obj = {"type": "function_call", "id": item_id, "name": event.get("name")}
-        item = self._open(index, item_id, "function_call") or self._begin(obj, index, item_id, batch)
+        item = self._open(index, item_id, "function_call") or self._open_call(index, item_id)
+        item = item or self._begin(obj, index, item_id, batch)
+        if item.call is None and obj["name"] is None:  # its item, which has the name and the id, is still to come
+            if not whole and isinstance(event.get("delta"), str):
+                item.arguments.append(event["delta"])
+            return
         self._call(item, obj, batch)
         self._argue(item, event.get("arguments" if whole else "delta"), batch, whole=whole)
 
@@ -219,7 +258,7 @@ class OutputItems:
             if part in (_THOUGHT, item.last_part):
                 batch.append(_extra("part", {"type": part}))
             item.last_part = part
-        text = _rest(pieces, mend(text)) if whole else mend(text)
+        text = _rest(pieces, mend(text)) if whole else item.halves.joined((part, place), text)
         if text:
             pieces.append(text)
             batch.append(text if part == _TEXT else Refusal(text) if part == _REFUSAL else Reasoning(text))
@@ -234,6 +273,7 @@ class OutputItems:
             item.pieces["arguments", 0] = []
             extra = {key: value for key, value in obj.items() if key not in _KNOWN_CALL and value is not None}
             call_id = _text_of(obj, "call_id") or item.id or self._new_id()
+            item.call_id = call_id
             batch.append(ToolCallDelta(item.call, call_id, name, "", extra or None))
         elif name is not None:
             batch.append(ToolCallDelta(item.call, None, name))
@@ -245,8 +285,9 @@ class OutputItems:
         if not isinstance(arguments, str) or item.call is None:
             return
         pieces = item.pieces["arguments", 0]
-        arguments = _rest(pieces, mend(arguments)) if whole else mend(arguments)
+        arguments = _rest(pieces, mend(arguments)) if whole else item.halves.joined("arguments", arguments)
         if arguments:
+            item.arguments = []
             pieces.append(arguments)
             batch.append(ToolCallDelta(item.call, arguments=arguments))
 
@@ -282,6 +323,12 @@ class OutputItems:
         elif item is None:
             item = self._by_id(item_id) or (self._items[-1] if item_id is None and self._items else None)
         return None if item is None or (kind is not None and item.type != kind) else item
+
+    def _open_call(self, index: int | None, item_id: str | None) -> _Item | None:
+        """Return the call that is meant by its own id in place of its item's, or as the only one that is open."""
+        calls = [item for item in self._items if item.type == "function_call" and not item.is_done]
+        named = next((item for item in calls if item.call_id is not None and item.call_id == item_id), None)
+        return calls[0] if named is None and index is None and len(calls) == 1 else named
 
     def _exactly(self, index: int | None, item_id: str | None) -> _Item | None:
         same = (item for item in reversed(self._items) if item.index == index and item.id == item_id)
