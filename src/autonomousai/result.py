@@ -163,22 +163,18 @@ class AnswerBatches:
     """A stream's batches, each added to the `Answer` before it is handed out. Raises where the stream ends without a
     `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch.
 
-    ``is_delivered``: whether the reader has got the `FinishReason`; set by the one who hands chunks on.
+    ``is_over``: whether no further batch comes. ``is_delivered``: whether the reader has got the `FinishReason`; set by the one
+    who hands chunks on.
     """
 
-    __slots__ = ("_answer", "_closed", "_error", "_stream", "is_delivered")
+    __slots__ = ("_answer", "_error", "_stream", "is_delivered", "is_over")
 
     def __init__(self, stream: BatchStream, answer: Answer) -> None:
         self._stream = stream
         self._answer = answer
-        self._closed = False
+        self.is_over = False
         self._error: Exception | None = None
         self.is_delivered = False
-
-    @property
-    def is_over(self) -> bool:
-        """Return whether no further batch comes."""
-        return self._closed
 
     def error(self, problem: str = CLOSED) -> Exception:
         """Return what has ended the answer before its end; *problem* where that was its reader."""
@@ -188,12 +184,12 @@ class AnswerBatches:
         return self
 
     async def __anext__(self) -> Batch:
-        if self._closed:
+        if self.is_over:
             raise StopAsyncIteration
         answer = self._answer
         try:
             batch = await self._stream.__anext__()
-            if self._closed:
+            if self.is_over:
                 raise IncompleteStreamError(CLOSED)
         except BaseException as error:
             await self.aclose()
@@ -225,7 +221,7 @@ class AnswerBatches:
             raise
 
     async def aclose(self) -> None:
-        self._closed = True
+        self.is_over = True
         await self._stream.aclose()
 
 
@@ -277,7 +273,7 @@ def _is_read_by(package: str) -> bool:
     return str(sys._getframe(2).f_globals.get("__name__", "")).partition(".")[0] == package
 
 
-async def _for_gpt4free(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Any]:
+async def _for_gpt4free(chunks: AsyncResult) -> AsyncGenerator[Any]:
     """Yield *chunks* as gpt4free's client takes them: it would hand our `FinishReason` on as text, and knows its own."""
     own = getattr(sys.modules.get("g4f.providers.response"), "FinishReason", None)
     try:
@@ -333,21 +329,25 @@ class AsyncResult(AnswerView):
         self._stream = batches = AnswerBatches(self._source, self._answer)
         return batches
 
-    def _iterator(self) -> AsyncGenerator[Chunk]:
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        if "g4f" in sys.modules and _is_read_by("g4f"):
+            return _for_gpt4free(self)
+        return self
+
+    def __anext__(self) -> Awaitable[Chunk]:
         stream = self._stream
+        if stream is None or stream.is_over:
+            return self._renewed().__anext__()
+        return (self._chunks or self._renewed()).__anext__()
+
+    def _renewed(self) -> AsyncGenerator[Chunk]:
+        """Return what yields the chunks, where none does yet, or no more: one that an error or a timeout of its reader has ended
+        would just stop from then on, and raises again."""
         if self._chunks is None:
             self._chunks = _chunks(self._begin(), self._answer)
-        elif stream is not None and stream.is_over and self._answer.finish is None:
-            self._chunks = _chunks(stream, self._answer)  # it raises again: one that had raised would just stop
+        elif self._stream is not None and self._answer.finish is None:
+            self._chunks = _chunks(self._stream, self._answer)
         return self._chunks
-
-    def __aiter__(self) -> AsyncGenerator[Chunk]:
-        if "g4f" in sys.modules and _is_read_by("g4f"):
-            return _for_gpt4free(self._iterator())
-        return self._iterator()
-
-    def __anext__(self) -> Any:
-        return self._iterator().__anext__()
 
     async def text(self) -> str:
         """Read to the end and return the text; after the end return it again. Errors are those of iterating, with the text so

@@ -114,6 +114,36 @@ async def test_an_error_is_the_same_each_time() -> None:
     assert "Hello" == caught[0].partial
 
 
+async def test_an_iterator_that_a_timeout_left_never_just_stops() -> None:
+    """A reader that bounds each wait, and reads on with the same iterator, gets an error: an end would look like the answer's."""
+    async with ScriptedServer(Script.stall("Hel")) as server, OpenAICompatible(f"{server.url}/v1", retries=0) as provider:
+        chunks = aiter(provider.chat("m", HELLO))
+        assert "Hel" == await anext(chunks)
+        reading = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+
+        for _ in range(2):
+            with pytest.raises(IncompleteStreamError) as raised:
+                await anext(chunks)
+
+            assert "Hel" == raised.value.partial
+
+
+async def test_an_iterator_raises_the_same_error_again() -> None:
+    """Who swallows the error of one step and takes the next one gets it again, and no end."""
+    async with ScriptedServer(Script.cut("Hel")) as server, OpenAICompatible(f"{server.url}/v1", retries=0) as provider:
+        chunks = aiter(provider.chat("m", HELLO))
+        assert "Hel" == await anext(chunks)
+        with pytest.raises(IncompleteStreamError) as first:
+            await anext(chunks)
+        with pytest.raises(IncompleteStreamError) as second:
+            await anext(chunks)
+
+        assert first.value is second.value
+
+
 async def test_what_is_there_at_the_end() -> None:
     """Text, calls and usage; and the message that goes on with the conversation is accepted where it goes."""
     end: dict[str, Any] = {"finish": "tool_calls", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
