@@ -341,7 +341,7 @@ class AsyncResult(AnswerView):
         return (self._chunks or self._renewed()).__anext__()
 
     def _renewed(self) -> AsyncGenerator[Chunk]:
-        """Return what yields the chunks, where none does yet, or no more: one that an error or a timeout of its reader has ended
+        """Return what yields the chunks, where none does yet, or no more: one that an error or its reader's timeout has ended
         would just stop from then on, and raises again."""
         if self._chunks is None:
             self._chunks = _chunks(self._begin(), self._answer)

@@ -115,7 +115,7 @@ async def test_an_error_is_the_same_each_time() -> None:
 
 
 async def test_an_iterator_that_a_timeout_left_never_just_stops() -> None:
-    """A reader that bounds each wait, and reads on with the same iterator, gets an error: an end would look like the answer's."""
+    """A reader that bounds each wait, and reads on with the same iterator, gets an error: an end would look complete."""
     async with ScriptedServer(Script.stall("Hel")) as server, OpenAICompatible(f"{server.url}/v1", retries=0) as provider:
         chunks = aiter(provider.chat("m", HELLO))
         assert "Hel" == await anext(chunks)

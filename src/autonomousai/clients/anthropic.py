@@ -163,9 +163,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         asked = [mark.strip() for mark in passed.get("anthropic-beta", "").split(",") if mark.strip()]
         if beta := dict.fromkeys((*self._beta, *asked)):
             headers["anthropic-beta"] = ",".join(beta)
-        if options.api_key:
-            headers["x-api-key"] = options.api_key
-        return {**headers, **options.headers}
+        return options.signed(headers, {"x-api-key": options.api_key} if options.api_key else {})
 
     # ---- continuing an answer
 

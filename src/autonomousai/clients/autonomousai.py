@@ -136,6 +136,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             proxy=Proxy(proxy) if proxy else None,
             retries=(DEFAULT_RETRIES if base_url else 0) if retries is None else retries,
         )
+        self._usual_headers = self._headers(self._options)
         self._is_named = bool(base_url)
         self._pool = HttpPool(trust_env=trust_env)
 
@@ -216,12 +217,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self.get_model(request.model)
         merged = self._options.merged(options)
-        headers = {**_HEADERS, **merged.headers}
-        if merged.api_key:
-            headers["Authorization"] = f"Bearer {merged.api_key}"
         exchange = PreparedRequest(
             url=self.api_endpoints[name],
-            headers=headers,
+            headers=self._usual_headers if merged is self._options else self._headers(merged),
             body=write_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
             clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,
@@ -236,6 +234,10 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         if not self._is_named:
             _warn_of_the_hosted_service()
         return GeneratedBatches(partial(_with_hint, answer)) if self.base_url == HOSTED else answer
+
+    @staticmethod
+    def _headers(options: ClientOptions) -> dict[str, str]:
+        return options.signed(_HEADERS, {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {})
 
     async def check_health(self) -> bool | None:
         """See `AsyncGeneratorProvider.check_health`: servers of this package say whether they take requests; the hosted service

@@ -330,10 +330,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             raise cannot_count(request.model) from None
 
     def _headers(self, options: ClientOptions) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Accept": "*/*", **options.headers}
-        if options.api_key:
-            headers |= self._vendor.auth_headers(options.api_key)
-        return headers
+        auth = self._vendor.auth_headers(options.api_key) if options.api_key else {}
+        return options.signed({"Content-Type": "application/json", "Accept": "*/*"}, auth)
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""

@@ -27,13 +27,15 @@ _KEY: Final = re.compile(r"[!#-&(-~]+")
 
 
 class ClientOptions(msgspec.Struct, frozen=True):
-    """How one request is to be sent, apart from what it says. ``clocks``: where the call has none of its own."""
+    """How one request is to be sent, apart from what it says. ``clocks``: where the call has none of its own. ``has_own_key``:
+    the key is the call's, and the headers may be the provider's."""
 
     clocks: Clocks
     headers: Mapping[str, str] = {}
     api_key: str | None = None
     proxy: Proxy | None = None
     retries: int = DEFAULT_RETRIES
+    has_own_key: bool = False
 
     def __post_init__(self) -> None:
         check_retries(self.retries)
@@ -57,7 +59,19 @@ class ClientOptions(msgspec.Struct, frozen=True):
             api_key=self.api_key if call.api_key is None else call.api_key,
             proxy=Proxy(call.proxy) if call.proxy else self.proxy,
             retries=self.retries if call.retries is None else call.retries,
+            has_own_key=call.api_key is not None,
         )
+
+    def signed(self, headers: Mapping[str, str], auth: Mapping[str, str]) -> dict[str, str]:
+        """Return *headers*, those of these options over them, and *auth*, which carries the key. A header of the same name,
+        however it is written, is what the caller means instead; but for the provider's, where the key is the call's."""
+        names = {name.lower() for name in auth}
+        if self.has_own_key:
+            own = {name: value for name, value in self.headers.items() if name.lower() not in names}
+            return {**headers, **own, **auth}
+        if not names.isdisjoint(name.lower() for name in self.headers):
+            auth = {}
+        return {**headers, **auth, **self.headers}
 
 
 def as_headers(headers: Any) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""Headers that a caller gives go over what a client sends by itself, also where both say who asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autonomousai import Anthropic, AutonomousAI, OpenAICompatible
+from autonomousai.testing import ScriptedServer
+
+HELLO = [{"role": "user", "content": "Hello"}]
+CLIENTS = [(AutonomousAI, "authorization"), (OpenAICompatible, "authorization"), (Anthropic, "x-api-key")]
+
+
+@pytest.mark.parametrize(("client", "name"), CLIENTS, ids=lambda each: getattr(each, "__name__", each))
+@pytest.mark.parametrize(
+    ("made", "call", "sent"),
+    [
+        ({"api_key": "provider"}, {"headers": {"NAME": "call"}}, "call"),
+        ({"api_key": "provider"}, {"headers": {"name": "call"}}, "call"),
+        ({"api_key": "provider", "headers": {"Name": "header"}}, {}, "header"),
+        ({"headers": {"NAME": "provider"}}, {"api_key": "call"}, "call"),
+        ({"headers": {"name": "provider"}}, {"headers": {"Name": "call"}}, "call"),
+        ({"api_key": "provider"}, {"api_key": "call"}, "call"),
+    ],
+)
+async def test_the_nearest_word_of_who_asks_is_sent(
+    client: Any, name: str, made: dict[str, Any], call: dict[str, Any], sent: str
+) -> None:
+    """A call's word stands before the provider's, and at the same place a header before the key; it is sent once."""
+
+    def spelt(options: dict[str, Any]) -> dict[str, Any]:
+        headers = {
+            {"NAME": name.upper(), "Name": name.title(), "name": name}[each]: value
+            for each, value in options.get("headers", {}).items()
+        }
+        return {**options, "headers": headers}
+
+    async with ScriptedServer() as server, client(server.url, retries=0, **spelt(made)) as provider:
+        await provider.chat("llama", HELLO, **spelt(call))
+
+    heard = server.requests[0].headers[name]
+    assert sent == heard.removeprefix("Bearer ")
