@@ -66,9 +66,9 @@ LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 101, 18),
     "client AutonomousAI": Footprint(21, 98, 22),
     "server burst": Footprint(37, 166, 37),
-    "server paced": Footprint(43, 217, 43),
-    "server paced, usage": Footprint(43, 221, 43),
-    "server resumable": Footprint(48, 262, 51),
+    "server paced": Footprint(43, 216, 43),
+    "server paced, usage": Footprint(43, 220, 43),
+    "server resumable": Footprint(48, 261, 51),
 }
 
 

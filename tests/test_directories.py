@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,14 @@ def test_the_environment_says_where_files_are(
     env = {} if given is None else {f"XDG_{kind.upper()}_HOME": given}
 
     assert Path(expected or f"/h/{DEFAULTS[kind]}") / "autonomousai" == user_directory(kind, env)
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_that_is_no_path_counts_as_not_set(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty HOME would be the root of the disk, a relative one wherever the program was started."""
+    monkeypatch.setenv("HOME", home)
+
+    assert Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache/autonomousai" == user_directory("cache", {})
 
 
 @pytest.mark.usefixtures("homeless")

@@ -1,7 +1,9 @@
-"""Where a user's files are, by the XDG Base Directory Specification, version 0.8. Reads the environment, and no disk."""
+"""Where a user's files are, by the XDG Base Directory Specification, version 0.8. Reads no file of its own."""
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -23,5 +25,15 @@ def user_directory(kind: str, env: Mapping[str, str]) -> Path:
     variable, under_home = _BASES[kind]
     base = Path(env.get(variable) or "")
     if not base.is_absolute():  # the specification: a relative path is to be ignored
-        base = Path.home() / under_home
+        base = _home() / under_home
     return base / "autonomousai"
+
+
+def _home() -> Path:
+    """Return the home directory. HOME that is no absolute path, such as the empty one of a service, counts as not set."""
+    if Path(os.environ.get("HOME", "/")).is_absolute():
+        return Path.home()
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise RuntimeError("Could not determine home directory.") from None

@@ -335,19 +335,13 @@ class AsyncResult(AnswerView):
         return self
 
     def __anext__(self) -> Awaitable[Chunk]:
-        stream = self._stream
-        if stream is None or stream.is_over:
-            return self._renewed().__anext__()
-        return (self._chunks or self._renewed()).__anext__()
-
-    def _renewed(self) -> AsyncGenerator[Chunk]:
-        """Return what yields the chunks, where none does yet, or no more: one that an error or its reader's timeout has ended
-        would just stop from then on, and raises again."""
-        if self._chunks is None:
-            self._chunks = _chunks(self._begin(), self._answer)
-        elif self._stream is not None and self._answer.finish is None:
-            self._chunks = _chunks(self._stream, self._answer)
-        return self._chunks
+        # No reader holds the generator itself: one that an error or a reader's timeout has ended would just stop from then on.
+        chunks, stream = self._chunks, self._stream
+        if chunks is None:
+            chunks = self._chunks = _chunks(self._begin(), self._answer)
+        elif stream is not None and stream.is_over and self._answer.finish is None:
+            chunks = self._chunks = _chunks(stream, self._answer)  # it raises again
+        return chunks.__anext__()
 
     async def text(self) -> str:
         """Read to the end and return the text; after the end return it again. Errors are those of iterating, with the text so

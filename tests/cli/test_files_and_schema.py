@@ -174,7 +174,11 @@ async def test_an_answer_by_a_schema_that_is_no_json_is_told(env: dict[str, str]
         ("{}x", "is not JSON"),
         ("", "is not JSON"),
         ("[]", "must be a JSON object"),
+        ('{"a":' * 20_000 + "1" + "}" * 20_000, "is nested too deeply"),
+        ("/dev/zero", "is larger than 14 MB"),
+        ("https://example.org/person.json", "is a URL and no file"),
     ],
+    ids=lambda each: each[:20],
 )
 async def test_what_is_no_schema_is_named(env: dict[str, str], schema: str, said: str) -> None:
     """A mistake of the command line."""
@@ -215,3 +219,58 @@ async def test_standard_input_has_a_bound(env: dict[str, str]) -> None:
         ended = await run("chat", "--base-url", "http://127.0.0.1:9", env=env, stdin=endless)
 
     assert (2, "autonomousai chat: error: standard input is larger than 14 MB; give a part of it\n") == (ended.code, ended.err)
+
+
+async def test_a_dash_is_standard_input(env: dict[str, str]) -> None:
+    """For the prompt, a file, an image and a schema, of which it is then no part of the prompt."""
+    picture = b"\x89PNG\r\n\x1a\n0000"
+    async with ScriptedServer() as server:
+        chat = ("chat", "--base-url", f"{server.url}/v1", "-m", "m", "-q")
+        await run(*chat, "-", env=env, given=b"Why?\n")
+        await run(*chat, "-f", "-", "Why?", env=env, given=b"notes")
+        await run(*chat, "--image", "-", "Who?", env=env, given=picture)
+        await run(*chat, "--schema", "-", "Why?", env=env, given=json.dumps(SCHEMA).encode())
+        twice = await run(*chat, "-f", "-", "-", env=env, given=b"notes")
+
+    sent = [each.json()["messages"][-1]["content"] for each in server.requests if each.method == "POST"]
+    assert ["Why?", '<file name="stdin">\nnotes\n</file>\n\nWhy?', "Why?"] == [each for each in sent if isinstance(each, str)]
+    assert {"url": f"data:image/png;base64,{base64.b64encode(picture).decode()}"} == sent[2][1]["image_url"]
+    assert SCHEMA == server.requests[-1].json()["response_format"]["json_schema"]["schema"]
+    assert (2, True) == (twice.code, "standard input can be read once" in twice.err)
+
+
+@pytest.mark.parametrize("url", ["https://example.org/cat.jpg", "data:image/png;base64,iVBORw0KGgo="])
+async def test_an_image_may_be_named_by_its_url(env: dict[str, str], url: str) -> None:
+    """The server fetches it, or it is in the URL; a text is to be fetched first."""
+    async with ScriptedServer() as server:
+        chat = ("chat", "--base-url", f"{server.url}/v1", "-m", "m")
+        await run(*chat, "--image", url, "Who?", env=env)
+        text = await run(*chat, "-f", "https://example.org/notes.txt", "Why?", env=env)
+
+    assert {"url": url} == server.requests[-1].json()["messages"][-1]["content"][1]["image_url"]
+    assert (2, True) == (text.code, "https://example.org/notes.txt: is a URL and no file" in text.err)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "person", "strict": False, "schema": SCHEMA},
+        {"type": "json_schema", "json_schema": {"name": "person", "strict": False, "schema": SCHEMA}},
+        {"type": "json_schema", "name": "person", "strict": False, "schema": SCHEMA},
+    ],
+)
+def test_a_schema_may_be_given_as_it_stands_in_a_request(given: dict[str, Any]) -> None:
+    """As the field of chat completions, its inner part, or that of responses; a schema with a property of that name is one."""
+    asked = response_format(json.dumps(given))
+    own = {"type": "object", "properties": {}, "schema": {}}
+
+    assert {"name": "person", "strict": False, "schema": SCHEMA} == asked["json_schema"]
+    assert own == response_format(json.dumps(own))["json_schema"]["schema"]
+
+
+async def test_a_schema_as_windows_writes_it_is_read(env: dict[str, str], tmp_path: Path) -> None:
+    """In UTF-16, with a byte order mark, as PowerShell redirects."""
+    path = tmp_path / "schema.json"
+    path.write_bytes(json.dumps(SCHEMA).encode("utf-16"))
+
+    assert SCHEMA == response_format(str(path))["json_schema"]["schema"]

@@ -248,6 +248,7 @@ async def test_history_show_draws_on_a_terminal(env: dict[str, str]) -> None:
         (["history", "show", "zzz"], 2, "there is no conversation 'zzz'"),
         (["history", "delete"], 2, "name conversations, or --all of them"),
         (["history", "search"], 2, "the following arguments are required: WORD"),
+        (["history", "search", " "], 2, "WORD is empty"),
         (["history", "nonsense"], 2, "invalid choice"),
         (["chat", "--continue", "Hi"], 2, "there is no conversation yet"),
         (["chat", "--continue", "--conversation", "x", "Hi"], 2, "not allowed with"),

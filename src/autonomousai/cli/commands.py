@@ -24,7 +24,7 @@ from ..suggestions import did_you_mean
 from ..wires.raw import names_unknown_model
 from . import defaults, templates
 from .chat.context import ChatContext, make_question
-from .chat.files import is_json, response_format, with_files
+from .chat.files import STDIN, is_json, response_format, with_files
 from .chat.images import image_part
 from .chat.prompt import as_utf8, read_prompt
 from .chat.repl import converse
@@ -78,14 +78,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 #: Arguments that may be the path of a file, which has whatever bytes it has.
-_PATHS = frozenset({"name", "weights", "schema"})
+_PATHS = frozenset({"name", "weights", "schema", "file", "image"})
 
 
 def _read_arguments(args: argparse.Namespace) -> None:
     """Read the texts of the command line as UTF-8, whatever the locale. Raises `UsageError` for one that is not."""
     for key, value in vars(args).items():
         what = "PROMPT" if key == "prompt" else f"the argument {key}"
-        if isinstance(value, str) and key not in _PATHS:
+        if key in _PATHS:
+            continue
+        if isinstance(value, str):
             setattr(args, key, as_utf8(value, what))
         elif isinstance(value, list):
             setattr(args, key, [as_utf8(each, what) if isinstance(each, str) else each for each in value])
@@ -115,7 +117,8 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     template = templates.load(args.template, os.environ) if args.template else Template()
     keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
     earlier = keeper.go_on(args.conversation) if args.go_on or args.conversation is not None else None
-    given = read_prompt(args.prompt, sys.stdin, terminal, needed=template.needs_input and not args.file)
+    stdin = None if _reads_stdin(args) else sys.stdin
+    given = read_prompt(args.prompt, stdin, terminal, needed=template.needs_input and not args.file)
     if args.file:
         given = with_files(args.file, given or "")
     systems = (args.system, template.system, earlier.system if earlier else None)
@@ -124,7 +127,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         system=next((each for each in systems if each is not None), None),
         fields=template.fields | _fields_of(args),
         template=template,
-        images=[image_part(path) for path in args.image or ()],
+        images=[image_part(name) for name in args.image or ()],
         stream=args.stream,
         json=args.json,
         plain=args.plain or bool(args.schema),
@@ -164,6 +167,15 @@ def _fields_of(args: argparse.Namespace) -> dict[str, Any]:
         "response_format": response_format(args.schema) if args.schema is not None else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _reads_stdin(args: argparse.Namespace) -> bool:
+    """Return whether an option takes standard input, so that the prompt does not. Raises `UsageError` where several do."""
+    given = {"--file": args.file or (), "--image": args.image or (), "--schema": (args.schema,), "PROMPT": (args.prompt,)}
+    taking = [option for option, names in given.items() for name in names if name == STDIN]
+    if len(taking) > 1:
+        raise UsageError(f"standard input can be read once; - stands for it in {' and '.join(taking)}")
+    return bool(taking) and args.prompt != STDIN
 
 
 def _find_server(args: argparse.Namespace, terminal: Terminal) -> None:

@@ -48,6 +48,8 @@ def _list(args: argparse.Namespace, kept: Conversations, terminal: Terminal) -> 
 
 
 def _search(args: argparse.Namespace, kept: Conversations, terminal: Terminal) -> None:
+    if not " ".join(args.words).split():
+        raise UsageError("WORD is empty: name one that occurs in a conversation")
     _write_list(kept.search(" ".join(args.words), args.limit or _LIMIT), args, terminal)
 
 

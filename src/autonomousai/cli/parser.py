@@ -101,10 +101,12 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--max-tokens", type=_max_tokens, metavar="N", help="the most tokens that the answer may have")
     chat.add_argument("--seed", type=_integer, metavar="N", help="the same seed, the same answer, where the server can")
     chat.add_argument(
-        "-f", "--file", action="append", type=Path, metavar="FILE", help="a text or PDF file to ask about; may be repeated"
+        "-f", "--file", action="append", metavar="FILE", help="a text or PDF file to ask about, or -; may be repeated"
     )
-    chat.add_argument("--image", action="append", type=Path, metavar="FILE", help="an image to ask about; may be repeated")
-    chat.add_argument("--schema", metavar="SCHEMA", help="answer in JSON by this JSON schema: a file, or the schema itself")
+    chat.add_argument(
+        "--image", action="append", metavar="FILE", help="an image to ask about: a file, - or a URL; may be repeated"
+    )
+    chat.add_argument("--schema", metavar="SCHEMA", help="answer in JSON by this JSON schema: a file, -, or the schema itself")
     chat.add_argument("-t", "--template", metavar="NAME", help="ask as this template says; see `autonomousai templates`")
     _add_history_options(chat)
     chat.add_argument("--no-stream", dest="stream", action="store_false", help="show the answer when it is complete")

@@ -7,14 +7,27 @@ import io
 import json
 import logging
 import os
+import re
+import select
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from ...errors import ConfigError
 from ..exit_codes import UsageError
 
 #: Bytes of a file, or of standard input. What is larger is read by no model, and becomes a request that servers refuse.
 LARGEST: Final = 14_000_000
+
+#: The name of standard input, where a file can be named.
+STDIN: Final = "-"
+
+#: How the name of what is no file begins: a URL's scheme.
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+#: Seconds after which the program says what it is waiting for.
+_PATIENCE: Final = 1.0
 
 
 def decode(data: bytes) -> str:
@@ -23,53 +36,78 @@ def decode(data: bytes) -> str:
     return data.decode("utf-16" if is_wide else "utf-8-sig")
 
 
-def with_files(paths: list[Path], question: str) -> str:
+def with_files(names: list[str], question: str) -> str:
     """Return *question* behind the text of the files, each between tags that name it. Raises `UsageError` for one that cannot
     be read, or holds no text."""
-    parts = [f'<file name="{_shown_name(path)}">\n{file_text(path)}\n</file>' for path in paths]
+    parts = [f'<file name="{_shown_name(name)}">\n{file_text(name)}\n</file>' for name in names]
     return "\n\n".join([*parts, question] if question else parts)
 
 
-def _shown_name(path: Path) -> str:
+def _shown_name(name: str) -> str:
     """Return the name of a file as text; bytes in it that are no text (PEP 383) are replaced."""
-    return os.fsencode(path.name).decode("utf-8", "replace")
+    return "stdin" if name == STDIN else os.fsencode(Path(name).name).decode("utf-8", "replace")
 
 
-def file_text(path: Path) -> str:
+def file_text(name: str) -> str:
     """Return the text of a file: of a PDF its pages' text, of any other the file itself, which must be UTF-8."""
-    data = _read(path)
+    data = read_bytes("--file", name)
+    if not data.strip():
+        raise UsageError(f"--file {name}: is empty")
     if data.startswith(b"%PDF-"):
-        return _pdf_text(path, data)
+        return _pdf_text(name, data)
     try:
         return decode(data).strip("\r\n")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"--file {path}: is not UTF-8 text and no PDF (byte {data[error.start]:#04x} at offset {error.start}); convert it "
+            f"--file {name}: is not UTF-8 text and no PDF (byte {data[error.start]:#04x} at offset {error.start}); convert it "
             "first, or give an image with --image"
         ) from None
 
 
-def read_bytes(option: str, path: Path) -> bytes:
-    """Return what the file holds that *option* names: one byte more than `LARGEST` at the most. Raises `UsageError`."""
+def read_bytes(option: str, name: str, *, advice: str = "") -> bytes:
+    """Return what the file holds that *option* names, or standard input: `LARGEST` bytes at the most. Raises `UsageError`, with
+    *advice* where there is no such file."""
+    if name == STDIN and sys.stdin is not None:
+        return read_stream(sys.stdin)
+    if _URL.match(name) and not Path(name).exists():
+        raise UsageError(f"{option} {name}: is a URL and no file; fetch it first, for example with curl")
     try:
-        with path.expanduser().open("rb") as file:
-            return file.read(LARGEST + 1)
+        with Path(name).expanduser().open("rb") as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"{option} {path}: cannot be read ({error.strerror})") from None
-    except RuntimeError as error:
-        raise UsageError(f"{option} {path}: {error}") from None
-
-
-def _read(path: Path) -> bytes:
-    data = read_bytes("--file", path)
+        raise UsageError(f"{option} {name}: cannot be read ({error.strerror}){advice}") from None
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"{option} {name}: {error}") from None
     if len(data) > LARGEST:
-        raise UsageError(f"--file {path}: is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
-    if not data.strip():
-        raise UsageError(f"--file {path}: is empty")
+        raise UsageError(f"{option} {name}: is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
     return data
 
 
-def _pdf_text(path: Path, data: bytes) -> str:
+def read_stream(stdin: TextIO, on_waiting: Callable[[], None] = lambda: None) -> bytes:
+    """Return all of standard input. *on_waiting* is called once, where nothing comes for a while."""
+    pieces: list[bytes] = []
+    size = 0
+    has_waited = False
+    try:
+        while True:
+            # Never a read that waits: a signal that comes just before it would be seen after it, and that may be never.
+            if not select.select([stdin], [], [], _PATIENCE)[0]:
+                if not (has_waited or pieces):
+                    on_waiting()
+                    has_waited = True
+                continue
+            piece = os.read(stdin.fileno(), 1 << 16)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST:
+                raise UsageError(f"standard input is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror}") from None
+
+
+def _pdf_text(path: str, data: bytes) -> str:
     try:
         import pypdf  # noqa: PLC0415  an optional extra
     except ImportError:
@@ -88,17 +126,25 @@ def _pdf_text(path: Path, data: bytes) -> str:
 
 
 def response_format(schema: str) -> dict[str, Any]:
-    """Return the request field that asks for JSON by *schema*: JSON text, or the path of a file that holds it. Raises
-    `UsageError` where it is no schema."""
-    text = schema if schema.lstrip()[:1] in ("", "{", "[") else _schema_text(Path(schema))
+    """Return the request field that asks for JSON by *schema*: JSON text, or the path of a file that holds it; alone, or as it
+    stands in a request. Raises `UsageError` where it is no schema."""
+    text = schema if schema.lstrip()[:1] in ("", "{", "[") else _schema_text(schema)
     try:
         document = json.loads(text)
     except ValueError as error:
         raise UsageError(f"--schema: is not JSON: {error}") from None
+    except RecursionError:
+        raise UsageError("--schema: is nested too deeply") from None
     if not isinstance(document, dict):
         raise UsageError(
             '--schema: must be a JSON object such as {"type": "object", "properties": {"name": {"type": "string"}}}'
         )
+    named = document
+    if document.get("type") == "json_schema":  # the field of chat completions, or that of responses
+        named = document["json_schema"] if isinstance(document.get("json_schema"), dict) else document
+    if isinstance(named.get("schema"), dict) and "properties" not in named:
+        said = {key: named[key] for key in ("name", "description", "strict") if named.get(key) is not None}
+        return {"type": "json_schema", "json_schema": {"name": "answer", **said, "schema": named["schema"]}}
     strict = {"strict": True} if _can_be_strict(document) else {}
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": document, **strict}}
 
@@ -142,9 +188,9 @@ def is_json(text: str) -> bool:
     return True
 
 
-def _schema_text(path: Path) -> str:
+def _schema_text(name: str) -> str:
+    data = read_bytes("--schema", name, advice="; give a file, or the schema itself")
     try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"--schema {path}: cannot be read ({said}); give a file, or the schema itself") from None
+        return decode(data)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--schema {name}: cannot be read ({error}); give a file, or the schema itself") from None

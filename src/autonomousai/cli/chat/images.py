@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import Any, Final
 
 from ..exit_codes import UsageError
-from .files import LARGEST, read_bytes
+from .files import read_bytes
 
 #: What a file begins with -> its type.
 _MAGIC: Final = (
@@ -18,14 +17,19 @@ _MAGIC: Final = (
 )
 
 
-def image_part(path: Path) -> dict[str, Any]:
-    """The part of a message's content that carries the image in this file. Raises `UsageError` where it is none."""
-    data = read_bytes("--image", path)
+#: How a name begins that is no file's: the server fetches the image, or the name is the image.
+_URLS: Final = ("https://", "http://", "data:image/")
+
+
+def image_part(name: str) -> dict[str, Any]:
+    """The part of a message's content that carries the image in the file of this name, or names its URL. Raises `UsageError`
+    where it is none."""
+    if name.startswith(_URLS):
+        return {"type": "image_url", "image_url": {"url": name}}
+    data = read_bytes("--image", name)
     kind = _kind(data)
     if kind is None:
-        raise UsageError(f"--image {path}: is no PNG, JPEG, GIF or WebP file; convert it to one of them")
-    if len(data) > LARGEST:
-        raise UsageError(f"--image {path}: is larger than {LARGEST / 1e6:.0f} MB; make it smaller first")
+        raise UsageError(f"--image {name}: is no PNG, JPEG, GIF or WebP file; convert it to one of them")
     return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"}}
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 from typing import TextIO
 
 from ..exit_codes import UsageError
 from ..terminal import Terminal
-from .files import LARGEST, decode
+from .files import STDIN, decode, read_stream
 
 
 def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, *, needed: bool = True) -> str | None:
-    """The question: the argument, a blank line, and what standard input holds; None where a person is to be asked.
+    """The question: the argument, a blank line, and what standard input holds; None where a person is to be asked. The argument
+    ``-`` is standard input alone.
 
     Raises `UsageError` where there is nothing and something is *needed*, where a pipe brings nothing, or no text.
     """
-    interactive = stdin is not None and stdin.isatty()
+    is_named = argument == STDIN
+    if is_named:
+        argument = None
+    interactive = stdin is not None and stdin.isatty() and not is_named
     piped = "" if stdin is None or interactive else _read_all(stdin, terminal)
     if argument is None and interactive:
         return None
@@ -39,33 +42,10 @@ def as_utf8(text: str, what: str) -> str:
         raise UsageError(f"{what} is not valid UTF-8 (character {at})") from None
 
 
-#: Seconds after which a note says what the program is waiting for.
-_PATIENCE = 1.0
-
-
 def _read_all(stdin: TextIO, terminal: Terminal) -> str:
     """All of standard input, without the newlines at its very end."""
-    pieces: list[bytes] = []
-    size = 0
-    waiting_is_told = False
-    try:
-        while True:
-            # Never a read that waits: a signal that comes just before it would be seen after it, and that may be never.
-            if not select.select([stdin], [], [], _PATIENCE)[0]:
-                if not (waiting_is_told or pieces):
-                    terminal.note("reading standard input up to its end (where nothing comes from there, add </dev/null)")
-                    waiting_is_told = True
-                continue
-            piece = os.read(stdin.fileno(), 1 << 16)
-            if not piece:
-                break
-            pieces.append(piece)
-            size += len(piece)
-            if size > LARGEST:
-                raise UsageError(f"standard input is larger than {LARGEST / 1e6:.0f} MB; give a part of it")
-    except OSError as error:
-        raise UsageError(f"standard input cannot be read: {error.strerror}") from None
-    data = b"".join(pieces)
+    waiting = "reading standard input up to its end (where nothing comes from there, add </dev/null)"
+    data = read_stream(stdin, lambda: terminal.note(waiting))
     try:
         return decode(data).rstrip("\r\n")
     except UnicodeDecodeError as error:

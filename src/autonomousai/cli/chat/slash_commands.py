@@ -13,7 +13,7 @@ from ...suggestions import did_you_mean
 from ..errors import in_words
 from ..exit_codes import UsageError
 from .context import make_question, with_system
-from .files import file_text, with_files
+from .files import STDIN, file_text, with_files
 from .images import image_part
 from .session import SessionRunner, words_of
 from .transcripts import transcript_json, transcript_markdown
@@ -63,7 +63,7 @@ class SlashCommands:
         self._can_edit = can_edit
         #: What goes with the next question.
         self._images = list(self.context.settings.images)
-        self._files: list[Path] = []
+        self._files: list[str] = []
         self._saved: Path | None = None
 
     def question(self, line: str) -> Message:
@@ -119,27 +119,27 @@ class SlashCommands:
         self.terminal.note("forgotten")
 
     def image(self, argument: str) -> None:
-        if not argument:
+        if argument in ("", STDIN):
             self.terminal.error("/image needs the name of a file")
             return
         try:
             self.context.upstream.check_sight()
-            self._images.append(image_part(Path(argument)))
+            self._images.append(image_part(argument))
         except (ProviderError, UsageError) as error:
             self.terminal.error(str(error))
         else:
             self.terminal.note("it goes with the next question")
 
     def file(self, argument: str) -> None:
-        if not argument:
+        if argument in ("", STDIN):
             self.terminal.error("/file needs the name of a file")
             return
         try:
-            file_text(Path(argument))
+            file_text(argument)
         except (ProviderError, UsageError) as error:
             self.terminal.error(str(error).replace("--file", "/file"))
         else:
-            self._files.append(Path(argument))
+            self._files.append(argument)
             self.terminal.note("it goes with the next question")
 
     async def models(self, _: str) -> None:
