@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from autonomousai.errors import ConfigError
-from autonomousai.streams.stores import StoreError, open_state
+from autonomousai.streams.stores import LeaseLostError, StoreError, StreamVanishedError, open_state
 from autonomousai.streams.stores.redis import RedisStore
 from tests.support.redis import redis_server
 
@@ -179,3 +180,60 @@ class _WithoutRedis:
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         if name.split(".", maxsplit=1)[0] == "redis":
             raise ModuleNotFoundError(f"No module named {name!r}", name="redis")
+
+
+async def connections(url: str) -> int:
+    """How many Redis has taken so far."""
+    async with Redis.from_url(url) as redis:
+        return int((await redis.info("stats"))["total_connections_received"])
+
+
+async def test_records_that_come_at_once_are_stored_together(redis_url: str) -> None:
+    """Those of all streams take one connection, and not one each; every record is there."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+    names = [f"s{number}" for number in range(600)]  # more than go together
+    leases = [await store.create(name, b"owner", b"") for name in names]
+    before = await connections(redis_url)
+
+    await asyncio.gather(*(store.append(name, lease, 1, name.encode()) for name, lease in zip(names, leases, strict=True)))
+
+    after = await connections(redis_url)
+    pages = [await store.read(name, 0) for name in names]
+    await store.aclose()
+    assert after - before <= 2  # one of them counts
+    assert [[name.encode()] for name in names] == [page.records for page in pages]
+
+
+async def test_of_records_that_are_stored_together_each_has_its_own_fate(redis_url: str) -> None:
+    """One writer has lost its lease, one stream is not there: the others are stored, also where Redis forgot the script."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        lease = await store.create("s", b"owner", b"")
+        await store.create("t", b"owner", b"")
+        for number in (1, 2):
+            first = store.append("s", lease, 2 * number - 1, b"first")
+            others = [store.append("s", lease, 2 * number, b"last"), store.append("t", 7, 1, b""), store.append("u", 1, 1, b"")]
+            await first
+            fates = await asyncio.gather(*others, return_exceptions=True)
+
+            assert [type(None), LeaseLostError, StreamVanishedError] == [type(fate) for fate in fates]
+            await redis.script_flush()
+    page = await store.read("s", 0)
+    await store.aclose()
+
+    assert [b"first", b"last"] * 2 == page.records
+
+
+async def test_without_redis_every_record_that_waits_is_refused() -> None:
+    """None is left waiting."""
+    with redis_server() as url:
+        store = RedisStore(url, keep_s=300)
+        lease = await store.create("s", b"owner", b"")
+
+    fates = await asyncio.gather(*(store.append("s", lease, number, b"a") for number in range(1, 9)), return_exceptions=True)
+    await store.aclose()
+
+    assert [StoreError] * 8 == [type(fate) for fate in fates]

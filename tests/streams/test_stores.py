@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from autonomousai.streams.log import StreamLog
+from autonomousai.streams.records import Record
 from autonomousai.streams.stores import Claim, GoneError, LeaseLostError, Page, StreamInfo
 from autonomousai.streams.stores.store import LEASE_S, PAGE, REMEMBERED_S
 
@@ -377,3 +379,19 @@ async def test_a_stream_can_be_taken_from_its_writer(place: Place) -> None:
         await place.store.append("s", lease, 2, b"b")
     await place.other.append("s", lease + 1, 2, b"b", end=True)
     assert await place.other.claim("s", force=True) is None
+
+
+async def test_a_writer_that_is_stopped_while_it_stores_ends_its_stream_all_the_same(place: Place) -> None:
+    """What was being stored may be there: the end comes behind it, and not in its place."""
+    stream = StreamLog("s", place.store, 0, "req_1")
+    stream.lease = await begun(place)
+    storing = asyncio.create_task(stream.append(Record(["Hello"])))
+    await asyncio.sleep(0)
+
+    storing.cancel()
+    await asyncio.wait([storing])
+    await stream.append(Record(end=True))
+
+    page = await place.other.read("s", 0)
+    assert (page.last, page.ended) == (stream.last, True)
+    assert len(page.records) == stream.last

@@ -97,10 +97,18 @@ class StreamLog:
         if self.append_now(record):
             return
         assert self.lease is not None
+        data, number = encode_record(record), self.last + 1
         try:
-            await self._store.append(self.id, self.lease, self.last + 1, encode_record(record), end=record.end)
+            storing = asyncio.ensure_future(self._store.append(self.id, self.lease, number, data, end=record.end))
+            await asyncio.shield(storing)
         except (StoreError, StreamVanishedError) as error:
             self.detach(str(error) or "the store has forgotten it")
+        except asyncio.CancelledError:
+            # It may be stored all the same: then its number is taken, and the next record has the next.
+            await asyncio.wait([storing])
+            if storing.exception() is None:
+                self.grow((record,), ended=record.end)
+            raise
         self.grow((record,), ended=record.end)
 
     def detach(self, reason: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from ...errors import ConfigError
 from .room import SharedRoom
@@ -50,6 +51,9 @@ _UNBOUNDED: Final = 2**63
 
 #: Seconds that a connection may take, and that a reply may.
 _TIMEOUT_S: Final = 5.0
+
+#: Records that are stored in one round trip at most.
+_GATHERED: Final = 256
 
 #: Commands at once; more of them wait. Those that wait for records are not counted, and have a connection each.
 _CONCURRENCY: Final = 50
@@ -122,6 +126,22 @@ return redis.call('EXISTS', KEYS[4])
 """
 
 
+class _Append(msgspec.Struct, eq=False):
+    """A record that is to be stored. ``stored``: done when it is."""
+
+    id: str
+    lease: int
+    number: int
+    data: bytes
+    end: bool
+    stored: asyncio.Future[None]
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """Return those of the script."""
+        return self.lease, self.number, self.data, int(self.end), _REMEMBERED
+
+
 class RedisStore:
     """*url*: ``redis://[[user]:password@]host[:port][/number]``, with ``rediss`` over TLS, or ``unix://path``."""
 
@@ -157,6 +177,9 @@ class RedisStore:
             script: self._redis.register_script(script)
             for script in (_APPEND, _FIND, _READ, _CLAIM, _RELEASE, _DROP, _HEARTBEAT)
         }  # fmt: skip
+        #: Records that have come while others were being stored, and the task that stores them.
+        self._gathered: list[_Append] = []
+        self._appending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         try:
@@ -167,6 +190,8 @@ class RedisStore:
             ) from None
 
     async def aclose(self) -> None:
+        if self._appending is not None:
+            await asyncio.wait([self._appending])
         await self._redis.aclose()
 
     async def create(self, id: str, owner: bytes, request: bytes, keep_s: float | None = None) -> int:
@@ -194,12 +219,65 @@ class RedisStore:
             raise GoneError
         return data
 
-    async def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> None:
+    def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> Awaitable[None]:
+        """Store a record: at once where no other is being stored, else with all that come meanwhile, of whichever stream."""
         self._room.check(len(data))
-        keep = await self._call(_APPEND, id, lease, number, data, int(end), _REMEMBERED)
-        if keep <= 0:
-            raise StreamVanishedError if keep < 0 else LeaseLostError
-        self._room.add(id, len(data), keep, ended=end)
+        loop = asyncio.get_running_loop()
+        append = _Append(id, lease, number, data, end, loop.create_future())
+        self._gathered.append(append)
+        if self._appending is None:
+            self._appending = loop.create_task(self._store_gathered())
+        return append.stored
+
+    async def _store_gathered(self) -> None:
+        under_way: list[_Append] = []
+        try:
+            while self._gathered:
+                under_way, self._gathered = self._gathered[:_GATHERED], self._gathered[_GATHERED:]
+                answers: Sequence[Any]
+                try:
+                    answers = await self._append_all(under_way)
+                except Exception as error:  # whose writers learn of it
+                    answers = [error] * len(under_way)
+                for append, answer in zip(under_way, answers, strict=True):
+                    self._note_append(append, answer)
+        finally:
+            self._appending = None
+            for append in (*under_way, *self._gathered):  # none, unless this task was cancelled
+                append.stored.cancel()
+            self._gathered.clear()
+
+    async def _append_all(self, appends: Sequence[_Append]) -> Sequence[Any]:
+        """Return what the script said of each record, or Redis of the script. Raises `StoreError` where that is not known."""
+        if len(appends) == 1:
+            return [await self._call(_APPEND, appends[0].id, *appends[0].arguments)]
+        batch = self._redis.pipeline(transaction=False)
+        for append in appends:
+            batch.evalsha(self._scripts[_APPEND].sha, 4, *_keys(append.id), *append.arguments)
+        answers: list[Any] = await self._do(lambda: batch.execute(raise_on_error=False))
+        for index, answer in enumerate(answers):
+            if isinstance(answer, NoScriptError):  # Redis is new, or was restarted
+                answers[index] = await self._call(_APPEND, appends[index].id, *appends[index].arguments)
+        return answers
+
+    def _note_append(self, append: _Append, answer: Any) -> None:
+        """Tell the writer of a record what became of it."""
+        stored = append.stored
+        error: Exception | None = None
+        if isinstance(answer, RedisError):
+            error = StoreError(f"Redis at {self._where}: {answer}")
+        elif isinstance(answer, Exception):
+            error = answer
+        elif answer <= 0:
+            error = StreamVanishedError() if answer < 0 else LeaseLostError()
+        else:
+            self._room.add(append.id, len(append.data), answer, ended=append.end)
+        if stored.done():  # its writer has gone
+            return
+        if error is None:
+            stored.set_result(None)
+        else:
+            stored.set_exception(error)
 
     def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
         raise NotImplementedError

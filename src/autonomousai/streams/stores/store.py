@@ -10,7 +10,7 @@ What a store may hold is bounded. Where it is full, it drops streams that have e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 #: Seconds after its last heartbeat that a writer is taken for dead.
@@ -114,11 +114,12 @@ class Store(Protocol):
     async def request(self, id: str) -> bytes:
         """Return the request of a stream, as it was given. Raises `GoneError`."""
 
-    async def append(self, id: str, lease: int, number: int, data: Any, *, end: bool = False) -> None:
-        """Store record *number*, and the end with it. After the return no end of this process can undo it.
+    def append(self, id: str, lease: int, number: int, data: Any, *, end: bool = False) -> Awaitable[None]:
+        """Store record *number*, and the end with it. What is awaited ends when no end of this process can undo it.
 
         Raises `LeaseLostError`, and then has stored nothing.
         """
+        ...
 
     def append_now(self, id: str, lease: int, number: int, data: Any, size: int, *, end: bool = False) -> None:
         """Store a record as `append` does, any object of about *size* bytes. Only for a store that is not shared."""
