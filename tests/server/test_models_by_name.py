@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from autonomousai.config import Config, EngineConfig, OpenAIConfig, ServerConfig
+from autonomousai.config import Config, EngineConfig, KeyConfig, LedgerConfig, ModelConfig, OpenAIConfig, Secret, ServerConfig
 from autonomousai.engine import library, weights
 from autonomousai.engine.loader import memory_for
 from autonomousai.models import DEFAULT_WEIGHTS
-from autonomousai.server import create_app
+from autonomousai.server import App, create_app
+from autonomousai.server.upstreams import UpstreamMaker
 from tests.support.gguf import write_gguf
 from tests.support.metrics import counted
 from tests.support.sockets import CHAT, HELLO, Connection, ask, listening, request
@@ -144,3 +145,28 @@ async def test_a_registered_model_is_served_and_removed_without_a_restart(folder
 
     assert before == after
     assert [*before, "mine"] == during
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages/count_tokens"])
+async def test_several_workers_say_of_a_new_model_that_it_needs_a_restart(path: str, tmp_path: Path) -> None:
+    """They share the engines that their parent began with. A caller whose key has a list of models learns nothing of others."""
+    config = Config(
+        engine=EngineConfig(models_dir=str(tmp_path)),
+        upstreams={"far": OpenAIConfig(base_url="http://127.0.0.1:9/v1")},
+        models={"llama": ModelConfig(route=("far",))},
+        keys={"all": KeyConfig(key=Secret("sk-all")), "some": KeyConfig(key=Secret("sk-some"), models=("llama",))},
+        ledger=LedgerConfig(url="off"),
+    )
+    maker = UpstreamMaker(engines={})
+    async with listening(App(config, maker.make(config), maker=maker)) as place:
+        write_gguf(tmp_path / "new.gguf")
+
+        async def asked(model: str, key: str) -> tuple[int, str]:
+            body = {**ASKED, "model": model}
+            answer = await ask(place.port, request("POST", path, body, authorization=f"Bearer {key}"))
+            return answer.status, answer.json()["error"]["message"]
+
+        told = [await asked("new", "sk-all"), await asked("new", "sk-some"), await asked("other", "sk-all")]
+
+    assert [404] * 3 == [status for status, _ in told]
+    assert [True, False, False] == ["restart the server" in message for _, message in told]

@@ -41,7 +41,7 @@ from .endpoint import STREAMED, Endpoint, EndpointContext, refuse
 from .flight import launch
 from .gauges import Gauges
 from .health import HealthRoutes
-from .installed import InstalledModels
+from .installed import InstalledAtTheStart, InstalledModels
 from .keeping import KeepingEndpoint
 from .key_control import KeyControl
 from .lifespan import live
@@ -193,8 +193,11 @@ class App:
         """Return what puts other configs in the place of *config*, and have the endpoints look for models that come or go."""
         if maker is None or not isinstance(self.provider, Gateway):
             return None
-        installed = InstalledModels(is_stale=maker.is_stale, reload=self._reload_installed)
-        self._context.look_again, self._context.settled = installed.look_again, maker.settled(self.provider)
+        if maker.shares_engines:
+            self._context.look_again = InstalledAtTheStart(self._resolve, config.engine.models_dir).look_again
+        else:
+            self._context.look_again = InstalledModels(is_stale=maker.is_stale, reload=self._reload_installed).look_again
+        self._context.settled = maker.settled(self.provider)
         return Reloader(
             config,
             self.provider,
@@ -282,7 +285,7 @@ class App:
     async def _look_again(self) -> None:
         """Serve the models that are installed now."""
         if self._context.look_again is not None:
-            await self._context.look_again()
+            await self._context.look_again("")
 
     def _follow(self, config: Config) -> None:
         """Follow a config that the provider has adopted."""

@@ -6,7 +6,7 @@ from ..http.server.exchange import Exchange
 from ..request import ChatRequest
 from ..wires.base import Wire
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, PlacedRequest, check_model, in_place, with_headers
+from .endpoint import EndpointContext, PlacedRequest, check_model, in_place, wanted_of, with_headers
 
 
 class CountEndpoint:
@@ -37,7 +37,7 @@ class CountEndpoint:
         if request.origin is not None:
             request = with_headers(request, request.origin, self.wire, exchange)
         if context.look_again is not None and request.model not in context.settled:
-            await context.look_again()
+            await context.look_again(wanted_of(request, exchange))
         if exchange.caller is None:
             context.resolve(request.model)
             return await self._counted(request)

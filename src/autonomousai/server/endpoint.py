@@ -72,7 +72,7 @@ class EndpointContext(msgspec.Struct):
     total_s: float
     admission: Admission
     settled: Container[str] = frozenset()
-    look_again: Callable[[], Awaitable[None]] | None = None
+    look_again: Callable[[str], Awaitable[None]] | None = None
 
 
 class PlacedRequest(msgspec.Struct):
@@ -165,7 +165,7 @@ class Endpoint:
     ) -> None:
         context = self._context
         if context.look_again is not None and request.model not in context.settled:
-            await context.look_again()
+            await context.look_again(wanted_of(request, exchange))
         request, model = self._admit(request, exchange)
         hold = None
         if exchange.caller is not None:
@@ -346,6 +346,12 @@ def with_headers(request: ChatRequest, origin: OriginalRequest, wire: Wire, exch
     if not passed:
         return request
     return msgspec.structs.replace(request, origin=msgspec.structs.replace(origin, headers=passed))
+
+
+def wanted_of(request: ChatRequest, exchange: Exchange) -> str:
+    """Return the model that is requested, as far as its caller may learn that there is one: "" where a key has a list."""
+    caller = exchange.caller
+    return request.model if caller is None or not caller.policy.models else ""
 
 
 def check_model(request: ChatRequest) -> None:

@@ -186,6 +186,11 @@ class UpstreamMaker:
         """Return whether models were installed or removed since the last gateway was made of a config that serves them."""
         return self._installed is not None and self._installed != installed_state(self._models_dir)
 
+    @property
+    def shares_engines(self) -> bool:
+        """Return whether the engines are another process's, which has no others than those that it began with."""
+        return self._engines is not None
+
     def settled(self, gateway: Gateway) -> frozenset[str]:
         """Return the names of models that *gateway* serves whatever is installed; "" stands for the default."""
         names = {name for name, route in gateway.routes.items() if not (route and route[0].name.startswith(ON_DEMAND))}
