@@ -55,6 +55,9 @@ PACKAGES = ["httptools", "msgspec", "uvloop"]
 
 ROUNDS = 6
 
+#: Requests of each scenario that are not counted: until then the interpreter adapts itself to what is often executed.
+WARM_UPS = 10
+
 #: Seconds that it is watched while nobody asks anything.
 IDLE_S = 2
 
@@ -247,7 +250,7 @@ class Callgrind:
         self._control("instrumentation", "on")
         for steps in self._steps:  # what is done once is not counted
             for scenario in SCENARIOS.values():
-                for _ in range(5):
+                for _ in range(WARM_UPS):
                     steps.ask(scenario)
         self._counting, _ = self._counted(lambda: None)
         instructions, seconds = self._counted(lambda: time.sleep(IDLE_S))

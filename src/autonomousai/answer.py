@@ -188,9 +188,12 @@ class Answer:
     def size(self) -> int:
         """Return how many characters have come, in all choices: of text, reasoning and refusal, and of all else as it is
         shown."""
-        shown = sum(len(repr(event)) for event in (*self.calls, *self.others))
-        said = sum(map(len, (*self._texts, *self._thoughts, *self._refusals)))
-        return said + shown + sum(choice.size for choice in self.choices.values())
+        size = sum(map(len, self._texts))
+        if self._thoughts or self._refusals:
+            size += sum(map(len, (*self._thoughts, *self._refusals)))
+        if self.calls or self.others:
+            size += sum(len(repr(event)) for event in (*self.calls, *self.others))
+        return size + sum(choice.size for choice in self.choices.values()) if self.choices else size
 
     @property
     def reasoning(self) -> str:

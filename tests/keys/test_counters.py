@@ -358,7 +358,7 @@ async def test_a_renewal_that_is_late_holds_nothing_again(stores, key):
 async def test_a_hold_whose_time_ran_out_is_not_counted_twice(clock):
     """It is spent as a whole then, and its end puts that right, whether it was renewed in between or not."""
     store = MemoryCounters(clock)
-    counters = store._keys["k"]
+    counters = store.keys["k"]
     held = counters.reserve(clock.now, MONTH, Limits(token_budget=100), Demand(60, 60), "a", 30.0)
     clock.now += 31
     lost = await store.reserve("k", MONTH, Limits(token_budget=100), Demand(), "b")
@@ -498,7 +498,7 @@ async def test_a_store_that_reserved_without_saying_so_gives_it_back(clock):
     away.is_away = False
     await store.settle("k", MONTH, "a", 7, 0, alone)
     await store.renew({})
-    counters = away.inner._keys["k"]
+    counters = away.inner.keys["k"]
 
     assert (7, 0, {}) == (counters.spent_tokens, counters.held_tokens, counters.holds)
 

@@ -44,7 +44,7 @@ async def post(port: int, path: str = CHAT, body: Any = None, **headers: str) ->
 
 async def spent(listening: Listening, name: str = "shop") -> int:
     """The tokens that a key has spent, when nothing is held for it any more."""
-    counters = listening.app._keys._quotas._store._keys[listening.app.keys.get(name).id]
+    counters = listening.app._keys._quotas._store.keys[listening.app.keys.get(name).id]
     async with asyncio.timeout(PATIENCE):
         while counters.holds:
             await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_a_key_without_limits_says_nothing_of_them(serve_keys):
     answered = await post(listening.port)
 
     assert [] == [name for name, _ in answered.headers if "ratelimit" in name]
-    assert {} == listening.app._keys._quotas._store._keys
+    assert {} == listening.app._keys._quotas._store.keys
 
 
 async def test_one_key_does_not_use_up_anothers(serve_keys):

@@ -69,7 +69,7 @@ async def test_a_caller_who_leaves_while_it_is_reserved_holds_nothing():
     with pytest.raises(asyncio.CancelledError):
         await leaving
     store.answers.set()
-    counters = store._keys["key_1"]
+    counters = store.keys["key_1"]
     await until(lambda: counters.period and not counters.holds)
     await quotas.aclose()
 
@@ -94,7 +94,7 @@ async def test_a_stream_that_is_taken_over_is_noted_and_renewed_by_a_server_that
     await second.aclose()
 
     assert is_renewing
-    assert 7 == store._keys["key_1"].spent_tokens
+    assert 7 == store.keys["key_1"].spent_tokens
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_what_an_answer_took(entry, tokens, nano):
     notes[0](entry)
     held.settle()
 
-    counters = store._keys["key_1"]
+    counters = store.keys["key_1"]
     assert (tokens, nano, {}) == (counters.spent_tokens, counters.spent_nano, counters.holds)
 
 

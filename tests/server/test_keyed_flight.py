@@ -53,7 +53,7 @@ class Books:
         store = self._app._keys._quotas._store
         assert isinstance(store, MemoryCounters)
         (record,) = self._app.keys.records()
-        return store._keys[record.id]
+        return store.keys[record.id]
 
     def noted(self) -> list[dict[str, Any]]:
         """The entries without what differs each time."""
@@ -296,3 +296,25 @@ async def test_answers_of_callers_without_a_name_are_accounted_too(monkeypatch: 
 
     assert noted[0] == noted[1]
     assert 3 == len(noted[0])
+
+
+@pytest.mark.parametrize(
+    "change", [{"disabled": True}, {"wires": ("anthropic_messages",)}, {"models": ("other",)}, None], ids=str
+)
+async def test_a_head_that_is_known_opens_no_longer_than_its_key(change: dict[str, Any] | None) -> None:
+    """However often it came before: a key that has changed, or is gone, is another one."""
+    async with serving(whole, key()) as (listener, _):
+        ring = listener.app.keys
+        (record,) = ring.records()
+        async with Connection(listener.port) as connection:
+            before = [await connection.ask(request("POST", CHAT, HELLO, **BEARER)) for _ in range(4)]
+            known = [head for head in ring.remembered if not isinstance(head, bytes)]
+            ring.replace_config({})
+            if change is not None:
+                ring.replace_made([msgspec.structs.replace(record, policy=msgspec.structs.replace(record.policy, **change))])
+            after = [await connection.ask(request("POST", CHAT, HELLO, **BEARER)) for _ in range(2)]
+
+    assert [200] * 4 == [answer.status for answer in before]
+    assert 1 == len(known)
+    assert {True} == {answer.status in (401, 403, 404) for answer in after}
+    assert "x-ratelimit-limit-tokens" in dict(before[-1].headers)

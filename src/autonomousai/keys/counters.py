@@ -14,13 +14,17 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 import msgspec
 
 from .limits import SOON_S, WINDOW_S, Decision, Demand, Limits, Refusal, Standing
 
+#: Seconds after which a bucket has left the window.
+_RESET_S: Final = WINDOW_S + 1
 
-class Holding(msgspec.Struct):
+
+class Holding(msgspec.Struct, gc=False):
     """What is reserved for a request under way. ``expires``: seconds since the epoch."""
 
     expires: float
@@ -49,23 +53,13 @@ class KeyCounters(msgspec.Struct):
 
     def reserve(self, now: float, period: str, limits: Limits, demand: Demand, hold: str, lease_s: float) -> Decision:
         """Admit a request, or refuse it and change nothing."""
+        admitted = self.grant(now, period, limits, demand.most_tokens, demand.most_nano, hold, lease_s)
+        if admitted is not None:
+            return admitted
         moment = int(now)
-        if moment != self.current or period != self.period or self.earliest <= now:
-            self._advance(now, period)
-        decision = Decision("", 0, 0, 0, 0, 0, 0, 0, moment, self.spent_tokens, self.spent_nano)
-        if self._grant(moment, limits, demand, decision):
-            tokens = decision.tokens
-            expires = now + lease_s
-            self.holds[hold] = Holding(expires, tokens, decision.nano)
-            self.earliest = min(self.earliest, expires)
-            self.held_tokens += tokens
-            self.held_nano += decision.nano
-            if limits.requests:
-                self.requests[moment] = self.requests.get(moment, 0) + 1
-                self.request_sum += 1
-            if tokens and limits.tokens:
-                self.tokens[moment] = self.tokens.get(moment, 0) + tokens
-                self.token_sum += tokens
+        decision = Decision(moment=moment, spent_tokens=self.spent_tokens, spent_nano=self.spent_nano)
+        if self._fits(moment, limits, demand, decision):
+            return self._admit(moment, limits, decision.tokens, decision.nano, hold, now + lease_s)
         if limits.requests:
             decision.requests_left = max(0, limits.requests - self.request_sum)
             decision.requests_reset = _reset(self.requests, moment)
@@ -74,7 +68,59 @@ class KeyCounters(msgspec.Struct):
             decision.tokens_reset = _reset(self.tokens, moment)
         return decision
 
-    def _grant(self, moment: int, limits: Limits, demand: Demand, decision: Decision) -> bool:
+    def grant(
+        self, now: float, period: str, limits: Limits, tokens: int, nano: int, hold: str, lease_s: float
+    ) -> Decision | None:
+        """Admit a request that may use so much. None, and nothing is changed, where there is not clearly room for all of it."""
+        moment = int(now)
+        if moment != self.current or period != self.period or self.earliest <= now:
+            self._advance(now, period)
+        if (
+            ((most := limits.requests) and self.request_sum >= most)
+            or ((most := limits.tokens) and self.token_sum + tokens >= most)
+            or ((most := limits.concurrency) and len(self.holds) >= most)
+            or ((most := limits.token_budget) and self.spent_tokens + self.held_tokens + tokens >= most)
+            or ((most := limits.nano_budget) and self.spent_nano + self.held_nano + nano >= most)
+        ):
+            return None
+        return self._admit(moment, limits, tokens, nano, hold, now + lease_s)
+
+    def _admit(self, moment: int, limits: Limits, tokens: int, nano: int, hold: str, expires: float) -> Decision:
+        """Hold what is reserved for a request, and return that with what is left."""
+        self.holds[hold] = Holding(expires, tokens, nano)
+        if expires < self.earliest:
+            self.earliest = expires
+        self.held_tokens += tokens
+        self.held_nano += nano
+        requests_left = requests_reset = tokens_left = tokens_reset = 0
+        if most := limits.requests:
+            buckets = self.requests
+            buckets[moment] = buckets.get(moment, 0) + 1
+            self.request_sum = used = self.request_sum + 1
+            requests_left, requests_reset = most - used, _reset(buckets, moment)
+        if most := limits.tokens:
+            buckets = self.tokens
+            if tokens:
+                buckets[moment] = buckets.get(moment, 0) + tokens
+                self.token_sum += tokens
+            tokens_left, tokens_reset = most - self.token_sum, _reset(buckets, moment)
+            if tokens_left < 0:
+                tokens_left = 0
+        return Decision(
+            "",
+            0,
+            requests_left,
+            requests_reset,
+            tokens_left,
+            tokens_reset,
+            tokens,
+            nano,
+            moment,
+            self.spent_tokens,
+            self.spent_nano,
+        )
+
+    def _fits(self, moment: int, limits: Limits, demand: Demand, decision: Decision) -> bool:
         """Note in *decision* what can be reserved of *demand*, or what refuses it. Returns False where it is refused."""
         if limits.concurrency and len(self.holds) >= limits.concurrency:
             return _refuse(decision, "concurrency", SOON_S)
@@ -117,13 +163,16 @@ class KeyCounters(msgspec.Struct):
         else:  # its time has run out, so that all of it was spent
             self._spend(tokens - decision.tokens, nano - decision.nano)
         change = tokens - decision.tokens
-        moment = decision.moment
-        if moment not in self.tokens:
-            if change <= 0 or not self.tokens:
+        buckets, moment = self.tokens, decision.moment
+        before = buckets.get(moment)
+        if before is None:
+            if change <= 0 or not buckets:
                 return
-            moment = int(now)
-        before = self.tokens.get(moment, 0)
-        self.tokens[moment] = after = max(0, before + change)
+            moment, before = int(now), buckets.get(int(now), 0)
+        after = before + change
+        if after < 0:
+            after = 0
+        buckets[moment] = after
         self.token_sum += after - before
 
     def renew(self, now: float, hold: str, lease_s: float) -> None:
@@ -160,8 +209,11 @@ class KeyCounters(msgspec.Struct):
         return not (before and is_known)
 
     def _spend(self, tokens: int, nano: int) -> None:
-        self.spent_tokens = max(0, self.spent_tokens + tokens)
-        self.spent_nano = max(0, self.spent_nano + nano)
+        spent_tokens, spent_nano = self.spent_tokens + tokens, self.spent_nano + nano
+        self.spent_tokens = spent_tokens if spent_tokens > 0 else 0
+        self.spent_nano = spent_nano if spent_nano > 0 else 0
+        if not self.parked:
+            return
         for name, (parked_tokens, parked_nano) in self.parked.items():
             self.parked[name] = (max(0, parked_tokens + tokens), max(0, parked_nano + nano))
 
@@ -196,7 +248,9 @@ def _wait_for_holds(left: int, held: int, least: int) -> int:
 
 def _reset(buckets: dict[int, int], now: int) -> int:
     """Return the seconds until the last of the *buckets* has left the window."""
-    return next(reversed(buckets)) + WINDOW_S + 1 - now if buckets else 0
+    if len(buckets) == 1 and now in buckets:  # quicker than to look for the last
+        return _RESET_S
+    return next(reversed(buckets)) + _RESET_S - now if buckets else 0
 
 
 def _drop(buckets: dict[int, int], least: int) -> int:

@@ -6,10 +6,10 @@ of other scripts' for each character, which is about right for the usual ones; a
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Any, Final
 
 from ..request import ChatRequest
+from ..wires.messages import CheckedMessages
 
 #: Tokens of an image, a document or a sound, whatever its size: each vendor counts them in its own way.
 MEDIA_TOKENS: Final = 1_000
@@ -36,18 +36,19 @@ _LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 def prompt_tokens(request: ChatRequest) -> int:
     """Return about how many tokens a request's prompt has; at least one."""
-    size = 4 * len(request.messages) * _BYTES
-    for message in request.messages:
-        for name, value in message.items():
-            if type(value) is str and name not in _MEDIA and value.isascii():  # as usual
-                size += len(value)
-            else:
-                size += _size(value, name)
+    messages = request.messages
+    size = 4 * len(messages) * _BYTES
+    if type(messages) is CheckedMessages and messages.plain:  # of a role and text alone, as usual
+        for message in messages:
+            text = message["content"]
+            size += len(message["role"]) + (len(text) if text.isascii() else _size(text))
+    else:
+        size += sum(_size(value, name) for message in messages for name, value in message.items())
     if fields := request.fields:
         size += sum(_size(fields[name]) for name in _READ if name in fields)
     if request.origin is not None and not request.messages:
         size += sum(_size(request.origin.document.get(name)) for name in _RAW)
-    return max(1, ceil(size / _BYTES))
+    return -(-size // _BYTES) or 1
 
 
 def answer_tokens(request: ChatRequest) -> tuple[int, bool]:

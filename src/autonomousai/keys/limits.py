@@ -32,7 +32,7 @@ Refusal: TypeAlias = Literal["", "requests", "tokens", "concurrency", "token_bud
 SOON_S: Final = 1
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """The limits of a key; 0 is none. ``requests`` and ``tokens``: in a minute; ``nano_budget``: in nanodollars."""
 
     requests: int = 0
@@ -62,7 +62,7 @@ class Limits(msgspec.Struct, frozen=True):
 UNLIMITED: Final = Limits()
 
 
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """What a request may use: at least so much must be left for it to be admitted, and at most so much is reserved. They differ
     where a request does not say how long its answer may be."""
 
@@ -72,7 +72,7 @@ class Demand(msgspec.Struct, frozen=True):
     most_nano: int = 0
 
 
-class Decision(msgspec.Struct):
+class Decision(msgspec.Struct, gc=False):
     """What became of a demand. ``refused``: by which limit; ``wait``: seconds until it may be admitted, 0 where only the
     budget's next period brings that, -1 where it never will be. ``tokens``, ``nano``: what is reserved, in the bucket
     ``moment``. ``…_left`` and ``…_reset``: of the limits a minute, and seconds until they are whole again. ``spent_…``: in the

@@ -11,16 +11,18 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from math import inf
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from ..request import ChatRequest
 from ..wires.redaction import redact
-from .estimates import answer_tokens, prompt_tokens, tier_of
+from .estimates import UNSAID_TOKENS, answer_tokens, prompt_tokens, tier_of
 from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
 from .records import KeyRecord
 from .refusals import not_priced, refused
+from .reservations import EndedAnswer, HoldRecord, Reservation
 from .stores import CounterStore, CounterStoreError, MemoryCounters
 from .stores.store import RENEW_S, Holds
 
@@ -43,84 +45,8 @@ class PriceList(Protocol):
     def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None: ...
 
 
-class EndedAnswer(Protocol):
-    """What the ledger notes of an answer that has ended. ``id``: its request's."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def total_tokens(self) -> int: ...
-    @property
-    def cost(self) -> float | None: ...
-    @property
-    def cache(self) -> str | None: ...
-
-
 #: Returns what a key's name has spent since a moment: tokens, and US dollars.
 Spent = Callable[[str, float], Awaitable[tuple[int, float]]]
-
-
-class HoldRecord(msgspec.Struct, frozen=True):
-    """A reservation as it is written down beside a stream, so that another server can settle it."""
-
-    id: str
-    key: str
-    model: str
-    decision: Decision
-    prompt: int
-    over_budget: bool = False
-
-
-class Reservation(msgspec.Struct, eq=False):
-    """What is reserved for one request. `settle` it once; further times change nothing.
-
-    ``over_budget``: whether the budget is spent, and a cheaper route answers: only the other limits count then. ``entry``: what
-    the answer took, once it has ended. ``is_adopted``: whether another server has reserved it.
-    """
-
-    _quotas: KeyQuotas | None
-    id: str
-    record: KeyRecord
-    model: str
-    limits: Limits
-    decision: Decision
-    prompt: int
-    over_budget: bool = False
-    entry: EndedAnswer | None = None
-    is_adopted: bool = False
-
-    @property
-    def key(self) -> str:
-        """Return the id of the key."""
-        return self.record.id
-
-    def settle(self) -> None:
-        """Replace what is reserved by what the answer took, as far as there was one."""
-        quotas, self._quotas = self._quotas, None
-        if quotas is not None:
-            quotas.settle(self)
-
-    def leave(self) -> None:
-        """Leave it to the server that continues the answer; without one, all of it is spent when its time is over."""
-        quotas, self._quotas = self._quotas, None
-        if quotas is not None:
-            quotas.forget(self)
-
-    def hand_over(self) -> Reservation:
-        """Return this reservation for another task, which settles it: here, it is settled."""
-        quotas, self._quotas = self._quotas, None
-        assert quotas is not None
-        other = msgspec.structs.replace(self, _quotas=quotas)
-        quotas.replace(other)
-        return other
-
-    def written(self) -> bytes:
-        """Return what another server needs to settle it."""
-        return msgspec.json.encode(HoldRecord(self.id, self.key, self.model, self.decision, self.prompt, self.over_budget))
 
 
 class KeyQuotas:
@@ -137,10 +63,9 @@ class KeyQuotas:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        in_memory = store if type(store) is MemoryCounters else None
-        #: The store's own, where nothing is to be waited for.
-        self.reserve_at_once = None if in_memory is None else in_memory.reserve_now
-        self._settle_at_once = None if in_memory is None else in_memory.settle_now
+        #: The store itself, where nothing is to be waited for.
+        self._in_memory = store if type(store) is MemoryCounters else None
+        self.reserves_at_once = self._in_memory is not None
         self.prices = prices
         self._spent = spent
         self._subscribe: Callable[[Callable[[EndedAnswer], None]], None] | None = subscribe
@@ -205,7 +130,7 @@ class KeyQuotas:
         """Reserve what *request* may use; None for a key without limits. *id*: the request's; *answers*: whether its answer has
         tokens of its own; *cheaper*: whether there is a route for *model* for callers whose budget is spent. Raises
         `StatusError` where a limit refuses it."""
-        if self.reserve_at_once is not None:
+        if self.reserves_at_once:
             return self.reserve_now(record, id, model, request, answers=answers, cheaper=cheaper)
         if (limits := self.limits_of(record)) is UNLIMITED:
             return None
@@ -230,19 +155,49 @@ class KeyQuotas:
         answers: bool = True,
         cheaper: Callable[[str], bool],
     ) -> Reservation | None:
-        """Reserve as `reserve` does, at once; where `reserve_at_once` is set, and nothing is waited for."""
+        """Reserve as `reserve` does, at once; where it `reserves_at_once`, and nothing is waited for."""
         if (limits := self.limits_of(record)) is UNLIMITED:
             return None
-        assert self.reserve_at_once is not None
+        store = self._in_memory
+        assert store is not None
         demand, prompt, now, period = self._asked(record, limits, model, request, answers=answers)
-        decision = self.reserve_at_once(record.id, period, limits, demand, id)
+        decision = store.reserve_now(record.id, period, limits, demand, id)
         over_budget = decision.refused in _BUDGETS and model != "" and cheaper(model)
         if over_budget:
             limits = _without_budgets(limits)
-            decision = self.reserve_at_once(record.id, period, limits, demand, id)
+            decision = store.reserve_now(record.id, period, limits, demand, id)
         if decision.refused:
             raise refused(record, limits, decision, demand, now)
         reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt, over_budget)
+        return reservation
+
+    def grant(self, record: KeyRecord, id: str, model: str, request: ChatRequest) -> Reservation | None:
+        """Reserve the most that a request may use that is answered with tokens, where it `reserves_at_once`, there is clearly
+        room for that, and the request names no tier. None elsewhere: nothing was done, and `reserve_now` looks closer."""
+        known = self._limits.get(record.id)
+        if known is None or known[0] is not record or request.origin is not None or "service_tier" in request.fields:
+            return None
+        limits = known[1]
+        if limits is UNLIMITED or self._subscribe is not None or self._in_memory is None:
+            return None
+        prompt = tokens = nano = 0
+        period, now = "", self._now()
+        if (has_budget := limits.token_budget or limits.nano_budget) or limits.tokens:
+            prompt = prompt_tokens(request)
+            most = answer_tokens(request)[0] if request.fields else UNSAID_TOKENS
+            tokens = prompt + most
+            if limits.nano_budget:
+                if self.prices is None or (price := self.prices.estimate(model, prompt, most)) is None:
+                    return None
+                nano = round(price * NANO)
+            if tokens > MOST or nano > MOST:
+                return None
+            if has_budget:
+                period = period_of(record.policy, now)
+        decision = self._in_memory.keys[record.id].grant(now, period, limits, tokens, nano, id, inf)
+        if decision is None:
+            return None
+        reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt)
         return reservation
 
     def _asked(
@@ -310,14 +265,17 @@ class KeyQuotas:
 
     def settle(self, reservation: Reservation) -> None:
         """See `Reservation.settle`. The store is not waited for."""
-        self.forget(reservation)
+        hold, record, limits = reservation.id, reservation.record, reservation.limits
+        self._live.pop(hold, None)
         tokens, nano = self._used(reservation)
-        policy, limits = reservation.record.policy, self.limits_of(reservation.record)
-        period = period_of(policy, self._now()) if limits.token_budget or limits.nano_budget else ""
-        if self._settle_at_once is not None:
-            self._settle_at_once(reservation.key, period, reservation.id, tokens, nano, reservation.decision)
+        if reservation.over_budget:
+            limits = self.limits_of(record)
+        now = self._now()
+        period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
+        if self._in_memory is not None:
+            self._in_memory.keys[record.id].settle(now, period, hold, tokens, nano, reservation.decision)
         else:
-            self._run(self._store.settle(reservation.key, period, reservation.id, tokens, nano, reservation.decision))
+            self._run(self._store.settle(record.id, period, hold, tokens, nano, reservation.decision))
 
     def forget(self, reservation: Reservation) -> None:
         """Hold it no longer."""
@@ -336,7 +294,8 @@ class KeyQuotas:
     def _used(self, reservation: Reservation) -> tuple[int, int]:
         """Return the tokens and the nanodollars that an answer took."""
         entry, limits = reservation.entry, reservation.limits
-        if not limits.counts_tokens:
+        has_budget = limits.nano_budget or limits.token_budget
+        if not (has_budget or limits.tokens):
             return 0, 0
         if entry is None:  # what another server generated before is not known here
             return (reservation.decision.tokens, reservation.decision.nano) if reservation.is_adopted else (0, 0)
@@ -347,7 +306,7 @@ class KeyQuotas:
             tokens = max(0, min(tokens, MOST))
             if not tokens and entry.outcome == LEFT:
                 tokens = reservation.prompt  # an upstream may have read it
-        if not (limits.nano_budget or limits.token_budget):
+        if not has_budget:
             return tokens, 0
         # A key that has a budget in tokens may get one in money before the period ends.
         cost = entry.cost

@@ -119,6 +119,25 @@ def limit_headers(limits: Limits, decision: Decision, now: float, *, anthropic: 
     return headers
 
 
+#: What `limit_lines` are for OpenAI's clients, of a key with both limits.
+_LINES: Final = b"".join(b"%b: %%d\r\n%b: %%d\r\n%b: %%ds\r\n" % _HEADERS[False, kind] for kind in ("requests", "tokens"))
+
+
+def limit_lines(limits: Limits, decision: Decision, now: float, *, anthropic: bool) -> bytes:
+    """Return the same headers as lines of a response's head."""
+    if limits.requests and limits.tokens and not anthropic:  # as usual: in one piece
+        return _LINES % (
+            limits.requests,
+            decision.requests_left,
+            decision.requests_reset,
+            limits.tokens,
+            decision.tokens_left,
+            decision.tokens_reset,
+        )
+    headers = limit_headers(limits, decision, now, anthropic=anthropic)
+    return b"".join([b"%b: %b\r\n" % each for each in headers])
+
+
 @lru_cache(64)
 def _moment_of(second: int) -> bytes:
     return f"{dt.datetime.fromtimestamp(second, dt.UTC):%Y-%m-%dT%H:%M:%SZ}".encode()

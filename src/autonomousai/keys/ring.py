@@ -20,7 +20,8 @@ _REMEMBERED: Final = 1_000
 
 class KeyRing:
     """The keys, by their digests and by their names. ``asks``: whether callers need a key: once they do, they always will.
-    ``remembered``: by the value of a request's header, keys that open until any key changes: read it, and add by `remember`."""
+    ``remembered``: by the value of a request's header, or by what is remembered of a head with it, keys that open until any key
+    changes: read it, and add by `remember` and `remember_head`."""
 
     def __init__(
         self, configured: Mapping[str, KeyConfig], *, asks: bool = False, now: Callable[[], float] = time.time
@@ -31,7 +32,7 @@ class KeyRing:
         self._configured: tuple[KeyRecord, ...] = ()
         self._by_digest: dict[bytes, KeyRecord] = {}
         self._by_name: dict[str, KeyRecord] = {}
-        self.remembered: dict[bytes | None, KeyRecord] = {}
+        self.remembered: dict[object, KeyRecord] = {}
         self.replace_config(configured)
 
     def records(self) -> list[KeyRecord]:
@@ -64,6 +65,13 @@ class KeyRing:
             if len(self.remembered) >= _REMEMBERED:  # each key may be written in many ways
                 self.remembered.clear()
             self.remembered[header] = record
+
+    def remember_head(self, head: object, header: bytes) -> None:
+        """Remember the same of a *head* that has the *header*, where that is remembered."""
+        if (record := self.remembered.get(header)) is not None:
+            if len(self.remembered) >= _REMEMBERED:
+                self.remembered.clear()
+            self.remembered[head] = record
 
     def labels_of(self, name: str) -> Mapping[str, str]:
         """Return what the operator says of the key of that name."""

@@ -81,19 +81,11 @@ class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
 
 def make_entry(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str, str]) -> LedgerEntry:
     """Return the entry of the answer that *meter* has watched to its end, and that is closed."""
+    if (usual := _usual(meter, asked, prices, labels)) is not None:
+        return usual
     answer = meter.answer
     report = answer.report
     tried = [] if report is None else report.attempts
-    finish = answer.finish
-    if (
-        finish is not None
-        and (usage := finish.usage) is not None
-        and report is not None
-        and len(tried) == 1
-        and tried[0].outcome == "ok"
-        and not (report.spent or report.repeated or report.splices or report.cache or usage.extra)
-    ):
-        return _usual(meter, asked, prices, labels, tried[0], usage, hedged=report.hedged)
     tokens = _tokens_of(answer, asked, tried)
     attempts = _attempts_of(tried, answer, tokens, prices, meter.model)
     costs = [attempt.cost for attempt in attempts if attempt.tokens or attempt.outcome == "ok"]
@@ -160,27 +152,40 @@ def make_bare_entry(meter: AnswerMeter, asked: Asked) -> LedgerEntry:
     )
 
 
-def _usual(
-    meter: AnswerMeter,
-    asked: Asked,
-    prices: Prices,
-    labels: Mapping[str, str],
-    attempt: Attempt,
-    usage: Usage,
-    *,
-    hedged: bool,
-) -> LedgerEntry:
-    """Return the entry of an answer that one try has brought, and whose tokens its upstream has counted: the same as by all the
-    rules, and much sooner."""
+def _usual(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str, str]) -> LedgerEntry | None:
+    """Return the entry of a complete answer that one try has brought, None for any other: the same as by all the rules, and
+    much sooner."""
+    answer = meter.answer
+    report, finish = answer.report, answer.finish
+    if report is None or finish is None or len(report.attempts) != 1:
+        return None
+    attempt, usage = report.attempts[0], finish.usage
+    if (
+        attempt.outcome != "ok"
+        or attempt.tokens
+        or report.ways
+        or report.cache
+        or report.spent
+        or report.repeated
+        or (usage is not None and usage.extra)
+    ):
+        return None
     upstream, model = attempt.upstream, meter.model
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    price = prices.price(upstream, (meter.answer.model, model))
+    cached = reasoning = None
+    if usage is not None:
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
+    else:
+        prompt, completion = prompt_tokens(asked.request), tokens_per_piece(answer)(pieces_of(answer))
+    price = prices.price(upstream, (answer.model, model))
     cost = None
     if price is not None:
-        if usage.cached_tokens or usage.reasoning_tokens or price.steps or price.tiers:
-            cost = cost_of(price, _counted(usage), completion, _tier_of(meter.answer) if price.tiers else None)
+        if cached or reasoning or price.steps or price.tiers:
+            tokens = Tokens(prompt) if usage is None else _counted(usage)
+            cost = cost_of(price, tokens, completion, _tier_of(answer) if price.tiers else None)
         else:
             cost = (prompt * price.input + completion * price.output) / 1_000_000
+    took = round((time.time() - asked.came) * 1000)
     # In the order of the members: names would take longer.
     return LedgerEntry(
         asked.id,
@@ -190,22 +195,22 @@ def _usual(
         model,
         asked.wire,
         meter.upstream,
-        [LedgerAttempt(upstream, "ok", attempt.status, attempt.ms, completion, False, cost)],
+        [LedgerAttempt(upstream, "ok", attempt.status, attempt.ms, completion, usage is None and completion > 0, cost)],
         prompt,
         completion,
         0,
-        usage.cached_tokens,
+        cached,
         None,
-        usage.reasoning_tokens,
-        False,
+        reasoning,
+        usage is None,
         cost,
         round((meter.first - meter.began) * 1000) if meter.first else None,
-        max(round((time.time() - asked.came) * 1000), 0),
+        max(0, took),
         meter.outcome,
         attempt.status,
-        0,
+        len(report.splices),
         None,
-        hedged,
+        report.hedged,
     )
 
 

@@ -41,8 +41,8 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
 def pieces_of(answer: Answer) -> int:
     """Return how many pieces of text, reasoning and calls came to the caller, in all choices."""
-    joined = 0 if answer.report is None else answer.report.joined
-    return (joined or answer.deltas) + sum(choice.deltas for choice in answer.choices.values())
+    pieces = answer.deltas if answer.report is None else answer.report.joined or answer.deltas
+    return pieces + sum(choice.deltas for choice in answer.choices.values()) if answer.choices else pieces
 
 
 def tokens_per_piece(answer: Answer) -> Callable[[int], int]:
@@ -62,15 +62,14 @@ def prompt_tokens(request: ChatRequest) -> int:
 
         assert prompt_tokens(ChatRequest("llama", [{"role": "user", "content": "Why is the sky blue?"}])) == 9
     """
-    if request.messages:
-        asked: Any = [message.get("content") for message in request.messages]
-        around = _AROUND * len(request.messages)
-    else:
-        document = {} if request.origin is None else request.origin.document
-        asked = [document.get(name) for name in _RAW]
-        around = 0
-    size = _size(asked, 0) + _size(request.fields.get("tools"), 0)
-    return around + -(-size // CHARACTERS)
+    size = _size(request.fields.get("tools"), 0) if request.fields else 0
+    for message in request.messages:
+        content = message.get("content")
+        size += len(content) if type(content) is str else _size(content, 1)
+    if not request.messages and request.origin is not None:
+        document = request.origin.document
+        size += sum(_size(document.get(name), 1) for name in _RAW)
+    return _AROUND * len(request.messages) - (-size // CHARACTERS)
 
 
 #: Members of a request that is no conversation which hold what is read.

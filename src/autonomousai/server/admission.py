@@ -14,9 +14,10 @@ import msgspec
 from ..errors import ModelNotFoundError, StatusError
 from ..http.server.exchange import Exchange
 from ..keys.limits import Decision, Limits
-from ..keys.quotas import KeyQuotas, Reservation
+from ..keys.quotas import KeyQuotas
 from ..keys.records import KeyRecord
-from ..keys.refusals import KeyLimitError, limit_headers
+from ..keys.refusals import KeyLimitError, limit_lines
+from ..keys.reservations import Reservation
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..request import ChatRequest
 from ..telemetry.metrics import Metrics
@@ -34,9 +35,6 @@ class _Rights(msgspec.Struct, frozen=True):
     models: frozenset[str]
     beginnings: tuple[str, ...]
 
-    def allow(self, model: str) -> bool:
-        return model in self.models or model.startswith(self.beginnings)
-
 
 class Admission:
     """*resolve*: a model's own name; *has_cheaper_route*: whether a model has one for callers who have spent their budget;
@@ -53,7 +51,7 @@ class Admission:
     ) -> None:
         self._quotas = quotas
         #: Whether nothing is waited for, since this process alone counts.
-        self.at_once = quotas.reserve_at_once is not None
+        self.at_once = quotas.reserves_at_once
         self._metrics = metrics
         self._provider = provider
         self._resolve = resolve
@@ -66,7 +64,10 @@ class Admission:
 
     def may_use(self, record: KeyRecord | None, model: str) -> bool:
         """Return whether a caller may use *model*, which is named by its own name."""
-        return record is None or not record.policy.models or self._rights_of(record).allow(model)
+        if record is None or not record.policy.models:
+            return True
+        rights = self._rights_of(record)
+        return model in rights.models or model.startswith(rights.beginnings)
 
     def resolve(self, record: KeyRecord, wire: Wire, name: str) -> str:
         """Return the model's own name that the caller's *name* means. Raises `ModelNotFoundError` where there is none that the
@@ -79,7 +80,10 @@ class Admission:
             model = self._resolve(name)
         except ModelNotFoundError:
             model = ""
-        if not model or not self._rights_of(record).allow(model):
+        rights = self._rights.get(record.id)
+        if rights is None or rights.record is not record:
+            rights = self._rights_of(record)
+        if not model or not (model in rights.models or model.startswith(rights.beginnings)):
             raise ModelNotFoundError(name, self.models_of(record))
         return model
 
@@ -112,7 +116,14 @@ class Admission:
     ) -> Reservation | None:
         """Reserve as `reserve` does, where that is ``at_once``."""
         record = exchange.caller
-        _check_fields(record, request)
+        if request is not None:
+            if request.fields or request.origin is not None:
+                _check_fields(record, request)
+            if wire.streams:
+                granted = self._quotas.grant(record, exchange.request_id, model, request)
+                if granted is not None:
+                    _add_headers(exchange, wire, granted.limits, granted.decision)
+                    return granted
         try:
             reservation = self._quotas.reserve_now(
                 record, exchange.request_id, model, request, answers=wire.streams, cheaper=self._has_cheaper_route
@@ -191,5 +202,4 @@ def _check_fields(record: KeyRecord, request: ChatRequest | None) -> None:
 
 def _add_headers(exchange: Exchange, wire: Wire, limits: Limits, decision: Decision) -> None:
     if limits.requests or limits.tokens:
-        headers = limit_headers(limits, decision, time.time(), anthropic=wire is ANTHROPIC_MESSAGES)
-        exchange.extra = [*exchange.extra, *headers] if exchange.extra else headers
+        exchange.lines = limit_lines(limits, decision, time.time(), anthropic=wire is ANTHROPIC_MESSAGES)

@@ -84,10 +84,20 @@ class AccessControl:
         if self.draining and path not in WATCHED_PATHS and not path.startswith(_LASTING):
             raise shutting_down(self.drained_by - monotonic())
 
-    @property
-    def asks(self) -> bool:
-        """Return whether callers need a key."""
-        return self._ring.asks
+    def remember(self, exchange: Exchange) -> None:
+        """Remember whose a request is that was checked, for others with the same head."""
+        if exchange.known is not None and (header := exchange.head.get(b"authorization")) is not None:
+            self._ring.remember_head(exchange.known, header)
+
+    def recall(self, exchange: Exchange) -> bool:
+        """Note whose a request is, where its head was checked before; False where its key has to be checked again."""
+        if not self._ring.asks:
+            return True
+        record = self._ring.remembered.get(exchange.known)
+        if record is None:
+            return False
+        exchange.key, exchange.caller = record.name, record
+        return True
 
     def key_of(self, exchange: Exchange) -> bytes:
         """What tells callers apart: the id of a caller's key, whose secret may change, or the hash of one without a name; where

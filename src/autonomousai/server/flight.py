@@ -15,7 +15,7 @@ from ..answer import Answer
 from ..errors import ProviderError
 from ..events import Batch
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, log_bug
-from ..keys.quotas import Reservation
+from ..keys.reservations import Reservation
 from ..report import Report
 from ..request import ChatRequest
 from ..result import SentRequest
@@ -237,11 +237,13 @@ def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpo
         return False
     known = exchange.known
     is_known = known is not None and known.note is endpoint
-    if is_known and not guard.asks:
-        return True
+    if is_known and guard.recall(exchange):
+        return exchange.caller is None or context.admission.at_once
     guard.check(exchange)
-    if exchange.caller is not None and not context.admission.at_once:
-        return False
+    if exchange.caller is not None:
+        if not context.admission.at_once:
+            return False
+        guard.remember(exchange)
     if not is_known:
         if not context.bodies.takes(exchange):
             return False

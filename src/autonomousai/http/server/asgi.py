@@ -56,6 +56,7 @@ class ASGIExchange:
         self.filler = b""
         self.known: Any = None
         self.extra: Headers = []
+        self.lines = b""
         self._receive = receive
         self._send = send
         self._head: dict[bytes, bytes] | None = None
@@ -102,7 +103,11 @@ class ASGIExchange:
     def start(self, status: int, headers: Headers) -> None:
         """See `Exchange.start`."""
         self.status = status
-        self._waiting.append({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra]})
+        headers = [*headers, *self.extra]
+        for line in self.lines.splitlines():
+            name, _, value = line.partition(b": ")
+            headers.append((name, value))
+        self._waiting.append({"type": "http.response.start", "status": status, "headers": headers})
 
     def write(self, data: bytes) -> bool:
         """See `Exchange.write`."""

@@ -107,6 +107,7 @@ class RequestResponseCycle:
         "keeps",
         "key",
         "known",
+        "lines",
         "listener",
         "meter",
         "method",
@@ -154,6 +155,7 @@ class RequestResponseCycle:
         self.listener: DisconnectListener | None = None
         self.filler = b""
         self.extra: Headers = _NONE
+        self.lines = b""
         self.keeps = keeps
         self.is_written = False
         self.is_complete = False
@@ -340,7 +342,7 @@ class RequestResponseCycle:
         """Prepare the head of a document on a connection that is kept, at once. False: it may have another head than that."""
         if not self.keeps or self.http_version != "1.1" or self.method == "HEAD" or self._head_bytes or self.is_written:
             return False
-        more = b""
+        more = self.lines
         if self.extra:
             for name, value in self.extra:
                 if name in _OURS or _LF in value or _CR in value:
@@ -355,8 +357,8 @@ class RequestResponseCycle:
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
         status_line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # an upstream's own has no phrase
-        pieces = [status_line, date_line(int(time()))]
-        lines = 2
+        pieces = [status_line, date_line(int(time())), self.lines]
+        lines = 2 + self.lines.count(b"\r\n")
         closes = False
         for name, value in (*headers, *self.extra):
             if name in _OURS:

@@ -63,6 +63,8 @@ class Exchange(Protocol):
     filler: bytes
     #: Headers that the response gets beside its own.
     extra: Headers
+    #: More of them, written out: each line with its end, and none that says how the response ends.
+    lines: bytes
     #: Where the same head came before, but for its body's length: what is remembered of that, with a ``note`` of the
     #: application's. None elsewhere.
     known: Any

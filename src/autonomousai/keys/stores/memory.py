@@ -13,13 +13,13 @@ from .store import Holds
 
 
 class MemoryCounters:
-    """``now``: seconds since the epoch."""
+    """``now``: seconds since the epoch. ``keys``: the counters of each."""
 
     shared = False
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._keys: defaultdict[str, KeyCounters] = defaultdict(KeyCounters)
+        self.keys: defaultdict[str, KeyCounters] = defaultdict(KeyCounters)
 
     async def open(self) -> None:
         """Do nothing."""
@@ -29,25 +29,21 @@ class MemoryCounters:
 
     def reserve_now(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
         """Reserve as `CounterStore.reserve` does, at once."""
-        return self._keys[key].reserve(self._now(), period, limits, demand, hold, inf)
-
-    def settle_now(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
-        """Settle as `CounterStore.settle` does, at once."""
-        self._keys[key].settle(self._now(), period, hold, tokens, nano, decision)
+        return self.keys[key].reserve(self._now(), period, limits, demand, hold, inf)
 
     async def reserve(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision:
         return self.reserve_now(key, period, limits, demand, hold)
 
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
-        self.settle_now(key, period, hold, tokens, nano, decision)
+        self.keys[key].settle(self._now(), period, hold, tokens, nano, decision)
 
     async def renew(self, holds: Holds) -> None:
         now = self._now()
         for hold, (key, _) in holds.items():
-            self._keys[key].renew(now, hold, inf)
+            self.keys[key].renew(now, hold, inf)
 
     async def look(self, key: str, period: str) -> Standing:
-        return self._keys[key].look(self._now(), period)
+        return self.keys[key].look(self._now(), period)
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
-        self._keys[key].seed(period, tokens, nano)
+        self.keys[key].seed(period, tokens, nano)
