@@ -15,7 +15,10 @@ Json = dict[str, Any]
 _RESOURCE = TypeAdapter(models.ResponseResource)
 
 #: Members that the specification does not name, and those whose type is another in it: it has no place for a schema's text.
-_OF_OTHER_TYPES = ("custom_tool_call", "image_generation_call", "web_search_call")
+_OF_OTHER_TYPES = (
+    *("custom_tool_call", "image_generation_call", "web_search_call"),
+    *("local_shell_call", "shell_call", "apply_patch_call", "tool_search_call"),
+)
 
 
 def _event_models() -> dict[str, TypeAdapter[Any]]:

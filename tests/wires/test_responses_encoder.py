@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ResponseOutputItem
+from pydantic import TypeAdapter
 
 from autonomousai.answer import Answer
 from autonomousai.errors import IncompleteStreamError, ProviderError, StatusError, StreamError
@@ -40,11 +42,17 @@ SPACE = {
     "name": "mcp__docs",
     "tools": [{"type": "function", "name": name} for name in ("search", "patch")],
 }
+RUN_BY_THE_CALLER = [
+    {"type": "local_shell"},
+    {"type": "shell"},
+    {"type": "apply_patch"},
+    {"type": "tool_search", "execution": "client"},
+]
 HEAD = AnswerHead(
     "resp_1",
     1700000000,
     "llama",
-    echo=echo_of({"tools": [CUSTOM, SPACE], "metadata": {"a": "b"}, "temperature": 0.5}),
+    echo=echo_of({"tools": [CUSTOM, SPACE, *RUN_BY_THE_CALLER], "metadata": {"a": "b"}, "temperature": 0.5}),
 )
 STOP = FinishReason("stop", "finish_reason", Usage(7, 3, 10, cached_tokens=2, reasoning_tokens=1))
 TOKEN = {"token": "Hi", "logprob": -0.5, "bytes": None, "top_logprobs": None}
@@ -67,6 +75,10 @@ def streamed(*batches: Batch) -> list[Json]:
 
 def whole(*events: Event) -> Json:
     return check_response(json.loads(OPENAI_RESPONSES.encode_answer(list(events), HEAD, extension={"length": 5})))
+
+
+def ran(index: int, kind: str) -> Json:
+    return {"id": f"ctc_1_{index}", "type": kind, "status": "completed", "call_id": f"call_{index}"}
 
 
 def call(index: int, name: str | None, arguments: str = "") -> ToolCallDelta:
@@ -188,6 +200,24 @@ ANSWERS: dict[str, tuple[Batch, FinishReason, list[Json]]] = {
                 "name": "patch",
                 "input": "*** Begin",
             }
+        ],
+    ),
+    "calls of tools of the API that the caller runs": (
+        [
+            call(0, "local_shell", '{"command":["ls"],'),
+            call(0, None, '"timeout_ms":5}'),
+            call(1, "shell", '{"commands":"ls"}'),
+            call(2, "apply_patch", '{"type":"update_file","path":"a","diff":"+b"}'),
+            call(3, "tool_search", '{"query":"mail"}'),
+            call(4, "tool_search", "mail"),
+        ],
+        STOP,
+        [
+            {**ran(0, "local_shell_call"), "action": {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": 5}},
+            {**ran(1, "shell_call"), "action": {"commands": ["ls"], "timeout_ms": None, "max_output_length": None}},
+            {**ran(2, "apply_patch_call"), "operation": {"type": "update_file", "path": "a", "diff": "+b"}},
+            {**ran(3, "tool_search_call"), "execution": "client", "arguments": {"query": "mail"}},
+            {**ran(4, "tool_search_call"), "execution": "client", "arguments": {}},
         ],
     ),
     "a call of a tool of a namespace": (
@@ -356,6 +386,14 @@ def test_calls_of_one_id_are_told_apart() -> None:
         assert ["call_1", "call_1_1"] == [each["call_id"] for each in response["output"]]
 
 
+def test_calls_that_the_caller_runs_are_those_of_the_sdk() -> None:
+    """Each has all members that OpenAI's own types name."""
+    called, _, items = ANSWERS["calls of tools of the API that the caller runs"]
+    read = [TypeAdapter(ResponseOutputItem).validate_python(item) for item in whole(*called, STOP)["output"]]
+
+    assert items == [item.model_dump(exclude_unset=True) for item in read]
+
+
 def test_the_request_is_repeated() -> None:
     """In each event that carries the response; the provenance at its end alone."""
     first, second, *_, last = streamed(["Hi"], [STOP])
@@ -363,7 +401,11 @@ def test_the_request_is_repeated() -> None:
     for event in (first, second, last):
         response = event["response"]
         assert ("resp_1", 1700000000, "llama") == (response["id"], response["created_at"], response["model"])
-        assert ([CUSTOM, SPACE], {"a": "b"}, 0.5) == (response["tools"], response["metadata"], response["temperature"])
+        assert ([CUSTOM, SPACE, *RUN_BY_THE_CALLER], {"a": "b"}, 0.5) == (
+            response["tools"],
+            response["metadata"],
+            response["temperature"],
+        )
         assert ({"length": 5} if event is last else None) == response.get("x_autonomousai")
 
 

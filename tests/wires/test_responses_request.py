@@ -296,6 +296,51 @@ INPUTS: dict[str, tuple[Any, list[Json]]] = {
             },
         ],
     ),
+    "calls of tools of the API that the caller runs": (
+        [
+            {"type": "local_shell_call", "call_id": "c1", "action": {"type": "exec", "command": ["ls"], "env": {}}},
+            {"type": "local_shell_call_output", "id": "c1", "output": "a"},
+            {"type": "shell_call", "call_id": "c2", "action": {"commands": ["ls"], "timeout_ms": None}},
+            {"type": "shell_call_output", "call_id": "c2", "output": [{"stdout": "a", "outcome": {"type": "exit"}}]},
+            {"type": "apply_patch_call", "call_id": "c3", "operation": {"type": "delete_file", "path": "a"}},
+            {"type": "apply_patch_call_output", "call_id": "c3", "status": "completed"},
+            {"type": "tool_search_call", "call_id": "c4", "execution": "client", "arguments": {"query": "mail"}},
+            {"type": "tool_search_output", "call_id": "c4", "execution": "client", "tools": [FUNCTION]},
+            {"type": "tool_search_call", "call_id": "c5", "execution": "client", "arguments": None},
+            {"type": "tool_search_output", "call_id": "c5", "execution": "client", "tools": []},
+        ],
+        [
+            turn(("c1", "local_shell", '{"command":["ls"],"env":{}}')),
+            {"role": "tool", "tool_call_id": "c1", "content": "a"},
+            turn(("c2", "shell", '{"commands":["ls"]}')),
+            {"role": "tool", "tool_call_id": "c2", "content": '[{"stdout":"a","outcome":{"type":"exit"}}]'},
+            turn(("c3", "apply_patch", '{"type":"delete_file","path":"a"}')),
+            {"role": "tool", "tool_call_id": "c3", "content": "completed"},
+            turn(("c4", "tool_search", '{"query":"mail"}')),
+            {"role": "tool", "tool_call_id": "c4", "content": "Tools found: f"},
+            turn(("c5", "tool_search", "{}")),
+            {"role": "tool", "tool_call_id": "c5", "content": "No tools found."},
+        ],
+    ),
+    "what another agent says": (
+        [
+            {
+                "type": "agent_message",
+                "author": "/root",
+                "recipient": "/root/worker",
+                "content": [
+                    {"type": "input_text", "text": "Add 1 and 2."},
+                    {"type": "encrypted_content", "encrypted_content": "x"},
+                ],
+            },
+            {"type": "agent_message", "content": [{"type": "input_text", "text": "Be brief."}]},
+            {"type": "agent_message", "content": [{"type": "encrypted_content", "encrypted_content": "x"}]},
+        ],
+        [
+            {"role": "user", "content": "Message from /root:\nAdd 1 and 2."},
+            {"role": "user", "content": "Be brief."},
+        ],
+    ),
     "what messages have no place for": (
         [
             {"type": "reasoning", "id": "rs_1", "summary": [], "content": None, "encrypted_content": "x"},
@@ -303,7 +348,6 @@ INPUTS: dict[str, tuple[Any, list[Json]]] = {
             {"id": "msg_2"},
             {"type": None, "id": "msg_3"},
             {"type": "web_search_call", "id": "ws_1", "status": "completed"},
-            {"type": "local_shell_call", "call_id": "c9", "action": {}},
             {"type": "compaction", "encrypted_content": "x"},
             {"type": "tomorrow's"},
             {"role": "assistant", "content": []},
@@ -423,7 +467,7 @@ FIELDS: list[tuple[Json, Json]] = [
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
     ),
     (
-        {"tools": [FUNCTION, {"type": "web_search"}, {"type": "local_shell"}, {"type": "namespace", "name": "n", "tools": []}]},
+        {"tools": [FUNCTION, {"type": "web_search"}, {"type": "tool_search"}, {"type": "namespace", "name": "n", "tools": []}]},
         {"tools": [CHAT_FUNCTION]},
     ),
     ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, {}),
@@ -516,6 +560,37 @@ def test_a_choice_names_a_tool_of_a_namespace() -> None:
     assert ["mcp__docs__f"] == names(FUNCTION, SPACE, tool_choice={"type": "allowed_tools", "tools": [chosen]})
 
 
+def test_tools_that_the_caller_runs_are_functions() -> None:
+    """What they say of themselves counts; one that the vendor runs is left out, and one whose name is a function's."""
+    search = {"type": "tool_search", "execution": "client", "description": "Finds.", "parameters": {"type": "object"}}
+    hosted = {"type": "shell", "environment": {"type": "container_auto"}}
+    local = {"type": "shell", "environment": {"type": "local"}}
+
+    assert ["local_shell", "apply_patch", "tool_search"] == names({"type": "local_shell"}, {"type": "apply_patch"}, search)
+    assert ["shell"] == names(local, hosted, {"type": "tool_search"})
+    assert ["f"] == names(FUNCTION, hosted)
+    assert ["shell"] == names({**FUNCTION, "name": "shell"}, local)
+    assert ["shell"] == names(FUNCTION, local, tool_choice={"type": "allowed_tools", "tools": [{"type": "shell"}]})
+    assert {"type": "function", "function": {"name": "shell"}} == read(tools=[local], tool_choice={"type": "shell"}).fields[
+        "tool_choice"
+    ]
+    (found,) = read(tools=[search]).fields["tools"]
+    assert {"name": "tool_search", "description": "Finds.", "parameters": {"type": "object", "properties": {}}} == found[
+        "function"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+def test_tools_that_come_with_the_conversation_are_offered(kind: str) -> None:
+    """Once, beside the request's own; calls of them are written back as theirs."""
+    item = {"type": kind, "call_id": "c", "tools": [FUNCTION, SPACE, CHAT_FUNCTION]}
+
+    assert ["f", "mcp__docs__f"] == names(FUNCTION, input=[item, HELLO])
+    request = read(input=[item, HELLO])
+    assert request.echo is not None
+    assert {"name": "f", "namespace": "mcp__docs"} == names_of(request.echo["tools"]).written("mcp__docs__f")
+
+
 def test_calls_of_a_namespace_in_the_conversation() -> None:
     """They have the name that the tool is offered under now."""
     request = read(input=[HELLO, call("c1", namespace="mcp__docs"), output("c1", "r")], tools=[SPACE])
@@ -556,6 +631,8 @@ REFUSALS: list[tuple[Json, str]] = [
     ({"input": [{"type": 7}]}, "input[0].type"),
     ({"input": [{"type": "function_call", "call_id": 1, "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": []}]}, "input[0].arguments"),
+    ({"input": [{"type": "additional_tools", "tools": [{"type": "function"}]}]}, "input[0].tools[0].name"),
+    ({"input": [{"type": "tool_search_output", "tools": [None]}]}, "input[0].tools[0]"),
     ({"input": [{"role": "tool", "tool_call_id": "c", "content": "x"}]}, "input"),
     ({"input": [{"type": "function_call_output", "call_id": "c", "output": 1}]}, "input[0].output"),
     ({"input": [{"role": "tool", "content": "x"}]}, "input"),

@@ -7,9 +7,10 @@ where the call stands: so the same conversation has the same ids in each turn, a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..events import Message, Messages
+if TYPE_CHECKING:
+    from ..events import Message, Messages
 
 Call = dict[str, Any]
 

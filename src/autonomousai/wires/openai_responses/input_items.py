@@ -19,6 +19,7 @@ from ..messages import REASONING, check_messages, text_of, with_one_system_messa
 from ..pairing import with_paired_results
 from ..shapes import (
     ANYTHING,
+    LIST,
     NAME,
     OBJECT,
     TEXT,
@@ -33,6 +34,7 @@ from ..shapes import (
     with_other_type,
     with_type,
 )
+from .client_tools import BRINGING_TOOLS, CALLS, OUTPUTS
 from .custom_tools import custom_arguments
 from .namespaces import offered_name
 
@@ -90,6 +92,8 @@ _ITEMS: Final[dict[str, Shape]] = {
     "custom_tool_call": object_of({"call_id": TEXT, "name": NAME, "input": TEXT}, ("name", "input")),
     "custom_tool_call_output": _OUTPUT,
     "item_reference": _REFERENCE,
+    **dict.fromkeys((*CALLS, *OUTPUTS), object_of({"call_id": TEXT, "id": TEXT})),
+    **dict.fromkeys(BRINGING_TOOLS, object_of({"call_id": TEXT, "id": TEXT, "tools": LIST})),
     "reasoning": object_of({}),
 }
 
@@ -247,6 +251,30 @@ def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
     _add_call(messages, item, custom_arguments(item["input"]))
 
 
+def _read_client_call(item: dict[str, Any], messages: Messages) -> None:
+    row = CALLS[item["type"]]
+    _add_call(messages, {**item, "name": row.type}, _json(row.arguments(item)))
+
+
+def _read_client_output(item: dict[str, Any], messages: Messages) -> None:
+    said = OUTPUTS[item["type"]].output(item)
+    _read_output({"call_id": item.get("call_id") or item.get("id"), "output": said}, messages)
+
+
+def _read_agents_message(item: dict[str, Any], messages: Messages) -> None:
+    """Add what another agent says to this one, as Codex has it. What is encrypted of it cannot be read here."""
+    parts = item.get("content")
+    said = (
+        [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        if isinstance(parts, list)
+        else []
+    )
+    if said:
+        author = item.get("author")
+        heading = [f"Message from {author}:"] if isinstance(author, str) and author else []
+        messages.append({"role": "user", "content": "\n".join([*heading, *said])})
+
+
 def _read_output(item: dict[str, Any], messages: Messages) -> None:
     """Add a result: its text, and the images in it as what the user shows, for servers take text alone. One without the id
     of its call is paired by its name, or its place."""
@@ -271,6 +299,9 @@ _READERS: Final[dict[str, Callable[[dict[str, Any], Messages], None]]] = {
     "custom_tool_call": _read_custom_call,
     "custom_tool_call_output": _read_output,
     "reasoning": _read_reasoning,
+    "agent_message": _read_agents_message,
+    **dict.fromkeys(CALLS, _read_client_call),
+    **dict.fromkeys(OUTPUTS, _read_client_output),
 }
 
 #: The text of a result that is made of no text: that follows in a message of the user.

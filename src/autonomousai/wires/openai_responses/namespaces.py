@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .client_tools import ClientTool, client_tool
+
 #: Characters of the longest name of a function that OpenAI's chat completions take.
 _LONGEST: Final = 64
 
@@ -26,10 +28,12 @@ _CALLED: Final = ("function", "custom")
 
 class ToolNames(msgspec.Struct, frozen=True):
     """What a call of a tool is written back as. ``custom``: names of tools that take free text. ``namespaces``: by the name
-    that a function was offered under, its namespace and its own name."""
+    that a function was offered under, its namespace and its own name. ``clients``: by name, tools that the caller runs and that
+    are no functions."""
 
     custom: frozenset[str] = frozenset()
     namespaces: Mapping[str, tuple[str, str]] = {}
+    clients: Mapping[str, ClientTool] = {}
 
     def written(self, name: str) -> dict[str, str]:
         """Return the members of a call that say which tool it calls."""
@@ -57,10 +61,16 @@ def _shortened(name: str, meant: str) -> str:
 
 def offered_tools(tools: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], tuple[str, str] | None]]:
     """Return *tools* with those of namespaces in the place of these, each under the name that it is offered under, and with its
-    namespace and its own name. Where that name is another tool's, it gets one that is not."""
+    namespace and its own name; where that name is another tool's, it gets one that is not. A tool that the caller runs is a
+    function, unless one has its name."""
     tools = list(tools)
-    taken = {name for tool in tools if tool["type"] != "namespace" and isinstance(name := tool.get("name"), str)}
+    taken = _own_names(tools)
+    clients = _clients(tools)
+    taken |= clients.keys()
     for tool in tools:
+        if tool["type"] in clients and client_tool(tool) is not None:
+            yield {"type": "function", **clients[tool["type"]].function(tool)}, None
+            continue
         if tool["type"] != "namespace":
             yield tool, None
             continue
@@ -74,6 +84,17 @@ def offered_tools(tools: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, A
             yield {**inner, "name": name}, (space, own) if space else None
 
 
+def _own_names(tools: Iterable[dict[str, Any]]) -> set[str]:
+    return {name for tool in tools if tool["type"] != "namespace" and isinstance(name := tool.get("name"), str)}
+
+
+def _clients(tools: list[dict[str, Any]]) -> dict[str, ClientTool]:
+    """Return the tools that the caller runs, by the names that they are offered under."""
+    taken = _own_names(tools)
+    rows = (client_tool(tool) for tool in tools)
+    return {row.type: row for row in rows if row is not None and row.type not in taken}
+
+
 def names_of(tools: Iterable[dict[str, Any]]) -> ToolNames:
     """Return how calls of *tools*, those of a request, are written back."""
     tools = list(tools)
@@ -84,7 +105,8 @@ def names_of(tools: Iterable[dict[str, Any]]) -> ToolNames:
     bare.update(own for _, own in inner)
     namespaces = {own: (space, own) for space, own in inner if bare[own] == 1}
     namespaces |= {tool["name"]: called for tool, called in flat if called is not None}
-    return ToolNames(frozenset(tool["name"] for tool, _ in flat if tool["type"] == "custom"), namespaces)
+    custom = frozenset(tool["name"] for tool, _ in flat if tool["type"] == "custom")
+    return ToolNames(custom, namespaces, _clients(tools))
 
 
 def _called(namespace: dict[str, Any]) -> list[dict[str, Any]]:

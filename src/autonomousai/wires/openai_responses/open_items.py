@@ -8,6 +8,7 @@ import msgspec
 
 from ...answer import MANY, fold
 from ...events import ToolCallDelta, rest_of_name
+from .client_tools import ClientTool, client_call
 from .custom_tools import custom_input
 from .namespaces import NO_NAMES, ToolNames
 
@@ -150,9 +151,10 @@ class TextItem:
 
 
 class CallItem:
-    """A call of a function, maybe of a namespace; or of a custom tool, whose text is known when the arguments are complete."""
+    """A call of a function, maybe of a namespace; or of a custom tool or another that the caller runs, of which all is known
+    when the arguments are complete."""
 
-    __slots__ = ("arguments", "call_id", "extra", "has_begun", "id", "index", "is_custom", "name", "names")
+    __slots__ = ("arguments", "call_id", "client", "extra", "has_begun", "id", "index", "is_custom", "name", "names")
 
     def __init__(self, index: int, stem: str) -> None:
         self.index = index
@@ -162,6 +164,7 @@ class CallItem:
         self.arguments: list[str] = []
         self.extra: dict[str, Any] = {}
         self.is_custom = False
+        self.client: ClientTool | None = None
         self.names = NO_NAMES
         self.has_begun = False
 
@@ -177,7 +180,7 @@ class CallItem:
                 fold(self.arguments)
         if not self.has_begun:
             return self.begin(names) if self.name and self.arguments else []
-        if delta.arguments and not self.is_custom:
+        if delta.arguments and self._is_function:
             changes.append(self._delta(delta.arguments))
         return changes
 
@@ -185,12 +188,17 @@ class CallItem:
         """Return how the call begins: when its name is complete, with the first arguments or with what comes after it."""
         self.has_begun = True
         self.names, self.is_custom = names, self.name in names.custom
-        self.id = f"{'ctc' if self.is_custom else 'fc'}_{self.id}"
-        item = {**self.document("in_progress"), "input" if self.is_custom else "arguments": ""}
+        self.client = names.clients.get(self.name or "")
+        self.id = f"{'fc' if self._is_function else 'ctc'}_{self.id}"
+        item = self.document("in_progress", "")
         changes: list[Change] = [("response.output_item.added", {"output_index": self.index, "item": item})]
-        if self.arguments and not self.is_custom:
+        if self.arguments and self._is_function:
             changes.append(self._delta("".join(self.arguments)))
         return changes
+
+    @property
+    def _is_function(self) -> bool:
+        return not self.is_custom and self.client is None
 
     def _delta(self, text: str) -> Change:
         kind = "response.custom_tool_call_input.delta" if self.is_custom else "response.function_call_arguments.delta"
@@ -199,7 +207,7 @@ class CallItem:
     def end(self, status: str) -> list[Change]:
         changes = [] if self.has_begun else self.begin(NO_NAMES)
         where = {"item_id": self.id, "output_index": self.index}
-        if not self.is_custom and status == "completed" and not "".join(self.arguments).strip():
+        if self._is_function and status == "completed" and not "".join(self.arguments).strip():
             self.arguments.append("{}")  # clients read JSON, and a call without arguments is written so
             changes.append(self._delta("{}"))
         item = self.document(status)
@@ -207,21 +215,24 @@ class CallItem:
             if item["input"]:
                 changes.append(self._delta(item["input"]))
             changes.append(("response.custom_tool_call_input.done", {**where, "input": item["input"]}))
-        else:
+        elif self.client is None:
             said = {"name": item["name"], "arguments": item["arguments"]}
             changes.append(("response.function_call_arguments.done", {**where, **said}))
         return [*changes, ("response.output_item.done", {"output_index": self.index, "item": item})]
 
-    def document(self, status: str) -> Item:
-        arguments = "".join(self.arguments)
-        kind, said = (
-            ("custom_tool_call", {"input": custom_input(arguments)})
-            if self.is_custom
-            else ("function_call", {"arguments": arguments})
-        )
+    def document(self, status: str, arguments: str | None = None) -> Item:
+        """Return the call; *arguments*: others than those that have come."""
+        arguments = "".join(self.arguments) if arguments is None else arguments
+        if self.client is not None:
+            kind, said = self.client.call_type, client_call(self.client, arguments)
+        elif self.is_custom:
+            kind, said = "custom_tool_call", {"input": custom_input(arguments)}
+        else:
+            kind, said = "function_call", {"arguments": arguments}
         call = {"id": self.id, "type": kind, "status": status, "call_id": self.call_id or f"call_{self.id}"}
         extra = {name: value for name, value in self.extra.items() if name not in ("type", "function", *call)}
-        return {**extra, **call, **self.names.written(self.name or ""), **said}
+        written = {} if self.client is not None else self.names.written(self.name or "")
+        return {**extra, **call, **written, **said}
 
     @property
     def is_whole(self) -> bool:

@@ -21,7 +21,7 @@ from ..tool_forms import flat_format
 from . import input_items, tools
 from .input_items import INPUT, read_input
 from .response import WIRE, echo_of
-from .tools import TOOL_CHOICE, TOOLS, tools_for_chat
+from .tools import TOOL_CHOICE, TOOLS, all_tools, tools_for_chat
 
 Document = dict[str, Any]
 
@@ -198,7 +198,8 @@ RESPONSES: Final = FieldTable(
             "tools",
             TOOLS,
             "Functions, custom tools, and tools of the upstream's own.",
-            "`tools`; a custom tool is a function of one text, and tools of other types are left out",
+            "`tools`; a custom tool is a function of one text, a tool of the API's own that the caller runs a function of its "
+            "name, and tools of other types are left out",
             tools_for_chat,
         ),
         _row(
@@ -302,6 +303,8 @@ def _read(document: Document) -> ChatRequest:
         rule.check(document)
     taken = {name: RESPONSES.take(dict(document), name) for name in ("model", "stream", "input")}
     fields = RESPONSES.check({name: value for name, value in document.items() if name not in taken})
+    if added := all_tools(fields.get("tools") or (), taken["input"]):
+        fields["tools"] = added
     # What the upstream keeps is not known here: the messages would be half of the conversation.
     is_elsewhere = any(document.get(name) is not None for name in ELSEWHERE)
     messages = read_input(taken["input"], fields.get("instructions"))

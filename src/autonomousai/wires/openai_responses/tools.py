@@ -2,17 +2,19 @@
 chat completions have for them.
 
 A function is a function there too; those of a namespace are functions of their own. A custom tool, which takes free text,
-becomes a function of one text; its calls are written back as calls of a custom tool. Chat completions have nothing for other
-tools: those are left out.
+becomes a function of one text, and a tool of the API's own that the caller runs a function of its arguments; calls are written
+back as calls of what they were. Chat completions have nothing for other tools: those are left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ..message_schemas import ref
 from ..shapes import FLAG, LIST, NAME, OBJECT, TEXT, Schema, Shape, either, list_of, object_of, object_schema, typed
 from ..tool_forms import flat_choice, flat_tool
+from .client_tools import BRINGING_TOOLS, CLIENT_TOOLS
 from .custom_tools import CUSTOM_ARGUMENT
 from .namespaces import offered_name, offered_tools
 
@@ -81,7 +83,7 @@ def tools_for_chat(document: dict[str, Any]) -> dict[str, Any]:
         tools = [tool for tool in tools if tool["function"]["name"] in allowed]
         choice = choice.get("mode") or "auto"
     elif isinstance(choice, dict):
-        named = _name_of(choice, names) if choice["type"] in _WRITERS else None
+        named = _name_of(choice, names) if choice["type"] in (*_WRITERS, *CLIENT_TOOLS) else None
         known = any(tool["function"]["name"] == named for tool in tools)
         choice = {"type": "function", "function": {"name": named}} if known else None
     if not tools:
@@ -90,9 +92,23 @@ def tools_for_chat(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def all_tools(tools: Iterable[dict[str, Any]], items: Any) -> list[dict[str, Any]]:
+    """Return the *tools* of a request, and those that checked *items* of its input bring: what was found by a search, and what
+    is added later. A name that is there already is left out. Raises `StatusError` 400 that names the field."""
+    found = list(tools)
+    for place, item in enumerate(items if isinstance(items, list) else ()):
+        if item.get("type") in BRINGING_TOOLS and item.get("tools"):
+            known = {(tool["type"], tool.get("name")) for tool in found}
+            brought = TOOLS.check(f"input[{place}].tools", item["tools"])
+            found += [tool for tool in brought if (tool["type"], tool.get("name")) not in known]
+    return found
+
+
 def _name_of(tool: dict[str, Any], names: dict[tuple[str, str], str]) -> Any:
     """Return the name under which the *tool* of a choice is offered. *names*: of the tools of namespaces."""
     name, space = tool.get("name"), tool.get("namespace")
+    if name is None and tool.get("type") in CLIENT_TOOLS:
+        return tool["type"]
     known = names.get((space, name)) if isinstance(name, str) and isinstance(space, str) else None
     return offered_name(name, space) if known is None else known
 
