@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"answer", "awaitables", "blocking", "capabilities", "completion", "directories", "errors", "events"})
-    | {"key_references", "models", "report", "retry", "suggestions", "timeouts", "_version"},
+    | {"key_references", "late", "models", "report", "retry", "suggestions", "timeouts", "_version"},
     frozenset(
         {
             "blocking_answers",

@@ -1,7 +1,7 @@
 """autonomousai: stream answers from language models, and know when they are whole.
 
-The curated public names; nothing else is promised. Importing this is quick: aiohttp comes with the first request, and what the
-engine needs when its class is asked for.
+The curated public names; nothing else is promised. Importing this is quick: a client and the engine come when their class is
+asked for, and aiohttp or httptools with the first request.
 """
 
 from __future__ import annotations
@@ -9,9 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .clients.anthropic import Anthropic
-from .clients.autonomousai import AutonomousAI
-from .clients.openai import OpenAICompatible
 from .completion import Completion
 from .errors import (
     ConfigError,
@@ -43,6 +40,9 @@ from .result import AsyncResult
 from .timeouts import Clocks
 
 if TYPE_CHECKING:
+    from .clients.anthropic import Anthropic
+    from .clients.autonomousai import AutonomousAI
+    from .clients.openai import OpenAICompatible
     from .engine.provider import LlamaCpp
 
 __all__ = [
@@ -81,12 +81,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "LlamaCpp":
-        from .engine.provider import LlamaCpp  # noqa: PLC0415  a client needs none of what it brings
-
-        globals()[name] = LlamaCpp
-        return LlamaCpp
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a provider when its class is asked for: most programs use one, and its wires take most of an import's time."""
+    module: Any
+    match name:
+        case "Anthropic":
+            from .clients import anthropic as module  # noqa: PLC0415  its wire comes with it
+        case "AutonomousAI":
+            from .clients import autonomousai as module  # noqa: PLC0415  its wire comes with it
+        case "OpenAICompatible":
+            from .clients import openai as module  # noqa: PLC0415  its wire comes with it
+        case "LlamaCpp":
+            from .engine import provider as module  # noqa: PLC0415  a client needs none of what it brings
+        case _:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(module, name)
+    return found
 
 
 def __dir__() -> list[str]:

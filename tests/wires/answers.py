@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import msgspec
@@ -108,5 +109,5 @@ def leniently(*reads: bytes) -> Outcome:
         raise ValueError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openai, "decode_usual", refuse)
+        patch.setattr(openai, "USUAL", SimpleNamespace(decode=refuse))
         return Outcome(*reads)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autonomousai.errors import ProviderError
 from autonomousai.wires.openai_chat import completion as module
 from autonomousai.wires.openai_chat.chunks import unknown_members
-from autonomousai.wires.openai_chat.usual import UsualChunk, decode_usual, decode_usual_completion, unknown_of
+from autonomousai.wires.openai_chat.usual import USUAL, UsualChunk, decode_usual_completion, unknown_of
 from tests.wires.answers import USAGE, leniently, sse
 from tests.wires.answers import Outcome as Read
 
@@ -87,7 +87,7 @@ def test_a_usual_chunk_has_the_unknown_members_of_any(chunk: Json) -> None:
     """None is lost, and none is made up."""
     body = json.dumps(chunk).encode()
     try:
-        usual = decode_usual(body)
+        usual = USUAL.decode(body)
     except msgspec.DecodeError:
         return
     assert unknown_members(chunk) == unknown_of(usual)
@@ -121,4 +121,4 @@ def test_what_servers_send_is_usual(more: Json) -> None:
     chunk = {**document, "choices": [{**end, "delta": {"content": "a"}, "native_finish_reason": None}]}
 
     assert decode_usual_completion(json.dumps({**document, "choices": [{**end, "message": message}]}).encode()) is not None
-    assert isinstance(decode_usual(json.dumps(chunk).encode()), UsualChunk)
+    assert isinstance(USUAL.decode(json.dumps(chunk).encode()), UsualChunk)

@@ -21,7 +21,7 @@ from ..http.urls import authority, has_path, without_credentials
 from ..kinds.openai import OpenAIConfig
 from ..ledger.place import place_of
 from ..suggestions import did_you_mean
-from ..wires.raw import names_unknown_model
+from ..wires.raw_errors import names_unknown_model
 from . import defaults, templates
 from .chat.context import ChatContext, make_question
 from .chat.files import STDIN, is_json, response_format, with_files

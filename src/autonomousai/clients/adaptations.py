@@ -10,11 +10,12 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from itertools import dropwhile, pairwise
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
 from ..errors import StatusError
+from ..late import late_pattern
 from ..wires.messages import REASONING
 
 Json = dict[str, Any]
@@ -26,22 +27,22 @@ REMEMBERED_S: Final = 3600.0
 _REFUSALS: Final = frozenset({400, 403, 404, 405, 415, 422, 501})
 
 #: What servers say with the status 500 where the chat template of the model refuses the conversation.
-_TEMPLATE: Final = re.compile(r"jinja|chat template", re.IGNORECASE)
+_TEMPLATE: Final = late_pattern(r"jinja|chat template", re.IGNORECASE)
 
 _SYSTEM: Final = ("system", "developer")
 
-_UNKNOWN_FIELD: Final = re.compile(
+_UNKNOWN_FIELD: Final = late_pattern(
     r"un(?:recognized|supported|known|expected)|not (?:supported|permitted|allowed|recognized|valid)"
     r"|extra (?:fields?|inputs?)|no such",
     re.IGNORECASE,
 )
-_NO_STREAM: Final = re.compile(
+_NO_STREAM: Final = late_pattern(
     r"verified to stream"
     r"|stream\w*['\"`]? ?[^.]{0,60}(?:not (?:supported|allowed|available|permitted|enabled)|unsupported|disabled)"
     r"|(?:not|n't) support[^.]{0,30} stream|unsupported[^.]{0,40}['\"`]stream['\"`]",
     re.IGNORECASE,
 )
-_STREAM_ALONE: Final = re.compile(
+_STREAM_ALONE: Final = late_pattern(
     r"only (?:supports?|allows?|accepts?|works? (?:with|in))[^.]{0,20} stream|streaming is (?:required|mandatory)"
     r"|requires? (?:the )?['\"`]?stream|non-?stream\w*[^.]{0,60}(?:not (?:supported|allowed)|unsupported)"
     r"|['\"`]?stream['\"`]? (?:must|should|has to) be (?:set to )?['\"`]?true|enable (?:the )?stream",
@@ -49,15 +50,15 @@ _STREAM_ALONE: Final = re.compile(
 )
 
 
-_NO_LATE_SYSTEM: Final = re.compile(
+_NO_LATE_SYSTEM: Final = late_pattern(
     r"system (?:message|prompt|role)s?[^.]{0,80}(?:beginning|first|start|not (?:allowed|supported))"
     r"|only[^.]{0,60}system message",
     re.IGNORECASE,
 )
-_WANTS_BACK: Final = re.compile(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
+_WANTS_BACK: Final = late_pattern(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
 
 
-class Adaptation(NamedTuple):
+class Adaptation(msgspec.Struct, frozen=True):
     """One other form of a request. ``is_wanted``: whether a refusal, in its words, asks for it; ``apply``: change the request's
     body to it. ``name``: what it is called in ``doctor`` and in ``/metrics``."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Final
 
+from ..late import late_pattern
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Json
 
 #: Tokens that a model may think for, by effort, where that is said in tokens; the API wants 1,024 at least.
 _BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
 _LEAST: Final = 1024
 
-_REFUSED: Final = re.compile(
+_REFUSED: Final = late_pattern(
     r"deprecated|not (?:support|permit|allow|avail)|n't support|unsupported|may only be|cannot be|can ?not both"
     r"|extra inputs|unexpected|unknown|invalid",
     re.IGNORECASE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import inf
 from typing import Final, Literal, TypeAlias
 
@@ -25,11 +26,7 @@ from ..wires.foreign_errors import read_error
 from ..wires.messages import CheckedMessages, check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import CONTINUOUS_USAGE, OPENAI_CHAT, asks_for_usage
-from ..wires.openai_completions.wire import OPENAI_COMPLETIONS
-from ..wires.openai_documents.embeddings import OPENAI_EMBEDDINGS
-from ..wires.openai_documents.rerank import OPENAI_RERANK
-from ..wires.openai_responses.wire import OPENAI_RESPONSES
-from ..wires.raw import unsupported
+from ..wires.raw import OPERATIONS, RESPONSES_WIRE, unsupported
 from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
@@ -57,13 +54,7 @@ Prefill: TypeAlias = Literal["yes", "no", "auto"]
 Api: TypeAlias = Literal["chat", "responses"]
 
 #: What is asked at which path, by the name of the API.
-_APIS: dict[str, tuple[Wire, str]] = {
-    "chat": (OPENAI_CHAT, "/chat/completions"),
-    "responses": (OPENAI_RESPONSES, "/responses"),
-}
-
-#: The wires of what is no conversation, by name; each is asked at its own path.
-_RAW_WIRES: Final[dict[str, Wire]] = {wire.name: wire for wire in (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RERANK)}
+_PATHS: dict[str, str] = {"chat": "/chat/completions", "responses": "/responses"}
 
 #: Statuses of a server that has no path where tokens are counted.
 _NOT_THERE: Final = frozenset({404, 405, 501})
@@ -73,10 +64,29 @@ class _TokenCount(msgspec.Struct):
     input_tokens: int
 
 
+def _wire_of(api: Api) -> Wire:
+    if api == "chat":
+        return OPENAI_CHAT
+    from ..wires.openai_responses.wire import OPENAI_RESPONSES  # noqa: PLC0415  most servers have the other API alone
+
+    return OPENAI_RESPONSES
+
+
+@cache
+def _raw_wires() -> dict[str, Wire]:
+    """Return the wires of what is no conversation, by name; each is asked at its own path."""
+    # Most clients ask for conversations alone.
+    from ..wires.openai_completions.wire import OPENAI_COMPLETIONS  # noqa: PLC0415
+    from ..wires.openai_documents.embeddings import OPENAI_EMBEDDINGS  # noqa: PLC0415
+    from ..wires.openai_documents.rerank import OPENAI_RERANK  # noqa: PLC0415
+
+    return {wire.name: wire for wire in (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RERANK)}
+
+
 def _raw_wire(model: str, request: ChatRequest) -> Wire:
     """Return the wire of what is no conversation. Raises `StatusError` where it is none of OpenAI's."""
     assert request.origin is not None
-    if (wire := _RAW_WIRES.get(request.origin.wire)) is None:
+    if (wire := _raw_wires().get(request.origin.wire)) is None:
         raise unsupported(model, request.origin.wire)
     return wire
 
@@ -116,11 +126,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         uds: str | None = None,
         trust_env: bool = True,
     ) -> None:
-        if api not in _APIS:
-            raise ValueError(f"api must be one of {', '.join(_APIS)}, not {api!r}")
+        if api not in _PATHS:
+            raise ValueError(f"api must be one of {', '.join(_PATHS)}, not {api!r}")
         if api == "responses" and prefill == "auto":
             prefill = "no"  # this API has no word for an answer that is to be continued
-        self._wire, path = _APIS[api]
+        self._wire, path = _wire_of(api), _PATHS[api]
         self._vendor = vendor_of(vendor)
         refuse_vendor_name(base_url or "", 'or write vendor="{}"')
         self.base_url = self.url = check_base_url(base_url or _base_url_of(vendor), query=True)
@@ -159,7 +169,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             prefill=self._continuing == Continuation() if continues else continues,
             embeddings=self._vendor.embeds,
             context=context,
-            wires=(*_RAW_WIRES, *((OPENAI_RESPONSES.name,) if api == "responses" else ())),
+            wires=(*OPERATIONS, *((RESPONSES_WIRE,) if api == "responses" else ())),
         )
 
     def _told_continuation(self, prefill: Prefill) -> Continuation | None:

@@ -3,7 +3,6 @@ network."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import msgspec
 
 from ..errors import ConfigError
 from ..http.proxies import Proxy
+from ..late import late_pattern
 from ..request import CallOptions
 from ..timeouts import Clocks
 from .retries import DEFAULT_RETRIES, check_retries
@@ -23,7 +23,7 @@ _LONGEST = 10_000_000
 
 
 #: A key as servers give it out: nothing that is copied or read along with it.
-_KEY: Final = re.compile(r"[!#-&(-~]+")
+_KEY: Final = late_pattern(r"[!#-&(-~]+")
 
 
 class ClientOptions(msgspec.Struct, frozen=True):

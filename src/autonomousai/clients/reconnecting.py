@@ -6,7 +6,6 @@ Knows bytes and stream ids; what the bytes say is the caller's to know.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, Protocol
@@ -15,6 +14,7 @@ from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, Stream
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import Response
+from ..late import late_pattern
 from ..retry import backoff
 from ..timeouts import Clocks
 
@@ -35,10 +35,10 @@ _GOODBYE_S: Final = 1.0
 _STOPPED: Final = frozenset({200, 202, 204, 404, 410})
 
 #: What a stream's id may be made of: it becomes part of a URL that is requested with the caller's key.
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_ID: Final = late_pattern(r"[A-Za-z0-9_-]{1,128}")
 
 #: The number of the first event in what came.
-_FIRST_ID: Final = re.compile(rb"(?:^|[\r\n])id: ?([0-9]{1,18})[\r\n]")
+_FIRST_ID: Final = late_pattern(rb"(?:^|[\r\n])id: ?([0-9]{1,18})[\r\n]")
 
 
 class ResumeTarget(Protocol):

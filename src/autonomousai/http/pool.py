@@ -4,7 +4,6 @@ httptools: they come with the transport that the first request takes."""
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from math import inf
@@ -47,7 +46,9 @@ class _LoopTransports:
         if proxy is None:
             return (self._direct or self._ours()) if direct else (self._plain or self._aiohttp())
         if proxy.is_socks:
-            if any(importlib.util.find_spec(module) is None for module in ("python_socks", "httptools")):
+            from importlib.util import find_spec  # noqa: PLC0415  few have a proxy of this kind
+
+            if any(find_spec(module) is None for module in ("python_socks", "httptools")):
                 raise ConfigError(
                     f"{proxy.said_by} {proxy.url!r} speaks SOCKS, which an extra brings: pip install 'autonomousai[socks]'"
                 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigError
 from .urls import split_url, without_credentials
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 _HTTP: Final = frozenset({"http", "https"})
 
@@ -142,16 +144,20 @@ def _split_port(entry: str) -> tuple[str, int]:
     return name.removeprefix("*").strip("."), int(port)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    from ipaddress import ip_address  # noqa: PLC0415  most environments name no proxy
+
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    from ipaddress import ip_network  # noqa: PLC0415  as above: most name no proxy
+
     try:
-        return ipaddress.ip_network(text, strict=False)
+        return ip_network(text, strict=False)
     except ValueError:
         return None

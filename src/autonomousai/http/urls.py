@@ -7,12 +7,13 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigError
+from ..late import late_pattern
 
 #: What is copied along with an address: quotes and a byte order mark; white space, which `str.strip` knows, too.
 _AROUND: Final = "\"'`\ufeff\u200b"
 
 #: What is appended to a base URL, and is sometimes copied with it.
-_ROUTES: Final = re.compile(
+_ROUTES: Final = late_pattern(
     r"(?:/chat)?/completions|/responses|/messages|/embeddings|/api/v1/ai/(?:chat(?:-hermes|-vision)?|summary)"
 )
 
@@ -85,7 +86,7 @@ def check_base_url(url: str, said_by: str = "base_url", *, query: bool = False) 
 
 
 #: Names of a query's parameters whose values are secrets.
-_KEY: Final = re.compile(r"auth|key|token|secret|password|credential|\bsig\b", re.IGNORECASE)
+_KEY: Final = late_pattern(r"auth|key|token|secret|password|credential|\bsig\b", re.IGNORECASE)
 
 
 def holds_key(query: str) -> bool:

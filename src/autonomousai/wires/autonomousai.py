@@ -8,8 +8,6 @@ is a prompt. The fields of chat completions stand beside these.
 from __future__ import annotations
 
 import binascii
-import json
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ..events import Messages
+from ..late import late_pattern
 from ..models import DEFAULT_MODEL, MODELS
 from ..request import ChatRequest
 from .base import Operation
@@ -160,7 +159,7 @@ def _decode_base64(text: str) -> bytes:
 
 
 #: An array of objects begins so; an empty array is one as well, and then refused for being empty.
-_ARRAY = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*[{\]]")
+_ARRAY = late_pattern(rb"[ \t\r\n]*\[[ \t\r\n]*[{\]]")
 
 
 def _read_messages(text: bytes) -> list[Any]:
@@ -196,4 +195,6 @@ def _decode(text: bytes) -> Any:
     try:
         return decode(text)
     except msgspec.DecodeError:
-        return json.loads(text)
+        from json import loads  # noqa: PLC0415  the slower one, for what msgspec cannot read
+
+        return loads(text)

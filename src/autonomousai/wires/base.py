@@ -14,7 +14,6 @@ import msgspec
 from ..errors import HTTPError, StatusError
 from ..events import Batch, FinishReason
 from ..request import ChatRequest
-from .errors import encode_error, error_event
 from .fields import FieldTable
 from .foreign_errors import read_error
 from .sse import encode_comment
@@ -235,10 +234,14 @@ class Wire(ABC):
 
     def encode_error(self, error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
         """Return the status, the extra headers and the body of the response that reports *error* of the request of that id."""
+        from .errors import encode_error  # noqa: PLC0415  a client writes no errors, and most answers are none
+
         return encode_error(error)
 
     def encode_error_event(self, error: BaseException) -> bytes:
         """Return the event that reports *error* inside a stream of which nothing was encoded, and ends it."""
+        from .errors import error_event  # noqa: PLC0415  a client writes no errors, and most answers are none
+
         return error_event(error)
 
     def decode_error(self, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()) -> StatusError:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from ..late import late_pattern
+
 
 class ContextCounts(NamedTuple):
     """Tokens of the prompt, of the answer that was asked for (None where nothing is said of it), and of both that fit."""
@@ -18,7 +20,7 @@ class ContextCounts(NamedTuple):
 
 
 def _patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(source, re.IGNORECASE) for source in sources)
+    return tuple(late_pattern(source, re.IGNORECASE) for source in sources)
 
 
 _NUMBER: Final = r"([0-9]{1,9})\b"

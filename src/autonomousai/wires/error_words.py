@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..late import late_pattern
+
 
 def _any(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), re.IGNORECASE)
+    return late_pattern("|".join(patterns), re.IGNORECASE)
 
 
 #: In words that mean nothing else, from the most particular to the most general: the first that is found counts.

@@ -25,6 +25,7 @@ from ..errors import (
     StreamError,
     TimeoutError,  # noqa: A004  the contract's own name
 )
+from ..late import late_pattern
 from .foreign_errors import ANSWERED, SERVERS_FAULT
 from .redaction import redact
 
@@ -32,9 +33,9 @@ from .redaction import redact
 
 #: Where an upstream lives, as our own messages and the TLS library's name it.
 _ADDRESSES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"'?\bhttps?://[^\s;,']*[^\s;,':]'?"), "the upstream"),
-    (re.compile(r"\bhost \S+:\d+\b"), "its host"),
-    (re.compile(r"(not valid for) '[^']*'"), r"\1 its host"),
+    (late_pattern(r"'?\bhttps?://[^\s;,']*[^\s;,':]'?"), "the upstream"),
+    (late_pattern(r"\bhost \S+:\d+\b"), "its host"),
+    (late_pattern(r"(not valid for) '[^']*'"), r"\1 its host"),
 )
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from ..errors import StreamError
 from ..events import FinishReason
-from .redaction import one_line
 
 #: The reasons of OpenAI's API reference ("The chat completion chunk object", ``finish_reason``). They need no closer look.
 STANDARD: Final = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
@@ -125,6 +124,8 @@ def broken_off(reason: str) -> StreamError | None:
         return None
     if _name_of(reason) not in _BROKEN_OFF:
         return None
+    from .redaction import one_line  # noqa: PLC0415  few answers break off so
+
     return StreamError(
         f"the server broke the answer off (finish reason {one_line(reason, _SHOWN)!r})",
         status=200,

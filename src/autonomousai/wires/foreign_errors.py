@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from ..errors import MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
+from ..late import late_pattern
 from .error_words import code_in_words, says_busy
 from .json import decode
 from .redaction import one_line, redact, without_markup
@@ -59,13 +61,13 @@ _KEYS = {
 
 #: A code, or a status, of another server's answer in the words of one that passes it on, as OpenAI's and LiteLLM's clients
 #: print it: ``Error code: 400 - {'error': {… 'code': 'content_filter'}}``.
-_CODE_IN_WORDS = re.compile(rf"""['"](?:code|type)['"]: ?['"]({"|".join(sorted(PERMANENT_CODES))})['"]""")
+_CODE_IN_WORDS = late_pattern(rf"""['"](?:code|type)['"]: ?['"]({"|".join(sorted(PERMANENT_CODES))})['"]""")
 #: Where Pydantic shows what was sent, whose words are the caller's.
-_SENT = re.compile(r"""['"]input['"]: |\binput_value=""")
-_STATUS_IN_WORDS = re.compile(r"\b(?:Error code|status code|HTTP)[: ]+([45][0-9]{2})\b")
+_SENT = late_pattern(r"""['"]input['"]: |\binput_value=""")
+_STATUS_IN_WORDS = late_pattern(r"\b(?:Error code|status code|HTTP)[: ]+([45][0-9]{2})\b")
 
 
-class _ForeignError(NamedTuple):
+class _ForeignError(msgspec.Struct, frozen=True):
     """What an error object says of itself."""
 
     message: str | None = None
@@ -128,8 +130,8 @@ def _read_fault(obj: Any) -> _ForeignError:
         for name, keys in _KEYS.items():
             said = next((said for key in keys if (said := _said(name, layer.get(key)))), None)
             if said:
-                fault = fault._replace(**{name: said})
-    return fault._replace(code=_name_code(fault))
+                fault = msgspec.structs.replace(fault, **{name: said})
+    return msgspec.structs.replace(fault, code=_name_code(fault))
 
 
 def _name_code(fault: _ForeignError) -> str | None:
@@ -155,7 +157,10 @@ def _clean(fault: _ForeignError, secrets: Iterable[str]) -> _ForeignError:
     """The same, fit to be shown: redacted before it is cut, or half a key would stay."""
     limits = (MAX_MESSAGE, MAX_NAME, MAX_NAME, MAX_NAME)
     return _ForeignError(
-        *(said and one_line(redact(said[:MAX_BODY], secrets), limit) for said, limit in zip(fault, limits, strict=True))
+        *(
+            said and one_line(redact(said[:MAX_BODY], secrets), limit)
+            for said, limit in zip(msgspec.structs.astuple(fault), limits, strict=True)
+        )
     )
 
 
@@ -176,7 +181,6 @@ _HINTS: dict[int | str, str] = {
 ANSWERED = "the server answered"
 SERVERS_FAULT = "the fault is the server's: try again later"
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: What a server says of a further try, in the header that OpenAI's clients heed.
 _SHOULD_RETRY = {"true": True, "false": False}
 _REQUEST_IDS = ("x-request-id", "request-id")
@@ -234,18 +238,23 @@ def _read_body(document: Any, text: str) -> _ForeignError:
     if document is None and text.strip() != "null":
         return _ForeignError(message=without_markup(text))
     fault = _read_fault(document)
-    return fault if fault.message else fault._replace(message=text if document else "")
+    return fault if fault.message else msgspec.structs.replace(fault, message=text if document else "")
 
 
 def _describe(status: int, message: str | None) -> str:
-    phrase = _PHRASES.get(status, "")
+    from http import HTTPStatus  # noqa: PLC0415  most answers are no errors
+
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
     answer = f"{status} {phrase}".strip()
     said = f": {message}" if message and message.casefold() not in (answer.casefold(), phrase.casefold()) else ""
     return f"{ANSWERED} {answer}{said}"
 
 
 #: A server that says so itself has said when, or that it never helps: those of this package do.
-_ADVICE = re.compile(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) that\b", re.IGNORECASE)
+_ADVICE = late_pattern(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) that\b", re.IGNORECASE)
 
 
 def _hint(status: int, code: str | None, retry_after: float | None) -> str:
@@ -348,14 +357,14 @@ def _is_failure(code: Any) -> bool:
 
 #: Words by which a failure without a code of OpenAI's or of HTTP's says that the same request would fail again, in English and
 #: Chinese; and those which say that it is a matter of time after all.
-_PERMANENT_WORDS = re.compile(
+_PERMANENT_WORDS = late_pattern(
     r"api[ _-]?key|unauthori[sz]ed|authenticat|authoriz|login fail|permission|forbidden|not allowed|denied"
     r"|balance|arrears|overdue|insufficient (?:fund|quota|credit)|billing|invalid|illegal|malformed|param"
     r"|not (?:found|exist|support)|unsupported|no such|sensitive|token limit|too long|context"
     r"|鉴权|认证|密钥|余额|欠费|无权|权限|参数|不存在|敏感|不支持",
     re.IGNORECASE,
 )
-_PASSING_WORDS = re.compile(
+_PASSING_WORDS = late_pattern(
     r"rate.?limit|too many|\b[rtq]p[ms]\b|concurren|busy|overload|later|timeout|timed out|temporar|unavailable"
     r"|繁忙|限流|频率|超时|稍后",
     re.IGNORECASE,

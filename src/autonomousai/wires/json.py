@@ -1,17 +1,20 @@
-"""JSON values: what kind one is; how deep it may be nested: in a text, before a decoder recurses into it, and in a value; and
-halves of surrogate pairs in it. Knows no wire."""
+"""JSON values: how deep one may be nested, in a text, before a decoder recurses into it, and in a value; and halves of
+surrogate pairs in it. Knows no wire."""
 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
+
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
 MAX_DEPTH = 64  # levels of nesting in anything that a caller supplies
 
@@ -48,13 +51,23 @@ def decode(text: bytes) -> Any:
     except msgspec.DecodeError:
         if ESCAPED_HALF.search(text) is None:
             raise
+        from json import loads  # noqa: PLC0415  the slower one, for what msgspec cannot read
+
         with suppress(ValueError):
-            return mend_all(json.loads(text, parse_constant=_refuse_constant))
+            return mend_all(loads(text, parse_constant=_refuse_constant))
         raise
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+@cache
+def lenient_decoder() -> JSONDecoder:
+    """Return a decoder that takes control characters in strings."""
+    from json import JSONDecoder  # noqa: PLC0415  the slower one, for what msgspec cannot read
+
+    return JSONDecoder(strict=False)
 
 
 _PLAIN: Final[tuple[type, ...]] = (int, float, dict, list, tuple)
@@ -120,22 +133,6 @@ def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
             if isinstance(child, dict | list | tuple)
         ]
     return bool(level)
-
-
-_KINDS: Final = {
-    dict: "an object",
-    list: "a list",
-    tuple: "a list",
-    str: "text",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-}
-
-
-def kind(value: Any) -> str:
-    """Return what *value* is, in the words of JSON, for a message that must not show the value."""
-    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
 def join_strings(texts: list[str], between: bytes) -> bytes:
@@ -250,18 +247,14 @@ class Halves:
         return [(key, mend(half)) for key, half in held.items()]
 
 
-#: Decodes JSON with control characters in its strings. `json.loads` would make a decoder of its own each time.
-decode_leniently: Final = json.JSONDecoder(strict=False).decode
-
-
 def load_leniently(document: bytes, keep: Callable[[Any, Any], None]) -> Any:
     """Return any JSON: NaN, halves of surrogate pairs and control characters in strings are taken, and bytes that are no UTF-8
     become U+FFFD. *keep*: puts what is to stay as it came, because the next document may bring the rest of a character, from
     the value that was read into the mended one. Raises `ValueError` or `RecursionError`."""
     try:
-        obj = decode_leniently(document.decode())
+        obj = lenient_decoder().decode(document.decode())
     except UnicodeDecodeError:
-        obj = decode_leniently(document.decode("utf-8", "surrogateescape"))
+        obj = lenient_decoder().decode(document.decode("utf-8", "surrogateescape"))
     else:
         if ESCAPED_HALF.search(document) is None:
             return obj

@@ -16,7 +16,8 @@ import msgspec
 from ..errors import InvalidMessagesError
 from ..events import Message, Messages
 from .call_ids import give_ids
-from .json import MAX_DEPTH, as_plain, kind, too_deep
+from .json import MAX_DEPTH, as_plain, too_deep
+from .json_kinds import kind
 from .message_forms import bring_into_form
 
 #: Roles whose messages need nothing beside their content.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +10,6 @@ import msgspec
 
 from ..errors import StreamError
 from ..report import Report
-from .json import BOM
 
 KEY = "x_autonomousai"
 
@@ -62,10 +61,12 @@ def provenance_of_document(body: bytes) -> dict[str, Any] | None:
     if KEY.encode() not in body:
         return None
     try:
-        return msgspec.json.decode(body.removeprefix(BOM), type=_Document).x_autonomousai
+        return msgspec.json.decode(body.removeprefix(BOM_UTF8), type=_Document).x_autonomousai
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _digest(text: str) -> str:
+    import hashlib  # noqa: PLC0415  OpenSSL comes with it: with the first answer that has a digest
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

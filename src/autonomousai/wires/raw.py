@@ -4,13 +4,10 @@ asked for them, at the wire's own path; a chat template must not come between. D
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import StatusError
 from ..request import ChatRequest, OriginalRequest
-from .foreign_errors import read_error
 
 #: The code of what no upstream of a model can do.
 UNSUPPORTED_ENDPOINT: Final = "unsupported_endpoint"
@@ -36,15 +33,6 @@ _ABILITIES: Final = {
 }
 _REMEDY: Final = "route the model to a server that does, as an upstream of the kind openai"
 
-#: Statuses by which a server says that it has no such path, or cannot do what is asked there.
-_ABSENT: Final = frozenset({404, 405, 501})
-
-#: A model that the server does not know is the operator's mistake, and no missing path.
-_UNKNOWN_MODEL: Final = re.compile(
-    r"model\b.{0,120}\b(?:not exist|not found|unknown|not available)|(?:no such|unknown) model|not find.{0,20} model",
-    re.IGNORECASE | re.DOTALL,
-)
-
 
 def raw_request(wire: str, model: str, document: dict[str, Any], *, continuable: bool = False, **more: Any) -> ChatRequest:
     """Return the request that *document* is, as it is asked over *wire*. *more*: further members of the `ChatRequest`."""
@@ -62,29 +50,3 @@ def unsupported(model: str, wire: str) -> StatusError:
         param="model",
         code=UNSUPPORTED_ENDPOINT,
     )
-
-
-def names_unknown_model(error: StatusError) -> bool:
-    """Return whether *error* is a server's word that it does not have the model, and not the path."""
-    return error.code == "model_not_found" or bool(_UNKNOWN_MODEL.search(error.problem))
-
-
-def read_raw_error(
-    wire: str, status: int, body: bytes, headers: Mapping[str, str], *, secrets: Iterable[str] = ()
-) -> StatusError:
-    """Return the error that a response of *status* is. One by which the server says that it has no such path becomes
-    `UNSUPPORTED_ENDPOINT`: another upstream may."""
-    error = read_error(status, body, headers, secrets=secrets)
-    if status not in _ABSENT or names_unknown_model(error):
-        return error
-    told = "" if error.code == UNSUPPORTED_ENDPOINT else f"; this server is none that {OPERATIONS[wire]}"
-    absent = StatusError(
-        f"{error.problem}{told}",
-        status=404,
-        type="invalid_request_error",
-        code=UNSUPPORTED_ENDPOINT,
-        body=error.body,
-        request_id=error.request_id,
-    )
-    absent.retryable = False
-    return absent

@@ -10,26 +10,28 @@ from typing import Final
 from urllib.parse import quote
 from weakref import WeakSet
 
+from ..late import late_pattern
+
 #: What looks like a credential, and what is left of it. Words that follow "bearer" in plain sentences are not keys.
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(
+        late_pattern(
             r"\b(bearer)\s+(?!(?:auth\w*|tokens?|schemes?|keys?|or|and|is|in|of|not|was|header)\b)[^\s\"',;)]+", re.IGNORECASE
         ),
         r"\1 ***",
     ),
-    (re.compile(r"\b(basic)\s+(?!auth)[A-Za-z0-9+/]{8,}={0,2}(?![A-Za-z0-9])", re.IGNORECASE), r"\1 ***"),
-    (re.compile(r"\bsk-[\w*.-]{4,}|\b(?:gsk_|hf_|xai-)[\w*-]{16,}|\bAIza[\w-]{20,}"), "***"),
-    (re.compile(r"([?&](?:api[-_]?key|key|token)=)[^&\s\"']+", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(://)[^/@\s\"']+@"), r"\1***@"),
+    (late_pattern(r"\b(basic)\s+(?!auth)[A-Za-z0-9+/]{8,}={0,2}(?![A-Za-z0-9])", re.IGNORECASE), r"\1 ***"),
+    (late_pattern(r"\bsk-[\w*.-]{4,}|\b(?:gsk_|hf_|xai-)[\w*-]{16,}|\bAIza[\w-]{20,}"), "***"),
+    (late_pattern(r"([?&](?:api[-_]?key|key|token)=)[^&\s\"']+", re.IGNORECASE), r"\1***"),
+    (late_pattern(r"(://)[^/@\s\"']+@"), r"\1***@"),
 )
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
-_TAG = re.compile(r"<[^<>]*>")
-_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
-_CODE_OPENS = re.compile(r"<(?:script|style)\b", re.IGNORECASE)
-_CODE_CLOSES = re.compile(r"</(?:script|style)\s*>", re.IGNORECASE)
-_HTML = re.compile(r"\s*<(?:!doctype\s|html|head|body|title|h1|p\b|center)", re.IGNORECASE)
+_CONTROL = late_pattern(r"[\x00-\x1f\x7f-\x9f\s]+")
+_TAG = late_pattern(r"<[^<>]*>")
+_TITLE = late_pattern(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
+_CODE_OPENS = late_pattern(r"<(?:script|style)\b", re.IGNORECASE)
+_CODE_CLOSES = late_pattern(r"</(?:script|style)\s*>", re.IGNORECASE)
+_HTML = late_pattern(r"\s*<(?:!doctype\s|html|head|body|title|h1|p\b|center)", re.IGNORECASE)
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -77,7 +79,7 @@ _HIDDEN: Final[WeakSet[HiddenSecrets]] = WeakSet()
 
 
 #: Names of headers whose values are secrets.
-_SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+_SECRET_HEADER: Final = late_pattern(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
 
 def secrets_of(headers: Mapping[str, str]) -> Iterator[str]:

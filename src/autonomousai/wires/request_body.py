@@ -11,7 +11,8 @@ import msgspec
 from ..errors import StatusError
 from ..events import Messages
 from ..request import RESERVED
-from .json import MAX_DEPTH, as_plain, decode, kind, too_deep
+from .json import MAX_DEPTH, as_plain, decode, too_deep
+from .json_kinds import kind
 from .messages import problem_of
 from .shapes import refusal
 

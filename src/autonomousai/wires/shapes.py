@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..errors import StatusError
-from .json import kind
+from .json_kinds import kind
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from ..events import Messages
+from ..late import late_decoder
 from ..request import ChatRequest
 from .messages import CheckedMessages
 
@@ -51,7 +52,7 @@ class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     user: str | None = None
 
 
-_decode = msgspec.json.Decoder(_UsualRequest).decode
+_USUAL = late_decoder(_UsualRequest)
 
 #: The members that become fields.
 _FIELDS = ("temperature", "top_p", "max_tokens", "seed", "user")
@@ -62,7 +63,7 @@ _values: Callable[[_UsualRequest], tuple[Any, ...]] = attrgetter(*_FIELDS)
 def read_usual_request(body: bytes) -> ChatRequest | None:
     """Return the request in *body*, None where it is not a usual one, or none at all."""
     try:
-        request = _decode(body)
+        request = _USUAL.decode(body)
     except UNREADABLE:
         return None
     options = request.stream_options

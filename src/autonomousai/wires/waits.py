@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ..late import late_pattern
+
 #: Numbers from here on are no seconds to wait, but a point in time, in seconds since the epoch, and from there on in
 #: milliseconds: no server asks to be waited for for three years.
 _EPOCH: Final = 1e8
@@ -17,12 +19,12 @@ _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,12})?"
 _UNIT = r"milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # by the first letter
 
-_PLAIN: Final = re.compile(_NUMBER, re.ASCII)
-_STEP: Final = re.compile(rf"({_NUMBER})\s*({_UNIT})\s*", re.ASCII | re.IGNORECASE)
-_DURATION: Final = re.compile(rf"(?:{_NUMBER}\s*(?:{_UNIT})\s*)+", re.ASCII | re.IGNORECASE)
+_PLAIN: Final = late_pattern(_NUMBER, re.ASCII)
+_STEP: Final = late_pattern(rf"({_NUMBER})\s*({_UNIT})\s*", re.ASCII | re.IGNORECASE)
+_DURATION: Final = late_pattern(rf"(?:{_NUMBER}\s*(?:{_UNIT})\s*)+", re.ASCII | re.IGNORECASE)
 
 #: In the words of OpenAI ("Please try again in 6m0s"), Gemini ("Please retry in 34.07s") and Azure ("retry after 86 seconds").
-_WORDS: Final = re.compile(
+_WORDS: Final = late_pattern(
     rf"(?:try again|retry|wait)(?: again)? (?:in|after|for)(?: about)? ((?:{_NUMBER}\s*(?:{_UNIT})(?![a-z])\s*)+)",
     re.ASCII | re.IGNORECASE,
 )

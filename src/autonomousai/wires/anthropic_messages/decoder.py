@@ -13,6 +13,7 @@ import msgspec
 
 from ...errors import IncompleteStreamError, StreamError
 from ...events import Batch, Evidence, Extra, FinishReason, ForeignEvent, Started
+from ...late import late_decoder
 from ..event_stream import EventStreamDecoder
 from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
@@ -59,13 +60,13 @@ class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 #: What such an event begins with on most servers.
 _LEAD: Final = b"event: content_block_delta\ndata: "
 
-_decode_text_event = msgspec.json.Decoder(_TextEvent).decode
+_TEXT_EVENT = late_decoder(_TextEvent)
 
 
 def _text_of(data: bytes) -> str | None:
     """Return the text of the usual event; None of any other one."""
     try:
-        return _decode_text_event(data).delta.text
+        return _TEXT_EVENT.decode(data).delta.text
     except UNREADABLE:
         return None
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ...events import Batch, Event, FinishReason, Started
+from ...late import late_decoder
 from ..openai_chat.chunks import UNREADABLE
 from .decoder import TextDelta
 from .members import FINISH_REASONS, Json, extra, merge_usage, text_in, unknown_of_message, usage_of
@@ -67,7 +68,7 @@ class _Ping(msgspec.Struct, gc=False, forbid_unknown_fields=True, tag_field="typ
 
 
 _AnyEvent = _Start | _StartBlock | _Continue | _StopBlock | _Change | _Stop | _Ping
-_decode = msgspec.json.Decoder(_AnyEvent).decode
+_EVENT: msgspec.json.Decoder[_AnyEvent] = late_decoder(_AnyEvent)  # type: ignore[arg-type]  # a union is no class
 
 #: The first line of an event of each type.
 _FIRST_LINES: Final = {
@@ -83,7 +84,7 @@ def read_short_message(data: bytes) -> Batch | None:
         return None
     lines = data[:-1].split(b"\n")
     try:
-        events = [_decode(line[len(_DATA) :]) for line in lines[1::_LINES]]
+        events = [_EVENT.decode(line[len(_DATA) :]) for line in lines[1::_LINES]]
     except UNREADABLE:
         return None
     # No other line can begin as one with data does: so as many as there are events is each of those lines.

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from ...events import Message, Messages
+from ...late import late_pattern
 from ..fields import UNSUPPORTED
 from ..shapes import refusal
 from .members import Json
@@ -22,8 +23,8 @@ from .members import Json
 #: What a tool's input is where the model wrote arguments that are no JSON object, by the vendor's own advice.
 _INVALID: Final = "INVALID_JSON"
 
-_DATA_URL: Final = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL | re.IGNORECASE)
-_NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_DATA_URL: Final = late_pattern(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL | re.IGNORECASE)
+_NOT_IN_IDS: Final = late_pattern(r"[^a-zA-Z0-9_-]")
 _MEDIA_TYPES: Final = {"image/jpg": "image/jpeg", "": "text/plain"}
 _MARK: Final = "cache_control"
 

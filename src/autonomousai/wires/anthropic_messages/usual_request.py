@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
 from ..usual_request import UNREADABLE, PlainText, as_fields, checked
 from .content import ACCOUNTING
@@ -32,7 +33,7 @@ class _UsualMessagesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True
     stop_sequences: Annotated[list[str], msgspec.Meta(min_length=1)] | None = None
 
 
-_decode = msgspec.json.Decoder(_UsualMessagesRequest).decode
+_USUAL = late_decoder(_UsualMessagesRequest)
 
 #: The members that become fields, and those fields.
 _FIELDS: Final = {"max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop_sequences": "stop"}
@@ -41,7 +42,7 @@ _FIELDS: Final = {"max_tokens": "max_tokens", "temperature": "temperature", "top
 def read_usual_messages(body: bytes) -> ChatRequest | None:
     """Return the request in *body*, None where it is not a usual one, or none at all."""
     try:
-        request = _decode(body)
+        request = _USUAL.decode(body)
     except UNREADABLE:
         return None
     messages = [{"role": message.role, "content": message.content} for message in request.messages]

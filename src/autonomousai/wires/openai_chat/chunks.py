@@ -6,7 +6,6 @@ cost by `usual`. Knows no stream and no order of chunks.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
 
@@ -302,7 +301,9 @@ def _function(function: Any) -> FunctionPiece | None:
         return None
     arguments = function.get("arguments")
     if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        from json import dumps  # noqa: PLC0415  msgspec writes no half of a pair
+
+        arguments = dumps(arguments, ensure_ascii=False, separators=(",", ":"))
     return FunctionPiece(name=_string(function.get("name")), arguments=arguments)
 
 

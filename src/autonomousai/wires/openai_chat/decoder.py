@@ -18,9 +18,9 @@ from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, load, unknown_members, un
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
 from .usual import (
+    USUAL,
     UsualChunk,
     UsualDelta,
-    decode_usual,
     sole_text,
     text_beside,
     unknown_in_choice,
@@ -233,7 +233,7 @@ class ChatStreamDecoder(ChunkInterpreter):
             self._read_done(batch)
             return
         try:
-            chunk = decode_usual(data)
+            chunk = USUAL.decode(data)
         except UNREADABLE:
             self._read_odd(data, batch)
             return

@@ -30,7 +30,6 @@ from ...events import (
     Usage,
 )
 from ..citations import as_chat
-from ..errors import error_event
 from ..json import join_strings
 from ..merging import merge_values
 from ..sse import encode_event
@@ -191,6 +190,8 @@ class ChatStreamEncoder:
 
     def fail(self, error: BaseException) -> bytes:
         """See `StreamEncoder.fail`."""
+        from ..errors import error_event  # noqa: PLC0415  most answers are no errors
+
         return error_event(error)
 
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:

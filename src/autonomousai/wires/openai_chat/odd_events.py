@@ -3,10 +3,10 @@ wrapping that the standard does not know. Knows no stream."""
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any, Final
 
+from ...late import late_pattern
+from ..json import lenient_decoder
 from .chunks import UNREADABLE, load
 
 DONE: Final = b"[DONE]"
@@ -22,7 +22,7 @@ _SIGNS_OF_LIFE: Final = frozenset(
 _LONGEST_WORD: Final = 20  # bytes
 
 _PREFIX: Final = b"data:"
-_BLANKS: Final = re.compile(r"\s*")
+_BLANKS: Final = late_pattern(r"\s*")
 _COMMENT: Final = b":"
 
 
@@ -76,7 +76,7 @@ def _of_json(data: bytes) -> list[bytes] | None:
 
 def _of_lines(data: bytes) -> list[bytes] | None:
     """Several objects without a blank line between them."""
-    decoder = json.JSONDecoder(strict=False)
+    decoder = lenient_decoder()
     text = data.decode("utf-8", "replace")
     meant: list[bytes] = []
     at = 0
@@ -99,7 +99,9 @@ def _of_lines(data: bytes) -> list[bytes] | None:
 
 
 def _encoded(value: dict[str, Any]) -> bytes:
-    return json.dumps(value).encode()
+    from json import dumps  # noqa: PLC0415  msgspec writes no half of a pair
+
+    return dumps(value).encode()
 
 
 def _is_object(data: bytes) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ...events import Batch, FinishReason, Started, Usage
+from ...late import late_decoder
 from ..finish_reasons import STANDARD
 from .chunks import TRAILER, UNREADABLE, Json, usage_of
 from .usual import TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
@@ -28,7 +29,7 @@ _END: Final = b"}\n\ndata: [DONE]\n\n"
 #: Line ends between two events, and in `_END`.
 _SEAM_LINES, _END_LINES = _BETWEEN.count(b"\n"), _END.count(b"\n")
 
-_decode_lines = msgspec.json.Decoder(TextChunk).decode_lines
+_TEXT: Final = late_decoder(TextChunk)
 _json = msgspec.json.Encoder().encode
 
 #: The unknown members of a chunk, which most chunks of one server have alike; read, and never changed.
@@ -47,7 +48,7 @@ def read_short_stream(data: bytes) -> Batch | None:
     if data.count(b"\n") != _SEAM_LINES * seams + _END_LINES or lines.count(_SEAM) != seams or b"\r" in data:
         return None
     try:
-        chunks = _decode_lines(lines)
+        chunks = _TEXT.decode_lines(lines)
     except UNREADABLE:
         return None
     return _events(chunks) if len(chunks) == seams + 1 else None  # else there are several on a line

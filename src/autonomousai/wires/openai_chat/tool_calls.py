@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Final
 from uuid import uuid4
 
 from ...events import ToolCallDelta
+from ...late import late_pattern
+from ..json import lenient_decoder
 from .chunks import CallPiece
 
 #: Where one object of arguments may end and another one begin.
-_SEAM: Final = re.compile(r"\}\s*\{")
+_SEAM: Final = late_pattern(r"\}\s*\{")
 
 #: Characters of arguments up to which seams are looked for.
 _LONGEST: Final = 256 * 1024
-
-_decoder: Final = json.JSONDecoder(strict=False)
 
 
 def new_call_id() -> str:
@@ -187,7 +185,7 @@ class ToolCallIndexer:
 def _is_repeated(said: str, arguments: str) -> bool:
     """Return whether two complete objects of arguments are one, however they are written."""
     try:
-        return bool(_decoder.decode(said) == _decoder.decode(arguments))
+        return bool(lenient_decoder().decode(said) == lenient_decoder().decode(arguments))
     except (ValueError, RecursionError):
         return False
 
@@ -230,7 +228,7 @@ def _parts(said: list[str], arguments: str) -> list[str]:
     at = 0
     while whole.startswith("{", at):
         try:
-            at = _decoder.raw_decode(whole, at)[1]
+            at = lenient_decoder().raw_decode(whole, at)[1]
         except ValueError:
             break
         at = len(whole) - len(whole[at:].lstrip())

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...events import Batch, Extra, FinishReason, Reasoning, Started
+from ...late import late_decoder
 from ..finish_reasons import STANDARD, broken_off
 from .chunks import UNREADABLE, WIRE, CallPiece, FunctionPiece, Json, usage_of
 
@@ -144,13 +145,10 @@ class UsualCompletion(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_o
     choices: Annotated[list[UsualWholeChoice], msgspec.Meta(min_length=1, max_length=1)]
 
 
-#: Raises one of `UNREADABLE` for anything but a `PlainChunk`.
-decode_plain: Final = msgspec.json.Decoder(PlainChunk).decode
-
-#: Raises one of `UNREADABLE` for anything but a `UsualChunk`.
-decode_usual: Final = msgspec.json.Decoder(UsualChunk).decode
-
-_decode_usual_completion: Final = msgspec.json.Decoder(UsualCompletion).decode
+#: Each raises one of `UNREADABLE` for anything but its type.
+_PLAIN: Final = late_decoder(PlainChunk)
+USUAL: Final = late_decoder(UsualChunk)
+_COMPLETION: Final = late_decoder(UsualCompletion)
 
 _UNKNOWN_IN_CHUNK: Final = (
     "system_fingerprint",
@@ -191,7 +189,7 @@ def unknown_members_of(in_chunk: tuple[Any, ...], in_choice: tuple[Any, ...]) ->
 def decode_usual_completion(body: bytes) -> Batch | None:
     """Return a whole answer that was not streamed; None where it is not the usual one, and may be anything."""
     try:
-        document = _decode_usual_completion(body)
+        document = _COMPLETION.decode(body)
     except UNREADABLE:
         return None
     if document.finish_reason or document.choices[0].finish_reason not in STANDARD:
@@ -213,7 +211,7 @@ def decode_usual_completion(body: bytes) -> Batch | None:
 def sole_text(data: bytes) -> str | None:
     """Return the text of a usual chunk that holds nothing besides; None for any other."""
     try:
-        chunk = decode_plain(data)
+        chunk = _PLAIN.decode(data)
     except UNREADABLE:
         return None
     if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
@@ -227,7 +225,7 @@ def text_beside(data: bytes, values: tuple[tuple[Any, ...], ...] | None) -> str 
     """Return the text of a usual chunk that holds nothing besides but unknown members of these *values*, first the chunk's,
     then its choice's; None for any other."""
     try:
-        chunk = decode_usual(data)
+        chunk = USUAL.decode(data)
     except UNREADABLE:
         return None
     if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:

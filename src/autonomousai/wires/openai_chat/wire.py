@@ -9,7 +9,6 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
-from ..openai_responses.request import read_foreign_request
 from ..request_body import decode_object, write_chat_request
 from ..usual_request import read_usual_request
 from .chunks import Chunk
@@ -46,6 +45,8 @@ class OpenAIChatWire(Wire):
         API."""
         document = decode_object(body)
         if document.get("messages") is None and document.get("input") is not None:
+            from ..openai_responses.request import read_foreign_request  # noqa: PLC0415  no client needs it
+
             return read_foreign_request(document)
         return read_chat_document(document)
 

@@ -12,7 +12,8 @@ from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
 from ..openai_chat.completion import decode_completion
 from ..openai_chat.decoder import ChatStreamDecoder
-from ..raw import COMPLETIONS_WIRE, read_raw_error
+from ..raw import COMPLETIONS_WIRE
+from ..raw_errors import read_raw_error
 from .encoder import TextStreamEncoder, encode_text_completion
 from .request import COMPLETIONS, read_completion_request, write_completion_request
 from .schemas import text_completion_schemas

@@ -14,7 +14,8 @@ from ...request import ChatRequest
 from ..base import AnswerHead, Operation
 from ..fields import FieldTable, RequestField, missing, table_of
 from ..prompts import texts_or_tokens
-from ..raw import EMBEDDINGS_WIRE, raw_request, read_raw_error
+from ..raw import EMBEDDINGS_WIRE, raw_request
+from ..raw_errors import read_raw_error
 from ..request_body import decode_object, encode_request
 from ..shapes import NAME, TEXT, whole
 from .document import DocumentWire, Members, route_of

@@ -15,7 +15,8 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation
 from ..fields import FieldTable, RequestField, missing, table_of
-from ..raw import RERANK_WIRE, raw_request, read_raw_error
+from ..raw import RERANK_WIRE, raw_request
+from ..raw_errors import read_raw_error
 from ..request_body import decode_object, encode_request
 from ..shapes import FLAG, OBJECT, TEXT, Shape, either, list_of, refusal, whole
 from .document import DocumentWire, route_of

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ...errors import HTTPError
+from ...late import late_pattern
 from ..errors import headers_of, tell
 from ..provenance import KEY
 
@@ -39,8 +40,8 @@ _REQUESTS_FAULT: Final = "invalid_prompt"
 _LIMITS: Final = frozenset({"429", "rate_limit_error", "rate_limited", "too_many_requests", _RATE_LIMIT})
 
 #: How this package's errors say when to ask again.
-_ASK_AGAIN: Final = re.compile(r"\b(?:ask|try) again in ([0-9]+(?:\.[0-9]+)?) ?s\b")
-_TRY_AGAIN: Final = re.compile(r"try again in", re.IGNORECASE)
+_ASK_AGAIN: Final = late_pattern(r"\b(?:ask|try) again in ([0-9]+(?:\.[0-9]+)?) ?s\b")
+_TRY_AGAIN: Final = late_pattern(r"try again in", re.IGNORECASE)
 
 
 #: Fields of chat completions, as which an upstream's refusal knows them, and what the caller named so.
@@ -52,7 +53,7 @@ _CALLERS_NAMES: Final = {
     "response_format": "text.format",
     "verbosity": "text.verbosity",
 }
-_NAME: Final = re.compile(r"\w+")
+_NAME: Final = late_pattern(r"\w+")
 
 
 def tell_here(error: BaseException) -> tuple[int, dict[str, str | None]]:

@@ -11,6 +11,7 @@ import msgspec
 
 from ...errors import StatusError
 from ...events import Batch, FinishReason
+from ...late import late_pattern
 from ..base import AnswerHead
 from ..shapes import refusal
 from .answer import encode_response
@@ -27,7 +28,7 @@ _PREFIXES: Final = {"message": "msg", "function_call": "fc", "custom_tool_call":
 _OWN_IDS: Final = frozenset({"message", "function_call", "custom_tool_call"})
 
 #: The id of an item here: what names its response, and whether it is of the input.
-_ITEM_ID: Final = re.compile(r"[^_]+_([0-9a-f]{32})_(?:in_)?\d{1,9}", re.ASCII)
+_ITEM_ID: Final = late_pattern(r"[^_]+_([0-9a-f]{32})_(?:in_)?\d{1,9}", re.ASCII)
 
 #: Statuses of a response that another one may continue from.
 _CONTINUED: Final = ("completed", "incomplete")

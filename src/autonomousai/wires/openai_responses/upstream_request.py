@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from ...events import Message, Messages
+from ...late import late_pattern
 from ...request import ChatRequest
-from ..json import kind
+from ..json_kinds import kind
 from ..messages import check_messages
 from ..request_body import encode_request, request_fields
 from ..shapes import refusal
@@ -48,7 +49,7 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
 
 
 #: The id that a server of this package gives to reasoning.
-_OUR_REASONING: Final = re.compile(r"rs_[0-9a-f]{24,32}_\d{1,9}", re.ASCII)
+_OUR_REASONING: Final = late_pattern(r"rs_[0-9a-f]{24,32}_\d{1,9}", re.ASCII)
 
 
 def _is_our_reasoning(item: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
 from ..messages import with_one_system_message
 from ..usual_request import UNREADABLE, PlainText, Share, Temperature, as_fields, checked
@@ -33,7 +34,7 @@ class _UsualResponsesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=Tru
     top_p: Share | None = None
 
 
-_decode = msgspec.json.Decoder(_UsualResponsesRequest).decode
+_USUAL = late_decoder(_UsualResponsesRequest)
 
 #: The members that become fields, and those fields.
 _FIELDS: Final = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
@@ -48,7 +49,7 @@ _ROLES: Final = {"developer": "system"}
 def read_usual_response(body: bytes) -> ChatRequest | None:
     """Return the request in *body*, None where it is not a usual one, or none at all."""
     try:
-        request = _decode(body)
+        request = _USUAL.decode(body)
     except UNREADABLE:
         return None
     said = request.input
