@@ -403,7 +403,7 @@ async def test_the_vendors_server_continues_but_for_models_that_refuse() -> None
     """By its documents; what a model says to it counts more."""
     async with ScriptedServer(refusal(NO_PREFILL)) as server, Anthropic(model="m", api_key="", trust_env=False) as provider:
         before = await provider.continues()
-        provider.base_url = server.url
+        provider._answer_url = f"{server.url}/v1/messages"
         with suppress(StatusError):
             await AsyncResult(provider.stream_continuation(ChatRequest("", HELLO), "The sky")).text()
         after = await provider.continues()

@@ -13,15 +13,13 @@ from autonomousai.keys.counters import KeyCounters
 from autonomousai.keys.stores import MemoryCounters
 from autonomousai.ledger.entry import LedgerEntry
 from autonomousai.server import App
-from tests.support.flights import UNUSUAL, WHOLE, Tasks, ask_thrice, metrics, serving, told, whole
+from tests.support.flights import UNUSUAL, WHOLE, Tasks, ask_thrice, metrics, serving, stop_time, told, whole
 from tests.support.raw import RawConnection
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Answer, Connection, request
 
 SECRET = "sk-aai-DGqvQhGvw2mkrFFXFsNYBKMlBSPBs4yhjJ9KJLQvYwE"
 BEARER = {"authorization": f"Bearer {SECRET}"}
 ADMIN = {"authorization": "Bearer sk-all"}
-
-NOW = 1_800_000_000.0
 
 #: Every limit, none of which is reached.
 LIMITS = """requests_per_minute = 100
@@ -45,8 +43,7 @@ class Books:
         self._app = app
         self.entries: list[LedgerEntry] = []
         app.accounts.subscribe(self.entries.append)
-        # All comes in one second: how long a refusal asks to wait is part of it.
-        app._keys._quotas._now = app._keys._quotas._store._now = lambda: NOW  # type: ignore[attr-defined]
+        stop_time(app)
 
     @property
     def counters(self) -> KeyCounters:

@@ -67,14 +67,25 @@ class Tasks:
         monkeypatch.setattr(app, "launch", launched)
 
 
+#: The second in which the limits of keys count, where time stands still.
+NOW = 1_800_000_000.0
+
+
+def stop_time(app: App) -> None:
+    """Let all requests come in one second: how much of a limit is left, and how long a refusal asks to wait, depend on it."""
+    quotas = app._keys._quotas
+    quotas._now = quotas._store._now = lambda: NOW  # type: ignore[attr-defined]
+
+
 @asynccontextmanager
 async def serving(
-    answer: Callable[[RawConnection], Awaitable[None]], tables: str = "", *, cheaper: bool = False
+    answer: Callable[[RawConnection], Awaitable[None]], tables: str = "", *, cheaper: bool = False, kind: str = "openai"
 ) -> AsyncIterator[tuple[Listening, RawServer]]:
     """A server of one model, whose upstream answers so; in the end its breaker has no request under way. *tables*: of its
-    config, beside those; *cheaper*: an upstream "cheap" answers likewise those who are over their budget."""
+    config, beside those; *cheaper*: an upstream "cheap" answers likewise those who are over their budget; *kind*: the
+    upstream's."""
     async with answering(answer) as upstream:
-        text = f'[upstreams.there]\nkind = "openai"\nbase_url = "{upstream.url}"\n[models.llama]\nroute = ["there"]\n'
+        text = f'[upstreams.there]\nkind = "{kind}"\nbase_url = "{upstream.url}"\n[models.llama]\nroute = ["there"]\n'
         if cheaper:
             text += f'over_budget = ["cheap"]\n[upstreams.cheap]\nkind = "openai"\nbase_url = "{upstream.url}"\n'
         app = create_app(parse_config(text + tables, {}))
@@ -100,7 +111,7 @@ async def ask_thrice(port: int, path: str = CHAT, body: Any = HELLO, **headers: 
 def told(answer: Answer) -> dict[str, Any]:
     """An answer without what differs each time."""
     document: dict[str, Any] = answer.json()
-    for name in ("id", "created", "created_at", "completed_at"):
+    for name in ("id", "created", "created_at", "completed_at", "request_id"):
         document.pop(name, None)
     for item in document.get("output", ()):
         item.pop("id")

@@ -39,11 +39,13 @@ class RawConnection:
 
 @dataclass
 class RawServer:
-    """Where the server listens, and what came: the connection of each request, by number."""
+    """Where the server listens, and what came: the connection of each request, by number, and the requests, without the
+    server's address."""
 
     url: str = ""
     connections: int = 0
     asked: list[int] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -60,8 +62,8 @@ async def answering(answer: Answer) -> AsyncIterator[RawServer]:
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
                 _, found, length = head.lower().partition(b"content-length: ")
-                if found:
-                    await reader.readexactly(int(length.split()[0]))
+                body = await reader.readexactly(int(length.split()[0])) if found else b""
+                server.requests.append(head.replace(server.url.removeprefix("http://").encode(), b"") + body)
                 server.asked.append(connection.number)
                 connection.heard += 1
                 await answer(connection)

@@ -4,12 +4,14 @@ is continued there."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import Any, Final, Literal
 
 import msgspec
 
+from ..answer import Answer
 from ..capabilities import Capabilities, ProviderStatus
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
@@ -23,15 +25,17 @@ from ..timeouts import Clocks
 from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, write_messages_request
 from ..wires.anthropic_messages.wire import ANTHROPIC_MESSAGES
 from ..wires.json import decode
-from ..wires.messages import check_messages
+from ..wires.messages import CheckedMessages, check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from .adaptations import is_streamed
 from .documents import fetch_document
 from .health import is_up
+from .launched_request import RemoteRequest
 from .messages_forms import MessagesAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
+from .reconnecting import RESUMABLE
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthropics_key
@@ -119,6 +123,10 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             retries=retries,
         )
         self._usual_headers = self._headers(self._options)
+        self._answer_url = f"{self.base_url}/v1/messages"
+        self._streams_url = f"{self.base_url}/v1/streams"
+        self._launches = not proxy
+        self._stream_headers = {**self._usual_headers, RESUMABLE: "1"}
         self._patient = self._options.clocks.patient()
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
 
@@ -142,7 +150,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         adaptations, passed = (self._adaptations, _NONE) if original is None else (None, original.headers)
         adapted = body if adaptations is None or not adaptations.wanted else adaptations.applied(name, body)
         exchange = PreparedRequest(
-            url=f"{self.base_url}/v1/messages",
+            url=self._answer_url,
             headers=self._usual_headers if merged is self._options and not passed else self._headers(merged, passed),
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
@@ -150,12 +158,48 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             wire=ANTHROPIC_MESSAGES,
             proxy=merged.proxy,
             retries=merged.retries,
-            streams_url=f"{self.base_url}/v1/streams",
+            streams_url=self._streams_url,
             deadline=options.deadline,
+            others=options.others,
             model=name,
             adaptations=adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
+
+    def launch(
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+    ) -> RemoteRequest | None:
+        """See `AsyncGeneratorProvider.launch`: a stream, asked for in the usual form."""
+        messages, original = request.messages, _original(request)
+        if not self._launches or type(messages) is not CheckedMessages or not messages.plain:
+            return None
+        if self._adaptations.wanted if original is None else original.headers:
+            return None
+        name = self.get_model(request.model)
+        body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
+        clocks = self._options.clocks if others else self._patient
+        connection = self._pool.try_post(self._answer_url, self._stream_headers, body, clocks, deadline, on_news)
+        if connection is None:
+            return None
+
+        def stream(answer: Answer) -> ResponseStream:
+            sent = PreparedRequest(
+                url=self._answer_url,
+                headers=self._usual_headers,
+                body=body,
+                clocks=clocks,
+                stream=True,
+                wire=ANTHROPIC_MESSAGES,
+                retries=0,
+                streams_url=self._streams_url,
+                deadline=deadline,
+                others=others,
+                model=name,
+                adaptations=self._adaptations if original is None else None,
+            )
+            return ResponseStream(self._pool, sent, answer, connection)
+
+        return RemoteRequest(connection, ANTHROPIC_MESSAGES, stream)
 
     def _headers(self, options: ClientOptions, passed: Mapping[str, str] = _NONE) -> dict[str, str]:
         """Return the headers of a request; of those *passed* on, the marks of beta features go with those of the config."""

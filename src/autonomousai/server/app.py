@@ -115,7 +115,7 @@ class App:
         self._usual: dict[str, Endpoint] = {}
         if self._cors is None and self._cache is None and tracer is None:
             for path, endpoint in self._hot.items():
-                if isinstance(endpoint, Endpoint) and not endpoint.id_header:
+                if isinstance(endpoint, Endpoint):
                     self._usual[path] = endpoint
         if tracer is not None:
             self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})

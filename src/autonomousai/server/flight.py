@@ -24,7 +24,7 @@ from ..wires.base import AnswerHead
 from .admission import over_budget
 from .auth import AccessControl
 from .disconnect import DisconnectScope
-from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequest, in_place, provenance_of
+from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequest, in_place, provenance_of, with_headers
 
 
 class Flight(msgspec.Struct, eq=False):
@@ -55,6 +55,8 @@ class Flight(msgspec.Struct, eq=False):
         """Wait for what comes, or where nothing was sent let a task continue."""
         exchange = self.exchange
         exchange.take_body()
+        if (id_header := self.endpoint.id_header) is not None:
+            exchange.extra = [(id_header, exchange.request_id.encode()), *exchange.extra]
         if self.sent is None:
             self._divert()
             return
@@ -225,6 +227,8 @@ def _entered(
         return None
     if not context.places.try_enter():
         return None
+    if request.origin is not None:
+        request = with_headers(request, request.origin, endpoint.wire, exchange)
     if endpoint.wire.keeps_order:
         request = msgspec.structs.replace(request, stream=True)
     return Flight(context, endpoint, exchange, note, request, model)

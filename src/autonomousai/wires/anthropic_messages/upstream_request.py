@@ -35,14 +35,17 @@ _ALLOWED: Final = "#allowed"
 _NO_PARAMETERS: Final[Json] = {"type": "object", "properties": {}}
 
 
-def write_messages_request(request: ChatRequest, model: str, *, max_tokens: int = DEFAULT_MAX_TOKENS) -> bytes:
-    """Return the body that asks *model*. *max_tokens*: where the request names none.
+def write_messages_request(
+    request: ChatRequest, model: str, *, max_tokens: int = DEFAULT_MAX_TOKENS, stream: bool | None = None
+) -> bytes:
+    """Return the body that asks *model*. *max_tokens*: where the request names none. *stream*: instead of what the request
+    says.
 
     Raises `StatusError` 400 that names the field that the API cannot honour, `ValueError` where it cannot be written.
     """
     origin = request.origin
     body = {"model": model, **_translated(request)} if origin is None or origin.wire != WIRE else _original(origin)
-    body |= {"model": model, "stream": request.stream}  # in their places, where they have some
+    body |= {"model": model, "stream": request.stream if stream is None else stream}  # in their places, where they have some
     body.setdefault("max_tokens", max_tokens)
     return encode_request(body)
 

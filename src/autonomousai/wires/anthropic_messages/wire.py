@@ -48,6 +48,8 @@ class AnthropicMessagesWire(Wire):
     count_fields: ClassVar[FieldTable | None] = COUNT_REQUEST
     ping = PING
 
+    decode_usual = staticmethod(read_usual_messages)
+
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         if path.endswith(_COUNT):
