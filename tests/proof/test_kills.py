@@ -1,58 +1,22 @@
-"""The engine's child is killed in mid-answer, over whichever wire it is asked: the text is byte for byte that of the
-undisturbed run, its end is proven, and so it is with the others."""
+"""The engine's child is killed in mid-answer: the text is byte for byte that of the undisturbed run, and so are the
+others'."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from autonomousai import FinishReason, LlamaCpp
 from autonomousai.gateway import Gateway, Upstream
-from autonomousai.server import create_app
-from tests.support.sockets import listening
 
-from .sample import SEED, sample
-from .wires import WIRES, stream
-
-SYSTEM = {"role": "system", "content": "You are a patient teacher. Explain things in simple words, and give an example."}
-PROMPTS = (
-    "Why is the sky blue?",
-    "How does a bicycle stay upright?",
-    "What is a prime number?",
-    "Tell me a story about a lighthouse.",
-    "Write a haiku about rain, then explain it.",
-)
-LENGTH = 48
-
-
-class Kill(NamedTuple):
-    """One case: which prompt, how it is sampled, after how many pieces the child is killed, and how many answer beside it."""
-
-    prompt: int
-    sampling: tuple[tuple[str, Any], ...]
-    after: int
-    beside: int
-
-
-def all_kills() -> list[Kill]:
-    """A hundred: half of them greedy, half sampled with a seed, every fourth with three others beside it."""
-    rng = random.Random(SEED)
-    kills = []
-    for number in range(100):
-        greedy = number % 2 == 0
-        sampling = (("temperature", 0),) if greedy else (("temperature", 0.9), ("seed", rng.randrange(2**31)))
-        kills.append(
-            Kill(number % len(PROMPTS), sampling, rng.randrange(1, LENGTH - 4), 3 if number % 4 < 2 and number % 8 > 3 else 0)
-        )
-    return kills
-
+from .kills import LENGTH, PROMPTS, SYSTEM, all_kills
+from .sample import sample
 
 KILLS = sample(all_kills(), 5)
 
@@ -105,39 +69,6 @@ async def test_a_killed_engine_costs_no_character(engine: LlamaCpp) -> None:
         rescued += sum(bool(splices) for _, _, splices in found)
 
     assert rescued >= len(KILLS) // 2  # an answer that ends before its kill needs no rescue
-
-
-#: Over each wire, a quarter of the same kills; a wire whose requests name no seed can be asked for the same again where it is
-#: greedy alone.
-WIRE_KILLS = [
-    (name, kill)
-    for name, wire in WIRES.items()
-    for kill in sample([kill for kill in all_kills()[:50] if wire.seeded or len(kill.sampling) == 1][:25], 1)
-]
-
-
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(
-    ("name", "kill"), WIRE_KILLS, ids=lambda case: case if isinstance(case, str) else f"after {case.after}"
-)
-async def test_a_killed_engine_costs_no_character_over_any_wire(engine: LlamaCpp, name: str, kill: Kill) -> None:
-    """Through the server, killed with SIGKILL: the undisturbed text, one proven end at its end, and no error."""
-    wire = WIRES[name]
-    messages = [SYSTEM, {"role": "user", "content": PROMPTS[kill.prompt]}]
-    gateway = Gateway([Upstream("embedded", engine)], {"llama": ["embedded"]})
-
-    async def kill_engine() -> None:
-        assert engine.pid is not None
-        os.kill(engine.pid, signal.SIGKILL)
-
-    async with listening(create_app(provider=gateway)) as server:
-        expected = await stream(server.port, wire, messages, LENGTH, **dict(kill.sampling))
-        after = min(kill.after, len(expected.pieces) - 1)  # an answer may be shorter than the others
-        found = await stream(server.port, wire, messages, LENGTH, after=after, then=kill_engine, **dict(kill.sampling))
-
-    assert (expected.ends, expected.errors) == (1, [])
-    assert after > 0, expected
-    assert (found.text, found.ends, found.errors) == (expected.text, 1, [])
 
 
 @pytest.mark.asyncio(loop_scope="module")
