@@ -12,9 +12,11 @@ from typing import NamedTuple
 import pytest
 
 from autonomousai import ConfigError, ConnectError, HTTPError, IncompleteStreamError
+from autonomousai.http import aiohttp_transport
 from autonomousai.http.headers import MAX_FIELDS
 from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.pool import HttpPool
+from autonomousai.http.request_head import is_sent
 from autonomousai.http.transport import read_body
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.timeouts import Clocks
@@ -374,3 +376,23 @@ async def test_a_header_that_is_none_is_not_sent(pool: HttpPool, name: str) -> N
     """It would be another header, or the beginning of another request."""
     with pytest.raises(ConfigError, match="cannot be sent"):
         await pool.get("http://127.0.0.1:1/", headers={name: "a"}, clocks=CLOCKS)
+
+
+async def test_headers_that_stay_the_same_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client sends the same ones with each request; others are looked at, and sent."""
+    seen: list[str] = []
+
+    def look(name: str, value: str) -> bool:
+        seen.append(name)
+        return is_sent(name, value)
+
+    monkeypatch.setattr(aiohttp_transport, "is_sent", look)
+    pool = HttpPool(trust_env=False)
+    async with ScriptedServer(Script.document("Hello")) as server:
+        for value in ("1", "1", "2"):
+            response = await pool.get(server.url, headers={"X-A": value}, clocks=CLOCKS)
+            await response.aclose()
+    await pool.aclose()
+
+    assert ["X-A", "X-A"] == seen
+    assert ["1", "1", "2"] == [request.headers["x-a"] for request in server.requests]

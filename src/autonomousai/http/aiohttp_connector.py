@@ -92,8 +92,11 @@ class _Protocol(ResponseHandler):
             super().data_received(data)
         elif not self._begun and 4 < (end := data.find(b"\r\n\r\n") + 4) <= MAX_HEAD and not is_odd(data, 0, end):
             self._awaits_head = False
-            super().data_received(data[:end])
-            if end < len(data):
+            length = b"\r\nContent-Length: %d\r\n" % (len(data) - end)
+            if end == len(data) or (data.startswith(b"HTTP/1.1 200 ") and data.find(length, 0, end) > 0):
+                super().data_received(data)  # nothing in the body can be wrong
+            else:
+                super().data_received(data[:end])
                 super().data_received(data[end:])
         else:
             self._on_odd_head(data)

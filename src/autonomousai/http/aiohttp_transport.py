@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.http import HttpVersion11
 
 from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
@@ -83,6 +84,9 @@ class AiohttpTransport:
             **_MORE_LIMITS,
         )
         _open.add(self._session)
+        #: The headers of the last request, and what was sent of them.
+        self._given: tuple[tuple[str, str], ...] = ()
+        self._sent: Mapping[str, str] = {}
 
     async def send(
         self,
@@ -99,13 +103,13 @@ class AiohttpTransport:
     ) -> AiohttpResponse:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
-        head = {name: value for name, value in headers.items() if is_sent(name, value)}
+        head = self._sendable(headers)
         attempt = ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
             extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
-                head |= proxy.headers
+                head = {**head, **proxy.headers}
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
         token = ATTEMPT.set(attempt)
@@ -127,6 +131,8 @@ class AiohttpTransport:
             ATTEMPT.reset(token)
         told = Headers(response.raw_headers)
         version = response.version
+        if version == HttpVersion11 and response.status >= 200 and told.is_usual():
+            return AiohttpResponse(response, told, clocks, deadline, streaming, attempt)
         problem = told.framing_problem(response.status, f"{version.major}.{version.minor}" if version else "")
         codings = told.values_of("content-encoding")
         try:
@@ -141,6 +147,14 @@ class AiohttpTransport:
         coded = _CodedResponse(response, told, clocks, deadline, streaming, attempt)
         coded.decoder = decoder
         return coded
+
+    def _sendable(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return those of *headers* that are a caller's to send. They are looked at once as long as they stay the same."""
+        given = tuple(headers.items())
+        if given != self._given:
+            self._sent = {name: value for name, value in given if is_sent(name, value)}
+            self._given = given
+        return self._sent
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
