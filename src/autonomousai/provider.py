@@ -384,6 +384,10 @@ def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Completio
     return completion_of(result, ChunkIterator().chunks, lambda: _background_of(provider))
 
 
+#: A mark by which users of Claude Code ask it for a long context. It is not part of a model's name, and is sent now and then.
+_LONG_CONTEXT: Final = "[1m]"
+
+
 class ProviderModelMixin:
     """Which models a provider has, and how a name becomes one of them."""
 
@@ -405,6 +409,11 @@ class ProviderModelMixin:
         if not model:
             return self.default_model
         name = self.model_aliases.get(model, model)
+        if name not in self.models:
+            bare = model
+            while bare[-len(_LONG_CONTEXT) :].lower() == _LONG_CONTEXT:
+                bare = bare[: -len(_LONG_CONTEXT)]
+            name = self.model_aliases.get(bare, bare)
         if name not in self.models:
             raise ModelNotFoundError(model, self.models)
         return name

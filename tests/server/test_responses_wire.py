@@ -163,8 +163,8 @@ async def test_codex(serve: Serve) -> None:
         "output_tokens_details": {"reasoning_tokens": 8},
         "total_tokens": 120,
     } == last["usage"]
-    assert ["system", "user", "user", "assistant", "tool"] == [message["role"] for message in call.messages]
-    assert ["shell", "apply_patch", "mcp__x"] == [tool["function"]["name"] for tool in call.kwargs["tools"]]
+    assert ["system", "user", "user", "assistant", "tool", "assistant"] == [message["role"] for message in call.messages]
+    assert ["shell", "apply_patch", "local_shell", "mcp__x"] == [tool["function"]["name"] for tool in call.kwargs["tools"]]
     assert {"tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "verbosity"} == call.kwargs.keys()
     assert call.origin is not None
     assert sent == call.origin.document

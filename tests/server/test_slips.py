@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from autonomousai.testing import ScriptedProvider
+from autonomousai.config import Config, ModelConfig, OpenAIConfig
+from autonomousai.server import create_app
+from autonomousai.testing import Script, ScriptedProvider, ScriptedServer
 from tests.conftest import Serve
 from tests.support.metrics import counted
-from tests.support.sockets import ask, request
+from tests.support.sockets import ask, listening, request
 
 ASKED: dict[str, Any] = {"model": "llama"}
 
@@ -121,3 +123,25 @@ async def test_paths_of_other_servers_have_the_names_of_ours_in_metrics(port: in
     by_route = (await counted(port)).by("autonomousai_requests_total", "route")
 
     assert {("/v1/chat/completions",), ("/metrics",)} >= by_route.keys()
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_is_asked_for_the_models_own_name(path: str, stream: bool) -> None:
+    """Whatever a caller calls it: an alias, or a name with `[1m]` behind it, which Claude Code takes off first, but not
+    always."""
+    async with ScriptedServer(Script.stream("Hi", finish="stop")) as upstream:
+        config = Config(
+            upstreams={"far": OpenAIConfig(f"{upstream.url}/v1")},
+            models={"big": ModelConfig(aliases=("large",), route=("far",))},
+        )
+        async with listening(create_app(config)) as place:
+            said: Any = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9, "stream": stream}
+            if path == "/v1/responses":
+                said = {"input": "Hi", "stream": stream, "store": False}
+            names = ("big", "large", "big[1m]", "large[1M]", "big[1M][1m]")
+            answers = [await ask(place.port, request("POST", path, {**said, "model": name})) for name in names]
+            refused = await ask(place.port, request("POST", path, {**said, "model": "[1m]big"}))
+
+    assert [200] * 5 + [404] == [answer.status for answer in (*answers, refused)]
+    assert ["big"] * 5 == [asked.json()["model"] for asked in upstream.requests]

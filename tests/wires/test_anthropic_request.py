@@ -188,6 +188,45 @@ def test_what_the_assistant_said(blocks: list[Any], messages: list[Any]) -> None
     assert messages == answered(*blocks)
 
 
+def test_tools_that_the_caller_runs_are_functions() -> None:
+    """Under their own names, so that calls of them are the caller's; those that the vendor runs are left out."""
+    tools = [
+        {"type": "bash_20250124", "name": "bash", "cache_control": {"type": "ephemeral"}},
+        {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool", "max_characters": 9},
+        {"type": "memory_20250818", "name": "memory"},
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "bash_code_execution", "name": ""},
+    ]
+    request = read(tools=tools, tool_choice={"type": "tool", "name": "bash"})
+    functions = [tool["function"] for tool in request.fields["tools"]]
+
+    assert ["bash", "str_replace_based_edit_tool", "memory"] == [function["name"] for function in functions]
+    assert ["command", "restart"] == list(functions[0]["parameters"]["properties"])
+    assert [["command", "path"], ["command"]] == [function["parameters"]["required"] for function in functions[1:]]
+    assert {"type": "function", "function": {"name": "bash"}} == request.fields["tool_choice"]
+
+
+def test_a_summary_stands_for_all_before_it() -> None:
+    """The last one that says something; what follows it stays."""
+    failed = {"type": "compaction", "content": None}
+    got = read(
+        messages=[
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": [{"type": "compaction", "content": "Old."}]},
+            {"role": "assistant", "content": [text("Hi"), {"type": "compaction", "content": "They met."}, failed, text("And")]},
+            {"role": "user", "content": "Go on"},
+        ],
+        system="Be brief.",
+    ).messages
+
+    assert [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Summary of the conversation so far:\nThey met."},
+        {"role": "assistant", "content": "And"},
+        {"role": "user", "content": "Go on"},
+    ] == got
+
+
 def test_calls_and_results_without_ids_belong_together() -> None:
     """In their order."""
     got = read(

@@ -293,6 +293,75 @@ def test_refuses_what_cannot_be_sent(message: Any, field: str | None, said: str)
     assert len(str(caught.value).encode()) < 300
 
 
+TOOL_USE = {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}
+CALLED = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+TEXT = {"type": "text", "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"role": "assistant", "content": [TEXT, TOOL_USE]},
+            [{"role": "assistant", "content": [TEXT], "tool_calls": [CALLED]}],
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm", "signature": "s"}, TOOL_USE]},
+            [{"role": "assistant", "content": None, "reasoning_content": "Hm", "tool_calls": [CALLED]}],
+        ),
+        (
+            {"role": "assistant", "content": [{**TOOL_USE, "id": "", "input": None}]},
+            [
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": "call_1_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                }
+            ],
+        ),
+        (
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "r"}, TEXT]},
+            [{"role": "tool", "tool_call_id": "c1", "content": "r"}, {"role": "user", "content": [TEXT]}],
+        ),
+        (
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c1", "content": [TEXT, TEXT, IMAGE]},
+                    {"type": "tool_result", "tool_use_id": "c2", "content": "r", "is_error": True},
+                    {"type": "tool_result", "tool_use_id": "c3"},
+                ],
+            },
+            [
+                {"role": "tool", "tool_call_id": "c1", "content": "a\n\na"},
+                {"role": "tool", "tool_call_id": "c2", "content": "Error: r"},
+                {"role": "tool", "tool_call_id": "c3", "content": ""},
+                {"role": "user", "content": [IMAGE]},
+            ],
+        ),
+    ],
+)
+def test_calls_and_results_of_the_messages_api_are_those_of_chat(given: Any, expected: list[Any]) -> None:
+    """Cursor writes them in requests of chat completions."""
+    assert [HELLO, *expected] == check_messages([HELLO, given])
+
+
+def test_a_block_that_is_malformed_is_named_at_its_message() -> None:
+    """By the index that the caller knows, whatever stands before it."""
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1"}, TEXT]}
+    with pytest.raises(InvalidMessagesError) as caught:
+        check_messages([result, {"role": "assistant", "content": [{"type": "tool_use", "id": "c"}]}])
+
+    assert (1, "tool_calls[0].function.name") == (caught.value.index, caught.value.field)
+
+
+def test_a_result_that_is_an_object_is_its_json() -> None:
+    """What a tool returned, as it is."""
+    (message,) = check_messages([{"role": "tool", "tool_call_id": "c", "content": {"ok": True}}])
+
+    assert '{"ok":true}' == message["content"]
+
+
 def test_a_long_text_passes() -> None:
     """1 MB in any script."""
     text = "日本語 😀 " * 130_000

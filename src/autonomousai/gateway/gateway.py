@@ -111,6 +111,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         model = request.model
         if model not in self.routes or model in self.model_aliases:
             model = self.get_model(model)
+            request = msgspec.structs.replace(request, model=model)
         if request.over_budget or model in self.policies:
             return None
         return launch(model, request, self.routes[model], self._settings, on_news, deadline)

@@ -1,7 +1,8 @@
 """Forms of messages that programs write and servers refuse, though they can mean one thing alone, and the usual forms of them.
 
-An empty list of parts, and content of null where an answer or a result was empty; parts as the Responses API, the Messages API
-and other libraries call them; calls whose type or arguments are left out, or whose arguments are an object.
+An empty list of parts, and content of null where an answer or a result was empty; parts, calls and results as the Responses
+API, the Messages API and other libraries write them; calls whose type or arguments are left out; arguments and results that are
+an object.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def bring_into_form(message: dict[str, Any]) -> None:
     """Bring *message*, which has a role, into the usual form, in place. What is malformed otherwise stays as it is."""
     content = message.get("content")
     role = message["role"]
-    if isinstance(content, list):
+    if role == "tool" and isinstance(content, dict):
+        message["content"] = _json(content)
+    elif isinstance(content, list):
         message["content"] = [_part(part) for part in content] or (None if _says_otherwise(message) else "")
     elif content is None and (role == "tool" or (role == "assistant" and not _says_otherwise(message))):
         message["content"] = ""
@@ -31,6 +34,60 @@ def bring_into_form(message: dict[str, Any]) -> None:
             message["tool_calls"] = [_call(call) for call in calls]
         if isinstance(message.get("function_call"), dict):
             message["function_call"] = _with_arguments(message["function_call"])
+
+
+def as_chat(message: Any) -> list[dict[str, Any]] | None:
+    """Return the messages that a message with blocks of the Messages API is: calls and their results, as Cursor writes them in
+    chat completions. None for one without them."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or not any(_is_block(part, *_CALL_BLOCKS) for part in content):
+        return None
+    if message.get("role") == "assistant":
+        return [_with_calls(message, content)]
+    results = [_result(part) for part in content if _is_block(part, "tool_result")]
+    shown = [part for _, parts in results for part in parts]
+    rest = [part for part in content if not _is_block(part, "tool_result")]
+    return [*(result for result, _ in results), *([{**message, "content": shown + rest}] if shown or rest else [])]
+
+
+_CALL_BLOCKS: Final = ("tool_use", "tool_result")
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
+
+#: What stands before the result of a call that failed.
+_ERROR: Final = "Error: "
+
+
+def _is_block(part: Any, *types: str) -> bool:
+    return isinstance(part, dict) and part.get("type") in types
+
+
+def _with_calls(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
+    calls = [
+        {
+            "id": part.get("id"),
+            "type": "function",
+            "function": {"name": part.get("name"), "arguments": part.get("input") or {}},
+        }
+        for part in content
+        if _is_block(part, "tool_use")
+    ]
+    thoughts = "".join(str(part.get("thinking") or "") for part in content if _is_block(part, "thinking"))
+    rest = [part for part in content if not _is_block(part, *_CALL_BLOCKS, *_THOUGHTS)]
+    thought = {"reasoning_content": thoughts} if thoughts else {}
+    return {**thought, **message, "content": rest or None, "tool_calls": [*(message.get("tool_calls") or ()), *calls]}
+
+
+def _result(block: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """Return the result of a call, and what of it is no text: that is shown by the user."""
+    said = block.get("content")
+    parts = [_part(part) for part in said] if isinstance(said, list) else []
+    texts = [part["text"] for part in parts if _is_block(part, "text") and isinstance(part.get("text"), str)]
+    text = said if isinstance(said, str) else "\n\n".join(texts)
+    if block.get("is_error") is True and not text.startswith(_ERROR):
+        text = _ERROR + text
+    return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text}, [
+        part for part in parts if not _is_block(part, "text")
+    ]
 
 
 def _says_otherwise(message: dict[str, Any]) -> bool:
@@ -56,12 +113,15 @@ def _with_arguments(function: dict[str, Any]) -> dict[str, Any]:
     arguments = function.get("arguments")
     if arguments is None:
         return {**function, "arguments": "{}"}
-    if isinstance(arguments, dict):
-        try:
-            return {**function, "arguments": msgspec.json.encode(arguments).decode()}
-        except (TypeError, ValueError, RecursionError):
-            return function
-    return function
+    return {**function, "arguments": _json(arguments)} if isinstance(arguments, dict) else function
+
+
+def _json(value: dict[str, Any]) -> Any:
+    """Return *value* as text, or as it is where it cannot be written."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError):
+        return value
 
 
 # ---- parts -------------------------------------------------------------------------------------------------------------

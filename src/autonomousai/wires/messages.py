@@ -18,7 +18,7 @@ from ..events import Message, Messages
 from .call_ids import give_ids
 from .json import MAX_DEPTH, as_plain, too_deep
 from .json_kinds import kind
-from .message_forms import bring_into_form
+from .message_forms import as_chat, bring_into_form
 
 #: Roles whose messages need nothing beside their content.
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
@@ -56,12 +56,13 @@ def check_messages(messages: Any) -> Messages:
         raise InvalidMessagesError(f"the list is empty; {_EXAMPLE}")
     checked = CheckedMessages()
     checked.plain = True
-    for message in messages:
+    for index, message in enumerate(messages):
         plain = _plain_message(message)
         if plain is None:
             checked.plain = False
-            plain = _check_message(len(checked), message)
-        checked.append(plain)
+            checked += [_check_message(index, each) for each in as_chat(message) or (message,)]
+        else:
+            checked.append(plain)
     if not checked.plain:
         give_ids(checked)
         for index, message in enumerate(checked):

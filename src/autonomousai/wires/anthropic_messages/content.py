@@ -23,6 +23,9 @@ _ERROR: Final = "Error: "
 #: The text of a result that is made of no text: that follows in a message of the user.
 _SHOWN: Final = "(see what follows)"
 
+#: What stands before the summary of a conversation.
+_SUMMARY: Final = "Summary of the conversation so far:"
+
 #: A line that Claude Code puts first, with a number that changes with each request: it is for the vendor's accounts, and no
 #: cache of a prompt's beginning would ever fit again.
 ACCOUNTING: Final = "x-anthropic-billing-header:"
@@ -36,11 +39,24 @@ def chat_messages(system: Any, messages: list[Message]) -> Messages:
     said: Messages = []
     if text := _system_text(system):
         said.append({"role": "system", "content": text})
-    for message in messages:
+    for message in _since_compaction(messages):
         said += _ROLES[message["role"]](_blocks(message["content"]))
     # Some servers refuse a message of nothing: an assistant may have said what has no place here.
     said = [message for message in said if not _says_nothing(message)] or said
     return with_paired_results(with_one_system_message(said))
+
+
+def _since_compaction(messages: list[Message]) -> list[Message]:
+    """Return *messages* from the last summary on, which stands for all before it (Anthropic API reference, "Compaction"): as
+    what the user says first."""
+    for place in range(len(messages) - 1, -1, -1):
+        blocks = _blocks(messages[place]["content"])
+        for index in range(len(blocks) - 1, -1, -1):
+            summary = blocks[index].get("content")
+            if blocks[index]["type"] == "compaction" and isinstance(summary, str) and summary:
+                rest = {**messages[place], "content": blocks[index + 1 :]}
+                return [{"role": "user", "content": f"{_SUMMARY}\n{summary}"}, rest, *messages[place + 1 :]]
+    return messages
 
 
 def _says_nothing(message: Message) -> bool:

@@ -19,6 +19,7 @@ from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
 from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, Shape, list_of, object_of, object_schema, refusal, typed, whole
+from .client_tools import client_function
 from .content import chat_messages
 from .errors import THREAD_UNSUPPORTED
 from .message import WIRE
@@ -41,11 +42,14 @@ def _user(metadata: Fields) -> Fields:
 
 
 def _tools(tools: list[Fields]) -> Fields:
-    """Tools with a schema of the caller's, as functions. Those of the vendor's own have none, and are skipped."""
-    return {"tools": [_function(tool) for tool in tools if tool.get("type") in (None, "custom")]}
+    """Tools with a schema of the caller's, or that the caller runs, as functions. Those that the vendor runs are skipped."""
+    return {"tools": [function for tool in tools if (function := _function(tool)) is not None]}
 
 
-def _function(tool: Fields) -> Fields:
+def _function(tool: Fields) -> Fields | None:
+    if tool.get("type") not in (None, "custom"):
+        function = client_function(tool)
+        return function and {"type": "function", "function": function}
     function = {"name": tool["name"], "parameters": object_schema(tool["input_schema"])}
     function |= {name: tool[name] for name in ("description", "strict") if tool.get(name) is not None}
     return {"type": "function", "function": function}
@@ -206,7 +210,7 @@ _ROWS: Final = (
         "tools",
         TOOLS,
         "Tools that the model may call, and tools of the vendor's own.",
-        becomes="`tools`; those of the vendor's own are left out",
+        becomes="`tools`; the bash tool, the text editor and memory are functions, others of the vendor's own are left out",
         approximated=True,
         uses=_like_chat("tools"),
     ),
