@@ -29,7 +29,7 @@ RETRYABLE_STATUSES = frozenset({408, 409, 424, 425, 429})
 FILTERED_CODES = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed", "DataInspectionFailed"})
 UNPAID_CODES = frozenset(
     {"insufficient_quota", "exceeded_current_quota_error", "billing_not_active", "billing_hard_limit_reached", "Arrearage"}
-    | {"budget_exceeded"}
+    | {"budget_exceeded", "insufficient_user_quota", "pre_consume_token_quota_failed"}
 )
 #: Codes of a key, or of a place, that a server does not serve, and of a model that it does not have.
 KEY_CODES = frozenset({"invalid_api_key", "InvalidApiKey", "unsupported_country_region_territory"})

@@ -197,6 +197,15 @@ def rest_of_name(known: str, piece: str) -> str:
     return piece.removeprefix(known)
 
 
+def _with_input(known: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a call with *more*. The input of a custom tool comes in pieces; others are said again."""
+    before, custom = known.get("custom"), more.get("custom")
+    if isinstance(before, dict) and isinstance(custom, dict):
+        pieces = [said for part in (before, custom) if isinstance(said := part.get("input"), str)]
+        more = {**more, "custom": {**before, **custom, **({"input": "".join(pieces)} if pieces else {})}}
+    return {**known, **more}
+
+
 def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
     """Join streamed pieces by index: the first id counts; names and arguments are joined in the order of arrival."""
     ids: dict[int, str] = {}
@@ -205,7 +214,7 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
     arguments: dict[int, list[str]] = {}
     for delta in deltas:
         if delta.extra:
-            extras[delta.index] = {**extras.get(delta.index, {}), **delta.extra}
+            extras[delta.index] = _with_input(extras.get(delta.index, {}), delta.extra)
         pieces = arguments.setdefault(delta.index, [])
         pieces.append(delta.arguments)
         if delta.id and delta.index not in ids:

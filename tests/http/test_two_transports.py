@@ -171,6 +171,7 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
     "bare deflate": (of(bare_deflate(b"hello"), b"Content-Encoding: deflate"), HELLO),
     "two codings": (of(b"hello", b"Content-Encoding: gzip, deflate"), REFUSED),
     "a coding that is not undone": (of(b"hello", b"Content-Encoding: br"), REFUSED),
+    "such a coding in chunks": (chunked(b"5\r\nhello\r\n", END, fields=b"Content-Encoding: zstd\r\n"), REFUSED),
 }
 
 
@@ -203,6 +204,19 @@ async def test_what_is_not_http_is_not_quoted(pool: HttpPool) -> None:
 
     assert str(caught.value).startswith(f"the server at {server.url} did not answer in HTTP: Expected HTTP/")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [of(b"hello", b"Content-Encoding: zstd"), chunked(fields=b"Content-Encoding: zstd\r\n")])
+async def test_a_coding_that_is_not_undone_is_named(data: bytes, pool: HttpPool) -> None:
+    """However the body is framed."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(data)
+        connection.close()
+
+    async with answering(serve) as server:
+        with pytest.raises(HTTPError, match="a body compressed as zstd, though none was asked for"):
+            await pool.get(server.url, headers={}, clocks=CLOCKS)
 
 
 async def test_trailers_are_not_headers_of_the_next_response(pool: HttpPool) -> None:

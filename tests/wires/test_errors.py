@@ -231,6 +231,13 @@ REFUSED = {
     "image input is not supported - hint: you may need to provide the mmproj": "unsupported_parameter",
     "messages[0]: unknown variant `image_url`, expected `text`": "unsupported_parameter",
     '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set': "unsupported_parameter",
+    "Account x is suspended, possibly due to reaching the monthly spending limit": "insufficient_quota",
+    "用户额度不足, 剩余额度: $0.00": "insufficient_quota",
+    "Content violates usage guidelines.": "content_filter",
+    'x requires moderation on Y. Your input was flagged for "violence"': "content_filter",
+    "For this model a temperature of 2 is not supported": None,
+    "The model has no schema: response_format is not available": None,
+    "The model x and role tool: messages[2] is not valid": None,
     "temperature: must be at most 2": None,
     "Invalid schema for function 'f': In context=(), object schema missing properties.": None,
     "The model produced invalid JSON": None,
@@ -259,6 +266,7 @@ def test_what_is_refused_is_known_by_words(message: str, code: str | None) -> No
     [
         (400, {"code": "invalid_api_key"}),
         (400, {"type": "budget_exceeded", "code": "400"}),
+        (412, {"code": "insufficient_quota"}),
     ],
 )
 def test_an_operators_fault_with_a_400_is_none_of_the_callers(status: int, said: dict[str, str]) -> None:
@@ -278,6 +286,16 @@ def test_a_400_for_a_while_may_pass() -> None:
     }
 
     assert read_error(400, json.dumps(body).encode(), {}).retryable
+    groqs = {"error": {"message": "Flex tier capacity exceeded", "code": "capacity_exceeded"}}
+    assert read_error(498, json.dumps(groqs).encode(), {}).retryable
+
+
+def test_a_filter_is_no_matter_of_the_key() -> None:
+    """xAI and OpenRouter filter with a 403: the caller hears of it, in the server's words, and no other upstream is asked."""
+    error = read_error(403, b'{"code": "The caller may not", "error": "Content violates usage guidelines."}', {})
+
+    assert ("content_filter", "") == (error.code, error.advice)
+    assert as_gateway_error(error) is error
 
 
 @pytest.mark.parametrize(
@@ -658,6 +676,18 @@ def request_error(**fields: Any) -> StatusError:
         (StreamError("m", code="context_length_exceeded"), (400, "invalid_request_error", None, "context_length_exceeded")),
         (StreamError("m", code="insufficient_quota"), (429, "insufficient_quota", None, "insufficient_quota")),
         (StreamError("m", type="rate_limit_error"), (429, "rate_limit_error", None, "upstream_error")),
+        (StreamError("m", code="429"), (429, "rate_limit_error", None, "429")),
+        (StreamError("m", code="400"), (400, "invalid_request_error", None, "400")),
+        (StreamError("m", code="503", type="x"), (503, "overloaded_error", None, "503")),
+        (
+            StreamError("m", code="invalid_prompt", type="invalid_request_error"),
+            (400, "invalid_request_error", None, "invalid_prompt"),
+        ),
+        (
+            StreamError("m", code="invalid_api_key", type="invalid_request_error"),
+            (502, "server_error", None, "invalid_api_key"),
+        ),
+        (StreamError("m", code="401", type="invalid_request_error"), (502, "server_error", None, "401")),
         (StreamError("m", type="overloaded_error"), (503, "overloaded_error", None, "upstream_error")),
         (IncompleteStreamError(), (502, "server_error", None, "upstream_incomplete")),
         (HTTPError("m"), (502, "server_error", None, None)),

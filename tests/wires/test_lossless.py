@@ -61,8 +61,9 @@ def streams(draw: st.DrawFn) -> list[Json]:
         if draw(st.integers(0, 5)) == 0:
             choice["logprobs"] = {"content": [{"token": "a", "logprob": -1}], "refusal": None}
         chunks.append({"model": "m", "choices": [choice], **(constant or draw(UNKNOWN))})
+    reason = "tool_calls" if is_called else "stop"
     chunks.append(
-        {"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", **draw(UNKNOWN)}], **draw(UNKNOWN)}
+        {"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": reason, **draw(UNKNOWN)}], **draw(UNKNOWN)}
     )
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, **draw(UNKNOWN)}
     return [*chunks, {"model": "m", "choices": [], "usage": usage, **draw(UNKNOWN)}]
@@ -161,7 +162,7 @@ DOCUMENT = {
                 ],
             },
             "logprobs": {"content": [{"token": "a", "logprob": -0.5}], "refusal": None},
-            "finish_reason": "stop",
+            "finish_reason": "tool_calls",
             "stop_reason": 2,
         },
         {"index": 1, "message": {"role": "assistant", "content": "b", "x": 1}, "finish_reason": "length"},

@@ -284,6 +284,18 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
             *[ToolCallDelta(0, arguments="😀"), ToolCallDelta(0, arguments="\ufffd"), stopped("tool_use")],
         ],
     ),
+    "deltas without a type": (
+        sse(start(), *[delta(None, None, **said) for said in ({"thinking": "hm"}, {"text": "a"})], end(), STOP),
+        [M, Reasoning("hm"), "a", END],
+    ),
+    "an input that is text": (
+        sse(start(), block(0, "tool_use", input='{"a":1}'), stop(), end("tool_use"), STOP),
+        [M, ToolCallDelta(0, "toolu_0", "f"), ToolCallDelta(0, arguments='{"a":1}'), stopped("tool_use")],
+    ),
+    "a reason beside the delta": (
+        sse(start(), block(), text("a"), stop(), {"type": "message_delta", "stop_reason": "end_turn"}, STOP),
+        [M, "a", END],
+    ),
     "thinking in a block of text": (
         sse(start(), block(), thought("hm"), text("a"), stop(), end(), STOP),
         [M, opens(type="text", text=""), Reasoning("hm"), "a", END],

@@ -17,6 +17,7 @@ from tests.wires.conftest import NEW_ID
 
 COUNTED = Usage(3, 2, 5)
 STOP = FinishReason("stop", "finish_reason", COUNTED, "m")
+CALLS = FinishReason("tool_calls", "finish_reason", COUNTED, "m")
 CALLED = FinishReason("tool_calls", "finish_reason", COUNTED, "m")
 
 
@@ -35,11 +36,11 @@ CALL = {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{
 CASES: list[tuple[str, Json, Batch]] = [
     ("a text", says("hello"), ["hello", STOP]),
     ("no text", says(""), [STOP]),
-    ("null and a tool call", completion({"content": None, "tool_calls": [CALL]}), [ToolCallDelta(0, "x", "f", "{}"), STOP]),
+    ("null and a tool call", completion({"content": None, "tool_calls": [CALL]}), [ToolCallDelta(0, "x", "f", "{}"), CALLS]),
     (
         "several tool calls",
         completion({"content": "a", "tool_calls": [CALL, CALL | {"id": "y"}, {"function": {"name": "g"}}]}),
-        ["a", ToolCallDelta(0, "x", "f", "{}"), ToolCallDelta(1, "y", "f", "{}"), ToolCallDelta(2, NEW_ID, "g", ""), STOP],
+        ["a", ToolCallDelta(0, "x", "f", "{}"), ToolCallDelta(1, "y", "f", "{}"), ToolCallDelta(2, NEW_ID, "g", ""), CALLS],
     ),
     (
         "one message in several choices of no index",
@@ -74,13 +75,13 @@ CASES: list[tuple[str, Json, Batch]] = [
             ToolCallDelta(0, "x", "f", '{"a":1}'),
             ToolCallDelta(1, NEW_ID, "f", '{"a":2}'),
             ToolCallDelta(2, "y", "f", "{}"),
-            STOP,
+            CALLS,
         ],
     ),
     (
         "a function call of old",
         completion({"function_call": {"name": "f", "arguments": "{}"}}),
-        [ToolCallDelta(0, NEW_ID, "f", "{}"), STOP],
+        [ToolCallDelta(0, NEW_ID, "f", "{}"), CALLS],
     ),
     ("reasoning", completion({"reasoning_content": "hm", "content": "a"}), [Reasoning("hm"), "a", STOP]),
     ("a refusal", completion({"content": None, "refusal": "no"}), [Refusal("no"), STOP]),
@@ -127,6 +128,19 @@ def test_answers_without_an_index_are_several() -> None:
     events = decode_completion(json.dumps(document).encode())
 
     assert ["a", ChoiceEvent(1, "b"), ChoiceEvent(1, FinishReason("stop", "finish_reason")), STOP] == events[1:]
+
+
+def test_the_input_of_a_custom_tool_comes_in_pieces() -> None:
+    """They are joined, and such a call has no function; other members are said again and again."""
+    begun = {"index": 0, "id": "x", "type": "custom", "custom": {"name": "run", "input": ""}, "extra_content": {"s": "t"}}
+    said = [begun, *[{"index": 0, "custom": {"input": piece}, "extra_content": {"s": "t"}} for piece in ("l", "s")]]
+    deltas = [{"choices": [{"index": 0, "delta": {"tool_calls": [each]}}]} for each in said]
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+
+    events = decode_completion("\n".join(json.dumps(each) for each in (*deltas, end)).encode())
+
+    (call,) = json.loads(encode_completion(events, id="c", created=0, model="m"))["choices"][0]["message"]["tool_calls"]
+    assert {"id": "x", "type": "custom", "custom": {"name": "run", "input": "ls"}, "extra_content": {"s": "t"}} == call
 
 
 def stream_chunks() -> list[Json]:
@@ -303,7 +317,7 @@ def test_round_trip(
     finish_reason_at_top: bool,
 ) -> None:
     """What was written is read again: the same text, reasoning, tool calls in order, and end."""
-    reason = reason or ("tool_calls" if deltas else None)  # a reason that was not named is that
+    reason = "tool_calls" if deltas else reason  # whatever the server calls it
     finish = FinishReason(reason, "finish_reason" if reason else "body", usage, "m")
     body = encode_completion(
         [Reasoning(thoughts), content, *deltas, finish],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autonomousai.errors import IncompleteStreamError, StreamError
-from autonomousai.events import Batch, ChoiceEvent, FinishReason, Reasoning, Refusal, Started, ToolCallDelta, Usage
+from autonomousai.events import Batch, ChoiceEvent, FinishReason, Images, Reasoning, Refusal, Started, ToolCallDelta, Usage
 from autonomousai.wires.openai_chat.chunks import CallPiece, FunctionPiece
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.tool_calls import ToolCallIndexer
@@ -51,6 +51,7 @@ def choice_with_usage() -> Json:
 MENDED = FinishReason("stop", "finish_reason", None, "m", None, (REPLACED,))
 BY_DONE = FinishReason(None, "done", None, "m")
 CALLED = FinishReason("tool_calls", "done", None, "m")
+CALLS = FinishReason("tool_calls", "finish_reason", None, "m")
 BY_USAGE = FinishReason(None, "usage", COUNTED, "m")
 CUT = IncompleteStreamError
 
@@ -183,6 +184,24 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     (
         "usage on every chunk, the last counts",
         sse(text("a", usage={"prompt_tokens": 3}), chunk(reason="stop", usage=USAGE)),
+        ["a"],
+        STOP_COUNTED,
+    ),
+    (
+        "usage in two chunks behind the reason",
+        sse(text("a"), FINISH, usage(completion_tokens=None, total_tokens=None), {"usage": {"completion_tokens": 2}}, DONE),
+        ["a"],
+        STOP_COUNTED,
+    ),
+    (
+        "usage, and then zeros",
+        sse(text("a", usage=USAGE), chunk(reason="stop", usage=dict.fromkeys(USAGE, 0)), DONE),
+        ["a"],
+        STOP_COUNTED,
+    ),
+    (
+        "usage of the prompt first, and of the answer last",
+        sse(text("a", usage={"input_tokens": 3, "output_tokens": 0}), FINISH, usage(prompt_tokens=0), DONE),
         ["a"],
         STOP_COUNTED,
     ),
@@ -347,13 +366,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         "two tool calls",
         sse(calls(call(0, "1", id="x", name="f"), call(1, "2", id="y", name="g")), calls(call(0, "3"), call(1, "4")), FINISH),
         [Delta(0, "x", "f", "1"), Delta(1, "y", "g", "2"), Delta(0, None, None, "3"), Delta(1, None, None, "4")],
-        STOP,
+        CALLS,
     ),
     (
         "text and a tool call",
         sse(chunk({"content": "a", "tool_calls": [call(0, "1", id="x", name="f")]}), FINISH),
         ["a", Delta(0, "x", "f", "1")],
-        STOP,
+        CALLS,
     ),
     (
         "tool calls null or empty",
@@ -365,37 +384,37 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         "without an index",
         sse(calls(call(None, "1", id="x", name="f")), calls(call(None, "2")), calls(call(None, "3", id="y", name="g")), FINISH),
         [Delta(0, "x", "f", "1"), Delta(0, None, None, "2"), Delta(1, "y", "g", "3")],
-        STOP,
+        CALLS,
     ),
     (
         "without an index or an id",
         sse(calls(call(None, "1", name="f"), call(None, "2", name="f")), FINISH),
         [Delta(0, NEW_ID, "f", "1"), Delta(1, NEW_ID, "f", "2")],
-        STOP,
+        CALLS,
     ),
     (
         "all with the index 0",
         sse(calls(call(0, "1", id="x", name="f")), calls(call(0, "2", id="y", name="f")), calls(call(0, "3")), FINISH),
         [Delta(0, "x", "f", "1"), Delta(1, "y", "f", "2"), Delta(1, None, None, "3")],
-        STOP,
+        CALLS,
     ),
     (
         "a new id for every piece",
         sse(calls(call(0, "1", id="x", name="f")), calls(call(0, "2", id="y")), FINISH),
         [Delta(0, "x", "f", "1"), Delta(0, None, None, "2")],
-        STOP,
+        CALLS,
     ),
     (
         "the id comes late",
         sse(calls(call(0, "", name="f")), calls(call(0, "1", id="x", name="f")), FINISH),
         [Delta(0, NEW_ID, "f"), Delta(0, None, None, "1")],
-        STOP,
+        CALLS,
     ),
     (
         "calls of one index without ids, each whole",
         sse(calls(call(0, '{"a":', name="f"), call(0, "1}")), calls(call(0, "{}", name="f")), FINISH),
         [Delta(0, NEW_ID, "f", '{"a":'), Delta(0, None, None, "1}"), Delta(1, NEW_ID, "f"), Delta(1, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "id and name in every piece",
@@ -406,7 +425,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             FINISH,
         ),
         [Delta(0, "x", "f"), Delta(0, None, None, "1"), Delta(0, None, None, "2")],
-        STOP,
+        CALLS,
     ),
     (
         "calls run into one another",
@@ -417,7 +436,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             Delta(2, NEW_ID, "f", '{"a":'),
             Delta(2, None, None, "3}"),
         ],
-        STOP,
+        CALLS,
     ),
     (
         "calls run into one another, in pieces",
@@ -430,49 +449,49 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             *[Delta(0, "x", "f"), Delta(0, None, None, '{"a":1'), Delta(0, None, None, "}"), Delta(0, None, None, " ")],
             *[Delta(1, NEW_ID, "f", '{"a":2}'), Delta(2, NEW_ID, "f"), Delta(2, None, None, "{}")],
         ],
-        STOP,
+        CALLS,
     ),
     (
         "another name behind arguments",
         sse(calls(call(0, "{}", id="x", name="f")), calls(call(0, "", name="g")), calls(call(0, "{}")), FINISH),
         [Delta(0, "x", "f"), Delta(0, None, None, "{}"), Delta(1, NEW_ID, "g"), Delta(1, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "braces in arguments",
         sse(calls(call(0, '{"a":"} {', id="x", name="f")), calls(call(0, '}{"}')), FINISH),
         [Delta(0, "x", "f", '{"a":"} {'), Delta(0, None, None, '}{"}')],
-        STOP,
+        CALLS,
     ),
     (
         "arguments that are none",
         sse(calls(call(0, "x{}{}", id="x", name="f")), calls(call(0, "{}")), FINISH),
         [Delta(0, "x", "f", "x{}{}"), Delta(0, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "a name in pieces",
         sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="time")), FINISH),
         [Delta(0, "x", "get_"), Delta(0, None, "time"), Delta(0, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "a name that grows",
         sse(calls(call(0, "", id="x", name="get_")), calls(call(0, "{}", name="get_time")), FINISH),
         [Delta(0, "x", "get_"), Delta(0, None, "time"), Delta(0, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "a name and its arguments in one event, as two pieces",
         sse(calls({"index": 0, "id": "x", "function": {"name": "f"}}, call(0, "{")), calls(call(0, "}")), FINISH),
         [Delta(0, "x", "f"), Delta(0, None, None, "{"), Delta(0, None, None, "}")],
-        STOP,
+        CALLS,
     ),
     (
         "a call without its list",
         sse(chunk({"tool_calls": call(0, "{}", id="x", name="f")}), FINISH),
         [Delta(0, "x", "f"), Delta(0, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "pieces that say nothing begin no call",
@@ -489,25 +508,25 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         "arguments that begin as {}",
         sse(calls(call(0, {}, id="x", name="f")), calls(call(0, '{"a":')), calls(call(0, "1}")), FINISH),  # type: ignore[arg-type]
         [Delta(0, "x", "f"), Delta(0, None, None, '{"a":'), Delta(0, None, None, "1}")],
-        STOP,
+        CALLS,
     ),
     (
         "arguments of {} run into others",
         sse(calls(call(0, '{}{"a":1}', id="x", name="f")), FINISH),
         [Delta(0, "x", "f", '{"a":1}')],
-        STOP,
+        CALLS,
     ),
     (
         "arguments of {} alone, in each of two calls",
         sse(calls(call(0, "{}", id="x", name="f"), call(1, "{}", id="y", name="g")), FINISH),
         [Delta(0, "x", "f"), Delta(0, None, None, "{}"), Delta(1, "y", "g"), Delta(1, None, None, "{}")],
-        STOP,
+        CALLS,
     ),
     (
         "arguments of {} and blanks, or nonsense, behind them",
         sse(calls(call(0, "{}", id="x", name="f")), calls(call(0, "\n")), calls(call(0, "x")), FINISH),
         [Delta(0, "x", "f"), Delta(0, None, None, "{}\nx")],
-        STOP,
+        CALLS,
     ),
     (
         "all of the arguments once more at the end",
@@ -517,25 +536,25 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             FINISH,
         ),
         [Delta(0, "x", "f", '{"a"'), Delta(0, None, None, ":1}")],
-        STOP,
+        CALLS,
     ),
     (
         "arguments that grow",
         sse(*[calls(call(0, piece, id="x", name="f")) for piece in ("", "{", '{"a":', '{"a":[1,', '{"a":[1,2]}')], FINISH),
         [Delta(0, "x", "f"), *[Delta(0, None, None, piece) for piece in ("{", '"a":', "[1,", "2]}")]],
-        STOP,
+        CALLS,
     ),
     (
         "an object within one of the same name",
         sse(calls(call(0, '{"a":', id="x", name="f")), calls(call(0, '{"a":1}')), calls(call(0, "}")), FINISH),
         [Delta(0, "x", "f", '{"a":'), Delta(0, None, None, '{"a":1}'), Delta(0, None, None, "}")],
-        STOP,
+        CALLS,
     ),
     (
         "the same arguments three times in one piece",
         sse(calls(call(0, '{"a":1}' * 3, id="x", name="f")), FINISH),
         [Delta(0, "x", "f", '{"a":1}')],
-        STOP,
+        CALLS,
     ),
     (
         "an id that has come counts more than the index",
@@ -549,7 +568,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             *[Delta(0, "x", "f"), Delta(1, "y", "g"), Delta(1, None, None, "1"), Delta(0, None, None, "2")],
             *[Delta(0, None, None, "4"), Delta(1, None, None, "3")][::-1],
         ],
-        STOP,
+        CALLS,
     ),
     (
         "ids and no index, one piece of each call in turn",
@@ -562,7 +581,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             *[Delta(0, "x", "x"), Delta(1, "y", "y")],
             *[Delta(0, None, None, "x"), Delta(1, None, None, "y"), Delta(0, None, None, "x")],
         ],
-        STOP,
+        CALLS,
     ),
     (
         "a call that begins at another one's index, and continues at its own",
@@ -574,7 +593,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             *[Delta(0, "x", "f"), Delta(0, None, None, "{}"), Delta(1, "y", "g")],
             *[Delta(1, None, None, "1"), Delta(1, None, None, "2")],
         ],
-        STOP,
+        CALLS,
     ),
     (
         "the same with a piece of its arguments, and without an index",
@@ -586,13 +605,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             *[Delta(0, "x", "f", "0"), Delta(1, "y", "g", '{"a":')],
             *[Delta(1, None, None, "1"), Delta(1, None, None, "}")],
         ],
-        STOP,
+        CALLS,
     ),
     (
         "an index below 0",
         sse(calls(call(-1, "1", id="x", name="f")), calls(call(-1, "2")), FINISH),
         [Delta(0, "x", "f", "1"), Delta(0, None, None, "2")],
-        STOP,
+        CALLS,
     ),
     ("calls, and no reason", sse(calls(call(0, "1", id="x", name="f")), DONE), [Delta(0, "x", "f", "1")], CALLED),
     (
@@ -602,8 +621,8 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         end("tool_calls"),
     ),
     ("a stop behind a length", sse(text("a"), chunk(reason="length"), FINISH, DONE), ["a"], end("length")),
-    ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], STOP),  # type: ignore[arg-type]
-    ("a call without a function", sse(calls({"index": 0, "id": "x"}), FINISH), [Delta(0, "x")], STOP),
+    ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], CALLS),  # type: ignore[arg-type]
+    ("a call without a function", sse(calls({"index": 0, "id": "x"}), FINISH), [Delta(0, "x")], CALLS),
     (
         "a function call of old",
         sse(
@@ -772,7 +791,7 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
             FINISH,
         ),
         [Delta(0, "x", "f", "1")],
-        STOP,
+        CALLS,
     ),
     ("messages that grow", sse(whole("a"), whole("ab"), whole("abc"), FINISH), ["a", "b", "c"], STOP),
     ("messages that are pieces", sse(whole("a"), whole("b"), whole("c"), FINISH), ["a", "b", "c"], STOP),
@@ -789,6 +808,27 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         "a call without its function",
         sse(calls({"index": 0, "id": "x", "name": "f", "arguments": "{}"}), FINISH),
         [Delta(0, "x", "f"), Delta(0, None, None, "{}")],
+        CALLS,
+    ),
+    ("choices by their numbers", sse(chunk(choices={"0": {"index": 0, "delta": {"content": "a"}}}), FINISH), ["a"], STOP),
+    ("a reason in the delta", sse(text("a"), chunk({"finish_reason": "stop"})), ["a"], STOP),
+    (
+        "reasoning in an object",
+        sse(*[chunk({"reasoning": {name: "h"}}) for name in ("text", "content", "summary")], text("a"), FINISH),
+        [*[Reasoning("h")] * 3, "a"],
+        STOP,
+    ),
+    ("an object of no reasoning", sse(chunk({"content": "a", "reasoning": {"effort": "low"}}), FINISH), ["a"], STOP),
+    (
+        "content that is the JSON it should hold",
+        sse(text({"ä": [1]}), text([{"b": 2}]), FINISH),
+        ['{"ä": [1]}', '[{"b": 2}]'],
+        STOP,
+    ),
+    (
+        "an image among the parts of a content",
+        sse(text([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}]), FINISH),
+        ["a", Images([{"type": "image_url", "image_url": {"url": "u"}}])],
         STOP,
     ),
     ("a delta in a list", sse(chunk(choices=[{"delta": [{"content": "a"}]}]), FINISH), ["a"], STOP),

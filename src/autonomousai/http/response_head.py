@@ -107,7 +107,7 @@ class HeadReader(asyncio.Protocol):
 
     def _on_refused(self, error: Exception) -> BaseException | None:
         """The parser refuses what came: return why, unless it is a head that may be read in strict form when it is complete."""
-        refused = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+        refused = _reason_of(error)
         if self.status or self._is_complete or not is_http(self._begun):
             self._keeps = False  # if the response is complete, more came than was asked for
             return refused
@@ -128,5 +128,12 @@ class HeadReader(asyncio.Protocol):
             self._feed(strict)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._keeps = False
-            return error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+            return _reason_of(error)
         return None
+
+
+def _reason_of(error: BaseException) -> BaseException:
+    """Return why the parser refuses what came: what a callback raised, behind the errors that only say that one did."""
+    while isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+        error = error.__context__
+    return error

@@ -33,7 +33,8 @@ _CODES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         _any(
             r"(?:credit|account) balance is (?:too low|insufficient)|insufficient (?:account )?(?:balance|credits?|funds)",
             r"(?:reached|exceeded) your (?:specified )?(?:api )?usage limits|exceeded your monthly included credits",
-            r"budget (?:has been )?exceeded|overdue balance|out of credits|余额不足|欠费",
+            r"budget (?:has been )?exceeded|overdue balance|out of credits|余额不足|额度不足|欠费",
+            r"(?:reach|exceed)\w* (?:the |your |its )?(?:monthly )?spending limit",
         ),
         "insufficient_quota",
     ),
@@ -43,6 +44,13 @@ _CODES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
             r"\b(?:invalid|incorrect|wrong|expired|unknown) (?:x-)?api[ _-]?key\b|no auth credentials",
         ),
         "invalid_api_key",
+    ),
+    (
+        _any(
+            r"\bviolat\w+ (?:\w+ ){0,2}(?:usage|content) (?:guidelines|polic)",
+            r"\b(?:input|prompt|content|request|message)s? (?:was|were|is|has been) flagged\b|\brequires moderation on\b",
+        ),
+        "content_filter",
     ),
     (
         _any(r"location is not supported|(?:country|region|territory)[^.]{0,40} not supported"),
@@ -68,6 +76,13 @@ _CODES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
+#: What a request says of an answer: a model that does not take one of these is there.
+_OF_REQUESTS: Final = _any(
+    r"\b(?:temperature|top_?[pk]|messages?\[\d|roles?|schema|response_format|tool_choice|max_(?:completion_)?tokens|logprobs)\b",
+    r"\b(?:parameters?|reasoning_effort|effort|seed|stop sequences?|frequency_penalty|presence_penalty)\b",
+)
+
+
 def code_in_words(words: str) -> str | None:
     """Return the code of what *words* say is wrong, as OpenAI names it; None where they may say anything.
 
@@ -76,10 +91,16 @@ def code_in_words(words: str) -> str | None:
         assert code_in_words("Your credit balance is too low to access the API.") == "insufficient_quota"
         assert code_in_words("temperature: must be at most 2") is None
     """
-    return next((code for pattern, code in _CODES if pattern.search(words)), None)
+    for pattern, code in _CODES:
+        found = pattern.search(words)
+        if found is not None and not (code == "model_not_found" and _OF_REQUESTS.search(found[0])):
+            return code
+    return None
 
 
-_BUSY: Final = _any(r"capacity (?:is )?temporarily exceeded|temporarily unavailable|(?:is|currently) overloaded|server is busy")
+_BUSY: Final = _any(
+    r"capacity (?:is )?(?:temporarily )?exceeded|temporarily unavailable|(?:is|currently) overloaded|server is busy"
+)
 
 
 def says_busy(words: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from ..errors import (
     KEY_CODES,
+    MODEL_CODES,
     UNPAID_CODES,
     USE_PARTIAL,
     ConfigError,
@@ -108,6 +109,14 @@ _STREAM_ANSWERS: dict[str | None, _ErrorShape] = {
     "rate_limit_exceeded": _ErrorShape(429, "rate_limit_error", None),
     "rate_limit_error": _ErrorShape(429, "rate_limit_error", None),
     "overloaded_error": _ErrorShape(503, "overloaded_error", None),
+    "invalid_request_error": _ErrorShape(400, "invalid_request_error", None),
+    # Statuses, as those servers name them that have begun to answer with 200.
+    "400": _ErrorShape(400, "invalid_request_error", None),
+    "413": _ErrorShape(413, "invalid_request_error", None),
+    "422": _ErrorShape(422, "invalid_request_error", None),
+    "429": _ErrorShape(429, "rate_limit_error", None),
+    "503": _ErrorShape(503, "overloaded_error", None),
+    "529": _ErrorShape(503, "overloaded_error", None),
 }
 
 #: The type that goes with a status where the error names none; else 4xx are the request's fault and 5xx the server's.
@@ -156,7 +165,7 @@ def tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
         return 500, _INTERNAL
     row = next(_ANSWERS[cls] for cls in type(error).__mro__ if cls in _ANSWERS)
     if isinstance(error, StreamError):
-        row = _STREAM_ANSWERS.get(error.code) or _STREAM_ANSWERS.get(error.type) or row
+        row = _stream_answer(error) or row
     status = row.status or _own_status(error)
     told = {
         "message": for_callers(error),
@@ -165,6 +174,16 @@ def tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
         "code": row.code or _own_code(error),
     }
     return status, told
+
+
+def _stream_answer(error: StreamError) -> _ErrorShape | None:
+    """Return how an error that an upstream sent in its stream is answered; None for what only this server's operator can
+    repair, and for all that is the upstream's fault."""
+    code = error.code or ""
+    if code in KEY_CODES or code in MODEL_CODES:
+        return None
+    by_type = None if code.isdecimal() else _STREAM_ANSWERS.get(error.type)
+    return _STREAM_ANSWERS.get(code) or by_type
 
 
 def _own_status(error: ProviderError) -> int:
@@ -198,8 +217,8 @@ def as_gateway_error(error: StatusError) -> StatusError:
     """An upstream's answer as this server's callers should see it: what is the operator's fault becomes a 502 with the code
     ``upstream_<status>`` and none of the upstream's words, the cause attached; anything else is returned as it is."""
     status = error.status
-    if status == 400:  # as some servers answer where others say 401 or 402
-        status = 401 if error.code in KEY_CODES else 402 if error.code in UNPAID_CODES else 400
+    if status in (400, 412):  # as some servers answer where others say 401 or 402
+        status = 401 if error.code in KEY_CODES else 402 if error.code in UNPAID_CODES else status
     fault = _OPERATORS_FAULT.get(status)
     if fault is None or error.code in _CALLERS_CODES:
         return error

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
+from ..errors import FILTERED_CODES, MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
 from ..late import late_pattern
 from .error_words import code_in_words, says_busy
 from .json import decode
@@ -183,6 +183,8 @@ SERVERS_FAULT = "the fault is the server's: try again later"
 
 #: What a server says of a further try, in the header that OpenAI's clients heed.
 _SHOULD_RETRY = {"true": True, "false": False}
+#: Statuses of a refusal that may be for a while, by its words; 498 is Groq's for want of capacity.
+_MAYBE_BUSY = frozenset({400, 498})
 _REQUEST_IDS = ("x-request-id", "request-id")
 
 
@@ -219,7 +221,7 @@ def read_error(
         body=redact(text, secrets),
         request_id=request_id,
     )
-    if status == 400 and says_busy((fault.message or "")[:2000]):
+    if status in _MAYBE_BUSY and says_busy((fault.message or "")[:2000]):
         error.retryable = True
     if (told := named.get("x-should-retry", "").strip().lower()) in _SHOULD_RETRY:
         error.retryable = _SHOULD_RETRY[told]
@@ -260,6 +262,8 @@ _ADVICE = late_pattern(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) th
 def _hint(status: int, code: str | None, retry_after: float | None) -> str:
     if retry_after is not None:
         return f"try again in {retry_after:.3g} s"
+    if code in FILTERED_CODES:
+        return ""
     if status == 429:
         return "wait before trying again"
     if status == 400 and code in _HINTS:

@@ -22,6 +22,11 @@ _IMPLIED_BLOCKS: dict[str, Json] = {
 }
 
 
+def _implied_type(delta: Json) -> str:
+    """Return the type of a delta that does not say it, by what it holds."""
+    return next((kind for kind, member in TEXT_OF_DELTA.items() if member in delta), "")
+
+
 class BlockReader:
     """Reads the blocks of one answer. ``said``: whether any block has begun."""
 
@@ -92,7 +97,7 @@ class BlockReader:
 
     def delta(self, index: int | None, delta: Json, batch: Batch, others: Json | None = None) -> None:
         """Say more of a block. Where its beginning was left out, or was another block's, one begins."""
-        kind = text_in(delta.get("type"))
+        kind = text_in(delta.get("type")) or _implied_type(delta)
         if kind == "citations_delta" and self._is_open and self._kind == "text" and not others and self._cite(delta, batch):
             return
         block = BLOCK_OF_DELTA.get(kind)

@@ -255,6 +255,8 @@ class MessageStreamDecoder(EventStreamDecoder):
         delta = obj.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         self._usage = merge_usage(self._usage, obj.get("usage"))
+        if "stop_reason" not in delta and "stop_reason" in obj:  # beside the delta, or without one
+            delta = {**delta, "stop_reason": obj.pop("stop_reason"), "stop_sequence": obj.pop("stop_sequence", None)}
         reason = said_reason(delta.get("stop_reason"))
         members = {name: value for name, value in delta.items() if reason or name not in ("stop_reason", "stop_sequence")}
         others = beside(obj, "delta")

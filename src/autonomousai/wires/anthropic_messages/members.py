@@ -101,7 +101,9 @@ def load_object(document: bytes) -> Json | None:
 
 
 def arguments_of(value: Any) -> str:
-    """Return the input of a tool as the JSON text that the arguments of a call are."""
+    """Return the input of a tool as the JSON text that the arguments of a call are; some servers write it as that text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return value
     return json.dumps({} if value is None else value, ensure_ascii=False, separators=(",", ":"))
 
 

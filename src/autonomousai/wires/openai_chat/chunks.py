@@ -227,8 +227,8 @@ def unwrapped(obj: Json) -> Json:
 def as_chunk(obj: Json) -> Chunk:
     """The chunk that any JSON object is: what has no meaning for us is left out. Raises RecursionError alone."""
     choices = obj.get("choices")
-    if isinstance(choices, dict) and ("message" in choices or "delta" in choices):
-        choices = [choices]
+    if isinstance(choices, dict):  # the only one, or several by their numbers
+        choices = [choices] if "message" in choices or "delta" in choices else list(choices.values())
     return Chunk(
         choices=[_choice(choice) for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else None,
         model=_string(obj.get("model")),
@@ -252,11 +252,17 @@ def _choice(choice: Json) -> Choice:
         delta=_delta(choice.get("delta")),
         message=_delta(choice.get("message")),
         text=text_of(choice.get("text", choice.get("content"))),
-        finish_reason=_string(choice.get("finish_reason")) or _string(choice.get("finishReason")),
+        finish_reason=_string(choice.get("finish_reason")) or _string(choice.get("finishReason")) or _reason_in(choice),
         native_finish_reason=_string(choice.get("native_finish_reason")),
         error=choice.get("error"),
         logprobs=log_probs_of(choice.get("logprobs")),
     )
+
+
+def _reason_in(choice: Json) -> str | None:
+    """Return the reason that some servers put into the delta."""
+    delta = choice.get("delta")
+    return _string(delta.get("finish_reason")) if isinstance(delta, dict) else None
 
 
 def _delta(said: Any) -> Delta | None:
@@ -271,15 +277,15 @@ def _delta(said: Any) -> Delta | None:
     calls = said.get("tool_calls")
     calls = [calls] if isinstance(calls, dict) else calls
     return Delta(
-        content=text_of(content),
-        reasoning_content=text_of(said.get("reasoning_content")) or _thoughts(content),
-        reasoning=text_of(said.get(key)),
+        content=_content_of(content),
+        reasoning_content=_thought_of(said.get("reasoning_content")) or _thoughts(content),
+        reasoning=_thought_of(said.get(key)),
         reasoning_key=key,
         refusal=text_of(said.get("refusal")),
         tool_calls=[_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else None,
         function_call=_function(said.get("function_call")),
         annotations=_list(said.get("annotations")),
-        images=_list(said.get("images")),
+        images=_list(said.get("images")) or _images_among(content),
     )
 
 
@@ -316,6 +322,39 @@ def text_of(content: Any) -> str | None:
     if isinstance(content, dict):
         return text_of(content.get("text"))
     return None if isinstance(content, bool) else str(content)
+
+
+def _content_of(content: Any) -> str | None:
+    """The text of a content, which some servers that were asked for JSON give as the object that it is."""
+    items = content if isinstance(content, list) else [content]
+    if any(isinstance(item, dict) and not _PART.isdisjoint(item) for item in items):
+        return text_of(content)
+    if any(isinstance(item, dict) for item in items):
+        from json import dumps  # noqa: PLC0415  few servers do so
+
+        return dumps(content, ensure_ascii=False)
+    return text_of(content)
+
+
+#: Members by which an object is a part of a content: it is none of the answer's own.
+_PART: Final = frozenset({"type", "text", "thinking"})
+
+
+def _images_among(content: Any) -> list[Any] | None:
+    """The images among the parts of a content, or None."""
+    parts = content if isinstance(content, list) else ()
+    return [part for part in parts if isinstance(part, dict) and part.get("type") == "image_url"] or None
+
+
+def _thought_of(value: Any) -> str | None:
+    """The reasoning in what stands in its place: text, parts, or an object that holds it."""
+    if isinstance(value, dict) and "text" not in value:
+        return next((text for name in _THOUGHTS if (text := text_of(value.get(name)))), None)
+    return text_of(value)
+
+
+#: Where an object in the place of reasoning holds it.
+_THOUGHTS: Final = ("content", "reasoning_content", "reasoning", "thinking", "summary")
 
 
 def _thoughts(content: Any) -> str | None:
@@ -368,6 +407,36 @@ def usage_of(usage: Json | None) -> Usage | None:
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
         extra=unknown_of_usage(usage),
+    )
+
+
+def counted_more(earlier: Json | None, later: Json | None) -> Json | None:
+    """Return what a usage object and a later one count together: counts only grow, and some servers spread them over two
+    chunks, or send zeros where they know nothing, first or last."""
+    if not earlier or not later:
+        return later or earlier
+    if later.get("prompt_tokens") and later.get("completion_tokens"):
+        return later
+    lacking = {
+        name: known
+        for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+        if not _count(later.get(name, later.get(other))) and (known := _count(earlier.get(name, earlier.get(other))))
+    }
+    if not lacking:
+        return later
+    counts = {name: value for name, value in later.items() if name != "total_tokens"}
+    return {
+        **{name: value for name, value in earlier.items() if name not in later and name in _KNOWN_DETAILS},
+        **counts,
+        **lacking,
+    }
+
+
+def counts_both(usage: Json | None) -> bool:
+    """Return whether a usage object names the tokens of prompt and answer."""
+    return usage is not None and all(
+        any(usage.get(name) is not None for name in names)
+        for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     )
 
 

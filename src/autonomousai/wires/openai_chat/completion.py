@@ -307,4 +307,6 @@ def _call(call: ToolCall) -> dict[str, Any]:
     }
     if call.extra:
         merge_values(said, call.extra)
+        if said["type"] != "function" and not call.name:
+            del said["function"]
     return said

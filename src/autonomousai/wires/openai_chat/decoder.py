@@ -14,7 +14,7 @@ from ..foreign_errors import error_in_event
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from ..text_template import TextTemplate
 from ..unreadable import notes_on, shown_bytes, unreadable
-from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, load, unknown_members, unwrapped
+from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, counted_more, load, unknown_members, unwrapped
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
 from .usual import (
@@ -173,7 +173,7 @@ class ChatStreamDecoder(ChunkInterpreter):
             if self._misses < _MISSES:
                 self._learn_single(data, text)
         if chunk.usage:
-            self._usage = chunk.usage
+            self._usage = counted_more(self._usage, chunk.usage)
         return True
 
     def _read_delta(self, delta: UsualDelta, batch: Batch) -> bool:

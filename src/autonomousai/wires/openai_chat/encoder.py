@@ -305,6 +305,8 @@ def _delta_of(event: Event) -> dict[str, Any] | None:
     call["function"] = function
     if event.extra:
         merge_values(call, event.extra)
+        if "custom" in event.extra and not (event.name or event.arguments):
+            del call["function"]
     return {"tool_calls": [call]}
 
 

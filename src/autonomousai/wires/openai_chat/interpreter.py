@@ -28,7 +28,20 @@ from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..json import Halves, mend
 from ..unreadable import SHOWN, shown_bytes
-from .chunks import TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, constant_of, unknown_members, usage_of
+from .chunks import (
+    TRAILER,
+    WIRE,
+    CallPiece,
+    Choice,
+    Chunk,
+    Delta,
+    FunctionPiece,
+    constant_of,
+    counted_more,
+    counts_both,
+    unknown_members,
+    usage_of,
+)
 from .tool_calls import ToolCallIndexer
 from .usual import UsualChoice, UsualChunk, UsualDelta, widened_call
 
@@ -134,7 +147,9 @@ class ChunkInterpreter:
         extra = self._finish_extra
         if self._trailer is not None:
             extra = {**(self._constant if extra is None else extra), TRAILER: self._trailer}
-        reason = self._reason or ("tool_calls" if self._has_calls else None)  # so that callers run them
+        reason = self._reason
+        if reason in (None, "stop") and self._has_calls:
+            reason = "tool_calls"  # so that callers run them, whatever the server calls it
         return FinishReason(reason, evidence, usage_of(self._usage), self._model, extra, self._notes)
 
     def _stray(self) -> bytes:
@@ -187,7 +202,7 @@ class ChunkInterpreter:
             self._usage_came_last = self._spoke
         if not self._started or reason or not choices:
             self._model = chunk.model or self._model  # who begins, and who ends; in between, not every chunk comes here
-        self._usage = chunk.usage or self._usage
+        self._usage = counted_more(self._usage, chunk.usage)
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
         if said:
@@ -197,7 +212,8 @@ class ChunkInterpreter:
         self._weigh(reason, silent=not said)
         self.ending = self._reason_ended and not self._open
         self.extension = chunk.x_autonomousai or self.extension
-        self.complete = silent and counted and self._reason_counts and bool(self._said) and self.failure is None
+        ended = self._reason_counts and bool(self._said) and self.failure is None
+        self.complete = silent and counted and ended and counts_both(self._usage)
         if unknown or self._constant or self._finish_extra or self._trailer or len(batch) > before + 1:
             self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._usage_came_last or self._model is not None or self._reason is not None:
@@ -335,7 +351,8 @@ class ChunkInterpreter:
             self._say_held(said)
             if not self._is_broken_off(reason):
                 self._open.discard(index)
-                said.append(FinishReason(reason, "finish_reason"))
+                asks = reason == "stop" and self._has_calls
+                said.append(FinishReason("tool_calls" if asks else reason, "finish_reason"))
         self._others[index] = self._halves, self._places
         self._halves, self._places = first
         batch += [ChoiceEvent(index, event) for event in said]

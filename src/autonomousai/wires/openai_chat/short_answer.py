@@ -15,7 +15,7 @@ import msgspec
 from ...events import Batch, FinishReason, Started, Usage
 from ...late import late_decoder
 from ..finish_reasons import STANDARD
-from .chunks import TRAILER, UNREADABLE, Json, usage_of
+from .chunks import TRAILER, UNREADABLE, Json, counted_more, usage_of
 from .usual import TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
 
 #: Bytes of a stream above which templates read it at less cost.
@@ -71,7 +71,7 @@ def _events(chunks: list[TextChunk]) -> Batch | None:
             return None
         if chunk is not first and (unknown_in_chunk(chunk), unknown_in_choice(choice)) != values:
             return None
-        usage = chunk.usage or usage
+        usage = counted_more(usage, chunk.usage)
         if choice.delta.content:
             batch.append(choice.delta.content)
     return batch if _end(batch, first, last, constant, usage, counting) else None
@@ -90,8 +90,8 @@ def _end(
         extra = None if unknown == constant else unknown
     model = last.model or first.model or None
     if counting is None:
-        finish = FinishReason(reason, "finish_reason", usage_of(last.usage or usage), model, extra)
-    elif last.usage or (counted := usage_of(counting.usage)) is None:
+        finish = FinishReason(reason, "finish_reason", usage_of(counted_more(usage, last.usage)), model, extra)
+    elif last.usage or (counted := usage_of(counted_more(usage, counting.usage))) is None:
         return False
     else:
         trailer = _unknown(unknown_in_chunk(counting), ())

@@ -23,6 +23,8 @@ def decode_response(body: bytes) -> Batch:
         raise StreamError(
             f"the response has not ended: its status is {status!r}", status=200, retryable=True, code="broken_off"
         )
+    if not isinstance(obj.get("output"), list) and isinstance(text := obj.get("output_text"), str) and text:
+        obj["output"] = [{"type": "message", "content": text}]
     if not isinstance(obj.get("output"), list) and status not in ("failed", "cancelled", "incomplete"):
         raise error_in_event(obj) or unreadable("the answer holds no output and", body)
     batch: Batch = []
