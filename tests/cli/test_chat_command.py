@@ -343,6 +343,16 @@ async def test_which_wire_a_base_url_means(end: str, options: tuple[str, ...], p
     assert [path] == [each.path for each in server.requests]
 
 
+async def test_a_model_of_the_servers_own_is_asked_for_at_a_bare_root(env: dict[str, str]) -> None:
+    """One that the AutonomousAI API does not have: one with --find lists Ollama's, and so does Ollama."""
+    async with ScriptedServer() as server:
+        ended = await run("chat", "--base-url", server.url, "--model", "llama3.2", QUESTION, env=env)
+
+    assert (0, "Hello world\n") == (ended.code, ended.out)
+    assert ["/v1/chat/completions"] == [each.path for each in server.requests]
+    assert "llama3.2" == server.requests[0].json()["model"]
+
+
 @pytest.mark.parametrize(
     ("url", "wire"),
     [

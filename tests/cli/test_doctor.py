@@ -436,6 +436,16 @@ async def test_the_doctor_asks_the_server_of_the_environment(
     assert (code, result) == (ended.code, findings(ended)["server"]["result"])
 
 
+async def test_the_doctor_asks_the_server_that_is_named(env: dict[str, str]) -> None:
+    """By --base-url, as for `chat`, before that of the environment, and with the key that is given."""
+    async with ScriptedServer(listing({"id": "a"})) as server:
+        other = {**env, "AUTONOMOUSAI_BASE_URL": "http://127.0.0.1:9"}
+        ended = await run("doctor", "--json", "--base-url", server.url, "--api-key", "sk-mine", env=other)
+
+    assert (0, "GET /v1/models at --base-url") == (ended.code, findings(ended)["server"]["how"])
+    assert "Bearer sk-mine" == server.requests[0].headers["authorization"]
+
+
 async def test_a_route_in_the_environments_address_is_named(env: dict[str, str]) -> None:
     """The same advice as `chat` gives, and not what a server says of a doubled path."""
     named = {**env, "AUTONOMOUSAI_BASE_URL": "http://127.0.0.1:9/v1/chat/completions", "HTTPS_PROXY": "http://127.0.0.1:9"}

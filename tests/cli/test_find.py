@@ -155,3 +155,18 @@ async def test_a_server_serves_the_models_that_it_was_told_to_find(machine: Mach
     ]
     assert f"Ollama runs at {ollama.url}/v1 with phi, own; its models are served by their names" in ended.err
     assert f"vLLM runs at {vllm.url}/v1" in ended.err
+
+
+async def test_a_server_that_finds_no_other_says_so(env: dict[str, str], tmp_path: Path) -> None:
+    """With the ports where it looked."""
+    config = tmp_path / "config.toml"
+    config.write_text('[upstreams.a]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n[models.own]\nroute = ["a"]\n')
+    process = await start(
+        "serve", "--find", "--config", str(config), "--port", "0", env={**env, "AUTONOMOUSAI_FIND_PORTS": "9"}
+    )
+    assert process.stdout is not None
+    await asyncio.wait_for(process.stdout.readline(), 60)
+    process.send_signal(signal.SIGTERM)
+    ended = await finish(process)
+
+    assert "no other server was found on this machine (port 9)" in ended.err

@@ -154,6 +154,17 @@ async def test_the_first_model_is_taken_where_none_is_named(agents: Path, server
     assert "authorization" not in server.requests[0].headers
 
 
+async def test_the_first_model_that_will_do_is_taken(agents: Path, env: dict[str, str]) -> None:
+    """None that makes embeddings, and none whose context is too small for the agent, as long as there is another."""
+    entries = [{"id": "nomic-embed-text"}, {"id": "demo", "context_length": 4096}, {"id": "large"}]
+    first, second = ({"data": entries[:count]} for count in (3, 2))
+    async with ScriptedServer(*(Script.body(json.dumps(each).encode()) for each in (first, second))) as server:
+        roomy, _ = await launched("qwen", "--base-url", server.url, env=env)
+        small, _ = await launched("qwen", "--base-url", server.url, env=env)
+
+    assert ("large", "demo") == (roomy["env"]["OPENAI_MODEL"], small["env"]["OPENAI_MODEL"])
+
+
 async def test_the_server_and_its_key_come_from_the_environment(
     agents: Path, server: ScriptedServer, env: dict[str, str]
 ) -> None:

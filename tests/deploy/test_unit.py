@@ -23,8 +23,9 @@ KNOWN = {
     "Unit": {"Description", "After", "Wants"},
     "Service": {
         "Type", "ExecStart", "ExecReload", "Environment", "EnvironmentFile", "Restart", "RestartSec", "TimeoutStartSec",
-        "TimeoutStopSec", "KillMode", "WatchdogSec", "LimitNOFILE", "DynamicUser", "StateDirectory", "StateDirectoryMode",
-        "UMask", "NoNewPrivileges", "CapabilityBoundingSet", "AmbientCapabilities", "PrivateDevices", "PrivateTmp",
+        "TimeoutStopSec", "KillMode", "WatchdogSec", "LimitNOFILE", "DynamicUser", "CacheDirectory",
+        "StateDirectory", "StateDirectoryMode", "UMask", "NoNewPrivileges", "CapabilityBoundingSet",
+        "AmbientCapabilities", "PrivateDevices", "PrivateTmp",
         "PrivateUsers", "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs",
         "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "RemoveIPC",
         "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "LockPersonality",
@@ -65,11 +66,14 @@ def test_each_setting_stands_once() -> None:
 
 def test_it_starts_what_there_is_and_waits_for_it() -> None:
     """Its command has these options, its variable is the program's, and running answers may end before systemd kills."""
-    (command,), (variable,), (patience,) = SERVICE["ExecStart"], SERVICE["Environment"], SERVICE["TimeoutStopSec"]
+    (command,), (variables,), (patience,) = SERVICE["ExecStart"], SERVICE["Environment"], SERVICE["TimeoutStopSec"]
     config = tomllib.loads(config_of_the_guide())
 
     check_command(command.split())
-    assert variable.startswith("AUTONOMOUSAI_CACHE=")
+    assert {"AUTONOMOUSAI_CACHE": "/var/cache/autonomousai", "XDG_DATA_HOME": "/var/lib/autonomousai"} == dict(
+        each.split("=") for each in variables.split()
+    ), "what it writes is where it may write"
+    assert (["autonomousai"], ["autonomousai"]) == (SERVICE["CacheDirectory"], SERVICE["StateDirectory"])
     assert int(patience) >= config["server"]["drain_s"] + 10
     assert ["mixed"] == SERVICE["KillMode"], "the parent ends its workers"
     assert ["notify"] == SERVICE["Type"]

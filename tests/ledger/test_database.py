@@ -204,13 +204,22 @@ def test_two_processes_write_to_one_database(url: str) -> None:
 
 
 def test_a_ledgers_file_is_its_owners_alone(tmp_path: Path) -> None:
-    """And so is the directory that is made for it."""
-    path = tmp_path / "made" / "ledger.db"
-    with opened(str(path)) as database:
+    """And so is the folder that is made for the default one; where a file is named, its folder has to be there."""
+    place = place_of("", {"XDG_DATA_HOME": str(tmp_path)})
+    assert place is not None
+    assert place.path is not None
+    with closing(Database(place)) as database:
+        database.open()
         database.write([entry()])
 
-        assert {0o600} == {each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
-        assert 0o700 == path.parent.stat().st_mode & 0o777
+        assert {0o600} == {each.stat().st_mode & 0o777 for each in place.path.parent.iterdir()}
+        assert 0o700 == place.path.parent.stat().st_mode & 0o777
+
+    named = tmp_path / "not-mounted" / "ledger.db"
+    with pytest.raises(ConfigError, match=r"ledger\.url: .*cannot be used \(No such file"), opened(str(named)):
+        pass
+
+    assert not named.parent.exists()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import APIStatusError, OpenAI
 
 from autonomousai.testing import (
     CHAOS,
@@ -303,8 +303,19 @@ def test_one_fault_to_draw_from_is_no_list_of_letters() -> None:
     assert {"status 529, Retry-After 1"} == drawn
 
 
+@pytest.mark.parametrize("chaos", [529, [529], Chaos(529), Chaos(among=529, rate=1)], ids=["one", "list", "chaos", "among"])
+def test_a_status_may_be_a_number(chaos: Any) -> None:
+    """As it is written everywhere else."""
+    with scripted(chaos=chaos) as llm, pytest.raises(APIStatusError) as raised:
+        OpenAI(base_url=f"{llm.url}/v1", api_key="none", max_retries=0).models.list()
+
+    assert 529 == raised.value.status_code
+
+
 def test_chaos_that_there_is_not_is_refused_by_name() -> None:
     """With those that there are."""
+    with pytest.raises(ValueError, match="no chaos is called 528"):
+        Chaos(528)
     with pytest.raises(ValueError, match="no chaos is called 'cutt'; there are: ok, 429"):
         scripted(chaos="cutt")
 

@@ -38,7 +38,7 @@ from .fetching import fetch_missing
 from .history import history
 from .key_commands import keys
 from .launch import launch
-from .local_servers import find_one, find_servers, reach_directly, with_servers
+from .local_servers import find_one, find_servers, reach_directly, said_ports, with_servers
 from .model_commands import models, pull
 from .routes import describe_policy
 from .templates import Template
@@ -238,6 +238,8 @@ def serve(args: argparse.Namespace, terminal: Terminal) -> int:
     found = asyncio.run(find_servers()) if args.find else []
     if args.find:
         reach_directly(os.environ)
+        if not found:
+            terminal.note(f"no other server was found on this machine ({said_ports()})")
     for server in found:
         terminal.note(f"{server.said('runs')}; its models are served by their names")
 

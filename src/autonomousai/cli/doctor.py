@@ -52,7 +52,7 @@ def doctor(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.upstream:
         return asyncio.run(_upstream(args, terminal))
     routes = _routes(args.config) if args.config else []
-    findings, code = asyncio.run(_here(terminal, asks_hosted=args.hosted))
+    findings, code = asyncio.run(_here(terminal, args.base_url, args.api_key, asks_hosted=args.hosted))
     findings += routes
     if args.json:
         terminal.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
@@ -127,12 +127,17 @@ def _section(probe: Probe, terminal: Terminal, *, named: str) -> str | None:
 # ---- this machine
 
 
-async def _here(terminal: Terminal, *, asks_hosted: bool) -> tuple[list[Finding], int]:
-    base_url = os.environ.get("AUTONOMOUSAI_BASE_URL")
+async def _here(
+    terminal: Terminal, base_url: str | None, api_key: str | None, *, asks_hosted: bool
+) -> tuple[list[Finding], int]:
+    named_by = "--base-url" if base_url else "AUTONOMOUSAI_BASE_URL"
+    base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
     spinner = terminal.spinner("calling the hosted service" if asks_hosted else "looking for servers")
     try:
         with terminal.interrupts.cancel_main():
-            hosted, server, local = await asyncio.gather(_hosted(asks_hosted), _server(base_url), find_servers())
+            hosted, server, local = await asyncio.gather(
+                _hosted(asks_hosted), _server(base_url, named_by, api_key), find_servers()
+            )
     finally:
         spinner.stop()
     engine = _engine()
@@ -234,17 +239,17 @@ async def _hosted(asks: bool) -> Finding:
     return Finding("hosted service", "yes", f"working would be True: it answered in {seconds:.1f} s", how)
 
 
-async def _server(base_url: str | None) -> Finding:
-    """Whether the server answers that the environment names."""
+async def _server(base_url: str | None, named_by: str, api_key: str | None) -> Finding:
+    """Whether the server answers that *named_by*, an option or the environment, names."""
     if not base_url:
         return Finding("server", "unknown", "none is named", "AUTONOMOUSAI_BASE_URL is not set")
     began = time.monotonic()
-    key = os.environ.get("AUTONOMOUSAI_API_KEY") or None
+    key = api_key or os.environ.get("AUTONOMOUSAI_API_KEY") or None
     try:
         root = openai_base_url(base_url).removesuffix("/v1")
         async with OpenAICompatible(openai_base_url(base_url), api_key=key, timeout=_CLOCKS, retries=0) as server:
             models = await server.fetch_models()
     except ProviderError as error:
-        return Finding("server", "no", in_words(error), "GET /v1/models at AUTONOMOUSAI_BASE_URL")
+        return Finding("server", "no", in_words(error), f"GET /v1/models at {named_by}")
     found = f"{without_credentials(root)} lists {len(models)} models, in {1000 * (time.monotonic() - began):.0f} ms"
-    return Finding("server", "yes", found, "GET /v1/models at AUTONOMOUSAI_BASE_URL")
+    return Finding("server", "yes", found, f"GET /v1/models at {named_by}")

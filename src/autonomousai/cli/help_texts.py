@@ -241,8 +241,8 @@ example, in ~/.config/autonomousai/templates/review.toml:
 
 DOCTOR: Final = """\
 Look at what is there. Without --upstream: this installation, the engine and its
-weights, whether the server answers that AUTONOMOUSAI_BASE_URL names, and
-whether Ollama, llama-server, LM Studio or vLLM runs on this machine; with
+weights, whether the server answers that --base-url names, and whether Ollama,
+llama-server, LM Studio or vLLM runs on this machine; with
 --hosted, whether the hosted service answers. With --upstream URL: what a server
 can do, over chat completions, Responses, Messages and embeddings, found out by
 asking it some fifteen short questions, and the section of a config for it.

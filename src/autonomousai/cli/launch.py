@@ -12,6 +12,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from ..errors import ConfigError, ConnectError, HTTPError, ModelNotFoundError, S
 from ..http.urls import check_base_url, openai_base_url
 from ..models import DEFAULT_MODEL
 from ..wires.model_list import ModelEntry
+from .chat.targets import OTHER
 from .child_processes import own_server, run_child
 from .exit_codes import DONE, UsageError
 from .fetching import fetch_missing
@@ -202,7 +204,7 @@ def _server(args: argparse.Namespace, base_url: str | None, api_key: str, termin
     elif not args.config:
         listed = _look(openai_base_url(DEFAULT_SERVER), api_key, terminal)
     if base_url or listed is not None:
-        yield _choose(openai_base_url(base_url or DEFAULT_SERVER), api_key, args.model, listed or [])
+        yield _choose(openai_base_url(base_url or DEFAULT_SERVER), api_key, args, listed or [])
         return
     config = load_config(args.config, os.environ)
     fetch_missing(config, terminal)
@@ -210,7 +212,7 @@ def _server(args: argparse.Namespace, base_url: str | None, api_key: str, termin
         api_key = keys[0]
     with own_server(args.config, terminal) as url:
         terminal.note(f"started a server on {url}, until {PROGRAMS[args.program].title} ends")
-        yield _choose(openai_base_url(url), api_key, args.model, _list(openai_base_url(url), api_key, terminal))
+        yield _choose(openai_base_url(url), api_key, args, _list(openai_base_url(url), api_key, terminal))
 
 
 def _own_keys(config: Config) -> list[str]:
@@ -227,16 +229,20 @@ def _printed_target(args: argparse.Namespace, base_url: str | None, api_key: str
         unseen = f"no server answers at {url}" + ("" if base_url else "; without --print, one is started")
         terminal.note("without --print, a server is started with the config, on a free port" if args.config else unseen)
         return LaunchTarget(url, api_key, args.model or DEFAULT_MODEL)
-    return _choose(url, api_key, args.model, listed)
+    return _choose(url, api_key, args, listed)
 
 
-def _choose(url: str, api_key: str, model: str, listed: Sequence[ModelEntry]) -> LaunchTarget:
-    """Return the target for *model*, which the server has to have where it lists any; "" is the first one."""
+def _choose(url: str, api_key: str, args: argparse.Namespace, listed: Sequence[ModelEntry]) -> LaunchTarget:
+    """Return the target for the model that is named, which the server has to have where it lists any; else for the first that
+    chats and has the context which the agent needs, as far as the server says."""
+    model = args.model
     if not listed:
         if not model:
             raise UsageError(f"{check_base_url(url)} lists no models: name one with --model")
         return LaunchTarget(url, api_key, model)
-    entry = next((each for each in listed if model in ("", each.id, *each.aliases)), None)
+    chatting = [each for each in listed if model or not OTHER.search(each.id)] or listed
+    roomy = [each for each in chatting if (_context(each.fields) or inf) >= PROGRAMS[args.program].tokens]
+    entry = next((each for each in (*roomy, *chatting) if model in ("", each.id, *each.aliases)), None)
     if entry is None:
         raise ModelNotFoundError(model, [each.id for each in listed])
     return LaunchTarget(url, api_key, model or entry.id, _context(entry.fields))

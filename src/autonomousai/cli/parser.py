@@ -306,6 +306,9 @@ def _add_doctor(commands: Any) -> None:
         "doctor", help="what is installed, and what a server can do", description=DOCTOR, more=(EXIT_CODES,)
     )
     doctor.add_argument(
+        "--base-url", type=_server_url, metavar="URL", help="a server to look for; default: AUTONOMOUSAI_BASE_URL"
+    )
+    doctor.add_argument(
         "--upstream",
         type=_server_url,
         metavar="URL",

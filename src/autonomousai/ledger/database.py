@@ -68,7 +68,7 @@ class Database:
         `DatabaseAwayError`."""
         with self._errors():
             if self.place.path is not None:
-                _prepare_file(self.place.path)
+                _prepare_file(self.place.path, make_folder=self.place.is_default)
             found = self.read(_revision)
             if found != REVISION:
                 self.migrate()
@@ -165,10 +165,12 @@ def _on_connect(connection: sqlite3.Connection, record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _prepare_file(path: Path) -> None:
-    """Make the file and its directory, for their owner alone. Raises `ConfigError`."""
+def _prepare_file(path: Path, *, make_folder: bool) -> None:
+    """Make the file, for its owner alone. Its folder is not made where it was named: it may be a disk that is not mounted, or a
+    slip. Raises `ConfigError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         advice = "give the path of a file that can be written"

@@ -23,11 +23,12 @@ _ADVICE: Final = "write a path, sqlite:///PATH or postgresql://USER:PASSWORD@HOS
 
 class LedgerPlace(msgspec.Struct, frozen=True):
     """A database. ``url``: as SQLAlchemy wants it, with its password; ``path``: of a SQLite file, None for a server; ``name``:
-    how it is called in messages."""
+    how it is called in messages. ``is_default``: nothing named it, so that its folder may be made."""
 
     url: str
     path: Path | None
     name: str
+    is_default: bool = False
 
 
 def place_of(url: str, env: Mapping[str, str] = os.environ) -> LedgerPlace | None:
@@ -36,9 +37,10 @@ def place_of(url: str, env: Mapping[str, str] = os.environ) -> LedgerPlace | Non
         return None
     if not url:
         try:
-            url = str(user_directory("data", env) / "ledger.db")
+            file = user_directory("data", env) / "ledger.db"
         except RuntimeError:
             raise ConfigError("is missing, and there is no home directory", key=_KEY, advice=_ADVICE) from None
+        return LedgerPlace(f"sqlite:///{file}", file, str(file), is_default=True)
     scheme, colon, _ = url.partition("://")
     if not colon:
         return _file(url.removeprefix("sqlite:"))

@@ -9,14 +9,14 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import msgspec
 
 from ...clients.anthropic import Anthropic
-from ...clients.autonomousai import AutonomousAI
+from ...clients.autonomousai import HOSTED, AutonomousAI
 from ...clients.openai import OpenAICompatible
 from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, takes_anthropics_key, vendor_of
 from ...engine.library import find_weights, name_of
 from ...engine.provider import LlamaCpp
 from ...errors import HTTPError
-from ...http.urls import has_path, without_credentials
-from ...models import MODELS, WEIGHTS
+from ...http.urls import has_path, openai_base_url, without_credentials
+from ...models import MODEL_ALIASES, MODELS, WEIGHTS
 from ...provider import AsyncGeneratorProvider
 from ...timeouts import Clocks
 from ..exit_codes import UsageError
@@ -169,8 +169,13 @@ def wire_of(base_url: str, wire: Wire | None) -> Wire:
     return wire or ("openai" if has_path(base_url) else "autonomousai")
 
 
+def _is_of_the_table(model: str) -> bool:
+    """Return whether *model* is one of those that the AutonomousAI wire has, or the default."""
+    return not model or model in MODELS or model in MODEL_ALIASES
+
+
 #: In the names of models that make no text: for embeddings, ranks, speech, images, films and checks.
-_OTHER: Final = re.compile(
+OTHER: Final = re.compile(
     r"embed|rerank|whisper|transcribe|\btts\b|dall-e|image|sora|moderation|realtime|\b(bge|e5|minilm)\b", re.IGNORECASE
 )
 
@@ -191,16 +196,18 @@ class Served:
     def __init__(self, settings: ChatSettings) -> None:
         self._provider: AutonomousAI | OpenAICompatible | Anthropic
         assert settings.base_url is not None
-        wire = wire_of(settings.base_url, settings.wire)
+        base_url, wire = settings.base_url, wire_of(settings.base_url, settings.wire)
+        if wire == "autonomousai" and settings.wire is None and base_url != HOSTED and not _is_of_the_table(settings.model):
+            base_url, wire = openai_base_url(base_url), "openai"  # which servers of that API have beside it, and others alone
         key = settings.api_key
         if key is None and settings.key_env == KEY_ENV:  # the client reads the others itself
             key = os.environ.get(KEY_ENV, "")
         if wire == "openai":
-            self._provider = OpenAICompatible(settings.base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
+            self._provider = OpenAICompatible(base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
         elif wire == "anthropic":
-            self._provider = Anthropic(settings.base_url, api_key=key, proxy=settings.proxy)
+            self._provider = Anthropic(base_url, api_key=key, proxy=settings.proxy)
         else:
-            self._provider = AutonomousAI(settings.base_url, api_key=settings.api_key, proxy=settings.proxy)
+            self._provider = AutonomousAI(base_url, api_key=settings.api_key, proxy=settings.proxy)
         self.has_ours = isinstance(self._provider, AutonomousAI)
         self._is_hosted = settings.key_env != KEY_ENV
 
@@ -226,7 +233,7 @@ class Served:
             names = await self.names()
         except HTTPError:
             return ""
-        chatting = [name for name in names if not _OTHER.search(name)] or names
+        chatting = [name for name in names if not OTHER.search(name)] or names
         if self._is_hosted and len(chatting) > 1:
             some = ", ".join(chatting[:_FEW]) + (", …" if len(chatting) > _FEW else "")
             raise UsageError(f"name a model with --model; this server has: {some}")

@@ -173,15 +173,15 @@ class Chaos:
 
     def __init__(
         self,
-        *faults: str | Fault,
+        *faults: str | int | Fault,
         always: bool = False,
         seed: int | None = None,
         rate: float = 0.5,
-        among: str | Fault | Iterable[str | Fault] = DRAWN,
+        among: str | int | Fault | Iterable[str | int | Fault] = DRAWN,
     ) -> None:
         if not 0 <= rate <= 1:
             raise ValueError(f"rate is {rate:g}, and must be from 0 to 1: 0.5 breaks half of the answers")
-        among = [among] if isinstance(among, str | Fault) else among
+        among = [among] if isinstance(among, str | int | Fault) else among
         self.seed = (random.SystemRandom().randrange(1_000_000) if seed is None else seed) if not faults else None
         self._faults = [_fault(fault) for fault in faults]
         self._always = always
@@ -231,14 +231,15 @@ class Chaos:
         return Fault.half_event(**place) if name == "half_event" else fault
 
 
-def _fault(fault: str | Fault) -> Fault | None:
+def _fault(fault: str | int | Fault) -> Fault | None:
     if isinstance(fault, Fault):
         return fault
-    if fault == "ok":
+    name = str(fault)  # a status may be a number
+    if name == "ok":
         return None
-    if fault not in CHAOS:
+    if name not in CHAOS:
         raise ValueError(f"no chaos is called {fault!r}; there are: ok, {', '.join(CHAOS)}")
-    return CHAOS[fault]()
+    return CHAOS[name]()
 
 
 class _Struck:

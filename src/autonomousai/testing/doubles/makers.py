@@ -13,7 +13,7 @@ from ..server import Play
 from .double import Double
 
 #: Chaos, or one fault, or one for each of the first requests; an empty list is none.
-AnyChaos = Chaos | Fault | str | Iterable[Fault | str] | None
+AnyChaos = Chaos | Fault | str | int | Iterable[Fault | str | int] | None
 
 
 def scripted(*scripts: Play, chaos: AnyChaos = None) -> Double:
@@ -78,5 +78,5 @@ def as_chaos(chaos: AnyChaos) -> Chaos | None:
     """What was said of chaos, as `Chaos`. An empty list is none, not that which is drawn."""
     if chaos is None or isinstance(chaos, Chaos):
         return chaos
-    faults = [chaos] if isinstance(chaos, str | Fault) else list(chaos)
+    faults = [chaos] if isinstance(chaos, str | int | Fault) else list(chaos)
     return Chaos(*faults) if faults else None
