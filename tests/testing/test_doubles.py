@@ -458,3 +458,14 @@ def test_a_script_that_fails_fails_the_block() -> None:
         pytest.raises(http.client.RemoteDisconnected),
     ):
         ask(double.url)
+
+
+def test_a_server_has_an_address_once_it_is_entered() -> None:
+    """Before, a client would be pointed at port 0; and it is entered once."""
+    double = scripted()
+    with pytest.raises(RuntimeError, match="has no address yet: enter it first"):
+        _ = double.url
+    with double as llm:
+        assert not llm.url.endswith(":0")
+    with pytest.raises(RuntimeError, match="was entered before; make another one"), double:
+        pass

@@ -432,3 +432,19 @@ def test_chunks_may_end_without_evidence() -> None:
 
     assert b"stop" not in body
     assert b"[DONE]" not in body
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("head", ["HTTP/1.0", "HTTP/1.1\r\nHost: x\r\nConnection: close"])
+async def test_a_client_that_reads_to_the_end_of_the_connection_gets_it(head: str, streamed: bool) -> None:
+    """As one of HTTP/1.0 does, which knows no chunks: a load tester, or nginx as it comes."""
+    async with ScriptedServer(Script.stream("Hello") if streamed else Script.document("Hello")) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"POST /v1/chat/completions {head}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+
+    assert (b"chunked" in answer) == (streamed and "1.1" in head)
+    assert b"Hello" in answer
+    assert "finished" == server.requests[0].end

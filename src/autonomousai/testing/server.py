@@ -55,6 +55,17 @@ class Request:
     _over: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
+    def is_of_http_1_0(self) -> bool:
+        """Whether the client does not know chunks."""
+        return self.head.partition(b"\r\n")[0].endswith(b" HTTP/1.0")
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection ends with the answer (RFC 9112, section 9.3)."""
+        wishes = self.headers.get("connection", "").lower()
+        return "close" in wishes or (self.is_of_http_1_0 and "keep-alive" not in wishes)
+
+    @property
     def left(self) -> bool:
         """Whether the client closed before the answer's end."""
         return self.end == "left"
@@ -143,6 +154,9 @@ class _Connection(asyncio.Protocol):
         if request is not None and request.status is None and (head := _STATUS.match(data)):
             request.status, self.ended = int(head[1]), False
             self.length = int(length[1]) if (length := _LENGTH.search(data)) else 0
+            if self.framing == "chunked" and request.is_of_http_1_0:
+                self.framing = "close"
+                data = data.replace(b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n")
         self.transport.write(data)
         await self.writable.wait()
         # A client in the same event loop reads each write by itself only if the loop turns in between: once to see that the
@@ -166,7 +180,7 @@ class _Connection(asyncio.Protocol):
             await self.write(b"0\r\n\r\n")
         if self.request is not None:
             self.request.settle("finished")
-        if self.framing == "close":
+        if self.framing == "close" or (self.request is not None and self.request.is_last):
             self.close()
 
     def close(self) -> None:
@@ -294,7 +308,9 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """The root, without a slash at its end."""
+        """The root, without a slash at its end. Raises `RuntimeError` before the server was entered."""
+        if not self._port and self._uds is None:
+            raise RuntimeError("the server has no address yet: enter it first, as in `with scripted(…) as llm:`")
         return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
     async def request(self, number: int) -> Request:

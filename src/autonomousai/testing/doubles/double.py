@@ -98,7 +98,9 @@ class Double(Assertions):
         return "\n".join(lines)
 
     def start(self) -> Self:
-        """Serve, until `stop`."""
+        """Serve, until `stop`; once."""
+        if self._thread.ident is not None:
+            raise RuntimeError("this server was entered before; make another one with scripted(), record(), replay() or live()")
         self._thread.start()
         self._started.result(_PATIENCE)
         if self.tape is not None:
