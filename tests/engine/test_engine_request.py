@@ -203,7 +203,15 @@ def test_a_seed_is_folded_into_32_bits(seed: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [({}, 100), ({"max_tokens": 7}, 7), ({"max_completion_tokens": 8}, 8), ({"max_tokens": 5000}, 1000)]
+    ("given", "expected"),
+    [
+        ({}, 100),
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 8}, 8),
+        ({"max_tokens": 5000}, 1000),
+        ({"max_tokens": -1}, 100),
+        ({"max_tokens": -1, "max_completion_tokens": 8}, 8),
+    ],
 )
 def test_the_length_of_an_answer_is_bounded(given: dict[str, int], expected: int) -> None:
     """By the caller, by default, and by the context."""
@@ -231,6 +239,32 @@ def test_what_is_honoured_is_passed_on() -> None:
     passed = fields(**given)
 
     assert given == {name: value for name, value in passed.items() if name not in ("seed", "max_tokens", *ALWAYS)}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"top_k": -1}, {"top_k": -1}),
+        ({"repetition_penalty": 1.1}, {"repeat_penalty": 1.1}),
+        ({"repetition_penalty": 1.1, "repeat_penalty": 1.2}, {"repeat_penalty": 1.2}),
+        *(
+            (
+                {"response_format": {"type": name, "schema": {"type": "null"}}},
+                {
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": {"name": "answer", "schema": {"type": "null"}, "strict": True},
+                    }
+                },
+            )
+            for name in ("json_object", "json_schema")
+        ),
+    ],
+    ids=str,
+)
+def test_words_of_other_servers_are_understood(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Of vLLM, llama-server, LM Studio and Together, whose callers change nothing but the address."""
+    assert expected == {name: value for name, value in fields(**given).items() if name not in ("seed", "max_tokens", *ALWAYS)}
 
 
 #: What changes nothing of an answer of these weights, or asks for what is the case anyway.
@@ -286,7 +320,7 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     ({"temperature": 2.01}, "temperature"),
     ({"presence_penalty": 2.5}, "presence_penalty"),
-    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": -2}, "max_tokens"),
     ({"max_tokens": 2**31}, "max_tokens"),
     ({"max_completion_tokens": 0}, "max_completion_tokens"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens"),
@@ -299,7 +333,8 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
     ({"temperature": -1}, "temperature"),
     ({"top_p": 2}, "top_p"),
-    ({"top_k": -1}, "top_k"),
+    ({"top_k": -2}, "top_k"),
+    ({"repetition_penalty": 0}, "repetition_penalty"),
     ({"top_k": 1.5}, "top_k"),
     ({"top_k": True}, "top_k"),
     ({"min_p": 2}, "min_p"),
@@ -309,7 +344,8 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"max_tokens": 0}, "max_tokens"),
     ({"stop": [""]}, "stop"),
     ({"logit_bias": {" the": 1}}, "logit_bias. the"),
-    ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
+    ({"response_format": {"type": "json_object", "schema": {"pattern": "a"}}}, "response_format.schema.pattern"),
+    ({"response_format": {"type": "json_schema", "schema": 1}}, "response_format.schema"),
     (
         {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "string", "pattern": "a"}}}},
         "response_format.json_schema.schema.pattern",

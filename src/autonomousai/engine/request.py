@@ -131,14 +131,16 @@ _BIAS: Final = number(-100, 100)
 
 def _response_format(param: str, value: Any) -> Any:
     name = value["type"]
-    if name == "json_object":
-        if extra := sorted(value.keys() - {"type"}):
-            raise refusal(f"{param}.{extra[0][:50]}", "does not go with json_object; use json_schema", UNSUPPORTED)
+    schema = value.get("schema")  # llama-server and Together have it here, with either type
+    if name == "json_object" and schema is None:
         return value
-    if name == "json_schema":
-        check_type(f"{param}.json_schema", value.get("json_schema"), dict)
-        schema = engine_schema(value["json_schema"].get("schema"), f"{param}.json_schema.schema")
-        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    if name in ("json_object", "json_schema"):
+        place = f"{param}.schema"
+        if name == "json_schema" and schema is None:
+            check_type(f"{param}.json_schema", value.get("json_schema"), dict)
+            schema, place = value["json_schema"].get("schema"), f"{param}.json_schema.schema"
+        made = {"name": "answer", "schema": engine_schema(schema, place), "strict": True}
+        return {"type": "json_schema", "json_schema": made}
     if name != "text":
         raise refusal(f"{param}.type", f"must be text, json_object or json_schema, not {shown(name)}")
     return None
@@ -149,6 +151,13 @@ def _stream_options(param: str, value: Any) -> None:
     for name, option in value.items():
         if option and name not in ("include_usage", "include_obfuscation"):
             raise refusal(f"{param}.{name[:50]}", "is not supported by the embedded engine; leave it out", UNSUPPORTED)
+
+
+def _limit(param: str, value: int) -> int | None:
+    """-1 says nothing of it, as at llama-server and LM Studio."""
+    if value == 0:
+        raise refusal(param, "must be from 1, or -1 where none is wanted, not 0")
+    return None if value == -1 else value
 
 
 def _if_any(param: str, value: Any) -> Any:
@@ -163,6 +172,8 @@ def _seed(param: str, value: Any) -> int:
 _MADE: Final[dict[str, Callable[[str, Any], Any]]] = {
     "logit_bias": _logit_bias,
     "logprobs": _if_any,
+    "max_completion_tokens": _limit,
+    "max_tokens": _limit,
     "n": lambda param, value: None if value == 1 else value,
     "response_format": _response_format,
     "seed": _seed,
@@ -216,6 +227,8 @@ def engine_fields(
         if made not in (None, [], {}):
             passed[name] = made
     _join_limits(passed)
+    if (penalty := passed.pop("repetition_penalty", None)) is not None:
+        passed.setdefault("repeat_penalty", penalty)
     if "top_logprobs" in passed and "logprobs" not in passed:
         raise refusal("top_logprobs", "is given, and logprobs is not true; send both")
     passed.setdefault("seed", secrets.randbelow(2**31))

@@ -112,6 +112,17 @@ def tool_schema(parameters: Any, param: str, *, is_strict: bool = False) -> dict
     return schema
 
 
+def _usual(node: dict[str, Any]) -> dict[str, Any]:
+    """Return *node* in the usual form: in PHP no properties are an empty list, and Google's types are in capitals."""
+    usual = dict(node)
+    for keyword in _MAPPINGS:
+        if keyword in node and node[keyword] in (None, []):
+            usual[keyword] = {}
+    if isinstance(name := node.get("type"), str) and name.lower() in _TYPES:
+        usual["type"] = name.lower()
+    return usual
+
+
 class _SchemaReader:
     """One walk through a schema."""
 
@@ -131,7 +142,7 @@ class _SchemaReader:
         if not isinstance(node, dict):
             raise refusal(place, "must be a schema: an object", "invalid_type")
         kept: dict[str, Any] = {}
-        for keyword, value in node.items():
+        for keyword, value in _usual(node).items():
             where = f"{place}.{keyword[:50]}"
             if keyword in _MAPPINGS and isinstance(value, dict):
                 kept[keyword] = {name: self._schema(each, f"{where}.{name[:50]}") for name, each in value.items()}

@@ -91,7 +91,7 @@ def _no(instead: str, *neutral: Any) -> Mapping[str, FieldUse]:
     return _engine(refused(f"is not supported by the embedded engine; {instead}", *neutral))
 
 
-_TOKENS: Final = _engine(honoured(whole(1, 2**31 - 1)))
+_TOKENS: Final = _engine(honoured(whole(-1, 2**31 - 1), says="-1: none is said"))
 _IDLE: Final = _engine(DROPPED)
 _TAKEN: Final = _engine(honoured())
 
@@ -104,7 +104,8 @@ OTHERS: Final = _engine(refused("is not something that the embedded engine can h
 #: completions leaves it out as well. What the caller would wait for is refused. How the others are written:
 #: `anthropic_messages.upstream_request`.
 _LEFT_OUT: Final = (
-    *("stream_options", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed"),
+    *("stream_options", "min_p", "typical_p", "repeat_penalty", "repetition_penalty", "presence_penalty"),
+    *("frequency_penalty", "logit_bias", "seed"),
     *("reasoning_format", "include_reasoning", "separate_reasoning", "enable_thinking", "thinking_budget", "think"),
     *("chat_template_kwargs", "verbosity", "prediction", "prompt_cache_key", "prompt_cache_retention", "store"),
 )
@@ -155,7 +156,7 @@ SAMPLING: Final = (
         "top_k",
         whole(),
         "Only so many of the likeliest tokens are chosen from.",
-        uses=_engine(honoured(whole(0, 2**31 - 1))),
+        uses=_engine(honoured(whole(-1, 2**31 - 1), says="0 and -1: from all")),
     ),
     RequestField(
         "min_p",
@@ -165,6 +166,12 @@ SAMPLING: Final = (
     ),
     RequestField("typical_p", NUMBER, "Locally typical sampling.", uses=_engine(honoured(number(0, 1)))),
     RequestField("repeat_penalty", NUMBER, "Against repeating tokens; 1: none.", uses=_engine(honoured(number(0.1, 10)))),
+    RequestField(
+        "repetition_penalty",
+        NUMBER,
+        "The name that vLLM and others have for `repeat_penalty`.",
+        uses=_engine(honoured(number(0.1, 10), says="as `repeat_penalty`")),
+    ),
     RequestField("presence_penalty", NUMBER, "Against what was said at all.", uses=_engine(honoured(number(-2, 2)))),
     RequestField("frequency_penalty", NUMBER, "Against what was said often.", uses=_engine(honoured(number(-2, 2)))),
     RequestField(
@@ -219,7 +226,11 @@ ANSWER: Final = (
         "response_format",
         Shape(lambda param, value: nested_format(_FORMAT.check(param, value)), ref("ResponseFormat")),
         "Text, any JSON object, or JSON that obeys a schema.",
-        uses=_engine(honoured(says="`text`, `json_object`, and `json_schema` with the schemas that it can be held to")),
+        uses=_engine(
+            honoured(
+                says="`text`, `json_object`, and `json_schema` with the schemas that it can be held to; these in `schema` too"
+            )
+        ),
     ),
     RequestField(
         "n",
