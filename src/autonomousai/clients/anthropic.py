@@ -175,7 +175,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             return None
         if self._adaptations.wanted if original is None else original.headers:
             return None
-        name = self.get_model(request.model)
+        name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
         clocks = self._options.clocks if others else self._patient
         connection = self._pool.try_post(self._answer_url, self._stream_headers, body, clocks, deadline, on_news)

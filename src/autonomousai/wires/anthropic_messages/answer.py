@@ -11,7 +11,7 @@ from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..merging import merge_values
 from .blocks import BlockWriter
-from .message import WIRE, Payload, empty_message, members_of, usage_of
+from .message import UNCOUNTED, WIRE, Payload, members_of, usage_of
 from .stop import OWN_REASONS, stop_of
 
 #: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
@@ -39,10 +39,19 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     else:
         stop = {} if delta.keys() >= _STOP else stop_of(finish, has_calls=False, is_refused=False)
         content = [{"type": "text", "text": text}]
-    message = empty_message(head.id, head.model, start)
-    message |= {**stop, **delta}
-    message["content"] = content
-    message["usage"] = {**message["usage"], **usage_of(finish.usage)}
+    message: Payload = {
+        **start,
+        "id": head.id,
+        "type": "message",
+        "role": "assistant",
+        "model": head.model,
+        "content": content,
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {**UNCOUNTED, **(start.get("usage") or {}), **usage_of(finish.usage)},
+        **stop,
+        **delta,
+    }
     if extension is not None:
         message["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
     return msgspec.json.encode(message)

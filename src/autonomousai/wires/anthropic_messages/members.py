@@ -63,7 +63,10 @@ def beside(obj: Json, part: str) -> Json:
 
 def unknown_of_message(message: Json) -> Json:
     """Return the members of a message that have no event, and its usage: the prompt is counted with its beginning."""
-    return {name: value for name, value in unknown(message, _KNOWN_MESSAGE).items() if name != "usage" or value}
+    members = {name: value for name, value in message.items() if name not in _KNOWN_MESSAGE}
+    if "usage" in members and not members["usage"]:
+        del members["usage"]
+    return members
 
 
 def extra(part: str, members: Json, others: Json | None = None, covers: int = 0) -> Extra:
@@ -120,10 +123,15 @@ def merge_usage(earlier: Json | None, later: Any) -> Json | None:
     first or last: the greater number counts."""
     if not isinstance(later, dict):
         return earlier
-    merged = dict(earlier) if earlier else {}
+    if not earlier:
+        return later or None
+    merged = dict(earlier)
     for name, value in later.items():
         if (known := merged.get(name)) is not None:
             if value is None:
+                continue
+            if type(value) is type(known) is int and 0 <= known <= value < _TOO_MANY:  # as usual
+                merged[name] = value
                 continue
             if _count(value) is not None and (was := _count(known)) is not None and was > value:
                 continue

@@ -42,12 +42,13 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
     return counted
 
 
-_UNCOUNTED: Final = usage_of(None)
+#: The usage of an answer before anything was counted.
+UNCOUNTED: Final = usage_of(None)
 
 
 def empty_message(id: str, model: str, members: Payload) -> Payload:
     """Return a message before anything is said. *members*: what an upstream of this wire said of it beside."""
-    usage = {**_UNCOUNTED, **(members.get("usage") or {})}
+    usage = {**UNCOUNTED, **(members.get("usage") or {})}
     return {
         **members,
         "id": id,

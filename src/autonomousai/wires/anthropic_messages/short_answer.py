@@ -80,19 +80,20 @@ _FIRST_LINES: Final = {
 def read_short_message(data: bytes) -> Batch | None:
     """Return the answer that *data* is: `Started`, its text, `FinishReason`. None where it is not a whole stream of the usual
     events that say one block of text, end in one with a reason, and in ``message_stop``."""
-    if len(data) > _SHORT or not (data.startswith(_BEGINNING) and data.endswith(END)) or _LAST not in data or b"\r" in data:
+    if len(data) > _SHORT or not (data.startswith(_BEGINNING) and data.endswith(END)) or data.rfind(_LAST) < 0 or b"\r" in data:
         return None
     lines = data[:-1].split(b"\n")
     try:
         events = [_EVENT.decode(line[len(_DATA) :]) for line in lines[1::_LINES]]
     except UNREADABLE:
         return None
+    kinds = [*map(type, events)]
     # No other line can begin as one with data does: so as many as there are events is each of those lines.
-    if lines[::_LINES] != [_FIRST_LINES[type(event)] for event in events] or any(lines[2::_LINES]):
+    if lines[::_LINES] != [*map(_FIRST_LINES.__getitem__, kinds)] or any(lines[2::_LINES]):
         return None
     if len(lines) != _LINES * len(events) or data.count(b"\n" + _DATA) != len(events):
         return None
-    return _events([event for event in events if type(event) is not _Ping])
+    return _events([event for event in events if type(event) is not _Ping] if _Ping in kinds else events)
 
 
 def _events(read: list[Any]) -> Batch | None:

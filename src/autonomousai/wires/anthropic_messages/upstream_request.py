@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...request import RESERVED, ChatRequest, OriginalRequest
 from ..fields import UNSUPPORTED
-from ..messages import check_messages
+from ..messages import CheckedMessages, check_messages
 from ..openai_chat.request import CHAT
 from ..pairing import with_paired_results
 from ..request_body import encode_request
@@ -44,7 +44,13 @@ def write_messages_request(
     Raises `StatusError` 400 that names the field that the API cannot honour, `ValueError` where it cannot be written.
     """
     origin = request.origin
-    body = {"model": model, **_translated(request)} if origin is None or origin.wire != WIRE else _original(origin)
+    messages = request.messages
+    if origin is None or origin.wire != WIRE:
+        body = {"model": model, **_translated(request)}
+    elif type(messages) is CheckedMessages and messages.plain and not origin.changes and origin.continues is None:
+        body = dict(origin.document)  # it names no calls
+    else:
+        body = _original(origin)
     body |= {"model": model, "stream": request.stream if stream is None else stream}  # in their places, where they have some
     body.setdefault("max_tokens", max_tokens)
     return encode_request(body)

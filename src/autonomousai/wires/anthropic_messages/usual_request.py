@@ -45,12 +45,12 @@ def read_usual_messages(body: bytes) -> ChatRequest | None:
         request = _USUAL.decode(body)
     except UNREADABLE:
         return None
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    if request.system is not None:
-        if request.system.startswith(ACCOUNTING):
-            return None
-        messages.insert(0, {"role": "system", "content": request.system})
     document: dict[str, Any] = msgspec.json.decode(body)
+    messages: list[dict[str, Any]] = document["messages"]  # each of a role and a text: as chat completions have them
+    if (system := request.system) is not None:
+        if system.startswith(ACCOUNTING):
+            return None
+        messages = [{"role": "system", "content": system}, *messages]
     return ChatRequest(
         request.model or "",
         checked(messages),
