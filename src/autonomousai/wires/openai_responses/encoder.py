@@ -8,7 +8,6 @@ Responses wants it. Nothing says ``response.completed`` that was not handed in a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +27,12 @@ _json = msgspec.json.Encoder().encode
 
 #: What an event of text has before its number.
 _TEXT: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
+
+#: What it has after its text.
+_AFTER_TEXT: Final = b'","logprobs":[]}\n\n'
+
+#: What one of several such events is joined of.
+_PIECES: Final = 4
 
 
 class ResponsesStreamEncoder:
@@ -114,11 +119,16 @@ class ResponsesStreamEncoder:
             return
         part.add_all(texts)
         self._turn_to(part.place)
-        event = b'%b%%d,%b"%%b","logprobs":[]}\n\n' % (_TEXT, self._prefix.replace(b"%", b"%%"))
-        number = self._number
-        self._number = number + len(texts)
-        said = zip(range(number, self._number), unquoted_strings(texts), strict=True)
-        pieces.append(event * len(texts) % tuple(chain.from_iterable(said)))
+        count, number = len(texts), self._number
+        self._number = number + count
+        # Each event is four pieces: its number, what stands before its text, the text, and what ends it and begins the next.
+        parts = [b',%b"' % self._prefix] * (_PIECES * count)
+        parts[::_PIECES] = _json(list(range(number, self._number)))[1:-1].split(b",")
+        parts[2::_PIECES] = unquoted_strings(texts)
+        parts[3::_PIECES] = [_AFTER_TEXT + _TEXT] * count
+        parts[-1] = _AFTER_TEXT
+        pieces.append(_TEXT)
+        pieces += parts
 
     def _turn_to(self, place: tuple[int, int]) -> None:
         """Write events of the part of text at that *place* from now on."""
