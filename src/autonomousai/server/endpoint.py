@@ -333,6 +333,11 @@ class Endpoint:
             await exchange.drain()
 
 
+def passes_headers(wire: Wire, exchange: Exchange) -> bool:
+    """Return whether there is a header that the request's *wire* hands on."""
+    return any(name.encode() in exchange.head for name in wire.passed_headers)
+
+
 def with_headers(request: ChatRequest, origin: OriginalRequest, wire: Wire, exchange: Exchange) -> ChatRequest:
     """Return *request* with the headers that its *wire* hands on."""
     if not wire.passed_headers:

@@ -24,7 +24,7 @@ from ..wires.base import AnswerHead
 from .admission import over_budget
 from .auth import AccessControl
 from .disconnect import DisconnectScope
-from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequest, in_place, provenance_of, with_headers
+from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequest, in_place, passes_headers, provenance_of
 
 
 class Flight(msgspec.Struct, eq=False):
@@ -227,8 +227,6 @@ def _entered(
         return None
     if not context.places.try_enter():
         return None
-    if request.origin is not None:
-        request = with_headers(request, request.origin, endpoint.wire, exchange)
     if endpoint.wire.keeps_order:
         request = msgspec.structs.replace(request, stream=True)
     return Flight(context, endpoint, exchange, note, request, model)
@@ -249,7 +247,7 @@ def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpo
             return False
         guard.remember(exchange)
     if not is_known:
-        if not context.bodies.takes(exchange):
+        if not context.bodies.takes(exchange) or passes_headers(endpoint.wire, exchange):
             return False
         if known is not None:
             known.note = endpoint

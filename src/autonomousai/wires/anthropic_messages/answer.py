@@ -14,6 +14,8 @@ from .blocks import BlockWriter
 from .message import UNCOUNTED, WIRE, Payload, members_of, usage_of
 from .stop import OWN_REASONS, stop_of
 
+_json = msgspec.json.Encoder().encode
+
 #: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
 #: guide gives to it. A tool's schema refuses it, and the model learns it.
 _INVALID: Final = "INVALID_JSON"
@@ -54,7 +56,7 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     }
     if extension is not None:
         message["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
-    return msgspec.json.encode(message)
+    return _json(message)
 
 
 #: What an upstream of this wire says of the end.

@@ -25,8 +25,10 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
     """
     if usage is None:
         usage = Usage()
-    extra = usage.extra or {}
-    read, written = cache_read(usage), cache_written(usage)
+    if extra := usage.extra or {}:
+        read, written = cache_read(usage), cache_written(usage)
+    else:
+        read, written = usage.cached_tokens or 0, 0
     counted: dict[str, Any] = {
         "input_tokens": max(usage.prompt_tokens - read - written, 0),
         "cache_creation_input_tokens": written,

@@ -71,7 +71,7 @@ _AnyEvent = _Start | _StartBlock | _Continue | _StopBlock | _Change | _Stop | _P
 _EVENT: msgspec.json.Decoder[_AnyEvent] = late_decoder(_AnyEvent)  # type: ignore[arg-type]  # a union is no class
 
 #: The first line of an event of each type.
-_FIRST_LINES: Final = {
+_FIRST_LINES: Final[dict[type, bytes]] = {
     kind: f"event: {kind.__struct_config__.tag}".encode()
     for kind in (_Start, _StartBlock, _Continue, _StopBlock, _Change, _Stop, _Ping)
 }
