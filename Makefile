@@ -85,7 +85,6 @@ bench: $(VENV)/.dev $(VENV)/.weights ## time what must be quick, beside what it 
 bench-peers: $(VENV)/.dev $(VENV)/.weights ## the same beside other clients and gateways; writes docs/performance
 	@$(BIN)/python bench/peers.py
 	@$(BIN)/python bench/costs.py --write
-	@$(BIN)/python bench/wires.py --peers
 	@$(BIN)/python bench/all.py --peers --write
 
 docs: $(VENV)/.dev $(VENV)/.weights ## run every example of the documentation, and follow its links

@@ -1,6 +1,6 @@
-"""Everything in one run: decoder, clients, server, starts, engine. Exits 1 when a guard is missed.
+"""Everything in one run: decoder, clients, server, its other loads and wires, starts, engine. Exits 1 when a guard is missed.
 
-    python bench/all.py [--quick] [--only decoder,client,server,startup,engine] [--peers] [--write]
+    python bench/all.py [--quick] [--only decoder,client,server,variants,wires,startup,engine] [--peers] [--write]
 
 `make bench` is this, `make bench-peers` is `--peers --write`: beside the peers that are installed, and the figures go to
 docs/performance/figures.json, whose table and plot are drawn by `bench/report.py`.
@@ -21,7 +21,15 @@ from measure import BENCH, ROOT, machine
 from peers import versions
 
 #: script -> whether it knows --peers.
-SCRIPTS = {"decoder": False, "client": True, "server": True, "startup": True, "engine": False}
+SCRIPTS = {
+    "decoder": False,
+    "client": True,
+    "server": True,
+    "variants": True,
+    "wires": True,
+    "startup": True,
+    "engine": False,
+}
 
 FIGURES = ROOT / "docs/performance/figures.json"
 

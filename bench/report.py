@@ -2,7 +2,8 @@
 
     python bench/report.py
 
-Reads docs/performance/figures.json and nothing else: a table cannot say what was not measured.
+Reads docs/performance/figures.json and nothing else: a table cannot say what was not measured. Of each part the ratios come
+first, which carry over to other machines, then the goals, then the figures; last of all, what is not reached, and why.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from measure import ROOT
+from measure import ROOT, ratio
 
 FOLDER = ROOT / "docs/performance"
 PAGE = ROOT / "docs/performance.md"
@@ -24,6 +25,8 @@ TITLES = {
     "decoder": "Decoder",
     "client": "Clients",
     "server": "Gateways, in front of the same upstream",
+    "variants": "The same under other loads",
+    "wires": "The APIs that are served",
     "startup": "Starts",
     "engine": "The embedded engine",
 }
@@ -33,6 +36,31 @@ PLOTS: dict[str, tuple[str, str, set[str], list[str]]] = {
     "clients": ("Clients: CPU of the caller", "client", {"AutonomousAI", "OpenAICompatible"}, ["burst", "paced", "small"]),
     "gateways": ("Gateways: CPU of the server", "server", {"ours"}, ["burst", "paced", "small"]),
 }
+
+#: part -> the subject that its ratios are to
+REFERENCES = {"decoder": "json", "client": "aiohttp", "server": "pipe", "variants": "pipe", "wires": "ours: chat"}
+
+#: A unit in which more is better, and a ratio of costs would be read the wrong way round.
+RATE = "requests a second"
+
+#: What a goal's name contains -> why it may not be reached; the first row that fits.
+REASONS = (
+    ("Decoder", "the goal is in microseconds, and was set on a machine without other work; the ratios to json are kept"),
+    ("import: ours at most 100", "the goal is in milliseconds, and was set on a machine without other work"),
+    ("nginx", "nginx is C, and passes bytes on; here each event is decoded, checked and counted"),
+    ("-router", "the routers are Rust, and do less for each request: no proof of an answer's end, no rescue"),
+    ("AutonomousAI at most", "aiohttp's client costs most of what the goal allows; the provider is specified to use it"),
+    ("TLS upstream", "TLS is OpenSSL's work for each record, beside which the rest is small"),
+    ("keys and ledger", "each request is counted against six limits, priced and entered"),
+    ("messages", "usual requests of this API take a longer path than those of chat completions"),
+    ("responses", "events of this API are numbered and written one by one"),
+    ("crowd", "2,000 callers that come within a second are let in by one process of Python"),
+    ("workers", "two workers, the load and the upstream share two cores here"),
+    ("small: ours", "limits, timeouts, retries, metrics and the log line of each request are Python"),
+    ("paced: ours", "each event that comes alone is a turn of the event loop, in Python"),
+    ("burst: ours", "each event is decoded, and the answer's digest computed"),
+    ("wire at most", "the server and the engine share the cores here"),
+)
 
 WIDTH, LEFT, RIGHT, BAR, GAP = 760, 150, 90, 18, 6
 
@@ -54,6 +82,31 @@ def table(part: dict[str, Any]) -> str:
         cells = [number(median(rounds[subject])) if rounds.get(subject) else "" for subject in subjects]
         lines.append(f"| {scenario}, {part['units'][scenario]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def ratios(part: dict[str, Any], reference: str) -> str:
+    """What each scenario costs each subject, as a multiple of what it costs *reference*."""
+    figures = {name: rounds for name, rounds in part["figures"].items() if part["units"][name] != RATE}
+    subjects = [name for name in dict.fromkeys(who for rounds in figures.values() for who in rounds) if name != reference]
+    lines = [f"| times {reference} | " + " | ".join(subjects) + " |", "|---|" + "---:|" * len(subjects)]
+    for scenario in figures:
+        found = [ratio(figures, scenario, subject, reference) for subject in subjects]
+        if any(each is not None for each in found):
+            cells = ["" if each is None else number(each) for each in found]
+            lines.append(f"| {scenario} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def not_reached(results: dict[str, Any]) -> str:
+    """What was aimed at and missed, each with the reason."""
+    lines = []
+    for name, title in TITLES.items():
+        for goal in results.get(name, {}).get("goals", ()):
+            if not goal["kept"]:
+                missed = f"{title}: {goal['goal']}"
+                reason = next((why for part, why in REASONS if part in missed), "the reason is not known")
+                lines.append(f"- {missed}; it is {number(goal['reached'])}: {reason}.")
+    return "\n".join(lines) or "Every goal is reached."
 
 
 def goals(part: dict[str, Any]) -> str:
@@ -123,7 +176,9 @@ def draw(results: dict[str, Any]) -> dict[Path, str]:
         parts.append("Versions: " + ", ".join(f"{name} {number}" for name, number in results["versions"].items()) + ".")
     for name, title in TITLES.items():
         if name in results:
-            parts.append(f"### {title}\n\n{table(results[name])}\n\n{goals(results[name])}")
+            first = f"{ratios(results[name], REFERENCES[name])}\n\n" if name in REFERENCES else ""
+            parts.append(f"### {title}\n\n{first}{goals(results[name])}\n\n{table(results[name])}")
+    parts.append(f"### Not reached\n\n{not_reached(results)}")
     made[PAGE] = replace_between(PAGE.read_text(encoding="utf-8"), "figures", "\n\n".join(parts))
     return made
 

@@ -87,9 +87,25 @@ class Bench:
         self.empty: dict[str, int] = {}  # by server: bytes resident before the first crowd; an allocator gives little back
         self.one: dict[str, float] = {}  # by server: a stream of one event, in this round
 
-    def spend(self, server: Server, *, requests: int, concurrency: int, stream: bool, ramp_ms: int = 0) -> Spent:
+    def spend(
+        self,
+        server: Server,
+        *,
+        requests: int,
+        concurrency: int,
+        stream: bool,
+        ramp_ms: int = 0,
+        headers: Sequence[str] = (),
+    ) -> Spent:
         before = cpu(server.pid)
-        load = self.upstream.load(server.port, requests=requests, concurrency=concurrency, stream=stream, ramp_ms=ramp_ms)
+        load = self.upstream.load(
+            server.port,
+            requests=requests,
+            concurrency=concurrency,
+            stream=stream,
+            ramp_ms=ramp_ms,
+            headers=(*server.headers, *headers),
+        )
         return Spent((cpu(server.pid) - before) * 1e6, load)
 
     def count(self, server: Server, number: int, at_least: int = 1) -> int:
@@ -120,14 +136,14 @@ class Bench:
     def first(self, server: Server) -> None:
         requests = self.count(server, 500, 50)
         direct = self.upstream.load(requests=500, concurrency=1, stream=True).first
-        through = self.upstream.load(server.port, requests=requests, concurrency=1, stream=True).first
+        through = self.spend(server, requests=requests, concurrency=1, stream=True).load.first
         note(self.figures, "first", server.name, through - direct)
 
     def crowd(self, server: Server) -> None:
         streams = self.count(server, CROWD_STREAMS, 50)
         before = self.empty.setdefault(server.name, resident(server.pid))
         with watching(lambda: resident(server.pid)) as seen:
-            load = self.upstream.load(server.port, requests=streams, concurrency=streams, stream=True, ramp_ms=1000)
+            load = self.spend(server, requests=streams, concurrency=streams, stream=True, ramp_ms=1000).load
         note(self.figures, "crowd: stall", server.name, load.gap / 1000)
         note(self.figures, "crowd: first", server.name, load.first_p99 / 1000)
         note(self.figures, "crowd: memory", server.name, (max(seen) - before) / streams / 1000)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +35,15 @@ BARE = "no upstream"
 class Kind(NamedTuple):
     """``command``: from the upstream's URL, a free port and a folder of its own. ``slowness``: how many times fewer requests
     it is given, so that its rounds end. ``pause``: how many times longer the pauses of its paced streams are, so that it can
-    follow. ``small_only``: it has no streams. ``authorization``: the header by which it knows its callers, if it asks."""
+    follow. ``small_only``: it has no streams. ``authorization``: the header by which it knows its callers, if it asks.
+    ``headers``: others that it wants, from the upstream's URL."""
 
     command: Callable[[str, int, Path], Sequence[str | Path]]
     slowness: int = 1
     pause: int = 1
     small_only: bool = False
     authorization: str = ""
+    headers: Callable[[str], dict[str, str]] = lambda upstream: {}
 
 
 def _ours(upstream: str, port: int, folder: Path) -> Sequence[str | Path]:
@@ -79,9 +82,9 @@ http {{
     return ["nginx", "-c", config]
 
 
-def litellm(upstream: str, port: int, folder: Path, *, provider: str = "openai") -> Sequence[str | Path]:
-    """LiteLLM's proxy. ``provider``: by its name for it; ``openai`` is asked over the Responses API where its caller speaks
-    another wire than chat completions."""
+def litellm(upstream: str, port: int, folder: Path, *, provider: str = "openai", granian: bool = False) -> Sequence[str | Path]:
+    """LiteLLM's proxy, on uvicorn or on *granian*. ``provider``: by its name for it; ``openai`` is asked over the Responses API
+    where its caller speaks another wire than chat completions."""
     config = folder / "config.json"  # which is YAML too
     parameters = {"model": f"{provider}/bench", "api_base": f"{upstream}/v1", "api_key": "none"}
     models = [{"model_name": "bench", "litellm_params": parameters}]
@@ -100,7 +103,26 @@ def litellm(upstream: str, port: int, folder: Path, *, provider: str = "openai")
         "1",
         "--telemetry",
         "False",
+        *(["--run_granian"] if granian else []),
     ]
+
+
+def _portkey(upstream: str, port: int, folder: Path) -> Sequence[str | Path]:
+    return [
+        "node",
+        ENVIRONMENTS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js",
+        f"--port={port}",
+        "--headless",
+    ]
+
+
+def _to_portkey(upstream: str) -> dict[str, str]:
+    """Portkey is told by each request what to ask."""
+    return {
+        "x-portkey-provider": "openai",
+        "x-portkey-custom-host": f"{upstream}/v1",
+        "Authorization": "Bearer none",
+    }
 
 
 def _router(name: str, *module: str) -> Callable[[str, int, Path], Sequence[str | Path]]:
@@ -123,6 +145,8 @@ PEERS: dict[str, Kind] = {
     "vllm-router": Kind(_router("vllm-router", "vllm_router.launch_router")),
     "sglang-router": Kind(_router("sglang-router", "sglang_router.launch_router")),
     "litellm": Kind(litellm, slowness=40, pause=16),
+    "litellm, granian": Kind(partial(litellm, granian=True), slowness=40, pause=16),
+    "portkey": Kind(_portkey, slowness=8, pause=4, headers=_to_portkey),
 }
 
 
@@ -133,6 +157,7 @@ class Server:
         self.name = name
         self.kind = kind
         self.port = free_port()
+        self._headers = kind.headers(upstream) | ({"Authorization": kind.authorization} if kind.authorization else {})
         self._folder = tempfile.TemporaryDirectory(prefix=f"bench-{name.replace(' ', '-')}-")
         command = [*kind.command(upstream, self.port, Path(self._folder.name)), *extra]
         if not Path(command[0]).exists() and shutil.which(str(command[0])) is None:
@@ -150,6 +175,11 @@ class Server:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def headers(self) -> list[str]:
+        """The header lines without which it answers no request."""
+        return [f"{name}: {value}" for name, value in self._headers.items()]
+
     def close(self) -> None:
         stop(self.process)
         self._folder.cleanup()
@@ -163,9 +193,7 @@ class Server:
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
                 body = json.dumps({"model": "bench", "messages": MESSAGES})
-                headers = {"Content-Type": "application/json"}
-                if self.kind.authorization:
-                    headers["Authorization"] = self.kind.authorization
+                headers = {"Content-Type": "application/json", **self._headers}
                 connection.request("POST", "/v1/chat/completions", body, headers)
                 response = connection.getresponse()
                 said = f"{response.status} {response.read(200)!r}"

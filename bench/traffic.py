@@ -54,6 +54,7 @@ class Upstream:
         self.text = ""
         self.stream = self.document = b""
         self.events = 0
+        self.prompt = 0  # characters by which the load's prompt is longer
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self.answers(1)
 
@@ -89,7 +90,8 @@ class Upstream:
     ) -> Load:
         """Ask the server on *port* (without one: the upstream itself), and compare each answer with the one that is set."""
         folder = Path(self._folder.name)
-        (folder / "body").write_text(json.dumps({"model": model, "messages": MESSAGES, "stream": stream}), encoding="utf-8")
+        messages = [*MESSAGES, {"role": "user", "content": ("fox " * self.prompt)[: self.prompt]}] if self.prompt else MESSAGES
+        (folder / "body").write_text(json.dumps({"model": model, "messages": messages, "stream": stream}), encoding="utf-8")
         (folder / "text").write_text(self.text, encoding="utf-8")
         command: list[str | Path] = [built("load"), "--port", str(port or self.port), "--path", path]
         command += ["--body", folder / "body", "--text", folder / "text"]

@@ -22,6 +22,7 @@ if sys.platform == "linux":
         ("engine.py", "--only", "turns", "--rounds", "1"),
         ("client.py", "--only", "small,burst"),
         ("server.py", "--only", "small,burst,paced"),
+        ("variants.py", "--rounds", "1"),
         ("wires.py", "--only", "small"),
     ]
 
@@ -69,6 +70,36 @@ def test_the_page_says_what_was_measured(measure: ModuleType) -> None:
     assert {"performance.md", "clients.svg", "gateways.svg"} == {path.name for path in drawn}
     for path, text in drawn.items():
         assert text == path.read_text(encoding="utf-8"), f"{path.name} is not what figures.json makes: run bench/report.py"
+
+
+def test_ratios_come_first_and_what_is_missed_has_a_reason(measure: ModuleType) -> None:
+    """A rate is no cost, and has no ratio; a goal that no row explains is named all the same."""
+    report = importlib.import_module("report")
+    part = {
+        "units": {"small": "µs a request", "small: rate": "requests a second"},
+        "figures": {"small": {"ours": [30.0, 10.0], "pipe": [10.0, 10.0]}, "small: rate": {"ours": [9.0], "pipe": [3.0]}},
+        "goals": [
+            {"goal": "small: ours at most 1 x nginx", "reached": 2.0, "kept": False},
+            {"goal": "first: another", "reached": 3.0, "kept": False},
+            {"goal": "burst: ours at most 9", "reached": 1.0, "kept": True},
+        ],
+    }
+    results = {"server": part, "quick": True, "versions": {}, "machine": measure.machine()}
+
+    page = next(
+        text
+        for path, text in report.draw({**results, "machine": {**results["machine"], "load": 0}}).items()
+        if path.suffix == ".md"
+    )
+
+    measured = page.partition("<!-- figures -->")[2].partition("<!-- end -->")[0]
+    places = [
+        measured.index(text) for text in ("| times pipe | ours |\n|---|---:|\n| small | 2.00 |", "| goal |", "| small, µs")
+    ]
+    assert sorted(places) == places
+    assert "nginx is C" in measured
+    assert "first: another; it is 3.00: the reason is not known." in measured
+    assert "| small: rate | " not in measured.partition("| goal |")[0]
 
 
 def test_more_instructions_than_are_kept_are_a_failure(measure: ModuleType) -> None:

@@ -92,8 +92,8 @@ class _Protocol(ResponseHandler):
             super().data_received(data)
         elif not self._begun and 4 < (end := data.find(b"\r\n\r\n") + 4) <= MAX_HEAD and not is_odd(data, 0, end):
             self._awaits_head = False
-            length = b"\r\nContent-Length: %d\r\n" % (len(data) - end)
-            if end == len(data) or (data.startswith(b"HTTP/1.1 200 ") and data.find(length, 0, end) > 0):
+            length = b"\r\ncontent-length: %d\r\n" % (len(data) - end)
+            if end == len(data) or (data.startswith(b"HTTP/1.1 200 ") and length in data[:end].lower()):
                 super().data_received(data)  # nothing in the body can be wrong
             else:
                 super().data_received(data[:end])
