@@ -186,13 +186,12 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Return how many characters have come, in all choices: of text, reasoning and refusal, and of all else as it is
-        shown."""
+        """Return how many characters were generated, in all choices: of text, reasoning, refusals and tool calls."""
         size = sum(map(len, self._texts))
         if self._thoughts or self._refusals:
             size += sum(map(len, (*self._thoughts, *self._refusals)))
-        if self.calls or self.others:
-            size += sum(len(repr(event)) for event in (*self.calls, *self.others))
+        if self.calls:
+            size += sum(len(call.arguments) + len(call.name or "") for call in self.calls)
         return size + sum(choice.size for choice in self.choices.values()) if self.choices else size
 
     @property

@@ -300,6 +300,52 @@ async def test_a_messages_answer_counts_its_cache_once() -> None:
     assert pytest.approx((10 * 1 + 2000 * 0.1 + 400 * 1.25 + 100 * 2 + 7 * 10) / 1e6) == entry.cost
 
 
+async def test_pieces_of_a_tool_call_are_as_long_as_what_they_say() -> None:
+    """A piece is a token, of a call too; what stands around it in the stream was not generated."""
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "find", "arguments": ""}}
+    pieces = [call, *({"index": 0, "function": {"arguments": text}} for text in ('{"', "a", '": ', "1", "}"))]
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "service_tier": "default"}
+    events = [{**chunk, "choices": [{"index": 0, "delta": {"tool_calls": [each]}}]} for each in pieces]
+    body = b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in events)
+    async with serving(Script(Head(), Send(body), Close()), config=priced(u0=PriceConfig(1, 10))) as served:
+        await served.ask(stream=True)
+
+    assert {6} == {attempt.tokens for attempt in served.entry().attempts}
+
+
+async def test_a_messages_answer_that_its_caller_left_has_the_prompt_that_was_counted_at_its_beginning() -> None:
+    """Cached tokens and all, at the price of the model that has answered; only the rest is estimated."""
+    first = {"input_tokens": 10, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 500, "output_tokens": 1}
+    events = [
+        ("message_start", {"message": {"id": "m", "type": "message", "role": "assistant", "content": [], "model": "claude-x",
+                                       "stop_reason": None, "usage": first}}),
+        ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "Hello"}}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": " wor"}}),
+    ]  # fmt: skip
+    body = "".join(f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n" for kind, more in events)
+    pause = Pause()
+    script = Script(Head(), Send(body.encode()), pause, Close())
+    prices = {"claude-x": PriceConfig(input=1, output=10, cached=0.1, cache_write=1.25), "*": PriceConfig(input=99, output=99)}
+    async with ScriptedServer(script) as upstream:
+        made = Gateway([Upstream("u0", Anthropic(upstream.url, api_key="k", retries=0))], {"llama": ["u0"]})
+        async with listening(create_app(Config(prices=prices), provider=made)) as server:
+            served = Served(server.app, server.port)
+            async with Connection(server.port) as connection:
+                await connection.send(request("POST", CHAT, {**HELLO, "stream": True}))
+                await connection.head()
+                await connection.until(b" wor")
+            async with asyncio.timeout(10):
+                while not served.entries:
+                    await asyncio.sleep(0)
+            pause.release()
+
+    entry = served.entry()
+    assert "left" == entry.outcome
+    assert (2510, 2000, 500, True) == (entry.prompt_tokens, entry.cached_tokens, entry.cache_write_tokens, entry.estimated)
+    assert pytest.approx((10 * 1 + 2000 * 0.1 + 500 * 1.25 + 2 * 10) / 1e6) == entry.cost
+
+
 @pytest.mark.parametrize(
     ("path", "body", "answer", "tokens"),
     [

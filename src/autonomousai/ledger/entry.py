@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,9 +16,13 @@ from ..answer import Answer
 from ..events import Extra, Usage
 from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
+from ..wires.anthropic_messages.members import usage_of
 from ..wires.cache_counts import cache_read, cache_written, cache_written_1h
 from .estimate import Tokens, pieces_of, prompt_tokens, tokens_per_piece
 from .prices import Prices, cost_of
+
+#: The name of the API that counts a prompt before the first word.
+ANTHROPIC_MESSAGES: Final = "anthropic_messages"
 
 #: The outcome of an answer that another server finishes, and accounts again as a whole under the same id.
 HANDED_OVER: Final = "handed_over"
@@ -227,12 +231,27 @@ def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
     if usage is None:
         ratio = tokens_per_piece(answer)
         asks = bool(failed or got or finish is not None)
-        prompt = prompt_tokens(asked.request) if asks else 0
-        return Tokens(prompt=prompt, completion=ratio(got), last=ratio(last), lost=ratio(lost), estimated=asks)
+        counts: Any = {"completion": ratio(got), "last": ratio(last), "lost": ratio(lost), "estimated": asks}
+        if asks and (began := usage_of(_began_with(answer))) is not None:
+            return msgspec.structs.replace(_counted(began), **counts)
+        return Tokens(prompt=prompt_tokens(asked.request) if asks else 0, **counts)
     spent = 0 if report is None else report.spent
     counted = max(usage.completion_tokens - spent, 0)  # the gateway has added what it spent
     completion = max(counted + got - last, 0)
     return msgspec.structs.replace(_counted(usage), completion=completion, last=counted, lost=lost, estimated=failed > 0)
+
+
+def _began_with(answer: Answer) -> dict[str, Any]:
+    """Return what the upstream has counted before the first word (Messages API, ``message_start``); empty where it has not."""
+    for event in answer.others:
+        if (
+            type(event) is Extra
+            and event.wire == ANTHROPIC_MESSAGES
+            and isinstance(message := event.members.get("message_start"), dict)
+        ):
+            usage = message.get("usage")
+            return usage if isinstance(usage, dict) else {}
+    return {}
 
 
 def _counted(usage: Usage) -> Tokens:
@@ -280,6 +299,9 @@ def _attempts_of(tried: list[Attempt], answer: Answer, tokens: Tokens, prices: P
         if ok:
             names = (answer.model, model)
             cost = prices.cost(attempt.upstream, names, tokens, generated, _told_cost(answer), _tier_of(answer))
+        elif generated and answer.finish is None and attempt is tried[-1] and attempt.upstream == answer.upstream:
+            # The one that began it, so that it has named the model, and may have counted the prompt.
+            cost = prices.cost(attempt.upstream, (answer.model, model), tokens, generated, None, _tier_of(answer))
         elif generated:
             cost = prices.cost(attempt.upstream, (model,), Tokens(prompt=tokens.prompt), generated)
         attempts.append(
@@ -309,7 +331,8 @@ def _tier_of(answer: Answer) -> str | None:
     """Return the ``service_tier`` by which the upstream says that it has answered: what was requested may not be what was had.
     In the usage (the Messages API), or in a member of the answer (OpenAI's)."""
     usage = None if answer.finish is None else answer.finish.usage
-    members = [usage.extra if usage is not None else None, answer.started.extra if answer.started is not None else None]
+    members = [usage.extra if usage is not None else _began_with(answer)]
+    members.append(None if answer.started is None else answer.started.extra)
     members += [event.members for event in answer.others if type(event) is Extra]
     tiers = (each.get("service_tier") for each in members if each)
     return next((tier for tier in tiers if isinstance(tier, str)), None)
