@@ -312,3 +312,20 @@ async def test_an_error_in_a_stream_that_said_nothing_has_its_status(
         got = await ask(port, request("POST", PATH, {"input": "Hello", "stream": stream}))
 
         assert (status, code) == got.told
+
+
+@pytest.mark.parametrize(
+    ("tokens", "status", "said"),
+    [(7, 200, {"object": "response.input_tokens", "input_tokens": 7}), (None, 404, "count_not_supported")],
+)
+async def test_tokens_are_counted(serve: Serve, tokens: int | None, status: int, said: Any) -> None:
+    """By an upstream that can; what a kept response holds is not known to it."""
+    port = (await serve(ScriptedProvider(tokens=tokens))).port
+    for path in (f"{PATH}/input_tokens", "/responses/input_tokens"):
+        got = await ask(port, request("POST", path, {"input": "Hello", "instructions": "Be brief."}))
+        assert status == got.status
+        assert said == (got.json() if status == 200 else got.error["code"])
+
+    kept = await ask(port, request("POST", path, {"input": "Hello", "previous_response_id": "resp_1"}))
+
+    assert (400, "previous_response_id") == (kept.status, kept.error["param"])

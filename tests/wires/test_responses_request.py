@@ -322,6 +322,27 @@ INPUTS: dict[str, tuple[Any, list[Json]]] = {
             {"role": "tool", "tool_call_id": "c5", "content": "No tools found."},
         ],
     ),
+    "parts that stand by themselves": (
+        [
+            HELLO,
+            {"type": "input_text", "text": "What is it?"},
+            {"type": "input_image", "image_url": "https://x/y.png"},
+            {"role": "assistant", "content": "A"},
+            {"type": "input_text", "text": "Sure?"},
+        ],
+        [
+            HELLO,
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is it?"},
+                    {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+                ],
+            },
+            {"role": "assistant", "content": "A"},
+            {"role": "user", "content": "Sure?"},
+        ],
+    ),
     "what another agent says": (
         [
             {
@@ -365,6 +386,14 @@ def test_the_input_becomes_messages(name: str) -> None:
     given, messages = INPUTS[name]
 
     assert messages == read(input=given).messages
+
+
+def test_an_empty_id_is_none() -> None:
+    """Nothing is continued, here or upstream."""
+    request = read(input="Hello", previous_response_id="")
+
+    assert request.origin is not None
+    assert ([HELLO], {"input": "Hello"}) == (request.messages, request.origin.document)
 
 
 def test_instructions_come_first() -> None:
@@ -631,6 +660,7 @@ REFUSALS: list[tuple[Json, str]] = [
     ({"input": [{"type": 7}]}, "input[0].type"),
     ({"input": [{"type": "function_call", "call_id": 1, "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": []}]}, "input[0].arguments"),
+    ({"input": [{"type": "input_text"}]}, "input[0].text"),
     ({"input": [{"type": "additional_tools", "tools": [{"type": "function"}]}]}, "input[0].tools[0].name"),
     ({"input": [{"type": "tool_search_output", "tools": [None]}]}, "input[0].tools[0]"),
     ({"input": [{"role": "tool", "tool_call_id": "c", "content": "x"}]}, "input"),

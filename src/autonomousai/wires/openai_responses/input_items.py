@@ -8,6 +8,7 @@ that are not known here. An upstream of the same wire gets all of it unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -77,6 +78,9 @@ _PART: Final = typed(
 _PARTS: Final = Shape(list_of(_PART).check, {"type": "array", "items": ref("ResponsesPart")})
 _CONTENT: Final = either("text or a list of parts", {str: TEXT, list: _PARTS})
 
+#: Parts that some clients send in place of the message which they are of.
+_BARE: Final = ("input_text", "input_image", "input_file", "input_audio")
+
 _MESSAGE: Final = object_of({"role": NAME, "content": _CONTENT}, ("role",))
 _ARGUMENTS: Final = either("text or an object", {str: TEXT, dict: OBJECT})
 _RESULTS: Final = list_of(either("a part or text", {dict: Shape(_PART.check, ref("ResponsesPart")), str: TEXT}))
@@ -92,6 +96,7 @@ _ITEMS: Final[dict[str, Shape]] = {
     "custom_tool_call": object_of({"call_id": TEXT, "name": NAME, "input": TEXT}, ("name", "input")),
     "custom_tool_call_output": _OUTPUT,
     "item_reference": _REFERENCE,
+    **dict.fromkeys(_BARE, _PART),
     **dict.fromkeys((*CALLS, *OUTPUTS), object_of({"call_id": TEXT, "id": TEXT})),
     **dict.fromkeys(BRINGING_TOOLS, object_of({"call_id": TEXT, "id": TEXT, "tools": LIST})),
     "reasoning": object_of({}),
@@ -158,7 +163,7 @@ def read_input(value: Any, instructions: str | None) -> Messages:
     take no second one. There is no message where the *value* holds only what an upstream of this wire knows. Raises
     `StatusError` 400 where they are no conversation.
     """
-    items = [{"role": "user", "content": value}] if isinstance(value, str) else value or []
+    items = [{"role": "user", "content": value}] if isinstance(value, str) else _with_messages(value or [])
     messages: Messages = [{"role": "system", "content": instructions}] if instructions else []
     for item in items:
         if (read := _READERS.get(_type_of(item))) is not None:
@@ -171,6 +176,15 @@ def read_input(value: Any, instructions: str | None) -> Messages:
         return check_messages(with_paired_results(with_one_system_message(list(filter(_says_something, messages)))))
     except InvalidMessagesError as error:
         raise refusal("input", f"cannot be read as a conversation: {error}") from None
+
+
+def _with_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return *items* with parts of a content that stand among them by themselves in messages of the user."""
+    found: list[dict[str, Any]] = []
+    for is_part, run in groupby(items, lambda item: item.get("type") in _BARE):
+        group = list(run)
+        found += [{"role": "user", "content": group}] if is_part else group
+    return found
 
 
 def _read_message(item: dict[str, Any], messages: Messages) -> None:

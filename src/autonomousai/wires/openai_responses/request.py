@@ -281,7 +281,10 @@ RESPONSES: Final = FieldTable(
 
 def read_responses_request(body: bytes) -> ChatRequest:
     """Return the request in *body*. Raises `StatusError` 400 that names the field."""
-    return _read(decode_object(body))
+    document = decode_object(body)
+    if document.get("previous_response_id") == "":  # some clients write so that there is none
+        del document["previous_response_id"]
+    return _read(document)
 
 
 def read_foreign_request(document: Document) -> ChatRequest:

@@ -100,7 +100,15 @@ _EVENT: Final = {
     "required": ["data"],
 }
 
+_INPUT_TOKENS: Final[Schema] = {
+    "type": "object",
+    "description": "The tokens of a request.",
+    "properties": {"object": {"const": "response.input_tokens"}, "input_tokens": {"type": "integer", "minimum": 0}},
+    "required": ["object", "input_tokens"],
+}
+
 SCHEMAS: Final[dict[str, Any]] = {
+    "InputTokens": _INPUT_TOKENS,
     "Response": _RESPONSE,
     "ResponseItem": _ITEM,
     "ResponseUsage": _USAGE,

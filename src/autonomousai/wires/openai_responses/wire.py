@@ -9,6 +9,7 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
+from ..shapes import refusal
 from .answer import encode_response
 from .decoder import ResponsesStreamDecoder
 from .document import decode_response
@@ -18,6 +19,9 @@ from .request import RESPONSES, read_responses_request
 from .schemas import SCHEMAS
 from .upstream_request import write_response_request
 from .usual_request import read_usual_response
+
+#: The end of the path where tokens are counted.
+_COUNT: Final = "/input_tokens"
 
 
 class OpenAIResponsesWire(Wire):
@@ -29,12 +33,21 @@ class OpenAIResponsesWire(Wire):
     keeps_order = True
     paths: ClassVar[tuple[str, ...]] = ("/v1/responses",)
     fields: ClassVar[FieldTable | None] = RESPONSES
+    count_path = "/v1/responses/input_tokens"
+    count_fields: ClassVar[FieldTable | None] = RESPONSES
 
     decode_usual = staticmethod(read_usual_response)
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
-        return read_usual_response(body) or read_responses_request(body)
+        request = read_usual_response(body) or read_responses_request(body)
+        if path.endswith(_COUNT) and request.origin is not None and request.origin.document.get("previous_response_id"):
+            raise refusal("previous_response_id", "what is kept is not counted; send the complete conversation in input")
+        return request
+
+    def encode_count(self, tokens: int) -> bytes:
+        """See `Wire.encode_count`."""
+        return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ResponsesStreamEncoder:
         """See `Wire.encoder`."""
@@ -69,13 +82,23 @@ class OpenAIResponsesWire(Wire):
 
     def operation(self, path: str) -> Operation:
         """See `Wire.operation`."""
+        example = {"model": "llama", "input": "Hello"}
+        if path == self.count_path:
+            return Operation(
+                id="countInputTokens",
+                summary=f"Count the tokens of a request, over {self.title}",
+                request="ResponsesRequest",
+                answer="InputTokens",
+                event="",
+                example=example,
+            )
         return Operation(
             id="createResponse",
             summary=f"Ask a model, over {self.title}",
             request="ResponsesRequest",
             answer="Response",
             event="ResponsesEvent",
-            example={"model": "llama", "input": "Hello", "max_output_tokens": 20},
+            example={**example, "max_output_tokens": 20},
         )
 
 
