@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from .errors import IncompleteStreamError
 from .events import Chunk, FinishReason, ToolCall, Usage
@@ -42,6 +42,10 @@ class AnswerView:
         if answer.finish is not None:
             return f"<{name} complete, finish_reason {answer.finish.reason!r}, {length} characters>"
         return f"<{name} incomplete, {length} characters so far; {self._to_be_read}>"
+
+    def __reduce__(self) -> NoReturn:
+        kept = "keep its text(), as_message() or finish"
+        raise TypeError(f"{type(self).__name__} reads from a connection and cannot be copied or pickled; {kept}")
 
     @property
     def answer(self) -> Answer:

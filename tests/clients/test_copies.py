@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autonomousai import Anthropic, AutonomousAI, OpenAICompatible
-from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing import Script, ScriptedProvider, ScriptedServer
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -57,3 +57,13 @@ def test_what_was_learnt_is_learnt_again() -> None:
     provider._adaptations.remember("m", ["max_tokens"])
 
     assert [] == over_pickle(provider)._adaptations.known()
+
+
+@pytest.mark.parametrize("method", ["create_async_generator", "create_completion"])
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_answer_is_not_copied(method: str, take: Callable[[Any], Any]) -> None:
+    """It is read once, from a connection: the error says what can be kept of it."""
+    result = getattr(ScriptedProvider(), method)("llama", HELLO)
+
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled; keep its text\(\)"):
+        take(result)

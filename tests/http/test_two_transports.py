@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from autonomousai import ConfigError, ConnectError, HTTPError, IncompleteStreamError
+from autonomousai import (
+    Anthropic,
+    AutonomousAI,
+    ConfigError,
+    ConnectError,
+    HTTPError,
+    IncompleteStreamError,
+    OpenAICompatible,
+)
 from autonomousai.http import aiohttp_transport
 from autonomousai.http.headers import MAX_FIELDS
 from autonomousai.http.heads import MAX_HEAD
@@ -21,7 +30,7 @@ from autonomousai.http.transport import read_body
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.timeouts import Clocks
 from tests.support.raw import RawConnection, answering
-from tests.support.tls import authority_pem, server_context
+from tests.support.tls import authority, authority_pem, client_context, server_context
 
 CLOCKS = Clocks(connect=60, first_token=60, idle=60, total=60)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -368,6 +377,22 @@ async def test_an_authority_of_the_environment_is_trusted(
         text = await post(pool, server.url)
 
     assert text
+
+
+@pytest.mark.parametrize("client", [OpenAICompatible, Anthropic, AutonomousAI], ids=lambda each: each.__name__)
+async def test_a_client_speaks_tls_as_it_was_told(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an authority and a certificate of its own, where the server wants to see one."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    wanting = server_context()
+    wanting.verify_mode = ssl.CERT_REQUIRED
+    authority().configure_trust(wanting)
+    own = client_context()
+    authority().issue_cert("client@example.org").configure_cert(own)
+    async with ScriptedServer(tls=wanting) as server, client(server.url, retries=0, ssl_context=own) as provider:
+        text = await provider.chat("llama", [{"role": "user", "content": "Hello"}])
+
+    assert "Hello world" == text
 
 
 FRAMING = {"Content-Length": "3", "Transfer-Encoding": "chunked", "TE": "trailers", "X-A": "a"}

@@ -453,6 +453,12 @@ def test_reads_how_long_to_wait_in_an_error(document: Any, seconds: float | None
         assert seconds == error.retry_after
 
 
+@pytest.mark.parametrize(("given", "said"), [("0.25", "0.25"), ("34.07", "34.1"), ("3600", "3600"), ("86400", "86400")])
+def test_how_long_to_wait_is_said_as_people_write_it(given: str, said: str) -> None:
+    """An hour is 3600 s, and not 3.6e+03 s."""
+    assert f"try again in {said} s" in str(read_error(429, b"", {"retry-after": given}))
+
+
 def test_the_hint_says_how_long_to_wait() -> None:
     """Where the server said it."""
     error = read_error(503, b"busy", {"Retry-After": "2.5"})

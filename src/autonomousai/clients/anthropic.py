@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -39,6 +39,9 @@ from .reconnecting import RESUMABLE
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthropics_key
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 #: The vendor's own server, and the version of the API that is spoken.
 ANTHROPIC: Final = ANTHROPIC_VENDOR.base_url
@@ -96,6 +99,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         prefill: Literal["yes", "no", "auto"] = "auto",
         uds: str | None = None,
         trust_env: bool = True,
+        ssl_context: SSLContext | None = None,
     ) -> None:
         refuse_vendor_name(base_url or "", 'or use OpenAICompatible(vendor="{}")')
         self.base_url = check_base_url(base_url or ANTHROPIC_VENDOR.address()).removesuffix("/v1")
@@ -128,7 +132,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._launches = not proxy
         self._stream_headers = {**self._usual_headers, RESUMABLE: "1"}
         self._patient = self._options.clocks.patient()
-        self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
+        self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
 
     @class_or_instance
     def get_model(self, model: str | None) -> str:

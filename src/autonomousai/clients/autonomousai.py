@@ -30,6 +30,8 @@ from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from ..chat_fields import ChatFields
 
 _PACKAGE = __name__.partition(".")[0]
@@ -89,7 +91,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
     clocks ``connect``, ``first_token``, ``idle``, ``total``. ``retries``: tries after the first, as long as nothing came:
     after a connection that failed or broke, and after the statuses 408, 409, 429 and 5xx, with growing pauses, or those that
     the server asks for (up to a minute); by default 2, and none at the hosted service where no server is named.
-    ``trust_env``: whether the proxies of the environment are used.
+    ``trust_env``: whether the proxies of the environment are used. ``ssl_context``: see `OpenAICompatible`.
 
     An instance owns its connections and is an async context manager. The class itself can be used as well: it stands for an
     instance made from the environment, whose connections end with the event loop.
@@ -122,6 +124,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         headers: Mapping[str, str] | None = None,
         retries: int | None = None,
         trust_env: bool = True,
+        ssl_context: SSLContext | None = None,
     ) -> None:
         said_by = "base_url" if base_url else "AUTONOMOUSAI_BASE_URL"
         base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
@@ -138,7 +141,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         )
         self._usual_headers = self._headers(self._options)
         self._is_named = bool(base_url)
-        self._pool = HttpPool(trust_env=trust_env)
+        self._pool = HttpPool(trust_env=trust_env, tls=ssl_context)
 
     @classmethod
     def default(cls) -> AutonomousAI:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import inf
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -49,6 +49,9 @@ from .vendors import (
     vendor_of,
     with_call_ids,
 )
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Prefill: TypeAlias = Literal["yes", "no", "auto"]
 Api: TypeAlias = Literal["chat", "responses"]
@@ -101,7 +104,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     variable that holds its key; for "openai" the base URL in ``OPENAI_BASE_URL`` comes first.
     ``api_key``: sent as bearer key, or as the vendor wants it; ``""``: none. ``model``: the name
     to send upstream instead of the caller's. ``models``: the names that callers may use; without any, every name is passed on.
-    ``uds``: the Unix socket that the server listens on, where it does. ``prefill``: whether the server continues a final
+    ``uds``: the Unix socket that the server listens on, where it does. ``ssl_context``: what TLS is spoken with, for an
+    authority or a certificate of this client's own; otherwise the system's authorities are trusted, or ``SSL_CERT_FILE``'s.
+    ``prefill``: whether the server continues a final
     message of the assistant, "yes" or "no"; "auto" finds out when it matters. ``api``: which of OpenAI's APIs is asked, "chat"
     or "responses". ``context``: tokens of prompt and answer together, if known. ``retries``: tries after the first, 2 by
     default. The other options are those of `AutonomousAI`, where the rules of further tries stand too.
@@ -125,6 +130,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         api: Api = "chat",
         uds: str | None = None,
         trust_env: bool = True,
+        ssl_context: SSLContext | None = None,
     ) -> None:
         if api not in _PATHS:
             raise ValueError(f"api must be one of {', '.join(_PATHS)}, not {api!r}")
@@ -158,7 +164,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._launches = api == "chat" and not proxy
         self._stream_headers = {**self._usual_headers, RESUMABLE: "1"} if self._streams_url else self._usual_headers
         self._patient = self._options.clocks.patient()
-        self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True)
+        self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
 
     def _told_capabilities(self, prefill: Prefill, api: Api, *, vision: bool, context: int | None) -> Capabilities:
         """Return what the server can do, as far as that is known before it is asked."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -72,7 +73,8 @@ def _without_login(url: str) -> str:
 class AiohttpTransport:
     """A `Transport` over aiohttp's client."""
 
-    def __init__(self, uds: str | None, user_agent: str) -> None:
+    def __init__(self, uds: str | None, user_agent: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         connector = UnixConnector(path=uds, limit=0) if uds else TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -105,7 +107,7 @@ class AiohttpTransport:
         timer = asyncio.timeout_at(deadline)
         head = self._sendable(headers)
         attempt = ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
-        extra: dict[str, Any] = {"ssl": tls_context()} if url.startswith("https:") else {}
+        extra: dict[str, Any] = {"ssl": self._tls or tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
             extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):

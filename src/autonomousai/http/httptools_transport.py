@@ -42,8 +42,9 @@ _HAPPY_EYEBALLS_S = 0.25
 class HttptoolsTransport:
     """A `Transport` on httptools."""
 
-    def __init__(self, uds: str | None, user_agent: str) -> None:
+    def __init__(self, uds: str | None, user_agent: str, tls: ssl.SSLContext | None = None) -> None:
         self._uds = uds
+        self._tls = tls
         self._user_agent = user_agent
         self._loop = asyncio.get_running_loop()
         self._dispatcher = FairDispatcher(self._loop)
@@ -193,7 +194,7 @@ class HttptoolsTransport:
 
     async def _open_connection(self, connection: ClientConnection) -> None:
         tls, host, port, proxy = connection.origin
-        options: dict[str, Any] = {"ssl": tls_context(), "server_hostname": host} if tls else {}
+        options: dict[str, Any] = {"ssl": self._tls or tls_context(), "server_hostname": host} if tls else {}
         if self._uds is not None:
             await self._loop.create_unix_connection(lambda: connection, self._uds, **options)
             return

@@ -17,6 +17,8 @@ from .proxies import Proxy, environment_proxy
 from .transport import Response, StaleConnectionError, Transport
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from .connection import ClientConnection
     from .httptools_transport import HttptoolsTransport
 
@@ -32,12 +34,13 @@ _THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 class _LoopTransports:
     """What one event loop has of a pool: its transports, and the generator by whose closing they end."""
 
-    def __init__(self, uds: str | None) -> None:
+    def __init__(self, uds: str | None, tls: SSLContext | None) -> None:
         self.closed = False
         #: Our own transport, once it was asked for; it replaces stale connections by itself.
         self.direct: HttptoolsTransport | None = None
         self.lifetime = self._live()
         self._uds = uds
+        self._tls = tls
         self._plain: Transport | None = None
         self._direct: Transport | None = None
 
@@ -60,7 +63,7 @@ class _LoopTransports:
         if self._plain is None:
             from . import aiohttp_transport as transport  # noqa: PLC0415  aiohttp comes with it: at the first request
 
-            self._plain = transport.AiohttpTransport(self._uds, USER_AGENT)
+            self._plain = transport.AiohttpTransport(self._uds, USER_AGENT, self._tls)
         return self._plain
 
     def _ours(self) -> Transport:
@@ -73,7 +76,7 @@ class _LoopTransports:
                     raise
                 self._direct = self._aiohttp()
             else:
-                self._direct = self.direct = HttptoolsTransport(self._uds, USER_AGENT)
+                self._direct = self.direct = HttptoolsTransport(self._uds, USER_AGENT, self._tls)
         return self._direct
 
     async def _live(self) -> AsyncGenerator[None]:
@@ -99,13 +102,21 @@ class HttpPool:
 
     ``uds``: the path of a Unix socket that all requests go to. ``proxy``: for every request that names none itself.
     ``direct``: whether our own transport is used where it can be (httptools is installed, and no proxy is in the way).
+    ``tls``: what TLS is spoken with, in place of what the environment says.
     """
 
     def __init__(
-        self, *, proxy: str | None = None, uds: str | None = None, trust_env: bool = True, direct: bool = False
+        self,
+        *,
+        proxy: str | None = None,
+        uds: str | None = None,
+        trust_env: bool = True,
+        direct: bool = False,
+        tls: SSLContext | None = None,
     ) -> None:
         self._proxy = Proxy(proxy) if proxy else None
         self._uds = uds
+        self._tls = tls
         self._trust_env = trust_env and uds is None
         #: Answers that a server continues in vain, because it could not learn that the caller left.
         self.orphans = 0
@@ -280,7 +291,7 @@ class HttpPool:
         """The running loop's part of the pool. An async generator keeps it, so that the loop's own end closes it."""
         for old in [old for old in self._homes if (owner := old()) is None or owner.is_closed()]:
             del self._homes[old]
-        home = self._homes[weakref.ref(loop)] = _LoopTransports(self._uds)
+        home = self._homes[weakref.ref(loop)] = _LoopTransports(self._uds, self._tls)
         await anext(home.lifetime)
         return home
 

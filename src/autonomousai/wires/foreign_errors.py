@@ -261,7 +261,7 @@ _ADVICE = late_pattern(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) th
 
 def _hint(status: int, code: str | None, retry_after: float | None) -> str:
     if retry_after is not None:
-        return f"try again in {retry_after:.3g} s"
+        return f"try again in {retry_after:.3g} s" if retry_after < 100 else f"try again in {retry_after:.0f} s"
     if code in FILTERED_CODES:
         return ""
     if status == 429:
