@@ -6,7 +6,7 @@ One server under valgrind is asked one request after the other. What it executes
 not. Exits 1 when a figure is higher than the one that is kept in bench/instructions.json for this architecture and build of
 Python; where none is kept, the figures are printed alone. `--write` keeps them.
 
-    small    a request without streaming
+    small    a request without streaming     one    a request for a stream of one word, which comes at once
     burst    an event of a stream of 200 that come all at once     paced    an event of a stream, in a write of its own
 
 The same over other wires, as ratios to chat completions in the same run:
@@ -43,7 +43,7 @@ from measure import BENCH, Figures, Goal, judge, note, progress
 from servers import OURS, PATIENCE, SERVERS, Kind, Server
 from traffic import MESSAGES, Upstream
 
-UNITS = {"small": "a request", "burst": "an event", "paced": "an event"}
+UNITS = {"small": "a request", "one": "a request", "burst": "an event", "paced": "an event"}
 
 #: How much higher than what is kept a figure may be.
 TOLERANCE = 1.03
@@ -324,6 +324,8 @@ def measure() -> Figures:
                 if name in BEGINNINGS:
                     beginning = min(callgrind.count(each, BEGINNINGS[name]) for _ in range(ROUNDS))
                     figure = (figure - beginning) / (scenario.words - 1)
+                    if name == "burst":
+                        note(figures, "one", subject, beginning)
                 note(figures, name, subject, figure)
         progress("instructions: a server with keys starts")
         callgrind = Callgrind([keyed], upstream, WITH_KEYS)

@@ -118,17 +118,19 @@ class Answer:
 
     def add(self, batch: Batch) -> None:
         """Fold *batch* in."""
-        if len(batch) == 1 and type(text := batch[0]) is str:  # as usual
+        events = len(batch)
+        if events == 1 and type(text := batch[0]) is str:  # as usual
             self._texts.append(text)
             self.deltas += 1
-        elif len(batch) > RUN:
+        elif events > RUN:
             self._add_run(batch)
-        elif len(batch) == _WHOLE and type(batch[2]) is FinishReason and type(text := batch[1]) is str:  # a short answer
-            if type(started := batch[0]) is Started:
+        elif events == _WHOLE:
+            started, text, finish = batch
+            if type(started) is Started and type(text) is str and type(finish) is FinishReason:  # a short answer
                 self.started = started
                 self._texts.append(text)
                 self.deltas += 1
-                self.finish = batch[2]
+                self.finish = finish
             else:
                 self._add_all(batch)
         else:

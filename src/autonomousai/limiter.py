@@ -234,7 +234,9 @@ class RequestLimiter:
     def leave(self) -> None:
         """Give back what `try_enter` took."""
         self._seats.release()
-        self.on_left()
+        self.inside = inside = self.inside - 1
+        if not inside:
+            self.empty.set()
 
     def entered(self) -> Place:
         """Return what `try_enter` took, as a place."""

@@ -315,3 +315,39 @@ async def test_a_head_that_is_known_opens_no_longer_than_its_key(change: dict[st
     assert 1 == len(known)
     assert {True} == {answer.status in (401, 403, 404) for answer in after}
     assert "x-ratelimit-limit-tokens" in dict(before[-1].headers)
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"wires": ("anthropic_messages",)}, None], ids=str)
+async def test_a_stream_whose_head_is_known_is_its_callers(change: dict[str, Any] | None) -> None:
+    """Its key is looked up again as soon as any has changed; and its limits are those of before until then."""
+    body = {**HELLO, "stream": True}
+    async with serving(whole, key()) as (listener, _):
+        ring = listener.app.keys
+        (record,) = ring.records()
+        async with Connection(listener.port) as connection:
+            before = [await connection.ask(request("POST", CHAT, body, **BEARER)) for _ in range(4)]
+            ring.replace_config({})
+            if change is not None:
+                ring.replace_made([msgspec.structs.replace(record, policy=msgspec.structs.replace(record.policy, **change))])
+            after = [await connection.ask(request("POST", CHAT, body, **BEARER)) for _ in range(2)]
+
+    assert [200] * 4 == [answer.status for answer in before]
+    left = [dict(answer.headers)["x-ratelimit-remaining-requests"] for answer in before]
+    assert ["99", "98", "97", "96"] == left
+    assert {"text/event-stream; charset=utf-8"} == {answer["content-type"] for answer in before}
+    assert {True} == {answer.status in (401, 403) for answer in after}
+
+
+async def test_a_stream_whose_head_is_known_is_refused_while_closing() -> None:
+    """As any other; and a body that is too large is, too."""
+    body = {**HELLO, "stream": True}
+    async with serving(whole, key(LIMITS, "max_body = 1000\n")) as (listener, _), Connection(listener.port) as connection:
+        for _ in range(3):
+            assert 200 == (await connection.ask(request("POST", CHAT, body, **BEARER))).status
+        large = await connection.ask(request("POST", CHAT, {**body, "user": 2000 * "x"}, **BEARER))
+        async with Connection(listener.port) as other:
+            assert 200 == (await other.ask(request("POST", CHAT, body, **BEARER))).status
+            listener.app.drain()
+            closing = await other.ask(request("POST", CHAT, body, **BEARER))
+
+    assert (413, 503) == (large.status, closing.status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from autonomousai.testing import chunks as scripted
 from autonomousai.wires.anthropic_messages import answer as anthropic_answer
 from autonomousai.wires.anthropic_messages.short_answer import read_short_message
 from autonomousai.wires.base import AnswerHead
+from autonomousai.wires.openai_chat import short_answer, usual
 from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.short_answer import read_short_stream, write_short_answer
 from autonomousai.wires.openai_chat.wire import OPENAI_CHAT
@@ -234,3 +236,15 @@ def test_a_document_of_text_alone_is_written_like_any(answer: Any, said: Batch, 
 
 
 ENCODE: dict[Any, Any] = {anthropic_answer: anthropic_answer.encode_message, responses_answer: responses_answer.encode_response}
+
+
+@pytest.mark.parametrize("name", [*usual._UNKNOWN_IN_CHUNK, *usual._UNKNOWN_IN_CHOICE])
+def test_chunks_with_other_unknown_members_are_not_the_same(name: str) -> None:
+    """Whichever it is, in the chunk or in its choice."""
+    read = msgspec.json.Decoder(usual.TextChunk).decode
+    one, other = (read(json.dumps(text("a"))) for _ in range(2))
+    before = short_answer._has_same_unknown(one, other)
+    setattr(other if name in usual._UNKNOWN_IN_CHUNK else other.choices[0], name, None)
+
+    assert before
+    assert not short_answer._has_same_unknown(one, other)

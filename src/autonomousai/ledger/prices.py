@@ -53,6 +53,7 @@ class Prices:
         self._upstreams = dict(upstreams or {})
         self._routes = dict(routes or {})
         self._known: dict[tuple[str, tuple[str | None, ...]], PriceConfig | None] = {}
+        self._of_routes: dict[str, list[PriceConfig]] = {}
 
     def price(self, upstream: str, names: Iterable[str | None]) -> PriceConfig | None:
         """Return the price of a model at *upstream*, None where none is known. *names*: what the model is called, the surest
@@ -84,18 +85,29 @@ class Prices:
     def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None:
         """Return the most that so many tokens of *model* cost in US dollars, at the dearest upstream of its route whose price
         is known; where a *tier* was requested, with it or without. None where no price is."""
+        if (known := self._of_routes.get(model)) is None:
+            known = self._of_route(model)
         dearest = None
+        for price in known:
+            rates: PriceRates = rates_of(price, prompt_tokens) if price.steps else price
+            cost = (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION
+            if tier is not None and tier in price.tiers:
+                rates = rates_of(price, prompt_tokens, tier)
+                cost = max(cost, (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION)
+            if dearest is None or cost > dearest:
+                dearest = cost
+        return dearest
+
+    def _of_route(self, model: str) -> list[PriceConfig]:
+        """Return the prices that are known of a model's route, each once; remembered for the models that have one."""
+        prices: list[PriceConfig] = []
         for upstream in self._routes.get(model, ()):
             price = self.price(upstream, (model,))
-            if price is not None:
-                rates: PriceRates = rates_of(price, prompt_tokens) if price.steps else price
-                cost = (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION
-                if tier is not None and tier in price.tiers:
-                    rates = rates_of(price, prompt_tokens, tier)
-                    cost = max(cost, (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION)
-                if dearest is None or cost > dearest:
-                    dearest = cost
-        return dearest
+            if price is not None and price not in prices:
+                prices.append(price)
+        if model in self._routes:
+            self._of_routes[model] = prices
+        return prices
 
     def _find(self, upstream: str, names: tuple[str | None, ...]) -> PriceConfig | None:
         about = self._upstreams.get(upstream, PricedUpstream())

@@ -367,7 +367,10 @@ class App:
                 exchange.extra = [*exchange.extra, (id_header, exchange.request_id.encode())]
             if not self._started and self.keys.asks:
                 await self._open_keys()  # those that were made may be all that there are
-            self._guard.check(exchange)
+            known = exchange.known
+            if known is None or known.note is not STREAMED or self._guard.draining or not self._guard.recall(exchange):
+                self._guard.check(exchange)
+                self._guard.remember(exchange)
             if endpoint is not None and exchange.method == "POST":
                 await endpoint(exchange)
             elif path.startswith(STREAMS_PATH) and exchange.method in ("GET", "HEAD", "DELETE"):

@@ -33,9 +33,10 @@ class BodyReader:
         self._left = _LARGEST_AT_ONCE * limit
         self._arriving: dict[_Arriving, None] = {}  # in the order of their beginnings
 
-    def taken(self, exchange: Exchange) -> bytes | None:
-        """Return what `read` returns, with the same errors, where the body has come; None where it is still to come."""
-        decoder = _check_head(exchange, self._limit)
+    def taken(self, exchange: Exchange, *, is_known: bool = False) -> bytes | None:
+        """Return what `read` returns, with the same errors, where the body has come; None where it is still to come.
+        *is_known*: `takes` was true of the same head, with a body of another length."""
+        decoder = None if is_known else _check_head(exchange, self._limit)
         body = exchange.take_body()
         return body if body is None else self._checked(body, decoder)
 

@@ -45,8 +45,12 @@ MAX_MODEL: Final = 256
 _SMALL: Final = 64 * 1024
 
 
-#: Noted of the head of a request for a stream: the next one with that head is probably one too, and not to be launched.
+#: Noted of the head of a request for a stream, which is admitted: the next one with that head is probably one too, and not to
+#: be launched.
 STREAMED: Final = object()
+
+#: The header of a request whose stream may be resumed.
+_RESUMABLE: Final = (b"x-stream-resumable", b"1")
 
 
 class EndpointContext(msgspec.Struct):
@@ -129,7 +133,8 @@ class Endpoint:
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Answer one request. Raises `StatusError` where there is no room for it, and `ClientLeftError`; every other error is
         reported here."""
-        body = self._context.bodies.taken(exchange)
+        known = exchange.known
+        body = self._context.bodies.taken(exchange, is_known=known is not None and known.note is STREAMED)
         if body is None:
             return self._read(exchange)
         return in_place(self._context, exchange, self.wire, self._serve, body)
@@ -177,7 +182,7 @@ class Endpoint:
         if hold is not None and hold.over_budget:
             request = over_budget(request)
         try:
-            if response is not None and exchange.head.get(b"x-stream-resumable") == b"1":
+            if response is not None and _may_be_resumed(exchange):
                 await context.ready()
                 if await self._send_resumable(request, exchange, response, place, hold):
                     return
@@ -357,6 +362,13 @@ def wanted_of(request: ChatRequest, exchange: Exchange) -> str:
     """Return the model that is requested, as far as its caller may learn that there is one: "" where a key has a list."""
     caller = exchange.caller
     return request.model if caller is None or not caller.policy.models else ""
+
+
+def _may_be_resumed(exchange: Exchange) -> bool:
+    """Return whether the caller of a stream may come back for it."""
+    if exchange.known is not None and _RESUMABLE not in exchange.headers:  # sooner than all of them by name
+        return False
+    return exchange.head.get(_RESUMABLE[0]) == _RESUMABLE[1]
 
 
 def check_model(request: ChatRequest) -> None:

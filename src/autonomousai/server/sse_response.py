@@ -31,11 +31,7 @@ _READING_S: Final = 1.0
 #: What says nothing to any reader, wherever it stands.
 _COMMENT: Final = encode_comment("keep-alive")
 
-_HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_LINES: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Signer(Protocol):
@@ -194,10 +190,10 @@ class SSEResponse:
         self.ended = last
         if not self.started:
             self.started = True
-            headers = [*_HEADERS, (b"x-request-id", exchange.request_id.encode())]
+            headers = [(b"x-request-id", exchange.request_id.encode())]
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
-            exchange.start(200, headers)
+            exchange.start(200, headers, _LINES)
             exchange.filler = _COMMENT
         return exchange.end(data) if last else exchange.write(data)
 

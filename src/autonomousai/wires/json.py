@@ -220,31 +220,25 @@ def _begun(text: str) -> int:
     return 0
 
 
-class Halves:
-    """The beginnings of characters in which pieces of texts ended, each until the next piece of its text. *key*: whose text it
-    is. False where there are none."""
+class Halves(dict[Any, str]):
+    """The beginnings of characters in which pieces of texts ended, by the *key* of their text, each until its next piece."""
 
-    __slots__ = ("_held",)
-
-    def __init__(self) -> None:
-        self._held: dict[Any, str] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
+    __slots__ = ()
 
     def joined(self, key: Any, piece: str) -> str:
         """Return *piece*, mended, with the beginning that came before it, and without the one that it ends in."""
-        if not self._held and piece.isascii():
+        if not self and piece.isascii():
             return piece
-        text, half = split_half(self._held.pop(key, "") + piece)
+        text, half = split_half(self.pop(key, "") + piece)
         if half:
-            self._held[key] = half
+            self[key] = half
         return text
 
     def flush(self) -> list[tuple[Any, str]]:
         """Return whose rest did not come, with what stands for it, and forget them."""
-        held, self._held = self._held, {}
-        return [(key, mend(half)) for key, half in held.items()]
+        mended = [(key, mend(half)) for key, half in self.items()]
+        self.clear()
+        return mended
 
 
 def load_leniently(document: bytes, keep: Callable[[Any, Any], None]) -> Any:

@@ -100,11 +100,11 @@ class ASGIExchange:
         self.start(status, [*lines, *headers])
         return self.end(body)
 
-    def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
         """See `Exchange.start`."""
         self.status = status
         headers = [*headers, *self.extra]
-        for line in self.lines.splitlines():
+        for line in (lines + self.lines).splitlines():
             name, _, value = line.partition(b": ")
             headers.append((name, value))
         self._waiting.append({"type": "http.response.start", "status": status, "headers": headers})

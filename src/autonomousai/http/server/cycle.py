@@ -130,7 +130,6 @@ class RequestResponseCycle:
         query: bytes,
         http_version: str,
         headers: Headers,
-        *,
         keeps: bool,
         expects: bool,
         body: bytes | None = None,
@@ -352,13 +351,12 @@ class RequestResponseCycle:
         self.status = 200
         return True
 
-    def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
         if self._head_bytes or self.is_written:
             raise RuntimeError("a second head")
         status_line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # an upstream's own has no phrase
-        pieces = [status_line, date_line(int(time())), self.lines]
-        lines = 2 + self.lines.count(b"\r\n")
+        pieces = [status_line, date_line(int(time())), lines, self.lines]
         closes = False
         for name, value in (*headers, *self.extra):
             if name in _OURS:
@@ -368,26 +366,23 @@ class RequestResponseCycle:
                     self._left = int(value)
                 elif value.lower() == b"close":
                     closes = True
+            if _LF in value or _CR in value or _LF in name or _CR in name:
+                raise RuntimeError("a header of more than one line")
             pieces += (name, b": ", value, b"\r\n")
-            lines += 1
         self._has_body = self.method != "HEAD" and status not in _BODILESS
         if self._has_body and self._left == _UNKNOWN:
             if self.http_version == "1.1":
                 self._is_chunked = True
                 pieces.append(b"transfer-encoding: chunked\r\n")
-                lines += 1
             else:
                 self.keeps = False  # the body's end is the connection's
         if closes:
             self.keeps = False
         elif not self.keeps:
             pieces.append(b"connection: close\r\n")
-            lines += 1
-        head = b"".join(pieces)
-        if head.count(_LF) != lines or head.count(_CR) != lines:
-            raise RuntimeError("a header of more than one line")
+        pieces.append(b"\r\n")
         self.status = status
-        self._head_bytes = head + b"\r\n"
+        self._head_bytes = b"".join(pieces)
 
     def write(self, data: bytes) -> bool:
         """See `Exchange.write`. Nothing is sent to a caller who has left."""

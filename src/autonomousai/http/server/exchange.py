@@ -90,8 +90,8 @@ class Exchange(Protocol):
     def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
         """Send a complete response of the content type *kind*. False: `drain` before leaving it."""
 
-    def start(self, status: int, headers: Headers) -> None:
-        """Begin a streamed response; its head goes out with the first `write`."""
+    def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
+        """Begin a streamed response; its head goes out with the first `write`. *lines*: further headers, as ``lines`` above."""
 
     def write(self, data: bytes) -> bool:
         """Send more of the body. False: the caller reads slowly, `drain` before the next."""

@@ -235,18 +235,9 @@ class HTTPProtocol(RequestBounds):
 
     def _on_known(self, head: KnownHead, headers: Headers, body: bytes) -> None:
         """A whole request is here, of which the parser knows all but the body."""
+        # Without names, which would take longer: it keeps the connection, and expects no 100 Continue.
         cycle = RequestResponseCycle(
-            self,
-            head.method,
-            head.path,
-            head.raw_path,
-            head.query,
-            "1.1",
-            headers,
-            keeps=True,
-            expects=False,
-            body=body,
-            known=head,
+            self, head.method, head.path, head.raw_path, head.query, "1.1", headers, True, False, body, head
         )
         self._newest = self._current = self._to_start = cycle
         self._start()

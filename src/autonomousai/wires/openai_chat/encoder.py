@@ -265,7 +265,7 @@ def merge_members(chunk: dict[str, Any], members: dict[str, Any]) -> None:
 
 def _members(members: dict[str, Any]) -> bytes:
     """Return members as they follow others in an object: each after a comma."""
-    return b"".join(b",%b:%b" % (_json(name), _json(value)) for name, value in members.items())
+    return b"," + _json(members)[1:-1] if members else b""
 
 
 def _choice_members(extra: dict[str, Any]) -> bytes:

@@ -22,12 +22,9 @@ from .usual import TextChunk, unknown_in_choice, unknown_in_chunk, unknown_membe
 _SHORT: Final = 4096
 
 _BEGINNING: Final = b"data: {"
-_BETWEEN: Final = b"\n\ndata: "
+_BETWEEN: Final = b"}\n\ndata: {"
 _SEAM: Final = b"}\n{"  # of two lines that were events
 _END: Final = b"}\n\ndata: [DONE]\n\n"
-
-#: Line ends between two events, and in `_END`.
-_SEAM_LINES, _END_LINES = _BETWEEN.count(b"\n"), _END.count(b"\n")
 
 _TEXT: Final = late_decoder(TextChunk)
 _json = msgspec.json.Encoder().encode
@@ -42,10 +39,10 @@ def read_short_stream(data: bytes) -> Batch | None:
     if len(data) > _SHORT or not (data.startswith(_BEGINNING) and data.endswith(_END)):
         return None
     part = data[len(_BEGINNING) - 1 : 1 - len(_END)]
-    lines = part.replace(_BETWEEN, b"\n")
-    seams = (len(part) - len(lines)) // (len(_BETWEEN) - 1)
+    lines = part.replace(_BETWEEN, _SEAM)
+    seams = (len(part) - len(lines)) // (len(_BETWEEN) - len(_SEAM))
     # A line can only end between two objects that are no part of another one: so no value reaches from one line to the next.
-    if data.count(b"\n") != _SEAM_LINES * seams + _END_LINES or lines.count(_SEAM) != seams or b"\r" in data:
+    if len(lines.split(b"\n")) != seams + 1 or b"\r" in lines:  # to split takes a third of counting
         return None
     try:
         chunks = _TEXT.decode_lines(lines)
@@ -59,8 +56,7 @@ def _events(chunks: list[TextChunk]) -> Batch | None:
     if not chunks or not (chunks[0].choices and chunks[-1].choices):
         return None
     first, last = chunks[0], chunks.pop()
-    values = unknown_in_chunk(first), unknown_in_choice(first.choices[0])
-    constant = _unknown(*values)
+    constant = _unknown(unknown_in_chunk(first), unknown_in_choice(first.choices[0]))
     batch: Batch = [Started(first.model or None, None, constant or None)]
     usage: Json | None = None
     for chunk in chunks:
@@ -69,12 +65,28 @@ def _events(chunks: list[TextChunk]) -> Batch | None:
         choice = chunk.choices[0]
         if choice.finish_reason:
             return None
-        if chunk is not first and (unknown_in_chunk(chunk), unknown_in_choice(choice)) != values:
+        if chunk is not first and not _has_same_unknown(chunk, first):
             return None
         usage = counted_more(usage, chunk.usage)
         if choice.delta.content:
             batch.append(choice.delta.content)
     return batch if _end(batch, first, last, constant, usage, counting) else None
+
+
+def _has_same_unknown(one: TextChunk, other: TextChunk) -> bool:
+    """Return whether two chunks with a choice have the same unknown members, by a quicker look than at those values."""
+    first, second = one.choices[0], other.choices[0]
+    return (
+        one.system_fingerprint == other.system_fingerprint
+        and one.service_tier == other.service_tier
+        and one.provider == other.provider
+        and one.prompt_token_ids == other.prompt_token_ids
+        and one.prompt_logprobs == other.prompt_logprobs
+        and one.kv_transfer_params == other.kv_transfer_params
+        and first.token_ids == second.token_ids
+        and first.stop_reason == second.stop_reason
+        and first.native_finish_reason == second.native_finish_reason
+    )
 
 
 def _end(
