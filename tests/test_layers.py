@@ -78,7 +78,8 @@ FOREIGN: dict[str, frozenset[str]] = {
 GUARDED: dict[str, frozenset[str]] = {
     "asyncio": frozenset().union(*FLOORS[1:]) - {"wires"} | {"awaitables", "blocking"},
     "socket": frozenset({"http", "workers", "engine", "testing"}),
-    "ssl": frozenset({"http", "testing"}),
+    # The clients name its type alone, of an argument.
+    "ssl": frozenset({"http", "testing", "clients.openai", "clients.anthropic", "clients.autonomousai"}),
     "subprocess": frozenset({"engine", "workers", "cli.child_processes"}),
     "multiprocessing": frozenset({"engine"}),
     "sqlite3": frozenset({"streams.stores", "keys.stores", "ledger.database", "cli.chat.conversations"}),
