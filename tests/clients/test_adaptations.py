@@ -30,6 +30,21 @@ UNVERIFIED = {
 LATE: Any = [{"role": role, "content": said} for role, said in (("system", "A"), ("user", "B"), ("system", "C"), ("user", "D"))]
 TWICE: Any = [{"role": "user", "content": "A"}, {"role": "user", "content": "B"}]
 
+#: What some servers do not take: another role of the system's, lists of texts, no content beside calls.
+DEVELOPER: Any = [{"role": "developer", "content": "A"}, {"role": "user", "content": "B"}]
+LISTS: Any = [{"role": "user", "content": [{"type": "text", "text": "A"}, {"type": "text", "text": "B"}]}]
+IMAGE: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]
+CALLED: Any = [{"role": "assistant", "content": None, "tool_calls": []}, {"role": "tool", "tool_call_id": "c"}]
+STRICT: Any = [{"type": "function", "function": {"name": "f", "strict": True}}]
+
+
+def extra_field(name: str) -> dict[str, Any]:
+    """What pydantic says of a field that is not known; it shows what was sent."""
+    return {
+        "detail": [{"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted", "input": "x"}]
+    }
+
+
 REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"max_tokens": 5}, 400, {"error": MAX_TOKENS}, "max_completion_tokens"),
     (
@@ -116,6 +131,56 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"messages": TWICE}, 500, {"error": {"message": "roles must alternate"}}, None),
     ({"messages": LATE}, 400, {"error": {"message": "Conversation roles must alternate"}}, None),
     ({"max_tokens": 5}, 500, {"error": MAX_TOKENS}, None),
+    (
+        {"messages": DEVELOPER},
+        400,
+        {"error": {"message": "Unexpected role 'developer'. Supported roles: system"}},
+        "system_role",
+    ),
+    ({"messages": DEVELOPER}, 422, {"error": "unknown variant `developer`, expected one of `system`, `user`"}, "system_role"),
+    ({"messages": DEVELOPER}, 400, {"error": "'developer' is not one of ['system', 'assistant']"}, "system_role"),
+    ({"messages": DEVELOPER}, 500, {"error": {"message": "Unexpected message role."}}, "system_role"),
+    ({"messages": LATE}, 400, {"error": "Unexpected role 'developer'"}, None),
+    ({"messages": LATE[:2]}, 500, {"error": {"message": "System role not supported"}}, "user_role"),
+    (
+        {"messages": LATE[:2]},
+        400,
+        {"error": {"message": "Unsupported value: 'messages[0].role' does not support 'system' with this model."}},
+        "user_role",
+    ),
+    ({"messages": DEVELOPER}, 400, {"error": {"message": "Developer instruction is not enabled for models/m"}}, "system_role"),
+    ({"messages": TWICE}, 400, {"error": {"message": "System role not supported"}}, None),
+    (
+        {"messages": LISTS},
+        400,
+        {"error": {"message": "messages[0].content: invalid type: sequence, expected a string"}},
+        "text_content",
+    ),
+    (
+        {"messages": LISTS},
+        422,
+        {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "Input should be a valid string"}]},
+        "text_content",
+    ),
+    ({"messages": LISTS}, 400, {"error": {"message": "'messages.0.content' : value must be a string"}}, "text_content"),
+    ({"messages": IMAGE}, 400, {"error": {"message": "'messages.0.content' : value must be a string"}}, None),
+    ({"messages": CALLED}, 400, {"error": {"message": "messages[0]: missing field `content` at line 1"}}, "no_null_content"),
+    ({"messages": CALLED}, 400, {"error": {"message": "messages[0].content must be a string"}}, "no_null_content"),
+    ({"messages": CALLED}, 400, {"error": {"message": "invalid content: null is not allowed"}}, "no_null_content"),
+    ({"messages": TWICE}, 400, {"error": {"message": "content must not be null"}}, None),
+    (
+        {"tools": STRICT},
+        400,
+        [{"error": {"message": "Unknown name \"strict\" at 'tools[0].function': Cannot find field."}}],
+        "no_strict",
+    ),
+    ({"tools": STRICT}, 400, {"error": {"message": "strict mode wants additionalProperties: false"}}, None),
+    ({"store": True}, 400, {"error": {"message": "Unrecognized request argument supplied: store"}}, "no_records"),
+    ({"metadata": {}}, 400, {"error": {"message": "property 'metadata' is unsupported"}}, "no_records"),
+    ({"user": "x"}, 422, extra_field("user"), "no_records"),
+    ({"user": "x"}, 422, extra_field("seed"), None),
+    ({"user": "x"}, 400, {"error": {"message": "Unsupported role 'user'"}}, None),
+    ({"metadata": {}}, 400, {"error": {"message": "The 'metadata' parameter is only allowed when 'store' is enabled."}}, None),
 ]
 
 
@@ -142,6 +207,10 @@ def test_a_refusal_asks_for_another_form(fields: dict[str, Any], status: int, bo
             "Conversation roles must alternate",
             [{"role": "user", "content": [{"type": "text", "text": "A\n\nB"}, {"type": "text", "text": "C"}]}],
         ),
+        (DEVELOPER, "Unexpected role 'developer'", [{"role": "system", "content": "A"}, DEVELOPER[1]]),
+        (LATE[:2], "System role not supported", [{"role": "user", "content": "A\n\nB"}]),
+        (LISTS, "content must be a string", [{"role": "user", "content": "A\nB"}]),
+        (CALLED, "content must be a string", [{**each, "content": ""} for each in CALLED]),
     ],
 )
 def test_a_conversation_takes_the_form_of_a_template(messages: list[Any], error: str, expected: list[Any]) -> None:

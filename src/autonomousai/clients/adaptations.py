@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from itertools import dropwhile, pairwise
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
@@ -17,6 +16,21 @@ import msgspec
 from ..errors import StatusError
 from ..late import late_pattern
 from ..wires.messages import REASONING
+from .conversation_forms import (
+    SYSTEM,
+    alternate,
+    as_developer,
+    as_system,
+    as_text,
+    as_user,
+    fill_content,
+    late_system_messages,
+    of_role,
+    repeats_role,
+    system_as_user,
+    text_lists,
+    without_content,
+)
 
 Json = dict[str, Any]
 
@@ -27,13 +41,11 @@ REMEMBERED_S: Final = 3600.0
 _REFUSALS: Final = frozenset({400, 403, 404, 405, 415, 422, 501})
 
 #: What servers say with the status 500 where the chat template of the model refuses the conversation.
-_TEMPLATE: Final = late_pattern(r"jinja|chat template", re.IGNORECASE)
-
-_SYSTEM: Final = ("system", "developer")
+_TEMPLATE: Final = late_pattern(r"jinja|chat template|system role not supported|unexpected message role", re.IGNORECASE)
 
 _UNKNOWN_FIELD: Final = late_pattern(
     r"un(?:recognized|supported|known|expected)|not (?:supported|permitted|allowed|recognized|valid)"
-    r"|extra (?:fields?|inputs?)|no such",
+    r"|extra (?:fields?|inputs?)|no such|cannot find field",
     re.IGNORECASE,
 )
 _NO_STREAM: Final = late_pattern(
@@ -53,6 +65,26 @@ _STREAM_ALONE: Final = late_pattern(
 _NO_LATE_SYSTEM: Final = late_pattern(
     r"system (?:message|prompt|role)s?[^.]{0,80}(?:beginning|first|start|not (?:allowed|supported))"
     r"|only[^.]{0,60}system message",
+    re.IGNORECASE,
+)
+_NO_SYSTEM: Final = late_pattern(
+    r"system (?:message|prompt|role|instruction)s? (?:is |are )?not (?:supported|allowed|enabled)|not support ['\"`]?system\b"
+    r"|not support[^.]{0,30} system (?:message|prompt|role|instruction)|developer instruction is not enabled",
+    re.IGNORECASE,
+)
+_NO_DEVELOPER: Final = late_pattern(
+    r"(?:role|variant|support)\w*\b[^.\n]{0,40}\bdeveloper\b|\bdeveloper\b[^.\n]{0,40}(?:\brole|\bis not\b|unsupported|invalid)"
+    r"|(?:unexpected|unknown|invalid|unsupported) (?:message )?role",
+    re.IGNORECASE,
+)
+_TEXT_ALONE: Final = late_pattern(
+    r"invalid type: sequence, expected a string|str(?:ing)? type expected|expected (?:a )?string, (?:but )?(?:got|received)"
+    r"|(?:must|should|needs to|has to) be (?:a |of type )?(?:valid )?['\"`]?string|only (?:supports?|accepts?) string content",
+    re.IGNORECASE,
+)
+_NO_NULL: Final = late_pattern(
+    r"missing field `?content|content\b[^.]{0,60}(?:\bnull\b|\bnone\b|required|missing|empty)|null[^.]{0,30}\bcontent\b"
+    r"|invalid type: null, expected",
     re.IGNORECASE,
 )
 _WANTS_BACK: Final = late_pattern(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
@@ -84,56 +116,35 @@ def _ask_streamed(body: Json) -> None:
     body["stream"] = True
 
 
-def _of_role(body: Json, *roles: str, member: str = "messages") -> list[Json]:
-    """Return the messages of these roles in a request."""
-    messages = body.get(member)
-    messages = messages if isinstance(messages, list) else []
-    return [message for message in messages if isinstance(message, dict) and message.get("role") in roles]
+def _strict_functions(body: Json) -> list[Json]:
+    tools = body.get("tools")
+    functions = [tool.get("function") for tool in (tools if isinstance(tools, list) else ()) if isinstance(tool, dict)]
+    return [function for function in functions if isinstance(function, dict) and "strict" in function]
 
 
-def _late_system_messages(body: Json) -> list[Json]:
-    """Return those that do not stand at the beginning."""
-    messages = _of_role(body, *_SYSTEM, "user", "assistant", "tool", "function")
-    return _of_role({"messages": list(dropwhile(lambda message: message["role"] in _SYSTEM, messages))}, *_SYSTEM)
+def _drop_strict(body: Json) -> None:
+    for function in _strict_functions(body):
+        del function["strict"]
 
 
-def _as_user(body: Json) -> None:
-    for message in _late_system_messages(body):
-        message["role"] = "user"
+#: Fields of the records that a server keeps, without which it answers the same.
+_RECORDS: Final = ("store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 
 
-def _as_developer(body: Json) -> None:
-    for message in _of_role(body, "system", member="input"):
-        message["role"] = "developer"
+def _names_record(body: Json, said: str) -> bool:
+    """Return whether a refusal says of one of those fields that it is unknown; "user" is a role too."""
+    named = "|".join(name for name in _RECORDS if name in body)
+    return bool(named) and bool(_UNKNOWN_FIELD.search(said)) and _is_named(named, said)
 
 
-def _repeats_role(body: Json) -> bool:
-    return any(_is_continued(first, second) for first, second in pairwise(body.get("messages") or ()))
+def _is_named(names: str, said: str) -> bool:
+    before = r"(?:property|parameter|argument|field|name|key|param|supplied|body)"
+    return re.search(rf"""\b{before}\b[\s:,.'"`(\[\\]{{1,6}}(?:{names})\b""", said, re.IGNORECASE) is not None
 
 
-def _is_continued(first: Any, second: Any) -> bool:
-    """Return whether two messages are what one role says, and nothing besides."""
-    if not (isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys() == {"role", "content"}):
-        return False
-    return first["role"] == second["role"] and first["role"] in ("user", "assistant")
-
-
-def _alternate(body: Json) -> None:
-    """Say in one message what one role says in several that follow one another."""
-    said: list[Json] = []
-    for message in body["messages"]:
-        if said and _is_continued(said[-1], message):
-            said[-1]["content"] = _joined(said[-1]["content"], message["content"])
-        else:
-            said.append(message)
-    body["messages"] = said
-
-
-def _joined(first: Any, second: Any) -> Any:
-    if isinstance(first, str) and isinstance(second, str):
-        return f"{first}\n\n{second}"
-    parts = [[{"type": "text", "text": content}] if isinstance(content, str) else content or [] for content in (first, second)]
-    return [*parts[0], *parts[1]]
+def _drop_records(body: Json) -> None:
+    for name in _RECORDS:
+        body.pop(name, None)
 
 
 def _names_reasoning(said: str) -> bool:
@@ -141,18 +152,18 @@ def _names_reasoning(said: str) -> bool:
 
 
 def _lacks_reasoning(body: Json) -> bool:
-    return any(not isinstance(message.get(REASONING), str) for message in _of_role(body, "assistant"))
+    return any(not isinstance(message.get(REASONING), str) for message in of_role(body, "assistant"))
 
 
 def _add_reasoning(body: Json) -> None:
     """Say of each message of the assistant what it thought: nothing, where that is not known."""
-    for message in _of_role(body, "assistant"):
+    for message in of_role(body, "assistant"):
         if not isinstance(message.get(REASONING), str):
             message[REASONING] = ""
 
 
 def _drop_reasoning(body: Json) -> None:
-    for message in _of_role(body, "assistant"):
+    for message in of_role(body, "assistant"):
         message.pop(REASONING, None)
 
 
@@ -183,7 +194,7 @@ ADAPTATIONS: Final = (
     Adaptation(
         "no_reasoning",
         lambda body, said, param: (
-            any(REASONING in message for message in _of_role(body, "assistant"))
+            any(REASONING in message for message in of_role(body, "assistant"))
             and _names_reasoning(f"{said} {param or ''}")
             and not _WANTS_BACK.search(said)
         ),
@@ -191,19 +202,47 @@ ADAPTATIONS: Final = (
     ),
     Adaptation(
         "system_first",
-        lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(_late_system_messages(body)),
-        _as_user,
+        lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(late_system_messages(body)),
+        as_user,
+    ),
+    Adaptation(
+        "system_role",
+        lambda body, said, param: bool(of_role(body, "developer")) and bool(_NO_DEVELOPER.search(said)),
+        as_system,
+    ),
+    Adaptation(
+        "user_role",
+        lambda body, said, param: bool(_NO_SYSTEM.search(said)) and bool(of_role(body, *SYSTEM)),
+        system_as_user,
     ),
     Adaptation(
         "developer",
-        lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(_of_role(body, "system", member="input")),
-        _as_developer,
+        lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(of_role(body, "system", member="input")),
+        as_developer,
     ),
     Adaptation(
         "alternating_roles",
-        lambda body, said, param: "alternat" in said.lower() and _repeats_role(body),
-        _alternate,
+        lambda body, said, param: "alternat" in said.lower() and repeats_role(body),
+        alternate,
     ),
+    Adaptation(
+        "text_content",
+        lambda body, said, param: "content" in said and bool(_TEXT_ALONE.search(said)) and bool(text_lists(body)),
+        as_text,
+    ),
+    Adaptation(
+        "no_null_content",
+        lambda body, said, param: (
+            "content" in said and bool(_NO_NULL.search(said) or _TEXT_ALONE.search(said)) and bool(without_content(body))
+        ),
+        fill_content,
+    ),
+    Adaptation(
+        "no_strict",
+        lambda body, said, param: "strict" in said and bool(_UNKNOWN_FIELD.search(said)) and bool(_strict_functions(body)),
+        _drop_strict,
+    ),
+    Adaptation("no_records", lambda body, said, param: _names_record(body, said), _drop_records),
     Adaptation(
         "no_stream",
         lambda body, said, param: body.get("stream") is True and (param == "stream" or bool(_NO_STREAM.search(said))),

@@ -1,0 +1,102 @@
+"""A conversation in other forms, for servers that do not take it as it is: who may speak when, and what a content may be. Each
+function changes the body of a request. Knows no refusal."""
+
+from __future__ import annotations
+
+from itertools import dropwhile, pairwise
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+SYSTEM: Final = ("system", "developer")
+
+
+def of_role(body: Json, *roles: str, member: str = "messages") -> list[Json]:
+    """Return the messages of these roles in a request."""
+    messages = body.get(member)
+    messages = messages if isinstance(messages, list) else []
+    return [message for message in messages if isinstance(message, dict) and message.get("role") in roles]
+
+
+def late_system_messages(body: Json) -> list[Json]:
+    """Return those that do not stand at the beginning."""
+    messages = of_role(body, *SYSTEM, "user", "assistant", "tool", "function")
+    return of_role({"messages": list(dropwhile(lambda message: message["role"] in SYSTEM, messages))}, *SYSTEM)
+
+
+def as_user(body: Json) -> None:
+    for message in late_system_messages(body):
+        message["role"] = "user"
+
+
+def as_developer(body: Json) -> None:
+    for message in of_role(body, "system", member="input"):
+        message["role"] = "developer"
+
+
+def repeats_role(body: Json) -> bool:
+    return any(_is_continued(first, second) for first, second in pairwise(body.get("messages") or ()))
+
+
+def _is_continued(first: Any, second: Any) -> bool:
+    """Return whether two messages are what one role says, and nothing besides."""
+    if not (isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys() == {"role", "content"}):
+        return False
+    return first["role"] == second["role"] and first["role"] in ("user", "assistant")
+
+
+def alternate(body: Json) -> None:
+    """Say in one message what one role says in several that follow one another."""
+    said: list[Json] = []
+    for message in body["messages"]:
+        if said and _is_continued(said[-1], message):
+            said[-1]["content"] = _joined(said[-1]["content"], message["content"])
+        else:
+            said.append(message)
+    body["messages"] = said
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    parts = [[{"type": "text", "text": content}] if isinstance(content, str) else content or [] for content in (first, second)]
+    return [*parts[0], *parts[1]]
+
+
+def system_as_user(body: Json) -> None:
+    """Have the user say what the system says, in one message with what follows."""
+    for message in of_role(body, *SYSTEM):
+        message["role"] = "user"
+    if repeats_role(body):
+        alternate(body)
+
+
+def as_system(body: Json) -> None:
+    for message in of_role(body, "developer"):
+        message["role"] = "system"
+
+
+def text_lists(body: Json) -> list[Json]:
+    """Return the messages whose content is a list of nothing but texts."""
+    messages = of_role(body, *SYSTEM, "user", "assistant", "tool")
+    return [message for message in messages if _is_text_alone(message.get("content"))]
+
+
+def _is_text_alone(content: Any) -> bool:
+    return isinstance(content, list) and all(
+        isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str) for part in content
+    )
+
+
+def as_text(body: Json) -> None:
+    for message in text_lists(body):
+        message["content"] = "\n".join([part["text"] for part in message["content"]])
+
+
+def without_content(body: Json) -> list[Json]:
+    return [message for message in of_role(body, "assistant", "tool") if message.get("content") is None]
+
+
+def fill_content(body: Json) -> None:
+    for message in without_content(body):
+        message["content"] = ""
