@@ -584,6 +584,25 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         CALLS,
     ),
     (
+        "two calls of one id",
+        sse(
+            calls(call(0, "1", id="x", name="f"), call(1, "2", id="x", name="g")),
+            calls(call(0, "3", id="x"), call(1, "4", id="x")),
+            FINISH,
+        ),
+        [
+            *[Delta(0, "x", "f", "1"), Delta(1, NEW_ID, "g", "2")],
+            *[Delta(0, None, None, "3"), Delta(1, None, None, "4")],
+        ],
+        CALLS,
+    ),
+    (
+        "one call at two indices",
+        sse(calls(call(0, "", id="x", name="f")), calls(call(1, "1", id="x", name="f")), FINISH),
+        [Delta(0, "x", "f"), Delta(0, None, None, "1")],
+        CALLS,
+    ),
+    (
         "a call that begins at another one's index, and continues at its own",
         sse(
             *[calls(call(0, "", id="x", name="f")), calls(call(0, "{}")), calls(call(0, "", id="y", name="g"))],

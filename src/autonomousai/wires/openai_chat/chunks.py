@@ -410,11 +410,9 @@ def usage_of(usage: Json | None) -> Usage | None:
     )
 
 
-def counted_more(earlier: Json | None, later: Json | None) -> Json | None:
+def counted_more(earlier: Json, later: Json) -> Json:
     """Return what a usage object and a later one count together: counts only grow, and some servers spread them over two
     chunks, or send zeros where they know nothing, first or last."""
-    if not earlier or not later:
-        return later or earlier
     if later.get("prompt_tokens") and later.get("completion_tokens"):
         return later
     lacking = {
@@ -432,9 +430,9 @@ def counted_more(earlier: Json | None, later: Json | None) -> Json | None:
     }
 
 
-def counts_both(usage: Json | None) -> bool:
+def counts_both(usage: Json) -> bool:
     """Return whether a usage object names the tokens of prompt and answer."""
-    return usage is not None and all(
+    return all(
         any(usage.get(name) is not None for name in names)
         for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     )

@@ -173,7 +173,7 @@ class ChatStreamDecoder(ChunkInterpreter):
             if self._misses < _MISSES:
                 self._learn_single(data, text)
         if chunk.usage:
-            self._usage = counted_more(self._usage, chunk.usage)
+            self._usage = counted_more(self._usage, chunk.usage) if self._usage else chunk.usage
         return True
 
     def _read_delta(self, delta: UsualDelta, batch: Batch) -> bool:

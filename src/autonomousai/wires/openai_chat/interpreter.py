@@ -100,7 +100,7 @@ class ChunkInterpreter:
         self._notes: tuple[str, ...] = ()
         self._usage: dict[str, Any] | None = None  # the last that was not empty
         self._places: ToolCallIndexer | None = None
-        self._halves = Halves()  # of characters, whose rest comes with the next piece of the text, thought or call
+        self._halves: Halves | None = None  # of characters, whose rest comes with the next piece of the text, thought or call
         # What proves the end, in this order.
         self._reason: str | None = None
         self._reason_ended = False  # it came in a chunk that said nothing else, and nothing was said since
@@ -113,7 +113,7 @@ class ChunkInterpreter:
         self._trailer: dict[str, Any] | None = None
         self._foreign: Batch = []  # events that came before the answer began
         self._open: set[int] = set()  # choices beside the first that have begun and not ended
-        self._others: dict[int, tuple[Halves, ToolCallIndexer | None]] = {}  # by the choice: ``_halves``, ``_places``
+        self._others: dict[int, tuple[Halves | None, ToolCallIndexer | None]] = {}  # by the choice: ``_halves``, ``_places``
 
     @property
     def is_proven(self) -> bool:
@@ -148,7 +148,7 @@ class ChunkInterpreter:
         if self._trailer is not None:
             extra = {**(self._constant if extra is None else extra), TRAILER: self._trailer}
         reason = self._reason
-        if reason in (None, "stop") and self._has_calls:
+        if self._places is not None and reason in (None, "stop") and self._places.has_calls:
             reason = "tool_calls"  # so that callers run them, whatever the server calls it
         return FinishReason(reason, evidence, usage_of(self._usage), self._model, extra, self._notes)
 
@@ -202,7 +202,7 @@ class ChunkInterpreter:
             self._usage_came_last = self._spoke
         if not self._started or reason or not choices:
             self._model = chunk.model or self._model  # who begins, and who ends; in between, not every chunk comes here
-        self._usage = counted_more(self._usage, chunk.usage)
+        self._usage = counted_more(self._usage, chunk.usage) if self._usage and chunk.usage else chunk.usage or self._usage
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
         silent = len(batch) == before
         if said:
@@ -213,7 +213,9 @@ class ChunkInterpreter:
         self.ending = self._reason_ended and not self._open
         self.extension = chunk.x_autonomousai or self.extension
         ended = self._reason_counts and bool(self._said) and self.failure is None
-        self.complete = silent and counted and ended and counts_both(self._usage)
+        usage = self._usage or {}
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        self.complete = silent and counted and ended and (None not in counts or counts_both(usage))
         if unknown or self._constant or self._finish_extra or self._trailer or len(batch) > before + 1:
             self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._usage_came_last or self._model is not None or self._reason is not None:
@@ -282,7 +284,7 @@ class ChunkInterpreter:
 
     def _say_held(self, batch: Batch) -> None:
         """Say what was held back until more of it came."""
-        for key, half in self._halves.flush():
+        for key, half in self._halves.flush() if self._halves else ():
             if key == _TEXT:
                 batch.append(half)
             elif key == _THOUGHT:
@@ -343,7 +345,7 @@ class ChunkInterpreter:
         """Take what a choice other than the first says."""
         said: Batch = []
         first = self._halves, self._places
-        self._halves, self._places = self._others.get(index) or (Halves(), None)
+        self._halves, self._places = self._others.get(index, (None, None))
         self._say(choice, said)
         self._open.add(index)
         reason = finish_reason_of(choice.finish_reason)
@@ -362,15 +364,21 @@ class ChunkInterpreter:
             self._places = ToolCallIndexer()
         for call in calls:
             if (function := call.function) is not None and function.arguments:
-                function.arguments = self._halves.joined(call.index, function.arguments)
+                function.arguments = self._joined(call.index, function.arguments)
             batch += self._places.deltas(call)
 
     def _say_text(self, text: str | None, batch: Batch) -> None:
-        if text and (text := self._halves.joined(_TEXT, text)):
+        if text and (text := self._joined(_TEXT, text)):
             batch.append(text)
 
+    def _joined(self, key: int | str | None, piece: str) -> str:
+        """Return *piece* with the beginning of a character that came before it, and without the one that it ends in."""
+        if self._halves is None:
+            self._halves = Halves()
+        return self._halves.joined(key, piece)
+
     def _say_thought(self, thought: str, batch: Batch, *key: str) -> None:
-        if thought := self._halves.joined(_THOUGHT, thought):
+        if thought := self._joined(_THOUGHT, thought):
             batch.append(Reasoning(thought, *key))
 
     def _is_broken_off(self, reason: str) -> bool:

@@ -67,7 +67,7 @@ def _events(chunks: list[TextChunk]) -> Batch | None:
             return None
         if chunk is not first and not _has_same_unknown(chunk, first):
             return None
-        usage = counted_more(usage, chunk.usage)
+        usage = counted_more(usage, chunk.usage) if usage and chunk.usage else chunk.usage or usage
         if choice.delta.content:
             batch.append(choice.delta.content)
     return batch if _end(batch, first, last, constant, usage, counting) else None
@@ -102,8 +102,17 @@ def _end(
         extra = None if unknown == constant else unknown
     model = last.model or first.model or None
     if counting is None:
-        finish = FinishReason(reason, "finish_reason", usage_of(counted_more(usage, last.usage)), model, extra)
-    elif last.usage or (counted := usage_of(counted_more(usage, counting.usage))) is None:
+        finish = FinishReason(
+            reason,
+            "finish_reason",
+            usage_of(counted_more(usage, last.usage) if usage and last.usage else last.usage or usage),
+            model,
+            extra,
+        )
+    elif (
+        last.usage
+        or (counted := usage_of(counted_more(usage, counting.usage) if usage and counting.usage else counting.usage)) is None
+    ):
         return False
     else:
         trailer = _unknown(unknown_in_chunk(counting), ())

@@ -49,7 +49,7 @@ class ToolCallIndexer:
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
         self._growing: set[int] = set()  # places whose arguments are sent again from their beginning with each piece
         self._held: int | None = None  # the place whose arguments, ``{}``, are held back
-        self._by_id: dict[str, int] = {}  # id as sent -> the place of its call
+        self._by_id: dict[str, int] = {}  # id as sent -> the place of its call; -1 where several calls have it
         self._last: int | None = None  # the place of the call that began last
         self._shares = False  # that call began at the index of another one
 
@@ -92,7 +92,7 @@ class ToolCallIndexer:
         """Return the place of the call that a piece belongs to, as far as the piece itself says; None where it has none yet."""
         if id:
             known = self._by_id.get(id)
-            if known is not None and (not name or not self._names[known] or name.startswith(self._names[known])):
+            if known is not None and known >= 0 and (not name or not self._names[known] or name.startswith(self._names[known])):
                 self._places[index] = known
         elif not name and index not in self._places and self._last is not None and (index is None or self._waits(self._last)):
             self._places[index] = self._last
@@ -118,12 +118,15 @@ class ToolCallIndexer:
         self._shares = index in self._places
         self._places[index] = self._last = place
         self._ids[place] = id or ""
-        if id:
-            self._by_id.setdefault(id, place)
+        own = id or new_call_id()
+        if own in self._by_id:  # callers tell calls apart by their ids
+            self._by_id[own], own = -1, new_call_id()
+        else:
+            self._by_id[own] = place
         self._names[place] = name or ""
         parts = _distinct(_parts([], arguments))
         self._said[place] = [part for part in parts[:1] if part]
-        first = ToolCallDelta(place, id or new_call_id(), name, self._held_back(place, parts[0]), call.extra)
+        first = ToolCallDelta(place, own, name, self._held_back(place, parts[0]), call.extra)
         return [*flushed, first, *self._further(index, place, parts[1:])]
 
     def _further(self, index: int | None, place: int, parts: list[str]) -> list[ToolCallDelta]:
