@@ -142,13 +142,14 @@ def test_two_checkouts_are_set_side_by_side(measure: ModuleType, capsys: pytest.
     assert [("small", 1.02), ("one", 1.04)] == [(row.name, round(row.ratio, 3)) for row in found]
 
 
-def test_a_request_with_a_key_that_costs_more_than_is_kept_is_a_failure(measure: ModuleType) -> None:
-    """As one without that costs more than is kept of it."""
+@pytest.mark.parametrize("subject", ["keyed", "messages", "responses"])
+def test_a_request_of_another_kind_that_costs_more_than_is_kept_is_a_failure(measure: ModuleType, subject: str) -> None:
+    """With a key, or over another API: as one of chat completions that costs more than is kept of it."""
     instructions = importlib.import_module("instructions")
-    kept = {instructions.build(): {"keyed": 1500.0}}
+    kept = {instructions.build(): {subject: 1500.0}}
 
     verdicts = [
-        measure.judge(instructions.guards(kept), {"small": {"ours": [1000.0], "keyed": [number]}}, quick=False)
+        measure.judge(instructions.guards(kept), {"small": {"ours": [1000.0], subject: [number]}}, quick=False)
         for number in (1600.0, 1700.0)
     ]
 

@@ -7,6 +7,7 @@ import copy
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,8 @@ from autonomousai.events import (
     Usage,
 )
 from autonomousai.wires.base import AnswerHead
-from autonomousai.wires.openai_responses.response import WIRE, echo_of
+from autonomousai.wires.openai_responses.response import WIRE, echo_of, encode_ended, ended
+from autonomousai.wires.provenance import KEY
 from autonomousai.wires.registry import OPENAI_RESPONSES
 from tests.support.openresponses import Json, check_response, folded, read_events, types_of
 
@@ -503,3 +505,14 @@ def test_the_sign_of_a_repair_repeats_that_the_response_is_in_progress() -> None
     assert encoder.sign(3).startswith(b"event: response.in_progress\n")
     assert ("response.in_progress", 4) == (sign["type"], sign["sequence_number"])
     assert {"progress": 3} == check_response(sign["response"])["x_autonomousai"]
+
+
+@pytest.mark.parametrize("echo", [None, {}, {"temperature": 0.5}])
+@pytest.mark.parametrize("unknown", [{}, {KEY: {"length": 2}}, {"status": "incomplete", "more": 1}, {"user": "me", KEY: {}}])
+@pytest.mark.parametrize("finish", [FinishReason("stop", "finish_reason"), FinishReason("length", "body", Usage(1, 2, 3))])
+def test_a_response_that_repeats_nothing_is_written_like_any(echo: Any, unknown: Json, finish: FinishReason) -> None:
+    """Byte by byte: its members, and their order."""
+    head = AnswerHead("resp_1", 5, "llama", echo=echo)
+    output = [{"type": "message", "content": "é"}]
+
+    assert msgspec.json.encode(ended(head, finish, output, unknown)) == encode_ended(head, finish, output, unknown)

@@ -54,6 +54,25 @@ class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 _USUAL = late_decoder(_UsualRequest)
 
+
+class UsualFields:
+    """Which members of another wire's usual request become fields, and by what names."""
+
+    __slots__ = ("_names", "_none", "_values")
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = tuple(names.values())
+        self._none = (None,) * len(names)
+        self._values: Callable[[msgspec.Struct], tuple[Any, ...]] = attrgetter(*names)
+
+    def of(self, request: msgspec.Struct) -> dict[str, Any]:
+        """Return those of *request* that are not null, each by its name."""
+        values = self._values(request)
+        if values == self._none:  # as in most requests
+            return {}
+        return {name: value for name, value in zip(self._names, values, strict=True) if value is not None}
+
+
 #: The members that become fields.
 _FIELDS = ("temperature", "top_p", "max_tokens", "seed", "user")
 _NO_VALUES = (None,) * len(_FIELDS)
@@ -83,8 +102,3 @@ def checked(messages: Messages) -> CheckedMessages:
     plain = CheckedMessages(messages)
     plain.plain = True
     return plain
-
-
-def as_fields(request: msgspec.Struct, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the members of *request* that are not null, each by the name that *names* has for it."""
-    return {name: value for member, name in names.items() if (value := getattr(request, member)) is not None}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from ...events import Annotations, Batch, Extra, FinishReason, LogProbs, Started
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..provenance import KEY
 from .open_items import Item
 from .output import message_of, output_for, with_log_probs
-from .response import WIRE, ended, incomplete_reason
+from .response import WIRE, encode_ended, incomplete_reason
 
 
 def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
@@ -28,7 +26,7 @@ def encode_response(events: Batch, head: AnswerHead, *, extension: dict[str, Any
         documents = _documents(events, head, unknown, is_incomplete=is_incomplete)
     if extension is not None:
         unknown[KEY] = with_reason(extension, finish)
-    return msgspec.json.encode(ended(head, finish, documents, unknown))
+    return encode_ended(head, finish, documents, unknown)
 
 
 def _sole_text(events: Batch) -> str | None:

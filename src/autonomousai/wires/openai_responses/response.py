@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from ...events import FinishReason, Usage
 from ..cache_counts import cache_read, cache_written
 from ..finish_reasons import meaning_of
+from ..provenance import KEY
 
 if TYPE_CHECKING:
     from ..base import AnswerHead
@@ -43,6 +46,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "user": None,
 }
 
+_json = msgspec.json.Encoder().encode
+
+_DEFAULTS_TEXT: Final = _json(_DEFAULTS)[1:-1]
+
 #: What is not done, whatever was asked: nothing is kept after its answer.
 _UNKEPT: Final = frozenset({"background", "store"})
 
@@ -70,6 +77,11 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 
 def response_of(head: AnswerHead, **members: Any) -> dict[str, Any]:
     """Return the response as far as it has come; *members* replace what it says at its beginning."""
+    return {**_beginning(head), **_DEFAULTS, **(head.echo or {}), **members}
+
+
+def _beginning(head: AnswerHead) -> dict[str, Any]:
+    """Return what a response says of itself before anything was said."""
     return {
         "id": head.id,
         "object": "response",
@@ -81,9 +93,6 @@ def response_of(head: AnswerHead, **members: Any) -> dict[str, Any]:
         "model": head.model,
         "output": [],
         "usage": None,
-        **_DEFAULTS,
-        **(head.echo or {}),
-        **members,
     }
 
 
@@ -99,17 +108,32 @@ def incomplete_reason(finish: FinishReason) -> str | None:
 
 def ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
     """Return the response at its end. *unknown*: members that came from an upstream of the same wire."""
+    return response_of(head, **{**unknown, **_end(head, finish, output, unknown)})
+
+
+def encode_ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> bytes:
+    """Return the same as JSON. Of most answers the greater part is what says that nothing was asked."""
+    if head.echo or not unknown.keys() <= _OUR_OWN:
+        return _json(ended(head, finish, output, unknown))
+    first = _json({**_beginning(head), **_end(head, finish, output, unknown)})
+    return b"%b,%b%b}" % (first[:-1], _DEFAULTS_TEXT, b"," + _json(unknown)[1:-1] if unknown else b"")
+
+
+#: Members beside all others.
+_OUR_OWN: Final = frozenset({KEY})
+
+
+def _end(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the end of an answer says anew."""
     reason = incomplete_reason(finish)
-    members = dict(unknown)
-    members["output"] = output
-    members["usage"] = None if finish.usage is None else usage_of(finish.usage)
-    if members.get("status") == "incomplete":
+    members: dict[str, Any] = {"output": output, "usage": None if finish.usage is None else usage_of(finish.usage)}
+    if unknown.get("status") == "incomplete":
         pass  # for a reason that is not known here, which stands beside it
     elif reason is None:
         members |= {"status": "completed", "completed_at": head.created}
     else:
         members |= {"status": "incomplete", "incomplete_details": {"reason": reason}}
-    return response_of(head, **members)
+    return members
 
 
 #: Members of usage in the words of chat completions, which have others here.

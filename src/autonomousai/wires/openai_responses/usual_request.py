@@ -13,7 +13,7 @@ import msgspec
 from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
 from ..messages import with_one_system_message
-from ..usual_request import UNREADABLE, PlainText, Share, Temperature, as_fields, checked
+from ..usual_request import UNREADABLE, PlainText, Share, Temperature, UsualFields, checked
 from .response import WIRE
 
 
@@ -37,10 +37,10 @@ class _UsualResponsesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=Tru
 _USUAL = late_decoder(_UsualResponsesRequest)
 
 #: The members that become fields, and those fields.
-_FIELDS: Final = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
+_FIELDS: Final = UsualFields({"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"})
 
 #: The members that the answer repeats.
-_ECHO: Final = {name: name for name in ("instructions", *_FIELDS)}
+_ECHO: Final = UsualFields({name: name for name in ("instructions", "max_output_tokens", "temperature", "top_p")})
 
 #: A developer's messages are the system's elsewhere.
 _ROLES: Final = {"developer": "system"}
@@ -65,7 +65,7 @@ def read_usual_response(body: bytes) -> ChatRequest | None:
         request.model or "",
         checked(with_one_system_message(messages)),
         request.stream is True,
-        fields=as_fields(request, _FIELDS),
+        fields=_FIELDS.of(request),
         origin=OriginalRequest(WIRE, document),
-        echo=as_fields(request, _ECHO),
+        echo=_ECHO.of(request),
     )
