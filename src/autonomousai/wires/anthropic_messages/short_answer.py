@@ -22,6 +22,7 @@ _SHORT: Final = 4096
 #: The lines of an event: its type, its data, and a blank one.
 _LINES: Final = 3
 _DATA: Final = b"data: "
+_DATA_LINE: Final = b"\n" + _DATA
 
 #: The beginning of a stream, and that of its last event.
 _BEGINNING: Final = b"event: message_start\ndata: {"
@@ -91,14 +92,16 @@ def read_short_message(data: bytes) -> Batch | None:
     # No other line can begin as one with data does: so as many as there are events is each of those lines.
     if lines[::_LINES] != [*map(_FIRST_LINES.__getitem__, kinds)] or any(lines[2::_LINES]):
         return None
-    if len(lines) != _LINES * len(events) or data.count(b"\n" + _DATA) != len(events):
+    if len(lines) != _LINES * len(events) or data.count(_DATA_LINE) != len(events):
         return None
-    return _events([event for event in events if type(event) is not _Ping] if _Ping in kinds else events)
+    if _Ping in kinds:
+        events = [event for event in events if type(event) is not _Ping]
+        kinds = [*map(type, events)]
+    return _events(events) if kinds[:2] == _BEGIN and kinds[-3:] == _END_WITH else None
 
 
 def _events(read: list[Any]) -> Batch | None:
-    if len(read) < len(_ORDER) or (*map(type, read[:2]), *map(type, read[-3:])) != _ORDER:
-        return None
+    """Return what the events say that *read* are, but for those between its first two and its last three."""
     start, _, *deltas, _, change, _ = read
     message, delta = start.message, change.delta
     if message.get("content") or (reason := delta.get("stop_reason")) not in _REASONS:
@@ -126,4 +129,5 @@ def _events(read: list[Any]) -> Batch | None:
 _REASONS: Final = list(FINISH_REASONS)
 
 #: The types of the events that a stream begins with, and of those that it ends with.
-_ORDER: Final = (_Start, _StartBlock, _StopBlock, _Change, _Stop)
+_BEGIN: Final[list[type]] = [_Start, _StartBlock]
+_END_WITH: Final[list[type]] = [_StopBlock, _Change, _Stop]

@@ -34,6 +34,7 @@ class _UsualMessagesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True
 
 
 _USUAL = late_decoder(_UsualMessagesRequest)
+_decode_any = msgspec.json.Decoder().decode
 
 #: The members that become fields, and those fields.
 _FIELDS: Final = UsualFields(
@@ -47,7 +48,7 @@ def read_usual_messages(body: bytes) -> ChatRequest | None:
         request = _USUAL.decode(body)
     except UNREADABLE:
         return None
-    document: dict[str, Any] = msgspec.json.decode(body)
+    document: dict[str, Any] = _decode_any(body)
     messages: list[dict[str, Any]] = document["messages"]  # each of a role and a text: as chat completions have them
     if (system := request.system) is not None:
         if system.startswith(ACCOUNTING):
