@@ -448,6 +448,42 @@ class Away:
         return call
 
 
+async def test_the_store_hears_of_what_was_spent_as_soon_as_it_is_back(clock):
+    """With the first request: a server that is killed after that has reported it."""
+    away = Away()
+    store = FallbackCounters(away, clock=clock)
+    limits = Limits(token_budget=100)
+    away.is_away = True
+    alone = await store.reserve("k", MONTH, limits, Demand(60, 60), "a")
+    await store.settle("k", MONTH, "a", 50, 0, alone)
+
+    away.is_away = False
+    clock.now += 6
+    await store.reserve("k", MONTH, limits, Demand(1, 1), "b")
+    await asyncio.gather(*store._tasks)
+
+    assert 50 == (await away.inner.look("k", MONTH)).spent_tokens
+
+
+async def test_a_store_that_is_away_again_leaves_what_was_known_last(clock):
+    """What others have spent between two outages is spent."""
+    away = Away()
+    store = FallbackCounters(away, clock=clock)
+    limits = Limits(token_budget=100)
+    away.is_away = True
+    first = await store.reserve("k", MONTH, limits, Demand(1, 1), "a")
+    await store.settle("k", MONTH, "a", 1, 0, first)
+    away.is_away = False
+    clock.now += 6
+    await spend(away.inner, "k", MONTH, 90)
+    await store.reserve("k", MONTH, limits, Demand(1, 1), "b")
+
+    away.is_away = True
+    again = await store.reserve("k", MONTH, limits, Demand(50, 50), "c")
+
+    assert ("token_budget", True) == (again.refused, again.is_local)
+
+
 async def test_while_the_store_is_away_each_server_counts_by_itself(clock, caplog):
     """Its limits hold for each alone, a budget begins with what was known, and the store hears later what was spent."""
     away = Away()

@@ -188,6 +188,12 @@ class KeyCounters(msgspec.Struct):
         tokens, nano = (self.spent_tokens, self.spent_nano) if is_current else self.parked.get(period, (0, 0))
         return Standing(tokens, nano, self.held_tokens, self.held_nano, len(self.holds))
 
+    def raise_to(self, period: str, tokens: int, nano: int) -> None:
+        """Let at least so much be spent in *period*."""
+        self._enter(period)
+        self.spent_tokens = max(tokens, self.spent_tokens)
+        self.spent_nano = max(nano, self.spent_nano)
+
     def seed(self, period: str, tokens: int, nano: int) -> None:
         """Begin a *period* with what was spent in it already, unless that is counted here."""
         if self._enter(period):

@@ -1,11 +1,13 @@
 """Counters that others share, as long as they can be reached; while they cannot, this process counts by itself.
 
 So a store that is away stops no request. Until it is back, each process admits up to the limits: with N of them, N times as
-much a minute, and of a budget what each last knew to be left. What was spent meanwhile is added when the store is back.
+much a minute, and of a budget what each last knew to be left. What was spent meanwhile is added when the store is back: with
+the first request that it takes again, or with the next renewal.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -42,6 +44,8 @@ class FallbackCounters:
         #: What was spent without the store, and ends of requests that it has not heard of.
         self._owed: Counter[tuple[str, str, str]] = Counter()
         self._late: deque[tuple[str, str, str, int, int, Decision]] = deque(maxlen=_MAX_LATE)
+        self._catching_up = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         await self._store.open()
@@ -62,7 +66,7 @@ class FallbackCounters:
                 self._note_back()
                 self._known[key, period] = (decision.spent_tokens, decision.spent_nano)
                 return decision
-        await self._local.seed(key, period, *self._known.get((key, period), (0, 0)))
+        self._local.raise_to(key, period, *self._known.get((key, period), (0, 0)))
         decision = await self._local.reserve(key, period, limits, demand, hold)
         decision.is_local = True
         return decision
@@ -92,7 +96,7 @@ class FallbackCounters:
                 return await self._store.look(key, period)
             except CounterStoreError as error:
                 self._note_away(error)
-        await self._local.seed(key, period, *self._known.get((key, period), (0, 0)))
+        self._local.raise_to(key, period, *self._known.get((key, period), (0, 0)))
         return await self._local.look(key, period)
 
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
@@ -104,6 +108,10 @@ class FallbackCounters:
 
     async def _catch_up(self) -> None:
         """Report to the store what was spent without it."""
+        async with self._catching_up:
+            await self._report()
+
+    async def _report(self) -> None:
         try:
             while self._late:
                 await self._store.settle(*self._late[0])
@@ -127,3 +135,8 @@ class FallbackCounters:
         if self._is_away:
             self._is_away = False
             _log.warning("keys' limits are counted together again")
+            task = asyncio.get_running_loop().create_task(
+                self._catch_up()
+            )  # a server that is killed from then on has reported it
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)

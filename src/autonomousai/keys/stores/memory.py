@@ -45,5 +45,9 @@ class MemoryCounters:
     async def look(self, key: str, period: str) -> Standing:
         return self.keys[key].look(self._now(), period)
 
+    def raise_to(self, key: str, period: str, tokens: int, nano: int) -> None:
+        """Let at least so much be spent of a key in *period*."""
+        self.keys[key].raise_to(period, tokens, nano)
+
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None:
         self.keys[key].seed(period, tokens, nano)
