@@ -23,3 +23,8 @@ def _done() -> Awaitable[None]:
 
 #: Done at once, in any event loop, and as often as it is awaited.
 DONE: Final = _done()
+
+
+async def not_now() -> bool:
+    """Return True at once: what `BatchStream.pipe_to` returns where something is left for `anext` already."""
+    return True

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+from .errors import StatusError
+
+#: The code of the refusal to count tokens.
+CANNOT_COUNT: Final = "count_not_supported"
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -42,3 +47,13 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     reason: str = ""
     orphans: int = 0
     adaptations: tuple[tuple[str, str], ...] = ()
+
+
+def cannot_count(model: str) -> StatusError:
+    """Return the refusal of a provider that cannot count the tokens of a prompt for *model*."""
+    return StatusError(
+        f"nothing here can count the tokens of a prompt for {model!r}; estimate them",
+        status=404,
+        type="not_found_error",
+        code=CANNOT_COUNT,
+    )

@@ -234,3 +234,7 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
             for index in sorted(arguments)
         )
     )
+
+
+#: Events that say nothing of an answer: an upstream that sends them alone shows signs of life.
+SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, S
 from .answer import Answer
 from .blocking import BackgroundLoop
 from .blocking_answers import completion_of
-from .capabilities import Capabilities, ProviderStatus
+from .capabilities import Capabilities, ProviderStatus, cannot_count
 from .completion import Completion
 from .embeddings import EmbeddingInput, Embeddings, read_embeddings
-from .errors import IncompleteStreamError, ModelNotFoundError, StatusError
+from .errors import IncompleteStreamError, ModelNotFoundError
 from .request import (
     CALL_OPTIONS,
     DEFAULT_OPTIONS,
@@ -34,26 +34,13 @@ from .request import (
     take_options,
 )
 from .result import AsyncResult, BatchStream, ChunkIterator, SentRequest
-from .wires.raw import EMBEDDINGS_WIRE, raw_request, unsupported
+from .wires.raw import EMBEDDINGS_WIRE, embedding_request, unsupported
 
 if TYPE_CHECKING:
     from .chat_fields import ChatFields
 
-#: The code of the refusal to count tokens.
-CANNOT_COUNT: Final = "count_not_supported"
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def cannot_count(model: str) -> StatusError:
-    """Return the refusal of a provider that cannot count the tokens of a prompt for *model*."""
-    return StatusError(
-        f"nothing here can count the tokens of a prompt for {model!r}; estimate them",
-        status=404,
-        type="not_found_error",
-        code=CANNOT_COUNT,
-    )
 
 
 class class_or_instance(Generic[P, R]):
@@ -347,14 +334,10 @@ async def embed(
     if provider._is_closed:
         raise _closed(provider)
     given = take_options(kwargs)
-    if not input:
-        raise ValueError("input: must not be empty; give a text, or a list of texts")
+    request = embedding_request(model, input, kwargs)
     if EMBEDDINGS_WIRE not in provider.capabilities_of(model).wires:
         raise unsupported(model or provider.__name__, EMBEDDINGS_WIRE)
-    fields = {name: value for name, value in kwargs.items() if value is not None}
-    texts = input if isinstance(input, str) else list(input)
     answer = Answer()
-    request = raw_request(EMBEDDINGS_WIRE, model, {"input": texts, **fields}, fields=fields)
     batches = provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given))
     try:
         async for batch in batches:

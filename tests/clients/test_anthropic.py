@@ -23,10 +23,10 @@ from autonomousai import (
     Usage,
 )
 from autonomousai.answer import Answer
+from autonomousai.capabilities import CANNOT_COUNT
 from autonomousai.clients import retries
 from autonomousai.config import load_config
 from autonomousai.events import Extra
-from autonomousai.provider import CANNOT_COUNT
 from autonomousai.request import CallOptions, ChatRequest, OriginalRequest
 from autonomousai.result import AsyncResult
 from autonomousai.testing import Close, Script, ScriptedServer, message_event, message_events

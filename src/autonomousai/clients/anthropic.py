@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from ..answer import Answer
-from ..capabilities import Capabilities, ProviderStatus
+from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
-from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count, class_or_instance
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream, GeneratedBatches
 from ..timeouts import Clocks

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 
 from ..answer import Answer
-from ..capabilities import Capabilities, ProviderStatus
+from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import below, beside_root, check_base_url, has_path
-from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count, class_or_instance
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import BatchStream
 from ..timeouts import Clocks

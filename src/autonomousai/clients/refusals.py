@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from ..errors import HTTPError
+from ..errors import USE_PARTIAL, HTTPError, StreamError
 from ..http.transport import Response, read_body
 from ..wires.base import Wire
 from ..wires.foreign_errors import ANSWERED
@@ -35,3 +35,14 @@ async def _refusal(response: Response, wire: Wire, secrets: Iterable[str]) -> HT
     response.wait_no_longer_than(_WORDS_S)
     body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
     return wire.decode_error(response.status, body, response.headers, secrets=secrets)
+
+
+def web_page() -> StreamError:
+    """Return the error of a page for people where an answer should be."""
+    return StreamError("the server answered with a web page instead of an answer; check base_url", status=200, retryable=False)
+
+
+def too_large(characters: int) -> StreamError:
+    """Return the error of an answer of more than so many *characters*."""
+    problem = f"the answer is larger than {characters:,} characters"
+    return StreamError(problem, advice=USE_PARTIAL, status=200, code="answer_too_large")

@@ -10,11 +10,11 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..answer import Answer
-from ..awaitables import DONE
+from ..awaitables import DONE, not_now
 from ..completion import CLOSED
-from ..errors import USE_PARTIAL, HTTPError, IncompleteStreamError, StreamError
+from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
-from ..events import Batch, ForeignEvent, Started
+from ..events import SAYING_NOTHING, Batch, ForeignEvent
 from ..http.headers import is_framed
 from ..http.pool import HttpPool
 from ..http.transport import Response
@@ -26,8 +26,7 @@ from .last_words import explain
 from .one_document import check_text, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
-from .refusals import refuse
-from .retries import retry_delay
+from .refusals import refuse, too_large, web_page
 
 if TYPE_CHECKING:
     from ..http.connection import ClientConnection
@@ -152,7 +151,7 @@ class ResponseStream:
                         delay: float | None = 0.0
                     else:
                         failures += 1
-                        delay = retry_delay(error, failures, request.retries)
+                        delay = retries.retry_delay(error, failures, request.retries)
                     if delay is None or loop.time() + delay >= deadline:
                         explain(error, self._pool, request.url, request.proxy, failures=failures, retries=request.retries)
                         raise
@@ -246,9 +245,9 @@ class ResponseStream:
             return cannot_pipe()
         decoder = self._decoder
         if not self._has_spoken or decoder.failure is not None or decoder.ending or self._fed is not None:
-            return _not_now()
+            return not_now()
         if self._resumable is not None and self._resumable.is_unchecked:
-            return _not_now()
+            return not_now()
         self._sink = sink
         return response.pipe_to(self._take)
 
@@ -275,9 +274,7 @@ class ResponseStream:
         """End an answer that has become too large: an upstream may not fill this machine's memory, however long it lasts."""
         self._uncounted = 0
         if self._answer.size > _STREAMED and self._decoder.failure is None:
-            self._decoder.failure = StreamError(
-                f"the answer is larger than {_STREAMED:,} characters", advice=USE_PARTIAL, status=200, code="answer_too_large"
-            )
+            self._decoder.failure = too_large(_STREAMED)
 
     def _note_progress(self) -> None:
         """An event came: the idle timeout begins anew."""
@@ -306,9 +303,7 @@ class ResponseStream:
             self._is_whole = True
             return batch
         if first == b"<":
-            raise StreamError(
-                "the server answered with a web page instead of an answer; check base_url", status=200, retryable=False
-            )
+            raise web_page()
         self._decoder = self._request.wire.decoder()
         return await self._read(head)
 
@@ -331,7 +326,7 @@ class ResponseStream:
             if decoder.complete:
                 return self._finish(batch)
             if batch:
-                if any(type(event) not in _SAYING_NOTHING for event in batch):
+                if any(type(event) not in SAYING_NOTHING for event in batch):
                     self._has_spoken = True
                     self._note_progress()
                 elif self._response is not None:
@@ -403,12 +398,3 @@ class ResponseStream:
             check_text(provenance, self._answer.text + "".join([event for event in batch if type(event) is str]))
         self._is_whole = True
         return [*batch, finish]
-
-
-#: Events that restart no timeout: an upstream that only shows signs of life has said nothing.
-_SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})
-
-
-async def _not_now() -> bool:
-    """Return what `pipe_to` returns where something is left for `anext` already."""
-    return True

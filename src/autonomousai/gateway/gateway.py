@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from ..answer import Answer
-from ..capabilities import Capabilities
+from ..capabilities import Capabilities, cannot_count
 from ..errors import ProviderError
-from ..provider import AsyncGeneratorProvider, ProviderModelMixin, cannot_count
+from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..result import AnswerBatches, BatchStream, JoinedBatches

@@ -4,6 +4,7 @@ asked for them, at the wire's own path; a chat template must not come between. D
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import StatusError
@@ -38,6 +39,16 @@ def raw_request(wire: str, model: str, document: dict[str, Any], *, continuable:
     """Return the request that *document* is, as it is asked over *wire*. *more*: further members of the `ChatRequest`."""
     origin = OriginalRequest(wire, document, continuable=continuable)
     return ChatRequest(model, [], origin=origin, **more)
+
+
+def embedding_request(model: str, input: str | Sequence[Any], fields: Mapping[str, Any]) -> ChatRequest:
+    """Return the request for the embeddings that *model* makes of *input*; *fields* that are None are left out. Raises
+    `ValueError` for an empty input."""
+    if not input:
+        raise ValueError("input: must not be empty; give a text, or a list of texts")
+    given = {name: value for name, value in fields.items() if value is not None}
+    texts = input if isinstance(input, str) else list(input)
+    return raw_request(EMBEDDINGS_WIRE, model, {"input": texts, **given}, fields=given)
 
 
 def unsupported(model: str, wire: str) -> StatusError:
