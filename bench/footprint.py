@@ -50,6 +50,9 @@ PATIENCE_S = 60
 
 MESSAGES = [{"role": "user", "content": "Hello! Tell me of the fox, and of the lazy dog."}]
 
+#: Functions that are entered once in each second: requests on a busy machine take that long, and each would enter them.
+ONCE_A_SECOND = frozenset({"date_line"})
+
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 
 
@@ -119,7 +122,7 @@ class Recorder:
             for code in self._codes
             if code.co_filename.startswith(self._root)
             and code.co_flags & inspect.CO_OPTIMIZED  # the bodies of modules and classes are not
-            and code.co_name not in COMPREHENSIONS
+            and code.co_name not in COMPREHENSIONS | ONCE_A_SECOND
         )
 
     def _enter(self, frame: FrameType, event: str, argument: Any) -> None:
