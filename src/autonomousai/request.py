@@ -167,6 +167,10 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     others: bool = False
     answer: Answer | None = None
 
+    def __repr__(self) -> str:
+        """Show neither the key nor a header: what reports errors shows the variables of each frame."""
+        return f"<CallOptions timeout={self.timeout}, retries={self.retries}>"
+
 
 #: A call without any option of its own.
 DEFAULT_OPTIONS: Final = CallOptions()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI, HTTPError, OpenAICompatible
+from autonomousai.request import CallOptions, ChatRequest
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.testing.completions import event
 from autonomousai.testing.steps import End, Head, Send
@@ -49,3 +50,14 @@ async def test_the_key_is_not_repeated(client: Any, place: str, said: str) -> No
 
     shown = json.dumps([str(caught.value), {name: str(value) for name, value in vars(caught.value).items()}])
     assert said.removeprefix("Bearer ") not in shown
+
+
+def test_what_is_shown_of_a_request_has_no_key() -> None:
+    """A program that reports errors writes down the variables of each frame, as `repr` shows them."""
+    options = CallOptions(api_key=KEY, headers={"X-Key": KEY})
+    provider = OpenAICompatible(f"http://user:{KEY}@127.0.0.1:9/v1?api-version={KEY}", api_key=KEY, headers={"X-Key": KEY})
+    stream: Any = provider.stream(ChatRequest("m", HELLO), options)
+    shown = [repr(each) for each in (provider, provider._options, options, stream, stream._request)]
+
+    assert [] == [each for each in shown if KEY in each]
+    assert "<PreparedRequest http://127.0.0.1:9/v1/chat/completions, " in shown[-1]

@@ -49,6 +49,10 @@ class ClientOptions(msgspec.Struct, frozen=True):
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigError(f"headers: the value of {name!r} must be text of one line")
 
+    def __repr__(self) -> str:
+        """Show neither the key nor a header; see `PreparedRequest`."""
+        return f"<ClientOptions {self.clocks}, retries={self.retries}>"
+
     def merged(self, call: CallOptions) -> ClientOptions:
         """Return these options with those of one *call* over them; its clocks are read by `read_timeout`."""
         if not call.proxy and call.headers is None and call.api_key is None and call.retries in (None, self.retries):

@@ -8,6 +8,7 @@ import msgspec
 
 from ..errors import HTTPError, StatusError
 from ..http.proxies import Proxy
+from ..http.urls import without_credentials
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.redaction import secrets_of
@@ -36,6 +37,10 @@ class PreparedRequest(msgspec.Struct, frozen=True):
     model: str = ""
     adaptations: Adaptations | None = None
     forms: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Show no header, and no query: what reports errors shows the variables of each frame, and may write them down."""
+        return f"<PreparedRequest {without_credentials(self.url)}, {len(self.body)} bytes>"
 
 
 def adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | None:
