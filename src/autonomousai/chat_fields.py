@@ -33,6 +33,7 @@ class ChatFields(TypedDict, total=False):
     min_p: float | None
     typical_p: float | None
     repeat_penalty: float | None
+    repetition_penalty: float | None
     presence_penalty: float | None
     frequency_penalty: float | None
     logit_bias: Mapping[str, float] | Sequence[Any] | None
