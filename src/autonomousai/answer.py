@@ -188,13 +188,27 @@ class Answer:
 
     @property
     def size(self) -> int:
+        """Return how many characters are kept, in all choices: of text, reasoning and refusal, and of all else as it is
+        shown."""
+        size = self._words
+        if self.calls or self.others:
+            size += sum(len(repr(event)) for event in (*self.calls, *self.others))
+        return size + sum(choice.size for choice in self.choices.values()) if self.choices else size
+
+    @property
+    def generated(self) -> int:
         """Return how many characters were generated, in all choices: of text, reasoning, refusals and tool calls."""
+        size = self._words
+        if self.calls:
+            size += sum(len(call.arguments) + len(call.name or "") for call in self.calls)
+        return size + sum(choice.generated for choice in self.choices.values()) if self.choices else size
+
+    @property
+    def _words(self) -> int:
         size = sum(map(len, self._texts))
         if self._thoughts or self._refusals:
             size += sum(map(len, (*self._thoughts, *self._refusals)))
-        if self.calls:
-            size += sum(len(call.arguments) + len(call.name or "") for call in self.calls)
-        return size + sum(choice.size for choice in self.choices.values()) if self.choices else size
+        return size
 
     @property
     def reasoning(self) -> str:

@@ -49,7 +49,7 @@ def tokens_per_piece(answer: Answer) -> Callable[[int], int]:
     """Return what makes a number of pieces of *answer* a number of tokens: the same number, as most upstreams send each token
     by itself; where pieces are long, by their characters."""
     came = pieces_of(answer)
-    if not came or (size := answer.size) <= _LONGEST_PIECE * came:
+    if not came or (size := answer.generated) <= _LONGEST_PIECE * came:
         return int
     average = size / came / CHARACTERS
     return lambda pieces: round(pieces * average)
