@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -80,3 +81,17 @@ def test_a_result_of_nothing_is_refused(messages: list[Any]) -> None:
         check_messages([HELLO, *messages])
 
     assert "tool_call_id" == caught.value.field
+
+
+def test_many_calls_without_ids_cost_what_as_many_with_ids_do() -> None:
+    """A caller may send as many as a body holds, and all others wait meanwhile."""
+
+    def seconds(*ids: str | None) -> float:
+        messages = [HELLO, asked(*map(call, ids)), *map(result, ids)]
+        begin = process_time()
+        check_messages(messages)
+        return process_time() - begin
+
+    with_ids = seconds(*(f"c{number}" for number in range(8000)))
+
+    assert seconds(*[None] * 8000) < 6 * with_ids

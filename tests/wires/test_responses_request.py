@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -719,3 +720,25 @@ def test_an_upstreams_refusal_names_the_callers_field(named: str | None, here: s
     told = json.loads(body)["error"]
 
     assert (400, here, f"{here}: is out of range") == (status, told["param"], told["message"])
+
+
+def test_a_tool_that_is_not_known_may_have_any_name() -> None:
+    """It is left out; tools that come with the conversation are offered beside it."""
+    item = {"type": "additional_tools", "tools": [FUNCTION]}
+
+    assert ["f"] == names({"type": "x", "name": ["a"]}, {"type": "x", "name": {}}, input=[item, HELLO])
+
+
+def test_many_items_that_bring_a_tool_cost_what_one_that_brings_them_all_does() -> None:
+    """A caller may send as many as a body holds, and all others wait meanwhile."""
+    tools = [{"type": "function", "name": f"f{number}"} for number in range(4000)]
+
+    def seconds(*groups: list[Json]) -> float:
+        items = [{"type": "additional_tools", "tools": group} for group in groups]
+        begin = process_time()
+        read(input=[*items, HELLO])
+        return process_time() - begin
+
+    together = seconds(tools)
+
+    assert seconds(*([tool] for tool in tools)) < 5 * together

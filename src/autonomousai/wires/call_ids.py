@@ -7,6 +7,7 @@ where the call stands: so the same conversation has the same ids in each turn, a
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,29 +53,45 @@ def _results(messages: Messages, begin: int) -> list[Message]:
 def _match(place: int, calls: list[Call], results: list[Message], taken: set[str]) -> None:
     known = {call["id"] for call in calls if call.get("id")}
     answered = {result.get("tool_call_id") for result in results} & known
-    waiting = [(index, call) for index, call in enumerate(calls) if call.get("id") not in answered]
+    waiting = _Waiting({index: call for index, call in enumerate(calls) if call.get("id") not in answered})
     for result in results:
         own = result.get("tool_call_id")
-        if own in known:
+        if own in known or (index := waiting.place_of(result)) is None:
             continue
-        # An id that no call has can be the one that a call without any has lost.
-        found = _call_of(result, [each for each in waiting if not (own and each[1].get("id"))])
-        if found is None:
-            continue
-        waiting.remove(found)
-        index, call = found
+        call = waiting.calls.pop(index)
         call["id"] = result["tool_call_id"] = own or call.get("id") or _fresh(place, index, taken)
-    for index, call in waiting:
+    for index, call in waiting.calls.items():
         call["id"] = call.get("id") or _fresh(place, index, taken)
 
 
-def _call_of(result: Message, waiting: list[tuple[int, Call]]) -> tuple[int, Call] | None:
-    """Return the call, one of those *waiting*, that a result is of: the first of its name. Where there is none, or the result
-    has no name, the first; but not one that has an id and another name."""
-    name = result.get("name") or result.get("tool_name")
-    named = [each for each in waiting if each[1]["function"]["name"] == name]
-    others = waiting if name is None else [each for each in waiting if not each[1].get("id")]
-    return next(iter(named or others), None)
+class _Waiting:
+    """Calls without a result, by their places among the calls of a message: there may be many of them, and of results."""
+
+    def __init__(self, calls: dict[int, Call]) -> None:
+        self.calls = calls
+        self._places: dict[tuple[bool, str | None], deque[int]] = {}  # by whether they have an id, and by name; None: by any
+        for place, call in calls.items():
+            for name in (call["function"]["name"], None):
+                self._places.setdefault((bool(call.get("id")), name), deque()).append(place)
+
+    def place_of(self, result: Message) -> int | None:
+        """Return the place of the call that a result is of: the first of its name. Where there is none, or the result has no
+        name, the first; but not one that has an id and another name."""
+        name = result.get("name") or result.get("tool_name")
+        # An id that no call has can be the one that a call without any has lost.
+        kinds = (False,) if result.get("tool_call_id") else (False, True)
+        named = self._first(name, kinds) if isinstance(name, str) else None
+        return self._first(None, kinds if name is None else (False,)) if named is None else named
+
+    def _first(self, name: str | None, kinds: tuple[bool, ...]) -> int | None:
+        firsts = []
+        for kind in kinds:
+            places = self._places.get((kind, name))
+            while places and places[0] not in self.calls:
+                places.popleft()
+            if places:
+                firsts.append(places[0])
+        return min(firsts, default=None)
 
 
 def _fresh(place: int, index: int, taken: set[str]) -> str:

@@ -96,12 +96,20 @@ def all_tools(tools: Iterable[dict[str, Any]], items: Any) -> list[dict[str, Any
     """Return the *tools* of a request, and those that checked *items* of its input bring: what was found by a search, and what
     is added later. A name that is there already is left out. Raises `StatusError` 400 that names the field."""
     found = list(tools)
+    known = set(map(_mark, found))
     for place, item in enumerate(items if isinstance(items, list) else ()):
         if item.get("type") in BRINGING_TOOLS and item.get("tools"):
-            known = {(tool["type"], tool.get("name")) for tool in found}
             brought = TOOLS.check(f"input[{place}].tools", item["tools"])
-            found += [tool for tool in brought if (tool["type"], tool.get("name")) not in known]
+            new = [tool for tool in brought if _mark(tool) not in known]
+            known.update(map(_mark, new))
+            found += new
     return found
+
+
+def _mark(tool: dict[str, Any]) -> tuple[str, str | None]:
+    """Return what a tool is known by. The name of one of a type that is not known here may be anything."""
+    name = tool.get("name")
+    return tool["type"], name if isinstance(name, str) else None
 
 
 def _name_of(tool: dict[str, Any], names: dict[tuple[str, str], str]) -> Any:
