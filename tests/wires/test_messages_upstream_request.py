@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from base64 import b64encode
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.request import ChatRequest, OriginalRequest
 from autonomousai.wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, WRITERS, write_messages_request
+from autonomousai.wires.messages import check_messages
 from autonomousai.wires.openai_chat.request import ANTHROPIC, CHAT
 
 Json = dict[str, Any]
@@ -538,3 +540,18 @@ def test_a_request_of_another_wire_is_translated() -> None:
     request = ChatRequest("x", HELLO, origin=OriginalRequest("openai_responses", {"input": "no"}))
 
     assert body() == json.loads(original(request))
+
+
+def test_the_messages_of_a_request_stay_as_they_are() -> None:
+    """Another upstream may be asked with them, which takes the names of results."""
+    messages = check_messages(
+        [
+            say("user", "a"),
+            say("assistant", None, tool_calls=[call("c")]),
+            {"role": "tool", "tool_call_id": "c", "name": "f", "content": "r"},
+        ]
+    )
+    before = copy.deepcopy(list(messages))
+    write_messages_request(ChatRequest("m", messages), "m")
+
+    assert before == list(messages)

@@ -31,8 +31,10 @@ def with_paired_results(messages: Messages) -> Messages:
             if group is None:
                 groups.append([_said_by_user(message)])
             else:
-                message.pop("name", None)
-                group.append(message)
+                # Another upstream may be asked with the same messages: they are not changed.
+                group.append(
+                    {name: value for name, value in message.items() if name != "name"} if "name" in message else message
+                )
             continue
         groups.append([message])
         for call in message.get("tool_calls") or ():
