@@ -236,3 +236,20 @@ def test_the_tests_can_fail() -> None:
 
     assert isinstance(batch[-1], FinishReason)
     assert "x" not in json.loads(ANTHROPIC_MESSAGES.encode_answer([batch[0], batch[-1]], HEAD))
+
+
+def test_the_text_of_an_answer_stays_where_its_end_has_members_of_the_same_names() -> None:
+    """Some servers repeat there what belongs to the message."""
+    usage = {"input_tokens": 7, "output_tokens": 5}
+    events = [
+        {"type": "message_start", "message": {"id": "x", "role": "assistant", "model": "m", "content": [], "usage": usage}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "content": [], "usage": {"output_tokens": 5}}},
+        {"type": "message_stop"},
+    ]
+    decoder = MessageStreamDecoder()
+    batch = decoder.feed(sse(events))
+    message = json.loads(ANTHROPIC_MESSAGES.encode_answer([*batch, *decoder.end(), decoder.finish()], HEAD))
+
+    assert [{"type": "text", "text": "hi"}] == message["content"]
+    assert usage.items() <= message["usage"].items()

@@ -52,8 +52,11 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
         "stop_sequence": None,
         "usage": {**UNCOUNTED, **(start.get("usage") or {}), **usage_of(finish.usage)},
         **stop,
-        **delta,
     }
+    if delta:
+        counted = message["usage"]
+        message |= delta
+        message |= {"content": content, "usage": counted}  # whatever an upstream writes in their places
     if extension is not None:
         message["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
     return _json(message)
