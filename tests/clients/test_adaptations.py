@@ -148,6 +148,8 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         {"error": {"message": "Unsupported value: 'messages[0].role' does not support 'system' with this model."}},
         "user_role",
     ),
+    ({"messages": LATE[:2]}, 400, {"error": {"message": "Multiple system messages are not supported"}}, None),
+    ({"messages": LATE[:2]}, 400, {"error": {"message": "Images in system messages are not supported"}}, None),
     ({"messages": DEVELOPER}, 400, {"error": {"message": "Developer instruction is not enabled for models/m"}}, "system_role"),
     ({"messages": TWICE}, 400, {"error": {"message": "System role not supported"}}, None),
     (
@@ -175,9 +177,10 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         "no_strict",
     ),
     ({"tools": STRICT}, 400, {"error": {"message": "strict mode wants additionalProperties: false"}}, None),
-    ({"store": True}, 400, {"error": {"message": "Unrecognized request argument supplied: store"}}, "no_records"),
-    ({"metadata": {}}, 400, {"error": {"message": "property 'metadata' is unsupported"}}, "no_records"),
-    ({"user": "x"}, 422, extra_field("user"), "no_records"),
+    ({"store": True}, 400, {"error": {"message": "Unrecognized request argument supplied: store"}}, "no_store"),
+    ({"metadata": {}}, 400, {"error": {"message": "property 'metadata' is unsupported"}}, "no_metadata"),
+    ({"user": "x"}, 422, extra_field("user"), "no_user"),
+    ({"metadata": {}}, 400, {"error": {"message": "Invalid field 'metadata': values of 600 characters are not allowed"}}, None),
     ({"user": "x"}, 422, extra_field("seed"), None),
     ({"user": "x"}, 400, {"error": {"message": "Unsupported role 'user'"}}, None),
     ({"metadata": {}}, 400, {"error": {"message": "The 'metadata' parameter is only allowed when 'store' is enabled."}}, None),
@@ -196,6 +199,17 @@ def test_a_refusal_asks_for_another_form(fields: dict[str, Any], status: int, bo
     form = other_form(json.dumps({"model": "m", **fields}).encode(), refuse(status, body))
 
     assert expected == (form and form[0])
+
+
+def test_only_the_record_that_is_refused_is_left_out() -> None:
+    """A server that is not told any more to store nothing may store all."""
+    body = {"model": "m", "store": False, "user": "x", "prompt_cache_retention": "24h"}
+    form = other_form(
+        json.dumps(body).encode(), refuse(400, {"error": {"message": "Unknown parameter: 'prompt_cache_retention'."}})
+    )
+
+    assert form is not None
+    assert {"model": "m", "store": False, "user": "x"} == json.loads(form[1])
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ _NO_SYSTEM: Final = late_pattern(
     r"|not support[^.]{0,30} system (?:message|prompt|role|instruction)|developer instruction is not enabled",
     re.IGNORECASE,
 )
+#: Where the system may speak, but not so: the next request may be another.
+_NOT_ALWAYS: Final = late_pattern(r"multiple|several|more than|images? in\b|\bif\b|\bwhen\b|\bafter\b", re.IGNORECASE)
 _NO_DEVELOPER: Final = late_pattern(
     r"(?:role|variant|support)\w*\b[^.\n]{0,40}\bdeveloper\b|\bdeveloper\b[^.\n]{0,40}(?:\brole|\bis not\b|unsupported|invalid)"
     r"|(?:unexpected|unknown|invalid|unsupported) (?:message )?role",
@@ -131,20 +133,22 @@ def _drop_strict(body: Json) -> None:
 _RECORDS: Final = ("store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 
 
-def _names_record(body: Json, said: str) -> bool:
-    """Return whether a refusal says of one of those fields that it is unknown; "user" is a role too."""
-    named = "|".join(name for name in _RECORDS if name in body)
-    return bool(named) and bool(_UNKNOWN_FIELD.search(said)) and _is_named(named, said)
+#: What is said of a value, and not of its field: another one would be taken.
+_OF_VALUE: Final = late_pattern(r"\bvalues?\b|\bmust be\b|\bcharacters\b|\bmore than\b|\blonger\b|\baddress", re.IGNORECASE)
 
 
-def _is_named(names: str, said: str) -> bool:
-    before = r"(?:property|parameter|argument|field|name|key|param|supplied|body)"
-    return re.search(rf"""\b{before}\b[\s:,.'"`(\[\\]{{1,6}}(?:{names})\b""", said, re.IGNORECASE) is not None
-
-
-def _drop_records(body: Json) -> None:
-    for name in _RECORDS:
-        body.pop(name, None)
+def _without_record(name: str) -> Adaptation:
+    """Return the form without one of those fields. The others stay: a server to which ``store`` is not said to be false may
+    store what it is asked."""
+    before = r"(?:property|parameter|argument|field|name|key|param|supplied|body)"  # "user" is a role too
+    named = late_pattern(rf"""\b{before}\b[\s:,.'"`(\[\\]{{1,6}}{name}\b""", re.IGNORECASE)
+    return Adaptation(
+        f"no_{name}",
+        lambda body, said, param: (
+            name in body and bool(_UNKNOWN_FIELD.search(said) and named.search(said)) and not _OF_VALUE.search(said)
+        ),
+        lambda body: body.pop(name, None),
+    )
 
 
 def _names_reasoning(said: str) -> bool:
@@ -212,7 +216,9 @@ ADAPTATIONS: Final = (
     ),
     Adaptation(
         "user_role",
-        lambda body, said, param: bool(_NO_SYSTEM.search(said)) and bool(of_role(body, *SYSTEM)),
+        lambda body, said, param: (
+            bool(_NO_SYSTEM.search(said)) and not _NOT_ALWAYS.search(said) and bool(of_role(body, *SYSTEM))
+        ),
         system_as_user,
     ),
     Adaptation(
@@ -242,7 +248,7 @@ ADAPTATIONS: Final = (
         lambda body, said, param: "strict" in said and bool(_UNKNOWN_FIELD.search(said)) and bool(_strict_functions(body)),
         _drop_strict,
     ),
-    Adaptation("no_records", lambda body, said, param: _names_record(body, said), _drop_records),
+    *map(_without_record, _RECORDS),
     Adaptation(
         "no_stream",
         lambda body, said, param: body.get("stream") is True and (param == "stream" or bool(_NO_STREAM.search(said))),
