@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from autonomousai import Anthropic, AutonomousAI, OpenAICompatible
+from autonomousai.clients.options import CLIENT_CLOCKS, ClientOptions
+from autonomousai.request import CallOptions
 from autonomousai.testing import ScriptedServer
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -42,3 +44,11 @@ async def test_the_nearest_word_of_who_asks_is_sent(
 
     heard = server.requests[0].headers[name]
     assert sent == heard.removeprefix("Bearer ")
+
+
+def test_a_header_of_a_call_replaces_the_provider_s_however_it_is_written() -> None:
+    """The server would get two keys, one of which it was not meant to get."""
+    provider = ClientOptions(CLIENT_CLOCKS, headers={"authorization": "Bearer provider"})
+    merged = provider.merged(CallOptions(headers={"Authorization": "Bearer call"}))
+
+    assert {"Authorization": "Bearer call"} == merged.signed({}, {})

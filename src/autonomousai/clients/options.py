@@ -59,7 +59,7 @@ class ClientOptions(msgspec.Struct, frozen=True):
             return self
         return ClientOptions(
             clocks=self.clocks,
-            headers={**self.headers, **as_headers(call.headers)} if call.headers else self.headers,
+            headers=_laid_over(self.headers, as_headers(call.headers)) if call.headers else self.headers,
             api_key=self.api_key if call.api_key is None else call.api_key,
             proxy=Proxy(call.proxy) if call.proxy else self.proxy,
             retries=self.retries if call.retries is None else call.retries,
@@ -71,11 +71,17 @@ class ClientOptions(msgspec.Struct, frozen=True):
         however it is written, is what the caller means instead; but for the provider's, where the key is the call's."""
         names = {name.lower() for name in auth}
         if self.has_own_key:
-            own = {name: value for name, value in self.headers.items() if name.lower() not in names}
-            return {**headers, **own, **auth}
+            return _laid_over(_laid_over(headers, self.headers), auth)
         if not names.isdisjoint(name.lower() for name in self.headers):
             auth = {}
-        return {**headers, **auth, **self.headers}
+        return _laid_over({**headers, **auth}, self.headers)
+
+
+def _laid_over(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return *headers*, and in the place of those of the same names, however they are written, *own*: two values of one header
+    could be two keys."""
+    names = {name.lower() for name in own}
+    return {**{name: value for name, value in headers.items() if name.lower() not in names}, **own}
 
 
 def as_headers(headers: Any) -> dict[str, str]:
