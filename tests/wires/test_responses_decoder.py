@@ -24,7 +24,7 @@ from autonomousai.events import (
     ToolCallDelta,
     Usage,
 )
-from autonomousai.wires.openai_responses.decoder import EVENTS
+from autonomousai.wires.openai_responses.decoder import EVENTS, ResponsesStreamDecoder
 from autonomousai.wires.openai_responses.document import decode_response
 from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import cuts, every_byte, pieces
@@ -632,3 +632,12 @@ def test_a_cut_answer_is_never_taken_for_a_whole_one() -> None:
 
         assert (reading.finish is not None) == (cut >= len(body) - 2)
         assert "Hello".startswith("".join(map(str, reading.events)))
+
+
+def test_arguments_are_not_held_back_for_ever() -> None:
+    """They wait for the name of their call, but not for more than a megabyte: then who counts the answer must know of them."""
+    decoder = ResponsesStreamDecoder()
+    piece = "x" * 65_536
+    batch = decoder.feed(stream(created(), *[arguments(piece)] * 16))
+
+    assert piece * 16 == "".join(each.arguments for each in batch if isinstance(each, Delta))

@@ -49,6 +49,10 @@ _CALLS: Final = frozenset(
 )
 
 
+#: Characters and pieces of arguments that are held back until their calls have names: nobody else counts them.
+_MOST_HELD: Final = 256 * 1024
+
+
 class _Item:
     """One output item. ``pieces``: the text of each part that came, by the part's type and index."""
 
@@ -93,6 +97,7 @@ class OutputItems:
         self.asks = False
         self._items: list[_Item] = []
         self._calls = 0
+        self._held = 0
 
     # ---- whole items
 
@@ -214,9 +219,12 @@ class OutputItems:
         item = self._open(index, item_id, "function_call") or self._open_call(index, item_id)
         item = item or self._begin(obj, index, item_id, batch)
         if item.call is None and obj["name"] is None:  # its item, which has the name and the id, is still to come
-            if not whole and isinstance(event.get("delta"), str):
-                item.arguments.append(event["delta"])
-            return
+            delta = "" if whole else _text_of(event, "delta") or ""
+            self._held += 1 + len(delta)
+            if self._held <= _MOST_HELD:
+                item.arguments += [delta] if delta else []
+                return
+            obj["arguments"] = "".join(item.arguments)
         self._call(item, obj, batch)
         self._argue(item, event.get("arguments" if whole else "delta"), batch, whole=whole)
 
