@@ -641,3 +641,16 @@ def test_arguments_are_not_held_back_for_ever() -> None:
     batch = decoder.feed(stream(created(), *[arguments(piece)] * 16))
 
     assert piece * 16 == "".join(each.arguments for each in batch if isinstance(each, Delta))
+
+
+@pytest.mark.parametrize(("rest", "text"), [("\U0001f600", "a\U0001f600"), ("\ud83d", "a\ufffd")])
+def test_half_a_character_that_all_of_the_text_brings_is_said_once(rest: str, text: str) -> None:
+    """Nothing stays behind for the end: of arguments, that would be no JSON any more."""
+    whole = event("output_text.done", output_index=0, item_id="msg_1", content_index=0, text=f"a{rest}")
+    read = Reading(stream(created(), added(message("")), delta("a\ud83d"), whole, completed()))
+    called = Reading(
+        stream(created(), added(call(arguments="")), arguments("a\ud83d"), done(call(arguments=f"a{rest}")), completed())
+    )
+
+    assert text == "".join(each for each in read.events if isinstance(each, str))
+    assert text == "".join(each.arguments for each in called.events if isinstance(each, Delta))

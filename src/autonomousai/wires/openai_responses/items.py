@@ -266,7 +266,7 @@ class OutputItems:
             if part in (_THOUGHT, item.last_part):
                 batch.append(_extra("part", {"type": part}))
             item.last_part = part
-        text = _rest(pieces, mend(text)) if whole else item.halves.joined((part, place), text)
+        text = _more_of(item, (part, place), pieces, text, whole=whole)
         if text:
             pieces.append(text)
             batch.append(text if part == _TEXT else Refusal(text) if part == _REFUSAL else Reasoning(text))
@@ -293,7 +293,7 @@ class OutputItems:
         if not isinstance(arguments, str) or item.call is None:
             return
         pieces = item.pieces["arguments", 0]
-        arguments = _rest(pieces, mend(arguments)) if whole else item.halves.joined("arguments", arguments)
+        arguments = _more_of(item, "arguments", pieces, arguments, whole=whole)
         if arguments:
             item.arguments = []
             pieces.append(arguments)
@@ -351,6 +351,15 @@ class OutputItems:
 
 def _extra(name: str, members: Json) -> Extra:
     return Extra({name: members}, 0, WIRE_NAME)
+
+
+def _more_of(item: _Item, key: Any, pieces: list[str], text: str, *, whole: bool) -> str:
+    """Return what *text*, a piece or all of it, adds to the *pieces* that came, without half a character at its end."""
+    if not whole:
+        return item.halves.joined(key, text)
+    if text:
+        item.halves.pop(key, None)  # all of it is here: no rest comes
+    return _rest(pieces, mend(text))
 
 
 def _rest(pieces: list[str], text: str) -> str:
