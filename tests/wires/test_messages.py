@@ -426,3 +426,17 @@ def test_any_value_passes_or_is_refused(messages: Any) -> None:
         assert before == checked
 
     assert before == messages
+
+
+def test_blocks_of_calls_beside_calls_that_are_none_are_refused() -> None:
+    """By the name of the field."""
+    with pytest.raises(InvalidMessagesError, match="tool_calls"):
+        check_messages([{"role": "assistant", "content": [TOOL_USE], "tool_calls": 5}])
+
+
+def test_a_result_in_a_block_may_be_an_object() -> None:
+    """As in a message of the role tool."""
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": {"a": 1}}
+    messages = check_messages([{"role": "assistant", "content": [TOOL_USE]}, {"role": "user", "content": [result]}])
+
+    assert {"role": "tool", "tool_call_id": "c1", "content": '{"a":1}'} == messages[1]

@@ -74,7 +74,12 @@ def _with_calls(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
     thoughts = "".join(str(part.get("thinking") or "") for part in content if _is_block(part, "thinking"))
     rest = [part for part in content if not _is_block(part, *_CALL_BLOCKS, *_THOUGHTS)]
     thought = {"reasoning_content": thoughts} if thoughts else {}
-    return {**thought, **message, "content": rest or None, "tool_calls": [*(message.get("tool_calls") or ()), *calls]}
+    given = message.get("tool_calls")
+    if isinstance(given, list):
+        calls = given + calls
+    elif given:
+        calls = given  # it is refused as what it is
+    return {**thought, **message, "content": rest or None, "tool_calls": calls}
 
 
 def _result(block: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
@@ -82,7 +87,7 @@ def _result(block: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     said = block.get("content")
     parts = [_part(part) for part in said] if isinstance(said, list) else []
     texts = [part["text"] for part in parts if _is_block(part, "text") and isinstance(part.get("text"), str)]
-    text = said if isinstance(said, str) else "\n\n".join(texts)
+    text = said if isinstance(said, str) else _json(said) if isinstance(said, dict) else "\n\n".join(texts)
     if block.get("is_error") is True and not text.startswith(_ERROR):
         text = _ERROR + text
     return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text}, [
