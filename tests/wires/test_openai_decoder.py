@@ -584,6 +584,24 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         CALLS,
     ),
     (
+        "two calls of one id that begin without arguments",
+        sse(
+            calls(call(0, "", id="f", name="f"), call(1, "", id="f", name="f")),
+            calls(call(0, '{"a"'), call(1, '{"a"')),
+            calls(call(0, ":1}"), call(1, ":2}")),
+            FINISH,
+        ),
+        [
+            Delta(0, "f", "f"),
+            Delta(1, NEW_ID, "f"),
+            Delta(0, arguments='{"a"'),
+            Delta(1, arguments='{"a"'),
+            Delta(0, arguments=":1}"),
+            Delta(1, arguments=":2}"),
+        ],
+        CALLS,
+    ),
+    (
         "two calls of one id",
         sse(
             calls(call(0, "1", id="x", name="f"), call(1, "2", id="x", name="g")),

@@ -64,7 +64,7 @@ class ToolCallIndexer:
         name = None if function is None else function.name
         arguments = "" if function is None else function.arguments or ""
         index, call_id = call.index, call.id or None
-        place = self._place_of(index, call_id, name)
+        place = self._place_of(index, call_id, name, arguments)
         if place is None:
             says = name or arguments or call_id or any((call.extra or {}).values())
             return self._begun(index, call_id, name, arguments, call) if says else []
@@ -88,8 +88,10 @@ class ToolCallIndexer:
         begun = [] if self._held == place and not delta.name and not delta.extra else [delta]
         return [*begun, *self._further(index, place, parts[1:])]
 
-    def _place_of(self, index: int | None, id: str | None, name: str | None) -> int | None:
+    def _place_of(self, index: int | None, id: str | None, name: str | None, arguments: str) -> int | None:
         """Return the place of the call that a piece belongs to, as far as the piece itself says; None where it has none yet."""
+        if id and name and not arguments and index is not None and index not in self._places:
+            return None  # so a call begins, whatever other one has its id
         if id:
             known = self._by_id.get(id)
             if known is not None and known >= 0 and (not name or not self._names[known] or name.startswith(self._names[known])):
