@@ -194,6 +194,13 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         STOP_COUNTED,
     ),
     (
+        "usage in two chunks, with a price in the first",
+        sse(text("a"), FINISH, {"usage": {"prompt_tokens": 3, "cost": 0.5}}, {"usage": {"completion_tokens": 2}}, DONE),
+        ["a"],
+        FinishReason("stop", "finish_reason", Usage(3, 2, 5, extra={"cost": 0.5}), "m"),
+    ),
+    ("a content that is an empty object", sse(text("a"), chunk({"content": {}}), FINISH, DONE), ["a"], STOP),
+    (
         "usage, and then zeros",
         sse(text("a", usage=USAGE), chunk(reason="stop", usage=dict.fromkeys(USAGE, 0)), DONE),
         ["a"],

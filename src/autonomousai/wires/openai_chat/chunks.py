@@ -329,7 +329,7 @@ def _content_of(content: Any) -> str | None:
     items = content if isinstance(content, list) else [content]
     if any(isinstance(item, dict) and not _PART.isdisjoint(item) for item in items):
         return text_of(content)
-    if any(isinstance(item, dict) for item in items):
+    if any(isinstance(item, dict) and item for item in items):
         from json import dumps  # noqa: PLC0415  few servers do so
 
         return dumps(content, ensure_ascii=False)
@@ -410,6 +410,10 @@ def usage_of(usage: Json | None) -> Usage | None:
     )
 
 
+#: How servers name the tokens of a usage.
+_COUNTS: Final = _KNOWN_USAGE | {"input_tokens", "output_tokens"}
+
+
 def counted_more(earlier: Json, later: Json) -> Json:
     """Return what a usage object and a later one count together: counts only grow, and some servers spread them over two
     chunks, or send zeros where they know nothing, first or last."""
@@ -424,7 +428,7 @@ def counted_more(earlier: Json, later: Json) -> Json:
         return later
     counts = {name: value for name, value in later.items() if name != "total_tokens"}
     return {
-        **{name: value for name, value in earlier.items() if name not in later and name in _KNOWN_DETAILS},
+        **{name: value for name, value in earlier.items() if name not in later and name not in _COUNTS},
         **counts,
         **lacking,
     }
