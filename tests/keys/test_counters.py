@@ -465,6 +465,40 @@ async def test_the_store_hears_of_what_was_spent_as_soon_as_it_is_back(clock):
     assert 50 == (await away.inner.look("k", MONTH)).spent_tokens
 
 
+async def test_a_report_that_is_under_way_at_the_end_is_made_once(clock):
+    """Renewals stop with the server; the store may have taken what was being reported with one."""
+
+    class Slow(Away):
+        reported = None
+
+        def __getattr__(self, name: str):
+            call = super().__getattr__(name)
+
+            async def late(*arguments):
+                done = await call(*arguments)
+                if name == "settle" and self.reported is not None and arguments[2] == "":
+                    self.reported.set()
+                    await asyncio.sleep(0.01)
+                return done
+
+            return late
+
+    away = Slow()
+    store = FallbackCounters(away, clock=clock)
+    away.is_away = True
+    alone = await store.reserve("k", MONTH, Limits(token_budget=100), Demand(60, 60), "a")
+    await store.settle("k", MONTH, "a", 50, 0, alone)
+    away.is_away, away.reported = False, asyncio.Event()
+
+    renewing = asyncio.create_task(store.renew({}))
+    await away.reported.wait()
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+    await store.aclose()
+
+    assert 50 == (await away.inner.look("k", MONTH)).spent_tokens
+
+
 async def test_a_store_that_is_away_again_leaves_what_was_known_last(clock):
     """What others have spent between two outages is spent."""
     away = Away()

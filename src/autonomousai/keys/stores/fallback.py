@@ -107,7 +107,16 @@ class FallbackCounters:
             self._note_away(error)
 
     async def _catch_up(self) -> None:
-        """Report to the store what was spent without it."""
+        """Report to the store what was spent without it. Who stops waiting for that stops no report: it would be made again."""
+        await asyncio.shield(self._begin_report())
+
+    def _begin_report(self) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._report_alone())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _report_alone(self) -> None:
         async with self._catching_up:
             await self._report()
 
@@ -135,8 +144,4 @@ class FallbackCounters:
         if self._is_away:
             self._is_away = False
             _log.warning("keys' limits are counted together again")
-            task = asyncio.get_running_loop().create_task(
-                self._catch_up()
-            )  # a server that is killed from then on has reported it
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin_report()  # a server that is killed from then on has reported it
