@@ -251,6 +251,13 @@ async def test_an_image_may_be_named_by_its_url(env: dict[str, str], url: str) -
     assert (2, True) == (text.code, "https://example.org/notes.txt: is a URL and no file" in text.err)
 
 
+async def test_the_url_of_an_image_is_text(env: dict[str, str]) -> None:
+    """Unlike a file's name, which may be any bytes."""
+    ended = await run("chat", "--image", os.fsdecode(b"https://example.org/\xff.jpg"), "Who?", env=env)
+
+    assert (2, True) == (ended.code, "--image is not valid UTF-8 (character 20)" in ended.err)
+
+
 @pytest.mark.parametrize(
     "given",
     [

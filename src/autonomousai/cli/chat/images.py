@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..exit_codes import UsageError
 from .files import read_bytes
+from .prompt import as_utf8
 
 #: What a file begins with -> its type.
 _MAGIC: Final = (
@@ -25,7 +26,7 @@ def image_part(name: str) -> dict[str, Any]:
     """The part of a message's content that carries the image in the file of this name, or names its URL. Raises `UsageError`
     where it is none."""
     if name.startswith(_URLS):
-        return {"type": "image_url", "image_url": {"url": name}}
+        return {"type": "image_url", "image_url": {"url": as_utf8(name, "--image")}}
     data = read_bytes("--image", name)
     kind = _kind(data)
     if kind is None:
