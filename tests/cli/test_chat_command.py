@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from autonomousai.cli.chat.targets import wire_of
+from autonomousai.cli.chat.targets import ChatSettings, Served, wire_of
+from autonomousai.clients.autonomousai import HOSTED
+from autonomousai.errors import ModelNotFoundError
 from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import finish, run, start
@@ -351,6 +353,16 @@ async def test_a_model_of_the_servers_own_is_asked_for_at_a_bare_root(env: dict[
     assert (0, "Hello world\n") == (ended.code, ended.out)
     assert ["/v1/chat/completions"] == [each.path for each in server.requests]
     assert "llama3.2" == server.requests[0].json()["model"]
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_the_hosted_service_has_the_models_of_the_table_alone(end: str) -> None:
+    """However its address is written: it is asked for no others."""
+    served = Served(ChatSettings(model="llama3.2", base_url=HOSTED + end))
+
+    assert served.has_ours
+    with pytest.raises(ModelNotFoundError):
+        served.resolve("llama3.2")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, take
 from ...engine.library import find_weights, name_of
 from ...engine.provider import LlamaCpp
 from ...errors import HTTPError
-from ...http.urls import has_path, openai_base_url, without_credentials
+from ...http.urls import clean_base_url, has_path, openai_base_url, without_credentials
 from ...models import MODEL_ALIASES, MODELS, WEIGHTS
 from ...provider import AsyncGeneratorProvider
 from ...timeouts import Clocks
@@ -197,7 +197,8 @@ class Served:
         self._provider: AutonomousAI | OpenAICompatible | Anthropic
         assert settings.base_url is not None
         base_url, wire = settings.base_url, wire_of(settings.base_url, settings.wire)
-        if wire == "autonomousai" and settings.wire is None and base_url != HOSTED and not _is_of_the_table(settings.model):
+        is_said = settings.wire is not None or clean_base_url(base_url) == HOSTED  # whose API is no other
+        if wire == "autonomousai" and not is_said and not _is_of_the_table(settings.model):
             base_url, wire = openai_base_url(base_url), "openai"  # which servers of that API have beside it, and others alone
         key = settings.api_key
         if key is None and settings.key_env == KEY_ENV:  # the client reads the others itself
