@@ -11,8 +11,10 @@ import pytest
 from autonomousai.config import Config, EngineConfig, KeyConfig, LedgerConfig, ModelConfig, OpenAIConfig, Secret, ServerConfig
 from autonomousai.engine import library, weights
 from autonomousai.engine.loader import memory_for
+from autonomousai.errors import ModelNotFoundError
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.server import App, create_app
+from autonomousai.server.installed import InstalledAtTheStart
 from autonomousai.server.upstreams import UpstreamMaker
 from tests.support.gguf import write_gguf
 from tests.support.metrics import counted
@@ -170,3 +172,14 @@ async def test_several_workers_say_of_a_new_model_that_it_needs_a_restart(path: 
 
     assert [404] * 3 == [status for status, _ in told]
     assert [True, False, False] == ["restart the server" in message for _, message in told]
+
+
+async def test_a_folder_that_is_gone_is_no_callers_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model that is not there is a 404 as ever; where the models lie stands in the log alone."""
+
+    def resolve(name: str) -> str:
+        raise ModelNotFoundError(name, ["llama"])
+
+    await InstalledAtTheStart(resolve, str(tmp_path / "gone")).look_again("other")
+
+    assert "gone" in caplog.text

@@ -49,7 +49,12 @@ class InstalledAtTheStart:
         with contextlib.suppress(ModelNotFoundError):
             self._resolve(model)
             return
-        if model in await asyncio.to_thread(installed_models, self._models_dir):
+        try:
+            installed = await asyncio.to_thread(installed_models, self._models_dir)
+        except ProviderError as error:  # of the folder, which callers need not know
+            _log.warning("it is not known which models are installed: %s", error)
+            return
+        if model in installed:
             raise StatusError(
                 f"model {model[:200]!r} was installed after this server had started, and several workers share the models that "
                 "they started with; restart the server",
