@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from autonomousai.answer import Answer
-from autonomousai.events import Batch, ChoiceEvent, FinishReason, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.events import Batch, ChoiceEvent, Extra, FinishReason, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.ledger import entry
 from autonomousai.ledger.prices import Prices
 from autonomousai.report import Attempt, Report
@@ -32,6 +32,10 @@ TEXTS: dict[str, Batch] = {
     "no text": [],
     "reasoning": [Reasoning("so it is, as far as can be seen"), "Hello"],
     "a call": [ToolCallDelta(0, "call_1", "look", '{"at": "it"}')],
+    "a counted prompt": [
+        Extra({"message_start": {"usage": {"input_tokens": 900, "output_tokens": 1}}}, 0, "anthropic_messages"),
+        "Hello",
+    ],
     "another choice": ["Hello", ChoiceEvent(1, "Good morning to all of you")],
 }
 

@@ -171,7 +171,7 @@ def _usual(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str
         or report.cache
         or report.spent
         or report.repeated
-        or (usage is not None and usage.extra)
+        or (usage.extra if usage is not None else answer.others)  # which may count the prompt
     ):
         return None
     upstream, model = attempt.upstream, meter.model
