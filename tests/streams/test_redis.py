@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -225,6 +226,30 @@ async def test_of_records_that_are_stored_together_each_has_its_own_fate(redis_u
     await store.aclose()
 
     assert [b"first", b"last"] * 2 == page.records
+
+
+async def test_records_that_were_stored_are_known_to_be(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis forgot the script, and goes away while the records of a batch are stored again, one by one."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        leases = [await store.create(name, b"owner", b"") for name in "abcd"]
+        await redis.script_flush()
+    call, calls = store._call, 0
+
+    async def goes_away(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 2:  # the first record came alone
+            raise StoreError("away")
+        return await call(*arguments)
+
+    monkeypatch.setattr(store, "_call", goes_away)
+    appends = [store.append(name, lease, 1, b"") for name, lease in zip("abcd", leases, strict=True)]
+    fates = await asyncio.gather(*appends, return_exceptions=True)
+    await store.aclose()
+
+    assert [type(None), type(None), StoreError, StoreError] == [type(fate) for fate in fates]
 
 
 async def test_without_redis_every_record_that_waits_is_refused() -> None:

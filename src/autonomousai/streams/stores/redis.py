@@ -255,9 +255,13 @@ class RedisStore:
         for append in appends:
             batch.evalsha(self._scripts[_APPEND].sha, 4, *_keys(append.id), *append.arguments)
         answers: list[Any] = await self._do(lambda: batch.execute(raise_on_error=False))
+        failure: StoreError | None = None
         for index, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):  # Redis is new, or was restarted
-                answers[index] = await self._call(_APPEND, appends[index].id, *appends[index].arguments)
+                try:
+                    answers[index] = failure or await self._call(_APPEND, appends[index].id, *appends[index].arguments)
+                except StoreError as error:  # those before are stored, and none after is tried
+                    answers[index] = failure = error
         return answers
 
     def _note_append(self, append: _Append, answer: Any) -> None:
