@@ -228,6 +228,28 @@ async def test_of_records_that_are_stored_together_each_has_its_own_fate(redis_u
     assert [b"first", b"last"] * 2 == page.records
 
 
+async def test_a_connection_that_breaks_costs_no_stream(redis_url: str) -> None:
+    """The records of all streams take it: they are sent again, and each is stored once."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        names = [f"s{number}" for number in range(20)]
+        leases = [await store.create(name, b"owner", b"") for name in names]
+
+        async def write(name: str, lease: int) -> None:
+            for number in range(1, 41):
+                await store.append(name, lease, number, b"%d" % number)
+                if name == "s0" and number % 10 == 0:
+                    await redis.client_kill_filter(_type="normal", skipme=True)
+
+        fates = await asyncio.gather(*map(write, names, leases), return_exceptions=True)
+    pages = [await store.read(name, 0) for name in names]
+    await store.aclose()
+
+    assert [None] * 20 == fates
+    assert [[b"%d" % number for number in range(1, 41)]] * 20 == [page.records for page in pages]
+
+
 async def test_records_that_were_stored_are_known_to_be(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis forgot the script, and goes away while the records of a batch are stored again, one by one."""
     store = RedisStore(redis_url, keep_s=300)
@@ -235,16 +257,16 @@ async def test_records_that_were_stored_are_known_to_be(redis_url: str, monkeypa
         await redis.flushall()
         leases = [await store.create(name, b"owner", b"") for name in "abcd"]
         await redis.script_flush()
-    call, calls = store._call, 0
+    append_one, calls = store._append_one, 0
 
-    async def goes_away(*arguments: Any) -> Any:
+    async def goes_away(append: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls > 2:  # the first record came alone
+        if calls > 2:
             raise StoreError("away")
-        return await call(*arguments)
+        return await append_one(append)
 
-    monkeypatch.setattr(store, "_call", goes_away)
+    monkeypatch.setattr(store, "_append_one", goes_away)
     appends = [store.append(name, lease, 1, b"") for name, lease in zip("abcd", leases, strict=True)]
     fates = await asyncio.gather(*appends, return_exceptions=True)
     await store.aclose()

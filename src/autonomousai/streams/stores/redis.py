@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from ...errors import ConfigError
@@ -250,18 +251,26 @@ class RedisStore:
     async def _append_all(self, appends: Sequence[_Append]) -> Sequence[Any]:
         """Return what the script said of each record, or Redis of the script. Raises `StoreError` where that is not known."""
         if len(appends) == 1:
-            return [await self._call(_APPEND, appends[0].id, *appends[0].arguments)]
-        batch = self._redis.pipeline(transaction=False)
-        for append in appends:
-            batch.evalsha(self._scripts[_APPEND].sha, 4, *_keys(append.id), *append.arguments)
-        answers: list[Any] = await self._do(lambda: batch.execute(raise_on_error=False))
+            return [await self._append_one(appends[0])]
+        answers: list[Any] = await self._do(lambda: _sent_again(lambda: self._append_batch(appends)))
         failure: StoreError | None = None
         for index, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):  # Redis is new, or was restarted
                 try:
-                    answers[index] = failure or await self._call(_APPEND, appends[index].id, *appends[index].arguments)
+                    answers[index] = failure or await self._append_one(appends[index])
                 except StoreError as error:  # those before are stored, and none after is tried
                     answers[index] = failure = error
+        return answers
+
+    async def _append_one(self, append: _Append) -> Any:
+        script = self._scripts[_APPEND]
+        return await self._do(lambda: _sent_again(lambda: script(_keys(append.id), append.arguments)))
+
+    async def _append_batch(self, appends: Sequence[_Append]) -> list[Any]:
+        batch = self._redis.pipeline(transaction=False)
+        for append in appends:
+            batch.evalsha(self._scripts[_APPEND].sha, 4, *_keys(append.id), *append.arguments)
+        answers: list[Any] = await batch.execute(raise_on_error=False)
         return answers
 
     def _note_append(self, append: _Append, answer: Any) -> None:
@@ -353,6 +362,14 @@ class RedisStore:
             yield
         except (RedisError, OSError) as error:
             raise StoreError(f"Redis at {self._where}: {error or 'no answer'}") from None
+
+
+async def _sent_again(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what *work* awaits, which may be done twice: it is where its connection broke. All streams have that in common."""
+    try:
+        return await work()
+    except RedisConnectionError:
+        return await work()
 
 
 def _keys(id: str) -> list[str]:
