@@ -381,14 +381,17 @@ async def test_a_stream_can_be_taken_from_its_writer(place: Place) -> None:
     assert await place.other.claim("s", force=True) is None
 
 
-async def test_a_writer_that_is_stopped_while_it_stores_ends_its_stream_all_the_same(place: Place) -> None:
-    """What was being stored may be there: the end comes behind it, and not in its place."""
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_writer_that_is_stopped_while_it_stores_ends_its_stream_all_the_same(place: Place, times: int) -> None:
+    """What was being stored may be there: the end comes behind it, and not in its place; however often it is stopped."""
     stream = StreamLog("s", place.store, 0, "req_1")
     stream.lease = await begun(place)
     storing = asyncio.create_task(stream.append(Record(["Hello"])))
     await asyncio.sleep(0)
 
-    storing.cancel()
+    for _ in range(times):
+        storing.cancel()
+        await asyncio.sleep(0)
     await asyncio.wait([storing])
     await stream.append(Record(end=True))
 

@@ -8,6 +8,7 @@ twice, however its connections come and go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -105,7 +106,9 @@ class StreamLog:
             self.detach(str(error) or "the store has forgotten it")
         except asyncio.CancelledError:
             # It may be stored all the same: then its number is taken, and the next record has the next.
-            await asyncio.wait([storing])
+            while not storing.done():
+                with contextlib.suppress(asyncio.CancelledError):  # once is enough
+                    await asyncio.wait([storing])
             if storing.exception() is None:
                 self.grow((record,), ended=record.end)
             raise
