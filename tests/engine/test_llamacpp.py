@@ -247,6 +247,7 @@ CHANGES: list[dict[str, Any]] = [
     {"min_p": 0.99},
     {"typical_p": 0.05},
     {"repeat_penalty": 2.0},
+    {"repetition_penalty": 2.0},
     {"presence_penalty": 2.0},
     {"frequency_penalty": 2.0},
     {"max_tokens": 4},

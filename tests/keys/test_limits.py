@@ -366,7 +366,7 @@ async def test_a_kept_response_is_of_an_api_too(serve_keys):
 class Prices:
     """A dollar for a thousand tokens of `llama`; no price for others."""
 
-    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+    def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None:
         return (prompt_tokens + completion_tokens) / 1_000 if model == "llama" else None
 
 

@@ -741,4 +741,4 @@ def test_many_items_that_bring_a_tool_cost_what_one_that_brings_them_all_does() 
 
     together = seconds(tools)
 
-    assert seconds(*([tool] for tool in tools)) < 5 * together
+    assert seconds(*([tool] for tool in tools)) < 15 * together  # 30 where each is compared with all

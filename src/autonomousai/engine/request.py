@@ -155,8 +155,6 @@ def _stream_options(param: str, value: Any) -> None:
 
 def _limit(param: str, value: int) -> int | None:
     """-1 says nothing of it, as at llama-server and LM Studio."""
-    if value == 0:
-        raise refusal(param, "must be from 1, or -1 where none is wanted, not 0")
     return None if value == -1 else value
 
 
@@ -226,6 +224,8 @@ def engine_fields(
         made = _MADE[name](name, value) if name in _MADE else value
         if made not in (None, [], {}):
             passed[name] = made
+    if table is CHAT:
+        _refuse_no_tokens(passed)
     _join_limits(passed)
     if (penalty := passed.pop("repetition_penalty", None)) is not None:
         passed.setdefault("repeat_penalty", penalty)
@@ -236,6 +236,13 @@ def engine_fields(
     # The engine notices that its caller has left when it writes: so it tells of its progress after each batch of the prompt, or
     # a long one would be read to its end in vain.
     return {**passed, "cache_prompt": not exact, "return_progress": True}
+
+
+def _refuse_no_tokens(passed: dict[str, Any]) -> None:
+    """A completion of no tokens can be its prompt again; an answer in a chat cannot."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        if passed.get(name) == 0:
+            raise refusal(name, "must be from 1, or -1 where none is wanted, not 0")
 
 
 def _join_limits(passed: dict[str, Any]) -> None:

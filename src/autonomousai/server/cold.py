@@ -55,6 +55,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         here = [
             route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE
         ]
+        here = [route for route in here if route.path == request.scope["path"]] or here  # the path itself goes before a pattern
         allow = {"allow": ", ".join(sorted({"OPTIONS"}.union(*(route.methods or () for route in here))))}
         return (
             Response(status_code=204, headers=allow)

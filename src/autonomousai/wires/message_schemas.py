@@ -83,7 +83,7 @@ _MESSAGES: Final[dict[str, Schema]] = {
     ),
     "ToolMessage": _message(
         ["tool"],
-        {"content": {"anyOf": [ref("Content"), {"type": "null"}]}, "tool_call_id": _NAME},
+        {"content": {"anyOf": [ref("Content"), {"type": ["object", "null"]}]}, "tool_call_id": _NAME},
         ["tool_call_id"],
         "What a tool returned.",
     ),

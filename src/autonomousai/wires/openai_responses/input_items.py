@@ -20,7 +20,6 @@ from ..messages import REASONING, check_messages, text_of, with_one_system_messa
 from ..pairing import with_paired_results
 from ..shapes import (
     ANYTHING,
-    LIST,
     NAME,
     OBJECT,
     TEXT,
@@ -38,6 +37,7 @@ from ..shapes import (
 from .client_tools import BRINGING_TOOLS, CALLS, OUTPUTS
 from .custom_tools import custom_arguments
 from .namespaces import offered_name
+from .tools import TOOLS
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ _ITEMS: Final[dict[str, Shape]] = {
     "item_reference": _REFERENCE,
     **dict.fromkeys(_BARE, _PART),
     **dict.fromkeys((*CALLS, *OUTPUTS), object_of({"call_id": TEXT, "id": TEXT})),
-    **dict.fromkeys(BRINGING_TOOLS, object_of({"call_id": TEXT, "id": TEXT, "tools": LIST})),
+    **dict.fromkeys(BRINGING_TOOLS, object_of({"call_id": TEXT, "id": TEXT, "tools": TOOLS})),
     "reasoning": object_of({}),
 }
 

@@ -49,7 +49,7 @@ _CALLS: Final = frozenset(
 )
 
 
-#: Characters and pieces of arguments that are held back until their calls have names: nobody else counts them.
+#: Characters and pieces of arguments that are held back until their calls have names; no other bound counts them.
 _MOST_HELD: Final = 256 * 1024
 
 

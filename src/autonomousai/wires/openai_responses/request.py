@@ -151,7 +151,8 @@ _NEEDS_INPUT: Final = FieldRule(
         "anyOf": [
             _has("input", []),
             {"allOf": [_has("input"), _has("instructions")]},
-            *map(_has, _BEGINNINGS),
+            _has("previous_response_id", ""),
+            *map(_has, ELSEWHERE),
         ]
     },
 )
@@ -276,6 +277,27 @@ RESPONSES: Final = FieldTable(
     rules=(_NEEDS_INPUT, _KEEPS_BACKGROUND),
     components=input_items.COMPONENTS | tools.COMPONENTS,
     ignored=frozenset({"messages"}),
+)
+
+
+def _check_names_none(param: str, value: Any) -> Any:
+    if value:
+        raise refusal(param, "what is kept is not counted; send the complete conversation in input")
+    return value
+
+
+COUNTED: Final = msgspec.structs.replace(
+    RESPONSES,
+    name="CountInputTokensRequest",
+    says="What the tokens are counted of: a request of the Responses API, whose answer is not asked for.",
+    rows={
+        **RESPONSES.rows,
+        "previous_response_id": msgspec.structs.replace(
+            RESPONSES.rows["previous_response_id"],
+            shape=Shape(_check_names_none, {"const": ""}),
+            says="None: what is kept is not counted.",
+        ),
+    },
 )
 
 

@@ -9,13 +9,12 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
-from ..shapes import refusal
 from .answer import encode_response
 from .decoder import ResponsesStreamDecoder
 from .document import decode_response
 from .encoder import ResponsesStreamEncoder, encode_error_event
 from .errors import write_error
-from .request import RESPONSES, read_responses_request
+from .request import COUNTED, RESPONSES, read_responses_request
 from .schemas import SCHEMAS
 from .upstream_request import write_response_request
 from .usual_request import read_usual_response
@@ -34,15 +33,15 @@ class OpenAIResponsesWire(Wire):
     paths: ClassVar[tuple[str, ...]] = ("/v1/responses",)
     fields: ClassVar[FieldTable | None] = RESPONSES
     count_path = "/v1/responses/input_tokens"
-    count_fields: ClassVar[FieldTable | None] = RESPONSES
+    count_fields: ClassVar[FieldTable | None] = COUNTED
 
     decode_usual = staticmethod(read_usual_response)
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         request = read_usual_response(body) or read_responses_request(body)
-        if path.endswith(_COUNT) and request.origin is not None and request.origin.document.get("previous_response_id"):
-            raise refusal("previous_response_id", "what is kept is not counted; send the complete conversation in input")
+        if path.endswith(_COUNT) and request.origin is not None:
+            COUNTED.take(dict(request.origin.document), "previous_response_id")
         return request
 
     def encode_count(self, tokens: int) -> bytes:
@@ -87,7 +86,7 @@ class OpenAIResponsesWire(Wire):
             return Operation(
                 id="countInputTokens",
                 summary=f"Count the tokens of a request, over {self.title}",
-                request="ResponsesRequest",
+                request=COUNTED.name,
                 answer="InputTokens",
                 event="",
                 example=example,
@@ -95,7 +94,7 @@ class OpenAIResponsesWire(Wire):
         return Operation(
             id="createResponse",
             summary=f"Ask a model, over {self.title}",
-            request="ResponsesRequest",
+            request=RESPONSES.name,
             answer="Response",
             event="ResponsesEvent",
             example={**example, "max_output_tokens": 20},
