@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autonomousai.errors import InvalidMessagesError
+from autonomousai.wires.call_ids import give_ids
 from autonomousai.wires.messages import check_messages
 
 HELLO = {"role": "user", "content": "Hello"}
@@ -95,3 +96,24 @@ def test_many_calls_without_ids_cost_what_as_many_with_ids_do() -> None:
     with_ids = seconds(*(f"c{number}" for number in range(8000)))
 
     assert seconds(*[None] * 8000) < 6 * with_ids
+
+
+class Watched(list[Any]):
+    """Counts how many of its items were looked at by their places."""
+
+    looked = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        self.looked += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+def test_many_turns_with_a_call_each_are_read_once() -> None:
+    """A turn looks at its own results, and not at all that comes after them."""
+    turns = Watched(message for _ in range(300) for message in (asked(call(None)), result(None)))
+
+    give_ids(turns)
+
+    assert turns.looked < 3 * len(turns)
+    assert all(turn.get("tool_call_id") for turn in list(turns)[1::2])

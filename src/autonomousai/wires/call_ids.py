@@ -42,8 +42,8 @@ def _calls(message: Message) -> list[Call]:
 def _results(messages: Messages, begin: int) -> list[Message]:
     """Return the results from *begin* on, before other calls are made."""
     results = []
-    for message in messages[begin:]:
-        if _calls(message):
+    for place in range(begin, len(messages)):  # no slice: each turn would copy all that comes after it
+        if _calls(message := messages[place]):
             break
         if message["role"] == "tool":
             results.append(message)
