@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from autonomousai.config import Config, EngineConfig, KeyConfig, LedgerConfig, ModelConfig, OpenAIConfig, Secret, ServerConfig
+from autonomousai.config import Config, EngineConfig, ModelConfig, OpenAIConfig, ServerConfig
 from autonomousai.engine import library, weights
 from autonomousai.engine.loader import memory_for
-from autonomousai.errors import ModelNotFoundError
+from autonomousai.errors import ConfigError
 from autonomousai.models import DEFAULT_WEIGHTS
 from autonomousai.server import App, create_app
-from autonomousai.server.installed import InstalledAtTheStart
+from autonomousai.server.installed import InstalledModels
 from autonomousai.server.upstreams import UpstreamMaker
 from tests.support.gguf import write_gguf
 from tests.support.metrics import counted
@@ -149,37 +149,37 @@ async def test_a_registered_model_is_served_and_removed_without_a_restart(folder
     assert [*before, "mine"] == during
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/messages/count_tokens"])
-async def test_several_workers_say_of_a_new_model_that_it_needs_a_restart(path: str, tmp_path: Path) -> None:
-    """They share the engines that their parent began with. A caller whose key has a list of models learns nothing of others."""
+async def test_what_follows_for_all_that_serve_together_is_asked_where_a_model_may_have_come(tmp_path: Path) -> None:
+    """A server of several says so to its parent: for a name that it does not know, and for the list, and for no other."""
     config = Config(
-        engine=EngineConfig(models_dir=str(tmp_path)),
-        upstreams={"far": OpenAIConfig(base_url="http://127.0.0.1:9/v1")},
-        models={"llama": ModelConfig(route=("far",))},
-        keys={"all": KeyConfig(key=Secret("sk-all")), "some": KeyConfig(key=Secret("sk-some"), models=("llama",))},
-        ledger=LedgerConfig(url="off"),
+        upstreams={"far": OpenAIConfig(base_url="http://127.0.0.1:9/v1")}, models={"llama": ModelConfig(route=("far",))}
     )
     maker = UpstreamMaker(engines={})
-    async with listening(App(config, maker.make(config), maker=maker)) as place:
-        write_gguf(tmp_path / "new.gguf")
+    asked = 0
 
-        async def asked(model: str, key: str) -> tuple[int, str]:
-            body = {**ASKED, "model": model}
-            answer = await ask(place.port, request("POST", path, body, authorization=f"Bearer {key}"))
-            return answer.status, answer.json()["error"]["message"]
+    async def follow() -> None:
+        nonlocal asked
+        asked += 1
 
-        told = [await asked("new", "sk-all"), await asked("new", "sk-some"), await asked("other", "sk-all")]
+    found = []
+    async with listening(App(config, maker.make(config), maker=maker, follow_installed=follow)) as place:
+        for made in (
+            request("POST", CHAT, {**ASKED, "model": "new"}),
+            request("GET", "/v1/models"),
+            request("POST", CHAT, {**ASKED, "model": "llama"}),
+        ):
+            await ask(place.port, made)
+            found.append(asked)
 
-    assert [404] * 3 == [status for status, _ in told]
-    assert [True, False, False] == ["restart the server" in message for _, message in told]
+    assert [1, 2, 2] == found
 
 
-async def test_a_folder_that_is_gone_is_no_callers_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_folder_that_is_gone_is_no_callers_fault(caplog: pytest.LogCaptureFixture) -> None:
     """A model that is not there is a 404 as ever; where the models lie stands in the log alone."""
 
-    def resolve(name: str) -> str:
-        raise ModelNotFoundError(name, ["llama"])
+    async def follow() -> None:
+        raise ConfigError("/models is gone", key="engine.models_dir")
 
-    await InstalledAtTheStart(resolve, str(tmp_path / "gone")).look_again("other")
+    await InstalledModels(follow).look_again("other")
 
-    assert "gone" in caplog.text
+    assert "/models is gone" in caplog.text

@@ -46,7 +46,15 @@ def _handle(
     engines: Mapping[str, Supervisor] | None = None,
     spread: Callable[[BreakerNews], None] = lambda news: None,
 ) -> WorkerHandle:
-    return WorkerHandle(channel, engines or {}, on_listening=lambda: None, gather=_gather, reload=_reload, spread=spread)
+    return WorkerHandle(
+        channel,
+        engines or {},
+        on_listening=lambda: None,
+        gather=_gather,
+        reload=_reload,
+        follow_installed=_reload,
+        spread=spread,
+    )
 
 
 def _tasks() -> int:

@@ -41,7 +41,7 @@ from .endpoint import STREAMED, Endpoint, EndpointContext, refuse
 from .flight import launch
 from .gauges import Gauges
 from .health import HealthRoutes
-from .installed import InstalledAtTheStart, InstalledModels
+from .installed import InstalledModels
 from .keeping import KeepingEndpoint
 from .key_control import KeyControl
 from .lifespan import live
@@ -64,7 +64,8 @@ class App:
     """The server as an ASGI application. Beside that: its start, its drain and its end, for its process.
 
     ``gather``: brings what the other processes counted that serve together with this one. ``maker``: what made *provider*, and
-    makes those of other configs; without it there is one config for good.
+    makes those of other configs; without it there is one config for good. ``follow_installed``: serves the models that are
+    installed now, for all that serve together; without it this does so for itself.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class App:
         tracer: Tracer | None = None,
         gather: Callable[[], Awaitable[list[bytes]]] | None = None,
         maker: GatewayMaker[Config] | None = None,
+        follow_installed: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.provider = provider
         #: Loads the config's file again, for all that serve together: its process says how.
@@ -83,6 +85,7 @@ class App:
         self._hidden = [HiddenSecrets(config.secrets())]  # as long as this server is there
         self.orphans = Orphans()
         self._log = log
+        self._follow_installed = follow_installed
         self._tracer = tracer
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
         self._upstreams: Mapping[str, Any] = getattr(provider, "upstreams", {})
@@ -193,10 +196,7 @@ class App:
         """Return what puts other configs in the place of *config*, and have the endpoints look for models that come or go."""
         if maker is None or not isinstance(self.provider, Gateway):
             return None
-        if maker.shares_engines:
-            self._context.look_again = InstalledAtTheStart(self._resolve, config.engine.models_dir).look_again
-        else:
-            self._context.look_again = InstalledModels(is_stale=maker.is_stale, reload=self._reload_installed).look_again
+        self._context.look_again = InstalledModels(self._follow_installed or self._reload_installed).look_again
         self._context.settled = maker.settled(self.provider)
         return Reloader(
             config,
@@ -280,7 +280,9 @@ class App:
 
     async def _reload_installed(self) -> None:
         assert self._reloader is not None
-        await self.reload(self._reloader.config)
+        assert self._maker is not None
+        if await asyncio.to_thread(self._maker.is_stale):
+            await self.reload(self._reloader.config)
 
     async def _look_again(self) -> None:
         """Serve the models that are installed now."""

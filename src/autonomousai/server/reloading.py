@@ -32,15 +32,11 @@ ReloadFile = Callable[[], Awaitable[Reloaded]]
 
 class GatewayMaker(Protocol[Config_contra]):
     """Makes gateways of configs, one after another; an upstream that has not changed is the same object in the next.
-    ``is_stale``: whether the same config would make another one now; ``settled``: models that any of them would serve;
-    ``shares_engines``: whether the engines are another process's."""
+    ``is_stale``: whether the same config would make another one now; ``settled``: models that any of them would serve."""
 
     def make(self, config: Config_contra, current: Mapping[str, Upstream]) -> Gateway: ...
 
     def is_stale(self) -> bool: ...
-
-    @property
-    def shares_engines(self) -> bool: ...
 
     def settled(self, gateway: Gateway) -> frozenset[str]: ...
 

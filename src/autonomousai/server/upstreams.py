@@ -118,18 +118,47 @@ def with_models(config: Config) -> Config:
     return with_installed(with_coder(config))
 
 
-def make_engines(config: Config) -> dict[str, LlamaCpp]:
-    """Return the engines on this machine, by upstream. Starts no child."""
-    pool = make_pool(config)
-    engines = [name for name, upstream in config.upstreams.items() if upstream.runs_engine]
-    made: dict[str, AsyncGeneratorProvider] = {}
+def _installed_beside(config: Config) -> frozenset[tuple[str, int, int]] | None:
+    """Return what changes whenever a model is installed, replaced or removed; None where none is served beside *config*. Raises
+    `ConfigError` where that cannot be read."""
+    return installed_state(config.engine.models_dir) if _serves_installed(config) else None
 
-    def make(name: str) -> AsyncGeneratorProvider:
-        made[name] = _make_provider(name, config, pool, None)
-        return made[name]
 
-    _make_each(engines, config, pool, make)
-    return {name: provider for name in engines if isinstance(provider := made[name], LlamaCpp)}
+class EngineMaker:
+    """Makes the engines on this machine, by upstream, of configs one after another: they share the memory of the first. Starts
+    no child."""
+
+    def __init__(self, config: Config) -> None:
+        self._pool = make_pool(config)
+
+    def make(self, config: Config) -> dict[str, LlamaCpp]:
+        """Return all engines of the first config."""
+        engines = [name for name, upstream in config.upstreams.items() if upstream.runs_engine]
+        made: dict[str, AsyncGeneratorProvider] = {}
+
+        def make(name: str) -> AsyncGeneratorProvider:
+            made[name] = _make_provider(name, config, self._pool, None)
+            return made[name]
+
+        _make_each(engines, config, self._pool, make)
+        return {name: provider for name in engines if isinstance(provider := made[name], LlamaCpp)}
+
+    def make_later(self, names: Iterable[str], config: Config) -> dict[str, LlamaCpp]:
+        """Return engines of a later config, which are all loaded when they are asked for."""
+        made = {name: _make_provider(name, config, self._pool, None) for name in names}
+        return {name: provider for name, provider in made.items() if isinstance(provider, LlamaCpp)}
+
+    def is_on_demand(self, name: str, config: Config) -> bool:
+        """Return whether an upstream is an engine that is loaded when it is asked for."""
+        return _is_on_demand(name, config)
+
+    def installed(self, config: Config) -> frozenset[tuple[str, int, int]] | None:
+        """Return what changes whenever a model is installed, replaced or removed; None where none is served beside *config*."""
+        return _installed_beside(config)
+
+    def with_models(self, config: Config) -> Config:
+        """See `with_models`."""
+        return with_models(config)
 
 
 def make_gateway(
@@ -157,19 +186,17 @@ class UpstreamMaker:
         self._engines = engines
         self._providers = providers
         self._pool: ModelPool | None = None
-        self._models_dir: str | None = None
-        #: What was installed when it was served last; None where nothing is served beside the config.
+        #: The config that was served last, and what was installed then.
+        self._config: Config | None = None
         self._installed: frozenset[tuple[str, int, int]] | None = None
         #: What was said of each upstream that was made.
         self._said: WeakKeyDictionary[Upstream, tuple[object, ...]] = WeakKeyDictionary()
 
     def make(self, config: Config, current: Mapping[str, Upstream] | None = None) -> Gateway:
         """Return the gateway of *config*. Of the *current* upstreams, those of which nothing has changed are in it, with their
-        connections, their breakers and what was learnt of them. Raises `ConfigError` where *config* has an engine which the
-        other process does not."""
+        connections, their breakers and what was learnt of them. Raises `ConfigError`."""
         if self._engines is None and self._providers is None:
-            self._models_dir = config.engine.models_dir
-            self._installed = installed_state(self._models_dir) if _serves_installed(config) else None
+            self._config, self._installed = config, _installed_beside(config)
             config = with_models(config)
         self._pool = pool = self._pool or make_pool(config)
         kept = current or {}
@@ -184,12 +211,7 @@ class UpstreamMaker:
 
     def is_stale(self) -> bool:
         """Return whether models were installed or removed since the last gateway was made of a config that serves them."""
-        return self._installed is not None and self._installed != installed_state(self._models_dir)
-
-    @property
-    def shares_engines(self) -> bool:
-        """Return whether the engines are another process's, which has no others than those that it began with."""
-        return self._engines is not None
+        return self._config is not None and self._installed != _installed_beside(self._config)
 
     def settled(self, gateway: Gateway) -> frozenset[str]:
         """Return the names of models that *gateway* serves whatever is installed; "" stands for the default."""
@@ -253,12 +275,6 @@ def _make_provider(
     name: str, config: Config, pool: ModelPool, engines: Mapping[str, RemoteEngine] | None
 ) -> AsyncGeneratorProvider:
     upstream = config.upstreams[name]
-    if engines is not None and upstream.runs_engine and name not in engines:
-        raise ConfigError(
-            "is a new engine, which several workers cannot be given while they run",
-            key=f"upstreams.{name}",
-            advice="restart the server",
-        )
     on_demand = _is_on_demand(name, config)
     return upstream.make_provider(
         UpstreamSetup(

@@ -15,10 +15,11 @@ from ..config import Config, Reloaded, check_exposure
 from ..errors import ConfigError
 from ..http.urls import authority
 from ..server.app import App
-from ..server.upstreams import UpstreamMaker, make_engines, make_gateway, with_models
+from ..server.upstreams import EngineMaker, UpstreamMaker, make_gateway
 from ..telemetry.access_log import LogFormat, open_log
 from ..telemetry.tracer import open_tracer
 from .banner import banner
+from .engines import SharedEngines
 from .malloc import tune_malloc
 from .parent import LoadConfig, Workers
 from .reloading import reload_at_sighup
@@ -95,15 +96,13 @@ async def _serve(config: Config, listener: socket.socket, where: str, workers: i
             one = Server(app, config.server.drain_s, ending, on_listening=announce, on_draining=say_draining)
             await one.serve(listener, where)
         else:
-            served = with_models(config)
             several = Workers(
-                served,
+                SharedEngines(config, EngineMaker(config)),
                 workers,
                 ending,
-                engines=make_engines(served),
                 on_listening=announce,
                 on_draining=say_draining,
-                load=None if load is None else partial(_with_models, load),
+                load=load,
             )
             if load is not None:
                 reloading.enter_context(reload_at_sighup(partial(manager.reload, several.reload)))
@@ -116,10 +115,6 @@ def _app(config: Config) -> App:
     tracer = open_tracer(config.telemetry)
     maker = UpstreamMaker(tracer)
     return App(config, maker.make(config), log=open_log(config.server.log), tracer=tracer, maker=maker)
-
-
-async def _with_models(load: LoadConfig) -> Config:
-    return with_models(await load())
 
 
 async def _reload(reload: Callable[[Config], Awaitable[Reloaded]], load: LoadConfig) -> Reloaded:

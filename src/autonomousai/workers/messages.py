@@ -84,9 +84,10 @@ class Leave(_Message, frozen=True):
 
 
 class ReloadConfig(_Message, frozen=True):
-    """Serve by this config, `packed`, from now on."""
+    """Serve by this config, `packed`, and with these engines from now on."""
 
     config: msgspec.Raw
+    engines: dict[str, EngineSettings]
 
 
 class ReloadEnded(_Message, frozen=True):
@@ -154,9 +155,11 @@ class Gather(_Message, frozen=True):
 
 
 class ReloadAsked(_Message, frozen=True):
-    """An admin asks for the config's file to be loaded again."""
+    """An admin asks for the config's file to be loaded again. ``installed``: no, but what is served is to follow what is
+    installed."""
 
     id: int
+    installed: bool = False
 
 
 class ReloadDone(_Message, frozen=True):

@@ -12,14 +12,12 @@ import contextlib
 import socket
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..config import Config, Reloaded, check_reload
 from ..engine.process import describe
-from ..engine.provider import LlamaCpp
-from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ConnectError, ProviderError
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
@@ -27,6 +25,9 @@ from .messages import Begin, BreakerNews, Channel, Drain, Failed, Leave, WorkerM
 from .shutdown import FAREWELL_S, Shutdown, say
 from .sockets import cannot_listen, open_listeners
 from .worker_handle import WorkerHandle
+
+if TYPE_CHECKING:
+    from .engines import SharedEngines
 
 #: Seconds before another is started in the place of one that ended: doubled with each, but for one that had lived for a while.
 _BACKOFF_S: Final = 0.5
@@ -46,28 +47,25 @@ LoadConfig: TypeAlias = Callable[[], Awaitable[Config]]
 
 
 class Workers:
-    """``engines``: those of *config*, by upstream. ``on_listening``: called when all of them take requests; ``on_draining``:
-    when the end was asked for. ``load``: see `reload`."""
+    """``engines``: those that all share, which know the config. ``on_listening``: called when all workers take requests;
+    ``on_draining``: when the end was asked for. ``load``: see `reload`."""
 
     def __init__(
         self,
-        config: Config,
+        engines: SharedEngines,
         count: int,
         ending: Shutdown,
         *,
-        engines: Mapping[str, LlamaCpp],
         on_listening: Callable[[], None],
         on_draining: Callable[[], None],
         load: LoadConfig | None = None,
     ) -> None:
-        self._config = config
+        self._engines = engines
         self._load = load
         self._reloading = asyncio.Lock()
         self._ending = ending
         self._on_listening = on_listening
         self._on_draining = on_draining
-        self._providers = engines
-        self._engines: dict[str, Supervisor] = {}
         #: By number, whether one of that number has ever taken requests.
         self._listening = [asyncio.Event() for _ in range(count)]
         #: One for each worker, by its number, or one for all.
@@ -81,8 +79,7 @@ class Workers:
         await self._check_state()
         keeping: list[asyncio.Task[None]] = []
         try:
-            for name, provider in self._providers.items():
-                self._engines[name] = await provider.supervise()
+            await self._engines.start()
             self._listen(bound, where)
             keeping += [asyncio.create_task(self._keep(number, where)) for number in range(len(self._listening))]
             await self._wait_for(self._all_listen(), keeping)
@@ -97,8 +94,7 @@ class Workers:
             await asyncio.gather(*keeping, return_exceptions=True)
             for listener in self._listeners:
                 listener.close()
-            for provider in self._providers.values():
-                await provider.aclose()
+            await self._engines.aclose()
 
     async def reload(self) -> Reloaded:
         """Load the config's file again, and have all workers serve by it. Raises `ConfigError` for one that cannot be
@@ -107,13 +103,23 @@ class Workers:
             raise ConfigError("the server was started without a config file, so there is none to reload")
         async with self._reloading:
             config = await self._load()
-            check_reload(self._config, config)
-            _check_engines(self._config, config)
-            self._config = config
-            word = packed(config)
-            done = await asyncio.gather(*(handle.reload(word) for handle in list(self._desks)))
+            check_reload(self._engines.config, config)
+            await self._engines.adopt(config)
+            return await self._reload_workers()
+
+    async def follow_installed(self) -> Reloaded:
+        """Have all workers serve the models that are installed now, where that has changed. Raises `ConfigError`."""
+        async with self._reloading:
+            if not await self._engines.is_stale():
+                return Reloaded([], [], [], [])
+            await self._engines.adopt_installed()
+            return await self._reload_workers()
+
+    async def _reload_workers(self) -> Reloaded:
+        word = packed(self._engines.config)
+        done = await asyncio.gather(*(handle.reload(word) for handle in list(self._desks)))
         changed = [each for each in done if each is not None]
-        return changed[0] if changed else Reloaded([], [], [], list(config.served()))
+        return changed[0] if changed else Reloaded([], [], [], list(self._engines.config.served()))
 
     def _listen(self, bound: socket.socket, where: str) -> None:
         try:
@@ -123,8 +129,8 @@ class Workers:
 
     async def _check_state(self) -> None:
         """Workers would all say the same of a place that cannot be used; and a new file is laid out once."""
-        resume = self._config.resume
-        store = open_state(self._config.server.state, keep_s=resume.keep_s, max_bytes=resume.max_bytes)
+        resume = self._engines.config.resume
+        store = open_state(self._engines.config.server.state, keep_s=resume.keep_s, max_bytes=resume.max_bytes)
         await store.open()
         await store.aclose()
 
@@ -146,7 +152,7 @@ class Workers:
         for channel in self._desks.values():
             channel.say(Drain())
         ended = asyncio.ensure_future(asyncio.wait(keeping))
-        if not await self._ending.first(ended, self._ending.forced, self._config.server.drain_s + _GRACE_S):
+        if not await self._ending.first(ended, self._ending.forced, self._engines.config.server.drain_s + _GRACE_S):
             for channel in self._desks.values():
                 channel.say(Leave(self._ending.number))
             await asyncio.wait([ended], timeout=3 * FAREWELL_S)
@@ -223,18 +229,19 @@ class Workers:
 
         handle = WorkerHandle(
             channel,
-            self._engines,
+            self._engines.supervisors,
             on_listening=note_listening,
             gather=self._gather,
             reload=self.reload,
+            follow_installed=self.follow_installed,
             spread=partial(self._spread, channel),
         )
         self._desks[handle] = channel
         watching = asyncio.create_task(_watch(handle, process, listening))
         ending = asyncio.create_task(self._end_unready(process, listening))
         try:
-            engines = {name: engine.settings for name, engine in self._engines.items()}
-            channel.say(Begin(packed(self._config), engines, reloads=self._load is not None))
+            config = packed(self._engines.config)
+            channel.say(Begin(config, self._engines.settings(), reloads=self._load is not None))
             if self._ending.asked.is_set():
                 channel.say(Drain())
             await handle.serve()
@@ -269,14 +276,6 @@ class Workers:
         await asyncio.gather(*(handle.ask() for handle in self._desks))
         counted = [handle.counted for handle in self._desks if handle is not asking]
         return [snapshot for snapshot in (self._remains, *counted) if snapshot]
-
-
-def _check_engines(old: Config, new: Config) -> None:
-    """Raise `ConfigError` where *new* has other engines than *old*."""
-    before, after = ({name: each for name, each in config.upstreams.items() if each.runs_engine} for config in (old, new))
-    if name := next((name for name in before | after if before.get(name) != after.get(name)), None):
-        problem = "is an engine, and several workers share the engines that they began with"
-        raise ConfigError(problem, key=f"upstreams.{name}", advice="restart the server, or take the change back")
 
 
 async def _watch(handle: WorkerHandle, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:

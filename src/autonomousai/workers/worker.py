@@ -13,12 +13,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
 from ..config import Config, Reloaded
 from ..engine.handle import BUSY, RemoteEngine
+from ..engine.ipc import EngineSettings
 from ..engine.parent_death import die_with_parent
 from ..errors import ConfigError, ProviderError, StatusError
 from ..gateway.breaker import BreakerChange
@@ -99,6 +100,7 @@ async def _work(end: socket.socket, listeners: list[socket.socket], where: str) 
         tracer=tracer,
         gather=parent.gather,
         maker=maker,
+        follow_installed=partial(parent.reload_all, installed=True),
     )
     parent.counted, parent.reload, parent.learn = app.counted, app.reload, gateway.learn
     if begin.reloads:
@@ -133,17 +135,10 @@ class Parent:
     learn: Callable[[BreakerChange], None]
 
     def __init__(self, channel: Channel[ParentMessage], begin: Begin, ending: Shutdown) -> None:
-        self._slots = {name: RemoteSlots(self, name) for name in begin.engines}
-        self.deputies = {
-            name: RemoteEngine(
-                settings,
-                self._slots[name],
-                completed=partial(channel.say, Completed(name)),
-                let_go=partial(self._slots[name].release, asked=True),
-            )
-            for name, settings in begin.engines.items()
-        }
         self._channel = channel
+        self._slots: dict[str, RemoteSlots] = {}
+        self.deputies: dict[str, RemoteEngine] = {}
+        self._know(begin.engines)
         self._ending = ending
         self._ids = itertools.count()
         self._asked: dict[int, asyncio.Future[Refused | None]] = {}
@@ -156,6 +151,17 @@ class Parent:
         async for word in words:
             self._hear(word)
         os._exit(ORPHANED)
+
+    def _know(self, engines: Mapping[str, EngineSettings]) -> None:
+        """Have a deputy for each of these engines."""
+        for name in engines.keys() - self.deputies.keys():
+            slots = self._slots[name] = RemoteSlots(self, name)
+            self.deputies[name] = RemoteEngine(
+                engines[name],
+                slots,
+                completed=partial(self._channel.say, Completed(name)),
+                let_go=partial(slots.release, asked=True),
+            )
 
     def _hear(self, word: ParentMessage) -> None:
         match word:
@@ -174,6 +180,7 @@ class Parent:
             case BreakerNews():
                 self.learn(word.change)
             case ReloadConfig():
+                self._know(word.engines)
                 task = asyncio.get_running_loop().create_task(self._follow(unpacked(word.config, Config)))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -193,11 +200,12 @@ class Parent:
             log_bug(None, error)
             self._channel.say(ReloadDone(None, f"a worker failed to follow it ({type(error).__name__}); its log says more"))
 
-    async def reload_all(self) -> Reloaded:
-        """Have the parent load the config's file again, for all workers. Raises `ConfigError`."""
+    async def reload_all(self, *, installed: bool = False) -> Reloaded:
+        """Have the parent load the config's file again, for all workers; or, if *installed*, have them serve the models that
+        are installed now. Raises `ConfigError`."""
         number = next(self._ids)
         asked = self._reloading[number] = asyncio.get_running_loop().create_future()
-        self._channel.say(ReloadAsked(number))
+        self._channel.say(ReloadAsked(number, installed))
         try:
             ended: ReloadEnded = await asked
         finally:

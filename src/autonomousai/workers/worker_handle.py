@@ -52,6 +52,7 @@ class WorkerHandle:
         on_listening: Callable[[], None],
         gather: Callable[[WorkerHandle], Awaitable[list[bytes]]],
         reload: Callable[[], Awaitable[Reloaded]],
+        follow_installed: Callable[[], Awaitable[Reloaded]],
         spread: Callable[[BreakerNews], None],
     ) -> None:
         self.failure: Failed | None = None
@@ -61,9 +62,12 @@ class WorkerHandle:
         self._on_listening = on_listening
         self._gather = gather
         self._reload = reload
+        self._follow_installed = follow_installed
         self._spread = spread
         self._reloading: asyncio.Future[ReloadDone] | None = None
         self._told: asyncio.Future[None] | None = None
+        #: What tells the worker of each engine.
+        self._watchers: dict[str, Callable[[], None]] = {}
         #: Who has a slot, or stands in line for one.
         self._sitters: dict[int, asyncio.Task[None]] = {}
         #: Whose slots are given back at once: the engine does nothing for them any more.
@@ -72,19 +76,16 @@ class WorkerHandle:
 
     async def serve(self) -> None:
         """Until the worker is gone; then its slots are free."""
-        watchers = {name: partial(self._tell_of, name) for name in self._engines}
-        for name, watcher in watchers.items():
-            self._engines[name].watchers.append(watcher)
-            watcher()
+        self._watch_engines()
         try:
             async for word in self._channel.words():
                 self._hear(word)
         finally:
-            for name, watcher in watchers.items():
-                self._engines[name].watchers.remove(watcher)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for name, watcher in self._watchers.items():
+                self._engines[name].watchers.remove(watcher)
             self._on_told()
             if self._reloading is not None:
                 self._reloading.cancel()
@@ -93,7 +94,8 @@ class WorkerHandle:
         """Have the worker serve by *config*, which is packed; None where it ends meanwhile: the next one gets it. Raises
         `ConfigError`."""
         self._reloading = asyncio.get_running_loop().create_future()
-        self._channel.say(ReloadConfig(config))
+        self._channel.say(ReloadConfig(config, {name: engine.settings for name, engine in self._engines.items()}))
+        self._watch_engines()
         try:
             done = await self._reloading
         except asyncio.CancelledError:
@@ -146,9 +148,16 @@ class WorkerHandle:
 
     def _hear_of_reload(self, word: ReloadAsked | ReloadDone) -> None:
         if isinstance(word, ReloadAsked):
-            self._spawn(self._reload_all(word.id))
+            self._spawn(self._reload_all(word))
         elif self._reloading is not None and not self._reloading.done():
             self._reloading.set_result(word)
+
+    def _watch_engines(self) -> None:
+        """Tell the worker what becomes of each engine, those included that came since it began."""
+        for name in self._engines.keys() - self._watchers.keys():
+            watcher = self._watchers[name] = partial(self._tell_of, name)
+            self._engines[name].watchers.append(watcher)
+            watcher()
 
     def _tell_of(self, engine: str) -> None:
         self._channel.say(EngineState(engine, self._engines[engine].condition))
@@ -189,11 +198,12 @@ class WorkerHandle:
         snapshots = await self._gather(self)
         self._channel.say(Gathered(id, snapshots, {name: engine.slots.waiting for name, engine in self._engines.items()}))
 
-    async def _reload_all(self, id: int) -> None:
+    async def _reload_all(self, asked: ReloadAsked) -> None:
+        reload = self._follow_installed if asked.installed else self._reload
         try:
-            self._channel.say(ReloadEnded(id, await self._reload()))
+            self._channel.say(ReloadEnded(asked.id, await reload()))
         except ProviderError as error:
-            self._channel.say(ReloadEnded(id, None, str(error)))
+            self._channel.say(ReloadEnded(asked.id, None, str(error)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
