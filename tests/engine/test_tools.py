@@ -57,6 +57,46 @@ def test_every_form_of_the_choice(given: dict[str, Any], expected: tuple[str, li
     assert expected == (made and (made.mode, [each.name for each in made.allowed], made.is_parallel))
 
 
+OLDER: list[tuple[Any, tuple[str, list[str], bool] | None]] = [
+    (None, ("auto", ["weather", "add"], False)),
+    ("auto", ("auto", ["weather", "add"], False)),
+    ("none", None),
+    ({"name": "add"}, ("required", ["add"], False)),
+]
+
+
+@pytest.mark.parametrize(("choice", "expected"), OLDER, ids=str)
+def test_functions_are_tools_of_which_one_is_called(choice: Any, expected: tuple[str, list[str], bool] | None) -> None:
+    """The older form has no room for several calls; all of it is taken out of the fields."""
+    fields = {"functions": [each["function"] for each in TOOLS], "function_call": choice, "seed": 1}
+
+    made = take_tools(fields)
+
+    assert expected == (made and (made.mode, [each.name for each in made.allowed], made.is_parallel))
+    assert {"seed": 1} == fields
+    assert made is None or made.shown == plan(parallel_tool_calls=False).shown  # type: ignore[union-attr]
+
+
+def test_calls_and_results_in_the_older_form_are_those_of_tools() -> None:
+    """A call gets an id, by which its result is found; a result of no call is what the user says."""
+    function = {"name": "add", "arguments": '{"a": 1}'}
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "function", "name": "lost", "content": "0"},
+        {"role": "assistant", "content": None, "function_call": function},
+        {"role": "function", "name": "add", "content": "7"},
+    ]
+
+    told = engine_messages(messages, None)
+
+    assert [
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": "0"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "call_2", "type": "function", "function": function}]},
+        {"role": "tool", "content": "7", "tool_call_id": "call_2"},
+    ] == told
+
+
 def test_all_tools_are_shown_whichever_may_be_called() -> None:
     """So that what is read of the prompt stays the same from turn to turn."""
     made = plan(tool_choice=tool("add"))

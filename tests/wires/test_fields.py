@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.request import CALL_OPTIONS, ChatRequest
+from autonomousai.wires.openai_chat.older_calls import echo_of
 from autonomousai.wires.openai_chat.request import CHAT, read_chat_request
 from autonomousai.wires.request_body import write_chat_request
 
@@ -494,4 +495,4 @@ def test_what_is_written_is_read_again(fields: dict[str, Any], stream: bool) -> 
     """Client and server agree."""
     written = write_chat_request("llama", HELLO, stream=stream, fields=fields)
 
-    assert ChatRequest("llama", HELLO, stream, stream, fields) == read_chat_request(written)
+    assert ChatRequest("llama", HELLO, stream, stream, fields, echo=echo_of(fields)) == read_chat_request(written)

@@ -126,7 +126,10 @@ FIELDS: list[tuple[Json, Json]] = [
     ),
     (
         {"functions": [{"name": "f", "description": "d", "parameters": SCHEMA}], "function_call": {"name": "f"}},
-        {"tools": [{"name": "f", "description": "d", "input_schema": SCHEMA}], "tool_choice": {"type": "tool", "name": "f"}},
+        {
+            "tools": [{"name": "f", "description": "d", "input_schema": SCHEMA}],
+            "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+        },
     ),
     (
         {"tools": [TOOL], "tool_choice": "required", "reasoning_effort": "high"},

@@ -179,7 +179,7 @@ FATES: list[tuple[str, Any, Json]] = [
         },
         {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}},
     ),
-    ("functions", [FUNCTION], {"tools": [FLAT]}),
+    ("functions", [FUNCTION], {"tools": [FLAT], "parallel_tool_calls": False}),
     ("function_call", "none", {"tool_choice": "none"}),
     ("function_call", {"name": "f"}, {"tool_choice": {"type": "function", "name": "f"}}),
     ("response_format", {"type": "json_object"}, {"text": {"format": {"type": "json_object"}}}),

@@ -16,6 +16,7 @@ from ..errors import StatusError
 from ..events import Message, Messages
 from ..wires.fields import UNSUPPORTED, FieldTable
 from ..wires.messages import ROLES
+from ..wires.openai_chat.older_calls import with_tool_calls
 from ..wires.openai_chat.request import CHAT
 from ..wires.shapes import check_type, number, refusal, shown
 from .images import INVALID_IMAGE, image_part
@@ -37,7 +38,7 @@ def engine_messages(messages: Messages, system: str | None, *, sees: bool = Fals
     ``name`` and the like do not reach a chat template, and are left out.
     """
     seen: list[int] | None = [] if sees else None
-    told = [_told(index, message, seen) for index, message in enumerate(messages)]
+    told = [_told(index, message, seen) for index, message in enumerate(with_tool_calls(messages))]
     if "tool_calls" in told[-1]:
         problem = "have no results; send a message of the role tool for each of them"
         raise refusal(f"messages[{len(told) - 1}].tool_calls", problem)
@@ -62,12 +63,8 @@ def _told(index: int, message: Message, seen: list[int] | None) -> Message:
 
 def _role(index: int, message: Message) -> str:
     role: str = message["role"]
-    if role == "function":
-        raise refusal(f"messages[{index}].role", "is the older form of the role tool; send that, with tools", UNSUPPORTED)
     if role not in ROLES:
         raise refusal(f"messages[{index}].role", f"{role[:50]!r} is no role that this model knows", UNSUPPORTED)
-    if message.get("function_call"):
-        raise refusal(f"messages[{index}].function_call", "is the older form of tool_calls; send those", UNSUPPORTED)
     if any(call.get("type", "function") != "function" for call in message.get("tool_calls") or ()):
         raise refusal(f"messages[{index}].tool_calls", "the embedded engine knows calls of functions alone", UNSUPPORTED)
     if message.get("audio"):
@@ -197,7 +194,7 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
     """
     if any(fields.get(name) is not None for name in ("seed", "response_format")):
         return True
-    size = len(msgspec.json.encode(fields["tools"])) if fields.get("tools") else 0
+    size = sum(len(msgspec.json.encode(fields[name])) for name in ("tools", "functions") if fields.get(name))
     for message in messages:
         content = message.get("content")
         if isinstance(content, str):

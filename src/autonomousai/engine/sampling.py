@@ -12,7 +12,7 @@ from ..models import WEIGHTS
 _PENALTIES: Final = ("repeat_penalty", "dry_multiplier", "dry_base", "dry_allowed_length")
 
 #: Fields with which an answer is a document or calls tools.
-_FORMS: Final = ("response_format", "tools")
+_FORMS: Final = ("response_format", "tools", "functions")
 
 
 def sampling_of(weights: str) -> Mapping[str, float]:

@@ -25,6 +25,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 #: The fields that say something of tools.
 TOOL_FIELDS: Final = ("tools", "tool_choice", "parallel_tool_calls")
 
+#: Their older forms.
+_OLDER_FIELDS: Final = ("functions", "function_call")
+
 
 class Tool(NamedTuple):
     """One function. ``shown``: as the chat template gets it; ``schema``: what the engine holds the arguments to."""
@@ -62,39 +65,69 @@ def take_tools(fields: dict[str, Any]) -> ToolPlan | None:
         assert {"seed": 1} == fields
     """
     offered, choice, is_parallel = (fields.pop(name, None) for name in TOOL_FIELDS)
+    functions, function_call = (fields.pop(name, None) for name in _OLDER_FIELDS)
+    if functions and not offered:
+        return _older_plan(functions, function_call)
     if not offered:
-        if choice not in (None, "none", "auto"):
-            raise refusal("tool_choice", "asks for a call, and there are no tools; send tools as well")
+        for name, said in (("tool_choice", choice), ("function_call", function_call)):
+            if said not in (None, "none", "auto"):
+                raise refusal(name, "asks for a call, and there are no tools; send tools as well")
         return None
-    if len(offered) > MAX_TOOLS:
-        raise refusal("tools", f"holds {len(offered)} tools; at most {MAX_TOOLS} are accepted")
-    if (size := len(msgspec.json.encode(offered))) > MAX_SIZE:
-        raise refusal("tools", f"is {size} bytes of JSON; at most {MAX_SIZE} are accepted")
+    _check_size("tools", offered)
     tools = tuple(_tool(f"tools[{place}]", tool) for place, tool in enumerate(offered))
     if choice == "none":
         return None
     mode, names = _chosen(choice)
+    is_named = isinstance(choice, Mapping) and choice["type"] == "function"
+    return ToolPlan(tools, _allowed_of(tools, names, "tool_choice"), mode, is_parallel is not False and not is_named)
+
+
+def _older_plan(functions: list[Any], choice: Any) -> ToolPlan | None:
+    """Return what a request in the older form wants, in whose answer there is room for one call."""
+    _check_size("functions", functions)
+    tools = tuple(_function(f"functions[{place}]", function) for place, function in enumerate(functions))
+    if choice == "none":
+        return None
+    if choice in (None, "auto"):
+        return ToolPlan(tools, _allowed_of(tools, None, "function_call"), "auto", False)
+    if not isinstance(choice, Mapping) or not isinstance(choice.get("name"), str):
+        raise refusal("function_call", f"must be none, auto, or an object with the name of a function, not {shown(choice)}")
+    return ToolPlan(tools, _allowed_of(tools, [choice["name"]], "function_call"), "required", False)
+
+
+def _check_size(param: str, offered: list[Any]) -> None:
+    if len(offered) > MAX_TOOLS:
+        raise refusal(param, f"holds {len(offered)} tools; at most {MAX_TOOLS} are accepted")
+    if (size := len(msgspec.json.encode(offered))) > MAX_SIZE:
+        raise refusal(param, f"is {size} bytes of JSON; at most {MAX_SIZE} are accepted")
+
+
+def _allowed_of(tools: tuple[Tool, ...], names: list[str] | None, param: str) -> tuple[Tool, ...]:
+    """Return those of *tools* that *names* name; all where there are none. Raises `StatusError` 400 that names *param*."""
     known = {tool.name: tool for tool in tools}
     for name in names or ():
         if name not in known:
-            raise refusal("tool_choice", f"names {shown(name)}, which is none of the tools: {', '.join(known)[:200]}")
-    allowed = tuple(known.values() if names is None else (known[name] for name in dict.fromkeys(names)))
-    is_named = isinstance(choice, Mapping) and choice["type"] == "function"
-    return ToolPlan(tools, allowed, mode, is_parallel is not False and not is_named)
+            raise refusal(param, f"names {shown(name)}, which is none of the tools: {', '.join(known)[:200]}")
+    return tuple(known.values() if names is None else (known[name] for name in dict.fromkeys(names)))
 
 
 def _tool(place: str, tool: Mapping[str, Any]) -> Tool:
     if (kind := tool.get("type", "function")) != "function":
         problem = f"must be function: the embedded engine has no tools of the type {shown(kind)}"
         raise refusal(f"{place}.type", problem, UNSUPPORTED)
-    function = tool.get("function") or {}
+    return _function(f"{place}.function", tool.get("function") or {})
+
+
+def _function(place: str, function: Any) -> Tool:
+    if not isinstance(function, Mapping):
+        raise refusal(place, f"must be an object, not {shown(function)}", "invalid_type")
     name = function.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         problem = "must be 1 to 128 letters, digits, or any of _ . : -"
-        raise refusal(f"{place}.function.name", problem)
+        raise refusal(f"{place}.name", problem)
     parameters = function.get("parameters")
     is_strict = function.get("strict") is True
-    schema = tool_schema(parameters, f"{place}.function.parameters", is_strict=is_strict)
+    schema = tool_schema(parameters, f"{place}.parameters", is_strict=is_strict)
     described = {key: function[key] for key in ("name", "description") if function.get(key) is not None}
     return Tool(name, {"type": "function", "function": {**described, "parameters": parameters or _NOTHING}}, schema)
 

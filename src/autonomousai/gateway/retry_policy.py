@@ -197,7 +197,8 @@ def is_prose(request: ChatRequest, answer: Answer) -> bool:
         return False
     response_format = request.fields.get("response_format")
     constrained = isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
-    return not (constrained or request.fields.get("tools") or answer.calls or answer.refusal)
+    calls = request.fields.get("tools") or request.fields.get("functions")
+    return not (constrained or calls or answer.calls or answer.refusal)
 
 
 def has_only_thought(request: ChatRequest, answer: Answer) -> bool:

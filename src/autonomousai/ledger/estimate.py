@@ -62,7 +62,7 @@ def prompt_tokens(request: ChatRequest) -> int:
 
         assert prompt_tokens(ChatRequest("llama", [{"role": "user", "content": "Why is the sky blue?"}])) == 9
     """
-    size = _size(request.fields.get("tools"), 0) if request.fields else 0
+    size = sum(_size(request.fields.get(name), 0) for name in ("tools", "functions")) if request.fields else 0
     for message in request.messages:
         content = message.get("content")
         size += len(content) if type(content) is str else _size(content, 1)

@@ -76,6 +76,7 @@ class AnswerMessage(msgspec.Struct):
     content: Annotated[str | None, Meta(description="null where there is nothing but tool calls")]
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[ToolCallSchema] | UnsetType = UNSET
+    function_call: Annotated[FunctionCall | UnsetType, Meta(description="the older form, for `functions`")] = UNSET
 
 
 class CompletionChoiceSchema(msgspec.Struct):
@@ -122,6 +123,7 @@ class DeltaSchema(msgspec.Struct):
     content: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[ToolCallPiece] | UnsetType = UNSET
+    function_call: FunctionPieceSchema | UnsetType = UNSET
 
 
 class ChunkChoice(msgspec.Struct):

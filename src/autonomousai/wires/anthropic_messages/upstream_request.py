@@ -189,6 +189,7 @@ def _schema(parameters: Any) -> Json:
 
 def _write_functions(body: Json, value: Any) -> None:
     _write_tools(body, [{"type": "function", "function": function} for function in value])
+    _write_parallel(body, False)  # its caller's form of an answer has room for one call
 
 
 def _write_choice(body: Json, value: Any) -> None:

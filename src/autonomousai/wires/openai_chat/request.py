@@ -38,6 +38,7 @@ from ..shapes import (
     whole,
 )
 from ..tool_forms import either_form, nested_choice, nested_format, nested_tool
+from .older_calls import echo_of
 
 # ---- shapes of their own ----------------------------------------------------------------------------------------------
 
@@ -216,8 +217,15 @@ TOOLS: Final = (
         uses=_TAKEN,
     ),
     RequestField("parallel_tool_calls", FLAG, "Whether several calls may come at once.", uses=_TAKEN),
-    RequestField("functions", LIST, "The older form of `tools`.", uses=_no("send tools", [])),
-    RequestField("function_call", ANYTHING, "The older form of `tool_choice`.", uses=_no("send tool_choice", "none", "auto")),
+    RequestField(
+        "functions",
+        LIST,
+        "The older form of `tools`; the answer then has `function_call`.",
+        uses=_engine(honoured(says="as `tools`; one call")),
+    ),
+    RequestField(
+        "function_call", ANYTHING, "The older form of `tool_choice`.", uses=_engine(honoured(says="as `tool_choice`"))
+    ),
     RequestField("web_search_options", OBJECT, "How the upstream searches the web.", uses=_no("it searches nothing")),
 )
 
@@ -388,7 +396,14 @@ def chat_request(model: str, messages: Any, document: dict[str, Any], table: Fie
     fields = table.check(document)
     include_usage = take_usage(fields)
     leave_out_empty(fields)
-    return ChatRequest(model, table.rows["messages"].shape.check("messages", messages), bool(stream), include_usage, fields)
+    return ChatRequest(
+        model,
+        table.rows["messages"].shape.check("messages", messages),
+        bool(stream),
+        include_usage,
+        fields,
+        echo=echo_of(fields),
+    )
 
 
 def take_usage(fields: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
-from ...events import Batch
+from ...events import Batch, FinishReason
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
@@ -15,6 +15,7 @@ from .chunks import Chunk
 from .completion import decode_completion, encode_completion
 from .decoder import ChatStreamDecoder
 from .encoder import ChatStreamEncoder
+from .older_calls import ECHO, older_document, older_events
 from .request import CHAT, read_chat_document
 from .short_answer import read_short_stream, write_short_answer
 from .usual import UsualChunk
@@ -61,7 +62,8 @@ class OpenAIChatWire(Wire):
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ChatStreamEncoder:
         """See `Wire.encoder`."""
-        return ChatStreamEncoder(
+        made = OlderCallsEncoder if head.echo == ECHO else ChatStreamEncoder
+        return made(
             id=head.id,
             created=head.created,
             model=head.model,
@@ -73,6 +75,11 @@ class OpenAIChatWire(Wire):
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
+        if head.echo == ECHO:
+            return older_document(self._document(events, head, extension))
+        return self._document(events, head, extension)
+
+    def _document(self, events: Batch, head: AnswerHead, extension: dict[str, Any] | None) -> bytes:
         if not self.finish_reason_at_top:
             short = write_short_answer(events, id=head.id, created=head.created, model=head.model, extension=extension)
             if short is not None:
@@ -99,6 +106,20 @@ class OpenAIChatWire(Wire):
 
 
 OPENAI_CHAT: Final = OpenAIChatWire()
+
+
+class OlderCallsEncoder(ChatStreamEncoder):
+    """Writes calls in the older form, for a caller who knows no other."""
+
+    __slots__ = ()
+
+    def write(self, batch: Batch) -> bytes:
+        """See `StreamEncoder.write`."""
+        return older_events(super().write(batch))
+
+    def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `StreamEncoder.end`."""
+        return older_events(super().end(finish, extension=extension))
 
 
 class ContinuousUsageDecoder(ChatStreamDecoder):

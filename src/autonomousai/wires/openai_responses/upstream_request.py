@@ -238,7 +238,8 @@ def _tools(name: str, value: Any) -> Json:
 
 
 def _functions(name: str, value: Any) -> Json:
-    return _tools(name, [{"type": "function", "function": each} for each in value] if isinstance(value, list) else value)
+    tools = _tools(name, [{"type": "function", "function": each} for each in value] if isinstance(value, list) else value)
+    return {**tools, "parallel_tool_calls": False}  # its caller's form of an answer has room for one call
 
 
 def _tool_choice(name: str, value: Any) -> Json:
