@@ -683,6 +683,11 @@ def request_error(**fields: Any) -> StatusError:
         (StreamError("m", code="insufficient_quota"), (429, "insufficient_quota", None, "insufficient_quota")),
         (StreamError("m", type="rate_limit_error"), (429, "rate_limit_error", None, "upstream_error")),
         (StreamError("m", code="429"), (429, "rate_limit_error", None, "429")),
+        (StreamError("m", code="too_many_requests"), (429, "rate_limit_error", None, "too_many_requests")),
+        (StreamError("m", code="ThrottlingException"), (429, "rate_limit_error", None, "ThrottlingException")),
+        (StreamError("m", type="RESOURCE_EXHAUSTED"), (429, "rate_limit_error", None, "upstream_error")),
+        (StreamError("m", code="server_is_overloaded"), (503, "overloaded_error", None, "server_is_overloaded")),
+        (StreamError("m", type="UNAVAILABLE"), (503, "overloaded_error", None, "upstream_error")),
         (StreamError("m", code="400"), (400, "invalid_request_error", None, "400")),
         (StreamError("m", code="503", type="x"), (503, "overloaded_error", None, "503")),
         (

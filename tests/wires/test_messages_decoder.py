@@ -300,6 +300,38 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         sse(start(), block(), thought("hm"), text("a"), stop(), end(), STOP),
         [M, opens(type="text", text=""), Reasoning("hm"), "a", END],
     ),
+    "a first piece that begins the block, and comes once more": (
+        sse(
+            start(),
+            block(text="Hel"),
+            text("Hel"),
+            text("Hel"),
+            stop(),
+            block(1, "thinking", thinking="h"),
+            thought("hm", 1),
+            STOP,
+        ),
+        [M, "Hel", "Hel", Reasoning("h"), Reasoning("m")],
+    ),
+    "two calls of one id": (
+        sse(start(), block(0, "tool_use"), stop(), block(1, "tool_use", id="toolu_0"), stop(1), end("tool_use"), STOP),
+        [
+            M,
+            ToolCallDelta(0, "toolu_0", "f"),
+            ToolCallDelta(0, arguments="{}"),
+            ToolCallDelta(1, NEW_ID, "f"),
+            ToolCallDelta(1, arguments="{}"),
+            stopped("tool_use"),
+        ],
+    ),
+    "arguments that are JSON twice": (
+        sse(start(), block(0, "tool_use"), arguments('"{\\"a\\"'), arguments(':1}"'), stop(), end("tool_use"), STOP),
+        [M, ToolCallDelta(0, "toolu_0", "f"), ToolCallDelta(0, arguments='{"a":1}'), stopped("tool_use")],
+    ),
+    "arguments that are half a text": (
+        sse(start(), block(0, "tool_use"), arguments('"{'), stop(), end("max_tokens"), STOP),
+        [M, ToolCallDelta(0, "toolu_0", "f"), ToolCallDelta(0, arguments='"{'), stopped("max_tokens")],
+    ),
     "nothing but an end": (sse(start(), end(), STOP), [M, END]),
     "a sentinel of another wire": (sse(start(), block(), text("a"), stop(), end(), b"data: [DONE]\n\n"), [M, "a", END]),
     "no message_stop": (sse(start(), block(), text("a"), stop(), end()), [M, "a", END]),
@@ -569,6 +601,7 @@ def test_no_stream_raises_and_every_split_of_it_is_the_same(events: list[Any], w
         ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "end_turn", "tool_calls"),
         ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "tool_use", "tool_calls"),
         ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "max_tokens", "length"),
+        ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, None, "tool_calls"),
         ({"type": "text", "text": "a"}, "end_turn", "stop"),
     ],
 )

@@ -84,6 +84,18 @@ CASES: list[tuple[str, Json, Batch]] = [
         [ToolCallDelta(0, NEW_ID, "f", "{}"), CALLS],
     ),
     ("reasoning", completion({"reasoning_content": "hm", "content": "a"}), [Reasoning("hm"), "a", STOP]),
+    (
+        "reasoning in details",
+        completion({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}], "content": "a"}),
+        [Reasoning("hm"), "a", STOP],
+    ),
+    (
+        "arguments that are JSON twice",
+        completion(
+            {"content": None, "tool_calls": [{"id": "x", "type": "function", "function": {"name": "f", "arguments": '"{}"'}}]}
+        ),
+        [ToolCallDelta(0, "x", "f", "{}"), CALLS],
+    ),
     ("a refusal", completion({"content": None, "refusal": "no"}), [Refusal("no"), STOP]),
     ("content in parts", says([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), ["ab", STOP]),
     ("an older completion", completion(choices=[{"text": "a", "finish_reason": "stop"}]), ["a", STOP]),

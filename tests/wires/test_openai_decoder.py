@@ -13,6 +13,7 @@ from autonomousai.wires.openai_chat.chunks import CallPiece, FunctionPiece
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.tool_calls import ToolCallIndexer
 from autonomousai.wires.unreadable import REPLACED
+from tests.support.lines import lines
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, call, calls, chunk, leniently, plain, sse, text, usage
 from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import every_byte
@@ -32,6 +33,16 @@ BROKEN = (
 def other(reason: str) -> Json:
     """A chunk that ends the second choice."""
     return chunk(choices=[{"index": 1, "delta": {}, "finish_reason": reason}])
+
+
+def detail(kind: str = "text", **said: str) -> Json:
+    """One of OpenRouter's details of reasoning."""
+    return {"type": f"reasoning.{kind}", "format": "unknown", "index": 0, **said}
+
+
+def details(kind: str = "text", **said: str) -> Json:
+    """A chunk with reasoning in details alone."""
+    return chunk({"content": "", "reasoning": None, "reasoning_details": [detail(kind, **said)]})
 
 
 def whole(content: str, reason: str | None = None) -> Json:
@@ -300,6 +311,50 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         sse(text([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}]), FINISH),
         [Reasoning("hm"), "a"],
         STOP,
+    ),
+    (
+        "reasoning in details alone",
+        sse(
+            details(text="h"),
+            details(text="m"),
+            details("summary", summary="so"),
+            details("encrypted", data="x"),
+            text("a"),
+            FINISH,
+        ),
+        [Reasoning("h"), Reasoning("m"), Reasoning("so"), "a"],
+        STOP,
+    ),
+    (
+        "reasoning as text, and in details, beside it and behind it",
+        sse(chunk({"reasoning": "hm", "reasoning_details": [detail(text="hm")]}), details(text="hm"), text("a"), FINISH),
+        [Reasoning("hm"), "a"],
+        STOP,
+    ),
+    (
+        "reasoning in blocks alone",
+        sse(chunk({"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}]}), text("a"), FINISH),
+        [Reasoning("hm"), "a"],
+        STOP,
+    ),
+    (
+        "reasoning in parts of other types",
+        sse(
+            text([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}]),
+            text([{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}]),
+            FINISH,
+        ),
+        [Reasoning("hm"), Reasoning("so"), "a"],
+        STOP,
+    ),
+    (
+        "a call and a refusal among the parts",
+        sse(
+            text([{"type": "tool_use", "id": "x", "name": "f", "input": {"a": 1}}, {"type": "refusal", "refusal": "no"}]),
+            FINISH,
+        ),
+        [Refusal("no"), Delta(0, "x", "f", '{"a":1}')],
+        CALLS,
     ),
     (
         "a refusal",
@@ -666,6 +721,36 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
     ),
     ("a stop behind a length", sse(text("a"), chunk(reason="length"), FINISH, DONE), ["a"], end("length")),
     ("arguments as an object", sse(calls(call(0, {"ä": 1}, id=7, name="f")), FINISH), [Delta(0, "7", "f", '{"ä":1}')], CALLS),  # type: ignore[arg-type]
+    (
+        "arguments that are JSON twice",
+        sse(calls(call(0, '"{\\"a\\": \\"\\\\\\"b\\"}"', id="x", name="f")), FINISH),
+        [Delta(0, "x", "f", '{"a": "\\"b"}')],
+        CALLS,
+    ),
+    (
+        "arguments that are JSON twice, in pieces, of two calls in turn",
+        sse(
+            calls(call(0, '"{\\', id="x", name="f")),
+            calls(call(1, '"', id="y", name="g")),
+            calls(call(0, '"a\\"'), call(1, "{}")),
+            calls(call(0, ':1}"'), call(1, '"')),
+            FINISH,
+        ),
+        [Delta(0, "x", "f"), Delta(1, "y", "g"), Delta(0, None, None, '{"a":1}'), Delta(1, None, None, "{}")],
+        CALLS,
+    ),
+    (
+        "arguments that are a text",
+        sse(calls(call(0, '"a', id="x", name="f")), calls(call(0, '"')), FINISH),
+        [Delta(0, "x", "f"), Delta(0, None, None, '"a"')],
+        CALLS,
+    ),
+    (
+        "arguments that are half a text",
+        sse(calls(call(0, '"{', id="x", name="f")), FINISH),
+        [Delta(0, "x", "f"), Delta(0, None, None, '"{')],
+        CALLS,
+    ),
     ("a call without a function", sse(calls({"index": 0, "id": "x"}), FINISH), [Delta(0, "x")], CALLS),
     (
         "a function call of old",
@@ -1171,3 +1256,24 @@ def test_each_choice_has_its_calls_and_halves_of_characters() -> None:
     assert [Delta(0, "x", "f"), Delta(0, None, None, "{}")] == calls_of_it
     assert ["😀"] == [event for event in said if isinstance(event, str)]
     assert STOP == outcome.end
+
+
+def test_arguments_that_are_a_text_without_end_are_not_held_back_for_ever() -> None:
+    """No other bound counts what is held back."""
+    decoder = ChatStreamDecoder()
+    pieces = [call(0, '"', id="x", name="f"), *[call(0, "a" * 65_536)] * 5]
+    batch = decoder.feed(sse(*map(calls, pieces)))
+
+    assert '"' + "a" * 65_536 * 5 == "".join(event.arguments for event in batch if isinstance(event, Delta))
+
+
+def test_quotes_in_arguments_that_are_a_text_cost_little() -> None:
+    """Each backslash is looked at once, however many quotes follow."""
+    decoder = ChatStreamDecoder()
+    start = calls(call(0, '"', id="x", name="f"))
+    event = sse(calls(call(0, '\\"')))
+    decoder.feed(sse(start))
+    few = lines(lambda: decoder.feed(event * 50))
+    many = lines(lambda: decoder.feed(event * 500))
+
+    assert many < 11 * few

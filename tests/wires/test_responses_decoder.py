@@ -96,6 +96,19 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
         ["a", "b"],
         "stop",
     ),
+    ("a text in a part that is only done", [PART_DONE], ["Hello", Annotations([NOTE])], "stop"),
+    (
+        "arguments that are JSON twice",
+        [added(call(arguments="")), arguments('"{'), arguments('}"'), done(call(arguments='"{}"'))],
+        [Delta(0, "call_1", "f"), Delta(0, arguments="{}")],
+        "tool_calls",
+    ),
+    (
+        "two calls of one id",
+        [done(call()), done(call("g", id="fc_2"), 1)],
+        [Delta(0, "call_1", "f"), Delta(0, arguments="{}"), Delta(1, NEW_ID, "g"), Delta(1, arguments="{}")],
+        "tool_calls",
+    ),
     ("halves of a character", [delta("a\ud83d"), delta("\ude00")], ["a", "😀"], "stop"),
     (
         "arguments under the call's own id",
@@ -410,6 +423,13 @@ FAILURES: list[tuple[str, Json, str | None, bool, str]] = [
     ("no money", failed(code="insufficient_quota", message="pay"), "insufficient_quota", False, "pay"),
     ("a prompt that is refused", failed(code="invalid_prompt", message="no"), "invalid_prompt", False, "no"),
     ("an image", failed(code="image_too_large", message="no"), "image_too_large", False, "no"),
+    (
+        "in the details of its status",
+        event("failed", response=response("failed", error=None, status_details={"error": {"code": "c", "message": "why"}})),
+        "c",
+        True,
+        "why",
+    ),
     ("without a word", event("failed", response=response("failed", error=None)), "broken_off", True, "failed"),
     ("without a response", event("failed"), "broken_off", True, "failed"),
     ("cancelled", event("completed", response=response("cancelled")), "broken_off", True, "cancelled"),
@@ -429,6 +449,22 @@ def test_a_failure_is_an_error_with_the_vendors_words(says: str, last: Json, cod
     assert isinstance(reading.error, StreamError)
     assert (reading.error.code, reading.error.retryable) == (code, again)
     assert words in str(reading.error)
+
+
+@pytest.mark.parametrize("behind", [[], [event("in_progress")]])
+def test_a_failure_without_a_word_is_explained_by_the_error_behind_it(behind: list[Json]) -> None:
+    """As Azure sends them. Until it comes the stream waits for nothing else, and a connection that ends says no more."""
+    error = {"type": "error", "error": {"type": "too_many_requests", "code": "rate_limit_exceeded", "message": "slow down"}}
+    first = stream(created(), delta("a"), event("failed", response=response("failed", error=None)))
+    decoder = ResponsesStreamDecoder()
+    decoder.feed(first)
+    reading = Reading(first + stream(*behind, error))
+
+    assert decoder.ending
+    assert said(reading.events) == ["a"]
+    assert isinstance(reading.error, StreamError)
+    assert (reading.error.code, reading.error.retryable) == ("rate_limit_exceeded", True)
+    assert "slow down" in str(reading.error)
 
 
 @pytest.mark.parametrize("end", [b"", b"data: [DONE]\n\n", stream(done(message(part("a")))), stream(event("in_progress"))])

@@ -100,15 +100,20 @@ _ANSWERS: dict[type[BaseException], _ErrorShape] = {
     ProviderError: _ErrorShape(500, "server_error", "provider_error"),
 }
 
+#: How servers call it that too much was asked of them by one caller, and by all.
+_TOO_MANY = """rate_limit_exceeded rate_limit_error too_many_requests too_many_requests_error resource_exhausted
+    throttling_error throttlingexception limit_requests queue_exceeded slow_down"""
+_OVERLOADED = """overloaded_error overloaded server_is_overloaded engine_overloaded_error unavailable service_unavailable
+    serviceunavailableexception"""
+
 #: By the code, or else the type, of an error that an upstream sent in its stream: where nothing was sent yet, the status says
-#: whether asking again helps. All others are the upstream's fault.
-_STREAM_ANSWERS: dict[str | None, _ErrorShape] = {
+#: whether asking again helps. In lower case. All others are the upstream's fault.
+_STREAM_ANSWERS: dict[str, _ErrorShape] = {
     "context_length_exceeded": _ErrorShape(400, "invalid_request_error", None),
     "exceed_context_size_error": _ErrorShape(400, "invalid_request_error", None),
     "insufficient_quota": _ErrorShape(429, "insufficient_quota", None),
-    "rate_limit_exceeded": _ErrorShape(429, "rate_limit_error", None),
-    "rate_limit_error": _ErrorShape(429, "rate_limit_error", None),
-    "overloaded_error": _ErrorShape(503, "overloaded_error", None),
+    **dict.fromkeys(_TOO_MANY.split(), _ErrorShape(429, "rate_limit_error", None)),
+    **dict.fromkeys(_OVERLOADED.split(), _ErrorShape(503, "overloaded_error", None)),
     "invalid_request_error": _ErrorShape(400, "invalid_request_error", None),
     # Statuses, as those servers name them that have begun to answer with 200.
     "400": _ErrorShape(400, "invalid_request_error", None),
@@ -182,8 +187,8 @@ def _stream_answer(error: StreamError) -> _ErrorShape | None:
     code = error.code or ""
     if code in KEY_CODES or code in MODEL_CODES:
         return None
-    by_type = None if code.isdecimal() else _STREAM_ANSWERS.get(error.type)
-    return _STREAM_ANSWERS.get(code) or by_type
+    by_type = None if code.isdecimal() else _STREAM_ANSWERS.get((error.type or "").lower())
+    return _STREAM_ANSWERS.get(code.lower()) or by_type
 
 
 def _own_status(error: ProviderError) -> int:

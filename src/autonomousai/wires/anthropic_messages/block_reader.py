@@ -12,6 +12,7 @@ from ...events import Annotations, Batch, Reasoning, ToolCallDelta
 from ..citations import is_of_messages
 from ..json import Halves
 from ..openai_chat import tool_calls
+from ..quoted_arguments import QuotedArguments, is_quoted
 from .members import BLOCK_OF_DELTA, KNOWN_BLOCKS, TEXT_OF_DELTA, Json, arguments_of, extra, text_in, unknown
 
 #: What a server that leaves out a block's beginning must have meant.
@@ -30,7 +31,21 @@ def _implied_type(delta: Json) -> str:
 class BlockReader:
     """Reads the blocks of one answer. ``said``: whether any block has begun."""
 
-    __slots__ = ("_calls", "_halves", "_index", "_inputs", "_is_open", "_kind", "_pending", "_place", "_places", "said")
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_halves",
+        "_ids",
+        "_index",
+        "_inputs",
+        "_is_open",
+        "_kind",
+        "_pending",
+        "_place",
+        "_places",
+        "_quoted",
+        "said",
+    )
 
     def __init__(self) -> None:
         self.said = False
@@ -43,6 +58,9 @@ class BlockReader:
         self._place = 0  # of the current call among the calls
         self._places: dict[int, int] = {}  # by the block's index
         self._inputs: dict[int, Any] = {}  # of calls, until a piece of their arguments comes
+        self._quoted: dict[int, QuotedArguments | None] = {}  # of calls whose arguments come; None: they are no text of JSON
+        self._ids: set[str] = set()  # of calls
+        self._begun = ""  # the text that the current block began with, until its first delta
 
     @property
     def has_calls(self) -> bool:
@@ -56,6 +74,7 @@ class BlockReader:
         (self._end if self._kind == "tool_use" else self.close)(batch)
         self._index = self._index + 1 if index is None else index
         self._is_open = self.said = True
+        self._begun = ""
         known = KNOWN_BLOCKS.get(self._kind)
         if known is None:
             batch.append(extra("content_block", block, others))
@@ -79,6 +98,7 @@ class BlockReader:
             batch.append(extra("content_block", opening, others))
         if text:
             self._say(text, batch)
+        self._begun = text
         if signature:
             self._pass_on({"type": "signature_delta", "signature": signature}, None, batch)
         if cited:
@@ -91,9 +111,11 @@ class BlockReader:
             self._inputs[self._place] = said
         if not is_whole or others:
             batch.append(extra("content_block", {**block, "input": {}}, others))
-        batch.append(
-            ToolCallDelta(self._place, text_in(block.get("id")) or tool_calls.new_call_id(), text_in(block.get("name")))
-        )
+        call_id = text_in(block.get("id"))
+        if not call_id or call_id in self._ids:  # callers tell calls apart by their ids
+            call_id = tool_calls.new_call_id()
+        self._ids.add(call_id)
+        batch.append(ToolCallDelta(self._place, call_id, text_in(block.get("name"))))
 
     def delta(self, index: int | None, delta: Json, batch: Batch, others: Json | None = None) -> None:
         """Say more of a block. Where its beginning was left out, or was another block's, one begins."""
@@ -132,9 +154,21 @@ class BlockReader:
             arguments = self._halves.joined(place, said) if isinstance(said, str) else arguments_of(said) if said else ""
             if arguments:
                 self._inputs.pop(place, None)
-                batch.append(ToolCallDelta(place, arguments=arguments))
+                self._argue(place, arguments, batch)
         elif text := text_in(said):
+            if self._begun:  # some servers begin a block with its first piece, and send that once more
+                text = text.removeprefix(self._begun)
+                self._begun = ""
             self._say(text, batch)
+
+    def _argue(self, place: int, arguments: str, batch: Batch) -> None:
+        """Say a piece of the arguments of the call at *place*."""
+        if place not in self._quoted:
+            self._quoted[place] = QuotedArguments() if is_quoted(arguments) else None
+        if (quoted := self._quoted[place]) is not None:
+            arguments = quoted.add(arguments)
+        if arguments:
+            batch.append(ToolCallDelta(place, arguments=arguments))
 
     @property
     def has_half(self) -> bool:
@@ -156,6 +190,9 @@ class BlockReader:
         self._end(batch)
         for place in list(self._inputs):
             self._say_input(place, batch)
+        for place, quoted in self._quoted.items():
+            if quoted is not None and (rest := quoted.rest()):
+                batch.append(ToolCallDelta(place, arguments=rest))
 
     def _end(self, batch: Batch) -> None:
         """Say what was held back of the current block, if one is open."""

@@ -132,7 +132,7 @@ class MessageStreamDecoder(EventStreamDecoder):
         if not self.is_proven:
             raise IncompleteStreamError
         evidence: Evidence = "done" if self._reason is None else "finish_reason"
-        reason = None if self._reason is None else finish_reason_of(self._reason, has_calls=self._blocks.has_calls)
+        reason = finish_reason_of(self._reason, has_calls=self._blocks.has_calls)
         return FinishReason(reason, evidence, usage_of(self._usage), self._model, None, self._notes)
 
     # ---- events of the stream

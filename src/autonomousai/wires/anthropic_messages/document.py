@@ -39,7 +39,7 @@ def decode_message(body: bytes) -> Batch:
         batch.append(extra("message_delta", {"stop_reason": reason, "stop_sequence": message.get("stop_sequence")}))
     usage = message.get("usage")
     finish = FinishReason(
-        None if reason is None else finish_reason_of(reason, has_calls=any(type(event) is ToolCallDelta for event in said)),
+        finish_reason_of(reason, has_calls=any(type(event) is ToolCallDelta for event in said)),
         "body" if reason is None else "finish_reason",
         usage_of(usage if isinstance(usage, dict) else None),
         text_in(message.get("model")) or None,

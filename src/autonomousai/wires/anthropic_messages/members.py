@@ -17,6 +17,7 @@ from ...events import Extra, Usage
 from ..json import keep_texts, load_leniently
 from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
+from ..quoted_arguments import unquoted
 from .message import WIRE
 
 Json = dict[str, Any]
@@ -74,10 +75,12 @@ def extra(part: str, members: Json, others: Json | None = None, covers: int = 0)
     return Extra({part: members, "event": others} if others else {part: members}, covers, WIRE)
 
 
-def finish_reason_of(stop_reason: str, *, has_calls: bool) -> str:
+def finish_reason_of(stop_reason: str | None, *, has_calls: bool) -> str | None:
     """Return a stop reason in the words of chat completions, whose readers run tools only where it says so. Some servers say of
-    an answer with calls that its turn has ended."""
-    return "tool_calls" if has_calls and stop_reason == "end_turn" else FINISH_REASONS.get(stop_reason, stop_reason)
+    an answer with calls that its turn has ended, or nothing."""
+    if has_calls and stop_reason in (None, "end_turn"):
+        return "tool_calls"
+    return None if stop_reason is None else FINISH_REASONS.get(stop_reason, stop_reason)
 
 
 # ---- JSON, read leniently ------------------------------------------------------------------------------------------------
@@ -105,8 +108,8 @@ def load_object(document: bytes) -> Json | None:
 
 def arguments_of(value: Any) -> str:
     """Return the input of a tool as the JSON text that the arguments of a call are; some servers write it as that text."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        return value
+    if isinstance(value, str) and (text := unquoted(value)).lstrip().startswith("{"):
+        return text
     return json.dumps({} if value is None else value, ensure_ascii=False, separators=(",", ":"))
 
 

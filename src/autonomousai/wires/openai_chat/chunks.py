@@ -13,6 +13,17 @@ import msgspec
 
 from ...events import LogProbs, Usage
 from ..json import keep_texts, load_leniently, mend
+from .content import (
+    REASONING,
+    calls_among,
+    content_of,
+    detailed_thoughts,
+    images_among,
+    refusal_among,
+    text_of,
+    thought_of,
+    thoughts_among,
+)
 
 Json = dict[str, Any]
 
@@ -43,6 +54,7 @@ class Delta(msgspec.Struct, gc=False):
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_key: str = "reasoning"  # what the server calls it
+    details: str | None = None  # the same once more, in most answers
     refusal: str | None = None
     tool_calls: list[CallPiece] | None = None
     function_call: FunctionPiece | None = None
@@ -97,8 +109,6 @@ _KNOWN_DELTA = frozenset(
         "images",
     }
 )
-#: What reasoning is called that is not called ``reasoning_content``.
-_REASONING = ("reasoning", "reasoning_text", "thinking")
 _KNOWN_CALL = frozenset({"index", "id", "type", "function"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments"})
 _KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # others pass, whatever they count
@@ -209,7 +219,7 @@ def _keep_halves(obj: Any, mended: Any) -> None:
 
 
 def _keep_halves_of_said(said: Any, mended: Any) -> None:
-    keep_texts(said, mended, ("content", "reasoning_content", *_REASONING))
+    keep_texts(said, mended, ("content", "reasoning_content", *REASONING))
     if isinstance(said, dict) and isinstance(calls := said.get("tool_calls"), list):
         for call, mended_call in zip(calls, mended["tool_calls"], strict=True):
             if isinstance(call, dict):
@@ -273,19 +283,20 @@ def _delta(said: Any) -> Delta | None:
     if not isinstance(said, dict):
         return None
     content = said.get("content")
-    key = next((name for name in _REASONING if said.get(name)), "reasoning")
-    calls = said.get("tool_calls")
+    key = next((name for name in REASONING if said.get(name)), "reasoning")
+    calls = said.get("tool_calls") or calls_among(content)
     calls = [calls] if isinstance(calls, dict) else calls
     return Delta(
-        content=_content_of(content),
-        reasoning_content=_thought_of(said.get("reasoning_content")) or _thoughts(content),
-        reasoning=_thought_of(said.get(key)),
+        content=content_of(content),
+        reasoning_content=thought_of(said.get("reasoning_content")) or thoughts_among(content),
+        reasoning=thought_of(said.get(key)),
         reasoning_key=key,
-        refusal=text_of(said.get("refusal")),
+        details=detailed_thoughts(said),
+        refusal=text_of(said.get("refusal")) or refusal_among(content),
         tool_calls=[_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else None,
         function_call=_function(said.get("function_call")),
         annotations=_list(said.get("annotations")),
-        images=_list(said.get("images")) or _images_among(content),
+        images=_list(said.get("images")) or images_among(content),
     )
 
 
@@ -311,56 +322,6 @@ def _function(function: Any) -> FunctionPiece | None:
 
         arguments = dumps(arguments, ensure_ascii=False, separators=(",", ":"))
     return FunctionPiece(name=_string(function.get("name")), arguments=arguments)
-
-
-def text_of(content: Any) -> str | None:
-    """The text of a content that is a string, a list of parts, a part, or a bare number. Halves of pairs are left in it."""
-    if content is None or isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(text_of(part) or "" for part in content)
-    if isinstance(content, dict):
-        return text_of(content.get("text"))
-    return None if isinstance(content, bool) else str(content)
-
-
-def _content_of(content: Any) -> str | None:
-    """The text of a content, which some servers that were asked for JSON give as the object that it is."""
-    items = content if isinstance(content, list) else [content]
-    if any(isinstance(item, dict) and not _PART.isdisjoint(item) for item in items):
-        return text_of(content)
-    if any(isinstance(item, dict) and item for item in items):
-        from json import dumps  # noqa: PLC0415  few servers do so
-
-        return dumps(content, ensure_ascii=False)
-    return text_of(content)
-
-
-#: Members by which an object is a part of a content: it is none of the answer's own.
-_PART: Final = frozenset({"type", "text", "thinking"})
-
-
-def _images_among(content: Any) -> list[Any] | None:
-    """The images among the parts of a content, or None."""
-    parts = content if isinstance(content, list) else ()
-    return [part for part in parts if isinstance(part, dict) and part.get("type") == "image_url"] or None
-
-
-def _thought_of(value: Any) -> str | None:
-    """The reasoning in what stands in its place: text, parts, or an object that holds it."""
-    if isinstance(value, dict) and "text" not in value:
-        return next((text for name in _THOUGHTS if (text := text_of(value.get(name)))), None)
-    return text_of(value)
-
-
-#: Where an object in the place of reasoning holds it.
-_THOUGHTS: Final = ("content", "reasoning_content", "reasoning", "thinking", "summary")
-
-
-def _thoughts(content: Any) -> str | None:
-    """The reasoning among the parts of a content: ``{"type": "thinking", "thinking": …}``."""
-    parts = content if isinstance(content, list) else [content]
-    return "".join(text_of(part.get("thinking")) or "" for part in parts if isinstance(part, dict)) or None
 
 
 def _string(value: Any) -> str | None:

@@ -75,6 +75,7 @@ class ChunkInterpreter:
         "_said",
         "_spoke",
         "_started",
+        "_thinks",
         "_told",
         "_trailer",
         "_usage",
@@ -95,6 +96,7 @@ class ChunkInterpreter:
         self._spoke = False  # a chunk with choices has come
         self._told: str | None = None  # what messages in the place of deltas have said
         self._said = 0  # what the first choice has said: nothing, something without text (1), text (2)
+        self._thinks = False  # reasoning has come as text
         self._usual = False  # a chunk by which the answer only continues need not pass `_take`
         self._model: str | None = None
         self._notes: tuple[str, ...] = ()
@@ -325,9 +327,14 @@ class ChunkInterpreter:
 
     def _say_delta(self, delta: Delta | UsualDelta, batch: Batch) -> None:
         if delta.reasoning_content:
+            self._thinks = True
             self._say_thought(delta.reasoning_content, batch)
-        elif delta.reasoning and isinstance(delta, Delta):
-            self._say_thought(delta.reasoning, batch, delta.reasoning_key)
+        elif isinstance(delta, Delta):
+            if delta.reasoning:
+                self._thinks = True
+                self._say_thought(delta.reasoning, batch, delta.reasoning_key)
+            elif delta.details and not self._thinks:
+                self._say_thought(delta.details, batch, delta.reasoning_key)
         if delta.content:
             self._say_text(delta.content, batch)
         if delta.refusal:

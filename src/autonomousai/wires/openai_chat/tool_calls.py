@@ -8,6 +8,7 @@ from uuid import uuid4
 from ...events import ToolCallDelta
 from ...late import late_pattern
 from ..json import lenient_decoder
+from ..quoted_arguments import QuotedArguments, is_quoted, unquoted
 from .chunks import CallPiece
 
 #: Where one object of arguments may end and another one begin.
@@ -35,10 +36,24 @@ class ToolCallIndexer:
 
     An id goes with a call's first piece, and each piece of a name and of the arguments once: callers join what they get, and
     some servers repeat the first two in every piece, and all of the arguments at the end or as they grow. Where it *holds*,
-    arguments of ``{}`` wait for a further piece, another call or `flush`: some servers begin with them, whatever follows.
+    arguments of ``{}`` wait for a further piece, another call or `flush`: some servers begin with them, whatever follows; those
+    that are JSON twice wait for their end.
     """
 
-    __slots__ = ("_by_id", "_free", "_growing", "_held", "_holds", "_ids", "_last", "_names", "_places", "_said", "_shares")
+    __slots__ = (
+        "_by_id",
+        "_free",
+        "_growing",
+        "_held",
+        "_holds",
+        "_ids",
+        "_last",
+        "_names",
+        "_places",
+        "_quoted",
+        "_said",
+        "_shares",
+    )
 
     def __init__(self, *, holds: bool = True) -> None:
         self._holds = holds
@@ -49,6 +64,7 @@ class ToolCallIndexer:
         self._places: dict[int | None, int] = {}  # index as sent -> the place that its pieces go to now
         self._growing: set[int] = set()  # places whose arguments are sent again from their beginning with each piece
         self._held: int | None = None  # the place whose arguments, ``{}``, are held back
+        self._quoted: dict[int, QuotedArguments] = {}  # by the place, of calls whose arguments are text of JSON
         self._by_id: dict[str, int] = {}  # id as sent -> the place of its call; -1 where several calls have it
         self._last: int | None = None  # the place of the call that began last
         self._shares = False  # that call began at the index of another one
@@ -85,7 +101,8 @@ class ToolCallIndexer:
         if parts[0]:
             said.append(parts[0])
         delta = ToolCallDelta(place, None, self._new_of_name(place, name), self._held_back(place, parts[0]), call.extra)
-        begun = [] if self._held == place and not delta.name and not delta.extra else [delta]
+        waits = self._held == place or (place in self._quoted and not delta.arguments)
+        begun = [] if waits and not delta.name and not delta.extra else [delta]
         return [*begun, *self._further(index, place, parts[1:])]
 
     def _place_of(self, index: int | None, id: str | None, name: str | None, arguments: str) -> int | None:
@@ -106,7 +123,12 @@ class ToolCallIndexer:
         return not said or (self._shares and not said[-1].rstrip().endswith("}"))
 
     def flush(self) -> list[ToolCallDelta]:
-        """Return what was held back: the answer has ended, or another call begins."""
+        """Return what was held back: the answer has ended."""
+        rest = [(place, quoted.rest()) for place, quoted in self._quoted.items()]
+        return [*self._flush_held(), *(ToolCallDelta(place, arguments=arguments) for place, arguments in rest if arguments)]
+
+    def _flush_held(self) -> list[ToolCallDelta]:
+        """Return the arguments that were held back until more of them came: another call begins."""
         place, self._held = self._held, None
         return [] if place is None else [ToolCallDelta(place, arguments="".join(self._said[place]))]
 
@@ -114,7 +136,7 @@ class ToolCallIndexer:
         self, index: int | None, id: str | None, name: str | None, arguments: str, call: CallPiece
     ) -> list[ToolCallDelta]:
         """Return the first piece of a call, and of those that its arguments run into."""
-        flushed = self.flush()
+        flushed = self._flush_held()
         place = index if index is not None and index not in self._ids else self._free
         self._free = max(self._free, place + 1)
         self._shares = index in self._places
@@ -145,7 +167,16 @@ class ToolCallIndexer:
                 return ""
             self._held = None  # something else came behind the object
             return "".join(self._said[place])
-        if not self._holds or arguments.strip() != "{}" or len(self._said[place]) > 1:
+        if place in self._quoted:
+            return self._quoted[place].add(arguments)
+        if len(self._said[place]) > 1:
+            return arguments
+        if is_quoted(arguments):
+            if not self._holds:
+                return unquoted(arguments)
+            self._quoted[place] = QuotedArguments()
+            return self._quoted[place].add(arguments)
+        if not self._holds or arguments.strip() != "{}":
             return arguments
         self._held = place
         return ""

@@ -33,6 +33,9 @@ _FINAL_CODES: Final = frozenset(
 )
 _ABOUT_IMAGES: Final = ("invalid_image", "invalid_base64_image", "image_", "empty_image")
 
+#: The code of a failure of which the server does not say why.
+_UNSAID: Final = "broken_off"
+
 #: Statuses of a response that continues: where one stands in the event that ends it, the event counts.
 _UNENDED: Final = ("", "queued", "in_progress")
 
@@ -59,6 +62,7 @@ class ResponsesStreamDecoder(EventStreamDecoder):
         "_notes",
         "_reason",
         "_started",
+        "_unsaid",
         "_usage",
     )
 
@@ -71,20 +75,25 @@ class ResponsesStreamDecoder(EventStreamDecoder):
         self._usage: Usage | None = None
         self._reason: str | None = None
         self._notes: tuple[str, ...] = ()
+        self._unsaid: StreamError | None = None  # the response has failed, and the event that says why may follow
 
     @property
     def ending(self) -> bool:
-        """Never: what proves the end is the last that comes."""
-        return False
+        """Whether the response has failed, and only the event that says why can follow. What proves the end of an answer is
+        the last that comes."""
+        return self._unsaid is not None
 
     @property
     def is_proven(self) -> bool:
-        return self.complete
+        """Whether no more need come: see `StreamDecoder`, or the response has failed."""
+        return self.complete or self._unsaid is not None
 
     def finish(self, *, in_good_order: bool = True) -> FinishReason:
         """See `StreamDecoder.finish`."""
         if self.failure is not None:
             raise self.failure
+        if self._unsaid is not None:
+            raise self._unsaid
         if not self.complete:
             raise IncompleteStreamError
         return FinishReason(self._reason, "finish_reason", self._usage, self._model, None, self._notes)
@@ -203,7 +212,11 @@ class ResponsesStreamDecoder(EventStreamDecoder):
 
     def _on_failed(self, obj: Json, batch: Batch) -> None:
         response = obj.get("response")
-        self._fail(failure_of(response if isinstance(response, dict) else obj, "failed"))
+        error = failure_of(response if isinstance(response, dict) else obj, "failed")
+        if error.code == _UNSAID:  # Azure says why in an event of its own behind this one
+            self._unsaid = error
+        else:
+            self._fail(error)
 
     def _on_cancelled(self, obj: Json, batch: Batch) -> None:
         self.take_response(obj.get("response"), batch, "cancelled")
@@ -263,10 +276,12 @@ def _keep_halves(obj: Any, mended: Any) -> None:
 
 def failure_of(response: Json, status: str) -> StreamError:
     """Return the error of a *response* that ended with *status*; it may not say why."""
-    error = error_in_event({"error": response["error"]}, event="error") if response.get("error") else None
+    details = response.get("status_details")
+    said = response.get("error") or (details.get("error") if isinstance(details, dict) else None)
+    error = error_in_event({"error": said}, event="error") if said else None
     if error is None:
         words = f"the server ended the response with the status {one_line(status, SHOWN)!r}, and does not say why"
-        error = StreamError(words, status=200, retryable=True, code="broken_off")
+        error = StreamError(words, status=200, retryable=True, code=_UNSAID)
     if isinstance(said := response.get(KEY), dict) and isinstance(code := said.get("code"), str) and code:
         error.code = code  # of a server of this package, which tells others one that they know
     return error

@@ -22,6 +22,7 @@ import msgspec
 
 from ...events import Annotations, Batch, Extra, LogProbs, Reasoning, Refusal, ToolCallDelta
 from ..json import Halves, mend
+from ..quoted_arguments import QuotedArguments, is_quoted
 from .custom_tools import custom_arguments
 
 WIRE_NAME: Final = "openai_responses"
@@ -68,6 +69,7 @@ class _Item:
         "is_named",
         "last_part",
         "pieces",
+        "quoted",
         "spoken",
         "type",
     )
@@ -85,6 +87,7 @@ class _Item:
         self.call: int | None = None  # the index among the calls, of a function call that was begun
         self.call_id: str | None = None
         self.is_named = False
+        self.quoted: QuotedArguments | None = None  # of a call whose arguments are text of JSON
         self.arguments: list[str] = []  # of a call that is not named yet, or with which it began and that may be none
 
 
@@ -96,6 +99,7 @@ class OutputItems:
         self._new_id = new_id
         self.asks = False
         self._items: list[_Item] = []
+        self._ids: set[str] = set()  # of calls
         self._calls = 0
         self._held = 0
 
@@ -149,6 +153,8 @@ class OutputItems:
         """Say what was held back of an item until more of it came."""
         if item.type == "function_call" and item.arguments:
             self._call(item, {"id": item.id, "arguments": "".join(item.arguments)}, batch)
+        if item.quoted is not None and (rest := item.quoted.rest()):
+            batch.append(ToolCallDelta(item.call or 0, arguments=rest))
         for key, half in item.halves.flush():
             if key == "arguments":
                 self._argue(item, half, batch, whole=False)
@@ -199,6 +205,8 @@ class OutputItems:
         place = event.get("summary_index", event.get("content_index"))
         kind = _text_of(part, "type") or ""
         item = self._open(_place_of(event), _text_of(event, "item_id"))
+        if item is None and kind in _KEYS:
+            item = self._of_part(event, kind, batch)
         if item is not None and not item.is_done and _SAME_AS.get(item.type, {}).get(kind, kind) in _KEYS:
             self._complete_part(item, place if type(place) is int else 0, part, batch)
 
@@ -281,6 +289,9 @@ class OutputItems:
             item.pieces["arguments", 0] = []
             extra = {key: value for key, value in obj.items() if key not in _KNOWN_CALL and value is not None}
             call_id = _text_of(obj, "call_id") or item.id or self._new_id()
+            if call_id in self._ids:  # callers tell calls apart by their ids
+                call_id = self._new_id()
+            self._ids.add(call_id)
             item.call_id = call_id
             batch.append(ToolCallDelta(item.call, call_id, name, "", extra or None))
         elif name is not None:
@@ -294,9 +305,15 @@ class OutputItems:
             return
         pieces = item.pieces["arguments", 0]
         arguments = _more_of(item, "arguments", pieces, arguments, whole=whole)
+        if not arguments:
+            return
+        item.arguments = []
+        if not pieces and is_quoted(arguments):
+            item.quoted = QuotedArguments()
+        pieces.append(arguments)
+        if item.quoted is not None:
+            arguments = item.quoted.add(arguments)
         if arguments:
-            item.arguments = []
-            pieces.append(arguments)
             batch.append(ToolCallDelta(item.call, arguments=arguments))
 
     # ---- which item is meant
