@@ -21,7 +21,7 @@ EmbeddingInput: TypeAlias = str | Sequence[str] | Sequence[int] | Sequence[Seque
 
 _FLOAT_BYTES: Final = 4
 
-_decode_vector: Final = msgspec.json.Decoder(list[float]).decode
+_decode_vector: Final = msgspec.json.Decoder(list[float], strict=False).decode  # some servers write numbers as text
 
 
 class Embeddings(msgspec.Struct, frozen=True):
@@ -78,9 +78,10 @@ def as_vector(value: Any) -> list[float]:
         if isinstance(value, bytes | msgspec.Raw):
             value = bytes(value).strip()
             value = msgspec.json.decode(value, type=str) if value[:1] == b'"' else _decode_vector(_inner(value))
-        if isinstance(value, str):
-            return unpack_vector(value)
-        return [float(number) for number in value]
+        vector = unpack_vector(value) if isinstance(value, str) else [float(number) for number in value]
+        if not vector:
+            raise ValueError("it is empty")
+        return vector
     except (msgspec.DecodeError, binascii.Error, ValueError, TypeError) as error:
         raise StreamError(f"an embedding of the answer cannot be read: {error}", status=200, retryable=True) from None
 

@@ -159,8 +159,16 @@ def test_the_order_is_that_of_the_inputs() -> None:
             Usage(3, 0, 3, extra={"cost": 0.1}),
         ),
         (None, {"prompt_tokens": 0, "total_tokens": 0}, None),
+        ({"total_tokens": 3}, {"prompt_tokens": 3, "total_tokens": 3}, Usage(3, 0, 3)),
+        ({"prompt_tokens": 3}, {"prompt_tokens": 3, "total_tokens": 3}, Usage(3, 0, 3)),
+        (
+            {"input_tokens": 3},
+            {"input_tokens": 3, "prompt_tokens": 3, "total_tokens": 3},
+            Usage(3, 0, 3, extra={"input_tokens": 3}),
+        ),
+        ("none", {"prompt_tokens": 0, "total_tokens": 0}, None),
     ],
-    ids=["told", "with more", "not told"],
+    ids=["told", "with more", "not told", "a total alone", "without a total", "in other words", "no object"],
 )
 def test_usage(usage: Any, shown: Any, counted: Usage | None) -> None:
     """As the upstream tells it; clients want the member, so it is 0 where it does not."""
@@ -182,15 +190,23 @@ def test_usage(usage: Any, shown: Any, counted: Usage | None) -> None:
         {"data": [{"index": str(place), "embedding": vector} for place, vector in enumerate(VECTORS)][::-1]},
         {"data": [{"index": None, "embedding": vector} for vector in VECTORS]},
         {"data": [{"index": "x", "embedding": vector} for vector in VECTORS]},
+        {"data": [{"embedding": [str(number) for number in vector]} for vector in VECTORS]},
+        {"code": 0, "data": {"data": [{"embedding": vector} for vector in VECTORS]}},
+        {"success": True, "result": {"data": VECTORS}},
     ],
-    ids=["a list", "a list of pooled ones", "vectors alone", "vectors in data", "indices as text", "no index", "an odd index"],
+    ids=[
+        *("a list", "a list of pooled ones", "vectors alone", "vectors in data", "indices as text", "no index", "an odd index"),
+        *("numbers as text", "wrapped", "wrapped and alone"),
+    ],
 )
 def test_odd_shapes(document: Any) -> None:
     """Lists without their object, vectors without theirs, and indices of other types are read."""
     read_again = read_embeddings(WIRE.decode_answer(json.dumps(document).encode()))
 
-    assert VECTORS == read_again.vectors
-    assert [0, 1] == [each["index"] for each in answered(document)["data"]]
+    got = answered(document)["data"]
+
+    assert VECTORS == read_again.vectors == [each["embedding"] for each in got]
+    assert [0, 1] == [each["index"] for each in got]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +252,11 @@ def test_unknown_members_pass() -> None:
         (b'{"data":{"embedding":[1]}}', "cannot be read"),
         (b'{"data":[{"embedding":[1],"index":[]}]}', "cannot be read"),
         (b'{"data":null}', "cannot be read"),
+        (b'{"data":[{"embedding":null}]}', "cannot be read"),
+        (b'{"data":[{"embedding":[]}]}', "it is empty"),
+        (b'{"data":[{"embedding":""}]}', "it is empty"),
+        (b'{"data":[{"embedding":[null,1]}]}', "cannot be read"),
+        (b'{"data":[{"embedding":[[1,2],[null,3]]}]}', "cannot be read"),
         (b'{"data":[{"embedding":[1,NaN]}]}', "no valid JSON"),
         (b'[{"error":{"message":"boom","code":500}}]', "boom"),
         (b"[]", "lacks embeddings"),

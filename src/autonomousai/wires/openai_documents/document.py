@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ...errors import HTTPError, IncompleteStreamError, StreamError
-from ...events import Batch, Extra, FinishReason, Started
+from ...events import Batch, Extra, FinishReason, Started, Usage
 from ..base import AnswerHead, StreamEncoder, Wire
 from ..foreign_errors import error_in_event
 from ..json import BOM
@@ -80,14 +80,24 @@ class DocumentWire(Wire):
             members = _decode_members(body)
         except UNREADABLE:
             members = {}
+        members = self._unwrapped(members)
         if self.holds not in members:
             raise self._no_answer(body)
         model = _text_of(members.get("model"))
         usage = None
         if (raw := members.get("usage")) is not None:
             counted = msgspec.json.decode(raw)
-            usage = usage_of(counted) if isinstance(counted, dict) else None
+            usage = _of_prompt_alone(usage_of(counted)) if isinstance(counted, dict) else None
         return [Started(model), Extra(self.read_members(members), 0, self.name), FinishReason(None, "body", usage, model)]
+
+    def _unwrapped(self, members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+        """Return the members of the answer that some gateways wrap in an object of their own; *members*, where it is none."""
+        for name in ("data", "result", "response"):
+            if (raw := members.get(name)) is not None and bytes(raw)[:1] == b"{":
+                inner = _decode_members(raw)
+                if self.holds in inner:
+                    return inner
+        return members
 
     def read_members(self, members: dict[str, msgspec.Raw]) -> Members:
         """Return the members of an answer as they travel. Raises `StreamError` where they are none."""
@@ -114,6 +124,13 @@ class DocumentWire(Wire):
         return error or StreamError(
             f"the answer cannot be read: {problem}", status=200, retryable=True, code="unreadable_event"
         )
+
+
+def _of_prompt_alone(usage: Usage | None) -> Usage | None:
+    """Return *usage* with all of its tokens as the prompt's, where a server names their total alone: there are no others."""
+    if usage is None or usage.prompt_tokens or usage.completion_tokens:
+        return usage
+    return msgspec.structs.replace(usage, prompt_tokens=usage.total_tokens)
 
 
 def _is_error(body: bytes) -> bool:

@@ -82,6 +82,8 @@ class OpenAIEmbeddingsWire(DocumentWire):
             raise StreamError(f"the embeddings cannot be read: {error}", status=200, retryable=True) from None
         if not entries or any("embedding" not in entry for entry in entries):
             raise StreamError("the answer lacks embeddings", status=200, retryable=True)
+        for entry in entries:
+            _check_vector(entry)
         if sorted(places) == list(range(len(entries))):
             entries = [entry for _, entry in sorted(zip(places, entries, strict=True), key=lambda pair: pair[0])]
         return {**members, "data": entries}
@@ -94,7 +96,7 @@ class OpenAIEmbeddingsWire(DocumentWire):
             raise StreamError(f"the server answered {count} inputs with {vectors} embeddings", status=200, retryable=True)
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
-        """See `Wire.encode_answer`. The usage that an upstream does not tell is 0: clients want the member."""
+        """See `Wire.encode_answer`. The usage that an upstream does not tell is 0: clients want its members."""
         members = self.members_of(events)
         wanted = (head.echo or {}).get("encoding_format", "float")
         data = [
@@ -106,7 +108,7 @@ class OpenAIEmbeddingsWire(DocumentWire):
             "data": data,
             **{name: value for name, value in members.items() if name not in ("object", "data", "usage")},
             "model": head.model,
-            "usage": members.get("usage") or {"prompt_tokens": 0, "total_tokens": 0},
+            "usage": _usage_of(members.get("usage")),
             "x_autonomousai": route_of(extension),
         }
         return msgspec.json.encode(document)
@@ -185,6 +187,29 @@ def _place_of(entry: dict[str, msgspec.Raw], place: int) -> int:
     """Return an entry's index; *place*, where it names none."""
     index = msgspec.json.decode(entry.get("index", b"null"), type=int | str | None)
     return place if index is None else int(index) if isinstance(index, int) or index.isdecimal() else -1
+
+
+def _check_vector(entry: dict[str, msgspec.Raw]) -> None:
+    """Raise `StreamError` where an entry holds no vector: none, an empty one, or one of nulls. Numbers that are written as
+    text, and a vector alone in a list, are put in its place. By a look at the bytes: most are only handed on."""
+    raw = bytes(entry["embedding"]).strip()
+    if raw[:1] == b"[" and not (b"n" in raw or b'"' in raw or raw[1:2] == b"[") and raw[1:-1].strip():
+        return
+    if raw[:1] == b"{" or (raw[:1] == b'"' and raw != b'""'):  # in base64, or in a format of the upstream's own
+        return
+    if raw[:2] == b"[[" and raw.count(b"[") > 2 and b"n" not in raw:  # one for each token
+        return
+    entry["embedding"] = msgspec.Raw(msgspec.json.encode(as_vector(raw)))
+
+
+def _usage_of(usage: Any) -> dict[str, Any]:
+    """Return what an upstream says of the tokens, with the members that clients want."""
+    said = msgspec.json.decode(usage) if isinstance(usage, msgspec.Raw) else usage
+    said = said if isinstance(said, dict) else {}
+    counts = (said.get(name) for name in ("prompt_tokens", "input_tokens", "total_tokens"))
+    prompt = next((count for count in counts if type(count) is int), 0)
+    total = said.get("total_tokens")
+    return {**said, "prompt_tokens": prompt, "total_tokens": total if type(total) is int else prompt}
 
 
 def _in_format(value: Any, wanted: str) -> Any:
