@@ -411,6 +411,25 @@ async def test_a_full_disk_is_said(env: dict[str, str]) -> None:
     assert (1, "autonomousai: error: standard output cannot be written: No space left on device\n") == (ended.code, ended.err)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+async def test_an_output_that_does_not_block_gets_all(unbuffered: str, env: dict[str, str]) -> None:
+    """A pipe that another program has made non-blocking, and that is full, loses no part of an answer."""
+    text = "".join(f"{number} " for number in range(40_000))
+    env = {**env, "PYTHONUNBUFFERED": unbuffered}
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    async with ScriptedServer(Script.stream(*(text[at : at + 1000] for at in range(0, len(text), 1000)))) as server:
+        process = await start("chat", "--base-url", server.url, QUESTION, env=env, stdout=writing)
+        while select.select([], [writing], [], 0)[1]:
+            await asyncio.sleep(0)
+        os.close(writing)
+        with open(reading, "rb") as reader:  # noqa: PTH123  a descriptor
+            said = await asyncio.to_thread(reader.read)
+        ended = await finish(process)
+
+    assert (0, "", text + "\n") == (ended.code, ended.err, said.decode())
+
+
 async def test_notes_that_cannot_be_written_do_not_matter(env: dict[str, str]) -> None:
     """A stderr that is full changes neither the answer nor the exit code."""
     async with ScriptedServer(Script.stream("Hello"), Script.status(400)) as server:

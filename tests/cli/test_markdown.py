@@ -94,6 +94,12 @@ def test_what_is_shown(given_text: str, shown: str) -> None:
     assert shown == text(given_text)
 
 
+def test_emphasis_where_words_have_no_spaces_between_them() -> None:
+    """Characters of Chinese, Japanese and Korean do not hold a mark back, as letters do; an underscore stays within words."""
+    assert [("これは", ""), ("重要", "1"), ("な", ""), ("点", "3"), ("です_a_\n", "")] == styled("これは**重要**な*点*です_a_")
+    assert [("テスト（括弧）", "1"), ("の", ""), ("旧", "9"), ("2**3**4\n", "")] == styled("**テスト（括弧）**の~~旧~~2**3**4")
+
+
 def test_styles() -> None:
     """Bold, italics, code and headings are styled, and what follows them is not."""
     assert [("a", "1"), (" ", ""), ("b", "3"), (" ", ""), ("c", "36"), (" ", ""), ("d", "9"), ("\n", "")] == styled(

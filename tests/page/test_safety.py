@@ -60,6 +60,7 @@ ATTACKS = [
     "<form><math><mtext></form><form><mglyph><style></math><img src onerror=globalThis.pwned=1>",
     "<a href='https://ok.invalid' target=_top onclick=globalThis.pwned=1>x</a>",
     "&lt;script&gt;globalThis.pwned=1&lt;/script&gt;",
+    "a<sub onclick=globalThis.pwned=1>b</sub> <sup><img src=x onerror=globalThis.pwned=1></sup> <br onload=globalThis.pwned=1>",
     "<x id=announcer><x id=composer name=body><img name=getElementById>",
     "<!--><script>globalThis.pwned=1</script>-->",
     "<![CDATA[<script>globalThis.pwned=1</script>]]>",
@@ -87,7 +88,7 @@ TAGS = {
     "s",
     "span",
 }
-TAGS |= {"strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
+TAGS |= {"kbd", "sub", "sup", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
 ATTRIBUTES = {"aria-label", "class", "data-copy", "dir", "href", "rel", "start", "tabindex", "target", "title", "type"}
 
 SEEN = """
@@ -246,6 +247,48 @@ async def test_markdown_is_what_it_should_be(serve: Serve, sit: Sit, provider: S
     await reader.answer.get_by_role("button", name="Copy", exact=True).click()
     await expect(reader.page.locator("#announcer")).to_have_text("Copied.")
     assert MARKDOWN == await reader.page.evaluate("navigator.clipboard.readText()")
+
+
+#: Markdown, and what a part of it is on the page.
+IN_LINES = [
+    ("3. three\n4. four", "ol[start='3'] > li:nth-child(2)", "four"),
+    ("1. Do:\n```sh\nls\n```\n2. Then", "ol[start='2'] > li", "Then"),
+    ("**「重要」**です。これは**大事な**点です。", "strong:nth-of-type(2)", "大事な"),
+    ("**テスト（括弧）**の", "strong", "テスト（括弧）"),
+    ("**안녕(하세요)**는 인사", "strong", "안녕(하세요)"),
+    ("这是**“重点”**的~~（旧）~~词", "strong", "“重点”"),
+    ("这是**“重点”**的~~（旧）~~词", "s", "（旧）"),
+    ("𠮷**（𠮷）**𠮷", "strong", "（𠮷）"),
+    ("2*3*4 **a**b **c.**d snake_case_word", "p", "234 ab **c.**d snake_case_word"),
+    ("漢字** は **標", "p", "漢字** は **標"),
+    ("| a |\n|---|\n| x<br>y<br />z |", "td", "x\ny\nz"),
+    ("H<sub>2</sub>O, x<SUP>n+1</SUP>", "sup", "n+1"),
+    ("press <kbd>Ctrl</kbd>+<kbd>C</kbd>", "kbd:nth-of-type(2)", "C"),
+    ("List<String>, <sub>open, `<br>` and <u>u</u>", "p", "List<String>, <sub>open, <br> and <u>u</u>"),
+]
+
+
+async def test_what_the_book_has_not_is_drawn(serve: Serve, sit: Sit) -> None:
+    """Lists that begin elsewhere, emphasis without spaces around it, and tags without attributes; all else is as it stands."""
+    reader = await sit(await serve())
+    drawn = []
+    for text, place, _ in IN_LINES:
+        drawn.append(
+            await reader.page.evaluate(
+                """async ([text, place]) => {
+                  const { render } = await import("/page/markdown.js");
+                  const box = document.createElement("div");
+                  box.append(render(text));
+                  document.body.append(box);
+                  const found = box.querySelector(place)?.innerText ?? box.innerHTML;
+                  box.remove();
+                  return found.trim();
+                }""",
+                [text, place],
+            )
+        )
+
+    assert [expected for *_, expected in IN_LINES] == drawn
 
 
 TASKS = """\

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import select
 import signal
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from .commands import run
 from .parser import make_parser
@@ -67,6 +69,28 @@ def _fill_standard_streams() -> None:
     os.close(number)
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  it stays open
+    sys.stdout = _complete(sys.stdout)
+
+
+class _PatientFile(io.FileIO):
+    """A file that waits where it cannot take more. A process that shares a pipe or a terminal may have made it non-blocking:
+    what there is no room for would be lost."""
+
+    def write(self, data: Any, /) -> int:
+        while (written := super().write(data)) is None:
+            poll = select.poll()
+            poll.register(self, select.POLLOUT)
+            poll.poll()
+        return written
+
+
+def _complete(stream: TextIO) -> TextIO:
+    """Return standard output as it writes all that it is given, in whatever state its descriptor is. Without a buffer
+    (PYTHONUNBUFFERED) Python drops what a write leaves over, without an error."""
+    if type(stream) is not io.TextIOWrapper:  # it is closed, or not the interpreter's own
+        return stream
+    buffer = io.BufferedWriter(_PatientFile(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
 
 
 def _flush(stream: TextIO | None) -> int:

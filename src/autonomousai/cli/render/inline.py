@@ -39,6 +39,10 @@ _PRICE = re.compile(r"\$\d[\d.,]*(?:[kKmMbB]n?\b)?(?![\w\\^{}=+*<>|(])")
 #: What no mark is looked for in, while the end of an emphasis is; ``open``: its end has not come.
 _CLOSED = rf"{_CODE_SPAN}|\\\(.*?\\\)|\\\[.*?\\\]|(?P<open>`+|\\[(\[])"
 
+#: Scripts that are written without spaces, and that are broken between any two characters.
+WIDE: Final = r"\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
+WIDE_CHAR: Final = re.compile(rf"[{WIDE}]")
+
 #: mark -> style, and what closes it: behind a character that is no space, and not within a word.
 _MARKS: dict[str, tuple[Styles, re.Pattern[str]]] = {
     mark: (styles, re.compile(rf"{_CLOSED}|(?<=[^\s\\{mark[0]}])(?P<close>{re.escape(mark)})(?!{tail})"))
@@ -46,7 +50,7 @@ _MARKS: dict[str, tuple[Styles, re.Pattern[str]]] = {
         ("***", ("bold", "italic"), r"\*"),
         ("___", ("bold", "italic"), r"\w"),
         ("__", ("bold",), r"\w"),
-        ("*", ("italic",), r"[*\w]"),
+        ("*", ("italic",), rf"\*|(?![{WIDE}])\w"),
         ("_", ("italic",), r"\w"),
         ("~~", ("strike",), r"~"),
     )
@@ -198,7 +202,8 @@ def _emphasis(text: str, complete: bool, before: str) -> _Found:
     if begin == len(text) and not complete:
         return None
     following = text[begin : begin + 1]
-    if run in _MARKS and following.strip() and not before.isalnum():
+    is_within_word = before.isalnum() and (run[0] == "_" or not WIDE_CHAR.match(before))
+    if run in _MARKS and following.strip() and not is_within_word:
         styles, pattern = _MARKS[run]
         found = next((each for each in pattern.finditer(text, begin) if each["close"] or (each["open"] and not complete)), None)
         close = found if found and found["close"] else None

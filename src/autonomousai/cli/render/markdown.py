@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from .highlight import Highlighter
-from .inline import InlineReader, Span, Styles, cell_width, parse
+from .inline import WIDE, WIDE_CHAR, InlineReader, Span, Styles, cell_width, parse
 from .tables import draw_table, is_delimiter
 
 #: What begins a line and may still become something else when more of the line has come.
@@ -29,11 +29,8 @@ _NUMBER = re.compile(r"([ ]*)(\d{1,9}[.)])[ ]+")
 _QUOTE = re.compile(r"[ ]{0,3}>[ ]?")
 _SPACE = re.compile(r"[ ]*")
 
-#: Scripts that are broken between any two characters.
-_WIDE: Final = r"\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
-_WIDE_CHAR = re.compile(rf"[{_WIDE}]")
 #: What text breaks into where lines are filled: spaces, words, and single wide characters.
-_WORDS = re.compile(rf"[ ]+|[^ {_WIDE}]+|.")
+_WORDS = re.compile(rf"[ ]+|[^ {WIDE}]+|.")
 
 _CODES: Final = {"bold": "1", "dim": "2", "italic": "3", "underline": "4", "strike": "9", "code": "36"}
 
@@ -252,7 +249,7 @@ class MarkdownStream:
                 self._word, self._word_width = [], 0
                 continue
             width = cell_width(piece)
-            if width == 2 and _WIDE_CHAR.match(piece):
+            if width == 2 and WIDE_CHAR.match(piece):
                 self._word, self._word_width = [], 0
             if self._column + width > limit:
                 self._wrap()

@@ -2,6 +2,7 @@
 // of which would do: the renderer passes no HTML through, DOMPurify lets nothing pass but the tags of a text, and the policy of
 // the page (server/page/__init__.py) lets no script run. Images are not loaded: their address alone could carry away what was said.
 
+import { emphasisInAnyScript, plainTags } from "./inline.js";
 import { drawFormulas } from "./math.js";
 import { formulas } from "./tex.js";
 import purify from "./vendor/dompurify/purify.mjs";
@@ -12,9 +13,10 @@ import { say } from "./words.js";
 const ALLOWED = {
   ALLOWED_TAGS: [
     "p", "br", "hr", "h3", "h4", "h5", "h6", "em", "strong", "s", "blockquote", "ul", "ol", "li", "code", "pre", "span", "a",
-    "table", "thead", "tbody", "tr", "th", "td",
+    "table", "thead", "tbody", "tr", "th", "td", "sub", "sup", "kbd",
   ],
   ALLOWED_ATTR: ["href", "class", "start", "title"],
+  ADD_URI_SAFE_ATTR: ["start"], // the number at which a list begins is no address
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
@@ -28,6 +30,8 @@ const renderer = new MarkdownIt({ html: false, linkify: true, highlight });
 renderer.validateLink = (url) => /^(?:https?:|mailto:)/i.test(url.trim());
 renderer.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 formulas(renderer);
+emphasisInAnyScript(renderer);
+plainTags(renderer);
 renderer.renderer.rules.image = (tokens, index) => {
   const { content } = tokens[index];
   const source = tokens[index].attrGet("src");
