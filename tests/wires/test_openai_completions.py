@@ -271,6 +271,29 @@ def test_log_probabilities_of_the_older_shape_pass() -> None:
     assert OLD == document["choices"][0]["logprobs"]
 
 
+def test_probabilities_of_the_first_token_are_said_once() -> None:
+    """As vLLM ends: the last text stands beside the reason, and token ids beside each text."""
+    halves = [{name: [values[place]] for name, values in OLD.items()} for place in (0, 1)]
+    told = [
+        chunk("Hel", None, 0, halves[0]) | {"model": "m"},
+        chunk("lo", "length", 0, halves[1]) | {"model": "m", "system_fingerprint": "vllm-0.32.0"},
+    ]
+    for each, ids in zip(told, ({"prompt_token_ids": [5, 6], "token_ids": [7]}, {"token_ids": [8]}), strict=True):
+        each["choices"][0] |= {"stop_reason": None, **ids}
+    decoder = WIRE.decoder()
+    batch = decoder.feed(b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in told) + b"data: [DONE]\n\n")
+    whole = [*batch, decoder.finish()]
+    document = json.loads(WIRE.encode_answer(whole, HEAD))
+
+    streamed = [each["choices"][0] for each in written(whole) if each != "[DONE]"]
+    assert OLD == document["choices"][0]["logprobs"]
+    assert [halves[0], halves[1], None] == [each["logprobs"] for each in streamed]
+    assert [([5, 6], [7]), (None, [8]), (None, None)] == [
+        (each.get("prompt_token_ids"), each.get("token_ids")) for each in streamed
+    ]
+    assert "length" == document["choices"][0]["finish_reason"] == streamed[-1]["finish_reason"]
+
+
 def test_log_probabilities_of_chats_become_the_older_shape() -> None:
     """As llama.cpp sends them, also of a second choice."""
     told = [

@@ -112,6 +112,8 @@ _KNOWN_DELTA = frozenset(
 _KNOWN_CALL = frozenset({"index", "id", "type", "function"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments"})
 _KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # others pass, whatever they count
+#: What vLLM says of tokens beside their text, and text completions everywhere.
+_OF_TOKENS = frozenset({"logprobs", "prompt_logprobs", "prompt_token_ids", "token_ids"})
 _KNOWN_DETAILS = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
 
 
@@ -130,18 +132,19 @@ def unknown_members(obj: Json) -> Json:
 
 
 def constant_of(unknown: Json) -> Json:
-    """Return what of a first chunk's unknown members later chunks may repeat: all but those of its delta and of other
-    choices."""
-    choices = unknown.get("choices", ())
-    if not choices or (len(choices) == 1 and choices[0]["index"] == 0 and "delta" not in choices[0]):
-        return unknown
-    constant = {name: value for name, value in unknown.items() if name != "choices"}
-    for choice in choices:
-        if choice["index"] == 0 and (rest := {name: value for name, value in choice.items() if name != "delta"}).keys() != {
-            "index"
-        }:
+    """Return what of a first chunk's unknown members later chunks may repeat: all but those of its delta, of its own tokens and
+    of other choices."""
+    constant = {name: value for name, value in unknown.items() if name != "choices" and not _is_of_tokens(name, value)}
+    for choice in unknown.get("choices", ()):
+        rest = {name: value for name, value in choice.items() if name != "delta" and not _is_of_tokens(name, value)}
+        if choice["index"] == 0 and rest.keys() != {"index"}:
             constant["choices"] = [rest]
     return constant
+
+
+def _is_of_tokens(name: str, value: Any) -> bool:
+    """Return whether a member says something of a chunk's own tokens, or of the prompt's, which are told once."""
+    return value is not None and name in _OF_TOKENS
 
 
 def _unknown_of_choice(choice: Json) -> Json:
