@@ -11,9 +11,11 @@ import pytest
 
 from autonomousai import HTTPError, IncompleteStreamError, OpenAICompatible, StatusError, StreamError
 from autonomousai.events import FinishReason, Reasoning, ToolCalls
+from autonomousai.server import create_app
 from autonomousai.testing import Head, Script, ScriptedServer, Send
 from tests.proof.test_faults import gateway
 from tests.support.program import PATIENCE
+from tests.support.sockets import ask, listening, request
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -192,3 +194,37 @@ async def test_refusals_say_whether_to_try_again(status: int, error: dict[str, A
                 await provider.create_async_generator("tiny", HELLO, stream=True).text()
 
     assert (status, retryable) == (raised.value.status, raised.value.retryable)
+
+
+IDS = [82, 38, 36, 85]
+
+
+def pieces_with_ids(*, chat: bool) -> bytes:
+    """Four tokens with their ids (``return_token_ids``); the prompt's come first, and the last text beside the reason."""
+    body = b""
+    if chat:
+        body = vllm({"role": "assistant", "content": ""}, prompt_token_ids=[2, 43], prompt_text=None)
+    for place, (letter, token) in enumerate(zip("oCAr", IDS, strict=True)):
+        choice = {"index": 0, "logprobs": None, "finish_reason": "length" if place == 3 else None, "token_ids": [token]}
+        if chat:
+            choice["delta"] = {"content": letter}
+        else:
+            choice |= {"text": letter, "stop_reason": None, "prompt_token_ids": None if place else [2, 43]}
+        body += data({"id": "x-1", "created": 1795990000, "model": "tiny", "choices": [choice]})
+    return body + data({"id": "x-1", "created": 1795990000, "model": "tiny", "choices": [], "usage": USAGE}) + DONE
+
+
+@pytest.mark.parametrize("chat", [True, False], ids=["chat", "completions"])
+async def test_the_ids_of_all_tokens_reach_a_caller_who_does_not_stream(chat: bool) -> None:
+    """In one list, as the text is; those of the prompt once."""
+    path = "/v1/chat/completions" if chat else "/v1/completions"
+    asked = {"messages": HELLO} if chat else {"prompt": "Hello"}
+    async with ScriptedServer(sse(pieces_with_ids(chat=chat))) as upstream, OpenAICompatible(upstream.url) as provider:
+        async with listening(create_app(provider=provider)) as server:
+            got = await ask(server.port, request("POST", path, {"model": "tiny", "return_token_ids": True, **asked}))
+
+    answer = got.json()
+    choice = answer["choices"][0]
+    assert (200, IDS, "length") == (got.status, choice["token_ids"], choice["finish_reason"])
+    assert [2, 43] == (answer if chat else choice)["prompt_token_ids"]
+    assert "oCAr" == (choice["message"]["content"] if chat else choice["text"])

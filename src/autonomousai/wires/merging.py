@@ -29,3 +29,13 @@ def merge_values(into: dict[str, Any], more: dict[str, Any]) -> None:
             merge_values(known, value)
         else:
             into[name] = value
+
+
+def merge_choice(choice: dict[str, Any], more: dict[str, Any]) -> None:
+    """Put unknown members of a piece's choice into the *choice* of a document. The ids of tokens follow those before, as text
+    does; null takes none of them away."""
+    for name, value in more.items():
+        if isinstance(choice.get(name), list) and (value is None or name == "token_ids"):
+            merge_values(choice, {name: value or []})
+        else:
+            choice[name] = value

@@ -31,7 +31,7 @@ from ...events import (
 )
 from ..citations import as_chat
 from ..json import join_strings
-from ..merging import merge_values
+from ..merging import merge_choice, merge_values
 from ..sse import encode_event
 from .chunks import TRAILER, WIRE
 
@@ -256,11 +256,9 @@ def merge_members(chunk: dict[str, Any], members: dict[str, Any]) -> None:
             if choice is None:
                 choice = choices[unknown["index"]] = {"index": unknown["index"], "delta": {}, "finish_reason": None}
                 chunk["choices"].append(choice)
-            for inner, each in unknown.items():
-                if inner == "delta":
-                    merge_values(choice.setdefault("delta", {}), each)
-                else:
-                    choice[inner] = each
+            if (delta := unknown.get("delta")) is not None:
+                merge_values(choice.setdefault("delta", {}), delta)
+            merge_choice(choice, {name: each for name, each in unknown.items() if name != "delta"})
 
 
 def _members(members: dict[str, Any]) -> bytes:

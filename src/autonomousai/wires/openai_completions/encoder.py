@@ -15,7 +15,7 @@ import msgspec
 from ...events import Batch, ChoiceEvent, Event, Extra, FinishReason, ForeignEvent, LogProbs, Started
 from ..base import AnswerHead
 from ..errors import error_event
-from ..merging import merge_values
+from ..merging import merge_choice, merge_values
 from ..openai_chat.chunks import TRAILER
 from ..openai_chat.chunks import WIRE as CHAT_WIRE
 from ..openai_chat.encoder import usage_object
@@ -197,7 +197,7 @@ def _merge(document: dict[str, Any], members: dict[str, Any]) -> None:
                 document["choices"].append(choice)
             more = {inner: each for inner, each in unknown.items() if inner not in ("index", "delta")}
             probabilities = more.pop("logprobs", None)
-            choice.update(more)
+            merge_choice(choice, more)
             if isinstance(known := choice["logprobs"], dict) and isinstance(probabilities, dict):
                 merge_values(known, probabilities)
             elif probabilities is not None:
