@@ -200,6 +200,16 @@ async def test_a_missing_extra_says_how_to_get_it(stand_in: StandIn) -> None:
         await stand_in.engine().start()
 
 
+async def test_a_missing_library_of_the_system_says_how_to_get_it(stand_in: StandIn) -> None:
+    """As in the slim image of Python, where the extra is there and cannot be loaded."""
+    stand_in.does("raise ImportError('libgomp.so.1: cannot open shared object file: No such file or directory')")
+
+    with pytest.raises(ConfigError, match=r"cannot be loaded here \(libgomp\.so\.1.*apt-get install libgomp1") as raised:
+        await stand_in.engine().start()
+
+    assert "pip install" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [

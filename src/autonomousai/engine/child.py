@@ -149,6 +149,8 @@ def _threads() -> int:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ImportError):
+        if ".so" in str(error):  # it is installed, and a library of the system is not
+            return f"llama.cpp cannot be loaded here ({error}); on Debian, for libgomp run: apt-get install libgomp1"
         return f"llama.cpp is not installed here ({error}); run: pip install 'autonomousai[local]'"
     return f"{type(error).__name__}: {error}"
 
