@@ -143,7 +143,7 @@ def constant_of(unknown: Json) -> Json:
 
 
 def _is_of_tokens(name: str, value: Any) -> bool:
-    """Return whether a member says something of a chunk's own tokens, or of the prompt's, which are told once."""
+    """Return whether a member says something of a chunk's own tokens, or of the prompt's, which come once."""
     return value is not None and name in _OF_TOKENS
 
 

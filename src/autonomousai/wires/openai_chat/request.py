@@ -329,7 +329,7 @@ OPTIONS_NEED_A_STREAM: Final = FieldRule(
 
 OTHERS_SAY: Final = (
     "A field without a row is passed on to upstreams of the kinds `openai`, `anthropic` and `autonomousai`, which may know it "
-    "(`guided_json`, …); the embedded engine refuses it."
+    "(`structured_outputs`, …); the embedded engine refuses it."
 )
 
 
