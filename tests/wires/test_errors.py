@@ -204,6 +204,25 @@ def test_a_prompt_that_is_too_long_is_known_by_words(message: str, code: str | N
     assert code == error.code
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        ("tokens_limit_reached", "Request body too large for gpt-4o model. Max size: 8000 tokens.", "context_length_exceeded"),
+        ("prompt_too_long", "prompt is too long: 208310 tokens > 200000 maximum", "context_length_exceeded"),
+        ("token_quota_reached", "This action cannot be completed: the token quota has been reached", "insufficient_quota"),
+        ("permission_denied", "Your newly created team doesn't have any credits yet.", "insufficient_quota"),
+        ("tokens_limit_reached", "Too much.", "tokens_limit_reached"),
+        ("bad_key", "Incorrect API key provided: xa***", "bad_key"),
+        ("rate_limit_exceeded", "Rate limit reached. Please reduce the length of the messages", "rate_limit_exceeded"),
+    ],
+)
+def test_a_vendors_own_code_gives_way_to_one_that_is_acted_on(code: str, message: str, expected: str) -> None:
+    """By OpenAI's code a gateway asks where more fits, or where there is money, and an agent shortens its prompt."""
+    error = read_error(413, json.dumps({"error": {"code": code, "message": message}}).encode(), {})
+
+    assert expected == error.code
+
+
 #: What servers answer with a 400, and what it is about.
 REFUSED = {
     "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.": "insufficient_quota",
@@ -689,6 +708,10 @@ def request_error(**fields: Any) -> StatusError:
         (StreamError("m", code="server_is_overloaded"), (503, "overloaded_error", None, "server_is_overloaded")),
         (StreamError("m", type="UNAVAILABLE"), (503, "overloaded_error", None, "upstream_error")),
         (StreamError("m", code="400"), (400, "invalid_request_error", None, "400")),
+        (StreamError("rate limit exceeded(RPM)", code="1002", retryable=True), (429, "rate_limit_error", None, "1002")),
+        (StreamError("Too many requests, slow down", retryable=True), (429, "rate_limit_error", None, "upstream_error")),
+        (StreamError("您的账户达到请求频率上限", code="1302", retryable=True), (429, "rate_limit_error", None, "1302")),
+        (StreamError("rate limit exceeded", code="x"), (502, "server_error", None, "x")),
         (StreamError("m", code="503", type="x"), (503, "overloaded_error", None, "503")),
         (
             StreamError("m", code="invalid_prompt", type="invalid_request_error"),

@@ -34,7 +34,8 @@ _CODES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
             r"(?:credit|account) balance is (?:too low|insufficient)|insufficient (?:account )?(?:balance|credits?|funds)",
             r"(?:reached|exceeded) your (?:specified )?(?:api )?usage limits|exceeded your monthly included credits",
             r"budget (?:has been )?exceeded|overdue balance|out of credits|余额不足|额度不足|欠费",
-            r"(?:reach|exceed)\w* (?:the |your |its )?(?:monthly )?spending limit",
+            r"(?:reach|exceed)\w* (?:the |your |its )?(?:monthly )?spending limit|token quota has been (?:reached|exceeded)",
+            r"(?:n't|not|no) have any credits",
         ),
         "insufficient_quota",
     ),
@@ -101,6 +102,17 @@ def code_in_words(words: str) -> str | None:
 _BUSY: Final = _any(
     r"capacity (?:is )?(?:temporarily )?exceeded|temporarily unavailable|(?:is|currently) overloaded|server is busy"
 )
+
+
+_TOO_MANY: Final = _any(
+    r"rate.?limit\w* (?:is |was |has been )?(?:reached|exceeded)|exceed\w* (?:\w+ ){0,4}rate.?limit",
+    r"too many (?:requests|tokens)\b|请求过于频繁|请求频率|限流|并发数过高",
+)
+
+
+def says_too_many(words: str) -> bool:
+    """Return whether *words* say that one caller has sent too much for now."""
+    return bool(_TOO_MANY.search(words))
 
 
 def says_busy(words: str) -> bool:

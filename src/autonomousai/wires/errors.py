@@ -27,6 +27,7 @@ from ..errors import (
     TimeoutError,  # noqa: A004  the contract's own name
 )
 from ..late import late_pattern
+from .error_words import says_too_many
 from .foreign_errors import ANSWERED, SERVERS_FAULT
 from .redaction import redact
 
@@ -188,7 +189,8 @@ def _stream_answer(error: StreamError) -> _ErrorShape | None:
     if code in KEY_CODES or code in MODEL_CODES:
         return None
     by_type = None if code.isdecimal() else _STREAM_ANSWERS.get((error.type or "").lower())
-    return _STREAM_ANSWERS.get(code.lower()) or by_type
+    known = _STREAM_ANSWERS.get(code.lower()) or by_type
+    return known or (_STREAM_ANSWERS["429"] if error.retryable and says_too_many(error.problem[:2000]) else None)
 
 
 def _own_status(error: ProviderError) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import FILTERED_CODES, MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
+from ..errors import FILTERED_CODES, KEY_CODES, MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
 from ..late import late_pattern
 from .error_words import code_in_words, says_busy
 from .json import decode
@@ -58,6 +58,11 @@ _KEYS = {
     ),
     "param": ("param", "loc", "field"),
 }
+
+#: Codes that stay, whatever the words say.
+_KNOWN_CODES = PERMANENT_CODES | MODEL_CODES | KEY_CODES | {"rate_limit_exceeded", "unsupported_parameter", "unsupported_value"}
+#: What the words say counts more than a code of the vendor's own: by these codes gateways and agents know what to do.
+_OVER_VENDORS = frozenset({"context_length_exceeded", "insufficient_quota"})
 
 #: A code, or a status, of another server's answer in the words of one that passes it on, as OpenAI's and LiteLLM's clients
 #: print it: ``Error code: 400 - {'error': {… 'code': 'content_filter'}}``.
@@ -139,10 +144,13 @@ def _name_code(fault: _ForeignError) -> str | None:
     say in words what is wrong, or have another server's answer in their words."""
     if fault.type in PERMANENT_CODES or fault.type in MODEL_CODES:
         return fault.type
-    if not fault.message or not (fault.code is None or _says_nothing(fault.code)):
+    if not fault.message or fault.code in _KNOWN_CODES:
         return fault.code
     words = _SENT.split(fault.message[:2000], maxsplit=1)[0]
-    if (code := code_in_words(words)) is not None:
+    code = code_in_words(words)
+    if not (fault.code is None or _says_nothing(fault.code)):
+        return code if code in _OVER_VENDORS else fault.code
+    if code is not None:
         return code
     found = _CODE_IN_WORDS.search(words) or (None if fault.code else _STATUS_IN_WORDS.search(words))
     return fault.code if found is None else found[1]
