@@ -30,7 +30,8 @@ async def test_a_whole_answer_is_one_document(port, provider):
     document = got.json()
     assert (200, "application/json") == (got.status, got["content-type"])
     assert ("chat.completion", "scripted") == (document["object"], document["model"])
-    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello world"}, "finish_reason": "stop"}
+    message = {"role": "assistant", "content": "Hello world", "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
     assert [choice] == document["choices"]
     assert {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5} == document["usage"]
     assert document["id"].startswith("chatcmpl-")

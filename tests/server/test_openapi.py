@@ -90,7 +90,7 @@ async def test_a_whole_answer_is_as_described(serve: Any, path: str) -> None:
     got = (await ask(port, request("POST", path, HELLO))).json()
 
     assert same(got, answers.ChatCompletion)
-    assert got["choices"][0]["message"].keys() == {"role", "content", "reasoning_content", "tool_calls"}
+    assert got["choices"][0]["message"].keys() == {"role", "content", "refusal", "reasoning_content", "tool_calls"}
 
 
 @pytest.mark.parametrize("path", [CHAT, "/api/v1/ai/chat"])

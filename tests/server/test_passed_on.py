@@ -82,7 +82,7 @@ FIELDS: list[tuple[Json, str | None]] = [
         },
         None,
     ),
-    ({"tool_choice": "any", "tools": [FUNCTION]}, "tool_choice"),
+    ({"tool_choice": "some", "tools": [FUNCTION]}, "tool_choice"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
     ({"response_format": {"type": "json_object", "schema": SCHEMA}}, None),

@@ -31,6 +31,12 @@ ASKED: dict[str, Any] = {"model": "llama"}
         ("/v2/messages", "/v1/messages is here"),
         ("/openai/deployments/llama/audio/speech", "GET /docs lists what there is"),
         ("/v1/audio/speech", "GET /docs lists what there is"),
+        ("/v1/responses/compact", "conversations are not compacted here; ask the model for a summary, and continue with that"),
+        ("/responses/compact", "conversations are not compacted here; ask the model for a summary, and continue with that"),
+        (
+            "/v1/conversations/conv_1/items",
+            "conversations are not kept here; send previous_response_id, or all items of the conversation",
+        ),
     ],
 )
 async def test_a_path_that_is_nearly_one_of_ours(port: int, path: str, says: str) -> None:
@@ -145,3 +151,11 @@ async def test_an_upstream_is_asked_for_the_models_own_name(path: str, stream: b
 
     assert [200] * 5 + [404] == [answer.status for answer in (*answers, refused)]
     assert ["big"] * 5 == [asked.json()["model"] for asked in upstream.requests]
+
+
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/reranking", "/reranking", "/api/v1/reranking"])
+async def test_rankings_are_found_where_others_have_them(port: int, path: str) -> None:
+    """At Cohere's path, and at those of llama.cpp's server."""
+    got = await ask(port, request("POST", path, {"query": "x"}))
+
+    assert (400, "documents") == (got.status, got.json()["error"]["param"])

@@ -139,3 +139,16 @@ async def test_a_refusal_whose_words_do_not_end_is_one(stream: bool, monkeypatch
         never.release()
 
     assert (429, 7.0) == (caught.value.status, caught.value.retry_after)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_a_prompt_that_does_not_fit_has_openais_code(path: str, serve: Serve) -> None:
+    """By which agents shorten the conversation, also where llama.cpp's server has a word of its own."""
+    refused = {"error": {"code": 400, "message": "too large", "type": "exceed_context_size_error", "n_ctx": 64}}
+    asked = {"model": "m", "messages": HELLO["messages"]} if path == CHAT else {"model": "m", "input": "a"}
+    async with ScriptedServer(Script.status(400, refused)) as server:
+        upstream = Upstream("u", OpenAICompatible(f"{server.url}/v1", retries=0))
+        running = await serve(Gateway([upstream], {"m": ["u"]}))
+        got = await ask(running.port, request("POST", path, asked))
+
+    assert (400, "invalid_request_error", "context_length_exceeded") == (got.status, got.error["type"], got.error["code"])

@@ -137,6 +137,11 @@ def answered(*blocks: Any) -> list[Any]:
             id="a PDF",
         ),
         pytest.param(
+            [{"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}, "title": "B"}],
+            [{"role": "user", "content": [{"type": "file", "file": {"file_url": "https://a.example/b.pdf"}}]}],
+            id="a PDF at a URL",
+        ),
+        pytest.param(
             [{"type": "search_result", "title": "T", "source": "S", "content": [text("found")]}],
             [{"role": "user", "content": "T\nS\n\nfound"}],
             id="a search result",

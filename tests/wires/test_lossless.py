@@ -150,6 +150,7 @@ DOCUMENT = {
             "message": {
                 "role": "assistant",
                 "content": "a",
+                "refusal": None,
                 "annotations": [{"type": "url_citation"}],
                 "audio": {"id": "x"},
                 "tool_calls": [
@@ -165,7 +166,12 @@ DOCUMENT = {
             "finish_reason": "tool_calls",
             "stop_reason": 2,
         },
-        {"index": 1, "message": {"role": "assistant", "content": "b", "x": 1}, "finish_reason": "length"},
+        {
+            "index": 1,
+            "message": {"role": "assistant", "content": "b", "refusal": None, "x": 1},
+            "logprobs": None,
+            "finish_reason": "length",
+        },
     ],
     "usage": {
         "prompt_tokens": 1,

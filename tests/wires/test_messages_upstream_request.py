@@ -349,6 +349,8 @@ MESSAGES: dict[str, tuple[list[Json], Any, list[Json]]] = {
                     {"type": "file", "file": {"file_data": PNG}},
                     {"type": "file", "file": {"file_id": "f1"}},
                     {"type": "file", "file": {"file_data": "data:text/plain,a%20b"}},
+                    {"type": "file", "file": {"file_url": "https://a.example/b.pdf"}},
+                    {"type": "file", "file": {"filename": "b.pdf", "file_data": "https://a.example/b.pdf"}},
                 ],
             )
         ],
@@ -365,6 +367,8 @@ MESSAGES: dict[str, tuple[list[Json], Any, list[Json]]] = {
                     {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PNG}},
                     {"type": "document", "source": {"type": "file", "file_id": "f1"}},
                     {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a b"}},
+                    {"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}},
+                    {"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}, "title": "b.pdf"},
                 ],
             )
         ],

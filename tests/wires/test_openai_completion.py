@@ -246,7 +246,14 @@ class TestWritten:
             "object": "chat.completion",
             "created": 1,
             "model": "m",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "hello", "refusal": None},
+                    "finish_reason": "stop",
+                    "logprobs": None,
+                }
+            ],
             "usage": USAGE,
         } == document
 
@@ -259,6 +266,7 @@ class TestWritten:
         assert {
             "role": "assistant",
             "content": None,
+            "refusal": None,
             "tool_calls": [
                 {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}},
                 {"id": "call_1", "type": "function", "function": {"name": "g", "arguments": ""}},
@@ -269,7 +277,18 @@ class TestWritten:
         """Reasoning is there only if there was some; an empty answer is an empty text."""
         message = write([Reasoning("h"), Reasoning("m"), STOP])["choices"][0]["message"]
 
-        assert {"role": "assistant", "content": "", "reasoning_content": "hm"} == message
+        assert {"role": "assistant", "content": "", "refusal": None, "reasoning_content": "hm"} == message
+
+    @pytest.mark.parametrize("reason", ["pause_turn", "compaction"])
+    def test_a_word_of_the_messages_api(self, reason: str) -> None:
+        """Strict clients take none but OpenAI's; the AutonomousAI wire has it as it came."""
+        finish = FinishReason(reason, "finish_reason")
+        written = write([Started("n"), "a", finish], extension={"length": 1})
+        raw = write([Started("n"), "a", finish], finish_reason_at_top=True)
+
+        assert "stop" == written["choices"][0]["finish_reason"]
+        assert {"length": 1, "finish_reason": reason} == written["x_autonomousai"]
+        assert (reason, reason) == (raw["choices"][0]["finish_reason"], raw["finish_reason"])
 
     def test_both_places(self) -> None:
         """On the AutonomousAI wire the finish reason stands beside the choices too."""

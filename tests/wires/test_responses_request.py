@@ -574,6 +574,17 @@ def test_no_two_tools_are_offered_under_one_name() -> None:
         assert {"type": "function", "function": {"name": name}} == choice
 
 
+def test_of_tools_of_one_name_the_first_is_offered() -> None:
+    """No call could say which one it means; it is written back as a call of the first."""
+    custom = {"type": "custom", "name": "f"}
+
+    assert ["shell"] == names({"type": "shell"}, {"type": "shell", "environment": {"type": "local"}})
+    assert ["f"] == names(FUNCTION, FUNCTION)
+    assert ["f"] == names(FUNCTION, custom)
+    assert names_of([FUNCTION, custom]).custom == frozenset()
+    assert names_of([custom, FUNCTION]).custom == {"f"}
+
+
 def test_a_namespace_without_functions_is_left_out() -> None:
     """And what in it is none."""
     for inner in (None, "f", [], [None, {"type": "web_search"}, {"type": "function"}, {"type": "function", "name": ""}]):

@@ -78,7 +78,7 @@ MESSAGES: list[tuple[str, list[Json], list[Json]]] = [
         [
             HI,
             {**HI, "role": "assistant", "content": "a"},
-            {**HI, "role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
+            {**HI, "role": "assistant", "content": "b"},
         ],
     ),
     (
@@ -169,6 +169,7 @@ FATES: list[tuple[str, Any, Json]] = [
         },
     ),
     ("tool_choice", "required", {"tool_choice": "required"}),
+    ("tool_choice", "any", {"tool_choice": "required"}),
     ("tool_choice", {"type": "function", "function": {"name": "f"}}, {"tool_choice": {"type": "function", "name": "f"}}),
     ("tool_choice", {"type": "custom", "custom": {"name": "f"}}, {"tool_choice": {"type": "custom", "name": "f"}}),
     (

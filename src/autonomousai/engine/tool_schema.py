@@ -23,6 +23,9 @@ _MOST_VALUES: Final = 1000
 _MOST_COUNTED: Final = 10_000
 _LONGEST_PATTERN: Final = 500
 
+#: Of a whole number: the engine's grammar reads bounds as doubles, and makes them 64 bits.
+_GREATEST: Final = 9 * 10**18
+
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 _FORMATS: Final = frozenset({"date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 
@@ -170,6 +173,8 @@ class _SchemaReader:
             raise refusal(self._param, f"is too large for the embedded engine: {problem}")
 
     def _settle(self, kept: dict[str, Any]) -> None:
+        if kept.get("type") == "integer" and not kept.keys() & {"enum", "const"}:
+            self._bound(kept)
         if "$ref" in kept:  # what stands beside it was a remark once, and is an intersection now: the reference is enough
             for keyword in kept.keys() - {"$ref", "$defs", "definitions"}:
                 del kept[keyword]
@@ -178,6 +183,13 @@ class _SchemaReader:
             kept["required"] = [name for name in kept["required"] if name in described]
         if described is not None and self._closes and not kept.keys() & {"additionalProperties", *_LISTS[:3]}:
             kept["additionalProperties"] = False
+
+    def _bound(self, kept: dict[str, Any]) -> None:
+        """Bound a whole number on the sides where the schema does not: small models do not stop writing digits."""
+        if not kept.keys() & {"minimum", "exclusiveMinimum"}:
+            kept["minimum"] = -_GREATEST
+        if not kept.keys() & {"maximum", "exclusiveMaximum"}:
+            kept["maximum"] = _GREATEST
 
     def _is_here(self, reference: Any) -> bool:
         """Return whether *reference* leads to a schema within the root."""

@@ -139,7 +139,7 @@ def _chosen(choice: Any) -> tuple[Literal["auto", "required"], list[str] | None]
     """Return whether a tool must be called, and the names of those that may be; None for all."""
     if choice in (None, "auto"):
         return "auto", None
-    if choice == "required":
+    if choice in ("required", "any"):  # "any": Mistral's word
         return "required", None
     if isinstance(choice, Mapping):
         if choice.get("type") == "function":

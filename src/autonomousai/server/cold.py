@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -33,6 +34,13 @@ def wire_of_request(exchange: Exchange) -> Wire:
     return models_wire(exchange.path, exchange.head) or wire_of(exchange.path)
 
 
+#: Paths of the vendor's that are not served, by how they begin, and what to do instead.
+_ELSEWHERE: Final = {
+    "/responses/compact": "conversations are not compacted here; ask the model for a summary, and continue with that",
+    "/conversations": "conversations are not kept here; send previous_response_id, or all items of the conversation",
+}
+
+
 async def _elsewhere(request: Request) -> Response:
     """Stand for a route that `App._enter` serves."""
     raise AssertionError(request.url.path)
@@ -50,7 +58,8 @@ def _wrong_method(method: str, allowed: str) -> StatusError:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router says, in the shape of the path's wire."""
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:
+    instead = next((says for end, says in _ELSEWHERE.items() if request.url.path.removeprefix(V1).startswith(end)), None)
+    if error.status_code == 405 and instead is None:
         # The router names the methods of the first route of that path alone.
         here = [
             route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE
@@ -71,10 +80,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return _error(
         request,
         StatusError(
-            f"there is nothing at {path!r}; {says}",
-            status=error.status_code,
+            f"there is nothing at {path!r}; {instead or says}",
+            status=404,
             type="invalid_request_error",
-            code="not_found",
+            code="unsupported_endpoint" if instead else "not_found",
         ),
     )
 

@@ -54,6 +54,9 @@ _BEFORE: Final = re.compile(r"/(?:v1|api|openai|anthropic)(?=/)")
 #: Paths of Azure OpenAI, which name the model.
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?=/)")
 
+#: Where others rank: Cohere, and llama.cpp's server.
+_RANKINGS: Final = dict.fromkeys(("/v2/rerank", "/v1/reranking", "/reranking"), "/v1/rerank")
+
 _PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models"})
 _UNDER: Final = (*RESPONSES_PATHS, "/v1/models/", "/models/")
 
@@ -64,6 +67,8 @@ def meant_path(path: str) -> tuple[str, str]:
     if (named := _DEPLOYMENT.match(path)) is not None:
         rest = V1 + path[named.end() :]
         return (rest, named[1]) if rest in SERVED else (path, "")
+    if (ranking := _RANKINGS.get(path.removeprefix("/api"))) is not None:
+        return ranking, ""
     rest = path
     while not _is_ours(rest):
         if (before := _BEFORE.match(rest)) is None:

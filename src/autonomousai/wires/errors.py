@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -125,6 +125,9 @@ _STREAM_ANSWERS: dict[str, _ErrorShape] = {
     "529": _ErrorShape(503, "overloaded_error", None),
 }
 
+#: How servers call a prompt that does not fit: OpenAI's word, and llama.cpp's, which is a type as well.
+TOO_LONG_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+
 #: The type that goes with a status where the error names none; else 4xx are the request's fault and 5xx the server's.
 _TYPES = {
     401: "authentication_error",
@@ -175,7 +178,7 @@ def tell(error: BaseException) -> tuple[int, dict[str, str | None]]:
     status = row.status or _own_status(error)
     told = {
         "message": for_callers(error),
-        "type": row.type or getattr(error, "type", None) or _TYPES.get(status) or _FALLBACK_TYPES[status >= 500],
+        "type": row.type or _own_type(error) or _TYPES.get(status) or _FALLBACK_TYPES[status >= 500],
         "param": "model" if isinstance(error, ModelNotFoundError) else getattr(error, "param", None),
         "code": row.code or _own_code(error),
     }
@@ -198,10 +201,17 @@ def _own_status(error: ProviderError) -> int:
     return status if status is not None and 400 <= status <= 599 else 502
 
 
+def _own_type(error: ProviderError) -> str | None:
+    own: str | None = getattr(error, "type", None)
+    return "invalid_request_error" if own in TOO_LONG_CODES else own
+
+
 def _own_code(error: ProviderError) -> str | None:
     if isinstance(error, TimeoutError):
         return f"{error.clock}_timeout"
     code: str | None = getattr(error, "code", None)
+    if code in TOO_LONG_CODES:
+        return "context_length_exceeded"  # by which clients know that they must shorten the conversation
     return code or ("upstream_error" if isinstance(error, StreamError) else None)
 
 

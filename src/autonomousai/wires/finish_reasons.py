@@ -104,6 +104,26 @@ def _name_of(reason: str) -> str:
     return reason.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
 
 
+#: Words of the Messages API that chat completions have none for; there the turn has ended.
+OF_MESSAGES: Final = frozenset({"pause_turn", "compaction"})
+
+
+def chat_reason(finish: FinishReason) -> str | None:
+    """Return the reason of *finish* for a reader of chat completions. A word of another server of theirs stays as it is.
+
+    Example::
+
+        assert chat_reason(FinishReason("pause_turn", "finish_reason")) == "stop"
+    """
+    reason = finish.standard_reason
+    return "stop" if reason in OF_MESSAGES else reason
+
+
+def with_foreign_reason(extension: dict[str, Any], finish: FinishReason) -> dict[str, Any]:
+    """Return the ``x_autonomousai`` object of an answer whose own word for its end `chat_reason` replaces by another."""
+    return {**extension, "finish_reason": finish.reason} if finish.reason in OF_MESSAGES else extension
+
+
 def with_reason(extension: dict[str, Any], finish: FinishReason, *own: str) -> dict[str, Any]:
     """Return the ``x_autonomousai`` object with the upstream's word for how the answer ended, for a wire that says another one:
     neither OpenAI's nor its *own*."""

@@ -74,6 +74,7 @@ class AnswerMessage(msgspec.Struct):
 
     role: Literal["assistant"]
     content: Annotated[str | None, Meta(description="null where there is nothing but tool calls")]
+    refusal: str | None
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[ToolCallSchema] | UnsetType = UNSET
     function_call: Annotated[FunctionCall | UnsetType, Meta(description="the older form, for `functions`")] = UNSET
@@ -85,6 +86,7 @@ class CompletionChoiceSchema(msgspec.Struct):
     index: Literal[0]
     message: AnswerMessage
     finish_reason: FinishReason
+    logprobs: dict[str, Any] | None
 
 
 class ChatCompletion(msgspec.Struct):

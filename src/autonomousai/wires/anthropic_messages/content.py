@@ -168,7 +168,7 @@ def _data_url(source: Block) -> str:
 
 
 def _document_parts(block: Block) -> list[Block]:
-    """A document of text is text; one in base64 is a file, as OpenAI has it; others pass."""
+    """A document of text is text; one in base64 or at a URL is a file, as OpenAI has it; others pass."""
     source = block["source"]
     title = block.get("title") or ""
     heading = "\n".join(text for text in (title, block.get("context") or "") if text)
@@ -180,6 +180,8 @@ def _document_parts(block: Block) -> list[Block]:
     if source.get("type") == "base64":
         data = _data_url(source)
         return [{"type": "file", "file": {"filename": title or "document", "file_data": data}}]
+    if source.get("type") == "url" and isinstance(source.get("url"), str):
+        return [{"type": "file", "file": {"file_url": source["url"]}}]
     return [block]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ..context_counts import context_counts
-from ..errors import headers_of, tell
+from ..errors import TOO_LONG_CODES, headers_of, tell
 
 #: The type that goes with a status. Its clients try again by the status: 408, 409, 429, and all from 500 on.
 _TYPES: Final = {
@@ -28,9 +28,8 @@ _TYPES: Final = {
 #: Types that an upstream of this wire names, and that say more than a status.
 _OWN_TYPES: Final = frozenset(_TYPES.values()) - {"invalid_request_error"}
 
-#: Codes of a prompt that does not fit, and how its error begins here: some clients know it by these words, and shorten the
-#: conversation; or the answer, where that alone is too long.
-_TOO_LONG: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+#: How the error of a prompt that does not fit begins here: some clients know it by these words, and shorten the conversation;
+#: or the answer, where that alone is too long.
 _TOO_LONG_SAYS: Final = "prompt is too long"
 
 _BOTH_SAYS: Final = "input length and `max_tokens` exceed context limit"
@@ -72,7 +71,7 @@ def _said(error: BaseException, request_id: str) -> tuple[int, dict[str, Any]]:
     if (status, told["type"]) == (429, _SPENT):
         status = 402
     message = told["message"] or ""
-    if told["code"] in _TOO_LONG and not any(words in message for words in _KNOWN_WORDS):
+    if told["code"] in TOO_LONG_CODES and not any(words in message for words in _KNOWN_WORDS):
         message = _too_long(message)
     kind = getattr(error, "type", None) or told["type"]
     if kind not in _OWN_TYPES or status in _TYPES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...events import FinishReason
-from ..finish_reasons import meaning_of
+from ..finish_reasons import OF_MESSAGES, meaning_of
 
 #: Finish reasons of chat completions, as stop reasons.
 _STOP_REASONS: Final = {
@@ -17,7 +17,7 @@ _STOP_REASONS: Final = {
 }
 
 #: Stop reasons that chat completions have no word for, so that they come here as they are. Readers know no others.
-OWN_REASONS: Final = frozenset({"pause_turn", "compaction"})
+OWN_REASONS: Final = OF_MESSAGES
 
 #: Members of a choice in which servers of chat completions name the stop text that ended it (vLLM, SGLang). A number there is a
 #: token's.

@@ -226,10 +226,11 @@ def _marked(block: Json, part: Json) -> Json:
 def _file(file: Json, where: str) -> Json:
     if isinstance(file.get("file_id"), str):
         return {"type": "document", "source": {"type": "file", "file_id": file["file_id"]}}
-    data = file.get("file_data")
+    data = file.get("file_data") or file.get("file_url")
     if not isinstance(data, str) or not data:
-        raise refusal(f"{where}.file", "needs file_data (a data: URL) or file_id", "missing")
-    block = _source_of(data if data.startswith("data:") else f"data:application/pdf;base64,{data}", where, "document")
+        raise refusal(f"{where}.file", "needs file_data (a data: URL), file_url or file_id", "missing")
+    is_url = data.startswith(("data:", "http://", "https://"))
+    block = _source_of(data if is_url else f"data:application/pdf;base64,{data}", where, "document")
     return {**block, "title": file["filename"]} if isinstance(file.get("filename"), str) and file["filename"] else block
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from ...errors import HTTPError
 from ...events import (
-    REPETITION,
     Annotations,
     Batch,
     ChoiceEvent,
@@ -27,6 +26,7 @@ from ...events import (
     join_tool_calls,
 )
 from ..citations import as_chat
+from ..finish_reasons import chat_reason, with_foreign_reason
 from ..foreign_errors import error_in_event
 from ..json import mend
 from ..merging import merge_values
@@ -181,14 +181,15 @@ def encode_completion(
         raise ValueError("the events of a complete answer end with its FinishReason")
     if not _RARE.isdisjoint(map(type, events)) or finish.extra or (type(first := events[0]) is Started and first.extra):
         return _json(_document(events, finish, id, created, model, finish_reason_at_top, extension))
-    reason = _json(finish.standard_reason if finish.reason == REPETITION and not finish_reason_at_top else finish.reason)
+    reason = _json(finish.reason if finish_reason_at_top else chat_reason(finish))
+    extension = extension and with_foreign_reason(extension, finish)
     pieces = [
         b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":'
         % (_json(id), created, _json(model)),
         _json(message_of(events)),
         b',"finish_reason":',
         reason,
-        b"}]",
+        b',"logprobs":null}]',
     ]
     if finish_reason_at_top:
         pieces += (b',"finish_reason":', reason)
@@ -218,9 +219,9 @@ def _document(
     for event in events:
         if type(event) is ChoiceEvent:
             others.setdefault(event.index, []).append(event.event)
-    choices = [_choice(0, events, finish.reason if finish_reason_at_top else finish.standard_reason)]
+    choices = [_choice(0, events, finish.reason if finish_reason_at_top else chat_reason(finish))]
     for index, said in sorted(others.items()):
-        reason = next((event.standard_reason for event in said if isinstance(event, FinishReason)), None)
+        reason = next((chat_reason(event) for event in said if isinstance(event, FinishReason)), None)
         choices.append(_choice(index, said, reason))
     document: dict[str, Any] = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": choices}
     if finish_reason_at_top:
@@ -231,7 +232,7 @@ def _document(
         if members:
             merge_members(document, members)
     if extension is not None:
-        document["x_autonomousai"] = extension
+        document["x_autonomousai"] = with_foreign_reason(extension, finish)
     for choice in document["choices"]:
         if (delta := choice.pop("delta", None)) is not None:
             choice.setdefault("message", {})
@@ -254,7 +255,7 @@ def _unknown_of(events: Batch, finish: FinishReason) -> list[dict[str, Any]]:
 
 
 def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": index, "message": message_of(events), "finish_reason": reason}
+    choice: dict[str, Any] = {"index": index, "message": message_of(events), "finish_reason": reason, "logprobs": None}
     content: list[Any] = []
     refusal: list[Any] = []
     for event in events:
@@ -272,7 +273,7 @@ def message_of(events: Batch) -> dict[str, Any]:
     thoughts: list[str] = []
     refusals: list[str] = []
     deltas: list[ToolCallDelta] = []
-    message: dict[str, Any] = {"role": "assistant", "content": None}
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     key = "reasoning_content"
     for event in events:
         if type(event) is str:

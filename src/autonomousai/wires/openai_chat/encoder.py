@@ -13,7 +13,6 @@ import msgspec
 
 from ...answer import RUN, split_run
 from ...events import (
-    REPETITION,
     Annotations,
     Batch,
     ChoiceEvent,
@@ -30,6 +29,7 @@ from ...events import (
     Usage,
 )
 from ..citations import as_chat
+from ..finish_reasons import STANDARD, chat_reason, with_foreign_reason
 from ..json import join_strings
 from ..merging import merge_choice, merge_values
 from ..sse import encode_event
@@ -203,9 +203,8 @@ class ChatStreamEncoder:
         extra = self._constant if finish.extra is None else finish.extra
         trailer = extra.get(TRAILER)
         members = {name: value for name, value in extra.items() if name not in ("choices", TRAILER)}
-        reason = _json(
-            finish.standard_reason if finish.reason == REPETITION and not self._finish_reason_at_top else finish.reason
-        )
+        is_standard = finish.reason in STANDARD
+        reason = _json(finish.reason if is_standard or self._finish_reason_at_top else chat_reason(finish))
         pieces = [] if self._begun else [self.write([finish])]
         pieces += (self._id_line(), self._before, b'{},"finish_reason":', reason, _choice_members(extra), b"}]")
         if self._finish_reason_at_top:
@@ -224,7 +223,7 @@ class ChatStreamEncoder:
                 pieces += (b',"usage":', usage)
             pieces.append(_members({name: value for name, value in (trailer or {}).items() if name not in members}))
         if extension is not None:
-            pieces += (b',"x_autonomousai":', _json(extension))
+            pieces += (b',"x_autonomousai":', _json(extension if is_standard else with_foreign_reason(extension, finish)))
         pieces += (_CLOSING, self._id_line(), b"data: [DONE]\n\n")
         return b"".join(pieces)
 
@@ -236,7 +235,7 @@ def choices_of(events: Batch) -> list[dict[str, Any]]:
         index, said = (event.index, event.event) if isinstance(event, ChoiceEvent) else (0, event)
         choice = choices.setdefault(index, {"index": index, "delta": {}, "finish_reason": None})
         if isinstance(said, FinishReason):
-            choice["finish_reason"] = said.standard_reason
+            choice["finish_reason"] = chat_reason(said)
         elif isinstance(said, LogProbs):
             choice["logprobs"] = {"content": said.content, "refusal": said.refusal}
         elif (delta := _delta_of(said)) is not None:

@@ -132,7 +132,7 @@ def write_short_answer(events: Batch, *, id: str, created: int, model: str, exte
     """Return the document of *events*; None where they are more than text, or their unknown members are in other places than
     beside the document's own and the choice's."""
     first, *texts, finish = events
-    if type(first) is not Started or type(finish) is not FinishReason:
+    if type(first) is not Started or type(finish) is not FinishReason or finish.reason not in STANDARD:
         return None
     try:
         text = "".join(texts)  # type: ignore[arg-type]  # refused where it is not text alone
@@ -149,7 +149,7 @@ def write_short_answer(events: Batch, *, id: str, created: int, model: str, exte
     said = b"" if extension is None else b',"x_autonomousai":%b' % _json(extension)
     return (
         b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":{"role":"assistant",'
-        b'"content":%b},"finish_reason":%b%b}]%b%b%b}'
+        b'"content":%b,"refusal":null},"finish_reason":%b,"logprobs":null%b}]%b%b%b}'
         % (_json(id), created, _json(model), _json(text), _json(finish.reason), of_choice, counted, members, said)
     )
 

@@ -62,8 +62,17 @@ def _shortened(name: str, meant: str) -> str:
 def offered_tools(tools: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], tuple[str, str] | None]]:
     """Return *tools* with those of namespaces in the place of these, each under the name that it is offered under, and with its
     namespace and its own name; where that name is another tool's, it gets one that is not. A tool that the caller runs is a
-    function, unless one has its name."""
-    tools = list(tools)
+    function, unless one has its name. Of several under one name the first is offered: no call could say which one it means."""
+    offered: set[str] = set()
+    for tool, called in _named_apart(list(tools)):
+        name = tool.get("name") if tool["type"] in _CALLED else None
+        if name not in offered:
+            yield tool, called
+        if isinstance(name, str):
+            offered.add(name)
+
+
+def _named_apart(tools: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], tuple[str, str] | None]]:
     taken = _own_names(tools)
     clients = _clients(tools)
     taken |= clients.keys()

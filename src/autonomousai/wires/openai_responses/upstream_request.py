@@ -121,6 +121,8 @@ def _input_content(content: Any) -> Any:
 def _output_content(message: Message) -> Any:
     """Return what an assistant's message says, text or parts; nothing where it only calls tools."""
     content, refused = message.get("content"), message.get("refusal")
+    if not isinstance(content, str) and content and len(content) == 1 and content[0]["type"] == "text":
+        content = content[0]["text"]  # servers want a part with an id, a status and annotations, and take a text
     if isinstance(content, str) and not refused:
         return content
     parts = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or ()
@@ -244,7 +246,7 @@ def _functions(name: str, value: Any) -> Json:
 
 def _tool_choice(name: str, value: Any) -> Json:
     if not isinstance(value, dict):
-        return {"tool_choice": value}
+        return {"tool_choice": "required" if value == "any" else value}
     tool = value.get("type", "function")
     inner = value.get(tool, value if name == "function_call" else {})
     if tool == "allowed_tools" and isinstance(inner, dict):
