@@ -513,3 +513,61 @@ async def test_events_of_the_servers_own_reach_a_reader_of_batches() -> None:
 
     kinds = [type(event).__name__ for event in events]
     assert ["Started", "Extra", "str", "str", "ForeignEvent", "Extra", "FinishReason"] == kinds
+
+
+def written_here(*blocks: Json, **fields: Any) -> ChatRequest:
+    """A request that its caller wrote in the words of the API, with an answer of these *blocks* in it."""
+    document: Json = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": list(blocks)},
+            {"role": "user", "content": "b"},
+        ],
+        **fields,
+    }
+    return ChatRequest("m", HELLO, True, origin=OriginalRequest("anthropic_messages", document))
+
+
+BAD_SIGNATURE = "messages.1.content.0: Invalid `signature` in `thinking` block"
+UNSIGNED = {"type": "thinking", "thinking": "Hm", "signature": ""}
+SIGNED = {"type": "thinking", "thinking": "Hm", "signature": "s"}
+SPOKEN = {"type": "text", "text": "c"}
+
+
+@pytest.mark.parametrize("said", [BAD_SIGNATURE, "messages.1.content.0.thinking.signature: Field required"])
+async def test_thoughts_that_another_model_did_not_sign_are_left_out(said: str) -> None:
+    """Where the server refuses them: the conversation would never be answered again. It is remembered, and changes no more."""
+    async with ScriptedServer(refusal(said), Script.messages("Hi")) as server, Anthropic(server.url, retries=0) as provider:
+        answers = [
+            await AsyncResult(provider.stream(written_here(*blocks))).text()
+            for blocks in ([UNSIGNED, SPOKEN], [UNSIGNED, SIGNED, SPOKEN], [UNSIGNED])
+        ]
+        asked = [request.json()["messages"] for request in server.requests]
+
+    assert ["Hi"] * 3 == answers
+    assert [UNSIGNED, SPOKEN] == asked[0][1]["content"]
+    assert [[SPOKEN], [SIGNED, SPOKEN]] == [messages[1]["content"] for messages in asked[1:3]]
+    assert ["user", "user"] == [message["role"] for message in asked[3]]
+
+
+async def test_a_call_whose_thoughts_are_left_out_is_not_thought_on() -> None:
+    """The API wants the thoughts of a turn that goes on, where thinking is on."""
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    async with ScriptedServer(refusal(BAD_SIGNATURE), Script.messages("Hi")) as server, Anthropic(server.url) as provider:
+        await AsyncResult(provider.stream(written_here(UNSIGNED, call, thinking=thinking))).text()
+        await AsyncResult(provider.stream(written_here(UNSIGNED, SPOKEN, thinking=thinking))).text()
+        asked = [request.json() for request in server.requests]
+
+    assert [True, False, True] == ["thinking" in body for body in asked]
+
+
+async def test_signed_thoughts_are_never_left_out() -> None:
+    """A refusal of them is the answer."""
+    async with ScriptedServer(refusal(BAD_SIGNATURE)) as server, Anthropic(server.url, retries=0) as provider:
+        with pytest.raises(StatusError, match="Invalid `signature`"):
+            await AsyncResult(provider.stream(written_here(SIGNED, SPOKEN))).text()
+
+    assert 1 == len(server.requests)

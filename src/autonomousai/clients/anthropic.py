@@ -31,7 +31,7 @@ from .adaptations import is_streamed
 from .documents import fetch_document
 from .health import is_up
 from .launched_request import RemoteRequest
-from .messages_forms import MessagesAdaptations
+from .messages_forms import MessagesAdaptations, SignatureAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
@@ -116,6 +116,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._continues: bool | None = True if self.base_url == ANTHROPIC else None
         self._never_continue: set[str] = set()  # models that said so
         self._adaptations = MessagesAdaptations()
+        self._signatures = SignatureAdaptations()
         self._asking = asyncio.Lock()
         if takes_anthropics_key(self.base_url):
             api_key = key_for(ANTHROPIC_VENDOR, api_key, as_headers(headers))
@@ -149,10 +150,10 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         check_messages(request.messages)
         merged = self._options.merged(options)
         body = write_messages_request(request, name, max_tokens=self._max_tokens)
-        # What a caller of the same wire wrote is not changed: a refusal is the answer to it.
+        # What a caller of the same wire wrote is not changed, but for thoughts of others: a refusal is the answer to it.
         original = _original(request)
-        adaptations, passed = (self._adaptations, _NONE) if original is None else (None, original.headers)
-        adapted = body if adaptations is None or not adaptations.wanted else adaptations.applied(name, body)
+        adaptations, passed = (self._adaptations, _NONE) if original is None else (self._signatures, original.headers)
+        adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
             url=self._answer_url,
             headers=self._usual_headers if merged is self._options and not passed else self._headers(merged, passed),
@@ -177,7 +178,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         messages, original = request.messages, _original(request)
         if not self._launches or type(messages) is not CheckedMessages or not messages.plain:
             return None
-        if self._adaptations.wanted if original is None else original.headers:
+        if self._adaptations.wanted if original is None else original.headers or self._signatures.wanted:
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
@@ -199,7 +200,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
                 deadline=deadline,
                 others=others,
                 model=name,
-                adaptations=self._adaptations if original is None else None,
+                adaptations=self._adaptations if original is None else self._signatures,
             )
             return ResponseStream(self._pool, sent, answer, connection)
 
@@ -301,7 +302,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(self._adaptations.known()))
+        known = (*self._adaptations.known(), *self._signatures.known())
+        return ProviderStatus(orphans=self._pool.orphans, adaptations=known)
 
     async def check_health(self) -> bool | None:
         """See `AsyncGeneratorProvider.check_health`: one model of the server's list."""

@@ -84,6 +84,36 @@ def _leave_out_strict(body: Json) -> None:
         tool.pop("strict", None)
 
 
+def _is_unsigned(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "thinking" and not block.get("signature")
+
+
+def _said_before(body: Json) -> list[Json]:
+    """Return the messages of the assistant that are made of blocks."""
+    messages = [message for message in body.get("messages") or () if isinstance(message, dict)]
+    return [each for each in messages if each.get("role") == "assistant" and isinstance(each.get("content"), list)]
+
+
+def _has_unsigned(body: Json) -> bool:
+    return any(_is_unsigned(block) for message in _said_before(body) for block in message["content"])
+
+
+def _leave_out_unsigned(body: Json) -> None:
+    """Leave out thoughts of other models, which have no signature. A turn that continues with a call cannot be thought on then,
+    where the API wants its thoughts."""
+    for message in _said_before(body):
+        if kept := [block for block in message["content"] if not _is_unsigned(block)]:
+            message["content"] = kept
+    body["messages"] = [each for each in body["messages"] if not _is_thought_alone(each)]
+    if _thinking(body) == "enabled" and _calls_without_thinking(body):
+        del body["thinking"]
+
+
+def _is_thought_alone(message: Any) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, list) and bool(content) and all(map(_is_unsigned, content))
+
+
 def _without(name: str) -> Adaptation:
     """Return the form without a field, for models that do not take it."""
     return Adaptation(
@@ -92,6 +122,14 @@ def _without(name: str) -> Adaptation:
         lambda body: body.pop(name, None),
     )
 
+
+#: Callers of the Messages API send back what another upstream of the same model thought. That is all that is changed of a
+#: request in the API's own words.
+SIGNATURES: Final = Adaptation(
+    "no_unsigned_thinking",
+    lambda body, said, param: "signature" in said and _has_unsigned(body),
+    _leave_out_unsigned,
+)
 
 #: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
 MESSAGES_FORMS: Final = (
@@ -130,6 +168,12 @@ MESSAGES_FORMS: Final = (
     ),
     *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
 )
+
+
+class SignatureAdaptations(Adaptations):
+    """What was learnt of such a server by requests of callers of the same API."""
+
+    rows: ClassVar[tuple[Adaptation, ...]] = (SIGNATURES,)
 
 
 class MessagesAdaptations(Adaptations):
