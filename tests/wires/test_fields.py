@@ -211,6 +211,7 @@ DROPPED: list[dict[str, Any]] = [
 ] + [
     {"logit_bias": {}},
     {"stop": []},
+    {"stop": ""},
     {"tools": []},
     {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
     {"stream_options": {}},

@@ -83,6 +83,7 @@ FIELDS: list[tuple[Json, Json]] = [
     ({"response_format": {"type": "text"}}, {}),
     ({"tools": [TOOL]}, {"tools": [WRITTEN_TOOL]}),
     ({"tools": [TOOL], "tool_choice": "auto"}, {"tools": [WRITTEN_TOOL], "tool_choice": {"type": "auto"}}),
+    ({"tools": [TOOL, {"type": "x"}, TOOL, {"type": "x"}]}, {"tools": [WRITTEN_TOOL, {"type": "x"}, {"type": "x"}]}),
     ({"tools": [TOOL], "tool_choice": "required"}, {"tools": [WRITTEN_TOOL], "tool_choice": {"type": "any"}}),
     (
         {"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": False},

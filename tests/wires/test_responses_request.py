@@ -749,3 +749,9 @@ def test_many_items_that_bring_a_tool_cost_what_one_that_brings_them_all_does() 
         return lines(lambda: read(input=[*items, HELLO]))
 
     assert steps(*([tool] for tool in tools)) < 3 * steps(tools)
+
+
+@pytest.mark.parametrize("stop", [[], ""])
+def test_a_stop_that_says_nothing_is_left_out(stop: Any) -> None:
+    """Some servers refuse it."""
+    assert {"seed": 7} == read(stop=stop, seed=7).fields

@@ -110,7 +110,9 @@ def _settle_tools(body: Json) -> None:
     allowed = body.pop(_ALLOWED, None)
     if allowed is not None:
         body["tools"] = [tool for tool in body.get("tools", ()) if tool.get("name") in allowed]
-    if not body.get("tools"):
+    if tools := body.get("tools"):
+        body["tools"] = _of_one_name(tools)
+    else:
         body.pop("tools", None)
         body.pop("tool_choice", None)
         blocks = [block for message in body["messages"] for block in message["content"]]
@@ -123,6 +125,14 @@ def _settle_tools(body: Json) -> None:
         choice["type"] = "auto"
     if choice is not None and choice["type"] == "none":
         choice.pop("disable_parallel_tool_use", None)
+
+
+def _of_one_name(tools: list[Json]) -> list[Json]:
+    """Return *tools*, of each name the first: the API refuses all where two have one, and no call could say which it means."""
+    first: dict[str, int] = {}
+    for place, tool in enumerate(tools):
+        first.setdefault(str(tool.get("name")), place)
+    return [tool for place, tool in enumerate(tools) if "name" not in tool or first[str(tool["name"])] == place]
 
 
 def _settle_thinking(body: Json) -> None:

@@ -418,10 +418,10 @@ def take_usage(fields: dict[str, Any]) -> bool:
 
 
 def leave_out_empty(fields: dict[str, Any]) -> None:
-    """Leave out lists and objects that say nothing when they are empty, and which some servers refuse then; without tools, what
-    else was said of them means nothing either."""
+    """Leave out what says nothing when it is empty, and which some servers refuse then; without tools, what else was said of
+    them means nothing either."""
     for name in ("stop", "logit_bias", "tools"):
-        if fields.get(name) in ([], {}):
+        if fields.get(name) in ([], {}, ""):
             del fields[name]
             if name == "tools":
                 fields.pop("parallel_tool_calls", None)

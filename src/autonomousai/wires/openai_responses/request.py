@@ -14,7 +14,7 @@ import msgspec
 
 from ...request import ChatRequest, OriginalRequest
 from ..fields import FieldRule, FieldTable, RequestField, missing, table_of
-from ..openai_chat.request import CHAT
+from ..openai_chat.request import CHAT, leave_out_empty
 from ..request_body import decode_object
 from ..shapes import ANYTHING, FLAG, LIST, OBJECT, TEXT, Shape, either, list_of, object_of, refusal, typed, whole
 from ..tool_forms import flat_format
@@ -349,4 +349,5 @@ def to_chat(document: Mapping[str, Any]) -> dict[str, Any]:
     for name, row in RESPONSES.rows.items():
         if isinstance(row, ResponsesField) and document.get(name) is not None:
             fields.update(row.to_chat(dict(document)))
+    leave_out_empty(fields)
     return fields
