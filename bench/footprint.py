@@ -68,9 +68,9 @@ class Footprint(NamedTuple):
 LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 101, 18),
     "client AutonomousAI": Footprint(20, 97, 22),
-    "server burst": Footprint(37, 164, 37),
-    "server paced": Footprint(43, 213, 43),
-    "server paced, usage": Footprint(43, 217, 43),
+    "server burst": Footprint(33, 112, 30),
+    "server paced": Footprint(42, 212, 43),
+    "server paced, usage": Footprint(42, 216, 43),
     "server resumable": Footprint(48, 260, 51),
 }
 

@@ -221,8 +221,7 @@ class RequestLimiter:
         return Place(self, self._seats, self._queue_s)
 
     def try_enter(self) -> bool:
-        """Come inside and take a place, where that needs no waiting: both are given back by `leave`, or by `entered`'s holder.
-        False elsewhere."""
+        """Come inside and take a place, where that needs no waiting: both are given back by `leave`. False elsewhere."""
         inside = self.inside
         if inside >= self._most or not self._seats.try_acquire():
             return False
@@ -237,12 +236,6 @@ class RequestLimiter:
         self.inside = inside = self.inside - 1
         if not inside:
             self.empty.set()
-
-    def entered(self) -> Place:
-        """Return what `try_enter` took, as a place."""
-        place = Place(self, self._seats, self._queue_s)
-        place.is_taken = True
-        return place
 
     def place(self) -> Place:
         """Return what takes a place for an answer that no request inside waits for."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.flights import UNUSUAL, WHOLE, Tasks, ask_thrice, metrics, serving, told, whole
+from tests.support.flights import UNUSUAL, WHOLE, Tasks, ask_thrice, metrics, never_silent, serving, told, whole
 from tests.support.raw import RawConnection
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, request
 
@@ -146,8 +146,9 @@ async def test_a_bug_costs_its_own_request_alone(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_caller_who_streams_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known of a head, that its requests want streams, is forgotten with the first that wants none."""
+    """What is known of a head stands for both: neither makes a task."""
     async with serving(whole) as (listener, _):
+        never_silent(listener.app)
         tasks = Tasks(listener.app, monkeypatch)
         async with Connection(listener.port) as connection:
             for stream in (False, False, True, True, False, False):
@@ -158,7 +159,7 @@ async def test_a_caller_who_streams_now_and_then(monkeypatch: pytest.MonkeyPatch
                 assert 200 == answer.status
                 assert answer.body.endswith(b"[DONE]\n\n" if stream else b"}")
 
-    assert 4 == tasks.begun  # the first, both streams, and the one after them
+    assert (1, 0) == (tasks.begun, tasks.handed_over)  # the first, which opens the upstream's connection
 
 
 async def test_a_caller_who_does_not_read_keeps_the_place(monkeypatch: pytest.MonkeyPatch) -> None:

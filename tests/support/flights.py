@@ -13,6 +13,7 @@ import pytest
 from autonomousai.config import parse_config
 from autonomousai.gateway.gateway import Gateway
 from autonomousai.http.server.exchange import Exchange
+from autonomousai.http.sweep import Sweep
 from autonomousai.server import App, create_app
 from tests.support.raw import RawConnection, RawServer, answering
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Answer, Connection, Listening, listening, request
@@ -65,6 +66,11 @@ class Tasks:
 
         monkeypatch.setattr(app, "handle", counted)
         monkeypatch.setattr(app, "launch", launched)
+
+
+def never_silent(app: App) -> None:
+    """Let no silence of a stream be long enough to be bridged, however busy the machine is."""
+    app._sweep = Sweep(asyncio.get_running_loop(), 1e6)
 
 
 #: The second in which the limits of keys count, where time stands still.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ..answer import Answer
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
@@ -30,7 +29,7 @@ from ..wires.model_list import ModelEntry, read_model_list
 from .adaptations import is_streamed
 from .documents import fetch_document
 from .health import is_up
-from .launched_request import RemoteRequest
+from .launched_request import RemoteRequest, send_now
 from .messages_forms import MessagesAdaptations, SignatureAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
@@ -182,29 +181,21 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
-        clocks = self._options.clocks if others else self._patient
-        connection = self._pool.try_post(self._answer_url, self._stream_headers, body, clocks, deadline, on_news)
-        if connection is None:
-            return None
-
-        def stream(answer: Answer) -> ResponseStream:
-            sent = PreparedRequest(
-                url=self._answer_url,
-                headers=self._usual_headers,
-                body=body,
-                clocks=clocks,
-                stream=True,
-                wire=ANTHROPIC_MESSAGES,
-                retries=0,
-                streams_url=self._streams_url,
-                deadline=deadline,
-                others=others,
-                model=name,
-                adaptations=self._adaptations if original is None else self._signatures,
-            )
-            return ResponseStream(self._pool, sent, answer, connection)
-
-        return RemoteRequest(connection, ANTHROPIC_MESSAGES, stream)
+        prepared = PreparedRequest(
+            url=self._answer_url,
+            headers=self._usual_headers,
+            body=body,
+            clocks=self._options.clocks if others else self._patient,
+            stream=True,
+            wire=ANTHROPIC_MESSAGES,
+            retries=0,
+            streams_url=self._streams_url,
+            deadline=deadline,
+            others=others,
+            model=name,
+            adaptations=self._adaptations if original is None else self._signatures,
+        )
+        return send_now(ResponseStream, self._pool, prepared, self._stream_headers, on_news)
 
     def _headers(self, options: ClientOptions, passed: Mapping[str, str] = _NONE) -> dict[str, str]:
         """Return the headers of a request; of those *passed* on, the marks of beta features go with those of the config."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
-from ..answer import Answer
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
@@ -31,7 +30,7 @@ from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
 from .health import is_up
-from .launched_request import RemoteRequest
+from .launched_request import RemoteRequest, send_now
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
@@ -246,29 +245,21 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_chat_request(name, messages, stream=True, fields=fields)
-        clocks = self._options.clocks if others else self._patient
-        connection = self._pool.try_post(self._answer_url, self._stream_headers, body, clocks, deadline, on_news)
-        if connection is None:
-            return None
-
-        def stream(answer: Answer) -> ResponseStream:
-            sent = PreparedRequest(
-                url=self._answer_url,
-                headers=self._usual_headers,
-                body=body,
-                clocks=clocks,
-                stream=True,
-                wire=OPENAI_CHAT,
-                retries=0,
-                streams_url=self._streams_url,
-                deadline=deadline,
-                others=others,
-                model=name,
-                adaptations=self._adaptations,
-            )
-            return ResponseStream(self._pool, sent, answer, connection)
-
-        return RemoteRequest(connection, OPENAI_CHAT, stream)
+        prepared = PreparedRequest(
+            url=self._answer_url,
+            headers=self._usual_headers,
+            body=body,
+            clocks=self._options.clocks if others else self._patient,
+            stream=True,
+            wire=OPENAI_CHAT,
+            retries=0,
+            streams_url=self._streams_url,
+            deadline=deadline,
+            others=others,
+            model=name,
+            adaptations=self._adaptations,
+        )
+        return send_now(ResponseStream, self._pool, prepared, self._stream_headers, on_news)
 
     def _raw_url(self, wire: Wire) -> str:
         """Return where *wire* is spoken: at a bare root under /v1, as llama.cpp has other paths of the same names there."""

@@ -141,10 +141,6 @@ class ClientConnection(TimedResponse):
             self._transport.write(head)
             self._transport.write(body)
 
-    def unlisten(self) -> None:
-        """Call no `send`'s *on_news* any more: its response will be waited for."""
-        self._on_news = None
-
     @property
     def is_complete(self) -> bool:
         """Whether the body has come to its end."""
@@ -172,6 +168,7 @@ class ClientConnection(TimedResponse):
         Raises `HttpParserError`, `OSError`, `TimeoutError` before the head.
         """
         self._wants_head = alone
+        self._on_news = None
         while not (self.parts or self._is_complete or self._error is not None or (alone and self.status)):
             await self._news()
         if not self.status and self._error is not None:

@@ -37,7 +37,7 @@ from .caching import AnswerCache
 from .cold import cold_app, routes_elsewhere, wire_of_request
 from .cors import CrossOrigin
 from .counting import CountEndpoint
-from .endpoint import STREAMED, Endpoint, EndpointContext, refuse
+from .endpoint import LONGER, Endpoint, EndpointContext, refuse
 from .flight import launch
 from .gauges import Gauges
 from .health import HealthRoutes
@@ -348,15 +348,12 @@ class App:
 
     def launch(self, exchange: Exchange) -> bool:
         """See `Application.launch`."""
-        if (known := exchange.known) is not None and known.note is STREAMED:
+        if (known := exchange.known) is not None and known.note is LONGER:
             return False
         endpoint = self._usual.get(exchange.path)
         if endpoint is None or exchange.method != "POST" or not self._started:
             return False
-        return launch(self._context, self._guard, endpoint, exchange, self._note_hot)
-
-    def _note_hot(self, exchange: Exchange) -> None:
-        self._note(exchange, hot=True)
+        return launch(self._context, self._guard, endpoint, exchange, self._note)
 
     async def _enter(self, exchange: Exchange) -> None:
         endpoint = self._hot.get(exchange.path) or self._meant(exchange)
@@ -370,7 +367,7 @@ class App:
             if not self._started and self.keys.asks:
                 await self._open_keys()  # those that were made may be all that there are
             known = exchange.known
-            if known is None or known.note is not STREAMED or self._guard.draining or not self._guard.recall(exchange):
+            if known is None or known.note is None or self._guard.draining or not self._guard.recall(exchange):
                 self._guard.check(exchange)
                 self._guard.remember(exchange)
             if endpoint is not None and exchange.method == "POST":
@@ -398,8 +395,8 @@ class App:
         exchange.path = path
         return Endpoint(self._context, SERVED[path], model) if model else self._hot.get(path)
 
-    def _note(self, exchange: Exchange, *, hot: bool) -> None:
-        """Count and log a request that is over."""
+    def _note(self, exchange: Exchange, *, hot: bool = True) -> None:
+        """Count and log a request that is over. *hot*: whether it was at an endpoint."""
         path = exchange.path
         exchange.route = name = (path if path in SERVED or path in COUNTED else V1 + path) if hot else route_name(path)
         seconds = monotonic() - exchange.began

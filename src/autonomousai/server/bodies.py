@@ -19,6 +19,9 @@ from ..wires.json import has_more_values
 #: Largest bodies that may be arriving at the same time; of smaller ones, as many more.
 _LARGEST_AT_ONCE: Final = 4
 
+#: Bytes of a body that is decoded at once. A larger one waits for its place as it came: decoded, it takes many times as much.
+SMALL: Final = 64 * 1024
+
 #: Values in a body: the smallest takes forty times its bytes in memory.
 MAX_VALUES: Final = 250_000
 
@@ -29,7 +32,7 @@ class BodyReader:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         #: Bytes of a body that needs no closer look.
-        self.usual = min(limit, MAX_VALUES)
+        self.usual = min(limit, SMALL)
         self._left = _LARGEST_AT_ONCE * limit
         self._arriving: dict[_Arriving, None] = {}  # in the order of their beginnings
 

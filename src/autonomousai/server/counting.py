@@ -24,6 +24,7 @@ class CountEndpoint:
     async def _serve(self, asked: PlacedRequest) -> None:
         context, exchange = self._context, asked.exchange
         with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
+            assert asked.place is not None
             await asked.place.acquire()
             answer = self.wire.encode_count(await self._count(exchange, asked.body))
             scope.release()

@@ -29,7 +29,7 @@ from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
 from .admission import Admission, over_budget
-from .bodies import BodyReader
+from .bodies import SMALL, BodyReader
 from .cache_status import tell_cache
 from .disconnect import DisconnectScope
 from .sse_response import SSEResponse
@@ -41,13 +41,8 @@ if TYPE_CHECKING:
 #: Characters of a model's name.
 MAX_MODEL: Final = 256
 
-#: Bytes of a body that is decoded at once. A larger one waits for its place as it came: decoded, it takes many times as much.
-_SMALL: Final = 64 * 1024
-
-
-#: Noted of the head of a request for a stream, which is admitted: the next one with that head is probably one too, and not to
-#: be launched.
-STREAMED: Final = object()
+#: Noted of a head that is admitted, and whose requests are not to be launched: their streams may be resumed.
+LONGER: Final = object()
 
 #: The header of a request whose stream may be resumed.
 _RESUMABLE: Final = (b"x-stream-resumable", b"1")
@@ -80,11 +75,11 @@ class EndpointContext(msgspec.Struct):
 
 
 class PlacedRequest(msgspec.Struct):
-    """A request that has its place. ``wire``: the one that errors are written in. ``body``: as it came, while it is needed.
-    ``response``: the streamed answer, where it has one."""
+    """A request that has its place. ``place``: None where another holder gives it back. ``wire``: the one that errors are
+    written in. ``body``: as it came, while it is needed. ``response``: the streamed answer, where it has one."""
 
     exchange: Exchange
-    place: Place
+    place: Place | None
     wire: Wire
     body: bytes = b""
     response: SSEResponse | None = None
@@ -96,14 +91,15 @@ async def in_place(
     wire: Wire,
     serve: Callable[[PlacedRequest], Awaitable[None]],
     body: bytes = b"",
-    place: Place | None = None,
+    leave: Callable[[], None] | None = None,
 ) -> None:
-    """Take a place for a request, unless it has a *place*; let *serve* answer it, and report what that raises: in the stream,
-    where one has begun.
+    """Take a place for a request, unless it has one, which *leave* gives back; let *serve* answer it, and report what that
+    raises: in the stream, where one has begun.
 
     Raises `StatusError` where there is no room for it, and `ClientLeftError`.
     """
-    asked = PlacedRequest(exchange, context.places.enter() if place is None else place, wire, body)
+    place = context.places.enter() if leave is None else None
+    asked = PlacedRequest(exchange, place, wire, body)
     del body  # *serve* lets go of it
     exchange.read_by = time.monotonic() + context.total_s
     try:
@@ -118,7 +114,10 @@ async def in_place(
     finally:
         if asked.response is not None:
             asked.response.close()
-        asked.place.leave()
+        if place is not None:
+            place.leave()
+        elif leave is not None:
+            leave()
 
 
 class Endpoint:
@@ -128,20 +127,18 @@ class Endpoint:
         self._context = context
         self._model = model
         self.wire = wire
+        #: Returns the request in a body, where it is a usual one whose answer is for this connection alone.
+        self.usual: Callable[[bytes], ChatRequest | None] = wire.decode_usual
         self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Answer one request. Raises `StatusError` where there is no room for it, and `ClientLeftError`; every other error is
         reported here."""
         known = exchange.known
-        body = self._context.bodies.taken(exchange, is_known=known is not None and known.note is STREAMED)
+        body = self._context.bodies.taken(exchange, is_known=known is not None and known.note is not None)
         if body is None:
             return self._read(exchange)
         return in_place(self._context, exchange, self.wire, self._serve, body)
-
-    def usual(self, body: bytes) -> ChatRequest | None:
-        """Return the request in *body*, where it is a usual one whose answer is for this connection alone."""
-        return self.wire.decode_usual(body)
 
     async def _read(self, exchange: Exchange) -> None:
         """Answer one request whose body has not come yet."""
@@ -149,8 +146,9 @@ class Endpoint:
 
     async def _serve(self, asked: PlacedRequest) -> None:
         context, exchange, place = self._context, asked.exchange, asked.place
+        assert place is not None
         with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
-            if len(asked.body) > _SMALL:
+            if len(asked.body) > SMALL:
                 await place.acquire()
             request = self.wire.decode_request(asked.body, exchange.path)
             asked.body = b""
@@ -159,8 +157,6 @@ class Endpoint:
             if request.origin is not None:
                 request = with_headers(request, request.origin, self.wire, exchange)
             check_model(request)
-            if (known := exchange.known) is not None and known.note is STREAMED and not request.stream:
-                known.note = None  # the next one may be launched
             if request.stream:
                 asked.response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
             await self._answer(request, exchange, asked.response, scope, place)
@@ -182,7 +178,7 @@ class Endpoint:
         if hold is not None and hold.over_budget:
             request = over_budget(request)
         try:
-            if response is not None and _may_be_resumed(exchange):
+            if response is not None and may_be_resumed(exchange):
                 await context.ready()
                 if await self._send_resumable(request, exchange, response, place, hold):
                     return
@@ -364,7 +360,7 @@ def wanted_of(request: ChatRequest, exchange: Exchange) -> str:
     return request.model if caller is None or not caller.policy.models else ""
 
 
-def _may_be_resumed(exchange: Exchange) -> bool:
+def may_be_resumed(exchange: Exchange) -> bool:
     """Return whether the caller of a stream may come back for it."""
     if exchange.known is not None and _RESUMABLE not in exchange.headers:  # sooner than all of them by name
         return False

@@ -1,6 +1,7 @@
 """A usual request on its way without a task: it is sent at once, and what comes first answers it, if it is the complete answer.
 
 Whatever is not so takes the longer road of `endpoint`, which begins with what was sent: nothing is done twice.
+The complete answer of a stream is written at once too.
 """
 
 from __future__ import annotations
@@ -24,13 +25,24 @@ from ..wires.base import AnswerHead
 from .admission import over_budget
 from .auth import AccessControl
 from .disconnect import DisconnectScope
-from .endpoint import MAX_MODEL, STREAMED, Endpoint, EndpointContext, PlacedRequest, in_place, passes_headers, provenance_of
+from .endpoint import (
+    LONGER,
+    MAX_MODEL,
+    Endpoint,
+    EndpointContext,
+    PlacedRequest,
+    in_place,
+    may_be_resumed,
+    passes_headers,
+    provenance_of,
+)
+from .sse_response import STREAM_LINES, SSEResponse
 
 
 class Flight(msgspec.Struct, eq=False):
     """One request that is sent at once. ``note``: called with the exchange when it has ended. ``sent``: None after it
-    was answered, and where it could not be sent. ``fault``: why it is not to continue. ``hold``: what the caller's key has
-    reserved for it. ``answer``: the complete answer, once it has come."""
+    was answered, and where it could not be sent. ``streams``: whether its answer is a stream. ``fault``: why it is not to
+    continue. ``hold``: what the caller's key has reserved for it. ``answer``: the complete answer, once it has come."""
 
     context: EndpointContext
     endpoint: Endpoint
@@ -38,6 +50,7 @@ class Flight(msgspec.Struct, eq=False):
     note: Callable[[Exchange], None]
     request: ChatRequest
     model: str
+    streams: bool
     sent: SentRequest | None = None
     fault: Exception | None = None
     hold: Reservation | None = None
@@ -62,6 +75,8 @@ class Flight(msgspec.Struct, eq=False):
             return
         self.context.places.callers.add(self)
         exchange.listener = self
+        if self.streams:
+            self.context.sweep().add(self)
 
     # ---- what may come
 
@@ -82,6 +97,11 @@ class Flight(msgspec.Struct, eq=False):
         """The caller has left."""
         self._divert()
 
+    def look(self, now: float) -> None:
+        """Called by the sweep where nothing of a stream has come so far: a task bridges its silence."""
+        if self.exchange.listener is self:
+            self._divert()
+
     def interrupt(self, reason: Exception) -> None:
         """Stop now, and report *reason*."""
         if self.fault is None and self.exchange.listener is self:
@@ -96,10 +116,19 @@ class Flight(msgspec.Struct, eq=False):
         self.answer = answer = Answer(report)
         answer.add(batch)
         model = answer.model or self.model
-        head = AnswerHead(wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], False, self.request.echo)
-        body = wire.encode_answer(batch, head, extension=provenance_of(answer))
-        exchange.listener = None
-        is_read = exchange.respond(200, body)
+        head = AnswerHead(
+            wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], self.request.include_usage, self.request.echo
+        )
+        if self.streams:
+            encoder = wire.encoder(head)
+            body = encoder.write(batch) + encoder.end(batch[-1], extension=provenance_of(answer))  # type: ignore[arg-type]
+            exchange.listener = None
+            exchange.start(200, [(b"x-request-id", exchange.request_id.encode())], STREAM_LINES)
+            is_read = exchange.end(body)
+        else:
+            body = wire.encode_answer(batch, head, extension=provenance_of(answer))
+            exchange.listener = None
+            is_read = exchange.respond(200, body)
         exchange.meter = context.metrics.whole(self.model, answer, exchange.began, exchange.key)
         if is_read:
             self._end()
@@ -115,6 +144,8 @@ class Flight(msgspec.Struct, eq=False):
         except Exception as error:  # the caller has its answer: no task is to continue
             log_bug(exchange.request_id, error)
         finally:
+            if self.streams:
+                context.sweep().discard(self)
             context.places.callers.discard(self)
             context.places.leave()
 
@@ -122,7 +153,7 @@ class Flight(msgspec.Struct, eq=False):
         """Note what the answer took, and let that be what the caller's key has used."""
         try:
             if (on_end := self.context.metrics.on_end) is not None:
-                meter.asked = self.endpoint.asked(self.exchange, self.request, whole=True)
+                meter.asked = self.endpoint.asked(self.exchange, self.request, whole=not self.streams)
                 on_end(meter)
         finally:
             if self.hold is not None:
@@ -141,11 +172,13 @@ class Flight(msgspec.Struct, eq=False):
     def _divert(self) -> None:
         """Let a task continue."""
         self.exchange.listener = None
+        if self.streams:
+            self.context.sweep().discard(self)
         self.exchange.hand_over(self._continue)
 
     async def _continue(self, exchange: Exchange) -> None:
         try:
-            await in_place(self.context, exchange, self.endpoint.wire, self._serve, place=self.context.places.entered())
+            await in_place(self.context, exchange, self.endpoint.wire, self._serve, leave=self.context.places.leave)
         except ClientLeftError:
             exchange.status = CLIENT_LEFT
         finally:
@@ -154,13 +187,15 @@ class Flight(msgspec.Struct, eq=False):
 
     async def _serve(self, asked: PlacedRequest) -> None:
         context, exchange = self.context, self.exchange
+        if self.streams:
+            asked.response = SSEResponse(exchange, self.endpoint.wire, context.sweep(), context.keepalive_s)
         with DisconnectScope(exchange, context.places.callers, context.orphans) as scope:
             try:
                 if self.fault is not None:
                     if self.sent is None:
                         self._fail(self.fault)
                     scope.interrupt(self.fault)
-                await self.endpoint.generate(self.model, self.request, exchange, None, scope, self.sent)
+                await self.endpoint.generate(self.model, self.request, exchange, asked.response, scope, self.sent)
             finally:
                 if self.hold is not None:
                     self.hold.settle()
@@ -215,9 +250,7 @@ def _entered(
     if body is None or not _is_admitted(context, guard, endpoint, exchange, len(body)):
         return None
     request = endpoint.usual(body)
-    if request is None or request.stream or len(request.model) > MAX_MODEL:
-        if request is not None and request.stream and exchange.known is not None:
-            exchange.known.note = STREAMED
+    if request is None or len(request.model) > MAX_MODEL:
         return None
     if (caller := exchange.caller) is None:
         model = context.resolve(request.model)
@@ -227,9 +260,10 @@ def _entered(
         return None
     if not context.places.try_enter():
         return None
-    if endpoint.wire.keeps_order:
+    streams = request.stream
+    if endpoint.wire.keeps_order and not streams:
         request = msgspec.structs.replace(request, stream=True)
-    return Flight(context, endpoint, exchange, note, request, model)
+    return Flight(context, endpoint, exchange, note, request, model, streams)
 
 
 def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, size: int) -> bool:
@@ -249,6 +283,8 @@ def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpo
     if not is_known:
         if not context.bodies.takes(exchange) or passes_headers(endpoint.wire, exchange):
             return False
+        is_longer = may_be_resumed(exchange)
         if known is not None:
-            known.note = endpoint
+            known.note = LONGER if is_longer else endpoint
+        return not is_longer
     return True

@@ -16,6 +16,7 @@ from ..streams.errors import stream_gone
 from ..streams.log import StreamLog
 from ..streams.records import Kept, Record
 from ..streams.stores import GoneError, StoreError
+from ..wires.base import Wire
 from ..wires.openai_responses.kept import (
     answered_turn,
     input_list,
@@ -28,7 +29,7 @@ from ..wires.request_body import encode_request
 from .admission import over_budget
 from .cache_status import tell_cache
 from .disconnect import DisconnectScope
-from .endpoint import Endpoint
+from .endpoint import Endpoint, EndpointContext
 from .kept import find_kept, response_of_records
 from .sse_response import SSEResponse
 
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
 class KeepingEndpoint(Endpoint):
     """``POST`` of a request whose response is kept, unless it says ``store: false``."""
 
-    def usual(self, body: bytes) -> ChatRequest | None:
-        """See `Endpoint.usual`."""
+    def __init__(self, context: EndpointContext, wire: Wire, model: str = "") -> None:
+        super().__init__(context, wire, model)
+        self.usual = self._unkept
+
+    def _unkept(self, body: bytes) -> ChatRequest | None:
+        """Return a usual request that says that its response is not kept."""
         if b'"store"' not in body:
             return None  # it is kept
         request = self.wire.decode_usual(body)

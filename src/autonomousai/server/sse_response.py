@@ -31,7 +31,8 @@ _READING_S: Final = 1.0
 #: What says nothing to any reader, wherever it stands.
 _COMMENT: Final = encode_comment("keep-alive")
 
-_LINES: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+#: Of the head of every stream.
+STREAM_LINES: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Signer(Protocol):
@@ -193,7 +194,7 @@ class SSEResponse:
             headers = [(b"x-request-id", exchange.request_id.encode())]
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
-            exchange.start(200, headers, _LINES)
+            exchange.start(200, headers, STREAM_LINES)
             exchange.filler = _COMMENT
         return exchange.end(data) if last else exchange.write(data)
 
