@@ -14,6 +14,7 @@ import pytest
 
 from autonomousai.config import OpenAIConfig, load_config
 from autonomousai.events import Usage
+from autonomousai.kinds.anthropic import AnthropicConfig
 from autonomousai.testing import Hang, Head, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import Ended, run, without
 
@@ -260,6 +261,28 @@ async def test_a_server_of_another_wire_is_known_as_one(
         tomllib.loads(found["config"])["upstreams"]["upstream"]
     )
     assert load_config(path, {}).served()
+
+
+async def test_a_messages_api_that_wants_a_bearer_token_is_asked_with_one(env: dict[str, str], tmp_path: Path) -> None:
+    """As vLLM's refuses a key in any other header; the section that is printed sends it there."""
+
+    def messages(request: Request) -> Script:
+        if request.headers.get("authorization") != "Bearer k":
+            return Script.status(401, {"error": "Unauthorized"})
+        return Script.messages("Hello")
+
+    async with ScriptedServer() as server:
+        alone(server, but="Messages").play(listing({"id": "m"}), path=LIST)
+        server.play(refuse(404), path=CHAT)
+        server.play(messages, path=FURTHER["Messages"])
+        found = await diagnosis(server, env, "--api-key", "k")
+    path = tmp_path / "config.toml"
+    path.write_text(found["config"])
+
+    (upstream,) = load_config(path, {"UPSTREAM_API_KEY": "k"}).upstreams.values()
+    assert "yes" == found["Messages"]["result"]
+    assert found["Messages"]["found"].endswith("the key goes in Authorization")
+    assert AnthropicConfig(base_url=server.url, api_key="k", key_header="authorization", model="m") == upstream
 
 
 async def test_what_the_wires_said_is_told(env: dict[str, str]) -> None:

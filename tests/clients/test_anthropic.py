@@ -71,6 +71,19 @@ async def test_the_request_is_the_apis() -> None:
     } == request.json()
 
 
+async def test_the_key_goes_where_the_server_wants_it() -> None:
+    """As a bearer token, which vLLM and some gateways take alone; of an own key of a call too."""
+    async with (
+        ScriptedServer(Script.message("Hi")) as server,
+        Anthropic(server.url, api_key="k", key_header="authorization") as provider,
+    ):
+        await provider.create_async_generator("m", HELLO).text()
+        await provider.create_async_generator("m", HELLO, api_key="mine").text()
+
+    sent = [(each.headers.get("authorization"), each.headers.get("x-api-key")) for each in server.requests]
+    assert [("Bearer k", None), ("Bearer mine", None)] == sent
+
+
 async def test_headers_model_and_length_can_be_set() -> None:
     """By the provider; a caller's own headers go over them."""
     async with (

@@ -36,7 +36,7 @@ from ..wires.model_list import read_model_list
 from ..wires.redaction import redact
 from .errors import in_words
 from .probed_server import COLD, WARM, ProbedServer, StreamFound
-from .probed_wires import WireTarget, ask_embeddings, ask_messages, ask_responses, makes_vectors
+from .probed_wires import AUTHORIZATION, WireTarget, ask_embeddings, ask_messages, ask_responses, makes_vectors
 
 Result = Literal["yes", "no", "unknown"]
 
@@ -169,7 +169,8 @@ class Probe:
         if self._speaks("Messages") and (is_own or not (chats or responds)):
             kept = {name: value for name, value in self.settings.items() if name in ("model", "context")}
             place = {} if is_own else {"base_url": without_credentials(target.root)}
-            self.settings = {"kind": "anthropic", **place, **kept}
+            bearer = any(each.check == "Messages" and each.found.endswith(AUTHORIZATION) for each in self.findings)
+            self.settings = {"kind": "anthropic", **place, **kept, **({"key_header": "authorization"} if bearer else {})}
         elif responds and not chats:
             self.settings["api"] = "responses"
 

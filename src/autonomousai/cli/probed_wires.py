@@ -9,14 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
-from ..clients.anthropic import Anthropic
+from ..clients.anthropic import Anthropic, KeyHeader
 from ..clients.openai import OpenAICompatible
 from ..clients.vendors import VendorName
-from ..errors import HTTPError
+from ..errors import HTTPError, StatusError
 from ..timeouts import Clocks
 
 _HELLO: Final[list[dict[str, Any]]] = [{"role": "user", "content": "Say hello."}]
 _MAX_TOKENS: Final = 32
+
+#: Said of a Messages API that wants the key elsewhere than Anthropic's.
+AUTHORIZATION: Final = "the key goes in Authorization"
 
 #: Names that models for embeddings have.
 _EMBEDS: Final = re.compile(r"embed|\bbge\b|\bgte\b|\be5\b|minilm", re.IGNORECASE)
@@ -52,8 +55,19 @@ async def ask_responses(target: WireTarget) -> str:
 
 
 async def ask_messages(target: WireTarget) -> str:
-    """Return what the Messages API said, and whether it counts tokens. Raises `HTTPError` where it does not answer."""
-    async with Anthropic(target.root, api_key=target.api_key or "", timeout=target.clocks, retries=0) as provider:
+    """Return what the Messages API said, whether it counts tokens, and where it wants a key that it refuses in its usual place.
+    Raises `HTTPError` where it does not answer."""
+    try:
+        return await _ask_messages(target, "x-api-key")
+    except StatusError as error:
+        if error.status != 401 or not target.api_key:
+            raise
+        return f"{await _ask_messages(target, 'authorization')}; {AUTHORIZATION}"
+
+
+async def _ask_messages(target: WireTarget, key_header: KeyHeader) -> str:
+    key = target.api_key or ""
+    async with Anthropic(target.root, api_key=key, key_header=key_header, timeout=target.clocks, retries=0) as provider:
         answer = provider.create_async_generator(target.model, _HELLO, stream=True, max_tokens=_MAX_TOKENS)
         told = _told(await answer.text(), answer.finish)
         with suppress(HTTPError):

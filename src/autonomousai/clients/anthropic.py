@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -60,13 +60,16 @@ _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 #: How the API says that a model continues no answer.
 _NO_PREFILL: Final = ("prefill", "must end with a user message")
 
+#: The header that carries the key: Anthropic's own, or that of OpenAI's API, as some servers want it.
+KeyHeader: TypeAlias = Literal["x-api-key", "authorization"]
+
 
 class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers from Anthropic, or from whatever answers ``POST {base_url}/v1/messages``.
 
     ``base_url``: the server's root, by default that of the environment variable ``ANTHROPIC_BASE_URL``, else the vendor's.
-    ``api_key``: sent as ``x-api-key``; for that server by default the one in ``ANTHROPIC_API_KEY``, an error where it is not
-    set; ``""`` for none. ``version``
+    ``api_key``: sent as ``x-api-key``, or with ``key_header="authorization"`` as a bearer token; for that server by default the
+    one in ``ANTHROPIC_API_KEY``, an error where it is not set; ``""`` for none. ``version``
     and ``beta``: the headers ``anthropic-version`` and ``anthropic-beta``. ``max_tokens``: the longest answer where a request
     names none, which the API wants. ``prefill``: whether the server continues a final message of the assistant, "yes" or "no";
     "auto" finds out when it matters. The other options are those of `OpenAICompatible`.
@@ -84,6 +87,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         base_url: str | None = None,
         *,
         api_key: str | None = None,
+        key_header: KeyHeader = "x-api-key",
         version: str = VERSION,
         beta: Sequence[str] = (),
         model: str | None = None,
@@ -109,6 +113,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
         self._max_tokens = max_tokens
+        self._key_header = key_header
         self._version = version
         self._beta = tuple(beta)
         self._prefill = prefill
@@ -203,7 +208,9 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         asked = [mark.strip() for mark in passed.get("anthropic-beta", "").split(",") if mark.strip()]
         if beta := dict.fromkeys((*self._beta, *asked)):
             headers["anthropic-beta"] = ",".join(beta)
-        return options.signed(headers, {"x-api-key": options.api_key} if options.api_key else {})
+        if not (key := options.api_key):
+            return options.signed(headers, {})
+        return options.signed(headers, {self._key_header: key if self._key_header == "x-api-key" else f"Bearer {key}"})
 
     # ---- continuing an answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ..clients.anthropic import ANTHROPIC, VERSION, Anthropic
+from ..clients.anthropic import ANTHROPIC, VERSION, Anthropic, KeyHeader
 from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics
 from ..errors import ConfigError
 from ..settings import Count, PriceConfig, Secret
@@ -20,6 +20,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
 
     base_url: str = ANTHROPIC
     api_key: Secret | None = None
+    key_header: KeyHeader = "x-api-key"
     version: str = VERSION
     beta: tuple[str, ...] = ()
     model: str | None = None
@@ -57,6 +58,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
         return Anthropic(
             self.base_url,
             api_key=self.api_key,
+            key_header=self.key_header,
             version=self.version,
             beta=self.beta,
             model=self.model,
