@@ -16,6 +16,7 @@ from autonomousai.wires.anthropic_messages import answer as anthropic_answer
 from autonomousai.wires.anthropic_messages.short_answer import read_short_message
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_chat import short_answer, usual
+from autonomousai.wires.openai_chat.chunks import usage_of
 from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.short_answer import read_short_stream, write_short_answer
 from autonomousai.wires.openai_chat.wire import OPENAI_CHAT
@@ -248,3 +249,21 @@ def test_chunks_with_other_unknown_members_are_not_the_same(name: str) -> None:
 
     assert before
     assert not short_answer._has_same_unknown(one, other)
+
+
+_COUNTS = st.sampled_from([0, 1, 7, -1, 2**63 - 1, 2**63, True, 2.0, 2.5, "3", None])
+_NAMES = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+@given(
+    st.dictionaries(st.sampled_from([*_NAMES, "input_tokens", "cost"]), _COUNTS)
+    | st.fixed_dictionaries(dict.fromkeys(_NAMES, _COUNTS))
+)
+@example({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11})
+def test_three_counts_are_read_as_beside_others(usage: dict[str, Any]) -> None:
+    """A usage of the three counts alone says what it says beside a member that is no count."""
+    alone, beside = usage_of(usage), usage_of({**usage, "other": 1})
+
+    extra = None if alone is None else alone.extra
+    assert beside == (None if alone is None else msgspec.structs.replace(alone, extra={**(extra or {}), "other": 1}))
+    assert alone is None or {int} == {type(alone.prompt_tokens), type(alone.completion_tokens), type(alone.total_tokens)}

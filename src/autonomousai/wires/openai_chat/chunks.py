@@ -112,6 +112,7 @@ _KNOWN_DELTA = frozenset(
 _KNOWN_CALL = frozenset({"index", "id", "type", "function"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments"})
 _KNOWN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # others pass, whatever they count
+_WHOLE = {int}
 #: What vLLM says of tokens beside their text, and text completions everywhere.
 _OF_TOKENS = frozenset({"logprobs", "prompt_logprobs", "prompt_token_ids", "token_ids"})
 _KNOWN_DETAILS = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
@@ -359,6 +360,10 @@ def usage_of(usage: Json | None) -> Usage | None:
     """The tokens that a usage object counts; None where it counts none of the three that make one."""
     if not usage:
         return None
+    if len(usage) == len(_KNOWN_USAGE):  # as most servers count
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+        if {*map(type, counts)} == _WHOLE and min(counts) >= 0 and max(counts) < 2**63:  # type: ignore[type-var, operator]
+            return Usage(*counts)  # type: ignore[arg-type]
     prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))  # some have the words of other APIs
     completion = _count(usage.get("completion_tokens", usage.get("output_tokens")))
     total = _count(usage.get("total_tokens"))
