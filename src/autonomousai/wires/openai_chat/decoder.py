@@ -18,7 +18,9 @@ from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, counted_more, load, unkno
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
 from .usual import (
+    PLAIN,
     USUAL,
+    PlainChunk,
     UsualChunk,
     UsualDelta,
     sole_text,
@@ -152,17 +154,19 @@ class ChatStreamDecoder(ChunkInterpreter):
             if self.complete or self.failure is not None:
                 return
 
-    def _read_usual(self, chunk: UsualChunk, data: bytes, batch: Batch) -> bool:
+    def _read_usual(self, chunk: PlainChunk | UsualChunk, data: bytes, batch: Batch) -> bool:
         """Read a chunk by which the answer only continues. False: it may be another one, and nothing of it was read."""
         if not chunk.choices or chunk.finish_reason or chunk.x_autonomousai:
             return False
         choice = chunk.choices[0]
         if choice.finish_reason:
             return False
-        if (values := (unknown_in_chunk(chunk), unknown_in_choice(choice))) != self._constant_values:
-            if unknown_of(chunk) != self._constant:
-                return False
-            self._constant_values = values
+        if type(chunk) is UsualChunk:  # a plain one has no unknown members
+            values = unknown_in_chunk(chunk), unknown_in_choice(choice)
+            if values != self._constant_values:
+                if unknown_of(chunk) != self._constant:
+                    return False
+                self._constant_values = values
         delta = choice.delta
         if delta.reasoning_content or delta.tool_calls:
             if not self._read_delta(delta, batch):
@@ -231,6 +235,12 @@ class ChatStreamDecoder(ChunkInterpreter):
             return
         if data == DONE:  # as almost every stream ends; that it is no chunk would be found by an error, which costs more
             self._read_done(batch)
+            return
+        try:  # one that can have no unknown members costs less than one that may have some
+            plain = PLAIN.decode(data) if self._usual and not self._constant else None
+        except UNREADABLE:
+            plain = None
+        if plain is not None and self._read_usual(plain, data, batch):
             return
         try:
             chunk = USUAL.decode(data)

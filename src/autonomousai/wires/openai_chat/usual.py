@@ -146,7 +146,7 @@ class UsualCompletion(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_o
 
 
 #: Each raises one of `UNREADABLE` for anything but its type.
-_PLAIN: Final = late_decoder(PlainChunk)
+PLAIN: Final = late_decoder(PlainChunk)
 USUAL: Final = late_decoder(UsualChunk)
 _COMPLETION: Final = late_decoder(UsualCompletion)
 
@@ -211,7 +211,7 @@ def decode_usual_completion(body: bytes) -> Batch | None:
 def sole_text(data: bytes) -> str | None:
     """Return the text of a usual chunk that holds nothing besides; None for any other."""
     try:
-        chunk = _PLAIN.decode(data)
+        chunk = PLAIN.decode(data)
     except UNREADABLE:
         return None
     if len(chunk.choices) != 1 or chunk.usage or chunk.finish_reason or chunk.x_autonomousai:
