@@ -116,6 +116,10 @@ class Answer:
         self._thoughts: list[str] = []
         self._refusals: list[str] = []
 
+    def clear(self) -> None:
+        """Empty it: another answer comes in place of this one. The report stays."""
+        Answer.__init__(self, self.report)
+
     def add(self, batch: Batch) -> None:
         """Fold *batch* in."""
         events = len(batch)
@@ -224,6 +228,11 @@ class Answer:
     def tool_calls(self) -> ToolCalls | None:
         """Return the tool calls so far, joined; None where there are none."""
         return join_tool_calls(self.calls) if self.calls else None
+
+    @property
+    def pieces(self) -> int:
+        """Return how many pieces of text, reasoning and tool calls have come, in all choices."""
+        return self.deltas + sum(choice.deltas for choice in self.choices.values()) if self.choices else self.deltas
 
     def deltas_after(self, offset: int) -> int:
         """Return how many pieces of text reach beyond *offset* characters. Exact for the latest `MANY` pieces."""

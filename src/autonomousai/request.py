@@ -154,7 +154,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     by which the answer must be complete, beside ``timeout``. ``headers``: sent over the provider's own. ``retries``: tries
     after the first. ``last``: no other upstream can be asked, so that a slow one is waited for. ``others``: another one can, so
     that a stream whose connection is lost is not searched for long. ``answer``: the `Answer` that
-    the reader of the batches fills; a caller who passes one adds each batch to it before the next is asked for.
+    the reader of the batches fills; a caller who passes one adds each batch to it before the next is asked for. ``whole``: the
+    reader shows nothing before the end, so that an answer that breaks may begin again: with another `Started`, before which
+    ``answer`` is emptied.
     """
 
     timeout: float | Mapping[str, float] | Clocks | None = None
@@ -166,6 +168,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     last: bool = False
     others: bool = False
     answer: Answer | None = None
+    whole: bool = False
 
     def __repr__(self) -> str:
         """Show neither the key nor a header: what reports errors shows the variables of each frame."""

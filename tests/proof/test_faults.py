@@ -60,7 +60,8 @@ class Right(NamedTuple):
     ``outcome`` and ``upstream_status``: what is noted of each of its attempts. ``seen``: how each answer ended, as it sees it
     (where the answer is over for us before it has ended, either may come first).
     ``status`` and ``code``: what the caller is told where it is the only one; ``text``: what the caller got before that.
-    ``next``: whether the healthy one is asked.
+    ``next``: whether the healthy one is asked. ``whole``: what ``asked`` and ``asked_first`` are where the caller has seen
+    nothing yet, as it does not stream.
     """
 
     asked: int
@@ -74,6 +75,11 @@ class Right(NamedTuple):
     next: bool = True
     retry_after: str | None = None
     clocks: dict[str, float] = PATIENT
+    whole: tuple[int, int] | None = None
+
+    def asked_by(self, way: Way) -> tuple[int, int]:
+        """The requests that the upstream sees: alone, and before a healthy one."""
+        return (self.asked, self.asked_first) if way.stream or self.whole is None else self.whole
 
 
 def whole(seen: str) -> Right:
@@ -95,8 +101,9 @@ def broken(outcome: str, seen: str, code: str | None, *, status: int = 502, **mo
 
 
 def torn(outcome: str, seen: str, code: str) -> Right:
-    """Something was delivered: the rest is looked for, where the answer began as well."""
-    return Right(1 + AT_LAST, outcome, seen, status=502, code=code, text="Hello wor", asked_first=1 + ATTEMPTS)
+    """Something was delivered: the rest is looked for, where the answer began as well. Another answer, where nothing was."""
+    alone, first = 1 + AT_LAST, 1 + ATTEMPTS
+    return Right(alone, outcome, seen, status=502, code=code, text="Hello wor", asked_first=first, whole=(AT_LAST, ATTEMPTS))
 
 
 RIGHT: dict[str, Right] = {
@@ -123,7 +130,9 @@ RIGHT: dict[str, Right] = {
     "cut": torn("cut", "closed", "upstream_incomplete"),
     "cut_with_terminator": torn("cut", "finished", "upstream_incomplete"),
     "empty_stream": broken("cut", "finished", "upstream_incomplete"),
-    "stall": torn("idle_timeout", "left", "idle_timeout")._replace(asked=2, status=504, asked_first=1, clocks=SILENCE),
+    "stall": torn("idle_timeout", "left", "idle_timeout")._replace(
+        asked=2, status=504, asked_first=1, clocks=SILENCE, whole=(2, 1)
+    ),
     "stall_before_text": broken(
         "first_token_timeout", "left", "first_token_timeout", status=504, asked=1, asked_first=1, clocks=SILENCE
     ),
@@ -333,12 +342,13 @@ def right_alone(right: Right, *, stream: bool) -> Asked:
     return Seen(right.status, "", None, right.code, False, right.retry_after), None
 
 
-def right_with_another(right: Right, *, stream: bool) -> Asked:
+def right_with_another(right: Right, way: Way) -> Asked:
     """What the caller should see where a healthy upstream comes next: a whole answer, wherever shopping around is right."""
     if not right.next:
-        return right_alone(right, stream=stream)
-    tried = [("u0", right.outcome, right.upstream_status)] * right.asked_first
-    return right_answer([*tried, ("u1", "ok", 200)], [(len(right.text), "u0", "u1")] if right.text else [])
+        return right_alone(right, stream=way.stream)
+    _, asked_first = right.asked_by(way)
+    tried = [("u0", right.outcome, right.upstream_status)] * asked_first
+    return right_answer([*tried, ("u1", "ok", 200)], [(len(right.text), "u0", "u1")] if right.text and way.stream else [])
 
 
 def test_every_fault_has_its_row() -> None:
@@ -355,7 +365,7 @@ async def test_an_upstream_alone(fault: str) -> None:
         async with ScriptedServer(script()) as upstream:
             async with listening(create_app(provider=gateway([upstream], right.clocks))) as server:
                 seen = await ask(server.port, *way)
-            return seen, are(await ends(upstream), right.seen, right.asked)
+            return seen, are(await ends(upstream), right.seen, right.asked_by(way)[0])
 
     expected = [(told(way, right_alone(right, stream=way.stream)), True) for way in WAYS]
     assert expected == await asyncio.gather(*(one(way) for way in WAYS))
@@ -370,10 +380,10 @@ async def test_an_upstream_with_a_healthy_one_after_it(fault: str) -> None:
         async with ScriptedServer(script()) as upstream, ScriptedServer(Script.stream("Hello", " world")) as healthy:
             async with listening(create_app(provider=gateway([upstream, healthy], right.clocks))) as server:
                 seen = await ask(server.port, *way)
-            asked = are(await ends(upstream), right.seen, right.asked_first)
+            asked = are(await ends(upstream), right.seen, right.asked_by(way)[1])
             return seen, asked, are(await ends(healthy), "finished", int(right.next))
 
-    expected = [(told(way, right_with_another(right, stream=way.stream)), True, True) for way in WAYS]
+    expected = [(told(way, right_with_another(right, way)), True, True) for way in WAYS]
     assert expected == await asyncio.gather(*(one(way) for way in WAYS))
 
 
@@ -422,7 +432,8 @@ async def test_who_fell_silent_is_not_asked_anything_while_there_is_another(stre
             seen = await ask(server.port, CHAT, stream)
         asked = [each.path for each in hanging.requests]
 
-    assert right_answer([("u0", "idle_timeout", 200), ("u1", "ok", 200)], [(9, "u0", "u1")]) == seen
+    splices = [(9, "u0", "u1")] if stream else []
+    assert right_answer([("u0", "idle_timeout", 200), ("u1", "ok", 200)], splices) == seen
     assert ["/chat/completions"] == asked
 
 

@@ -18,7 +18,7 @@ from typing import Final, Self
 import msgspec
 
 from ..answer import Answer
-from ..events import Batch, ChoiceEvent, FinishReason
+from ..events import Batch, ChoiceEvent, FinishReason, Started
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
@@ -200,6 +200,9 @@ class GeneratedOrKept:
 
     def _note(self, batch: Batch) -> None:
         if self._batches is not None:
+            if type(batch[0]) is Started:  # also of another answer, in place of one that broke
+                self._size = 0
+                self._batches.clear()
             self._size += sum(len(event) if type(event) is str else 100 for event in batch)
             if self._size > MAX_ANSWER:
                 self._batches = None

@@ -81,7 +81,7 @@ class AttemptStream:
         self._trial = not upstream.breaker.is_closed  # only a trial was admitted
         self._has_room = self._trial  # a trial's, until it has begun to be answered
         self._began = upstream.time()
-        self._had = answer.deltas
+        self._had = answer.deltas  # of several choices, only the first attempt delivers
         self._generated = 0  # deltas of this attempt that were dropped as a replay, or are about to be delivered
         self._batches: BatchStream | None = None
         self._started: Started | None = None
@@ -184,7 +184,7 @@ class AttemptStream:
         return [Started(started.model, self._upstream.name, started.extra), *self._foreign, *batch]
 
     async def _fail(self, error: ProviderError) -> None:
-        halfway = self._generated > 0 or self._answer.deltas > self._had
+        halfway = self._generated > 0 or self._answer.pieces > self._had
         since = self._began if halfway else None
         failure = partial(self._upstream.breaker.failure, halfway_since=since, trial=self._trial)
         tell_breaker = {True: self._note_health, False: failure, None: None}[is_healthy(error)]
@@ -204,9 +204,10 @@ class AttemptStream:
         return DONE if self._batches is None else self._batches.aclose()
 
     async def _end(self, outcome: str, status: int | None, tell_breaker: Callable[[], None] | None) -> None:
-        generated = self._generated if self._replay is not None else self._answer.deltas - self._had
+        pieces = self._answer.pieces
+        generated = self._generated if self._replay is not None else pieces - self._had
         self._report.spent += generated
-        self._generated, self._had = 0, self._answer.deltas
+        self._generated, self._had = 0, pieces
         try:
             if self._batches is not None:
                 await self._batches.aclose()
@@ -266,10 +267,23 @@ class RouteState:
 
     ``answer``: what was delivered, filled by the reader of the stream. ``author``: the upstream that generated all of it, so
     that it can generate it again if it is deterministic. ``seeded``: the request with a seed, for deterministic upstreams.
+    ``unseen``: the caller gets nothing before the end, so that an answer that breaks may begin again.
     ``deadline``: the loop's time by which the answer must be complete, from `start` on.
     """
 
-    __slots__ = ("_options", "answer", "author", "deadline", "loop", "report", "request", "route", "seeded", "settings")
+    __slots__ = (
+        "_options",
+        "answer",
+        "author",
+        "deadline",
+        "loop",
+        "report",
+        "request",
+        "route",
+        "seeded",
+        "settings",
+        "unseen",
+    )
 
     #: What makes its attempts.
     attempt_type: ClassVar[type[AttemptStream]] = AttemptStream
@@ -295,6 +309,7 @@ class RouteState:
         self.report = report
         self.settings = settings
         self.author: Upstream | None = None
+        self.unseen = options.whole
         self.loop: asyncio.AbstractEventLoop
         self.deadline = 0.0
         self._options = options

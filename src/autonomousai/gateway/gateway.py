@@ -102,7 +102,9 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         if answer.report is None:
             answer.report = Report()
         delivered = Answer(answer.report)
-        return JoinedBatches(self._runner(request, delivered, options), delivered)
+        runner = self._runner(request, delivered, options)
+        runner.unseen = True
+        return JoinedBatches(runner, delivered)
 
     def launch(
         self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False

@@ -66,14 +66,16 @@ async def _rest(run: RouteState, cause: ProviderError) -> AsyncGenerator[Batch]:
     what it alone can bring exactly, as long as there is time.
     """
     before = run.answer.deltas
+    if run.loop.time() >= run.deadline:
+        raise cause
     failures: dict[str, int] = {}
     unpaid = {run.report.upstream}  # asking it once more is a retry
     plans = await _plans(run, cause)
     for is_last_round in (False, True):
         postponed: list[RescuePlan] = []
         for plan in plans:
-            if not plan.exact and failures.get(plan.upstream.name, 0) >= run.tries(plan.upstream):
-                continue  # an upstream has so many tries, by whichever plan
+            if _is_tried_enough(run, plan, failures):
+                continue
             if not plan.exact and plan.upstream.name in unpaid:
                 if not await run.afford(plan.upstream):
                     continue
@@ -97,6 +99,13 @@ async def _rest(run: RouteState, cause: ProviderError) -> AsyncGenerator[Batch]:
                 await rest.aclose()
         plans = postponed
     raise cause
+
+
+def _is_tried_enough(run: RouteState, plan: RescuePlan, failures: dict[str, int]) -> bool:
+    """Return whether no time is left, or the plan's upstream had all its tries, by whichever plan."""
+    if run.loop.time() >= run.deadline:
+        return True
+    return not plan.exact and failures.get(plan.upstream.name, 0) >= run.tries(plan.upstream)
 
 
 async def _by_plan(run: RouteState, plan: RescuePlan, failures: dict[str, int], patience: float) -> AsyncGenerator[Batch]:
@@ -151,15 +160,25 @@ async def _plans(run: RouteState, cause: ProviderError) -> list[RescuePlan]:
     plans = list(again) if answer.deltas <= run.settings.rescue.exact_tokens else []
     if answer.text and is_prose(run.request, answer):
         for upstream in others or route:
-            if run.request.is_raw or await upstream.provider.continues():
+            if await _continues(run, upstream):
                 plans += _continuations(run, upstream)
     plans += [plan for plan in again if plan not in plans]
+    if run.unseen:
+        return plans  # another answer may come in place of this one, which needs not be the same
     said = "" if has_only_thought(run.request, answer) else None
     for upstream in route:
         repeats = upstream.repeats(run.request)
         if upstream is not author or not repeats:
             plans.append(RescuePlan(upstream, run.seeded if repeats else run.request, ReplayFilter(answer, text=said)))
     return plans
+
+
+async def _continues(run: RouteState, upstream: Upstream) -> bool:
+    """Return whether *upstream* continues an answer. It is not tried for a caller who can have another answer."""
+    provider = upstream.provider
+    if run.request.is_raw or run.unseen:
+        return run.request.is_raw or provider.capabilities.continues is True
+    return await provider.continues()
 
 
 def _continuations(run: RouteState, upstream: Upstream) -> list[RescuePlan]:

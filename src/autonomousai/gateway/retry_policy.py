@@ -28,6 +28,7 @@ from ..errors import TimeoutError as ClockError
 from ..report import Attempt
 from ..request import ChatRequest
 from ..wires.errors import as_gateway_error, for_callers
+from ..wires.foreign_errors import advice_to_wait
 from ..wires.raw import UNSUPPORTED_ENDPOINT
 
 
@@ -167,18 +168,14 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
             type="server_error",
             code="upstreams_unavailable",
         )
-    elif all(isinstance(each, StatusError) and each.status == 429 for each in errors):
-        error = errors[0]
-        waits = [each.retry_after for each in errors if isinstance(each, HTTPError) and each.retry_after is not None]
-        if isinstance(error, StatusError) and waits:
-            error.retry_after = min(waits)
     elif len({describe(each) for each in errors}) == 1:
         error = errors[0]
+        _tell_wait(error, _least_wait(errors))
     else:
-        timeouts = all(isinstance(each, ClockError) for each in errors)
         error = StatusError(
             f"no upstream of {model!r} answered; the first said: {for_callers(errors[0])}"[:1000],
-            status=504 if timeouts else 502,
+            status=_common_status(errors),
+            retry_after=_least_wait(errors),
             type="server_error",
             code="upstreams_failed",
         )
@@ -188,6 +185,31 @@ def unanswered(model: str, errors: Sequence[ProviderError], attempts: Sequence[A
     if isinstance(error, HTTPError):
         error.attempts = tuple(attempts)
     return error
+
+
+#: Statuses of an upstream that is well and has too much to do.
+_OVERLOADED: Final = frozenset({429, 503, 529})
+
+
+def _common_status(errors: Sequence[ProviderError]) -> int:
+    """Return the status that is true of all of *errors*, which are of several kinds."""
+    if all(isinstance(each, ClockError) for each in errors):
+        return 504
+    return 503 if all(isinstance(each, StatusError) and each.status in _OVERLOADED for each in errors) else 502
+
+
+def _least_wait(errors: Sequence[ProviderError]) -> float | None:
+    """Return the seconds after which the first of the upstreams wants to be asked again; None where none says so."""
+    waits = [each.retry_after for each in errors if isinstance(each, HTTPError) and each.retry_after is not None]
+    return min(waits, default=None)
+
+
+def _tell_wait(error: ProviderError, seconds: float | None) -> None:
+    """Let *error* say to wait for so long, also in words, where it says another number."""
+    if isinstance(error, HTTPError) and seconds is not None and error.retry_after != seconds:
+        if error.retry_after is not None and error.advice == advice_to_wait(error.retry_after):
+            error.advise(advice_to_wait(seconds))
+        error.retry_after = seconds
 
 
 def is_prose(request: ChatRequest, answer: Answer) -> bool:

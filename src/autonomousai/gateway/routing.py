@@ -6,14 +6,15 @@ An answer that breaks after it has begun is finished by `rescue`, which begins f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Self, cast
 
 import msgspec
 
 from ..answer import Answer
 from ..awaitables import DONE
-from ..errors import IncompleteStreamError, ProviderError
+from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Started
 from ..report import Attempt, Report
 from ..request import CallOptions, ChatRequest
@@ -31,7 +32,7 @@ from .upstream import Upstream
 class RouteRunner(RouteState):
     """The batches of one answer, from the first upstream of the route that answers; a `BatchStream`."""
 
-    __slots__ = ("_adopted", "_attempt", "_closed", "_errors", "_longer_than", "_rest")
+    __slots__ = ("_adopted", "_attempt", "_closed", "_errors", "_had", "_left", "_longer_than", "_rest")
 
     def __init__(
         self,
@@ -44,6 +45,8 @@ class RouteRunner(RouteState):
     ) -> None:
         super().__init__(request, route, answer, report, options, settings)
         self._errors: list[ProviderError] = []
+        self._left = self.route  # which of it may be asked, and how often each was
+        self._had: Mapping[str, int] = {}
         self._longer_than = 0
         self._adopted: AttemptStream | None = None  # the first attempt, where it was begun before
         self._attempt: AttemptStream | None = None
@@ -56,7 +59,7 @@ class RouteRunner(RouteState):
     def __anext__(self) -> Awaitable[Batch]:
         # An answer that does not break passes no async generator: the event loop keeps a list of those.
         if self._rest is not None:
-            return self._rest.__anext__()
+            return self._next(self._rest) if self.unseen else self._rest.__anext__()
         if self._attempt is not None:
             return self._next(self._attempt)
         return self._begin()
@@ -91,12 +94,12 @@ class RouteRunner(RouteState):
     async def _begin(self) -> Batch:
         """Return the first batch of the first upstream that answers. Raises where none does."""
         adopted, self._adopted = self._adopted, None
-        if adopted is None:
+        if adopted is None and not self._had:
             self.start()
         if self.report.begun == -1:  # another server delivered the beginning
             return await self._rescue(IncompleteStreamError())
-        for upstream in self.route:
-            tries = 0
+        for upstream in self._left:
+            tries = self._had.get(upstream.name, 0)
             patience = LONGEST_WAIT_S if upstream is self.route[-1] else 0.0
             while self._fits(upstream) and (
                 adopted is not None
@@ -130,22 +133,66 @@ class RouteRunner(RouteState):
         wait = min((upstream.breaker.wait(last=self.is_last(upstream)) for upstream in self.route), default=0.0)
         raise unanswered(self.request.model, self._errors, self.report.attempts, wait)
 
-    async def _next(self, attempt: AttemptStream) -> Batch:
-        """Return the next batch of the upstream that answers; where the answer breaks, of its rescue."""
+    async def _next(self, batches: AttemptStream | AsyncGenerator[Batch]) -> Batch:
+        """Return the next batch of the upstream that answers, or of a rescue; where the answer breaks, of its rescue."""
         try:
-            return await attempt.__anext__()
+            return await batches.__anext__()
         except ProviderError as error:
-            if self._closed or not is_rescuable(error, self.request, self.answer):
+            if self._closed:
                 raise
             cause = error
-        return await self._rescue(cause)
+        if self._rest is None and is_rescuable(cause, self.request, self.answer):
+            if not self.unseen:
+                return await self._rescue(cause)
+            try:
+                return await self._rescue(cause)
+            except ProviderError as error:
+                cause = error
+        return await self._another(cause)
 
     def _rescue(self, cause: ProviderError) -> Awaitable[Batch]:
         self._rest = rescued(self, cause)
         return self._rest.__anext__()
 
+    async def _another(self, cause: ProviderError) -> Batch:
+        """Return the first batch of another answer, in place of one that broke because of *cause* and that its caller has seen
+        nothing of. Raises *cause* where there may be none."""
+        if not self.unseen or self._closed or classify(cause) is RetryDecision.ANSWER:
+            raise cause
+        if isinstance(cause, HTTPError):
+            if cause.after_end:
+                raise cause
+            cause.partial = cause.partial or self.answer.text
+        self._attempt = self._rest = None
+        self.answer.clear()
+        report = self.report
+        report.splices.clear()
+        report.ways.clear()
+        report.spent = report.repeated = 0  # what was generated for nothing is none of its own
+        self._errors.append(cause)
+        tried = Counter(attempt.upstream for attempt in report.attempts)
+        self._left = [each for each in self.route if await self._may_begin_again(each, cause, tried[each.name])]
+        self._had = tried
+        return await self._begin()
+
+    async def _may_begin_again(self, upstream: Upstream, cause: ProviderError, tries: int) -> bool:
+        """Wait until *upstream*, which had so many *tries*, may be asked for another answer. Returns False where it is not to
+        be."""
+        if not tries:
+            return True
+        if upstream.name == self.report.upstream:
+            decision = classify(cause)
+            if decision is RetryDecision.SILENT:  # it had begun to answer, and may do better once
+                return tries == 1 and self.is_last(upstream) and await self.afford(upstream)
+            return await self.again(upstream, cause, decision, tries)
+        last = next(attempt for attempt in reversed(self.report.attempts) if attempt.upstream == upstream.name)
+        return last.outcome == "diverged" and tries < self.tries(upstream)
+
     def _fits(self, upstream: Upstream) -> bool:
-        """Return whether a prompt that was too long elsewhere may fit: where the context is larger, or not known."""
+        """Return whether time is left, and a prompt that was too long elsewhere may fit: where the context is larger, or not
+        known."""
+        if self._errors and self.loop.time() >= self.deadline:
+            return False
         return not self._longer_than or upstream.context is None or upstream.context > self._longer_than
 
 
@@ -200,7 +247,7 @@ class PolicyRunner(RouteRunner):
     async def _begin(self) -> Batch:
         batch = await super()._begin()
         race = self._race
-        if race is not None and race.winner is not None:
+        if race is not None and race.winner is not None and self._attempt is cast("AttemptStream", race):
             self._attempt = race.winner
             self.author = race.winner.upstream
         return batch
@@ -265,6 +312,7 @@ class RoutedRequest(msgspec.Struct, eq=False):
         asked = ChatRequest(self.model, request.messages, True, request.include_usage, request.fields, request.origin)
         runner = RouteRunner(asked, self.route, delivered, report, CallOptions(), self.settings)
         runner.adopt(self.sent, self.began, self.deadline)
+        runner.unseen = True  # what is sent at once is never streamed to its caller
         return runner if request.stream else JoinedBatches(runner, delivered)
 
 

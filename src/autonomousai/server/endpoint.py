@@ -14,7 +14,7 @@ import msgspec
 
 from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError, StatusError
-from ..events import Batch, FinishReason
+from ..events import Batch, FinishReason, Started
 from ..http.server.exchange import JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
 from ..http.sweep import Sweep
 from ..limiter import Place, QuotaHold, RequestLimiter
@@ -206,7 +206,11 @@ class Endpoint:
         if response is None and self.wire.keeps_order:
             request = msgspec.structs.replace(request, stream=True)
         answer = Answer()
-        batches = context.source.stream(request, CallOptions(answer=answer)) if sent is None else sent.batches(answer)
+        batches = (
+            context.source.stream(request, CallOptions(answer=answer, whole=response is None))
+            if sent is None
+            else sent.batches(answer)
+        )
         exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
         meter.key = exchange.key
         if context.metrics.on_end is not None:
@@ -320,6 +324,8 @@ class Endpoint:
             batch = await batches.__anext__()
             meter.batch()
             answer.add(batch)
+            if type(batch[0]) is Started:  # also of another answer, in place of one that broke
+                events.clear()
             events += batch
         model = (answer.model or meter.model)[:MAX_MODEL]
         answer_id = self.wire.answer_id(exchange.request_id)

@@ -50,10 +50,10 @@ class Recorder:
         self._is_delivered = self._is_delivered or any(not isinstance(event, _UNSPOKEN) for event in record.events)
         self._state = record.state or self._state
 
-    def start(self, provider: AsyncGeneratorProvider, model: str) -> BatchStream:
+    def start(self, provider: AsyncGeneratorProvider, model: str, *, whole: bool = False) -> BatchStream:
         """Return the rest of the answer from *provider*; all of it, where nothing was delivered. Its report is continued.
 
-        *model* is named where the answer names none.
+        *model* is named where the answer names none. *whole*: see `CallOptions`.
         """
         self._model = model
         state = self._state
@@ -64,7 +64,7 @@ class Recorder:
             batches = provider.resume(self.request, CallOptions(answer=self.answer))
         else:
             self.answer = Answer()
-            batches = provider.stream(self.request, CallOptions(answer=self.answer))
+            batches = provider.stream(self.request, CallOptions(answer=self.answer, whole=whole))
         if self.answer.report is not None:
             self._report = self.answer.report
             if state is not None:

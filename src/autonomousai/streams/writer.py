@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import msgspec
 
+from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Batch
+from ..events import Batch, Started
 from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
+from ..result import BatchStream
 from ..telemetry.metrics import AnswerMeter, Asked, Metrics
 from .contexts import with_context
 from .errors import cancelled
@@ -81,7 +83,8 @@ class StreamWriter:
 
     async def _generate(self, stream: StreamLog, recorder: Recorder, began: float) -> None:
         model = self._resolve(recorder.request.model)
-        batches = recorder.start(self._provider, model)
+        whole = recorder.recorded.kept == "attended" and _is_whole(recorder.recorded)
+        batches = recorder.start(self._provider, model, whole=whole)
         answer = recorder.answer
         try:
             with self._metrics.answer(model, answer, began) as stream.meter:
@@ -89,13 +92,17 @@ class StreamWriter:
                 if self._metrics.on_end is not None:
                     stream.meter.asked = _asked(recorder.recorded, stream)
                 stream.report, stream.answer = answer.report, answer
-                sink = partial(_take, stream, recorder, stream.meter)
-                pipes = not self._store.shared
-                async for batch in batches:
-                    answer.add(batch)
-                    stream.meter.batch()
-                    await stream.append(recorder.record(batch))
-                    pipes = pipes and not stream.ended and await batches.pipe_to(sink)
+                if whole:
+                    for batch in await _complete(batches, answer, stream.meter):
+                        await stream.append(recorder.record(batch))
+                else:
+                    sink = partial(_take, stream, recorder, stream.meter)
+                    pipes = not self._store.shared
+                    async for batch in batches:
+                        answer.add(batch)
+                        stream.meter.batch()
+                        await stream.append(recorder.record(batch))
+                        pipes = pipes and not stream.ended and await batches.pipe_to(sink)
                 if answer.finish is None:
                     raise IncompleteStreamError
         except LeaseLostError:
@@ -163,6 +170,18 @@ class StreamWriter:
             self._store.append_now(id, claim.lease, claim.last + 1, record, size_of(record), end=True)
 
 
+async def _complete(batches: BatchStream, answer: Answer, meter: AnswerMeter) -> list[Batch]:
+    """Return all batches of an answer; of the last one, where another began in place of one that broke."""
+    complete: list[Batch] = []
+    async for batch in batches:
+        answer.add(batch)
+        meter.batch()
+        if type(batch[0]) is Started:
+            complete.clear()
+        complete.append(batch.copy())  # the provider may use the list again
+    return complete
+
+
 def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batch) -> bool:
     """Record a batch in the midst of an answer. Returns False where the stream is lost: `StreamLog.append` raises that next."""
     meter.batch()
@@ -175,10 +194,15 @@ def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batc
 
 def _asked(recorded: RecordedRequest, stream: StreamLog) -> Asked:
     """Return what an answer is accounted to, also one that another server has begun."""
-    origin = recorded.request.origin
-    whole = recorded.kept == "attended" and origin is not None and origin.document.get("stream") is not True
+    whole = recorded.kept == "attended" and _is_whole(recorded)
     name = recorded.request_id or stream.name
     return Asked(name, recorded.wire, recorded.key, recorded.came or time(), recorded.request, whole)
+
+
+def _is_whole(recorded: RecordedRequest) -> bool:
+    """Return whether the caller who waits for an answer gets it when it is complete."""
+    origin = recorded.request.origin
+    return origin is not None and origin.document.get("stream") is not True
 
 
 async def _fail(stream: StreamLog, recorder: Recorder, error: ProviderError) -> None:

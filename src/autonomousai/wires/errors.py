@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..errors import (
+    FILTERED_CODES,
     KEY_CODES,
     MODEL_CODES,
     UNPAID_CODES,
@@ -103,9 +104,9 @@ _ANSWERS: dict[type[BaseException], _ErrorShape] = {
 
 #: How servers call it that too much was asked of them by one caller, and by all.
 _TOO_MANY = """rate_limit_exceeded rate_limit_error too_many_requests too_many_requests_error resource_exhausted
-    throttling_error throttlingexception limit_requests queue_exceeded slow_down"""
+    throttling_error throttlingexception limit_requests queue_exceeded slow_down rate_limited"""
 _OVERLOADED = """overloaded_error overloaded server_is_overloaded engine_overloaded_error unavailable service_unavailable
-    serviceunavailableexception"""
+    serviceunavailableexception server_overloaded"""
 
 #: By the code, or else the type, of an error that an upstream sent in its stream: where nothing was sent yet, the status says
 #: whether asking again helps. In lower case. All others are the upstream's fault.
@@ -116,6 +117,8 @@ _STREAM_ANSWERS: dict[str, _ErrorShape] = {
     **dict.fromkeys(_TOO_MANY.split(), _ErrorShape(429, "rate_limit_error", None)),
     **dict.fromkeys(_OVERLOADED.split(), _ErrorShape(503, "overloaded_error", None)),
     "invalid_request_error": _ErrorShape(400, "invalid_request_error", None),
+    # Of the content, which no repetition changes.
+    **dict.fromkeys(map(str.lower, FILTERED_CODES), _ErrorShape(400, "invalid_request_error", None)),
     # Statuses, as those servers name them that have begun to answer with 200.
     "400": _ErrorShape(400, "invalid_request_error", None),
     "413": _ErrorShape(413, "invalid_request_error", None),
@@ -227,7 +230,7 @@ _OPERATORS_FAULT = {
     421: "it does not take requests at the address that this server's configuration names",
 }
 #: A rejection of the content, or of what is asked for, may bear one of those statuses too, and concerns the caller.
-_CALLERS_CODES = frozenset({"content_filter", "content_policy_violation", "unsupported_endpoint"})
+_CALLERS_CODES = FILTERED_CODES | {"unsupported_endpoint"}
 
 
 def as_gateway_error(error: StatusError) -> StatusError:

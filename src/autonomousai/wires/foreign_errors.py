@@ -267,9 +267,14 @@ def _describe(status: int, message: str | None) -> str:
 _ADVICE = late_pattern(r"\b(?:ask|try) again\b|\boperator can (?:mend|repair) that\b", re.IGNORECASE)
 
 
+def advice_to_wait(seconds: float) -> str:
+    """Return what a server advises that wants to be left alone for so long."""
+    return f"try again in {seconds:.3g} s" if seconds < 100 else f"try again in {seconds:.0f} s"
+
+
 def _hint(status: int, code: str | None, retry_after: float | None) -> str:
     if retry_after is not None:
-        return f"try again in {retry_after:.3g} s" if retry_after < 100 else f"try again in {retry_after:.0f} s"
+        return advice_to_wait(retry_after)
     if code in FILTERED_CODES:
         return ""
     if status == 429:
