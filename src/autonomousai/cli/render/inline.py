@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import Final, TypeAlias
 
+from ...late import late_pattern
+
 Styles: TypeAlias = tuple[str, ...]
 Span: TypeAlias = tuple[str, Styles]
 _Found: TypeAlias = tuple[int, list[Span]] | None
@@ -18,34 +20,34 @@ _Found: TypeAlias = tuple[int, list[Span]] | None
 _PATIENCE: Final = 400
 
 #: Where something other than plain text may begin.
-_SPECIAL = re.compile(r"[*_`~\[!\\$]")
+_SPECIAL = late_pattern(r"[*_`~\[!\\$]")
 
 #: What a backslash makes plain text. Before a bracket it is a formula's mark, and stays.
 _ESCAPED = frozenset("!\"#$%&'*+,-./:;<=>?@^_`{|}~\\")
-_LINK = re.compile(
+_LINK = late_pattern(
     r"!?\[((?:[^\[\]\\]|\\.)*)\]\(\s*<?([^()\s<>]*(?:\([^()\s]*\)[^()\s<>]*)*)>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
 )
-_LINK_BEGUN = re.compile(r"!|!?\[(?:[^\[\]\\]|\\.)*(?:\\|\](?:\(\s*\S*(?:\s+[\"'].*)?)?)?")
-_RUN = re.compile(r"(.)\1*")
+_LINK_BEGUN = late_pattern(r"!|!?\[(?:[^\[\]\\]|\\.)*(?:\\|\](?:\(\s*\S*(?:\s+[\"'].*)?)?)?")
+_RUN = late_pattern(r"(.)\1*")
 _CODE_SPAN = r"(?:(?<!`)(`+)(?!`).*?(?<!`)\1(?!`))"
 
 #: What begins a formula, and what ends it; an environment names its own end.
-_OPENS = re.compile(r"\\\(|\\\[|\\begin\{([A-Za-z]+\*?)\}")
-_OPENS_BEGUN = re.compile(r"\\(?:b|be|beg|begi|begin|begin\{[A-Za-z]*\*?)?")
+_OPENS = late_pattern(r"\\\(|\\\[|\\begin\{([A-Za-z]+\*?)\}")
+_OPENS_BEGUN = late_pattern(r"\\(?:b|be|beg|begi|begin|begin\{[A-Za-z]*\*?)?")
 _CLOSES: Final = {"\\(": "\\)", "\\[": "\\]"}
 #: `$` is a mark where no space is inside it, and no digit behind it, as in pandoc; `$5`, `$5k` and `$1,000` are rather prices.
-_DOLLAR_CLOSES = re.compile(r"[^`]*?(?<=[^\s\\])\$(?!\d)")
-_PRICE = re.compile(r"\$\d[\d.,]*(?:[kKmMbB]n?\b)?(?![\w\\^{}=+*<>|(])")
+_DOLLAR_CLOSES = late_pattern(r"[^`]*?(?<=[^\s\\])\$(?!\d)")
+_PRICE = late_pattern(r"\$\d[\d.,]*(?:[kKmMbB]n?\b)?(?![\w\\^{}=+*<>|(])")
 #: What no mark is looked for in, while the end of an emphasis is; ``open``: its end has not come.
 _CLOSED = rf"{_CODE_SPAN}|\\\(.*?\\\)|\\\[.*?\\\]|(?P<open>`+|\\[(\[])"
 
 #: Scripts that are written without spaces, and that are broken between any two characters.
 WIDE: Final = r"\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
-WIDE_CHAR: Final = re.compile(rf"[{WIDE}]")
+WIDE_CHAR: Final = late_pattern(rf"[{WIDE}]")
 
 #: mark -> style, and what closes it: behind a character that is no space, and not within a word.
 _MARKS: dict[str, tuple[Styles, re.Pattern[str]]] = {
-    mark: (styles, re.compile(rf"{_CLOSED}|(?<=[^\s\\{mark[0]}])(?P<close>{re.escape(mark)})(?!{tail})"))
+    mark: (styles, late_pattern(rf"{_CLOSED}|(?<=[^\s\\{mark[0]}])(?P<close>{re.escape(mark)})(?!{tail})"))
     for mark, styles, tail in (
         ("***", ("bold", "italic"), r"\*"),
         ("___", ("bold", "italic"), r"\w"),
@@ -56,7 +58,7 @@ _MARKS: dict[str, tuple[Styles, re.Pattern[str]]] = {
     )
 }
 #: Bold may end in italic words: `**a *b***`.
-_MARKS["**"] = (("bold",), re.compile(rf"{_CLOSED}|(?<=[^\s\\])(?P<close>\*\*)(?!\*)"))
+_MARKS["**"] = (("bold",), late_pattern(rf"{_CLOSED}|(?<=[^\s\\])(?P<close>\*\*)(?!\*)"))
 
 
 def parse(text: str) -> list[Span]:

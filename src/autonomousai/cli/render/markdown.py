@@ -7,30 +7,30 @@ moves to the next one. Lines end where the text ends them: poems stay poems.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from ...late import late_pattern
 from .highlight import Highlighter
 from .inline import WIDE, WIDE_CHAR, InlineReader, Span, Styles, cell_width, parse
 from .tables import draw_table, is_delimiter
 
 #: What begins a line and may still become something else when more of the line has come.
-_UNDECIDED = re.compile(
+_UNDECIDED = late_pattern(
     r"(?:[ ]{0,3}>)*[ ]*(?:#{1,6}[ ]*|[-*+][ ]*|\d{1,9}(?:[.)][ ]*)?|`{1,2}|~{1,2}|[-*_ ]+|(?:```|~~~|\|).*)?"
 )
-_FENCE = re.compile(r"([ ]*)(`{3,}|~{3,})[ ]*([^`]*)")
-_RULE = re.compile(r"[ ]{0,3}([-*_])(?:[ ]*\1){2,}[ ]*")
-_HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ ]+")
-_BULLET = re.compile(r"([ ]*)[-*+][ ]+")
-_NUMBER = re.compile(r"([ ]*)(\d{1,9}[.)])[ ]+")
-_QUOTE = re.compile(r"[ ]{0,3}>[ ]?")
-_SPACE = re.compile(r"[ ]*")
+_FENCE = late_pattern(r"([ ]*)(`{3,}|~{3,})[ ]*([^`]*)")
+_RULE = late_pattern(r"[ ]{0,3}([-*_])(?:[ ]*\1){2,}[ ]*")
+_HEADING = late_pattern(r"[ ]{0,3}(#{1,6})[ ]+")
+_BULLET = late_pattern(r"([ ]*)[-*+][ ]+")
+_NUMBER = late_pattern(r"([ ]*)(\d{1,9}[.)])[ ]+")
+_QUOTE = late_pattern(r"[ ]{0,3}>[ ]?")
+_SPACE = late_pattern(r"[ ]*")
 
 #: What text breaks into where lines are filled: spaces, words, and single wide characters.
-_WORDS = re.compile(rf"[ ]+|[^ {WIDE}]+|.")
+_WORDS = late_pattern(rf"[ ]+|[^ {WIDE}]+|.")
 
 _CODES: Final = {"bold": "1", "dim": "2", "italic": "3", "underline": "4", "strike": "9", "code": "36"}
 
