@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
+from ...late import late_pattern
 from .inline import Span, cell_width, parse
 
-_DELIMITER = re.compile(r"[ ]*\|?[ ]*:?-+:?[ ]*(?:\|[ ]*:?-+:?[ ]*)*\|?[ ]*")
-_CELLS = re.compile(r"(?:\\\||`[^`]*`|[^|])+|(?<=\|)(?=\|)")
-_PIECES = re.compile(r"[ ]+|[^ ]+")
+_DELIMITER = late_pattern(r"[ ]*\|?[ ]*:?-+:?[ ]*(?:\|[ ]*:?-+:?[ ]*)*\|?[ ]*")
+_CELLS = late_pattern(r"(?:\\\||`[^`]*`|[^|])+|(?<=\|)(?=\|)")
+_PIECES = late_pattern(r"[ ]+|[^ ]+")
 _NARROWEST = 6
-_BREAK = re.compile(r"<br\s*/?>")
+_BREAK = late_pattern(r"<br\s*/?>")
 
 
 def is_delimiter(row: str) -> bool:
