@@ -16,7 +16,7 @@ from ..answer import Answer
 from ..awaitables import DONE
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Started
-from ..report import Attempt, Report
+from ..report import HEDGED, Attempt, Report
 from ..request import CallOptions, ChatRequest
 from ..result import BatchStream, JoinedBatches, SentRequest, Sink, cannot_pipe
 from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
@@ -186,7 +186,7 @@ class RouteRunner(RouteState):
                 return tries == 1 and self.is_last(upstream) and await self.afford(upstream)
             return await self.again(upstream, cause, decision, tries)
         last = next(attempt for attempt in reversed(self.report.attempts) if attempt.upstream == upstream.name)
-        return last.outcome == "diverged" and tries < self.tries(upstream)
+        return last.outcome in ("diverged", HEDGED) and tries < self.tries(upstream)  # it is well
 
     def _fits(self, upstream: Upstream) -> bool:
         """Return whether time is left, and a prompt that was too long elsewhere may fit: where the context is larger, or not
