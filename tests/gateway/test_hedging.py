@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonomousai.answer import Answer
 from autonomousai.clients.openai import OpenAICompatible
 from autonomousai.config import Config, ModelConfig, OpenAIConfig, RetryConfig
 from autonomousai.errors import HTTPError, StatusError
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.gateway.hedges import HedgeBudget, may_be_asked_twice
 from autonomousai.gateway.load import UpstreamLoad
-from autonomousai.request import ChatRequest, OriginalRequest
+from autonomousai.request import CallOptions, ChatRequest, OriginalRequest
 from autonomousai.result import AsyncResult
 from autonomousai.server import create_app
 from autonomousai.settings import RouteConfig
@@ -30,7 +31,9 @@ HELLO_BODY = {"model": "llama", "messages": [{"role": "user", "content": "Hello"
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-def gateway(*providers: Any, machines: tuple[str | None, ...] = (), hedge: float = 1.0, policy: Any = "order") -> Gateway:
+def gateway(
+    *providers: Any, machines: tuple[str | None, ...] = (), hedge: float = 1.0, policy: Any = "order", attempts: int = 1
+) -> Gateway:
     """A gateway whose first upstream is slow after no time at all: whatever waits is hedged at once."""
     where = machines or tuple(f"m{number}" for number in range(len(providers)))
     route = [
@@ -40,7 +43,7 @@ def gateway(*providers: Any, machines: tuple[str | None, ...] = (), hedge: float
     made = Gateway(
         route,
         {"llama": [upstream.name for upstream in route]},
-        retry=RetryConfig(attempts=1, backoff=0),
+        retry=RetryConfig(attempts=attempts, backoff=0),
         policies={"llama": RouteConfig(policy, hedge=hedge)},
     )
     for load in made.policies["llama"].loads.values():
@@ -496,3 +499,20 @@ async def test_a_config_with_a_hedge_is_served() -> None:
     last = answers[-1]["choices"][0]["message"]["content"]
     assert (["a"] * 20 + ["b"], "B", "left") == ([each["upstream"] for each in told], last, left)
     assert {("a", "hedged"), ("b", "ok")} == {(each["upstream"], each["outcome"]) for each in told[-1]["attempts"]}
+
+
+async def test_the_one_that_lost_answers_where_the_winner_breaks() -> None:
+    """A caller without streaming has seen nothing of the broken answer, and the loser was well: it was slow alone."""
+    first = ScriptedProvider([Pause(), *answer("A")], answer("A"))
+    second = ScriptedProvider(["One ", HTTPError("reset", retryable=True)])
+    made = gateway(first, second, attempts=2)
+
+    said = Answer()
+    batches = made.stream(ChatRequest("llama", HELLO, True), CallOptions(answer=said, whole=True))
+    async for batch in batches:
+        said.add(batch)
+    await batches.aclose()
+
+    assert ("A", "u0") == (said.text, said.report.upstream)
+    assert [("u0", "hedged"), ("u1", "reset"), ("u0", "ok")] == [(each.upstream, each.outcome) for each in said.report.attempts]
+    assert [2, 1] == [len(first.calls), len(second.calls)]
