@@ -11,7 +11,7 @@ import pytest
 from autonomousai import AutonomousAI, StatusError
 from autonomousai.cli import templates
 from autonomousai.config import load_config
-from autonomousai.testing import Script, ScriptedServer, chunks, completion
+from autonomousai.testing import Recording, Script, ScriptedServer, chunks, completion
 from autonomousai.testing.steps import Head, Send
 from tests.support.sockets import CHAT, HELLO, ask, request
 
@@ -35,6 +35,15 @@ def test_in_a_template(tmp_path: Path) -> None:
     path.write_bytes(BOM + b'system = "Be brief."\n')
 
     assert "Be brief." == templates.load("brief", environment).system
+
+
+def test_in_a_recording(tmp_path: Path) -> None:
+    """Likewise."""
+    path = tmp_path / "recording.toml"
+    recording = Recording("http://127.0.0.1:9/v1")
+    path.write_bytes(BOM + recording.text().encode())
+
+    assert recording == Recording.load(path)
 
 
 async def test_in_a_request(port: int) -> None:

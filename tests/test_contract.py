@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from autonomousai import Anthropic, AutonomousAI, LlamaCpp, OpenAICompatible
+from autonomousai import Anthropic, AutonomousAI, IncompleteStreamError, LlamaCpp, OpenAICompatible, ToolCall, ToolCalls
 from autonomousai.events import FinishReason, Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -138,6 +139,52 @@ class TestOfOld(ProviderContract):
     async def provider(self) -> AsyncIterator[AsyncGeneratorProvider]:
         async with OfOld() as provider:
             yield provider
+
+
+class OfChunks(AsyncGeneratorProvider, ProviderModelMixin):
+    """One that is written as gpt4free's are: an async generator of chunks."""
+
+    models = ["llama"]
+
+    async def create_async_generator(  # type: ignore[override]
+        self, model: str, messages: Any, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        self.get_model(model)
+        check_messages(messages)
+        yield "Hello"
+        yield " world"
+        yield STOP
+
+
+class TestOfChunks(ProviderContract):
+    text = "Hello world"
+    unknown_model = None  # a generator refuses nothing before it is read
+    checks_messages = False
+
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[AsyncGeneratorProvider]:
+        async with OfChunks() as provider:
+            yield provider
+
+
+def test_an_async_generator_of_chunks_is_a_provider() -> None:
+    """Also on the class, with tool calls, and for blocking code; its end has to be proven like any other."""
+
+    class OnTheClass(AsyncGeneratorProvider):
+        @classmethod
+        async def create_async_generator(cls, model: str, messages: Any, **kwargs: Any) -> AsyncIterator[Any]:  # type: ignore[override]
+            yield kwargs["end"] and "Hel"
+            yield ToolCalls((ToolCall("c1", "f", "{}"), ToolCall("c2", "g", "{}")))
+            if kwargs["end"]:
+                yield STOP
+
+    completion = OnTheClass().create_completion("", [], stream=True, end=STOP)
+
+    assert "Hel" == completion.text()
+    assert ["f", "g"] == [call.name for call in completion.tool_calls]
+    assert "Hel" == asyncio.run(OnTheClass.create_async_generator("", [], end=STOP).text())
+    with pytest.raises(IncompleteStreamError):
+        OnTheClass().create_completion("", [], end="").text()
 
 
 # ---- the suite can fail

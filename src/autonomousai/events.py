@@ -236,5 +236,15 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
     )
 
 
+def split_tool_calls(calls: ToolCalls) -> list[ToolCallDelta]:
+    """Return *calls* as they stream; `join_tool_calls` joins them again. Calls that share an index are counted."""
+    numbers = [call.index for call in calls.calls]
+    if len({*numbers}) < len(numbers):
+        numbers = [*range(len(numbers))]
+    return [
+        ToolCallDelta(at, call.id, call.name, call.arguments, call.extra) for at, call in zip(numbers, calls.calls, strict=True)
+    ]
+
+
 #: Events that say nothing of an answer: an upstream that sends them alone shows signs of life.
 SAYING_NOTHING: Final = frozenset({Started, ForeignEvent})

@@ -29,11 +29,12 @@ from .request import (
     AnyMessages,
     CallOptions,
     ChatRequest,
+    as_flag,
     misnamed_option,
     spread_extra_body,
     take_options,
 )
-from .result import AsyncResult, BatchStream, ChunkIterator, SentRequest
+from .result import AsyncResult, BatchStream, ChunkIterator, SentRequest, as_result
 from .wires.raw import EMBEDDINGS_WIRE, embedding_request, unsupported
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     """Anything that answers: a client, the embedded engine, a gateway, a test double. A server can serve any of them.
 
     A provider implements `stream`; `create_async_generator` is the public front of it. One written for the front alone, by
-    overriding `create_async_generator`, works as well.
+    overriding `create_async_generator`, works as well: it returns an `AsyncResult`, or is an async generator of chunks, of
+    which the last one is a `FinishReason`.
 
     Example::
 
@@ -90,6 +92,11 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     #: The event loop of the blocking callers, and whether `close` has ended it for good.
     _background: BackgroundLoop | None = None
     _is_closed: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if (front := vars(cls).get("create_async_generator")) is not None:
+            cls.create_async_generator = as_result(front)  # type: ignore[method-assign]
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, by `copy` or by `pickle` for another process, has the settings, and nothing that belongs to an event loop."""
@@ -323,7 +330,9 @@ def ask(
         spread_extra_body(kwargs)
     given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
     answer = Answer()
-    request = ChatRequest(model, messages, stream, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
+    streams: object = stream  # callers without a type checker give 1, or numpy's own
+    is_streamed = streams if isinstance(streams, bool) else as_flag("stream", streams)
+    request = ChatRequest(model, messages, is_streamed, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
 
 

@@ -57,6 +57,14 @@ def take_options(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments.pop(name) for name in CALL_OPTIONS & arguments.keys()}
 
 
+def as_flag(name: str, value: object) -> bool:
+    """Return an argument that is true or false, where it was given as 1, as None or as numpy's own. Raises `ValueError` for
+    text: ``"false"`` is true in Python."""
+    if isinstance(value, str | bytes):
+        raise ValueError(f"{name} must be True or False, not text")
+    return bool(value)
+
+
 #: What each call has beside its fields and options.
 _PARAMETERS: Final = frozenset({"model", "messages", "stream"})
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing
+from functools import wraps
+from inspect import isasyncgenfunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
@@ -11,7 +14,18 @@ from .answer import Answer
 from .awaitables import DONE
 from .completion import CLOSED, LEFT, AnswerView
 from .errors import HTTPError, IncompleteStreamError
-from .events import Batch, Chunk, Extra, FinishReason, ForeignEvent, Started, ToolCallDelta, join_tool_calls
+from .events import (
+    Batch,
+    Chunk,
+    Extra,
+    FinishReason,
+    ForeignEvent,
+    Started,
+    ToolCallDelta,
+    ToolCalls,
+    join_tool_calls,
+    split_tool_calls,
+)
 from .report import Report
 
 _READ_ALREADY = "this answer is being read already, or is closed; make a new one with create_async_generator()"
@@ -388,3 +402,27 @@ class AsyncResult(AnswerView):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def as_result(front: Any) -> Any:
+    """Return *front*, a provider's ``create_async_generator``, which may be an async generator of chunks, as gpt4free's are:
+    then it returns an `AsyncResult` of them. Without a `FinishReason` as the last one, an answer is incomplete."""
+    chunks_of = front.__func__ if isinstance(front, classmethod) else front
+    if not isasyncgenfunction(chunks_of):
+        return front
+
+    @wraps(chunks_of)
+    def create_async_generator(
+        self_or_cls: Any, /, model: str, messages: Any, proxy: str | None = None, stream: bool = False, **kwargs: Any
+    ) -> AsyncResult:
+        async def batches() -> AsyncGenerator[Batch]:
+            started: Batch = [Started(model or None)]
+            async with aclosing(chunks_of(self_or_cls, model, messages, proxy=proxy, stream=stream, **kwargs)) as chunks:
+                async for chunk in chunks:
+                    yield [*started, *(split_tool_calls(chunk) if isinstance(chunk, ToolCalls) else [chunk])]
+                    started = []
+
+        source = GeneratedBatches(batches)
+        return AsyncResult(source if stream else JoinedBatches(source, Answer()))
+
+    return classmethod(create_async_generator) if isinstance(front, classmethod) else create_async_generator

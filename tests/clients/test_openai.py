@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -170,11 +171,30 @@ def test_a_key_that_no_header_can_carry_is_told(key: str) -> None:
         OpenAICompatible("http://localhost:1", api_key=key)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_number_that_json_cannot_write_is_told(value: float) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), Decimal("nan"), Decimal("-inf")])
+def test_a_number_that_json_cannot_write_is_told(value: Any) -> None:
     """It would be sent as null, which is another request."""
     with pytest.raises(ValueError, match="'temperature' must be a number"):
         OpenAICompatible("http://localhost:1").create_async_generator("m", HELLO, temperature=value)
+
+
+async def test_a_decimal_is_a_number() -> None:
+    """Servers take no text in the place of one."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        await provider.create_async_generator("m", HELLO, temperature=Decimal("0.5"))
+
+    assert b'"temperature":0.5' in server.requests[0].body
+
+
+@pytest.mark.parametrize(("given", "sent"), [(1, True), (0, False), (None, False), ([], False)])
+async def test_stream_is_sent_as_true_or_false(given: Any, sent: bool) -> None:
+    """Whatever Python takes for one; text is refused, since "false" would be true."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        await provider.create_async_generator("m", HELLO, stream=given)
+        with pytest.raises(ValueError, match="stream must be True or False, not text"):
+            provider.create_async_generator("m", HELLO, stream="false")  # type: ignore[arg-type]
+
+    assert sent is server.requests[0].json()["stream"]
 
 
 async def test_classes_made_of_plain_ones_are_written_as_those() -> None:

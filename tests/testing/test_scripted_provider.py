@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from typing import Any
 
 import pytest
 
 from autonomousai.errors import IncompleteStreamError, ModelNotFoundError, StreamError
-from autonomousai.events import FinishReason, Started
+from autonomousai.events import FinishReason, Started, ToolCall, ToolCalls
 from autonomousai.testing import Pause, ScriptedProvider, answer
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -69,6 +71,43 @@ async def test_a_script_without_an_end_is_a_stream_that_just_stops() -> None:
         await provider.create_async_generator("llama", MESSAGES, stream=True).text()
 
     assert "failed" == provider.calls[0].left
+
+
+async def test_tool_calls_may_be_scripted_as_they_are_read() -> None:
+    """The public chunk is a step as well, also where two calls have the same index."""
+    calls = ToolCalls((ToolCall("c1", "f", "{}"), ToolCall("c2", "g", "[]")))
+    result = ScriptedProvider([["a", calls], STOP]).create_async_generator("llama", MESSAGES, stream=True)
+
+    chunks = [chunk async for chunk in result]
+
+    assert ["a", "c1", "c2"] == [chunks[0], *(call.id for call in result.tool_calls)]
+    assert [ToolCall("c1", "f", "{}", 0), ToolCall("c2", "g", "[]", 1)] == list(chunks[1].calls)  # type: ignore[union-attr]
+
+
+async def test_an_exception_may_be_scripted_by_its_class() -> None:
+    """As `raise` takes it."""
+    provider = ScriptedProvider(["a", ConnectionResetError])
+
+    with pytest.raises(ConnectionResetError):
+        await provider.create_async_generator("llama", MESSAGES, stream=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("Hello", "a script is a list of steps, such as answer('Hello'), not str"),
+        (StreamError("no"), "not StreamError"),
+        ({"role": "assistant"}, "not dict"),
+        (["a", 5], "step 1 of the script is no event, batch, exception or Pause, but int"),
+        ([["a", None]], "step 0 of the script is no event, batch, exception or Pause, but NoneType"),
+    ],
+)
+def test_what_is_no_script_is_refused_at_once(script: Any, said: str) -> None:
+    """Not as an answer that ends without its end."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        ScriptedProvider(script)
+    with pytest.raises(TypeError, match=re.escape(said)):
+        ScriptedProvider().play(script)
 
 
 async def test_a_pause_waits_for_its_release() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -367,6 +368,61 @@ async def test_a_failure_of_the_script_itself_is_heard_of() -> None:
 
     with pytest.raises(KeyError, match="/v1"):
         await server.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ([Script.stream("a")], "a script is a Script, the name of a fault or a function of the request, not list"),
+        ({"a": 1}, "not dict"),
+        (ValueError("no"), "not ValueError"),
+    ],
+)
+def test_what_is_no_script_is_refused_at_once(script: Any, said: str) -> None:
+    """Before any client asks."""
+    with pytest.raises(TypeError, match=said):
+        ScriptedServer(script)
+
+
+async def _choose(request: Request) -> Script:
+    return Script.stream("a")
+
+
+@pytest.mark.parametrize(
+    ("choose", "said"),
+    [
+        (lambda request: None, "not NoneType"),
+        (lambda request: "Hello", "Script.stream('Hello') says it"),
+        (_choose, "write it without async"),
+    ],
+)
+async def test_a_function_that_returns_no_script_is_heard_of(choose: Any, said: str) -> None:
+    """In words, where the server is left; of an async function no coroutine stays behind."""
+    server = ScriptedServer(choose)
+    await server.__aenter__()
+    async with connect(server) as client:
+        await client.ask()
+        await client.reader.read()
+
+    with pytest.raises((TypeError, ValueError), match=re.escape(said)):
+        await server.__aexit__(None, None, None)
+
+
+async def test_a_function_may_name_a_fault() -> None:
+    """As `play` takes it."""
+    async with ScriptedServer(lambda request: "rate_limited") as server, connect(server) as client:
+        await client.ask()
+
+        assert "429" in await client.head()
+
+
+def test_arguments_that_make_no_answer_are_refused() -> None:
+    """A status of two digits, and a body that is an object; text is a body."""
+    with pytest.raises(ValueError, match="99 is no HTTP status"):
+        Script.status(99)
+    with pytest.raises(TypeError, match="must be bytes or text, not dict"):
+        Script.body({"a": 1})  # type: ignore[arg-type]
+    assert Script.body(b"Gr\xc3\xbc\xc3\x9fe").steps == Script.body("Grüße").steps
 
 
 def test_an_unknown_fault_is_refused_at_once() -> None:

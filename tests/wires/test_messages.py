@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import json
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -83,6 +84,32 @@ def test_keeps_history_in_order() -> None:
     history = [{"role": "system", "content": "s"}, *({"role": "user", "content": str(n)} for n in range(200))]
 
     assert history == check_messages(tuple(history))
+
+
+def test_takes_values_of_any_enum() -> None:
+    """Its member's value counts, wherever it stands."""
+
+    class Word(enum.Enum):
+        USER = "user"
+        TEXT = "text"
+
+    @dataclass
+    class Own:
+        role: Word
+        content: Any
+
+    part = {"type": Word.TEXT, "text": "Hi"}
+
+    assert [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}] == check_messages([Own(Word.USER, [part])])
+    assert [{"role": "user", "content": "text"}] == check_messages([{"role": Word.USER, "content": Word.TEXT}])
+
+
+def test_halves_of_a_character_that_stand_together_are_one() -> None:
+    """As programs write text that count in UTF-16; wherever it stands."""
+    parts = [{"type": "text", "text": "\ud83d\ude00"}]
+
+    assert [{"role": "user", "content": "a😀"}] == check_messages([{"role": "user", "content": "a\ud83d\ude00"}])
+    assert "😀" == check_messages([{"role": "user", "content": parts}])[0]["content"][0]["text"]
 
 
 def test_takes_mappings_and_tuples() -> None:
@@ -270,7 +297,11 @@ REFUSED: list[tuple[Any, str | None, str]] = [
         "as JSON text",
     ),
     ({"role": "user", "content": "a\ud83d"}, "content", "half a character (a lone surrogate)"),
-    (content({"type": "text", "text": "a\ud83d"}), "content", "clean it with text.encode('utf-8', 'replace').decode()"),
+    (
+        content({"type": "text", "text": "a\ud83d"}),
+        "content",
+        "text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')",
+    ),
     ({"role": "user", "content": "a", "x": {"\udc00": 1}}, "x", "half a character"),
     ({"role": "user", "content": "a", "\udc00": 1}, "?", "half a character"),
     ({"role": "user", "content": "a", 5: 1}, None, "its keys must be text; one is a number"),

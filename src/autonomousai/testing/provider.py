@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
 from ..errors import ProviderError
-from ..events import Batch, Event, Extra, FinishReason, Messages, Started, Usage
+from ..events import Batch, Event, Extra, FinishReason, Messages, Started, ToolCalls, Usage, split_tool_calls
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
@@ -20,7 +20,7 @@ from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, OPERATIONS
 from .steps import Pause
 
 Left = Literal["finished", "closed", "cancelled", "failed"]
-Step: TypeAlias = Event | Batch | BaseException | Pause
+Step: TypeAlias = Event | ToolCalls | Batch | BaseException | type[Exception] | Pause
 
 
 def answer(
@@ -84,7 +84,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
     """Answers as scripted: a script for each call, the last one repeated; with none, "Hello world", or
     vectors and rankings where those are asked for.
 
-    A script is a sequence of events or batches, of exceptions to raise, and of `Pause` steps that the test releases. A script
+    A script is a list of events or batches, of exceptions to raise, and of `Pause` steps that the test releases. A script
     that ends without a `FinishReason` is a stream that just stops. ``calls`` is the log. ``tokens``: what each prompt counts,
     or the error that counting raises; None where it cannot count. Without ``stream`` the whole answer
     comes as one batch, as the contract says. The models are the five by default.
@@ -93,7 +93,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
     def __init__(
         self,
-        *scripts: Sequence[Step],
+        *scripts: Iterable[Step],
         models: Iterable[str] = tuple(MODELS),
         aliases: Mapping[str, str] | None = None,
         default_model: str | None = None,
@@ -112,18 +112,18 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
         self.tokens = tokens
         self.calls: list[Call] = []
         self.closed = False
-        self._scripts = [list(script) for script in scripts]
+        self._scripts = [_steps(script) for script in scripts]
         self._taken = 0
 
-    def play(self, *scripts: Sequence[Step]) -> None:
+    def play(self, *scripts: Iterable[Step]) -> None:
         """Forget what was scripted; the next calls get these."""
-        self._scripts = [list(script) for script in scripts]
+        self._scripts = [_steps(script) for script in scripts]
         self._taken = 0
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`."""
         self.get_model(request.model)
-        script = self._scripts[min(self._taken, len(self._scripts) - 1)] if self._scripts else _usual(request)
+        script = self._scripts[min(self._taken, len(self._scripts) - 1)] if self._scripts else _steps(_usual(request))
         self._taken += 1
         call = Call(
             request.model, request.messages, request.stream, options.proxy, dict(request.fields), options, request.origin
@@ -141,7 +141,7 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
     async def aclose(self) -> None:
         self.closed = True
 
-    async def _play(self, call: Call, script: list[Step]) -> AsyncGenerator[Batch]:
+    async def _play(self, call: Call, script: list[_Played]) -> AsyncGenerator[Batch]:
         call.read = True
         steps = _batches(script, Started(model=self.name))
         if not call.stream:
@@ -168,7 +168,35 @@ class ScriptedProvider(AsyncGeneratorProvider, ProviderModelMixin):
             await steps.aclose()
 
 
-async def _batches(script: list[Step], started: Started) -> AsyncGenerator[Batch]:
+_Played: TypeAlias = Batch | BaseException | Pause
+_EVENTS: Final[tuple[type, ...]] = get_args(Event)
+
+
+def _steps(script: Iterable[Step]) -> list[_Played]:
+    """Return the steps of *script*. Raises `TypeError` for what is none, and would be no part of an answer."""
+    if isinstance(script, str | bytes | Mapping) or not isinstance(script, Iterable):
+        raise TypeError(f"a script is a list of steps, such as answer('Hello'), not {type(script).__name__}")
+    return [_step(number, step) for number, step in enumerate(script)]
+
+
+def _step(number: int, step: Any) -> _Played:
+    if isinstance(step, type) and issubclass(step, Exception):
+        return step()
+    if isinstance(step, BaseException | Pause):
+        return step
+    return [event for each in (step if isinstance(step, list) else [step]) for event in _events(number, each)]
+
+
+def _events(number: int, event: Any) -> Sequence[Any]:
+    """Return *event*, tool calls as they stream."""
+    if isinstance(event, ToolCalls):
+        return split_tool_calls(event)
+    if isinstance(event, _EVENTS):
+        return [event]
+    raise TypeError(f"step {number} of the script is no event, batch, exception or Pause, but {type(event).__name__}")
+
+
+async def _batches(script: list[_Played], started: Started) -> AsyncGenerator[Batch]:
     """The script's batches, `Started` first; waits and raises where the script says so."""
     first = True
     for step in script:
@@ -177,7 +205,7 @@ async def _batches(script: list[Step], started: Started) -> AsyncGenerator[Batch
             continue
         if isinstance(step, BaseException):
             raise step
-        batch: Batch = list(step) if isinstance(step, list) else [step]
+        batch: Batch = list(step)
         if first and type(batch[0]) is not Started:
             batch.insert(0, started)
         first = False

@@ -69,6 +69,8 @@ class Script:
         content_type: str = JSON,
     ) -> Script:
         """An answer of *status*. ``body``: bytes, text, or an object; without it OpenAI's error object of that status."""
+        if not 100 <= status <= 999:
+            raise ValueError(f"{status} is no HTTP status: it has three digits")
         if body is None:
             body = {"error": {"message": f"scripted {status}", "type": "scripted_error", "param": None, "code": None}}
         if isinstance(body, Mapping):
@@ -82,14 +84,19 @@ class Script:
     @classmethod
     def body(
         cls,
-        data: bytes,
+        data: bytes | str,
         *,
         at: Iterable[int] = (),
         every: int | None = None,
         content_type: str | None = SSE,
         headers: Mapping[str, str] | None = None,
     ) -> Script:
-        """Any body under a head of 200, cut into writes at the offsets ``at`` or after ``every`` so many bytes."""
+        """Any body under a head of 200, cut into writes at the offsets ``at`` or after ``every`` so many bytes. An object is
+        sent by ``status(200, object)``."""
+        if isinstance(data, str):
+            data = data.encode()
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"the body must be bytes or text, not {type(data).__name__}; Script.status(200, …) sends an object")
         return cls(Head(content_type=content_type, headers=headers), Send(data, tuple(at), every))
 
     # Faults

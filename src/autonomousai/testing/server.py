@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from .scripts import FAULTS, Script
 from .texts import text_of
 
 End = Literal["finished", "left", "closed", "reset", "stopped"]
-Play = Script | Callable[["Request"], Script] | str
+Play = Script | Callable[["Request"], "Script | str"] | str
 
 _LINGER_0 = struct.pack("ii", 1, 0)
 _MAX_HEAD = 1 << 20
@@ -292,15 +292,13 @@ class ScriptedServer:
         self.play(*scripts)
 
     def play(self, *scripts: Play, path: str | None = None) -> None:
-        """Queue scripts: a `Script`, the name of a fault in `FAULTS`, or a function of the request that returns a script.
+        """Queue scripts: a `Script`, the name of a fault in `FAULTS`, or a function of the request that returns one of these.
 
         ``path``: for requests of this path alone; they do not touch the common queue then.
         """
         queue = self._queues.setdefault(path, deque())
         for script in scripts:
-            if isinstance(script, str) and script not in FAULTS:
-                raise ValueError(f"no fault is called {script!r}; there are: {', '.join(FAULTS)}")
-            queue.append(script)
+            queue.append(script if callable(script) else _script(script))
 
     @property
     def port(self) -> int:
@@ -359,9 +357,7 @@ class ScriptedServer:
         if queue := self._queues.get(key):
             self._last[key] = queue.popleft()
         play = self._last.get(key, _hello)
-        if isinstance(play, str):
-            return FAULTS[play]()
-        return play if isinstance(play, Script) else play(request)
+        return _script(play(request) if callable(play) else play)
 
     def changed(self) -> None:
         """Wake those who wait for a request, or for a connection's end."""
@@ -379,6 +375,20 @@ class ScriptedServer:
         connection = _Connection(self, self.connections)
         self.connections += 1
         return connection
+
+
+def _script(given: object) -> Script:
+    """Return the script that was *given*, or named. Raises `ValueError` for an unknown name, `TypeError` for anything else."""
+    if isinstance(given, Script):
+        return given
+    if isinstance(given, str):
+        if given not in FAULTS:
+            raise ValueError(f"no fault is called {given!r}; Script.stream({given!r}) says it; there are: {', '.join(FAULTS)}")
+        return FAULTS[given]()
+    if isinstance(given, Coroutine):
+        given.close()
+        raise TypeError("a function that chooses the script is called where nothing can be awaited: write it without async")
+    raise TypeError(f"a script is a Script, the name of a fault or a function of the request, not {type(given).__name__}")
 
 
 def _hello(request: Request) -> Script:

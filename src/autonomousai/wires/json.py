@@ -177,6 +177,12 @@ _HALVES: Final = re.compile("[\ud800-\udfff]")
 _KEPT_BYTES: Final = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
 
 
+def join_halves(text: str) -> str:
+    """Return *text* with both halves of surrogate pairs joined, as a program writes them that counts in UTF-16; a half that is
+    alone stays."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def mend(text: str) -> str:
     """*text* with halves of surrogate pairs joined, and those that stay alone replaced by U+FFFD: encodable again. So with
     bytes that "surrogateescape" kept."""

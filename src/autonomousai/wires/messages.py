@@ -9,6 +9,7 @@ same as JSON schemas: `message_schemas`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from ..errors import InvalidMessagesError
 from ..events import Message, Messages
 from .call_ids import give_ids
-from .json import MAX_DEPTH, as_plain, too_deep
+from .json import MAX_DEPTH, as_plain, join_halves, too_deep
 from .json_kinds import kind
 from .message_forms import as_chat, bring_into_form
 
@@ -118,12 +119,12 @@ def _check_message(index: int, message: Any) -> Message:
     if not isinstance(message, Mapping):
         meant = "; its as_message() is one" if hasattr(message, "as_message") else ""
         raise refuse(None, f'must be an object such as {{"role": "user", "content": "Hello"}}, not {kind(message)}{meant}')
-    role = message.get("role")
+    role = _plain(message.get("role"))
     if not isinstance(role, str) or not role:
         said = "empty" if role == "" else kind(role) if "role" in message else "missing"
         whole = "; this is a complete answer, whose message is choices[0].message" if "choices" in message else ""
         raise refuse("role", f"is {said}; use one of {', '.join(ROLES)}{whole}")
-    checked = {key: value if type(value) is str else _plain(value) for key, value in message.items()}
+    checked = {key: _plain(value) for key, value in message.items()}
     if type(checked.get("content")) is not str or "tool_calls" in checked or "function_call" in checked:
         bring_into_form(checked)
     _check_writable(checked, refuse)
@@ -144,11 +145,16 @@ def _as_mapping(value: Any) -> Any:
 
 
 def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """Return *value* with dicts and lists in the place of other mappings, sequences and models, as far as messages may be
-    nested. What holds itself stays as it is. ``above``: the ids of what *value* stands in."""
-    if value is None or isinstance(value, str | bytes | int | float) or len(above) > MAX_DEPTH or id(value) in above:
+    """Return *value* with dicts and lists in the place of other mappings, sequences and models, and values in the place of an
+    enumeration's members, as far as messages may be nested. What holds itself stays as it is. ``above``: the ids of what
+    *value* stands in."""
+    if isinstance(value, str):
+        return value if value.isascii() or _is_writable(value) else join_halves(value)
+    if value is None or isinstance(value, bytes | int | float) or len(above) > MAX_DEPTH or id(value) in above:
         return value
     above = (*above, id(value))
+    if isinstance(value, Enum):
+        return _plain(value.value, above)
     value = _as_mapping(value)
     if isinstance(value, Mapping):
         return {key: _plain(item, above) for key, item in value.items()}
@@ -183,7 +189,7 @@ def problem_of(value: Any) -> str | None:
         elif value is not None:
             msgspec.json.encode(value, enc_hook=as_plain)
     except UnicodeEncodeError:
-        return f"{_HALF}; clean it with text.encode('utf-8', 'replace').decode()"
+        return f"{_HALF}; clean it with text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')"
     except RecursionError:
         return f"{_DEEP}, or holds itself"
     except (TypeError, ValueError) as error:

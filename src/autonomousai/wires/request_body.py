@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
@@ -65,12 +66,12 @@ def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a client's keyword arguments that travel in the body. Raises `ValueError` for a number that JSON has no
     word for: it would be written as null."""
     for name, value in fields.items():
-        if isinstance(value, float) and not isfinite(value):
+        if isinstance(value, float | Decimal) and not isfinite(value):
             raise ValueError(f"the request field {name!r} must be a number, not {value}")
     return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
 
 
-_encode: Final = msgspec.json.Encoder(enc_hook=as_plain).encode
+_encode: Final = msgspec.json.Encoder(enc_hook=as_plain, decimal_format="number").encode
 
 
 def encode_request(request: dict[str, Any]) -> bytes:

@@ -86,7 +86,7 @@ class Recording:
     def load(cls, path: Path) -> Recording:
         """Read a file. Raises `RecordingError`."""
         try:
-            text = path.read_bytes().decode()
+            text = path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise RecordingError(f"{path} is no recording that can be read ({error}): record it again") from None
         return cls.parse(text, path)
