@@ -69,9 +69,9 @@ class SentRequest(Protocol):
         request is over then. None elsewhere: nothing was read."""
         ...
 
-    def batches(self, answer: Answer) -> BatchStream:
+    def batches(self, answer: Answer, *, whole: bool = False) -> BatchStream:
         """Return the answer as `AsyncGeneratorProvider.stream` does, for the reader that fills *answer*. It may be called
-        before anything is there: the holder does not learn of that any more."""
+        before anything is there: the holder does not learn of that any more. *whole*: see `CallOptions`."""
         ...
 
 

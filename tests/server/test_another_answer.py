@@ -14,8 +14,9 @@ from autonomousai.ledger.entry import LedgerEntry
 from autonomousai.server import create_app
 from autonomousai.settings import RetryConfig
 from autonomousai.testing import Close, Head, Script, ScriptedServer, Send
+from tests.support.flights import never_silent
 from tests.support.metrics import counted
-from tests.support.sockets import CHAT, HELLO, Listening, ask, listening, request
+from tests.support.sockets import CHAT, HELLO, Connection, Listening, ask, listening, request
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 BODIES: dict[str, dict[str, Any]] = {
@@ -145,6 +146,24 @@ async def test_a_caller_who_streams_gets_no_second_answer() -> None:
     assert 200 == status
     assert "from" not in body
     assert "upstream_incomplete" in body
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses?kept=no"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_so_it_is_where_the_request_was_sent_without_a_task(path: str, stream: bool) -> None:
+    """From the second request of a connection on. A stream that breaks ends in an error, after what was delivered."""
+    whole, cut = Script.stream("Well"), Script.cut("Hello", " wor")
+    body = {**BODIES[path], "stream": stream}
+    async with serving(whole, Script.stream("from", " B")) as (place, (first, _), _):
+        never_silent(place.app)
+        async with Connection(place.port) as connection:
+            first.play(whole, cut)
+            for _ in range(3):
+                answer = await connection.ask(request("POST", path.partition("?")[0], body))
+        text = answer.body.decode()
+
+    assert 200 == answer.status
+    assert (stream, stream, not stream) == ("Hello" in text, '"error":{' in text, "from" in text)
 
 
 async def test_every_choice_of_a_broken_answer_is_counted() -> None:

@@ -46,7 +46,7 @@ class RemoteRequest(msgspec.Struct, eq=False):
         connection.release()
         return batch, _NOTHING
 
-    def batches(self, answer: Answer) -> BatchStream:
+    def batches(self, answer: Answer, *, whole: bool = False) -> BatchStream:
         """See `SentRequest.batches`."""
         return self.reader(self.pool, self.request, answer, self.connection)
 

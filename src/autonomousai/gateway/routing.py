@@ -303,7 +303,7 @@ class RoutedRequest(msgspec.Struct, eq=False):
             batch = answer.joined()
         return batch, report
 
-    def batches(self, answer: Answer) -> BatchStream:
+    def batches(self, answer: Answer, *, whole: bool = False) -> BatchStream:
         """See `SentRequest.batches`."""
         if (report := answer.report) is None:
             report = answer.report = Report()
@@ -312,7 +312,7 @@ class RoutedRequest(msgspec.Struct, eq=False):
         asked = ChatRequest(self.model, request.messages, True, request.include_usage, request.fields, request.origin)
         runner = RouteRunner(asked, self.route, delivered, report, CallOptions(), self.settings)
         runner.adopt(self.sent, self.began, self.deadline)
-        runner.unseen = True  # what is sent at once is never streamed to its caller
+        runner.unseen = whole or not request.stream
         return runner if request.stream else JoinedBatches(runner, delivered)
 
 

@@ -209,7 +209,7 @@ class Endpoint:
         batches = (
             context.source.stream(request, CallOptions(answer=answer, whole=response is None))
             if sent is None
-            else sent.batches(answer)
+            else sent.batches(answer, whole=response is None)
         )
         exchange.meter = meter = context.metrics.answer(model, answer, exchange.began)
         meter.key = exchange.key
