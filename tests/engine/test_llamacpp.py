@@ -291,6 +291,8 @@ OTHERWISE_TRIED = {
     "tools",  # these three: tests/engine/test_tools_on_the_engine.py
     "tool_choice",
     "parallel_tool_calls",
+    "functions",  # and their older forms: tests/engine/test_tools.py
+    "function_call",
 }
 
 

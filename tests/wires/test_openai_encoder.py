@@ -16,6 +16,7 @@ from autonomousai.wires.finish_reasons import broken_off, finish_reason_of
 from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.quoted_arguments import is_quoted
 from autonomousai.wires.sse import SSEDecoder
 from tests.wires.answers import USAGE, Json
 from tests.wires.cutting import cuts, pieces
@@ -185,9 +186,8 @@ batches = st.lists(
         | st.builds(
             lambda index, arguments: ToolCallDelta(index, f"id{index}", "f", arguments),
             st.integers(0, 2),
-            st.text(
-                st.characters(codec="utf-8", exclude_characters="{"), max_size=4
-            ),  # objects that repeat themselves are read once
+            # objects that repeat themselves are read once, and what begins with a quote may be JSON twice, and is held back
+            st.text(st.characters(codec="utf-8", exclude_characters="{"), max_size=4).filter(lambda text: not is_quoted(text)),
         ),
         min_size=1,
         max_size=8,
