@@ -134,8 +134,6 @@ def test_a_stream_event_by_event() -> None:
         ("content_block_start", {"type": "content_block_start", "index": 0, "content_block": thought("")}),
         ("content_block_delta",
             {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm"}}),
-        ("content_block_delta",
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": ""}}),
         ("content_block_stop", {"type": "content_block_stop", "index": 0}),
         ("content_block_start", {"type": "content_block_start", "index": 1, "content_block": said("")}),
         ("content_block_delta", {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hel"}}),

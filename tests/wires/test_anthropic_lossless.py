@@ -116,3 +116,26 @@ def test_a_document_is_the_one_that_came(content: list[Json], unknown: Json) -> 
     events = ANTHROPIC_MESSAGES.decode_answer(json.dumps(document).encode())
 
     assert document == json.loads(ANTHROPIC_MESSAGES.encode_answer(events, HEAD))
+
+
+def test_a_thought_that_is_not_signed_stays_so() -> None:
+    """An upstream of the same API that signs nothing: nothing is said in its place."""
+    thought = [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+        {"type": "content_block_stop", "index": 0},
+    ]
+    end: list[Json] = [
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": USAGE},
+        {"type": "message_stop"},
+    ]
+    start = {
+        "type": "message_start",
+        "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []},
+    }
+    decoder, encoder = ANTHROPIC_MESSAGES.decoder(), ANTHROPIC_MESSAGES.encoder(HEAD)
+
+    batch = decoder.feed(written([start, *thought, *end]))
+    got = encoder.write(batch) + encoder.end(decoder.finish())
+
+    assert thought == [event for _, event in named(got) if event["type"].startswith("content_block")]

@@ -42,7 +42,6 @@ class BlockWriter:
         "_more",
         "_more_of_stop",
         "_name",
-        "_signs",
         "_waiting",
         "_written",
         "has_calls",
@@ -56,7 +55,6 @@ class BlockWriter:
         self._name = name
         self.index = -1  # of the last block
         self._kind: str | None = None  # the type of the block that is open
-        self._signs = False  # whether its end has a signature, which has not come
         self._call: int | None = None  # the call whose block is open
         self._arguments: list[str] = []  # of that call
         self._more: tuple[Payload, Payload] | None = None  # members of the next delta, and of its event
@@ -149,7 +147,6 @@ class BlockWriter:
             if event.covers:
                 self._more = (delta, others)
             elif self._kind is not None:
-                self._signs = self._signs and delta.get("type") != "signature_delta"
                 yield {**self._delta(delta), **others}
         self._more_of_stop |= members.get("content_block_stop") or {}
 
@@ -166,7 +163,6 @@ class BlockWriter:
     def _say(self, kind: str, text: str) -> Iterator[Payload]:
         if self._kind != kind:
             yield from self._start(_STARTS[kind])
-            self._signs = kind == "thinking"
         delta, member = _DELTAS[kind]
         yield self._delta({"type": delta, member: text})
 
@@ -236,9 +232,7 @@ class BlockWriter:
 
     def _stop(self) -> Iterator[Payload]:
         if self._kind is not None:
-            if self._signs:  # some clients leave out a thought that ends without one
-                yield self._delta({"type": "signature_delta", "signature": ""})
-            self._kind, self._call, self._signs = None, None, False
+            self._kind = self._call = None
             others, self._more_of_stop = self._more_of_stop, {}
             yield {"type": "content_block_stop", "index": self.index, **others}
 
