@@ -25,6 +25,8 @@ from autonomousai.workers.messages import (
     Counted,
     ParentMessage,
     Refused,
+    ReloadAsked,
+    ReloadEnded,
     WorkerMessage,
 )
 from autonomousai.workers.worker_handle import WorkerHandle
@@ -154,3 +156,22 @@ def test_the_parent_tells_all_workers_but_the_one_that_said_it() -> None:
     workers._spread(teller, news)  # type: ignore[arg-type]  # it says, and no more
 
     assert [[], [news], [news]] == [each.said for each in (teller, *others)]
+
+
+async def test_a_bug_of_a_reload_leaves_no_worker_waiting() -> None:
+    """Whoever asked for a model that may have come would wait for ever, and all others of that worker behind it."""
+    ours, theirs = socket.socketpair()
+    channel: Channel[WorkerMessage] = await Channel.open(ours, WorkerMessage)
+    worker: Channel[ParentMessage] = await Channel.open(theirs, ParentMessage)
+    handle = _handle(channel)
+    serving = asyncio.create_task(handle.serve())
+
+    worker.say(ReloadAsked(7, installed=True))
+    ended = await anext(worker.words())
+    await worker.aclose()
+    await serving
+    await channel.aclose()
+
+    assert isinstance(ended, ReloadEnded)
+    assert (7, None) == (ended.id, ended.reloaded)
+    assert "failed to follow it (AssertionError)" in ended.problem

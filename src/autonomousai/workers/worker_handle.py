@@ -13,6 +13,7 @@ import msgspec
 
 from ..engine.supervisor import Supervisor
 from ..errors import ConfigError, ProviderError, StatusError
+from ..http.server.exchange import log_bug
 from ..settings import Reloaded
 from .messages import (
     AcquireSlot,
@@ -204,6 +205,10 @@ class WorkerHandle:
             self._channel.say(ReloadEnded(asked.id, await reload()))
         except ProviderError as error:
             self._channel.say(ReloadEnded(asked.id, None, str(error)))
+        except Exception as error:  # a bug must not leave a worker, and its callers, waiting
+            log_bug(None, error)
+            problem = f"the server failed to follow it ({type(error).__name__}); its log says more"
+            self._channel.say(ReloadEnded(asked.id, None, problem))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
