@@ -102,6 +102,93 @@ def test_what_servers_send_is_short(more: Json, end: list[Json]) -> None:
     assert read_short_stream(scripted("a", "b", usage=USAGE)) is not None
 
 
+#: How a chunk may begin that others of its stream begin like, and what may follow.
+BEGINNINGS = [
+    '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[',
+    '{"id": "c", "created": 1, "model": "m", "service_tier": "default", "system_fingerprint": "fp", "choices": [',
+    '{"model":"m","usage":null,"prompt_token_ids":null,"choices":[',
+    '{"model":"m","usage":{"prompt_tokens":1},"choices":[',
+    '{"model":"m","usage":{"choices":[],"x":1},"choices":[',
+    '{"id":",\\"choices\\":[","choices":[',
+    '{"choices":[',
+    '{"created":1\n,"choices":[',
+    '{"model":"m","choices":[],"choices":[',
+    '[{"choices":[',
+]
+SAID = st.sampled_from(
+    [
+        *(
+            f'{{"index":0,"delta":{{"content":{each}}},"finish_reason":null}}]}}'
+            for each in ('"a"', '"ä"', '"\\u00e4"', "null", '""', "1")
+        ),
+        '{"index": 0, "delta": {"role": "assistant", "content": "b"}, "finish_reason": null}], "usage": null}',
+        '{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null,"token_ids":null}]}',
+        '{"index":0,"delta":{"content":"a","content":"b"}}]}',
+        '{"index":0,"delta":{"content":"a","c\\u006fntent":"b"}}]}',
+        '{"index":0,"delta":{"content":"assistant","role":"assistant"}}]}',
+        '{"index":0,"delta":{"content":"a"}}],"usage":{"content":"b"}}',
+        '{"index":0,"delta":{"content":"a"}}],"obfuscation":"xy"}',
+        '{"index":0,"delta":{"content":"a"}}],"model":"other"}',
+        '{"index":0,"delta":{"content":"a"}}],"model":null}',
+        '{"index":0,"delta":{"content":"a"}}],"system_fingerprint":"other"}',
+        '{"index":0,"delta":{"content":"a"}}],"choices":[]}',
+        '{"index":0,"delta":{"content":"a"},"x":1}]}',
+        '{"index":0,"delta":{"content":\n"a"}}]}',
+        '{"index":0,"delta":{"content":"a"}}]\r}',
+        '{"index":0,"delta":{}}]}',
+        '],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}',
+        "]}",
+    ]
+)
+STOPS = [
+    '{"index":0,"delta":{},"finish_reason":"stop"}]}',
+    '{"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": null}]}',
+]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(BEGINNINGS), st.lists(SAID, max_size=4), st.sampled_from(STOPS), st.lists(SAID, max_size=1))
+def test_chunks_that_begin_alike_read_like_any(beginning: str, said: list[str], stop: str, after: list[str]) -> None:
+    """The same as chunk by chunk, whether their shapes are known by now or not."""
+    data = sse(*((beginning + rest).encode().join((b"data: ", b"\n\n")) for rest in [*said, stop, *after]), DONE)
+    known = read_short_stream(data)
+    short_answer._shapes.clear()
+    new = read_short_stream(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(short_answer, "_read_alike", lambda part: None)
+        each = read_short_stream(data)
+
+    assert known == new
+    assert new is None or new == read_long(data)
+    assert each is None or each == new
+
+
+def test_what_most_streams_repeat_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each further answer of a server has its beginning and its texts decoded, and nothing that is known."""
+    first, second = ([ROLE, text(f"{each} ä"), text("b"), FINISH, DONE] for each in ("a", '"'))
+    read_short_stream(sse(*first))
+    shapes = dict(short_answer._shapes)
+    monkeypatch.setattr(short_answer, "_learnt", None)
+    read = read_short_stream(sse(*second))
+
+    assert read == read_long(sse(*second)) is not None
+    assert shapes == short_answer._shapes
+
+
+def test_so_many_shapes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None with a text or a number of tokens; a server whose chunks are all different does not fill the memory."""
+    short_answer._shapes.clear()
+    monkeypatch.setattr(short_answer, "_SHAPES", 3)
+    for number in range(10):
+        assert read_short_stream(
+            sse(ROLE, text("secret"), chunk(reason="stop", delta={"role": "assistant"} if number % 2 else {}), usage(), DONE)
+        )
+
+    assert 0 < len(short_answer._shapes) <= 3
+    assert b"secret" not in repr(short_answer._shapes).encode()
+    assert "prompt_tokens" not in repr(short_answer._shapes)
+
+
 @given(st.lists(CHUNKS, max_size=4), st.sampled_from([[FINISH], [VLLM], [FINISH, usage(cost=1)]]))
 @example([text("a", system_fingerprint="fp", model_extra={"a": 1})], [VLLM])
 @example([text("a", x_new=1)], [chunk(reason="stop", id_new=[1])])

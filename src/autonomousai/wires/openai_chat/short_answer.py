@@ -8,69 +8,95 @@ longer road.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from ...events import Batch, FinishReason, Started, Usage
 from ...late import late_decoder
 from ..finish_reasons import STANDARD
 from .chunks import TRAILER, UNREADABLE, Json, counted_more, usage_of
-from .usual import TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
+from .usual import RestOfChunk, TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
 
 #: Bytes of a stream above which templates read it at less cost.
 _SHORT: Final = 4096
 
-_BEGINNING: Final = b"data: {"
-_BETWEEN: Final = b"}\n\ndata: {"
+_BEGINNING: Final = b"data: "
+_NEXT: Final = b"\n\ndata: "
+_BETWEEN: Final = b"}" + _NEXT + b"{"
 _SEAM: Final = b"}\n{"  # of two lines that were events
-_END: Final = b"}\n\ndata: [DONE]\n\n"
+_END: Final = b"\n\ndata: [DONE]\n\n"
+
+#: To look for a number takes a tenth of looking for a byte of bytes.
+_LF: Final = 0x0A
+_CR: Final = 0x0D
+
+#: The choices of a chunk, with and without a space, and the content.
+_CHOICES: Final = b'"choices":['
+_SPACED_CHOICES: Final = b'"choices": ['
+_CONTENT: Final = b'"content":'
 
 _TEXT: Final = late_decoder(TextChunk)
+_REST: Final = late_decoder(RestOfChunk)
+_CONTENT_VALUE: Final = msgspec.json.Decoder(str | None)
 _json = msgspec.json.Encoder().encode
 
 #: The unknown members of a chunk, which most chunks of one server have alike; read, and never changed.
 _unknown = lru_cache(maxsize=64)(unknown_members_of)
 
 
+class _ReadChunk(msgspec.Struct, frozen=True, gc=False):
+    """What one chunk says. ``has_choice``: False where it counts tokens alone. ``reason``: why the answer has ended, empty
+    before. ``unknown``: its unknown members, equal ones mostly in one object."""
+
+    text: str
+    reason: str | None
+    usage: Json | None
+    model: str | None
+    unknown: Json
+    has_choice: bool = True
+
+
 def read_short_stream(data: bytes) -> Batch | None:
     """Return the answer that *data* is: `Started`, its text, `FinishReason`. None where it is not a whole stream of usual
     chunks that say text alone, end in one with a reason, after which usage may stand, and in ``[DONE]``."""
-    if len(data) > _SHORT or not (data.startswith(_BEGINNING) and data.endswith(_END)):
+    if len(data) > _SHORT:
         return None
-    part = data[len(_BEGINNING) - 1 : 1 - len(_END)]
+    part = data.removeprefix(_BEGINNING).removesuffix(_END)
+    if len(data) - len(part) != len(_BEGINNING) + len(_END):
+        return None
+    said = _read_alike(part)
+    if said is None:
+        said = _read_each(part)
+    return None if said is None else _folded(said)
+
+
+def _read_each(part: bytes) -> list[_ReadChunk] | None:
+    """Return what the chunks say that *part* holds, where each is a usual one."""
     lines = part.replace(_BETWEEN, _SEAM)
     seams = (len(part) - len(lines)) // (len(_BETWEEN) - len(_SEAM))
     # A line can only end between two objects that are no part of another one: so no value reaches from one line to the next.
-    if len(lines.split(b"\n")) != seams + 1 or b"\r" in lines:  # to split takes a third of counting
+    if len(lines.split(b"\n")) != seams + 1 or _CR in lines:  # to split takes a third of counting
         return None
     try:
         chunks = _TEXT.decode_lines(lines)
     except UNREADABLE:
         return None
-    return _events(chunks) if len(chunks) == seams + 1 else None  # else there are several on a line
-
-
-def _events(chunks: list[TextChunk]) -> Batch | None:
-    counting = None if chunks[-1].choices else chunks.pop()
-    if not chunks or not (chunks[0].choices and chunks[-1].choices):
+    if len(chunks) != seams + 1:  # several on a line
         return None
-    first, last = chunks[0], chunks.pop()
-    constant = _unknown(unknown_in_chunk(first), unknown_in_choice(first.choices[0]))
-    batch: Batch = [Started(first.model or None, None, constant or None)]
-    usage: Json | None = None
+    first, said = chunks[0], []
+    constant = _unknown(unknown_in_chunk(first), unknown_in_choice(first.choices[0]) if first.choices else ())
     for chunk in chunks:
+        model = chunk.model or None
         if not chunk.choices:
-            return None
-        choice = chunk.choices[0]
-        if choice.finish_reason:
-            return None
-        if chunk is not first and not _has_same_unknown(chunk, first):
-            return None
-        usage = counted_more(usage, chunk.usage) if usage and chunk.usage else chunk.usage or usage
-        if choice.delta.content:
-            batch.append(choice.delta.content)
-    return batch if _end(batch, first, last, constant, usage, counting) else None
+            said.append(_ReadChunk("", None, chunk.usage, model, _unknown(unknown_in_chunk(chunk), ()), has_choice=False))
+            continue
+        choice, unknown = chunk.choices[0], constant
+        if not (first.choices and _has_same_unknown(chunk, first)):
+            unknown = _unknown(unknown_in_chunk(chunk), unknown_in_choice(choice))
+        said.append(_ReadChunk(choice.delta.content or "", choice.finish_reason, chunk.usage, model, unknown))
+    return said
 
 
 def _has_same_unknown(one: TextChunk, other: TextChunk) -> bool:
@@ -89,38 +115,142 @@ def _has_same_unknown(one: TextChunk, other: TextChunk) -> bool:
     )
 
 
-def _end(
-    batch: Batch, first: TextChunk, last: TextChunk, constant: Json, usage: Json | None, counting: TextChunk | None
-) -> bool:
-    """Add what the *last* chunk with a choice says, and the one that counts tokens. Returns whether an answer ends so."""
-    choice = last.choices[0]
-    if (reason := choice.finish_reason) not in STANDARD or choice.delta.content:
-        return False
-    extra = None
-    if last is not first:
-        unknown = _unknown(unknown_in_chunk(last), unknown_in_choice(choice))
-        extra = None if unknown == constant else unknown
-    model = last.model or first.model or None
+def _folded(said: list[_ReadChunk]) -> Batch | None:
+    """Return the events of an answer whose chunks say this; None where none ends so."""
+    counting = None if said[-1].has_choice else said.pop()
+    if not said:
+        return None
+    first, last = said[0], said.pop()
+    constant, reason = first.unknown, last.reason
+    if reason not in STANDARD or last.text:
+        return None
+    batch: Batch = [Started(first.model, None, constant or None)]
+    usage: Json | None = None
+    for each in said:
+        if each.reason or not each.has_choice or (each.unknown is not constant and each.unknown != constant):
+            return None
+        if each.usage:
+            usage = counted_more(usage, each.usage) if usage else each.usage
+        if each.text:
+            batch.append(each.text)
+    extra = None if last.unknown is constant or last.unknown == constant else last.unknown
+    model = last.model or first.model
     if counting is None:
-        finish = FinishReason(
-            reason,
-            "finish_reason",
-            usage_of(counted_more(usage, last.usage) if usage and last.usage else last.usage or usage),
-            model,
-            extra,
-        )
-    elif (
-        last.usage
-        or (counted := usage_of(counted_more(usage, counting.usage) if usage and counting.usage else counting.usage)) is None
-    ):
-        return False
+        counted = usage_of(counted_more(usage, last.usage) if usage and last.usage else last.usage or usage)
+        batch.append(FinishReason(reason, "finish_reason", counted, model, extra))
+        return batch
+    counted = usage_of(counted_more(usage, counting.usage) if usage and counting.usage else counting.usage)
+    if last.usage or counted is None:
+        return None
+    trailer = counting.unknown
+    if trailer != {name: value for name, value in constant.items() if name != "choices"}:
+        extra = {**(constant if extra is None else extra), TRAILER: trailer}
+    batch.append(FinishReason(reason, "finish_reason", counted, counting.model or model, extra))
+    return batch
+
+
+# ---- chunks that begin alike, up to their choices: that beginning is decoded once, and what follows it is known again -----
+
+
+class _Shape(msgspec.Struct, frozen=True, gc=False):
+    """What is known of the rest of a chunk after a beginning whose unknown members have the values ``beside``: of all of the
+    rest, or of what stands before its content, where ``tail`` follows the content."""
+
+    beside: tuple[Any, ...]
+    tail: bytes
+    reason: str | None
+    unknown: Json
+    has_choice: bool
+
+
+#: By the rest of a chunk, or by what of it stands before the content. None holds what an answer says.
+_shapes: Final[dict[bytes, _Shape]] = {}
+_SHAPES: Final = 256
+
+#: A content in place of another: where it is read as the content, any is that stands there.
+_PROBE: Final = "probe"
+
+
+def _read_alike(part: bytes) -> list[_ReadChunk] | None:
+    """Return what the chunks say that *part* holds, where all begin alike. A chunk that is split behind ``"choices":[`` has the
+    members of two: of what comes before, with no choices, and of what follows, with nothing before. Both are decoded, or known.
+    """
+    before, name, _ = part.partition(_CHOICES)
+    if not name:
+        before, name, _ = part.partition(_SPACED_CHOICES)
+    beginning = before + name
+    try:
+        begun = _TEXT.decode(beginning + b"]}")
+    except UNREADABLE:
+        return None
+    if begun.usage or _LF in beginning or _CR in beginning:
+        return None
+    model, beside = begun.model or None, unknown_in_chunk(begun)
+    said = []
+    for chunk in part.split(_NEXT):
+        rest = chunk.removeprefix(beginning)
+        if len(rest) == len(chunk) or (each := _said_by(rest, model, beside)) is None:
+            return None
+        said.append(each)
+    return said
+
+
+def _said_by(rest: bytes, model: str | None, beside: tuple[Any, ...]) -> _ReadChunk | None:
+    """Return what a chunk says of which this is the *rest*; None where it is no usual one."""
+    before, name, after = rest.partition(_CONTENT)
+    shape = _shapes.get(before)
+    if shape is None or shape.beside != beside:
+        return _learnt(rest, before, after, model, beside)
+    if not name:
+        return _ReadChunk("", shape.reason, None, model, shape.unknown, shape.has_choice)
+    content = after.removesuffix(shape.tail)
+    if len(content) == len(after) or _LF in content or _CR in content:
+        return _learnt(rest, before, after, model, beside)
+    try:
+        text = _CONTENT_VALUE.decode(content)
+    except UNREADABLE:
+        return None
+    return _ReadChunk(text or "", shape.reason, None, model, shape.unknown)
+
+
+def _learnt(rest: bytes, before: bytes, after: bytes, model: str | None, beside: tuple[Any, ...]) -> _ReadChunk | None:
+    """Return the same, decoded, and remember the shape of *rest* by what of it stands *before* the content, and *after* its
+    name."""
+    if _LF in rest or _CR in rest or (chunk := _decoded(rest)) is None:
+        return None
+    own = unknown_in_chunk(chunk)
+    in_chunk = tuple([first if last is UNSET else last for first, last in zip(beside, own, strict=True)])
+    if not chunk.choices:
+        shape = _Shape(beside, b"", None, _unknown(in_chunk, ()), has_choice=False)
+        said = _ReadChunk("", None, chunk.usage, model, shape.unknown, has_choice=False)
     else:
-        trailer = _unknown(unknown_in_chunk(counting), ())
-        if trailer != {name: value for name, value in constant.items() if name != "choices"}:
-            extra = {**(constant if extra is None else extra), TRAILER: trailer}
-        finish = FinishReason(reason, "finish_reason", counted, counting.model or model, extra)
-    batch.append(finish)
-    return True
+        choice = chunk.choices[0]
+        content = choice.delta.content
+        unknown = _unknown(in_chunk, unknown_in_choice(choice))
+        tail = after.lstrip(b" ").removeprefix(_json(content))
+        shape = _Shape(beside, tail, choice.finish_reason, unknown, has_choice=True)
+        said = _ReadChunk(content or "", choice.finish_reason, chunk.usage, model, unknown)
+    if not (chunk.usage or chunk.obfuscation) and (before == rest or _takes_any_content(before, shape.tail)):
+        if len(_shapes) >= _SHAPES:
+            _shapes.clear()
+        _shapes[before] = shape
+    return said
+
+
+def _decoded(rest: bytes) -> RestOfChunk | None:
+    try:
+        return _REST.decode(b'{"choices":[' + rest)
+    except UNREADABLE:
+        return None
+
+
+def _takes_any_content(before: bytes, tail: bytes) -> bool:
+    """Return whether what stands between these two is the content of a chunk, and its last: a name may come twice."""
+    probe = _decoded(before + _CONTENT + _json(_PROBE) + tail)
+    return bool(tail) and probe is not None and bool(probe.choices) and probe.choices[0].delta.content == _PROBE
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------------
 
 
 #: Members of a document that the upstream's unknown ones are written over.
@@ -128,11 +258,17 @@ _MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "fin
 _CHOICE_MEMBERS: Final = frozenset({"index", "message", "finish_reason", "logprobs", "delta"})
 
 
+#: The JSON of the usual reasons, and of models' names that were written.
+_REASONS: Final[dict[str | None, bytes]] = {reason: _json(reason) for reason in STANDARD}
+_names: Final[dict[str, bytes]] = {}
+_NAMES: Final = 64
+
+
 def write_short_answer(events: Batch, *, id: str, created: int, model: str, extension: Json | None) -> bytes | None:
     """Return the document of *events*; None where they are more than text, or their unknown members are in other places than
     beside the document's own and the choice's."""
     first, *texts, finish = events
-    if type(first) is not Started or type(finish) is not FinishReason or finish.reason not in STANDARD:
+    if type(first) is not Started or type(finish) is not FinishReason or (reason := _REASONS.get(finish.reason)) is None:
         return None
     try:
         text = "".join(texts)  # type: ignore[arg-type]  # refused where it is not text alone
@@ -146,11 +282,15 @@ def write_short_answer(events: Batch, *, id: str, created: int, model: str, exte
         members, of_choice = unknown
     if (counted := _usage(finish.usage)) is None:
         return None
-    said = b"" if extension is None else b',"x_autonomousai":%b' % _json(extension)
+    said = b"" if extension is None else b',"x_autonomousai":' + _json(extension)
+    if (name := _names.get(model)) is None:
+        if len(_names) >= _NAMES:
+            _names.clear()
+        name = _names[model] = _json(model)
     return (
         b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":{"role":"assistant",'
         b'"content":%b,"refusal":null},"finish_reason":%b,"logprobs":null%b}]%b%b%b}'
-        % (_json(id), created, _json(model), _json(text), _json(finish.reason), of_choice, counted, members, said)
+        % (_json(id), created, name, _json(text), reason, of_choice, counted, members, said)
     )
 
 

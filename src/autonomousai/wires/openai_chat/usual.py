@@ -120,6 +120,23 @@ class TextChunk(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_only=Tr
     x_autonomousai: None = None
 
 
+class RestOfChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """What of a `TextChunk` may come after its choices, and those."""
+
+    choices: Annotated[list[_SoleTextChoice], msgspec.Meta(max_length=1)]
+    usage: Json | None = None
+    finish_reason: _Silent = None
+    obfuscation: str | None = None
+    error: None = None
+    x_autonomousai: None = None
+    system_fingerprint: str | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    provider: str | UnsetType = UNSET
+    prompt_token_ids: UnsetType | None = UNSET
+    prompt_logprobs: UnsetType | None = UNSET
+    kv_transfer_params: UnsetType | None = UNSET
+
+
 class UsualMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: str | None
     role: str | None = None
@@ -161,7 +178,7 @@ _UNKNOWN_IN_CHUNK: Final = (
 _UNKNOWN_IN_CHOICE: Final = ("token_ids", "stop_reason", "native_finish_reason")
 
 #: The values of the unknown members: chunks, or choices, in which they are equal have the same unknown members.
-unknown_in_chunk: Final[Callable[[_UsualDocument], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
+unknown_in_chunk: Final[Callable[[_UsualDocument | RestOfChunk], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHUNK)
 unknown_in_choice: Final[Callable[[PlainChoice | UsualWholeChoice], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHOICE)
 
 #: Where there are none.
