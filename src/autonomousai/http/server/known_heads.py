@@ -23,10 +23,10 @@ _find_length = re.compile(rb"\r\ncontent-length: ([0-9]{1,%d})\r\n" % _DIGITS, r
 
 class KnownHead:
     """What the parser read. ``length_at``: the index of the body's length among the headers, where a request has another;
-    ``before`` and ``after``: the bytes around that.
+    ``before`` and ``after``: the bytes around that, ``size`` of them.
     ``note``: what the application notes of requests with this head."""
 
-    __slots__ = ("after", "before", "headers", "length_at", "method", "note", "path", "query", "raw_path")
+    __slots__ = ("after", "before", "headers", "length_at", "method", "note", "path", "query", "raw_path", "size")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class KnownHead:
     ) -> None:
         self.before = before
         self.after = after
+        self.size = len(before) + len(after)
         self.method = method
         self.path = path
         self.raw_path = raw_path
@@ -55,24 +56,23 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
-        self._last: KnownHead | None = None  # that was read
+        self._last: KnownHead | None = None  # that was read, and how many digits the length of its body had
+        self._digits = 0
 
     def read(self, data: bytes) -> tuple[KnownHead, Headers, bytes] | None:
         """Return the head, the headers and the body of the request that *data* is; None where it is not a whole one with a head
         that is known."""
         known, length, body = self._last, b"", b""
-        if known is not None and data.startswith(known.before) and len(data) <= _LARGEST:
-            start = len(known.before)
-            end = data.find(b"\r\n", start, start + _DIGITS + 2)
-            if data.startswith(known.after, end):
-                length, body = data[start:end], data[end + len(known.after) :]
-        if not length.isdigit() or len(body) != int(length):
+        if known is not None:
+            # What the length must be, where this is a whole request with the same head, and a length of as many digits.
+            length = b"%d" % (len(data) - known.size - self._digits)
+            body = data.removeprefix(known.before + length + known.after)
+        if known is None or len(data) - len(body) != known.size + self._digits or len(data) > _LARGEST:
             split = _split(data)
             if split is None or (known := self._heads.get(split[0])) is None:
                 return None
-            self._last = known
             _, length, body = split
-        assert known is not None
+            self._last, self._digits = known, len(length)
         headers = known.headers.copy()
         headers[known.length_at] = (_LENGTH, length)
         return known, headers, body

@@ -13,8 +13,7 @@ import httptools
 
 from .connections import Connections
 from .cycle import RequestResponseCycle
-from .exchange import Application, Handle, Headers, log_bug
-from .known_heads import KnownHead
+from .exchange import Application, Handle, log_bug
 from .leaving import LeavingWatch
 from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, status_of
 from .request_bounds import RequestBounds
@@ -189,10 +188,21 @@ class HTTPProtocol(RequestBounds):
         if self._lingering or (newest is not None and not newest.keeps and self._is_past_last()):
             return
         is_first = not (self._bytes or self._in_body or self._partial_head) and (newest is None or newest.is_complete)
-        if is_first and (known := self._connections.heads.read(data)) is not None:
-            self._on_known(*known)
-        else:
+        if not is_first or (known := self._connections.heads.read(data)) is None:
             self._parse(data, is_first=is_first)
+            return
+        # A whole request is here, of which the parser knows all but the body. Without names, which would take longer: it keeps
+        # the connection, and expects no 100 Continue.
+        head, headers, body = known
+        cycle = RequestResponseCycle(
+            self, head.method, head.path, head.raw_path, head.query, "1.1", headers, True, False, body, head
+        )
+        self._newest = self._current = cycle
+        if self._has_room:
+            self._connections.start(cycle, self._app)
+        else:
+            self._to_start = cycle
+            self._start()
 
     def _parse(self, data: bytes, *, is_first: bool) -> None:
         """Read what comes. *is_first*: it begins a request, and nothing of that came before."""
@@ -232,15 +242,6 @@ class HTTPProtocol(RequestBounds):
             self._refuse(431)
         else:
             self._await_body()
-
-    def _on_known(self, head: KnownHead, headers: Headers, body: bytes) -> None:
-        """A whole request is here, of which the parser knows all but the body."""
-        # Without names, which would take longer: it keeps the connection, and expects no 100 Continue.
-        cycle = RequestResponseCycle(
-            self, head.method, head.path, head.raw_path, head.query, "1.1", headers, True, False, body, head
-        )
-        self._newest = self._current = self._to_start = cycle
-        self._start()
 
     def _learn(self, data: bytes) -> None:
         """Remember the head of the one request that was in *data*."""
