@@ -198,8 +198,7 @@ class RequestLimiter:
     def __init__(self, places: int, queue_s: float) -> None:
         self.inside = 0
         self.places = places
-        self.empty = asyncio.Event()
-        self.empty.set()
+        self._emptied: asyncio.Event | None = None  # once it is waited for
         self._most = 2 * places
         self._queue_s = queue_s
         self._seats = Limiter(places)
@@ -215,27 +214,22 @@ class RequestLimiter:
         """Come inside. Raises `StatusError` 503 when all places and the queue are full."""
         if self.inside >= self._most:
             raise busy("too many requests are waiting already", self._seats.likely_wait())
-        if not self.inside:
-            self.empty.clear()
         self.inside += 1
         return Place(self, self._seats, self._queue_s)
 
     def try_enter(self) -> bool:
         """Come inside and take a place, where that needs no waiting: both are given back by `leave`. False elsewhere."""
-        inside = self.inside
-        if inside >= self._most or not self._seats.try_acquire():
+        if self.inside >= self._most or not self._seats.try_acquire():
             return False
-        if not inside:
-            self.empty.clear()
-        self.inside = inside + 1
+        self.inside += 1
         return True
 
     def leave(self) -> None:
         """Give back what `try_enter` took."""
         self._seats.release()
         self.inside = inside = self.inside - 1
-        if not inside:
-            self.empty.set()
+        if not inside and self._emptied is not None:
+            self._emptied.set()
 
     def place(self) -> Place:
         """Return what takes a place for an answer that no request inside waits for."""
@@ -244,8 +238,16 @@ class RequestLimiter:
     def on_left(self) -> None:
         """Count one less inside."""
         self.inside -= 1
-        if not self.inside:
-            self.empty.set()
+        if not self.inside and self._emptied is not None:
+            self._emptied.set()
+
+    async def empty(self) -> None:
+        """Wait until no request is inside."""
+        while self.inside:
+            if self._emptied is None:
+                self._emptied = asyncio.Event()
+            self._emptied.clear()
+            await self._emptied.wait()
 
     def cancel_all(self) -> None:
         """Send away every caller who is still being answered: the end of the time to drain."""

@@ -314,8 +314,8 @@ class App:
 
     async def empty(self) -> None:
         """Wait until no request is being answered, and nothing is generated for a caller who may come back."""
-        while not (self._places.empty.is_set() and self._streams.idle.is_set()):
-            await self._places.empty.wait()
+        while self._places.inside or not self._streams.idle.is_set():
+            await self._places.empty()
             await self._streams.idle.wait()
 
     def cancel_all(self) -> None:

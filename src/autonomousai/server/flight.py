@@ -17,7 +17,6 @@ from ..errors import ProviderError
 from ..events import Batch
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, log_bug
 from ..keys.reservations import Reservation
-from ..report import Report
 from ..request import ChatRequest
 from ..result import SentRequest
 from ..telemetry.metrics import AnswerMeter
@@ -84,13 +83,18 @@ class Flight(msgspec.Struct, eq=False):
         """Something of the answer has come, or will not."""
         if self.exchange.listener is not self:
             return  # a task continues
+        answer: Answer | None = None
         try:
             if self.sent is not None and (read := self.sent.whole()) is not None:
-                self.sent = None
-                self._land(*read)
+                batch, report = read
+                answer = Answer(report)
+                answer.add(batch)
+                self._land(batch, answer)
                 return
         except Exception as error:  # a bug must cost its own request alone
             self.fault = error
+            if answer is not None:
+                self.sent, self.answer = None, answer
         self._divert()
 
     def on_left(self) -> None:
@@ -110,11 +114,9 @@ class Flight(msgspec.Struct, eq=False):
 
     # ---- its ends
 
-    def _land(self, batch: Batch, report: Report) -> None:
-        """Answer with the complete answer, then count it."""
+    def _land(self, batch: Batch, answer: Answer) -> None:
+        """Respond with the complete *answer*, whose events *batch* has, then count it."""
         context, exchange, wire = self.context, self.exchange, self.endpoint.wire
-        self.answer = answer = Answer(report)
-        answer.add(batch)
         model = answer.model or self.model
         head = AnswerHead(
             wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], self.request.include_usage, self.request.echo
