@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from http import HTTPStatus
 from math import inf
-from time import gmtime, monotonic, time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .exchange import (
@@ -26,6 +24,7 @@ from .exchange import (
     log_bug,
     new_request_id,
 )
+from .head_lines import STATUS_LINES, date_line
 
 if TYPE_CHECKING:
     from .known_heads import KnownHead
@@ -35,9 +34,6 @@ HIGH_WATER: Final = 64 * 1024
 
 #: Bytes of a piece of a body below which it is put to the one before: an object of its own takes forty more.
 _PIECE: Final = 512
-
-#: By status (RFC 9112 section 4).
-STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 #: Of a document: what follows the date is `start`'s, too.
 _USUAL_HEAD: Final = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b\r\n"
@@ -449,16 +445,3 @@ class RequestResponseCycle:
             self._left -= size
             if self._left < 0 or (self._left and last):
                 raise RuntimeError("a body of another length than its head says")
-
-
-#: As RFC 9110 section 5.6.7 has them; those of `time.strftime` depend on the locale.
-_DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
-_MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-
-
-@lru_cache(maxsize=1)
-def date_line(second: int) -> bytes:
-    """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
-    year, month, day, hours, minutes, seconds, weekday, _, _ = gmtime(second)
-    date = (_DAYS[weekday], day, _MONTHS[month - 1], year, hours, minutes, seconds)
-    return b"date: %b, %02d %b %04d %02d:%02d:%02d GMT\r\n" % date

@@ -7,8 +7,8 @@ from time import time
 from typing import Final
 
 from ...errors import ProviderError, StatusError
-from .cycle import STATUS_LINES, date_line
 from .exchange import Application, new_request_id
+from .head_lines import STATUS_LINES, date_line
 
 #: Bytes of a request's line and headers.
 MAX_HEAD: Final = 64 * 1024
