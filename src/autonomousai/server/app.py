@@ -35,9 +35,10 @@ from .auth import STREAMS_PATH, WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .caching import AnswerCache
 from .cold import cold_app, routes_elsewhere, wire_of_request
+from .context import EndpointContext
 from .cors import CrossOrigin
 from .counting import CountEndpoint
-from .endpoint import LONGER, Endpoint, EndpointContext, refuse
+from .endpoint import LONGER, Endpoint
 from .flight import launch
 from .gauges import Gauges
 from .health import HealthRoutes
@@ -49,6 +50,7 @@ from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
 from .pricing import make_prices
+from .refusals import refuse
 from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
 from .responses import ResponsesRoute
 from .resume import StreamRoute, no_content

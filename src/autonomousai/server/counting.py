@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..http.server.exchange import Exchange
 from ..request import ChatRequest
 from ..wires.base import Wire
+from .context import EndpointContext
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, PlacedRequest, check_model, in_place, wanted_of, with_headers
+from .endpoint import PlacedRequest, check_model, in_place, wanted_of, with_headers
 
 
 class CountEndpoint:

@@ -7,36 +7,31 @@ However a request ends, its answer is closed before its place is given back. One
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Container
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import msgspec
 
 from ..answer import Answer
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Batch, FinishReason, Started
-from ..http.server.exchange import JSON, ClientLeftError, Exchange, Headers, internal_error, log_bug
-from ..http.sweep import Sweep
-from ..limiter import Place, QuotaHold, RequestLimiter
-from ..provider import AsyncGeneratorProvider
+from ..http.server.exchange import ClientLeftError, Exchange, internal_error, log_bug
+from ..limiter import Place, QuotaHold
 from ..report import Report
 from ..request import CallOptions, ChatRequest, OriginalRequest
 from ..result import BatchStream, SentRequest
-from ..streams.orphans import Orphans
-from ..telemetry.metrics import AnswerMeter, Asked, Metrics
+from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
-from .admission import Admission, over_budget
-from .bodies import SMALL, BodyReader
+from .admission import over_budget
+from .bodies import SMALL
 from .cache_status import tell_cache
+from .context import EndpointContext
 from .disconnect import DisconnectScope
+from .refusals import fail, refuse_image
 from .sse_response import SSEResponse
-
-if TYPE_CHECKING:
-    from ..streams.broker import StreamBroker
-    from .caching import AnswerCache
 
 #: Characters of a model's name.
 MAX_MODEL: Final = 256
@@ -46,32 +41,6 @@ LONGER: Final = object()
 
 #: The header of a request whose stream may be resumed.
 _RESUMABLE: Final = (b"x-stream-resumable", b"1")
-
-
-class EndpointContext(msgspec.Struct):
-    """What the endpoints share: the provider, what answers are asked of (it, or the cache before it), how it is made ready, how
-    names become models, the places, what is counted, the streams that can be resumed and whose they are, the sweep of open
-    streams, what reads bodies. ``total_s``: seconds that an answer may take, and its caller to read it. ``admission``: what
-    callers' keys allow. ``look_again``: has what is served follow the models on this machine, before it is looked for one that
-    is not ``settled``."""
-
-    provider: AsyncGeneratorProvider
-    source: AsyncGeneratorProvider
-    cache: AnswerCache | None
-    ready: Callable[[], Awaitable[None]]
-    resolve: Callable[[str], str]
-    places: RequestLimiter
-    orphans: Orphans
-    metrics: Metrics
-    streams: StreamBroker
-    key_of: Callable[[Exchange], bytes]
-    sweep: Callable[[], Sweep]
-    keepalive_s: float
-    bodies: BodyReader
-    total_s: float
-    admission: Admission
-    settled: Container[str] = frozenset()
-    look_again: Callable[[str], Awaitable[None]] | None = None
 
 
 class PlacedRequest(msgspec.Struct):
@@ -244,7 +213,7 @@ class Endpoint:
         else:
             model = context.admission.resolve(exchange.caller, self.wire, request.model)
         if (index := has_images(request.messages)) is not None and not context.provider.capabilities_of(model).vision:
-            _refuse_image(request, index)
+            refuse_image(request, index)
         if (
             request.origin is not None
             and request.is_raw
@@ -391,49 +360,3 @@ def provenance_of(answer: Answer) -> dict[str, Any]:
     report.upstream = report.upstream or answer.upstream
     others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
     return make_provenance(report, answer.text, others, () if answer.finish is None else answer.finish.notes)
-
-
-def _refuse_image(request: ChatRequest, index: int) -> NoReturn:
-    param = f"messages[{index}].content"
-    # Over another wire the conversation is counted, and called, otherwise.
-    what = f"{param}:" if request.origin is None else "the request"
-    raise StatusError(
-        f"{what} carries an image, and no upstream of {request.model!r} can see; "
-        "send text, or configure an upstream with vision = true",
-        status=400,
-        type="invalid_request_error",
-        param=param,
-        code="images_not_supported",
-    )
-
-
-async def fail(error: ProviderError, response: SSEResponse | None, exchange: Exchange, wire: Wire) -> None:
-    """Report *error*: by a status while there is none yet, else in the stream."""
-    if response is not None and response.started:
-        if not response.ended:
-            await response.fail(error)
-    elif not exchange.status:  # not answered yet
-        if response is not None:
-            response.close()
-        await refuse(exchange, error, wire)
-
-
-#: What would have been taken (RFC 9110 section 15.5.16), by the code of a refusal.
-_WANTED: Final[dict[str | None, Headers]] = {
-    "unsupported_content_encoding": [(b"accept-encoding", b"gzip, deflate")],
-    "unsupported_media_type": [(b"accept", JSON)],
-}
-
-
-async def refuse(
-    exchange: Exchange, error: ProviderError, wire: Wire, *, headers: tuple[tuple[bytes, bytes], ...] = ()
-) -> None:
-    """Answer with an error, in the shape of *wire*."""
-    status, extra, body = wire.encode_error(error, exchange.request_id)
-    more = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-    more += _WANTED.get(getattr(error, "code", None), ())
-    if exchange.http_version == "1.1" and b"expect" in exchange.head:
-        # The caller waits for 100 Continue, and may send the body or not: where the next request begins is not known.
-        more.append((b"connection", b"close"))
-    exchange.respond(status, body, [*more, *headers])
-    await exchange.drain()

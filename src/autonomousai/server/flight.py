@@ -23,12 +23,12 @@ from ..telemetry.metrics import AnswerMeter
 from ..wires.base import AnswerHead
 from .admission import over_budget
 from .auth import AccessControl
+from .context import EndpointContext
 from .disconnect import DisconnectScope
 from .endpoint import (
     LONGER,
     MAX_MODEL,
     Endpoint,
-    EndpointContext,
     PlacedRequest,
     in_place,
     may_be_resumed,

@@ -28,8 +28,9 @@ from ..wires.openai_responses.kept import (
 from ..wires.request_body import encode_request
 from .admission import over_budget
 from .cache_status import tell_cache
+from .context import EndpointContext
 from .disconnect import DisconnectScope
-from .endpoint import Endpoint, EndpointContext
+from .endpoint import Endpoint
 from .kept import find_kept, response_of_records
 from .sse_response import SSEResponse
 

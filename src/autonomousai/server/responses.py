@@ -18,8 +18,9 @@ from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.shapes import refusal
 from .admission import check_wire
 from .auth import RESPONSES_PATH
+from .context import EndpointContext
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, PlacedRequest, in_place
+from .endpoint import PlacedRequest, in_place
 from .kept import KeptResponse, find_kept
 from .sse_response import SSEResponse
 

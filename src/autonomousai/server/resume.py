@@ -15,8 +15,9 @@ from ..wires.base import Wire
 from ..wires.registry import OPENAI_CHAT, streamed_wires
 from .admission import check_wire
 from .auth import STREAMS_PATH
+from .context import EndpointContext
 from .disconnect import DisconnectScope
-from .endpoint import EndpointContext, PlacedRequest, in_place
+from .endpoint import PlacedRequest, in_place
 from .sse_response import SSEResponse
 
 #: Digits of an event's number.
