@@ -51,6 +51,10 @@ CUT = "the stream ended without a finish reason or other proof of its end: the a
 #: What can be done with half an answer.
 USE_PARTIAL = "try again, or use .partial"
 
+#: How what is said of an answer begins, and whose fault a 5xx is: a gateway's callers read the same of its upstream.
+ANSWERED = "the server answered"
+SERVERS_FAULT = "the fault is the server's: try again later"
+
 
 def is_retryable(status: int, code: str | None = None) -> bool:
     """Whether asking the same upstream again can help after an answer of *status* with the error code *code*."""

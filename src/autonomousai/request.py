@@ -145,6 +145,11 @@ class ChatRequest(msgspec.Struct, frozen=True):
             origin = msgspec.structs.replace(origin, changes={**origin.changes, **fields})
         return msgspec.structs.replace(self, fields={**self.fields, **fields}, origin=origin)
 
+    def beyond_budget(self) -> ChatRequest:
+        """Return the request as the cheaper route is to answer it. Its answer is not cached: for others, another upstream
+        answers."""
+        return msgspec.structs.replace(self, over_budget=True, cached_as="")
+
     def continued(self, text: str) -> ChatRequest:
         """Return the streamed request for the rest of an answer that begins with *text*: a last message of the assistant, or
         the end of a raw prompt."""

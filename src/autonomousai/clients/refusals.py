@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from ..errors import USE_PARTIAL, HTTPError, StreamError
+from ..errors import ANSWERED, USE_PARTIAL, HTTPError, StreamError
 from ..http.transport import Response, read_body
 from ..wires.base import Wire
-from ..wires.foreign_errors import ANSWERED
 
 #: Bytes of an error's body that are read.
 _ERROR_BODY: Final = 64 * 1024

@@ -164,11 +164,6 @@ class Admission:
         return _Rights(record, frozenset(models), tuple(beginnings))
 
 
-def over_budget(request: ChatRequest) -> ChatRequest:
-    """Return *request* as the cheaper route is to answer it. Its answer is not cached: for others, another upstream answers."""
-    return msgspec.structs.replace(request, over_budget=True, cached_as="")
-
-
 def check_wire(record: KeyRecord, wire: Wire) -> None:
     """Raise `StatusError` 403 where the key may not use *wire*."""
     wires = record.policy.wires

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..http.server.exchange import Exchange
-from ..http.sweep import Sweep
-from ..limiter import RequestLimiter
-from ..provider import AsyncGeneratorProvider
-from ..streams.orphans import Orphans
-from ..telemetry.metrics import Metrics
-from .admission import Admission
-from .bodies import BodyReader
-
 if TYPE_CHECKING:
+    from ..http.server.exchange import Exchange
+    from ..http.sweep import Sweep
+    from ..limiter import RequestLimiter
+    from ..provider import AsyncGeneratorProvider
     from ..streams.broker import StreamBroker
+    from ..streams.orphans import Orphans
+    from ..telemetry.metrics import Metrics
+    from .admission import Admission
+    from .bodies import BodyReader
     from .caching import AnswerCache
 
 

@@ -25,7 +25,6 @@ from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images
 from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
-from .admission import over_budget
 from .bodies import SMALL
 from .cache_status import tell_cache
 from .context import EndpointContext
@@ -145,7 +144,7 @@ class Endpoint:
             else:
                 hold = await admission.reserve(exchange, self.wire, model, request)
         if hold is not None and hold.over_budget:
-            request = over_budget(request)
+            request = request.beyond_budget()
         try:
             if response is not None and may_be_resumed(exchange):
                 await context.ready()

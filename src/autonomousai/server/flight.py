@@ -21,7 +21,6 @@ from ..request import ChatRequest
 from ..result import SentRequest
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import AnswerHead
-from .admission import over_budget
 from .auth import AccessControl
 from .context import EndpointContext
 from .disconnect import DisconnectScope
@@ -61,7 +60,7 @@ class Flight(msgspec.Struct, eq=False):
         if hold is not None:
             self.hold = hold
             if hold.over_budget:
-                self.request = over_budget(self.request)
+                self.request = self.request.beyond_budget()
 
     def begin(self) -> None:
         """Wait for what comes, or where nothing was sent let a task continue."""

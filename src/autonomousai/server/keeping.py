@@ -26,7 +26,6 @@ from ..wires.openai_responses.kept import (
     with_items,
 )
 from ..wires.request_body import encode_request
-from .admission import over_budget
 from .cache_status import tell_cache
 from .context import EndpointContext
 from .disconnect import DisconnectScope
@@ -72,7 +71,7 @@ class KeepingEndpoint(Endpoint):
         request, model = self._admit(request, exchange)  # what was said before may have held images, and be all that was said
         hold = None if exchange.caller is None else await context.admission.reserve(exchange, self.wire, model, request)
         if hold is not None and hold.over_budget:
-            request = over_budget(request)
+            request = request.beyond_budget()
         try:
             stream = await self._begin(request, exchange, response, place, hold, continued, background=background)
         finally:

@@ -4,13 +4,15 @@ shape of the wire that was asked.
 
 from __future__ import annotations
 
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..errors import ProviderError, StatusError
 from ..http.server.exchange import JSON, Exchange, Headers
 from ..request import ChatRequest
 from ..wires.base import Wire
-from .sse_response import SSEResponse
+
+if TYPE_CHECKING:
+    from .sse_response import SSEResponse
 
 #: What would have been taken (RFC 9110 section 15.5.16), by the code of a refusal.
 _WANTED: Final[dict[str | None, Headers]] = {

@@ -11,9 +11,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..errors import (
+    ANSWERED,
     FILTERED_CODES,
     KEY_CODES,
     MODEL_CODES,
+    SERVERS_FAULT,
     UNPAID_CODES,
     USE_PARTIAL,
     ConfigError,
@@ -29,7 +31,6 @@ from ..errors import (
 )
 from ..late import late_pattern
 from .error_words import says_too_many
-from .foreign_errors import ANSWERED, SERVERS_FAULT
 from .redaction import redact
 
 # ---- in words for them ------------------------------------------------------------------------------------------------

@@ -13,7 +13,18 @@ from typing import Any
 
 import msgspec
 
-from ..errors import FILTERED_CODES, KEY_CODES, MODEL_CODES, PERMANENT_CODES, HTTPError, StatusError, StreamError, is_retryable
+from ..errors import (
+    ANSWERED,
+    FILTERED_CODES,
+    KEY_CODES,
+    MODEL_CODES,
+    PERMANENT_CODES,
+    SERVERS_FAULT,
+    HTTPError,
+    StatusError,
+    StreamError,
+    is_retryable,
+)
 from ..late import late_pattern
 from .error_words import code_in_words, says_busy
 from .json import decode
@@ -185,9 +196,6 @@ _HINTS: dict[int | str, str] = {
     413: "send less: shorter messages or smaller images",
     501: "it does not take such requests: check the address, and what is asked for",
 }
-#: How what we say of an answer begins, and whose fault a 5xx is: a gateway's callers read the same of its upstream.
-ANSWERED = "the server answered"
-SERVERS_FAULT = "the fault is the server's: try again later"
 
 #: What a server says of a further try, in the header that OpenAI's clients heed.
 _SHOULD_RETRY = {"true": True, "false": False}
