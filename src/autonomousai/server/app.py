@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final
 
 from starlette.routing import Route
 
-from ..awaitables import DONE
 from ..caching.provider import CACHE
 from ..config import Config, Reloaded, check_reload
 from ..errors import ConfigError, ProviderError
 from ..gateway.gateway import Gateway
-from ..http.server.asgi import ASGIExchange, Receive, Scope, Send, run_asgi
-from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, Handle, internal_error, log_bug
-from ..http.sweep import INTERVAL_S, Sweep
+from ..http.server.asgi import ASGIExchange, Receive, Scope, Send
 from ..ledger.accounts import Accounts
 from ..ledger.prices import Prices
 from ..ledger.writer import open_ledger
@@ -31,15 +28,14 @@ from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer
 from ..wires.redaction import HiddenSecrets
 from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers
-from .auth import STREAMS_PATH, WATCHED_PATHS, AccessControl
+from .auth import WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .caching import AnswerCache
-from .cold import cold_app, routes_elsewhere, wire_of_request
+from .cold import cold_app, routes_elsewhere
 from .context import EndpointContext
 from .cors import CrossOrigin
 from .counting import CountEndpoint
-from .endpoint import LONGER, Endpoint
-from .flight import launch
+from .endpoint import Endpoint
 from .gauges import Gauges
 from .health import HealthRoutes
 from .installed import InstalledModels
@@ -50,11 +46,9 @@ from .models import model_routes, wire_routes
 from .openapi import description_routes
 from .page import routes as page_routes
 from .pricing import make_prices
-from .refusals import refuse
 from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
-from .responses import ResponsesRoute
-from .resume import StreamRoute, no_content
-from .route_names import RESPONSES_PATHS, STREAM_ROUTE, V1, meant_path, route_name, without_needless_slashes
+from .route_names import V1
+from .router import RequestRouter
 from .shared_breakers import SharedBreakers
 from .usage import usage_routes
 
@@ -62,7 +56,7 @@ from .usage import usage_routes
 _HIDDEN: Final = 16
 
 
-class App:
+class App(RequestRouter):
     """The server as an ASGI application. Beside that: its start, its drain and its end, for its process.
 
     ``gather``: brings what the other processes counted that serve together with this one. ``maker``: what made *provider*, and
@@ -86,7 +80,6 @@ class App:
         self.reload_file: ReloadFile | None = None
         self._hidden = [HiddenSecrets(config.secrets())]  # as long as this server is there
         self.orphans = Orphans()
-        self._log = log
         self._follow_installed = follow_installed
         self._tracer = tracer
         self._places = RequestLimiter(config.server.max_concurrency, config.server.queue_s)
@@ -101,27 +94,22 @@ class App:
         self._streams = self._make_streams(config)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._breakers = SharedBreakers(config.server.state, provider)
-        self._starting: asyncio.Task[None] | None = None
-        self._started = False
-        self._sweep: Sweep | None = None
-        self._keepalive_s = config.server.keepalive_s
         self._drain_s = config.server.drain_s
-        self._context = self._make_context(config)
-        self._hot = _hot_endpoints(self._context)
-        self._stream_route = StreamRoute(self._context)
-        self._responses_route = ResponsesRoute(self._context)
-        self._cold = cold_app(self._cold_routes(asks_key(config.server, config.keys)))
+        cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
+        context = self._make_context(config)
+        hot = _hot_endpoints(context)
+        super().__init__(
+            context,
+            hot,
+            cold_app(self._cold_routes(hot, asks_key(config.server, config.keys))),
+            guard=self._guard,
+            keys=self._keys.ring,
+            cors=cors,
+            log=log,
+            launches=cors is None and self._cache is None and tracer is None,
+        )
         self._maker = maker
         self._reloader = self._make_reloader(config, maker)
-        #: Serves a request of the package's own HTTP server; see `Application`.
-        self.handle: Handle = self._enter
-        self._cors = CrossOrigin(config.server.cors_origins) if config.server.cors_origins else None
-        #: Endpoints of requests that may be launched, by path.
-        self._usual: dict[str, Endpoint] = {}
-        if self._cors is None and self._cache is None and tracer is None:
-            for path, endpoint in self._hot.items():
-                if isinstance(endpoint, Endpoint):
-                    self._usual[path] = endpoint
         if tracer is not None:
             self.handle = tracer.around(self.handle, WATCHED_PATHS - {"/"})
 
@@ -144,8 +132,7 @@ class App:
             ledger=self.ledger,
             metrics=self._metrics,
         )
-        self.keys = self._keys.ring
-        self._guard = AccessControl(config.server, key_headers(), self.keys)
+        self._guard = AccessControl(config.server, key_headers(), self._keys.ring)
 
     def _prices(self, config: Config) -> Prices:
         return make_prices(config.prices, config.upstreams, getattr(self.provider, "routes", {}))
@@ -210,11 +197,11 @@ class App:
             running=self._running,
         )
 
-    def _cold_routes(self, asks_key: bool) -> list[Route]:
-        """Return all routes that are no hot endpoint, in the order in which the description lists them."""
+    def _cold_routes(self, hot: Iterable[str], asks_key: bool) -> list[Route]:
+        """Return all routes that are no *hot* endpoint, in the order in which the description lists them."""
         provider, admission = self.provider, self._keys.admission
         return [
-            *routes_elsewhere(self._hot),
+            *routes_elsewhere(hot),
             *model_routes(provider, V1, admission, self._look_again),
             *model_routes(provider, "", admission, self._look_again),
             *wire_routes(provider, admission, self._look_again),
@@ -241,18 +228,6 @@ class App:
 
     # Its life
 
-    async def start(self) -> None:
-        """Start what the provider needs, once; who comes meanwhile waits. After a failure the next one tries again."""
-        if self._started:
-            return
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._open())
-            self._starting.add_done_callback(self._on_started)
-        await asyncio.shield(self._starting)  # a caller who leaves does not stop it for the others
-
-    def _ready(self) -> Awaitable[None]:
-        return DONE if self._started else self.start()
-
     async def _open(self) -> None:
         await self._open_keys()
         await self._streams.open()
@@ -264,10 +239,6 @@ class App:
         if self.ledger is not None:
             await self.ledger.open()
         await self._keys.open()
-
-    def _on_started(self, starting: asyncio.Task[None]) -> None:
-        self._starting = None
-        self._started = not starting.cancelled() and starting.exception() is None
 
     async def reload(self, config: Config) -> Reloaded:
         """Serve by *config* from now on; see `Reloader.reload`. Raises `ConfigError` where that cannot be."""
@@ -346,83 +317,6 @@ class App:
         if self._log is not None:
             self._log.close()
 
-    # A request's way in
-
-    def launch(self, exchange: Exchange) -> bool:
-        """See `Application.launch`."""
-        if (known := exchange.known) is not None and known.note is LONGER:
-            return False
-        endpoint = self._usual.get(exchange.path)
-        if endpoint is None or exchange.method != "POST" or not self._started:
-            return False
-        return launch(self._context, self._guard, endpoint, exchange, self._note)
-
-    async def _enter(self, exchange: Exchange) -> None:
-        endpoint = self._hot.get(exchange.path) or self._meant(exchange)
-        path = exchange.path
-        try:
-            if self._cors is not None and self._cors.admit(exchange):
-                await exchange.drain()
-                return
-            if (id_header := _id_header(exchange) if endpoint is None else endpoint.id_header) is not None:
-                exchange.extra = [*exchange.extra, (id_header, exchange.request_id.encode())]
-            if not self._started and self.keys.asks:
-                await self._open_keys()  # those that were made may be all that there are
-            known = exchange.known
-            if known is None or known.note is None or self._guard.draining or not self._guard.recall(exchange):
-                self._guard.check(exchange)
-                self._guard.remember(exchange)
-            if endpoint is not None and exchange.method == "POST":
-                await endpoint(exchange)
-            elif path.startswith(STREAMS_PATH) and exchange.method in ("GET", "HEAD", "DELETE"):
-                await self._stream_route(exchange)
-            elif path.startswith(RESPONSES_PATHS) and self._responses_route.serves(exchange):
-                await self._responses_route(exchange)
-            elif path == "*":  # OPTIONS: what the server as a whole can do (RFC 9110 section 9.3.7)
-                await no_content(exchange)
-            else:
-                await self._serve_cold(exchange)
-        except ProviderError as error:
-            closing = ((b"connection", b"close"),) if self._guard.draining else ()
-            await refuse(exchange, error, wire_of_request(exchange), headers=closing)
-        except ClientLeftError:
-            exchange.status = CLIENT_LEFT
-        finally:
-            self._note(exchange, hot=endpoint is not None)
-
-    def _meant(self, exchange: Exchange) -> Endpoint | CountEndpoint | None:
-        """Give a request that has the path of no endpoint the one that it means, and return the endpoint that it has there."""
-        path = exchange.path
-        path, model = meant_path(without_needless_slashes(path) if path.endswith("/") or "//" in path else path)
-        exchange.path = path
-        return Endpoint(self._context, SERVED[path], model) if model else self._hot.get(path)
-
-    def _note(self, exchange: Exchange, *, hot: bool = True) -> None:
-        """Count and log a request that is over. *hot*: whether it was at an endpoint."""
-        path = exchange.path
-        exchange.route = name = (path if path in SERVED or path in COUNTED else V1 + path) if hot else route_name(path)
-        seconds = monotonic() - exchange.began
-        self._metrics.request(name, exchange.status, seconds)
-        if name == STREAM_ROUTE and exchange.method == "GET":
-            self._metrics.resume(exchange.status)
-        if self._log is not None:
-            known = name != "other"
-            self._log.note(exchange, name if known else exchange.path, known=known, seconds=seconds)
-
-    async def _serve_cold(self, exchange: Exchange) -> None:
-        try:
-            await run_asgi(self._cold, exchange, [(b"x-request-id", exchange.request_id.encode())])
-        except Exception as error:  # a bug must cost its own request alone
-            log_bug(exchange.request_id, error)
-            if not exchange.status:
-                await refuse(exchange, internal_error(), OPENAI_CHAT)
-
-    def _sweep_of_loop(self) -> Sweep:
-        """Return what looks at the open streams, in the running event loop."""
-        if self._sweep is None:
-            self._sweep = Sweep(asyncio.get_running_loop(), min(INTERVAL_S, self._keepalive_s / 4))
-        return self._sweep
-
     # What is counted
 
     async def snapshot(self) -> bytes:
@@ -452,9 +346,3 @@ def _hot_endpoints(context: EndpointContext) -> dict[str, Endpoint | CountEndpoi
     hot |= {path.removeprefix(V1): hot[path] for path in SERVED if path.startswith(V1)}
     hot |= {path: CountEndpoint(context, wire) for path, wire in COUNTED.items()}
     return hot | {path.removeprefix(V1): hot[path] for path in COUNTED}
-
-
-def _id_header(exchange: Exchange) -> bytes | None:
-    """Return the header with the request's id of the wire that a request is answered in; None where it has none of its own."""
-    header = wire_of_request(exchange).id_header
-    return None if header is None else header.encode()

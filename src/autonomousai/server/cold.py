@@ -42,7 +42,7 @@ _ELSEWHERE: Final = {
 
 
 async def _elsewhere(request: Request) -> Response:
-    """Stand for a route that `App._enter` serves."""
+    """Stand for a route that `RequestRouter._enter` serves."""
     raise AssertionError(request.url.path)
 
 
@@ -104,8 +104,8 @@ def _error(request: Request, error: ProviderError, more: Mapping[str, str] | Non
 
 
 def routes_elsewhere(hot: Iterable[str]) -> list[Route]:
-    """Return the routes that `App._enter` serves, for other methods than those that it takes: the *hot* paths, streams and kept
-    responses."""
+    """Return the routes that `RequestRouter._enter` serves, for other methods than those that it takes: the
+    *hot* paths, streams and kept responses."""
     return [
         *(Route(path, _elsewhere, methods=["POST"], include_in_schema=path in SERVED or path in COUNTED) for path in hot),
         Route(STREAM_ROUTE, _elsewhere, methods=["GET", "DELETE"]),
