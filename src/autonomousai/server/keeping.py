@@ -153,7 +153,7 @@ class KeepingEndpoint(Endpoint):
         document = request.origin.document
         own, turn = document.get("input"), answered_turn(kept.own_input, response)
         whole = {**document, "input": [*turns.items, *turn, *input_list(own)]}
-        continued = Continued(context.streams.next_context(kept.recorded, turns, turn), own)
+        continued = Continued(context.streams.kept.next_context(kept.recorded, turns, turn), own)
         return self.wire.decode_request(encode_request(whole), exchange.path), continued
 
     @staticmethod

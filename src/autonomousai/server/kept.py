@@ -47,7 +47,7 @@ class KeptResponse:
     async def turns(self) -> Turns:
         """Return what its request continued from. Raises as `response` does."""
         try:
-            return await self._streams.turns(self.recorded)
+            return await self._streams.kept.turns(self.recorded)
         except StatusError as error:
             raise (response_not_found(_PREFIX + self.stream) if error.status in _NOTHING else error) from None
 
@@ -75,7 +75,7 @@ async def find_kept(streams: StreamBroker, key: bytes, id: str, name: str) -> Ke
         if stream == id:
             raise response_not_found(id)
         found = await streams.find(stream, key)
-        recorded = await streams.recorded(stream)
+        recorded = await streams.kept.find(stream)
     except StatusError as error:
         raise (response_not_found(id) if error.status in _NOTHING else error) from None
     return KeptResponse(streams, stream, found, recorded, name)

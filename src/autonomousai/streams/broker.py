@@ -34,12 +34,12 @@ from ..settings import ResponsesConfig, ResumeConfig
 from ..telemetry.metrics import Metrics
 from ..wires.base import Wire
 from ..wires.redaction import redact
-from .contexts import Context, Continued, Turns, next_context, store_context, turns_of, without_context
-from .errors import store_unavailable, stream_gone, stream_not_found
+from .contexts import Continued, KeptRequests
+from .errors import reported, stream_gone, stream_not_found
 from .log import StreamLog, StreamReader
 from .orphans import Orphans
 from .recorder import Recorder
-from .records import Kept, Record, RecordedRequest, UnknownWireError
+from .records import Kept, Record, RecordedRequest
 from .stores import GoneError, LeaseLostError, Store, StoreError, StreamInfo
 from .writer import StreamWriter
 
@@ -92,6 +92,8 @@ class StreamBroker:
         )
         self._config = config
         self._keep_s = (config.keep_s, responses.keep_s)  # of streams, and of those that are kept as responses
+        #: The requests of those that are kept as responses.
+        self.kept = KeptRequests(store, responses.keep_s)
         self._kept_until = 0.0  # by the loop's clock: when the time of all that ended here is over
         self._orphans = orphans or Orphans()
         self._suspicions: dict[str, asyncio.TimerHandle] = {}
@@ -147,7 +149,7 @@ class StreamBroker:
             recorded = msgspec.structs.replace(recorded, hold=hold.written())
         try:
             if continued is not None:
-                data = await self._written(recorded, continued)
+                data = await self.kept.written(recorded, continued)
             else:
                 data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
@@ -164,22 +166,14 @@ class StreamBroker:
         source.add_done_callback(lambda _: place.release())  # a task that is stopped before its first step releases nothing
         return stream
 
-    async def _written(self, recorded: RecordedRequest, continued: Continued) -> bytes:
-        """Return what is stored of a request, and store beside it what it continues from. Raises `StoreError`."""
-        context = await store_context(self._store, continued.context, self._keep_s[True])
-        request = without_context(recorded.request, continued.own)
-        return msgspec.json.encode(msgspec.structs.replace(recorded, request=request, context=context))
-
     async def find(self, id: str, key: bytes) -> StreamInfo:
         """Return what is known of the stream of that id.
 
         Raises `StatusError`: 404 where the caller with this *key* has none, 410 where it was dropped, 503 where the store
         cannot be reached.
         """
-        try:
+        with reported():
             found = await self._store.find(id) if _ID.fullmatch(id) else None
-        except StoreError as error:
-            raise store_unavailable(error) from None
         if found is None or not hmac.compare_digest(found.owner, _owner(id, key)):
             raise stream_not_found()
         if found.state == "gone":
@@ -215,39 +209,8 @@ class StreamBroker:
         Raises `StatusError`: 410 where there is no such event, or what comes next was dropped, 503 where the store cannot be
         reached.
         """
-        try:
+        with reported():
             return await reader.seek()
-        except (GoneError, UnknownWireError):
-            raise stream_gone() from None
-        except StoreError as error:
-            raise store_unavailable(error) from None
-
-    async def recorded(self, id: str) -> RecordedRequest:
-        """Return the request of a kept answer that was found, as it is stored: see `turns`. Raises `StatusError` 404 for
-        another one's, 503 where the store cannot be reached."""
-        try:
-            recorded = msgspec.json.decode(await self._store.request(id) or b"null", type=RecordedRequest | None)
-        except GoneError:
-            recorded = None
-        except StoreError as error:
-            raise store_unavailable(error) from None
-        if recorded is None or not recorded.kept:
-            raise stream_not_found()
-        return recorded
-
-    async def turns(self, recorded: RecordedRequest) -> Turns:
-        """Return what came before the own input of a kept answer's request. Raises `StatusError` 410 where it was dropped, 503
-        where the store cannot be reached."""
-        try:
-            return await turns_of(self._store, recorded.context)
-        except GoneError:
-            raise stream_gone() from None
-        except StoreError as error:
-            raise store_unavailable(error) from None
-
-    def next_context(self, recorded: RecordedRequest, turns: Turns, turn: list[dict[str, Any]]) -> Context:
-        """Return the context of a request that continues from a kept answer; see `contexts.next_context`."""
-        return next_context(recorded, turns, turn, now=time(), keep_s=self._keep_s[True])
 
     async def records(self, id: str, found: StreamInfo, name: str) -> list[Record]:
         """Return the records that have come of the stream that was *found* just now. Where its writer has died, this server
@@ -256,16 +219,12 @@ class StreamBroker:
         if stream is None or stream.last < found.last:  # another server has written more
             stream = StreamLog(id, self._store, found.last, name)
         records: list[Record] = []
-        try:
+        with reported():
             if found.state == "running" and id not in self._live:
                 await self._revive(id, name)
             last = stream.last
             while len(records) < last:
                 records += await stream.read(len(records))
-        except GoneError:
-            raise stream_gone() from None
-        except StoreError as error:
-            raise store_unavailable(error) from None
         return records
 
     async def cancel(self, id: str) -> None:
@@ -277,23 +236,18 @@ class StreamBroker:
             await asyncio.wait({stream.source})
             if stream.ended:
                 return
-        try:
+        # One that is lost has ended meanwhile, or is cancelled by another server.
+        with reported(), contextlib.suppress(LeaseLostError):
             claim = await self._store.claim(id, force=True)
             if claim is not None:
                 await self._writer.end_as_cancelled(id, claim)
-        except LeaseLostError:
-            pass  # it has ended meanwhile, or is cancelled by another server
-        except StoreError as error:
-            raise store_unavailable(error) from None
 
     async def drop(self, id: str) -> None:
         """Stop a stream, and drop its records. Raises `StatusError` 503 where the store cannot be reached."""
         if (stream := self._live.get(id)) is not None:
             self._stop(stream)
-        try:
+        with reported():
             await self._store.drop(id)
-        except StoreError as error:
-            raise store_unavailable(error) from None
 
     def forget(self, stream: StreamLog) -> None:
         """Drop a stream without waiting."""

@@ -10,6 +10,7 @@ their time is stored in one piece once, at the next turn: so no context goes bef
 from __future__ import annotations
 
 import secrets
+from time import time
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,8 +19,9 @@ from ..request import ChatRequest
 from ..wires.openai_responses.kept import input_list
 from ..wires.openai_responses.wire import OPENAI_RESPONSES
 from ..wires.request_body import encode_request
+from .errors import reported, stream_not_found
 from .records import Record, RecordedRequest, encode_record, size_of
-from .stores import Store, context_keep_s
+from .stores import GoneError, Store, context_keep_s
 
 Item = dict[str, Any]
 
@@ -104,3 +106,39 @@ async def with_context(store: Store, recorded: RecordedRequest) -> RecordedReque
         recorded.request, messages=messages, origin=msgspec.structs.replace(origin, document=document)
     )
     return msgspec.structs.replace(recorded, request=request)
+
+
+class KeptRequests:
+    """The requests of kept answers in a *store*. *keep_s*: how long answers are kept."""
+
+    def __init__(self, store: Store, keep_s: float) -> None:
+        self._store = store
+        self._keep_s = keep_s
+
+    async def written(self, recorded: RecordedRequest, continued: Continued) -> bytes:
+        """Return what is stored of a request, and store beside it what it continues from. Raises `StoreError`."""
+        context = await store_context(self._store, continued.context, self._keep_s)
+        request = without_context(recorded.request, continued.own)
+        return msgspec.json.encode(msgspec.structs.replace(recorded, request=request, context=context))
+
+    async def find(self, id: str) -> RecordedRequest:
+        """Return the request of a kept answer that was found, as it is stored: see `turns`. Raises `StatusError` 404 for the
+        request of any other stream, 503 where the store cannot be reached."""
+        with reported():
+            try:
+                recorded = msgspec.json.decode(await self._store.request(id) or b"null", type=RecordedRequest | None)
+            except GoneError:
+                recorded = None
+        if recorded is None or not recorded.kept:
+            raise stream_not_found()
+        return recorded
+
+    async def turns(self, recorded: RecordedRequest) -> Turns:
+        """Return what came before the own input of a kept answer's request. Raises `StatusError` 410 where it was dropped, 503
+        where the store cannot be reached."""
+        with reported():
+            return await turns_of(self._store, recorded.context)
+
+    def next_context(self, recorded: RecordedRequest, turns: Turns, turn: list[Item]) -> Context:
+        """Return the context of a request that continues from a kept answer; see `next_context`."""
+        return next_context(recorded, turns, turn, now=time(), keep_s=self._keep_s)

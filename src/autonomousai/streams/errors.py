@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from ..errors import StatusError
 from ..wires.redaction import redact
-from .stores import StoreError
+from .records import UnknownWireError
+from .stores import GoneError, StoreError
 
 _log = logging.getLogger("autonomousai.server")
 
@@ -48,3 +51,15 @@ def store_unavailable(error: StoreError) -> StatusError:
         type="server_error",
         code="state_unavailable",
     )
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Raise what the store raises meanwhile as the `StatusError` of who asked: 410 for what was dropped, or is of a wire that
+    this version does not have, 503 for a store that cannot be reached."""
+    try:
+        yield
+    except (GoneError, UnknownWireError):
+        raise stream_gone() from None
+    except StoreError as error:
+        raise store_unavailable(error) from None
