@@ -19,13 +19,13 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from autonomousai import OpenAICompatible
+from autonomousai.batches import BatchStream, GeneratedBatches
 from autonomousai.config import RetryConfig
 from autonomousai.errors import ConnectError, HTTPError, IncompleteStreamError, ProviderError, StatusError
 from autonomousai.events import Batch, FinishReason, Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from autonomousai.result import BatchStream, GeneratedBatches
 from autonomousai.testing import Script, ScriptedServer
 
 FAULTS = ("refused", "500", "503", "reset", "cut")

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from autonomousai import Anthropic, AutonomousAI, IncompleteStreamError, LlamaCpp, OpenAICompatible, ToolCall, ToolCalls
+from autonomousai.batches import BatchStream, GeneratedBatches
 from autonomousai.events import FinishReason, Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider, ProviderModelMixin
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from autonomousai.result import AsyncResult, BatchStream, GeneratedBatches
+from autonomousai.result import AsyncResult
 from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
 from autonomousai.testing.contract import ProviderContract
 from autonomousai.wires.messages import check_messages

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 import autonomousai
+from autonomousai.batches import BatchStream
 from autonomousai.capabilities import Capabilities
 from autonomousai.config import RescueConfig, RetryConfig
 from autonomousai.errors import IncompleteStreamError
 from autonomousai.events import Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.request import DEFAULT_OPTIONS, ELSEWHERE, RESERVED, CallOptions, ChatRequest
-from autonomousai.result import BatchStream
 from autonomousai.server import create_app
 from autonomousai.testing import ScriptedProvider, answer
 from autonomousai.wires.registry import SERVED, WIRES

@@ -24,6 +24,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     | {"key_references", "late", "models", "report", "retry", "suggestions", "timeouts", "_version"},
     frozenset(
         {
+            "batches",
             "blocking_answers",
             "chat_fields",
             "embeddings",

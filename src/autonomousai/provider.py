@@ -16,6 +16,7 @@ from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .answer import Answer
+from .batches import BatchStream, SentRequest
 from .blocking import BackgroundLoop
 from .blocking_answers import completion_of
 from .capabilities import Capabilities, ProviderStatus, cannot_count
@@ -34,7 +35,7 @@ from .request import (
     spread_extra_body,
     take_options,
 )
-from .result import AsyncResult, BatchStream, ChunkIterator, SentRequest, as_result
+from .result import AsyncResult, ChunkIterator, as_result
 from .wires.raw import EMBEDDINGS_WIRE, embedding_request, unsupported
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from .answer import Answer
+from .batches import BatchStream, GeneratedBatches, JoinedBatches
 from .config import Config, LlamaCppConfig, parse_config
 from .engine.provider import LlamaCpp
 from .errors import ConfigError, ConnectError, IncompleteStreamError, ProviderError
@@ -32,7 +33,6 @@ from .events import Batch, FinishReason
 from .kinds.kind import UpstreamSetup
 from .provider import AsyncGeneratorProvider
 from .request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from .result import BatchStream, GeneratedBatches, JoinedBatches
 from .server.app import App
 from .server.upstreams import UpstreamMaker
 from .streams.records import Record, RecordedError, decode_record, encode_record

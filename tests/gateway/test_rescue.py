@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autonomousai.answer import Answer
+from autonomousai.batches import BatchStream
 from autonomousai.capabilities import Capabilities
 from autonomousai.config import BreakerConfig, RescueConfig, RetryConfig
 from autonomousai.errors import (
@@ -22,7 +23,7 @@ from autonomousai.events import FinishReason, Started, ToolCallDelta, ToolCalls,
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.report import Report, Splice
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from autonomousai.result import AsyncResult, BatchStream
+from autonomousai.result import AsyncResult
 from autonomousai.testing import ScriptedProvider, answer
 
 HELLO = [{"role": "user", "content": "Hello"}]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autonomousai.batches import GeneratedBatches
 from autonomousai.clients.prepared_request import PreparedRequest
 from autonomousai.clients.remote import ResponseStream
 from autonomousai.errors import HTTPError
@@ -18,7 +19,6 @@ from autonomousai.http.connection import ClientConnection
 from autonomousai.http.fairness import AT_ONCE, FairDispatcher
 from autonomousai.http.request_head import Origin
 from autonomousai.http.sweep import Sweep
-from autonomousai.result import GeneratedBatches
 from autonomousai.testing import chunks
 from autonomousai.timeouts import Clocks
 from autonomousai.wires.registry import OPENAI_CHAT

@@ -10,12 +10,12 @@ import pytest
 from playwright.async_api import expect
 
 from autonomousai import errors
+from autonomousai.batches import BatchStream
 from autonomousai.config import RetryConfig
 from autonomousai.errors import IncompleteStreamError, StatusError, StreamError
 from autonomousai.events import FinishReason, Reasoning, Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from autonomousai.result import BatchStream
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.sockets import Listening
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from autonomousai.batches import BatchStream
 from autonomousai.config import Config, ServerConfig
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from autonomousai.result import BatchStream
 from autonomousai.server import create_app
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.support.sockets import CHAT, HELLO, Connection, events, listening, request, text_of

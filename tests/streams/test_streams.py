@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 import uvloop
 
+from autonomousai.batches import BatchStream, Sink
 from autonomousai.capabilities import Capabilities
 from autonomousai.config import ResponsesConfig, ResumeConfig
 from autonomousai.errors import StatusError
@@ -32,7 +33,6 @@ from autonomousai.gateway import Gateway, Upstream
 from autonomousai.limiter import RequestLimiter
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from autonomousai.result import BatchStream, Sink
 from autonomousai.streams import broker
 from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.log import StreamLog

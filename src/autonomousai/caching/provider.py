@@ -18,11 +18,11 @@ from typing import Final, Self
 import msgspec
 
 from ..answer import Answer
+from ..batches import BatchStream, GeneratedBatches, JoinedBatches, Sink
 from ..events import Batch, ChoiceEvent, FinishReason, Started
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import BatchStream, GeneratedBatches, JoinedBatches, Sink
 from .stores import CacheError, CacheStore
 
 #: The name of the upstream of an answer that is given again.

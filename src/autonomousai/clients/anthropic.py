@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from ..batches import BatchStream, GeneratedBatches
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import HTTPError, StatusError, StreamError
 from ..events import Batch, Event, Extra, Reasoning
@@ -19,7 +20,6 @@ from ..http.proxies import Proxy
 from ..http.urls import check_base_url
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
-from ..result import BatchStream, GeneratedBatches
 from ..timeouts import Clocks
 from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, write_messages_request
 from ..wires.anthropic_messages.wire import ANTHROPIC_MESSAGES

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from ..batches import BatchStream, GeneratedBatches
 from ..capabilities import Capabilities, ProviderStatus
 from ..completion import Completion
 from ..errors import ConnectError, TimeoutError  # noqa: A004  the contract's own name
@@ -19,7 +20,7 @@ from ..http.urls import check_base_url
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, ask, blocking, class_or_instance
 from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
-from ..result import AsyncResult, BatchStream, GeneratedBatches
+from ..result import AsyncResult
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from ..answer import Answer
+from ..batches import BatchStream
 from ..events import Batch
 from ..http.pool import HttpPool
 from ..report import Report
-from ..result import BatchStream
 from .prepared_request import PreparedRequest
 
 if TYPE_CHECKING:

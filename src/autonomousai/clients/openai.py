@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
+from ..batches import BatchStream
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
@@ -18,7 +19,6 @@ from ..http.proxies import Proxy
 from ..http.urls import below, beside_root, check_base_url, has_path
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import BatchStream
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.foreign_errors import read_error

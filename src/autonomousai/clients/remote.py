@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..answer import Answer
 from ..awaitables import DONE, not_now
+from ..batches import Sink, cannot_pipe
 from ..completion import CLOSED
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
@@ -18,7 +19,6 @@ from ..events import SAYING_NOTHING, Batch, ForeignEvent
 from ..http.headers import is_framed
 from ..http.pool import HttpPool
 from ..http.transport import Response
-from ..result import Sink, cannot_pipe
 from ..wires.base import StreamDecoder
 from ..wires.foreign_errors import redact_error
 from . import retries

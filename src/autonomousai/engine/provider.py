@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from ..answer import Answer
+from ..batches import BatchStream, GeneratedBatches, JoinedBatches
 from ..capabilities import Capabilities
 from ..clients.openai import OpenAICompatible
 from ..clients.options import clocks_of
@@ -24,7 +25,6 @@ from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import BatchStream, GeneratedBatches, JoinedBatches
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported

@@ -13,11 +13,11 @@ import msgspec
 
 from ..answer import Answer
 from ..awaitables import DONE
+from ..batches import BatchStream, SentRequest, Sink, cannot_pipe
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..report import Attempt, Report
 from ..request import CallOptions, ChatRequest
-from ..result import BatchStream, SentRequest, Sink, cannot_pipe
 from ..retry import backoff
 from ..settings import RescueConfig, RetryConfig
 from .replay_filter import DivergedError, ReplayFilter

@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from ..answer import Answer
+from ..batches import BatchStream, JoinedBatches
 from ..capabilities import Capabilities, cannot_count
 from ..errors import ProviderError
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
-from ..result import AnswerBatches, BatchStream, JoinedBatches
+from ..result import AnswerBatches
 from ..settings import RescueConfig, RetryConfig, RouteConfig
 from ..wires.raw import unsupported
 from .attempt import GatewaySettings

@@ -14,11 +14,11 @@ import msgspec
 
 from ..answer import Answer
 from ..awaitables import DONE
+from ..batches import BatchStream, JoinedBatches, SentRequest, Sink, cannot_pipe
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Started
 from ..report import HEDGED, Attempt, Report
 from ..request import CallOptions, ChatRequest
-from ..result import BatchStream, JoinedBatches, SentRequest, Sink, cannot_pipe
 from .attempt import LONGEST_WAIT_S, AttemptStream, GatewaySettings, RouteState
 from .hedges import may_be_asked_twice
 from .hedging import HedgeRace, MeasuredAttempt

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.http import HttpVersion11
 
+from ..batches import cannot_pipe
 from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
-from ..result import cannot_pipe
 from ..timeouts import Clocks
 from .aiohttp_connector import ATTEMPT, ConnectionAttempt, TCPConnector, UnixConnector
 from .decoding import BodyDecoder, CodingError, make_decoder

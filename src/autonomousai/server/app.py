@@ -50,6 +50,7 @@ from .reloading import GatewayMaker, Reloader, ReloadFile, reload_route
 from .route_names import V1
 from .router import RequestRouter
 from .shared_breakers import SharedBreakers
+from .upstream_metrics import upstream_samples
 from .usage import usage_routes
 
 #: Configs before the present one whose secrets are hidden too.
@@ -328,9 +329,10 @@ class App(RequestRouter):
         return self._metrics.snapshot()
 
     def _samples(self) -> Iterator[Sample]:
-        """Return what is looked up when metrics are read."""
+        """Yield what is looked up when metrics are read."""
         gauges = Gauges(self.provider, self._places, self._streams.count(), self.orphans, self.ledger, self._cache)
-        return gauges.samples()
+        yield from gauges.samples()
+        yield from upstream_samples(self.provider)
 
     def _sees(self) -> bool:
         """Whether any model takes images."""

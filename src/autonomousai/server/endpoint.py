@@ -13,13 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from ..answer import Answer
+from ..batches import BatchStream, SentRequest
 from ..errors import IncompleteStreamError, ProviderError, StatusError
 from ..events import Batch, FinishReason, Started
 from ..http.server.exchange import ClientLeftError, Exchange, internal_error, log_bug
 from ..limiter import Place, QuotaHold
 from ..report import Report
 from ..request import CallOptions, ChatRequest, OriginalRequest
-from ..result import BatchStream, SentRequest
 from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.base import AnswerHead, Wire
 from ..wires.messages import has_images

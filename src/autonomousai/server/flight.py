@@ -13,12 +13,12 @@ from typing import NoReturn
 import msgspec
 
 from ..answer import Answer
+from ..batches import SentRequest
 from ..errors import ProviderError
 from ..events import Batch
 from ..http.server.exchange import CLIENT_LEFT, ClientLeftError, Exchange, log_bug
 from ..keys.reservations import Reservation
 from ..request import ChatRequest
-from ..result import SentRequest
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import AnswerHead
 from .auth import AccessControl

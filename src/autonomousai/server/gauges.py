@@ -1,4 +1,6 @@
-"""The gauges of one server: what is looked up when metrics are read, and not counted before."""
+"""The gauges of one server: what is looked up when metrics are read, and not counted before. Those of each upstream are in
+`upstream_metrics`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ from ..provider import AsyncGeneratorProvider
 from ..streams.orphans import Orphans
 from ..telemetry.metrics import Sample
 from .caching import AnswerCache
-from .upstream_metrics import upstream_samples
 
 
 class Gauges(msgspec.Struct, frozen=True):
@@ -35,7 +36,6 @@ class Gauges(msgspec.Struct, frozen=True):
         yield "queue_length", (), [self.places.waiting]
         for role, count in zip(("written", "followed"), self.streams, strict=True):
             yield "streams", (role,), [count]
-        yield from upstream_samples(self.provider)
         if self.ledger is not None:
             yield from self.ledger.samples()
         upstreams = getattr(self.provider, "upstreams", {}).values()

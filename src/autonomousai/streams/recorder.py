@@ -9,12 +9,12 @@ import time
 from typing import Final
 
 from ..answer import Answer
+from ..batches import BatchStream
 from ..errors import ProviderError
 from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..provider import AsyncGeneratorProvider
 from ..report import Attempt, Report
 from ..request import CallOptions
-from ..result import BatchStream
 from ..wires.provenance import make_provenance
 from .records import Record, RecordedError, RecordedRequest, ResumeState, StreamHeader
 

@@ -15,12 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from ..answer import Answer
+from ..batches import BatchStream
 from ..errors import IncompleteStreamError, ProviderError
 from ..events import Batch, Started
 from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
-from ..result import BatchStream
 from ..telemetry.metrics import AnswerMeter, Asked, Metrics
 from .contexts import with_context
 from .errors import cancelled

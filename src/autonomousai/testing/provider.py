@@ -9,12 +9,12 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from ..batches import BatchStream, GeneratedBatches
 from ..errors import ProviderError
 from ..events import Batch, Event, Extra, FinishReason, Messages, Started, ToolCalls, Usage, split_tool_calls
 from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
-from ..result import BatchStream, GeneratedBatches
 from ..wires.prompts import count_of
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, OPERATIONS
 from .steps import Pause
