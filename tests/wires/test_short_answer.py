@@ -16,9 +16,9 @@ from autonomousai.wires.anthropic_messages import answer as anthropic_answer
 from autonomousai.wires.anthropic_messages.short_answer import read_short_message
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_chat import short_answer, usual
-from autonomousai.wires.openai_chat.chunks import usage_of
 from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.short_answer import read_short_stream, write_short_answer
+from autonomousai.wires.openai_chat.usage import usage_of
 from autonomousai.wires.openai_chat.wire import OPENAI_CHAT
 from autonomousai.wires.openai_responses import answer as responses_answer
 from tests.wires import messages_streams as messages

@@ -14,9 +14,10 @@ from ..foreign_errors import error_in_event
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent, SSEDecoder
 from ..text_template import TextTemplate
 from ..unreadable import notes_on, shown_bytes, unreadable
-from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, counted_more, load, unknown_members, unwrapped
+from .chunks import UNREADABLE, WIRE, Chunk, as_chunk, load, unknown_members, unwrapped
 from .interpreter import ChunkInterpreter
 from .odd_events import DONE, meant_by
+from .usage import counted_more
 from .usual import (
     PLAIN,
     USUAL,

@@ -28,21 +28,9 @@ from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..json import Halves, mend
 from ..unreadable import SHOWN, shown_bytes
-from .chunks import (
-    TRAILER,
-    WIRE,
-    CallPiece,
-    Choice,
-    Chunk,
-    Delta,
-    FunctionPiece,
-    constant_of,
-    counted_more,
-    counts_both,
-    unknown_members,
-    usage_of,
-)
+from .chunks import TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, constant_of, unknown_members
 from .tool_calls import ToolCallIndexer
+from .usage import counted_more, counts_both, usage_of
 from .usual import UsualChoice, UsualChunk, UsualDelta, widened_call
 
 _TEXT, _THOUGHT = "text", "thought"  # what halves of characters are kept of, beside calls, by their index

@@ -16,7 +16,8 @@ from msgspec import UNSET
 from ...events import Batch, FinishReason, Started, Usage
 from ...late import late_decoder
 from ..finish_reasons import STANDARD
-from .chunks import TRAILER, UNREADABLE, Json, counted_more, usage_of
+from .chunks import TRAILER, UNREADABLE, Json
+from .usage import counted_more, usage_of
 from .usual import RestOfChunk, TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
 
 #: Bytes of a stream above which templates read it at less cost.

@@ -17,7 +17,8 @@ from msgspec import UNSET, UnsetType
 from ...events import Batch, Extra, FinishReason, Reasoning, Started
 from ...late import late_decoder
 from ..finish_reasons import STANDARD, broken_off
-from .chunks import UNREADABLE, WIRE, CallPiece, FunctionPiece, Json, usage_of
+from .chunks import UNREADABLE, WIRE, CallPiece, FunctionPiece, Json
+from .usage import usage_of
 
 _Silent = Literal[""] | None
 _Object = Literal["chat.completion.chunk", "chat.completion", "text_completion", ""] | None  # another one may say "error"

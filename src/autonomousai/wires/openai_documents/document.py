@@ -14,7 +14,8 @@ from ...events import Batch, Extra, FinishReason, Started, Usage
 from ..base import AnswerHead, StreamEncoder, Wire
 from ..foreign_errors import error_in_event
 from ..json import BOM
-from ..openai_chat.chunks import UNREADABLE, load, usage_of
+from ..openai_chat.chunks import UNREADABLE, load
+from ..openai_chat.usage import usage_of
 
 #: A document, of which only the outermost members are read.
 Members = dict[str, Any]

@@ -1,0 +1,103 @@
+"""The usage of chat completions (OpenAI API reference, "Completion usage"): what a usage object counts, as servers do write it.
+
+Knows no chunk and no stream.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ...events import Usage
+
+Json = dict[str, Any]
+
+#: Members that have a place in `Usage`, and in groups; others pass, whatever they count.
+_KNOWN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_KNOWN_DETAILS: Final = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
+
+#: How servers name the tokens of a usage.
+_COUNTS: Final = _KNOWN | {"input_tokens", "output_tokens"}
+
+_WHOLE: Final = {int}
+
+
+def usage_of(usage: Json | None) -> Usage | None:
+    """The tokens that a usage object counts; None where it counts none of the three that make one."""
+    if not usage:
+        return None
+    if len(usage) == len(_KNOWN):  # as most servers count
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+        if {*map(type, counts)} == _WHOLE and min(counts) >= 0 and max(counts) < 2**63:  # type: ignore[type-var, operator]
+            return Usage(*counts)  # type: ignore[arg-type]
+    prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))  # some have the words of other APIs
+    completion = _count(usage.get("completion_tokens", usage.get("output_tokens")))
+    total = _count(usage.get("total_tokens"))
+    if prompt is None and completion is None and total is None:
+        return None
+    return Usage(
+        prompt_tokens=prompt or 0,
+        completion_tokens=completion or 0,
+        total_tokens=(prompt or 0) + (completion or 0) if total is None else total,
+        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        extra=unknown_of_usage(usage),
+    )
+
+
+def unknown_of_usage(usage: Json) -> Json | None:
+    """Return the members of a usage object that have no place in `Usage`, None where there are none."""
+    unknown = {}
+    for name, value in usage.items():
+        if name in _KNOWN:
+            continue
+        if name in _KNOWN_DETAILS and isinstance(value, dict):
+            value = {inner: each for inner, each in value.items() if inner != _KNOWN_DETAILS[name]}
+            if not value:
+                continue
+        elif name in _KNOWN_DETAILS and value is None:
+            continue
+        unknown[name] = value
+    return unknown or None
+
+
+def counted_more(earlier: Json, later: Json) -> Json:
+    """Return what a usage object and a later one count together: counts only grow, and some servers spread them over two
+    chunks, or send zeros where they know nothing, first or last."""
+    if later.get("prompt_tokens") and later.get("completion_tokens"):
+        return later
+    lacking = {
+        name: known
+        for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+        if not _count(later.get(name, later.get(other))) and (known := _count(earlier.get(name, earlier.get(other))))
+    }
+    if not lacking:
+        return later
+    counts = {name: value for name, value in later.items() if name != "total_tokens"}
+    return {
+        **{name: value for name, value in earlier.items() if name not in later and name not in _COUNTS},
+        **counts,
+        **lacking,
+    }
+
+
+def counts_both(usage: Json) -> bool:
+    """Return whether a usage object names the tokens of prompt and answer."""
+    return all(
+        any(usage.get(name) is not None for name in names)
+        for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+    )
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,18}", value):
+        return int(value)
+    if type(value) is int:
+        return value if 0 <= value < 2**63 else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if number and 0 <= value < 2**63 and value == int(value) else None
+
+
+def _detail(usage: Json, group: str, key: str) -> int | None:
+    details = usage.get(group)
+    return _count(details.get(key)) if isinstance(details, dict) else None
