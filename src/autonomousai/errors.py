@@ -26,7 +26,10 @@ Clock = Literal["connect", "first_token", "idle", "total"]
 RETRYABLE_STATUSES = frozenset({408, 409, 424, 425, 429})
 
 #: Codes of a filter that lets a prompt or an answer not pass, and of an account without money or quota, as vendors name them.
-FILTERED_CODES = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed", "DataInspectionFailed"})
+FILTERED_CODES = frozenset(
+    {"content_filter", "content_policy_violation", "data_inspection_failed", "DataInspectionFailed"}
+    | {"ResponsibleAIPolicyViolation", "moderation_blocked"}
+)
 UNPAID_CODES = frozenset(
     {"insufficient_quota", "exceeded_current_quota_error", "billing_not_active", "billing_hard_limit_reached", "Arrearage"}
     | {"budget_exceeded", "insufficient_user_quota", "pre_consume_token_quota_failed"}

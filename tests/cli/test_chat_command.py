@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.cli.chat.targets import ChatSettings, Served, wire_of
+from autonomousai.cli.chat.targets import ChatSettings, Served, wire_of, with_usual_path
 from autonomousai.clients.autonomousai import HOSTED
 from autonomousai.errors import ModelNotFoundError
 from autonomousai.events import Usage
@@ -332,7 +332,10 @@ async def test_the_servers_first_model_is_asked_where_none_was_named(options: tu
         ("/v1beta/openai", (), "/v1beta/openai/chat/completions"),
         ("/api/paas/v4", (), "/api/paas/v4/chat/completions"),
         ("/api/v3", (), "/api/v3/chat/completions"),
-        ("", ("--wire", "openai"), "/chat/completions"),
+        ("", ("--wire", "openai"), "/v1/chat/completions"),
+        ("/", ("--wire", "openai"), "/v1/chat/completions"),
+        ("", ("--vendor", "vllm"), "/v1/chat/completions"),
+        ("", ("--vendor", "deepseek", "--api-key", "x"), "/chat/completions"),
         ("/behind/a/proxy", ("--wire", "autonomousai"), "/behind/a/proxy/api/v1/ai/chat"),
     ],
 )
@@ -353,6 +356,22 @@ async def test_a_model_of_the_servers_own_is_asked_for_at_a_bare_root(env: dict[
     assert (0, "Hello world\n") == (ended.code, ended.out)
     assert ["/v1/chat/completions"] == [each.path for each in server.requests]
     assert "llama3.2" == server.requests[0].json()["model"]
+
+
+@pytest.mark.parametrize(
+    ("url", "vendor", "base_url"),
+    [
+        ("https://api.deepseek.com", None, "https://api.deepseek.com"),
+        ("https://api.perplexity.ai/", None, "https://api.perplexity.ai"),
+        ("https://api.groq.com", None, "https://api.groq.com/openai/v1"),
+        ("http://host/", "ollama", "http://host/v1"),
+        ("http://host", "groq", "http://host"),
+        ("http://host/x", None, "http://host/x"),
+    ],
+)
+def test_a_bare_root_is_completed_as_its_vendor_has_it(url: str, vendor: Any, base_url: str) -> None:
+    """Some answer at their root, others further below; one's own place for those is what was written."""
+    assert base_url == with_usual_path(url, vendor)
 
 
 @pytest.mark.parametrize("end", ["", "/"])
@@ -583,6 +602,7 @@ async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: di
         ("groq", (), {"GROQ_API_KEY": "key-of-groq"}, {"authorization": "Bearer key-of-groq"}),
         ("groq", ("--api-key", "another"), {"GROQ_API_KEY": "key-of-groq"}, {"authorization": "Bearer another"}),
         ("azure", ("--api-key", "key-of-azure"), {}, {"api-key": "key-of-azure"}),
+        ("deepseek", ("--api-key", "own"), {"AUTONOMOUSAI_API_KEY": "x"}, {"authorization": "Bearer own"}),
         ("ollama", (), {"AUTONOMOUSAI_API_KEY": "own"}, {"authorization": "Bearer own"}),
         ("ollama", (), {}, {}),
     ],
@@ -590,13 +610,14 @@ async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: di
 async def test_a_vendor_is_asked_with_its_own_key(
     vendor: str, options: tuple[str, ...], variables: dict[str, str], sent_key: dict[str, str], env: dict[str, str]
 ) -> None:
-    """On OpenAI's wire, whatever the path; the key is its variable's, or what was said."""
+    """On OpenAI's wire, at the path that it has there; the key is its variable's, or what was said."""
     async with ScriptedServer(Script.stream("Because.")) as server:
         named = {**env, **variables, "AUTONOMOUSAI_BASE_URL": "http://127.0.0.1:9"}
         ended = await run("chat", "--vendor", vendor, "--base-url", server.url, "--model", "m", *options, QUESTION, env=named)
     headers = server.requests[-1].headers
 
-    assert (0, "Because.\n", "/chat/completions") == (ended.code, ended.out, server.requests[-1].path)
+    path = "/v1/chat/completions" if vendor == "ollama" else "/chat/completions"
+    assert (0, "Because.\n", path) == (ended.code, ended.out, server.requests[-1].path)
     assert sent_key == {name: headers[name] for name in ("authorization", "api-key") if name in headers}
 
 
@@ -634,7 +655,7 @@ async def test_without_a_model_one_that_chats_is_asked(
 ) -> None:
     """And none by chance at a vendor that has many, each at its price."""
     async with ScriptedServer() as server:
-        server.play(Script.status(200, {"object": "list", "data": [{"id": name} for name in names]}), path="/models")
+        server.play(Script.status(200, {"object": "list", "data": [{"id": name} for name in names]}), path="/v1/models")
         named = {**env, "OPENAI_API_KEY": "k"}
         ended = await run("chat", "--vendor", vendor, "--base-url", server.url, QUESTION, env=named)
     sent = [request.json()["model"] for request in server.requests if request.method == "POST"]

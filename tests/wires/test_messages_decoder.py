@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import IncompleteStreamError, StreamError
 from autonomousai.events import Extra, FinishReason, ForeignEvent, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.wires.anthropic_messages.block_reader import BEGUN_TWICE
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES
 from tests.wires.conftest import NEW_ID
 from tests.wires.cutting import cuts, every_byte, pieces
@@ -313,6 +314,10 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         ),
         [M, "Hel", "Hel", Reasoning("h"), Reasoning("m")],
     ),
+    "a first piece that is no word, and follows itself": (
+        sse(start(), block(text="1"), text("1"), stop(), block(1, text="\n"), text("\n2", 1), stop(1), end(), STOP),
+        [M, "1", "1", opens(type="text", text=""), "\n", "\n2", END],
+    ),
     "two calls of one id": (
         sse(start(), block(0, "tool_use"), stop(), block(1, "tool_use", id="toolu_0"), stop(1), end("tool_use"), STOP),
         [
@@ -389,6 +394,17 @@ def test_reasons_are_in_the_words_of_chat_completions(said: str, reason: str) ->
     outcome = MessageOutcome(sse(start(), block(), text("a"), stop(), end(said, "END"), STOP))
 
     assert (reason, stopped(said, "END")) == (reason_of(outcome), outcome.events[-1])
+
+
+def test_that_first_words_came_twice_is_noted() -> None:
+    """The report has it: a server may have meant both."""
+    twice = MessageOutcome(sse(start(), block(text="Ha"), text("Ha!"), stop(), end(), STOP))
+    once = MessageOutcome(sse(start(), block(text="2"), text("2"), stop(), end(), STOP))
+
+    assert twice.finish is not None
+    assert once.finish is not None
+    assert ("Ha!", (BEGUN_TWICE,)) == ("".join(map(str, twice.events)), twice.finish.notes)
+    assert ("22", ()) == ("".join(map(str, once.events)), once.finish.notes)
 
 
 def test_a_reason_ends_the_answer_and_message_stop_completes_it() -> None:

@@ -17,6 +17,7 @@ from autonomousai.events import (
     Extra,
     FinishReason,
     ForeignEvent,
+    Images,
     LogProbs,
     Reasoning,
     Refusal,
@@ -52,6 +53,8 @@ WIRE = "openai_responses"
 Delta = ToolCallDelta
 NOTE = {"type": "url_citation", "url": "https://example.com"}
 SEARCH: Json = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"query": "q"}}
+IMAGE: Json = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "/9j/4AAQ"}
+SHOWN = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ"}}
 SEALED = thought("a", "b", encrypted_content="sealed")
 PROBS = [{"token": "a", "logprob": -0.5}]
 
@@ -64,7 +67,7 @@ def starts(**members: Any) -> Extra:
     return extra(part={"type": "output_text", **members})
 
 
-SUMMARY = extra(part={"type": "summary_text"})
+SUMMARY = extra(part={"type": "summary_text", "break": True})
 THOUGHT = extra(part={"type": "reasoning_text"})
 TEXT_DONE = event("output_text.done", output_index=0, item_id="msg_1", content_index=0, text="Hello")
 PART_DONE = event("content_part.done", output_index=0, item_id="msg_1", content_index=0, part=part("Hello", annotations=[NOTE]))
@@ -269,7 +272,7 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
     (
         "parts of a summary",
         [summary("a"), summary("b", 1), done(thought("a", "b"))],
-        [Reasoning("a"), SUMMARY, Reasoning("b"), extra(item=thought("a", "b"))],
+        [Reasoning("a"), SUMMARY, Reasoning("\n\nb"), extra(item=thought("a", "b"))],
         "stop",
     ),
     (
@@ -281,7 +284,7 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
     (
         "encrypted reasoning",
         [done(SEALED)],
-        [extra(reasoning={"id": "rs_1"}), Reasoning("a"), SUMMARY, Reasoning("b"), extra(item=SEALED)],
+        [extra(reasoning={"id": "rs_1"}), Reasoning("a"), SUMMARY, Reasoning("\n\nb"), extra(item=SEALED)],
         "stop",
     ),
     (
@@ -293,9 +296,22 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
     (
         "older names of reasoning",
         [delta("a", id="rs_1", name="reasoning"), delta("b", index=1, id="rs_2", name="reasoning_summary")],
-        [THOUGHT, Reasoning("a"), extra(reasoning={}), Reasoning("b")],
+        [THOUGHT, Reasoning("a"), extra(reasoning={}), SUMMARY, Reasoning("\n\nb")],
         "stop",
     ),
+    (
+        "thoughts on both sides of a text",
+        [summary("a"), done(message(part("b")), 1), done(thought("c", id="rs_2"), 2)],
+        [Reasoning("a"), "b", SUMMARY, Reasoning("\n\nc")],
+        "stop",
+    ),
+    (
+        "an image that the model made",
+        [added(IMAGE), done(IMAGE), done(message(part("a")), 1)],
+        [extra(begun=IMAGE), extra(item=IMAGE), Images([SHOWN]), "a"],
+        "stop",
+    ),
+    ("an image that was not made", [done({**IMAGE, "result": None})], [extra(item={**IMAGE, "result": None})], "stop"),
     ("an item without events", [done(SEARCH), done(message(part("a")), 1)], [extra(item=SEARCH), "a"], "stop"),
     (
         "a call of another kind",

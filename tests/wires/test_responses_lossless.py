@@ -12,8 +12,9 @@ from autonomousai.errors import IncompleteStreamError
 from autonomousai.events import Batch, Started
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_responses.document import decode_response
-from autonomousai.wires.registry import OPENAI_RESPONSES
-from tests.wires.responses import Json, Reading, completed, created, done, event, response, stream
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
+from tests.wires.responses import Json, Reading, completed, created, done, event, message, response, stream, thought
+from tests.wires.responses import part as part_of
 
 HEAD = AnswerHead("resp_abc", 1, "m", echo={"tools": [{"type": "custom", "name": "run"}]})
 
@@ -57,10 +58,11 @@ summaries = item("reasoning", summary=thoughts("summary_text", 1))
 in_full = item("reasoning", summary=st.just([]), content=thoughts("reasoning_text", 1))
 sealed = item("reasoning", id=st.just("rs_x"), summary=thoughts("summary_text", 0), encrypted_content=text)
 searches = item("web_search_call", id=st.just("ws_1"), action=anything)
+made_images = item("image_generation_call", id=st.just("ig_1"), result=st.none() | st.just("iVBORw0KGgo="), quality=text)
 outputs = st.lists(
-    st.one_of(messages, calls, customs, summaries, in_full, sealed, searches),
+    st.one_of(messages, calls, customs, summaries, in_full, sealed, searches, made_images),
     max_size=5,
-    unique_by=lambda each: each.get("call_id") or object(),
+    unique_by=lambda each: each.get("call_id") or (each["id"] if each["type"] == "image_generation_call" else object()),
 )
 
 
@@ -71,7 +73,7 @@ def written(output: list[Json]) -> list[Json]:
 
 def bare(output: list[Json]) -> list[Json]:
     """The items without the ids that this server gives them."""
-    kept = ("web_search_call",)
+    kept = ("web_search_call", "image_generation_call")
     return [
         {name: value for name, value in each.items() if name != "id" or each["type"] in kept or "encrypted_content" in each}
         for each in output
@@ -120,6 +122,42 @@ def test_each_item_of_a_stream_has_one_id(output: list[Json]) -> None:
 
     assert sorted(added) == sorted(finished)
     assert spoken <= set(added)
+
+
+def test_parts_of_thoughts_have_a_line_between_them_where_parts_are_unknown() -> None:
+    """Of one item and of several, over every other API; over the same one each part has its own text, in deltas too."""
+    thoughts = [thought("**A**", "b", id="rs_1"), thought("c", id="rs_2")]
+    events = decode_response(json.dumps(response(output=[thoughts[0], message(part_of("x")), thoughts[1]])).encode())
+
+    chat = json.loads(OPENAI_CHAT.encode_answer(events, HEAD))["choices"][0]["message"]
+    messages = json.loads(ANTHROPIC_MESSAGES.encode_answer(events, HEAD))["content"]
+    encoder = OPENAI_RESPONSES.encoder(HEAD)
+    body = encoder.write(events) + encoder.end(events[-1])  # type: ignore[arg-type]
+    said = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n") if line.startswith(b"data: {")]
+
+    assert ("x", "**A**\n\nb\n\nc") == (chat["content"], chat["reasoning_content"])
+    assert "**A**\n\nb" == messages[0]["thinking"]
+    deltas = [each["delta"] for each in said if each["type"] == "response.reasoning_summary_text.delta"]
+    assert ["**A**", "b", "c"] == deltas
+    output = said[-1]["response"]["output"]
+    assert [each["summary"] for each in thoughts] == [each["summary"] for each in output if each["type"] == "reasoning"]
+
+
+def test_an_image_that_the_model_made_is_one_over_chat_completions() -> None:
+    """Streamed and whole; over the same API the item passes as it is."""
+    made = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "iVBORw0KGgo="}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    reading = Reading(stream(created(), done(made), done(message(part_of("x")), 1), completed()))
+    assert reading.finish is not None
+    events = [*reading.events, reading.finish]
+
+    whole = json.loads(OPENAI_CHAT.encode_answer(events, HEAD))["choices"][0]["message"]
+    body = OPENAI_CHAT.encoder(HEAD).write(events)
+
+    assert ([image], "x") == (whole["images"], whole["content"])
+    assert b'"delta":{"images":[%b]}' % json.dumps(image, separators=(",", ":")).encode() in body
+    output = encoded(events, at=2)["output"]
+    assert (made, "message", 2) == (output[0], output[1]["type"], len(output))
 
 
 def test_an_unknown_reason_keeps_an_answer_incomplete() -> None:

@@ -50,6 +50,7 @@ _CODES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         _any(
             r"\bviolat\w+ (?:\w+ ){0,2}(?:usage|content) (?:guidelines|polic)",
             r"\b(?:input|prompt|content|request|message)s? (?:was|were|is|has been) flagged\b|\brequires moderation on\b",
+            r"\bcontent[ -](?:filter\w*|management|moderation) polic|\binappropriate content\b|\bnew_sensitive\b|敏感内容",
         ),
         "content_filter",
     ),

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 from typing import Any, Final, Literal, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
 from ...clients.anthropic import Anthropic
 from ...clients.autonomousai import HOSTED, AutonomousAI
 from ...clients.openai import OpenAICompatible
-from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, takes_anthropics_key, vendor_of
+from ...clients.vendors import ANTHROPIC_VENDOR, VendorName, is_anthropics, takes_anthropics_key, vendor_at, vendor_of
 from ...engine.library import find_weights, name_of
 from ...engine.provider import LlamaCpp
 from ...errors import HTTPError
-from ...http.urls import clean_base_url, has_path, openai_base_url, without_credentials
+from ...http.urls import below, clean_base_url, has_path, openai_base_url, without_credentials
 from ...models import MODEL_ALIASES, MODELS, WEIGHTS
 from ...provider import AsyncGeneratorProvider
 from ...timeouts import Clocks
@@ -190,6 +191,19 @@ def key_env_of(base_url: str, wire: Wire, vendor: VendorName | None) -> str:
     return vendor_of(vendor).key_env or KEY_ENV
 
 
+def with_usual_path(base_url: str, vendor: VendorName | None) -> str:
+    """Return where OpenAI's API is at *base_url*: there; of a bare root where its vendor has it, or else under ``/v1``, where
+    servers do. A place of its own for a *vendor* that has it elsewhere stays as it was written."""
+    if has_path(base_url):
+        return base_url
+    host = vendor_at(base_url)
+    row = vendor_of(host or vendor)
+    own = urlsplit(row.base_url).path
+    if host is not None:
+        return below(clean_base_url(base_url), own)
+    return base_url if row.key_env and own != "/v1" else openai_base_url(base_url)
+
+
 class Served:
     """A server, on the AutonomousAI wire, OpenAI's or Anthropic's."""
 
@@ -199,11 +213,12 @@ class Served:
         base_url, wire = settings.base_url, wire_of(settings.base_url, settings.wire)
         is_said = settings.wire is not None or clean_base_url(base_url) == HOSTED  # whose API is no other
         if wire == "autonomousai" and not is_said and not _is_of_the_table(settings.model):
-            base_url, wire = openai_base_url(base_url), "openai"  # which servers of that API have beside it, and others alone
+            wire = "openai"  # which servers of that API have beside it, and others alone
         key = settings.api_key
         if key is None and settings.key_env == KEY_ENV:  # the client reads the others itself
             key = os.environ.get(KEY_ENV, "")
         if wire == "openai":
+            base_url = with_usual_path(base_url, settings.vendor)
             self._provider = OpenAICompatible(base_url, vendor=settings.vendor, api_key=key, proxy=settings.proxy)
         elif wire == "anthropic":
             self._provider = Anthropic(base_url, api_key=key, proxy=settings.proxy)

@@ -6,7 +6,7 @@ all of it. Everything else is an `Extra`, see `members`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ...events import Annotations, Batch, Reasoning, ToolCallDelta
 from ..citations import is_of_messages
@@ -28,8 +28,12 @@ def _implied_type(delta: Json) -> str:
     return next((kind for kind, member in TEXT_OF_DELTA.items() if member in delta), "")
 
 
+#: The note of an answer in which a block's first words were taken once.
+BEGUN_TWICE: Final = "the first words of a block came twice, and were taken once"
+
+
 class BlockReader:
-    """Reads the blocks of one answer. ``said``: whether any block has begun."""
+    """Reads the blocks of one answer. ``said``: whether any block has begun; ``notes``: what was wrong with them."""
 
     __slots__ = (
         "_begun",
@@ -44,11 +48,13 @@ class BlockReader:
         "_place",
         "_places",
         "_quoted",
+        "notes",
         "said",
     )
 
     def __init__(self) -> None:
         self.said = False
+        self.notes: tuple[str, ...] = ()
         self._kind = ""  # the type of the current block, or of the last one
         self._index = -1
         self._is_open = False
@@ -156,10 +162,18 @@ class BlockReader:
                 self._inputs.pop(place, None)
                 self._argue(place, arguments, batch)
         elif text := text_in(said):
-            if self._begun:  # some servers begin a block with its first piece, and send that once more
-                text = text.removeprefix(self._begun)
-                self._begun = ""
+            if self._begun:
+                text = self._without_begun(text)
             self._say(text, batch)
+
+    def _without_begun(self, text: str) -> str:
+        """Return the first piece of a block without what the block began with: some servers send that twice. What is no word
+        (digits, white space) may well follow itself, and is taken as it comes."""
+        begun, self._begun = self._begun, ""
+        if not (text.startswith(begun) and any(map(str.isalpha, begun))):
+            return text
+        self.notes = (BEGUN_TWICE,)
+        return text[len(begun) :]
 
     def _argue(self, place: int, arguments: str, batch: Batch) -> None:
         """Say a piece of the arguments of the call at *place*."""

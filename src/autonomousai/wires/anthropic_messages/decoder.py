@@ -133,7 +133,7 @@ class MessageStreamDecoder(EventStreamDecoder):
             raise IncompleteStreamError
         evidence: Evidence = "done" if self._reason is None else "finish_reason"
         reason = finish_reason_of(self._reason, has_calls=self._blocks.has_calls)
-        return FinishReason(reason, evidence, usage_of(self._usage), self._model, None, self._notes)
+        return FinishReason(reason, evidence, usage_of(self._usage), self._model, None, (*self._notes, *self._blocks.notes))
 
     # ---- events of the stream
 

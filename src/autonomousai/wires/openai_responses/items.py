@@ -8,7 +8,8 @@ becomes (see `custom_tools`), and comes whole. What has no event is an `Extra` a
   whole of the reasoning that came before it.
 - ``message``: a message begins here; its members that have no event (``phase``). ``reasoning``: the same; its id, where
   it is encrypted.
-- ``part``: a part begins here, of the type that the object names; a whole part, where its type has no event.
+- ``part``: a part begins here, of the type that the object names; a whole part, where its type has no event. With ``break`` it
+  is one of reasoning behind others, and its first piece begins with `BREAK`, which is no part of its text.
 
 The latter three are left out where events imply them: a first message, a part of another type than the one before, a summary.
 """
@@ -20,10 +21,11 @@ from typing import Any, Final
 
 import msgspec
 
-from ...events import Annotations, Batch, Extra, LogProbs, Reasoning, Refusal, ToolCallDelta
+from ...events import Annotations, Batch, Extra, Images, LogProbs, Reasoning, Refusal, ToolCallDelta
 from ..json import Halves, mend
 from ..quoted_arguments import QuotedArguments, is_quoted
 from .custom_tools import custom_arguments
+from .made_images import image_in
 
 WIRE_NAME: Final = "openai_responses"
 
@@ -49,6 +51,8 @@ _CALLS: Final = frozenset(
     {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call"}
 )
 
+#: What parts the thoughts of one answer for readers who know no parts.
+BREAK: Final = "\n\n"
 
 #: Characters and pieces of arguments that are held back until their calls have names; no other bound counts them.
 _MOST_HELD: Final = 256 * 1024
@@ -99,6 +103,7 @@ class OutputItems:
         self._new_id = new_id
         self.asks = False
         self._items: list[_Item] = []
+        self._has_thought = False
         self._ids: set[str] = set()  # of calls
         self._calls = 0
         self._held = 0
@@ -183,6 +188,8 @@ class OutputItems:
                 batch.append(_extra("item", obj))
         else:
             batch.append(_extra("item", obj if item.id is None else {**obj, "id": item.id}))
+            if (image := image_in(obj)) is not None:
+                batch.append(Images([image]))
 
     # ---- their parts
 
@@ -271,13 +278,23 @@ class OutputItems:
             if not text:
                 return
             pieces = item.pieces[part, place] = []
-            if part in (_THOUGHT, item.last_part):
-                batch.append(_extra("part", {"type": part}))
-            item.last_part = part
         text = _more_of(item, (part, place), pieces, text, whole=whole)
-        if text:
-            pieces.append(text)
-            batch.append(text if part == _TEXT else Refusal(text) if part == _REFUSAL else Reasoning(text))
+        if not text:
+            return
+        is_thought = part in (_THOUGHT, _SUMMARY)
+        if not pieces:
+            parted = {"break": True} if is_thought and self._has_thought else {}
+            if parted or part in (_THOUGHT, item.last_part):
+                batch.append(_extra("part", {"type": part, **parted}))
+            item.last_part = part
+            self._has_thought = self._has_thought or is_thought
+        else:
+            parted = {}
+        pieces.append(text)
+        if is_thought:
+            batch.append(Reasoning(f"{BREAK}{text}" if parted else text))
+        else:
+            batch.append(text if part == _TEXT else Refusal(text))
 
     def _call(self, item: _Item, obj: Json, batch: Batch) -> None:
         """Say what *obj* names of a function call and was not named before."""

@@ -23,6 +23,8 @@ from ...events import (
     ToolCallDelta,
 )
 from ..citations import as_responses
+from .items import BREAK
+from .made_images import image_in, item_of
 from .namespaces import ToolNames, names_of
 from .open_items import PART_KINDS, REFUSAL, SUMMARY, TEXT, THOUGHT, CallItem, Change, Item, OutputPart, PartKind, TextItem
 from .response import WIRE
@@ -34,7 +36,18 @@ if TYPE_CHECKING:
 class Output:
     """The output of one answer. *stem*: what the items' ids are made of; *names*: how calls are written back."""
 
-    __slots__ = ("_begun", "_calls", "_items", "_names", "_open", "_stem", "_text_item", "_unfinished")
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_is_parted",
+        "_items",
+        "_names",
+        "_open",
+        "_shown",
+        "_stem",
+        "_text_item",
+        "_unfinished",
+    )
 
     def __init__(self, stem: str, names: ToolNames) -> None:
         self._stem = stem
@@ -47,6 +60,9 @@ class Output:
         #: By their ids, the indexes of items of other types, whose events an upstream of the same wire sends.
         self._begun: dict[str, int] = {}
         self._unfinished: set[str] = set()
+        #: Whether the next piece of reasoning begins with `BREAK`, and whether the next image was shown with its item.
+        self._is_parted = False
+        self._shown = False
 
     def index_of(self, id: Any) -> int | None:
         """Return the index of an item of another type that was begun; None for any other."""
@@ -122,7 +138,9 @@ class Output:
     def _add_reasoning(self, event: Reasoning) -> list[Change]:
         part = None if self._text_item is None else self._text_item.part
         in_full = event.key == THOUGHT.type or (part is not None and part.kind is THOUGHT)
-        return self._add_piece(THOUGHT if in_full else SUMMARY, event.text) if event.text else []
+        text = event.text.removeprefix(BREAK) if self._is_parted else event.text
+        self._is_parted = False
+        return self._add_piece(THOUGHT if in_full else SUMMARY, text) if text else []
 
     def _add_refusal(self, event: Refusal) -> list[Change]:
         return self._add_piece(REFUSAL, event.text) if event.text else []
@@ -152,9 +170,9 @@ class Output:
 
     def _add_images(self, event: Images) -> list[Change]:
         changes: list[Change] = []
-        for each in event.items:
-            image = {"type": "image_generation_call", "status": "completed", "result": _base64_of(each)}
-            changes += self._add_item({"id": f"ig_{self._stem}_{len(self._items)}", **image})
+        shown, self._shown = self._shown, False
+        for each in () if shown else event.items:
+            changes += self._add_item({"id": f"ig_{self._stem}_{len(self._items)}", **item_of(each)})
         return changes
 
     def _add_foreign(self, event: Extra) -> list[Change]:
@@ -163,6 +181,7 @@ class Output:
         for name, members in event.members.items() if event.wire == WIRE else ():
             if name == "item":
                 changes += self._add_item(members)
+                self._shown = image_in(members) is not None
             elif name == "begun":
                 changes += self._begin_item(members)
             elif name in ("message", "reasoning"):
@@ -181,6 +200,7 @@ class Output:
             changes += item.add_part(document)
         else:
             item.turn_to(kind, changes, anew=True)
+            self._is_parted = bool(document.get("break"))
 
     def _add_item(self, item: Item) -> list[Change]:
         """Add an item that came whole; one of reasoning is the whole of that which came before it."""
@@ -280,12 +300,3 @@ def _log_prob(token: Any) -> Any:
     said = {**token, "bytes": token.get("bytes") or []}
     said["top_logprobs"] = [{**top, "bytes": top.get("bytes") or []} for top in tops or () if isinstance(top, dict)]
     return said
-
-
-def _base64_of(image: Any) -> str:
-    """Return the data of an image, or its address where it has one elsewhere."""
-    url = image.get("image_url") if isinstance(image, dict) else image
-    url = url.get("url") if isinstance(url, dict) else url
-    if not isinstance(url, str):
-        return ""
-    return url.partition(";base64,")[2] if url.startswith("data:") else url
