@@ -12,6 +12,8 @@ import pytest
 
 from autonomousai import Anthropic, AutonomousAI, OpenAICompatible
 from autonomousai.testing import Script, ScriptedProvider, ScriptedServer
+from autonomousai.wires.base import Wire
+from autonomousai.wires.registry import WIRES
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -37,6 +39,32 @@ async def test_a_copy_answers_as_the_first_one(kind: Any, made_again: Callable[[
 
     assert ["Hello", "Hello"] == texts
     assert {"k"} == {(each.headers.get("x-api-key") or each.headers["authorization"][-1]) for each in server.requests}
+
+
+@pytest.mark.parametrize("made_again", [over_pickle, copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"])
+async def test_a_copy_asks_in_the_same_words(made_again: Callable[[Any], Any]) -> None:
+    """Mistral's ids of calls are short: a copy of its client shortens longer ones as the first one does."""
+    call = {"id": "call_of_another_vendor", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Call f."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "done"},
+    ]
+    async with ScriptedServer(Script.stream("Hello")) as server:
+        first = OpenAICompatible(server.url, vendor="mistral", api_key="k")
+        for each in (first, made_again(first)):
+            await each.create_async_generator("m", messages, stream=True).text()
+            await each.aclose()
+    asked, again = (request.json() for request in server.requests)
+
+    assert asked == again
+
+
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("made_again", [over_pickle, copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"])
+def test_a_wire_is_never_copied(wire: Wire, made_again: Callable[[Any], Any]) -> None:
+    """It is known by its identity."""
+    assert made_again(wire) is wire
 
 
 async def test_a_lock_that_was_waited_for_is_left_behind() -> None:

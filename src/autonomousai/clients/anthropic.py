@@ -29,12 +29,11 @@ from ..wires.model_list import ModelEntry, read_model_list
 from .adaptations import is_streamed
 from .documents import fetch_document
 from .health import is_up
-from .launched_request import RemoteRequest, send_now
+from .launched_request import LaunchTemplate, RemoteRequest, send_now
 from .messages_forms import MessagesAdaptations, SignatureAdaptations
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
-from .reconnecting import RESUMABLE
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthropics_key
@@ -134,9 +133,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._usual_headers = self._headers(self._options)
         self._answer_url = f"{self.base_url}/v1/messages"
         self._streams_url = f"{self.base_url}/v1/streams"
-        self._launches = not proxy
-        self._stream_headers = {**self._usual_headers, RESUMABLE: "1"}
         self._patient = self._options.clocks.patient()
+        self._launching = self._launch_template() if not proxy else None
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
 
     @class_or_instance
@@ -180,27 +178,20 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> RemoteRequest | None:
         """See `AsyncGeneratorProvider.launch`: a stream, asked for in the usual form."""
         messages, original = request.messages, _original(request)
-        if not self._launches or type(messages) is not CheckedMessages or not messages.plain:
+        if self._launching is None or type(messages) is not CheckedMessages or not messages.plain:
             return None
         if self._adaptations.wanted if original is None else original.headers or self._signatures.wanted:
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
-        prepared = PreparedRequest(
-            url=self._answer_url,
-            headers=self._usual_headers,
-            body=body,
-            clocks=self._options.clocks if others else self._patient,
-            stream=True,
-            wire=ANTHROPIC_MESSAGES,
-            retries=0,
-            streams_url=self._streams_url,
-            deadline=deadline,
-            others=others,
-            model=name,
-            adaptations=self._adaptations if original is None else self._signatures,
+        adaptations = self._adaptations if original is None else self._signatures
+        return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others=others)
+
+    def _launch_template(self) -> LaunchTemplate:
+        clocks = self._options.clocks
+        return LaunchTemplate.of(
+            ResponseStream, self._answer_url, self._usual_headers, clocks, ANTHROPIC_MESSAGES, self._streams_url
         )
-        return send_now(ResponseStream, self._pool, prepared, self._stream_headers, on_news)
 
     def _headers(self, options: ClientOptions, passed: Mapping[str, str] = _NONE) -> dict[str, str]:
         """Return the headers of a request; of those *passed* on, the marks of beta features go with those of the config."""

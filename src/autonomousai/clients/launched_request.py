@@ -6,7 +6,6 @@ Knows no endpoint. What sends it is `AsyncGeneratorProvider.launch` of a client.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
@@ -16,7 +15,11 @@ from ..batches import BatchStream
 from ..events import Batch
 from ..http.pool import HttpPool
 from ..report import Report
+from ..timeouts import Clocks
+from ..wires.base import Wire
+from .adaptations import Adaptations
 from .prepared_request import PreparedRequest
+from .reconnecting import RESUMABLE
 
 if TYPE_CHECKING:
     from ..http.connection import ClientConnection
@@ -26,6 +29,28 @@ Reader: TypeAlias = "Callable[[HttpPool, PreparedRequest, Answer, ClientConnecti
 
 #: How an answer came about that a client asked for itself.
 _NOTHING: Final = Report()
+
+
+class LaunchTemplate(msgspec.Struct, frozen=True):
+    """What all requests have that a client sends at once. ``headers``: those of a further try; ``first_headers``: those that it
+    is sent with; ``patient``: its clocks where no other upstream can be asked. ``reader``: makes the stream of its answer."""
+
+    reader: Reader
+    url: str
+    headers: Mapping[str, str]
+    first_headers: Mapping[str, str]
+    clocks: Clocks
+    patient: Clocks
+    wire: Wire
+    streams_url: str | None
+
+    @classmethod
+    def of(
+        cls, reader: Reader, url: str, headers: Mapping[str, str], clocks: Clocks, wire: Wire, streams_url: str | None
+    ) -> LaunchTemplate:
+        """Return the template of requests of *wire* to *url*; *streams_url*: where a stream that broke can be resumed."""
+        first_headers = {**headers, RESUMABLE: "1"} if streams_url else headers
+        return cls(reader, url, headers, first_headers, clocks, clocks.patient(), wire, streams_url)
 
 
 class RemoteRequest(msgspec.Struct, eq=False):
@@ -52,10 +77,25 @@ class RemoteRequest(msgspec.Struct, eq=False):
 
 
 def send_now(
-    reader: Reader, pool: HttpPool, request: PreparedRequest, headers: Mapping[str, str], on_news: Callable[[], None]
+    template: LaunchTemplate,
+    pool: HttpPool,
+    body: bytes,
+    model: str,
+    adaptations: Adaptations,
+    on_news: Callable[[], None],
+    deadline: float,
+    *,
+    others: bool,
 ) -> RemoteRequest | None:
-    """Send the *request* of a stream with these *headers*; those of its own are for further tries. None where that needs
-    waiting, and nothing is sent."""
-    deadline = inf if request.deadline is None else request.deadline
-    connection = pool.try_post(request.url, headers, request.body, request.clocks, deadline, on_news)
-    return None if connection is None else RemoteRequest(reader, pool, connection, request)
+    """Send the request of a stream with this *body*, for *model*. None where that needs waiting, and nothing is sent.
+    *deadline* and *others*: as in `CallOptions`; *on_news*: see `AsyncGeneratorProvider.launch`."""
+    clocks = template.clocks if others else template.patient
+    url, streams_url = template.url, template.streams_url
+    connection = pool.try_post(url, template.first_headers, body, clocks, deadline, on_news)
+    if connection is None:
+        return None
+    # In the order of the members: names would take longer.
+    request = PreparedRequest(
+        url, template.headers, body, clocks, True, template.wire, None, 0, streams_url, deadline, others, model, adaptations
+    )
+    return RemoteRequest(template.reader, pool, connection, request)

@@ -30,11 +30,10 @@ from ..wires.request_body import write_chat_request
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
 from .health import is_up
-from .launched_request import RemoteRequest, send_now
+from .launched_request import LaunchTemplate, RemoteRequest, send_now
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
-from .reconnecting import RESUMABLE
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import (
@@ -160,9 +159,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._usual_headers = self._headers(self._options)
         self._answer_url = below(self.base_url, path)
         self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
-        self._launches = api == "chat" and not proxy
-        self._stream_headers = {**self._usual_headers, RESUMABLE: "1"} if self._streams_url else self._usual_headers
         self._patient = self._options.clocks.patient()
+        self._launching = self._launch_template() if api == "chat" and not proxy else None
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
 
     def _told_capabilities(self, prefill: Prefill, api: Api, *, vision: bool, context: int | None) -> Capabilities:
@@ -236,7 +234,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.launch`: a stream of chat completions, asked for in the usual form."""
         messages, fields = request.messages, request.fields
         if (
-            not self._launches
+            self._launching is None
             or self._adaptations.wanted
             or type(messages) is not CheckedMessages
             or not messages.plain
@@ -245,21 +243,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_chat_request(name, messages, stream=True, fields=fields)
-        prepared = PreparedRequest(
-            url=self._answer_url,
-            headers=self._usual_headers,
-            body=body,
-            clocks=self._options.clocks if others else self._patient,
-            stream=True,
-            wire=OPENAI_CHAT,
-            retries=0,
-            streams_url=self._streams_url,
-            deadline=deadline,
-            others=others,
-            model=name,
-            adaptations=self._adaptations,
-        )
-        return send_now(ResponseStream, self._pool, prepared, self._stream_headers, on_news)
+        return send_now(self._launching, self._pool, body, name, self._adaptations, on_news, deadline, others=others)
+
+    def _launch_template(self) -> LaunchTemplate:
+        clocks = self._options.clocks
+        return LaunchTemplate.of(ResponseStream, self._answer_url, self._usual_headers, clocks, OPENAI_CHAT, self._streams_url)
 
     def _raw_url(self, wire: Wire) -> str:
         """Return where *wire* is spoken: at a bare root under /v1, as llama.cpp has other paths of the same names there."""

@@ -5,6 +5,7 @@ A further dialect is one module that implements `Wire`, and one row in `registry
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -154,6 +155,12 @@ class Wire(ABC):
 
     #: What bridges a silence: a comment, or an event without an id that says nothing.
     ping: ClassVar[bytes] = encode_comment("keep-alive")
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Return the name that the wire has in its module. So a copy, by `copy` or by `pickle`, is the same wire, which is
+        known by its identity."""
+        names = vars(sys.modules[type(self).__module__]).items()
+        return next((name for name, value in names if value is self), None) or super().__reduce__()
 
     # ---- for the server
 
