@@ -22,7 +22,7 @@ from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .aiohttp_connector import ATTEMPT, ConnectionAttempt, TCPConnector, UnixConnector
-from .decoding import BodyDecoder, CodingError, make_decoder
+from .decoding import BodyDecoder, make_decoder
 from .descriptors import is_short, no_descriptors
 from .failures import (
     closed_before_answer,
@@ -135,15 +135,11 @@ class AiohttpTransport:
         version = response.version
         if version == HttpVersion11 and response.status >= 200 and told.is_usual():
             return AiohttpResponse(response, told, clocks, deadline, streaming, attempt)
-        problem = told.framing_problem(response.status, f"{version.major}.{version.minor}" if version else "")
-        codings = told.values_of("content-encoding")
         try:
-            decoder = make_decoder(codings) if codings else None
-        except CodingError as error:
-            problem = problem or str(error)
-        if problem:
+            decoder = _decoder_of(response, told)
+        except ValueError as error:
             response.close()
-            raise not_http(without_credentials(url), problem)
+            raise not_http(without_credentials(url), str(error)) from None
         if decoder is None:
             return AiohttpResponse(response, told, clocks, deadline, streaming, attempt)
         coded = _CodedResponse(response, told, clocks, deadline, streaming, attempt)
@@ -212,6 +208,16 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
         lambda error, where: request_failed(where, error),
     ),
 )
+
+
+def _decoder_of(response: aiohttp.ClientResponse, headers: Headers) -> BodyDecoder | None:
+    """Return what undoes the coding of a response's body, None where it has none. Raises `ValueError` for a head that can be
+    read and must not be, and for a coding that is not undone here."""
+    version = response.version
+    if problem := headers.framing_problem(response.status, f"{version.major}.{version.minor}" if version else ""):
+        raise ValueError(problem)
+    codings = headers.values_of("content-encoding")
+    return make_decoder(codings) if codings else None
 
 
 def _translate(error: Exception, attempt: ConnectionAttempt, clocks: Clocks, where: str) -> Exception:

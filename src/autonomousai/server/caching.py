@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..caching.places import open_cache
+from ..caching.opening import open_cache
 from ..caching.provider import CachingProvider
 from ..http.server.exchange import Exchange
 from ..kinds.kind import UpstreamConfig
