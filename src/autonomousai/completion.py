@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from .errors import IncompleteStreamError
-from .events import Chunk, FinishReason, ToolCall, Usage
+from .events import Chunk, FinishReason, ToolCall, Usage, as_readable
 from .report import Report
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ class AnswerView:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls that have come until now: complete, with all their arguments, once `finish` is there."""
-        calls = self._answer.tool_calls
-        return () if calls is None else calls.calls
+        calls, finish = self._answer.tool_calls, self._answer.finish
+        if calls is None:
+            return ()
+        return calls.calls if finish is None else as_readable(calls, finish.reason).calls
 
     @property
     def finish(self) -> FinishReason | None:
@@ -101,7 +103,8 @@ class AnswerView:
 
     def as_message(self) -> dict[str, Any]:
         """Return the answer as a message of the assistant, with its tool calls, to be appended to the messages of the next
-        request. Raises `IncompleteStreamError` where the answer is not complete.
+        request. Beside calls it has the model's reasoning, which models that think between their calls want back. Raises
+        `IncompleteStreamError` where the answer is not complete.
 
         Example::
 
@@ -113,20 +116,22 @@ class AnswerView:
         message: dict[str, Any] = {"role": "assistant", "content": self._answer.text or None}
         if self._answer.refusal:
             message["refusal"] = self._answer.refusal
-        calls = [
-            {
-                **(call.extra or {}),
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in self.tool_calls
-        ]
+        calls = self.tool_calls
         if calls:
-            message["tool_calls"] = calls
+            message["tool_calls"] = [_written(call) for call in calls]
+            if self._answer.reasoning:
+                message["reasoning_content"] = self._answer.reasoning
         else:
             message["content"] = self._answer.text
         return message
+
+
+def _written(call: ToolCall) -> dict[str, Any]:
+    """Return *call* as it stands in a message; one of a custom tool has no ``function``."""
+    extra = call.extra or {}
+    if "custom" in extra and not call.name:
+        return {"type": "custom", **extra, "id": call.id}
+    return {**extra, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 class Completion(AnswerView):

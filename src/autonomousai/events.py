@@ -236,6 +236,22 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
     )
 
 
+#: Reasons of an answer that was cut: a call of it that has no arguments may have been about to have some.
+_CUT_SHORT: Final = frozenset({"length", "content_filter"})
+
+
+def as_readable(calls: ToolCalls, reason: str | None) -> ToolCalls:
+    """Return the *calls* of an answer that ended for *reason*, as they are read: a call of a function without arguments has
+    ``{}``, in place of the text without a character that many servers send, and that no JSON reader takes."""
+    if all(call.arguments or not call.name for call in calls.calls) or reason in _CUT_SHORT:
+        return calls
+    return ToolCalls(
+        tuple(
+            call if call.arguments or not call.name else msgspec.structs.replace(call, arguments="{}") for call in calls.calls
+        )
+    )
+
+
 def split_tool_calls(calls: ToolCalls) -> list[ToolCallDelta]:
     """Return *calls* as they stream; `join_tool_calls` joins them again. Calls that share an index are counted."""
     numbers = [call.index for call in calls.calls]

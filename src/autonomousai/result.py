@@ -23,6 +23,7 @@ from .events import (
     Started,
     ToolCallDelta,
     ToolCalls,
+    as_readable,
     join_tool_calls,
     split_tool_calls,
 )
@@ -120,7 +121,7 @@ class ChunkIterator:
                 self._deltas.append(event)
             elif isinstance(event, FinishReason):
                 if self._deltas:
-                    chunks.append(join_tool_calls(self._deltas))
+                    chunks.append(as_readable(join_tool_calls(self._deltas), event.reason))
                 chunks.append(event)
             elif not isinstance(event, Started | Extra | ForeignEvent):
                 chunks.append(event)

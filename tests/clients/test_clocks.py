@@ -7,6 +7,9 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +17,7 @@ from typing import Any
 import pytest
 
 from autonomousai import AutonomousAI, HTTPError, StreamError, TimeoutError  # noqa: A004  the contract's own name
-from autonomousai.clients.options import CLIENT_CLOCKS
+from autonomousai.clients.options import CLIENT_CLOCKS, read_timeout
 from autonomousai.clients.prepared_request import PreparedRequest
 from autonomousai.clients.remote import ResponseStream
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
@@ -228,3 +231,18 @@ def test_the_guide_says_what_a_client_allows() -> None:
     clocks = ("connect", "first_token", "idle", "total", "first_token_alive")
 
     assert {name: f"{getattr(CLIENT_CLOCKS, name):g}" for name in clocks} == said
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(Decimal("2.5"), 2.5), (Fraction(5, 2), 2.5), (inf, 10_000_000), ({"total": inf}, 10_000_000)]
+)
+def test_seconds_are_any_number(given: Any, seconds: float) -> None:
+    """Numpy's and decimal ones too; an infinity is as long as there is."""
+    assert seconds == read_timeout(given, Clocks()).total
+
+
+@pytest.mark.parametrize("given", [0, -1, float("nan"), -inf, True, "5", None, object()])
+def test_what_is_no_time_is_refused(given: Any) -> None:
+    """By the name of the clock, and with what is taken."""
+    with pytest.raises(ValueError, match="'idle' must be a number of seconds above 0"):
+        read_timeout({"idle": given}, Clocks())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap, UserDict, UserList
 from decimal import Decimal
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from autonomousai import ConfigError, ModelNotFoundError, OpenAICompatible, StatusError
 from autonomousai.events import Reasoning, ToolCalls
@@ -184,6 +188,60 @@ async def test_a_decimal_is_a_number() -> None:
         await provider.create_async_generator("m", HELLO, temperature=Decimal("0.5"))
 
     assert b'"temperature":0.5' in server.requests[0].body
+
+
+@pytest.mark.parametrize("value", [{"a": [0.5, float("nan")]}, [float("inf")], (1.5, -float("inf")), {"a": Decimal("nan")}])
+def test_a_number_within_a_field_that_json_cannot_write_is_told(value: Any) -> None:
+    """As one that is a field itself: the server would read null."""
+    with pytest.raises(ValueError, match="'logit_bias' holds NaN or an infinity"):
+        OpenAICompatible("http://localhost:1").create_async_generator("m", HELLO, logit_bias=value)
+
+
+class Floats:
+    """What numpy's numbers and arrays have, and torch's tensors."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tolist(self) -> Any:
+        return self.value
+
+
+class Model:
+    """What pydantic's models have."""
+
+    def model_dump(self, *, mode: str, exclude_none: bool) -> dict[str, Any]:
+        return {"mode": mode, "exclude_none": exclude_none}
+
+
+VALUES: dict[str, tuple[Any, Any]] = {
+    "a number of numpy's": (Floats(0.5), 0.5),
+    "an array": (Floats([1, 2]), [1, 2]),
+    "a path": (PurePosixPath("/a/b"), "/a/b"),
+    "a URL": (URL("https://x.test/y"), "https://x.test/y"),
+    "a mapping that is no dict": (MappingProxyType({"a": UserDict(b=1)}), {"a": {"b": 1}}),
+    "several mappings as one": (ChainMap({"a": 1}, {"b": 2}), {"a": 1, "b": 2}),
+    "a sequence that is no list": (UserList(["a"]), ["a"]),
+    "the keys of a dict": ({"a": 1}.keys(), ["a"]),
+    "a model of pydantic's": ([Model()], [{"mode": "json", "exclude_none": True}]),
+}
+
+
+@pytest.mark.parametrize(("value", "sent"), VALUES.values(), ids=VALUES)
+async def test_values_are_sent_as_what_they_hold(value: Any, sent: Any) -> None:
+    """Wherever they stand: as a field, within one, and within a message."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        await provider.chat("m", [{**HELLO[0], "x_beside": value}], x_field=value, x_within={"a": [value]})  # type: ignore[call-arg]
+
+    asked = server.requests[0].json()
+    assert (sent, {"a": [sent]}, sent) == (asked["x_field"], asked["x_within"], asked["messages"][0]["x_beside"])
+
+
+@pytest.mark.parametrize("value", [Floats(float("nan")), {"a": Floats([float("inf")])}, object(), iter("ab")])
+def test_what_cannot_be_sent_names_its_field(value: Any) -> None:
+    """It would come to the server as null, or not at all."""
+    with pytest.raises(ValueError, match="'x_field' cannot be written as JSON"):
+        OpenAICompatible("http://localhost:1").create_async_generator("m", HELLO, x_field=value)
 
 
 @pytest.mark.parametrize(("given", "sent"), [(1, True), (0, False), (None, False), ([], False)])

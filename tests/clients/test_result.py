@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +26,7 @@ from autonomousai import (
 )
 from autonomousai.chat_fields import ChatFields
 from autonomousai.request import CALL_OPTIONS
-from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
+from autonomousai.testing import Head, Script, ScriptedProvider, ScriptedServer, Send, answer
 from autonomousai.wires.openai_chat.request import CHAT
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -163,6 +164,85 @@ async def test_what_is_there_at_the_end() -> None:
     assert [{"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}] == messages[1][
         "tool_calls"
     ]
+
+
+@pytest.mark.parametrize("client", [AutonomousAI, OpenAICompatible])
+@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("stop", "{}"), ("length", "")])
+async def test_a_call_without_arguments_is_readable(client: type[Any], reason: str, arguments: str) -> None:
+    """Servers send a text of nothing, which no JSON reader takes; but of a call that was cut, nothing is known."""
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "now", "arguments": ""}}
+    async with (
+        ScriptedServer(Script.stream({"tool_calls": [call]}, finish=reason)) as server,
+        client(server.url) as provider,
+    ):
+        result = provider.chat("llama", HELLO)
+        *_, calls, _ = [chunk async for chunk in result]
+
+    assert arguments == calls.calls[0].arguments
+    assert calls.calls == result.tool_calls
+    assert arguments == result.as_message()["tool_calls"][0]["function"]["arguments"]
+
+
+async def test_a_custom_tools_call_is_a_message() -> None:
+    """It has no function, in what the server sent as in what goes back."""
+    call = {"index": 0, "id": "call_1", "type": "custom", "custom": {"name": "run", "input": "ls"}}
+    async with ScriptedServer(Script.stream({"tool_calls": [call]}, finish="tool_calls")) as server:
+        async with OpenAICompatible(server.url) as provider:
+            result = provider.chat("m", HELLO)
+            await result
+
+    assert [{"id": "call_1", "type": "custom", "custom": {"name": "run", "input": "ls"}}] == result.as_message()["tool_calls"]
+
+
+async def test_thoughts_go_back_with_calls() -> None:
+    """Models that think between their calls want them; beside a text no server does."""
+    thought = {"reasoning_content": "Hm"}
+    scripts = [Script.stream(thought, CALL, finish="tool_calls"), Script.stream(thought, "Hi")]
+    async with ScriptedServer(*scripts) as server, OpenAICompatible(server.url) as provider:
+        results = [provider.chat("m", HELLO) for _ in scripts]
+        for result in results:
+            await result
+
+    assert ["Hm", None] == [result.as_message().get("reasoning_content") for result in results]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("status", [200, 204])
+@pytest.mark.parametrize("body", [b"", b" \n\n"])
+async def test_a_body_of_nothing_is_said(stream: bool, status: int, body: bytes) -> None:
+    """It is no answer that was cut, and trying again is not all that can help."""
+    async with ScriptedServer(Script.status(status, "" if status == 204 else body.decode())) as server:
+        async with OpenAICompatible(server.url, retries=0) as provider:
+            with pytest.raises(IncompleteStreamError, match=f"answered {status} with an empty body .* check base_url"):
+                await provider.chat("m", HELLO, stream=stream)
+
+
+ENCODED = {
+    "GBK": ("charset=gbk", "gbk", "你好"),
+    "in quotes": ('charset="GB2312"', "gbk", "你好"),
+    "Latin-1": ("charset=ISO-8859-1", "latin-1", "Été"),
+    "named by default, and not meant": ("charset=ISO-8859-1", "utf-8", "你好"),
+}
+
+
+@pytest.mark.parametrize(("named", "encoding", "text"), ENCODED.values(), ids=ENCODED)
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_document_in_another_encoding(status: int, named: str, encoding: str, text: str) -> None:
+    """Of an answer as of an error: what its type names counts where it is no UTF-8."""
+    document = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]} if status == 200 else {"error": text}
+    packed = json.dumps(document, ensure_ascii=False).encode(encoding)
+    script = Script(Head(status, f"application/json; {named}", length=len(packed)), Send(packed))
+    async with ScriptedServer(script) as server, OpenAICompatible(server.url, retries=0) as provider:
+        result = provider.chat("m", HELLO, stream=False)
+        said = await result if status == 200 else str(await raised_by(result))
+
+    assert text in said
+
+
+async def raised_by(result: AsyncResult) -> HTTPError:
+    with pytest.raises(HTTPError) as raised:
+        await result
+    return raised.value
 
 
 async def test_no_message_of_a_part() -> None:

@@ -466,6 +466,14 @@ def test_a_url_becomes_an_origin_and_a_target(url: str) -> None:
     assert URLS[url] == (head.origin.host, head.origin.port, start.split(b" ")[1], host.removeprefix(b"Host: "))
 
 
+def test_a_zone_stays_on_this_machine() -> None:
+    """It says by which interface the address is reached, and means nothing to the server (RFC 6874 section 4)."""
+    head = make_head("GET", "http://[fe80::1%eth0]:8000/", {}, "agent")
+
+    assert "fe80::1%eth0" == head.origin.host
+    assert b"Host: [fe80::1]:8000\r\n" in head.start
+
+
 def test_credentials_in_a_url_are_sent_as_such() -> None:
     """A user and a password become an Authorization header, unless there is one."""
     start = make_head("GET", "http://user:p%20w@host/", {}, "agent").start

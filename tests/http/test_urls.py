@@ -30,6 +30,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://host/v1beta/openai/", "https://host/v1beta/openai"),
         ("https://host/models", "https://host/models"),
         ("http://[::1]:8000/v1/", "http://[::1]:8000/v1"),
+        ("http://[fe80::1%25eth0]:8000/v1%25", "http://[fe80::1%eth0]:8000/v1%25"),
     ],
 )
 def test_what_is_copied_with_a_base_url_is_taken_off(written: str, meant: str) -> None:

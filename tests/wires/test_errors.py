@@ -60,7 +60,7 @@ SHAPES: list[tuple[str, Any, tuple[str, str | None, str | None, str | None]]] = 
     (
         "fastapi list",
         {"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Field required", "type": "missing"}]},
-        ("Field required", "missing", None, "messages.0.role"),
+        ("messages.0.role: Field required", "missing", None, "messages.0.role"),
     ),
     (
         "mistral",
@@ -70,7 +70,7 @@ SHAPES: list[tuple[str, Any, tuple[str, str | None, str | None, str | None]]] = 
             "type": "invalid",
             "code": None,
         },
-        ("too large", "invalid", None, "n"),
+        ("n: too large", "invalid", None, "n"),
     ),
     (
         "vllm",
@@ -344,6 +344,17 @@ def test_what_no_wait_mends_is_not_asked_again(said: dict[str, str]) -> None:
     assert not inside.retryable
 
 
+def test_a_validators_words_name_the_field() -> None:
+    """They are not in the words themselves, and without it nothing says what to change."""
+    said = {"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Field required", "type": "missing"}]}
+    named = {"detail": [{"loc": ["body", "n"], "msg": "n must be 1", "type": "value_error"}]}
+
+    assert "the server answered 422 Unprocessable Entity: messages.0.role: Field required" == str(
+        read_error(422, json.dumps(said).encode(), {})
+    )
+    assert str(read_error(422, json.dumps(named).encode(), {})).endswith(": n must be 1")
+
+
 TEXTS = [
     (b"", "502 Bad Gateway"),
     (b"  \r\n ", "502 Bad Gateway"),
@@ -360,6 +371,16 @@ TEXTS = [
     (b"<html><title></title><script>var a=1</script><h1>Sorry</h1> <b>later</b>", "502 Bad Gateway: Sorry later"),
     (b"<html><style>b{}</style>Sorry<script>if (a<b) never closed", "502 Bad Gateway: Sorry"),
     (b"a < b", "502 Bad Gateway: a < b"),
+    (b'data: {"error": {"message": "in a stream"}}\n\n', "502 Bad Gateway: in a stream"),
+    (b'id:1\nevent:error\n:HTTP_STATUS/400\ndata:{"code":"InvalidParameter","message":"bad n"}\n\n', "502 Bad Gateway: bad n"),
+    (b"event: error\r\ndata: overloaded\r\n\r\n", "502 Bad Gateway: overloaded"),
+    (b"event: error\n\n", "502 Bad Gateway"),
+    (b"data is missing: all of it", "502 Bad Gateway: data is missing: all of it"),
+    (
+        b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>',
+        "502 Bad Gateway: Reduce your rate",
+    ),
+    (b"<?xml version='1.0'?><a/>", "502 Bad Gateway: <?xml version='1.0'?><a/>"),
 ]
 
 

@@ -56,7 +56,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "assistant", "tool_calls": [CALL, {**CALL, "id": "c2"}]},
-    {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": ""}}]},
+    {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]},
     {"role": "assistant", "content": "a", "tool_calls": []},
     {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
     {"role": "assistant", "content": None, "refusal": "no"},
@@ -208,6 +208,10 @@ BROUGHT_INTO_FORM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a call whose type was lost": (calls({**CALL, "type": None}, {**CALL, "type": ""}), calls(CALL, CALL)),
     "a call without arguments": (
         calls({**CALL, "function": {"name": "f"}}, {**CALL, "function": {"name": "f", "arguments": None}}),
+        calls(CALL, CALL),
+    ),
+    "a call with a text of nothing as arguments": (
+        calls({**CALL, "function": {"name": "f", "arguments": ""}}, {**CALL, "function": {"name": "f", "arguments": " "}}),
         calls(CALL, CALL),
     ),
     "arguments in an object": (

@@ -171,8 +171,19 @@ def stream_chunks() -> list[Json]:
         json.dumps(says("ab", usage=None)) + "\n\ndata: [DONE]\n\n",
         json.dumps({"code": 0, "msg": "ok", "data": says("ab", usage=None)}),
         json.dumps({"success": True, "errors": [], "result": says("ab", usage=None)}),
+        json.dumps({"id": None, "choices": None, "model": None, "provider": says("ab", usage=None)}),
     ],
-    ids=["lines of chunks", "a list of chunks", "a list of one answer", "an answer and [DONE]", "a gateway's", "another one's"],
+    ids=[
+        *(
+            "lines of chunks",
+            "a list of chunks",
+            "a list of one answer",
+            "an answer and [DONE]",
+            "a gateway's",
+            "another one's",
+        ),
+        "OpenRouter's",
+    ],
 )
 def test_chunks_without_their_framing(body: str) -> None:
     """They are an answer, where they hold its end."""

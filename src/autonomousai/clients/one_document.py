@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import StreamError
-from ..events import Batch
+from ..events import Batch, FinishReason
+from ..http.decoding import in_utf8
 from ..http.transport import Response
 from ..wires.base import Wire
 from ..wires.provenance import check_provenance, provenance_of_document
@@ -29,6 +30,9 @@ async def read_document(response: Response, head: bytes, wire: Wire, asked: byte
             raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
     body = b"".join(parts)
     batch = wire.decode_answer(body)
+    if type(end := batch[-1]) is FinishReason and end.notes:  # some of it may be no UTF-8
+        body = in_utf8(body, response.headers.get("Content-Type"))
+        batch = wire.decode_answer(body)
     wire.check_answer(batch, asked)
     check_text(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))
     return batch

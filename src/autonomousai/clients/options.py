@@ -4,6 +4,7 @@ network."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +47,8 @@ class ClientOptions(msgspec.Struct, frozen=True):
                 "api_key must be visible ASCII characters, without spaces, quotes or 'Bearer'; was a line's end read with it?"
             )
         for name, value in self.headers.items():
+            if not isinstance(name, str):
+                raise ConfigError(f"headers: the name {name!r} must be text")
             if not isinstance(value, str) or "\n" in value or "\r" in value or "\0" in value:
                 raise ConfigError(f"headers: the value of {name!r} must be text of one line")
 
@@ -112,6 +115,20 @@ def read_timeout(timeout: float | Mapping[str, float] | Clocks | None, default: 
     for name, seconds in named.items():
         if name not in Clocks.__struct_fields__:
             raise ValueError(f"timeout has no part {name!r}; its parts are: {', '.join(Clocks.__struct_fields__)}")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
-            raise ValueError(f"timeout: {name!r} must be a number of seconds above 0, at most {_LONGEST}, not {seconds!r}")
+        named[name] = _seconds(name, seconds)
     return msgspec.structs.replace(default, **Clocks.with_last(named))
+
+
+def _seconds(name: str, said: Any) -> float:
+    """Return a number of seconds as a plain one: numpy's and decimal ones are others, and an infinity is the longest."""
+    if type(said) in (int, float):
+        seconds = said
+    elif isinstance(said, bool | str) or not hasattr(said, "__float__"):
+        seconds = -1
+    else:
+        seconds = float(said)
+    if seconds == inf:
+        return _LONGEST
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"timeout: {name!r} must be a number of seconds above 0, at most {_LONGEST}, not {said!r}")
+    return seconds  # type: ignore[no-any-return]

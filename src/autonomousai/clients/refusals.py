@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from ..errors import ANSWERED, USE_PARTIAL, HTTPError, StreamError
+from ..errors import ANSWERED, USE_PARTIAL, HTTPError, IncompleteStreamError, StreamError
+from ..http.decoding import in_utf8
 from ..http.transport import Response, read_body
 from ..wires.base import Wire
 
@@ -33,12 +34,20 @@ async def _refusal(response: Response, wire: Wire, secrets: Iterable[str]) -> HT
         return HTTPError(f"{ANSWERED} {status} and redirects to {target:.200}", advice=advice, status=status)
     response.wait_no_longer_than(_WORDS_S)
     body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
+    body = in_utf8(body, response.headers.get("Content-Type"))
     return wire.decode_error(response.status, body, response.headers, secrets=secrets)
 
 
 def web_page() -> StreamError:
     """Return the error of a page for people where an answer should be."""
     return StreamError("the server answered with a web page instead of an answer; check base_url", status=200, retryable=False)
+
+
+def empty_body(status: int) -> IncompleteStreamError:
+    """Return the error of a body of nothing, or of white space alone, where an answer should be."""
+    error = IncompleteStreamError(f"{ANSWERED} {status} with an empty body where an answer should be", status=status)
+    error.advise("try again, and check base_url")
+    return error
 
 
 def too_large(characters: int) -> StreamError:

@@ -26,7 +26,7 @@ from .last_words import explain
 from .one_document import check_text, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
-from .refusals import refuse, too_large, web_page
+from .refusals import empty_body, refuse, too_large, web_page
 
 if TYPE_CHECKING:
     from ..http.connection import ClientConnection
@@ -298,6 +298,8 @@ class ResponseStream:
                 if size > _BLANKS:
                     raise StreamError(f"the answer begins with more than {_BLANKS} bytes of white space", status=200)
         head = b"".join(parts)
+        if not first and self._resumable is None:
+            raise empty_body(self._response.status)
         if first and first in b"{[":
             batch = await read_document(self._response, head, self._request.wire, self._request.body)
             self._is_whole = True

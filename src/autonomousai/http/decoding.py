@@ -1,10 +1,15 @@
-"""The coding of a body (RFC 9110 section 8.4.1), undone although none was asked for. Pure; knows no connection."""
+"""The coding of a body (RFC 9110 section 8.4.1), undone although none was asked for, and that of its characters. Pure; knows no
+connection."""
 
 from __future__ import annotations
 
+import codecs
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any, Final
+
+from ..late import late_pattern
 
 #: Bytes that one piece of a body may become.
 MAX_PIECE: Final = 64 * 1024 * 1024
@@ -95,3 +100,27 @@ def make_decoder(values: Iterable[str], most: int = MAX_PIECE) -> BodyDecoder | 
     if len(named) > 1 or named[0] in _FOREIGN:
         raise CodingError(f"a body compressed as {', '.join(named)}, though none was asked for")
     return BodyDecoder(named[0], most)
+
+
+#: Encodings that servers name, by the names that Python has for them.
+_CHARSETS: Final = late_pattern(r"iso8859-\d+|cp12\d\d|gbk|gb2312|gb18030|big5|euc_(?:jp|kr)|shift_jis|koi8-r")
+_CHARSET: Final = late_pattern(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+
+
+def in_utf8(body: bytes, content_type: str | None) -> bytes:
+    """Return *body* in UTF-8, where it is in the encoding that its *content_type* names. One that is UTF-8 stays as it is,
+    whatever is named: many servers name an encoding by default and send another."""
+    named = _CHARSET.search(content_type or "")
+    if named is None:
+        return body
+    try:
+        encoding = codecs.lookup(named[1]).name
+    except LookupError:
+        return body
+    if not _CHARSETS.fullmatch(encoding):
+        return body
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode(encoding, "replace").encode()
+    return body

@@ -54,7 +54,7 @@ def make_head(method: str, url: str, headers: Mapping[str, str], user_agent: str
         raise _no_url(url)
     standard = 443 if tls else 80
     origin = Origin(tls, host, standard if port is None else port)
-    named = f"[{host}]" if ":" in host else host
+    named = f"[{host.partition('%')[0]}]" if ":" in host else host  # a zone means something on this machine alone
     fields = {
         "host": f"Host: {named}" if origin.port == standard else f"Host: {named}:{origin.port}",
         "user-agent": f"User-Agent: {user_agent}",

@@ -56,8 +56,10 @@ def authority(host: str, port: int) -> str:
 
 def clean_base_url(url: str) -> str:
     """*url*, which may be another library's object, without what is often copied with it: white space and quotes around it,
-    slashes at the end of its path."""
+    slashes at the end of its path. The zone of an IPv6 address is written as the system has it (RFC 6874)."""
     root, mark, query = str(url).strip().strip(_AROUND).strip().partition("?")
+    if "[" in root:
+        root = root.replace("%25", "%", 1) if "%25" in root.partition("]")[0] else root
     return f"{root.rstrip('/')}{mark}{query}"
 
 

@@ -227,7 +227,7 @@ def read_error(
         retry_after = wait_in_error(_layers(document), fault.message, now)
     request_id = next((one_line(named[name], MAX_NAME) for name in _REQUEST_IDS if named.get(name)), None)
     error = StatusError(
-        _describe(status, fault.message),
+        _describe(status, _with_place(fault, document)),
         advice="" if status >= 500 and _ADVICE.search(fault.message or "") else _hint(status, fault.code, retry_after),
         status=status,
         retry_after=retry_after,
@@ -245,11 +245,23 @@ def read_error(
 
 
 def _load(text: str) -> Any:
-    """The document that *text* is; None where it is no JSON."""
+    """The document that *text* is, or that an event stream or an XML document in its place has; None where it is no JSON."""
     try:
         return decode(text.encode())
     except (ValueError, RecursionError):
-        return None
+        pass
+    if _EVENTS.match(text):
+        said = [data.strip() for data in _DATA.findall(text)]
+        return next((document for data in said if (document := _embedded(data)) is not None), "\n".join(said))
+    if text.lstrip()[:5] in ("<?xml", "<Erro"):
+        return {name.lower(): said for name, said in _XML.findall(text)} or None
+    return None
+
+
+#: An event stream in the place of an error, its data, and what an error in XML says (Amazon's, Azure's).
+_EVENTS = late_pattern(r"\s*(?:event|id|data|retry)?:")
+_DATA = late_pattern(r"^data:(.*)$", re.MULTILINE)
+_XML = late_pattern(r"<(Message|Code)>([^<]+)<", re.IGNORECASE)
 
 
 def _read_body(document: Any, text: str) -> _ForeignError:
@@ -257,6 +269,14 @@ def _read_body(document: Any, text: str) -> _ForeignError:
         return _ForeignError(message=without_markup(text))
     fault = _read_fault(document)
     return fault if fault.message else msgspec.structs.replace(fault, message=text if document else "")
+
+
+def _with_place(fault: _ForeignError, document: Any) -> str | None:
+    """Return an error's words after the field that they are about, where the words of a validator leave that out."""
+    if not (fault.message and fault.param) or fault.param in fault.message:
+        return fault.message
+    is_validators = any("loc" in layer for layer in _layers(document))
+    return f"{fault.param}: {fault.message}" if is_validators else fault.message
 
 
 def _describe(status: int, message: str | None) -> str:

@@ -4,11 +4,14 @@ surrogate pairs in it. Knows no wire."""
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
+from decimal import Decimal
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
@@ -75,13 +78,51 @@ _PLAIN: Final[tuple[type, ...]] = (int, float, dict, list, tuple)
 
 def as_plain(value: Any) -> Any:
     """Return what *value* is without the class that was made of a plain one, for an encoder that takes the plain ones alone:
-    numpy's `str_` and `float64`, a template engine's text. Raises `TypeError` for any other object."""
+    numpy's `str_` and `float64`, a template engine's text. So are other mappings, sequences and sets, paths, URLs, models of
+    pydantic, and numpy's numbers and arrays. Raises `TypeError` for any other object."""
     if isinstance(value, str):
         return str.__str__(value)
     for plain in _PLAIN:
         if isinstance(value, plain):
             return plain(value)
-    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | Set):
+        return list(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    kind = type(value)
+    if hasattr(kind, "model_dump"):
+        return value.model_dump(mode="json", exclude_none=True)
+    if hasattr(kind, "tolist"):
+        return _all_finite(value.tolist())
+    if hasattr(kind, "scheme") and hasattr(kind, "host"):
+        return str(value)
+    raise TypeError(f"Encoding objects of type {kind.__name__} is unsupported")
+
+
+def _all_finite(value: Any) -> Any:
+    """Return *value*. Raises `ValueError` where it is, or holds, a number that JSON cannot write: it would become null."""
+    if not_finite(value):
+        raise ValueError("NaN and infinities are no JSON")
+    return value
+
+
+def not_finite(value: Any) -> bool:
+    """Whether *value* is, or holds in lists and dicts, a number that JSON has no word for."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(node, float | Decimal) and not isfinite(node) for node in level):
+            return True
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list | tuple)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            break
+    return False
 
 
 def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:

@@ -193,7 +193,7 @@ def problem_of(value: Any) -> str | None:
     except RecursionError:
         return f"{_DEEP}, or holds itself"
     except (TypeError, ValueError) as error:
-        if hasattr(value, "model_json_schema"):
+        if isinstance(value, type) and hasattr(value, "model_json_schema"):
             schema = f'"schema": {getattr(value, "__name__", "MODEL")}.model_json_schema()'
             return f'is a class; write {{"type": "json_schema", "json_schema": {{"name": "answer", {schema}}}}}'
         return f"cannot be written as JSON: {error}; use plain str, int, float, bool, list and dict"

@@ -12,7 +12,7 @@ import msgspec
 from ..errors import StatusError
 from ..events import Messages
 from ..request import RESERVED
-from .json import MAX_DEPTH, as_plain, decode, too_deep
+from .json import MAX_DEPTH, as_plain, decode, not_finite, too_deep
 from .json_kinds import kind
 from .messages import problem_of
 from .shapes import refusal
@@ -62,12 +62,17 @@ def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: 
     return encode_request(request)
 
 
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+
+
 def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a client's keyword arguments that travel in the body. Raises `ValueError` for a number that JSON has no
     word for: it would be written as null."""
     for name, value in fields.items():
         if isinstance(value, float | Decimal) and not isfinite(value):
             raise ValueError(f"the request field {name!r} must be a number, not {value}")
+        if type(value) in _CONTAINERS and not_finite(value):
+            raise ValueError(f"the request field {name!r} holds NaN or an infinity, which JSON cannot write")
     return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
 
 

@@ -212,10 +212,11 @@ def _keep_halves_of_said(said: Any, mended: Any) -> None:
 
 
 def unwrapped(obj: Json) -> Json:
-    """Return the chunk, or the completion, that some gateways wrap in an object of their own; *obj*, where it is none such."""
-    if "choices" in obj:
+    """Return the chunk, or the completion, that some gateways wrap in an object of their own; *obj*, where it is none such.
+    OpenRouter has an answer in ``provider`` now and then, and ``null`` in its place."""
+    if obj.get("choices") is not None:
         return obj
-    held = (obj.get(name) for name in ("data", "result", "response"))
+    held = (obj.get(name) for name in ("data", "result", "response", "provider"))
     return next((each for each in held if isinstance(each, dict) and "choices" in each), obj)
 
 
