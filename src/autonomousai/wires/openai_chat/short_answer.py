@@ -67,10 +67,10 @@ def read_short_stream(data: bytes) -> Batch | None:
     part = data.removeprefix(_BEGINNING).removesuffix(_END)
     if len(data) - len(part) != len(_BEGINNING) + len(_END):
         return None
-    said = _read_alike(part)
-    if said is None:
-        said = _read_each(part)
-    return None if said is None else _folded(said)
+    batch = _read_alike(part)
+    if batch is None and (said := _read_each(part)) is not None:
+        batch = _folded(said)
+    return batch
 
 
 def _read_each(part: bytes) -> list[_ReadChunk] | None:
@@ -134,20 +134,27 @@ def _folded(said: list[_ReadChunk]) -> Batch | None:
             usage = counted_more(usage, each.usage) if usage else each.usage
         if each.text:
             batch.append(each.text)
-    extra = None if last.unknown is constant or last.unknown == constant else last.unknown
     model = last.model or first.model
     if counting is None:
         counted = usage_of(counted_more(usage, last.usage) if usage and last.usage else last.usage or usage)
-        batch.append(FinishReason(reason, "finish_reason", counted, model, extra))
+        batch.append(_end(reason, counted, model, constant, last.unknown, None))
         return batch
     counted = usage_of(counted_more(usage, counting.usage) if usage and counting.usage else counting.usage)
     if last.usage or counted is None:
         return None
-    trailer = counting.unknown
-    if trailer != {name: value for name, value in constant.items() if name != "choices"}:
-        extra = {**(constant if extra is None else extra), TRAILER: trailer}
-    batch.append(FinishReason(reason, "finish_reason", counted, counting.model or model, extra))
+    batch.append(_end(reason, counted, counting.model or model, constant, last.unknown, counting.unknown))
     return batch
+
+
+def _end(
+    reason: str | None, usage: Usage | None, model: str | None, constant: Json, last: Json, trailer: Json | None
+) -> FinishReason:
+    """Return the end of an answer. *constant*: the unknown members that its chunks have; *last*: those of the one with the
+    reason; *trailer*: of one that counts tokens, where it has one."""
+    extra = None if last is constant or last == constant else last
+    if trailer is not None and trailer != {name: value for name, value in constant.items() if name != "choices"}:
+        extra = {**(constant if extra is None else extra), TRAILER: trailer}
+    return FinishReason(reason, "finish_reason", usage, model, extra)
 
 
 # ---- chunks that begin alike, up to their choices: that beginning is decoded once, and what follows it is known again -----
@@ -155,13 +162,12 @@ def _folded(said: list[_ReadChunk]) -> Batch | None:
 
 class _Shape(msgspec.Struct, frozen=True, gc=False):
     """What is known of the rest of a chunk after a beginning whose unknown members have the values ``beside``: of all of the
-    rest, or of what stands before its content, where ``tail`` follows the content."""
+    rest, or of what stands before its content, where ``tail`` follows the content. It has a choice, and counts no tokens."""
 
     beside: tuple[Any, ...]
     tail: bytes
     reason: str | None
     unknown: Json
-    has_choice: bool
 
 
 #: By the rest of a chunk, or by what of it stands before the content. None holds what an answer says.
@@ -172,10 +178,11 @@ _SHAPES: Final = 256
 _PROBE: Final = "probe"
 
 
-def _read_alike(part: bytes) -> list[_ReadChunk] | None:
-    """Return what the chunks say that *part* holds, where all begin alike. A chunk that is split behind ``"choices":[`` has the
-    members of two: of what comes before, with no choices, and of what follows, with nothing before. Both are decoded, or known.
-    """
+def _read_alike(part: bytes) -> Batch | None:
+    """Return the answer whose chunks *part* holds, where all begin alike, and one of its own counts tokens.
+
+    A chunk that is split behind ``"choices":[`` has the members of two: of what comes before, with no choices, and of what
+    follows, with nothing before. Both are decoded, or known."""
     before, name, _ = part.partition(_CHOICES)
     if not name:
         before, name, _ = part.partition(_SPACED_CHOICES)
@@ -186,56 +193,84 @@ def _read_alike(part: bytes) -> list[_ReadChunk] | None:
         return None
     if begun.usage or _LF in beginning or _CR in beginning:
         return None
-    model, beside = begun.model or None, unknown_in_chunk(begun)
-    said = []
-    for chunk in part.split(_NEXT):
+    batch: Batch = [Started()]
+    last = _fold_rests(batch, beginning, part.split(_NEXT), unknown_in_chunk(begun))
+    if last is None:
+        return None
+    constant, shape, usage, trailer = last
+    counted = None
+    if shape.reason not in STANDARD or (usage is not None and (counted := usage_of(usage)) is None):
+        return None
+    model = begun.model or None
+    batch[0] = Started(model, None, constant or None)
+    batch.append(_end(shape.reason, counted, model, constant, shape.unknown, trailer))
+    return batch
+
+
+def _fold_rests(
+    batch: Batch, beginning: bytes, chunks: list[bytes], beside: tuple[Any, ...]
+) -> tuple[Json, _Shape, Json | None, Json | None] | None:
+    """Add the texts of *chunks* to *batch*. Returns the unknown members of the first, the shape of the last with a choice, and
+    the usage and the unknown members of one that counts tokens behind it. None where they are no answer."""
+    constant: Json = {}
+    last: _Shape | None = None
+    usage: Json | None = None
+    trailer: Json | None = None
+    for chunk in chunks:
         rest = chunk.removeprefix(beginning)
-        if len(rest) == len(chunk) or (each := _said_by(rest, model, beside)) is None:
+        if usage is not None or len(rest) == len(chunk):
             return None
-        said.append(each)
-    return said
+        before, name, after = rest.partition(_CONTENT)
+        shape = _shapes.get(before)
+        text: str | None = ""
+        if shape is None or shape.beside != beside or (name and (text := _content(after, shape.tail)) is None):
+            if (learnt := _learnt(rest, before, after, beside)) is None:
+                return None
+            shape, text, usage = learnt
+            if usage is not None:
+                trailer = shape.unknown
+                continue
+        if last is None:
+            constant = shape.unknown
+        elif last.reason or last.unknown is not constant:
+            return None
+        if text:
+            if shape.reason:
+                return None
+            batch.append(text)
+        last = shape
+    return None if last is None else (constant, last, usage, trailer)
 
 
-def _said_by(rest: bytes, model: str | None, beside: tuple[Any, ...]) -> _ReadChunk | None:
-    """Return what a chunk says of which this is the *rest*; None where it is no usual one."""
-    before, name, after = rest.partition(_CONTENT)
-    shape = _shapes.get(before)
-    if shape is None or shape.beside != beside:
-        return _learnt(rest, before, after, model, beside)
-    if not name:
-        return _ReadChunk("", shape.reason, None, model, shape.unknown, shape.has_choice)
-    content = after.removesuffix(shape.tail)
+def _content(after: bytes, tail: bytes) -> str | None:
+    """Return the content that stands before the *tail*; None where it is none, or has another tail."""
+    content = after.removesuffix(tail)
     if len(content) == len(after) or _LF in content or _CR in content:
-        return _learnt(rest, before, after, model, beside)
+        return None
     try:
-        text = _CONTENT_VALUE.decode(content)
+        return _CONTENT_VALUE.decode(content) or ""
     except UNREADABLE:
         return None
-    return _ReadChunk(text or "", shape.reason, None, model, shape.unknown)
 
 
-def _learnt(rest: bytes, before: bytes, after: bytes, model: str | None, beside: tuple[Any, ...]) -> _ReadChunk | None:
-    """Return the same, decoded, and remember the shape of *rest* by what of it stands *before* the content, and *after* its
-    name."""
-    if _LF in rest or _CR in rest or (chunk := _decoded(rest)) is None:
+def _learnt(rest: bytes, before: bytes, after: bytes, beside: tuple[Any, ...]) -> tuple[_Shape, str | None, Json | None] | None:
+    """Return the shape of *rest*, its text, and what it counts where it has no choice. Remember the shape, by what stands
+    *before* the content, and *after* its name. None where it is no usual one."""
+    if _LF in rest or _CR in rest or (chunk := _decoded(rest)) is None or bool(chunk.usage) == bool(chunk.choices):
         return None
     own = unknown_in_chunk(chunk)
     in_chunk = tuple([first if last is UNSET else last for first, last in zip(beside, own, strict=True)])
     if not chunk.choices:
-        shape = _Shape(beside, b"", None, _unknown(in_chunk, ()), has_choice=False)
-        said = _ReadChunk("", None, chunk.usage, model, shape.unknown, has_choice=False)
-    else:
-        choice = chunk.choices[0]
-        content = choice.delta.content
-        unknown = _unknown(in_chunk, unknown_in_choice(choice))
-        tail = after.lstrip(b" ").removeprefix(_json(content))
-        shape = _Shape(beside, tail, choice.finish_reason, unknown, has_choice=True)
-        said = _ReadChunk(content or "", choice.finish_reason, chunk.usage, model, unknown)
-    if not (chunk.usage or chunk.obfuscation) and (before == rest or _takes_any_content(before, shape.tail)):
+        return _Shape(beside, b"", None, _unknown(in_chunk, ())), None, chunk.usage
+    choice = chunk.choices[0]
+    content = choice.delta.content
+    tail = after.lstrip(b" ").removeprefix(_json(content))
+    shape = _Shape(beside, tail, choice.finish_reason, _unknown(in_chunk, unknown_in_choice(choice)))
+    if not chunk.obfuscation and (before == rest or _takes_any_content(before, tail)):
         if len(_shapes) >= _SHAPES:
             _shapes.clear()
         _shapes[before] = shape
-    return said
+    return shape, content, None
 
 
 def _decoded(rest: bytes) -> RestOfChunk | None:

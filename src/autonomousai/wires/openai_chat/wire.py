@@ -75,23 +75,19 @@ class OpenAIChatWire(Wire):
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
-        if head.echo == ECHO:
-            return older_document(self._document(events, head, extension))
-        return self._document(events, head, extension)
-
-    def _document(self, events: Batch, head: AnswerHead, extension: dict[str, Any] | None) -> bytes:
+        document = None
         if not self.finish_reason_at_top:
-            short = write_short_answer(events, id=head.id, created=head.created, model=head.model, extension=extension)
-            if short is not None:
-                return short
-        return encode_completion(
-            events,
-            id=head.id,
-            created=head.created,
-            model=head.model,
-            finish_reason_at_top=self.finish_reason_at_top,
-            extension=extension,
-        )
+            document = write_short_answer(events, id=head.id, created=head.created, model=head.model, extension=extension)
+        if document is None:
+            document = encode_completion(
+                events,
+                id=head.id,
+                created=head.created,
+                model=head.model,
+                finish_reason_at_top=self.finish_reason_at_top,
+                extension=extension,
+            )
+        return older_document(document) if head.echo == ECHO else document
 
     def operation(self, path: str) -> Operation:
         """See `Wire.operation`."""
