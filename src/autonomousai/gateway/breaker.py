@@ -108,6 +108,17 @@ class Breaker:
         if trial:
             self.heard()
 
+    def answered(self) -> float:
+        """Note that a request is over and had success that was admitted while the breaker was closed. Returns the time."""
+        self._running -= 1
+        if not self.is_closed:
+            return self.success(trial=False)
+        self._hopeful_at = now = self._time()
+        self._cooldown = self._base
+        self._in_a_row = 0
+        self._outcomes.append(True)
+        return now
+
     def success(self, *, trial: bool = True) -> float:
         """The upstream did its work. What was begun before the breaker opened does not close it. Returns the time."""
         self._hopeful_at = now = self._time()

@@ -42,10 +42,8 @@ class Upstream:
 
     def succeed(self) -> float:
         """Note that a request was answered that the breaker had admitted while it was closed, and is over. Returns the time."""
-        breaker = self.breaker
-        breaker.release(trial=False)
         self.budget.success()
-        return breaker.success(trial=False)
+        return self.breaker.answered()
 
     def repeats(self, request: ChatRequest) -> bool:
         """Return whether *request*, with a seed, is answered with the same bytes again."""

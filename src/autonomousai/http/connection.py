@@ -126,9 +126,8 @@ class ClientConnection(TimedResponse):
         self._clocks = clocks
         self._winds = streaming
         self._total_at = total_at
+        self._sent_at = now
         first_token_at = now + clocks.first_token
-        alive_until = first_token_at if clocks.first_token_alive <= clocks.first_token else now + clocks.first_token_alive
-        self._alive_until = min(total_at, alive_until)
         if streaming and first_token_at < total_at:
             self._clock, self.deadline = "first_token", first_token_at
         else:
@@ -227,7 +226,8 @@ class ClientConnection(TimedResponse):
                 and not self._transport.is_closing()
                 and not self._transport.get_write_buffer_size()
             ):
-                self._resume_reading()
+                if self._is_paused:
+                    self._resume_reading()
                 self._on_idle(self)
             else:
                 self._transport.abort()
@@ -276,9 +276,8 @@ class ClientConnection(TimedResponse):
         return data
 
     def _resume_reading(self) -> None:
-        if self._is_paused:
-            self._is_paused = False
-            self._transport.resume_reading()
+        self._is_paused = False
+        self._transport.resume_reading()
 
     # ---- its deadline
 
@@ -457,7 +456,7 @@ class ClientConnection(TimedResponse):
         """The body has ended: its reader releases the connection, which notices meanwhile when the server closes it."""
         if not self._keeps or self._ends:
             self._transport.abort()
-        else:
+        elif self._is_paused:
             self._resume_reading()
         self._take = None
         self._wake()

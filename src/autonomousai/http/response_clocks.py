@@ -20,7 +20,6 @@ class TimedResponse(HeadReader):
     """``deadline``: the loop's time when the timeout that runs now runs out."""
 
     __slots__ = (
-        "_alive_until",
         "_clock",
         "_clocks",
         "_ends_quietly",
@@ -28,6 +27,7 @@ class TimedResponse(HeadReader):
         "_is_overdue",
         "_loop",
         "_progressed",
+        "_sent_at",
         "_sweep",
         "_total_at",
         "_winds",
@@ -43,7 +43,7 @@ class TimedResponse(HeadReader):
         self._winds = False  # events restart the idle timeout
         self._clock: Clock = "total"
         self._total_at = 0.0
-        self._alive_until = 0.0
+        self._sent_at = 0.0
         self._progressed = self._is_alive = False  # what has come since the last sweep
         self._is_overdue = False  # the deadline passed while the reader did not wait
         self._ends_quietly = False
@@ -51,6 +51,12 @@ class TimedResponse(HeadReader):
     def _expire(self, now: float) -> None:
         """End the response, whose deadline has passed."""
         raise NotImplementedError
+
+    @property
+    def _alive_until(self) -> float:
+        """Return the loop's time until which signs of life count, before the first token."""
+        clocks = self._clocks
+        return min(self._total_at, self._sent_at + max(clocks.first_token, clocks.first_token_alive))
 
     def progress(self) -> None:
         """See `Response.progress`. The timeout is restarted by the next sweep."""

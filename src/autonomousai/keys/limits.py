@@ -6,7 +6,6 @@ Money is counted in nanodollars, of which 2^53 are nine million dollars: any sto
 from __future__ import annotations
 
 import datetime as dt
-from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -105,12 +104,16 @@ class Standing(msgspec.Struct, frozen=True):
 
 def period_of(policy: KeyPolicy, now: float) -> str:
     """Return the name of the period that *now*, in seconds since the epoch, lies in: ``2027-01`` or ``2027-01-31``, in UTC."""
-    return _period_name(policy.budget_period, int(now // _DAY_S))
+    known = _days.get(policy.budget_period)
+    if known is None or not known[0] <= now < known[1]:
+        begin = now // _DAY_S * _DAY_S
+        form = "%Y-%m-%d" if policy.budget_period == "day" else "%Y-%m"
+        known = _days[policy.budget_period] = begin, begin + _DAY_S, f"{dt.datetime.fromtimestamp(begin, dt.UTC):{form}}"
+    return known[2]
 
 
-@lru_cache(64)
-def _period_name(period: str, day: int) -> str:
-    return f"{dt.datetime.fromtimestamp(day * _DAY_S, dt.UTC):{'%Y-%m-%d' if period == 'day' else '%Y-%m'}}"
+#: By the kind of periods: when the day began and ended that was asked for last, and the name of its period.
+_days: Final[dict[str, tuple[float, float, str]]] = {}
 
 
 def bounds_of(policy: KeyPolicy, now: float) -> tuple[float, float]:

@@ -356,6 +356,7 @@ def check_model(request: ChatRequest) -> None:
 def provenance_of(answer: Answer) -> dict[str, Any]:
     """Return how the answer came about, and what a client can check it against."""
     report = Report() if answer.report is None else answer.report
-    report.upstream = report.upstream or answer.upstream
+    if report.upstream is None:
+        report.upstream = answer.upstream
     others = {index: choice.text for index, choice in answer.choices.items()} if answer.choices else None
     return make_provenance(report, answer.text, others, () if answer.finish is None else answer.finish.notes)

@@ -116,7 +116,8 @@ class Flight(msgspec.Struct, eq=False):
     def _land(self, batch: Batch, answer: Answer) -> None:
         """Respond with the complete *answer*, whose events *batch* has, then count it."""
         context, exchange, wire = self.context, self.exchange, self.endpoint.wire
-        model = answer.model or self.model
+        started = answer.started
+        model = (None if started is None else started.model) or self.model
         head = AnswerHead(
             wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], self.request.include_usage, self.request.echo
         )

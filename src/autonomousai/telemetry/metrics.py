@@ -140,7 +140,10 @@ class Metrics:
         meter.key = key
         meter.first = now = monotonic()
         meter.outcome = "ok"
-        series = self.series(model, meter.upstream)
+        report = answer.report
+        series = self._answers.get((model, "" if report is None else report.upstream or ""))
+        if series is None:  # the first one, or of other names
+            series = self.series(model, meter.upstream)
         seconds = now - began
         first, whole = series.first, series.whole
         first.counts[bisect_left(first.bounds, seconds)] += 1

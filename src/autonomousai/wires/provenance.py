@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
 import msgspec
 
 from ..errors import StreamError
+from ..late import late
 from ..report import Report
 
 KEY = "x_autonomousai"
@@ -66,7 +68,16 @@ def provenance_of_document(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _digest(text: str) -> str:
+def _import_hashes() -> ModuleType:
     import hashlib  # noqa: PLC0415  OpenSSL comes with it: with the first answer that has a digest
 
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib
+
+
+#: A statement that imports it would look for it with each answer.
+_hashes: Final = late(_import_hashes)
+
+
+def _digest(text: str) -> str:
+    digest: str = _hashes.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest

@@ -50,15 +50,19 @@ def _too_deep() -> StatusError:
     return refusal(None, f"the body is nested deeper than {MAX_DEPTH} levels", "invalid_json")
 
 
+#: What asks for the usage of a stream.
+_COUNTED: Final = {"include_usage": True}
+
+
 def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
     """Return the body of ``POST /chat/completions``; a stream is asked for its usage. *fields* that are None are left out."""
     request: dict[str, Any] = {"model": model, "messages": messages, "stream": stream}
-    options: dict[str, Any] = {}
+    options: dict[str, Any] | None = None
     if fields:
         request |= request_fields(fields)
-        options = request.pop("stream_options", None) or {}
+        options = request.pop("stream_options", None)
     if stream:
-        request["stream_options"] = {**options, "include_usage": True}
+        request["stream_options"] = {**options, **_COUNTED} if options else _COUNTED
     return encode_request(request)
 
 
