@@ -1,5 +1,5 @@
-"""Patterns, decoders and the like that are made when they are first used. Most are for what is rare, refusals and odd answers,
-and to make all of them would take a third of the time in which a client is imported."""
+"""Patterns and decoders that are made when they are first used. Most are for what is rare, refusals and odd answers, and to
+make all of them would take a third of the time in which a client is imported."""
 
 from __future__ import annotations
 
@@ -26,17 +26,6 @@ class _Late:
         return found
 
 
-def late(make: Callable[[], T]) -> T:
-    """Return what *make* returns, which is called when it is first used.
-
-    Example::
-
-        digits = late(lambda: [1, 2, 3])
-        assert digits.index(2) == 1
-    """
-    return cast("T", _Late(make))
-
-
 def late_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Return the pattern that `re.compile` makes of *text*, made when it is first used. A mistake in it raises only then.
 
@@ -45,7 +34,7 @@ def late_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
         digits = late_pattern("[0-9]+")
         assert digits.findall("10 of 20") == ["10", "20"]
     """
-    return late(lambda: re.compile(text, flags))
+    return cast("re.Pattern[AnyStr]", _Late(lambda: re.compile(text, flags)))
 
 
 def late_decoder(type: type[T]) -> msgspec.json.Decoder[T]:
@@ -55,4 +44,4 @@ def late_decoder(type: type[T]) -> msgspec.json.Decoder[T]:
 
         assert late_decoder(dict[str, int]).decode(b'{"a":1}') == {"a": 1}
     """
-    return late(lambda: msgspec.json.Decoder(type))
+    return cast("msgspec.json.Decoder[T]", _Late(lambda: msgspec.json.Decoder(type)))

@@ -212,6 +212,24 @@ def test_hope_lasts_as_long_as_a_success_is_recent(clock: HandClock) -> None:
     assert (False, [True, False, True]) == (hopeless, hopes)
 
 
+@pytest.mark.parametrize("fails", [0, 1, 3])
+def test_a_request_that_is_answered_is_over_and_a_success(clock: HandClock, fails: int) -> None:
+    """Noted in one step, it leaves what two steps leave: also where the breaker has opened meanwhile."""
+    breakers = [Breaker(failures=3, cooldown=10, time=clock) for _ in range(2)]
+    for breaker in breakers:
+        breaker.admit()
+        for _ in range(fails):
+            breaker.failure()
+    clock.now += 1
+    one, two = breakers
+
+    ended = one.answered()
+    two.release(trial=False)
+
+    assert ended == two.success(trial=False) == clock.now
+    assert vars(one) == vars(two)
+
+
 def test_the_budget_is_a_share_of_the_successes() -> None:
     """The reserve can be spent; after that every second success earns one retry, and no request does that fails."""
     budget = RetryBudget(share=0.5, reserve=2)

@@ -7,6 +7,7 @@ import gc
 import logging
 import re
 import weakref
+from email.utils import formatdate
 from itertools import pairwise
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from autonomousai.http.server import request_bounds
 from autonomousai.http.server.connections import Connections
+from autonomousai.http.server.head_lines import date_line
 from autonomousai.http.server.protocol import HTTPProtocol
 from tests.support.asgi import ASGIApplication
 from tests.support.sockets import request
@@ -552,3 +554,10 @@ async def test_a_body_is_not_touched_wherever_its_head_is_cut(before, at):
 
     assert repr(WISHING).encode() + b")" in text
     assert b"('GET', '/after'" in text
+
+
+@given(st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=4))
+def test_the_date_is_that_of_its_second(seconds: list[int]) -> None:
+    """As the standard library writes it, whatever was written before."""
+    for second in [*seconds, *(each + 1 for each in seconds), *(each // 60 * 60 for each in seconds)]:
+        assert date_line(second) == f"date: {formatdate(second, usegmt=True)}\r\n".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from math import inf
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from autonomousai.keys.counters import KeyCounters
 from autonomousai.keys.estimates import prompt_tokens
-from autonomousai.keys.limits import Decision, Demand, Limits
+from autonomousai.keys.limits import Decision, Demand, Limits, period_of
 from autonomousai.keys.quotas import KeyQuotas
 from autonomousai.keys.records import KeyRecord
 from autonomousai.keys.refusals import limit_headers, limit_lines
@@ -135,3 +136,12 @@ def test_a_model_without_a_price_is_not_granted() -> None:
 
     assert quotas.grant(record, "a", "unpriced", request) is None
     assert ["before"] == list(store.keys["key_1"].holds)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["day", "month"]), st.floats(0, 4e9)), max_size=5), st.sampled_from([0, -0.25, 0.25]))
+def test_a_period_is_named_as_its_time_is(asked: list[tuple[Any, float]], beside: float) -> None:
+    """Whatever was asked before, and close to midnight."""
+    for kind, now in [*asked, *((kind, max(0.0, now // 86400 * 86400 + beside)) for kind, now in asked)]:
+        moment = dt.datetime.fromtimestamp(now, dt.UTC)
+
+        assert period_of(KeyPolicy(budget_period=kind), now) == f"{moment:{'%Y-%m-%d' if kind == 'day' else '%Y-%m'}}"

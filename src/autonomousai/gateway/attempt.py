@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, Self
 
 import msgspec
 
@@ -253,7 +253,7 @@ _EXACT_PAUSE: Final = 0.1
 _POLL_PAUSE: Final = 0.1
 
 
-class GatewaySettings(NamedTuple):
+class GatewaySettings(msgspec.Struct, frozen=True):
     """What all requests of a gateway share. ``total``: seconds that one may take with all its attempts."""
 
     retry: RetryConfig

@@ -110,7 +110,7 @@ class HttptoolsTransport:
             known = self._last_head = url, headers, self._head("POST", url, headers)
         head = known[2]
         if (connection := self._take(head.origin)) is not None:
-            start = b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
+            start = head.start + b"Content-Length: %d\r\n\r\n" % len(body)
             connection.send(
                 start, body, ends=head.closes, clocks=clocks, streaming=True, total_at=deadline, now=now, on_news=on_news
             )

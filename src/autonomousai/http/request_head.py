@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+import msgspec
+
 from ..errors import ConfigError
 from .proxies import Proxy
 from .urls import without_credentials
@@ -32,7 +34,7 @@ class Origin(NamedTuple):
     via: Proxy | None = None
 
 
-class RequestHead(NamedTuple):
+class RequestHead(msgspec.Struct, frozen=True):
     """``start``: request line and headers, without a body's length and the empty line. ``closes``: whether the request asks for
     the end of its connection."""
 

@@ -18,7 +18,7 @@ from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.anthropic_messages.members import usage_of
 from ..wires.cache_counts import cache_read, cache_written, cache_written_1h
-from .estimate import Tokens, pieces_of, prompt_tokens, tokens_per_piece
+from .estimate import Tokens, completion_tokens, pieces_of, prompt_tokens, tokens_per_piece
 from .prices import Prices, cost_of
 
 #: The name of the API that counts a prompt before the first word.
@@ -180,8 +180,9 @@ def _usual(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
     else:
-        prompt, completion = prompt_tokens(asked.request), tokens_per_piece(answer)(pieces_of(answer))
-    price = prices.price(upstream, (answer.model, model))
+        prompt, completion = prompt_tokens(asked.request), completion_tokens(answer)
+    started = answer.started
+    price = prices.price(upstream, (None if started is None else started.model, model))
     cost = None
     if price is not None:
         if cached or reasoning or price.steps or price.tiers:
@@ -198,7 +199,7 @@ def _usual(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str
         labels,
         model,
         asked.wire,
-        meter.upstream,
+        report.upstream or upstream,
         [LedgerAttempt(upstream, "ok", attempt.status, attempt.ms, completion, usage is None and completion > 0, cost)],
         prompt,
         completion,

@@ -55,6 +55,14 @@ def tokens_per_piece(answer: Answer) -> Callable[[int], int]:
     return lambda pieces: round(pieces * average)
 
 
+def completion_tokens(answer: Answer) -> int:
+    """Return what `tokens_per_piece` makes of all pieces of a complete *answer*."""
+    pieces = pieces_of(answer)
+    if not pieces or (size := answer.generated) <= _LONGEST_PIECE * pieces:
+        return pieces
+    return round(pieces * (size / pieces / CHARACTERS))
+
+
 def prompt_tokens(request: ChatRequest) -> int:
     """Return about how many tokens the prompt of *request* has: four characters each, and what stands around a message.
 

@@ -141,7 +141,8 @@ class Flight(msgspec.Struct, eq=False):
         """Account what was answered, and give back what is held for it, whatever that brings."""
         context, exchange = self.context, self.exchange
         try:
-            self._account(exchange.meter)
+            if self.hold is not None or context.metrics.on_end is not None:
+                self._account(exchange.meter)
             self.note(exchange)
         except Exception as error:  # the caller has its answer: no task is to continue
             log_bug(exchange.request_id, error)
@@ -249,7 +250,12 @@ def _entered(
     """Return what may be sent of the request of *exchange*, inside and in its place. None where it is no usual one, or has to
     wait. Raises `ProviderError` where it is refused."""
     body = exchange.peek_body()
-    if body is None or not _is_admitted(context, guard, endpoint, exchange, len(body)):
+    if body is None or len(body) > context.bodies.usual or guard.draining:
+        return None
+    if (known := exchange.known) is not None and known.note is endpoint and guard.recall(exchange):
+        if exchange.caller is not None and not context.admission.at_once:
+            return None
+    elif not _is_admitted(context, guard, endpoint, exchange):
         return None
     request = endpoint.usual(body)
     if request is None or len(request.model) > MAX_MODEL:
@@ -268,21 +274,16 @@ def _entered(
     return Flight(context, endpoint, exchange, note, request, model, streams)
 
 
-def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange, size: int) -> bool:
-    """Return whether the head of a request is admitted, with a body of *size* bytes, and its caller's key waits for nothing.
-    What is found of a head stands, but for its key."""
-    if size > context.bodies.usual or guard.draining:
-        return False
-    known = exchange.known
-    is_known = known is not None and known.note is endpoint
-    if is_known and guard.recall(exchange):
-        return exchange.caller is None or context.admission.at_once
+def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpoint, exchange: Exchange) -> bool:
+    """Return whether the head of a request is admitted, and its caller's key waits for nothing. What is found of a head stands,
+    but for its key."""
     guard.check(exchange)
     if exchange.caller is not None:
         if not context.admission.at_once:
             return False
         guard.remember(exchange)
-    if not is_known:
+    known = exchange.known
+    if known is None or known.note is not endpoint:
         if not context.bodies.takes(exchange) or passes_headers(endpoint.wire, exchange):
             return False
         is_longer = may_be_resumed(exchange)

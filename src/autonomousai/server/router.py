@@ -105,10 +105,11 @@ class RequestRouter(ABC):
 
     def launch(self, exchange: Exchange) -> bool:
         """See `Application.launch`."""
-        if (known := exchange.known) is not None and known.note is LONGER:
-            return False
-        endpoint = self._usual.get(exchange.path)
-        if endpoint is None or exchange.method != "POST" or not self._started:
+        known = exchange.known
+        endpoint = None if known is None else known.note
+        if endpoint is None:
+            endpoint = self._usual.get(exchange.path) if exchange.method == "POST" else None
+        if endpoint is None or endpoint is LONGER or not self._started:
             return False
         return launch(self._context, self._guard, endpoint, exchange, self._note)
 

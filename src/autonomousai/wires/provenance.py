@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
-from types import ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
 
 from ..errors import StreamError
-from ..late import late
 from ..report import Report
 
 KEY = "x_autonomousai"
@@ -68,16 +67,13 @@ def provenance_of_document(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _import_hashes() -> ModuleType:
-    import hashlib  # noqa: PLC0415  OpenSSL comes with it: with the first answer that has a digest
+@cache  # the statement would look for the module with each answer
+def _sha256() -> Callable[[bytes], Any]:
+    from hashlib import sha256  # noqa: PLC0415  OpenSSL comes with it: with the first answer that has a digest
 
-    return hashlib
-
-
-#: A statement that imports it would look for it with each answer.
-_hashes: Final = late(_import_hashes)
+    return sha256
 
 
 def _digest(text: str) -> str:
-    digest: str = _hashes.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    digest: str = _sha256()(text.encode("utf-8", "surrogatepass")).hexdigest()
     return digest

@@ -316,12 +316,12 @@ class RequestResponseCycle:
 
     def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
         """See `Exchange.respond`."""
-        if status == 200 and not headers and self._begin_usual(len(body), kind):
+        if status == 200 and not headers and (head := self._usual_head(len(body), kind)):
+            self.status = 200
             if self._gone:
                 return True
             connection = self.connection
-            connection.transport.write(self._head_bytes + body)
-            self._head_bytes = b""
+            connection.transport.write(head + body)
             self.is_written = self.is_complete = True
             if self._waiter is not None:
                 self._wake()
@@ -333,19 +333,17 @@ class RequestResponseCycle:
         self.end(body)
         return self.connection.clear is None
 
-    def _begin_usual(self, size: int, kind: bytes) -> bool:
-        """Prepare the head of a document on a connection that is kept, at once. False: it may have another head than that."""
+    def _usual_head(self, size: int, kind: bytes) -> bytes:
+        """Return the head of a document on a connection that is kept, at once; b"" where it may have another head than that."""
         if not self.keeps or self.http_version != "1.1" or self.method == "HEAD" or self._head_bytes or self.is_written:
-            return False
+            return b""
         more = self.lines
         if self.extra:
             for name, value in self.extra:
                 if name in _OURS or _LF in value or _CR in value:
-                    return False
+                    return b""
                 more += b"%b: %b\r\n" % (name, value)
-        self._head_bytes = _USUAL_HEAD % (date_line(int(time())), kind, size, self.request_id.encode(), more)
-        self.status = 200
-        return True
+        return _USUAL_HEAD % (date_line(int(time())), kind, size, self.request_id.encode(), more)
 
     def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""

@@ -18,6 +18,12 @@ _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug"
 @lru_cache(maxsize=1)
 def date_line(second: int) -> bytes:
     """Return the ``date`` header (RFC 9110 section 6.6.1) of that second since the epoch."""
-    year, month, day, hours, minutes, seconds, weekday, _, _ = gmtime(second)
-    date = (_DAYS[weekday], day, _MONTHS[month - 1], year, hours, minutes, seconds)
-    return b"date: %b, %02d %b %04d %02d:%02d:%02d GMT\r\n" % date
+    minute, second = divmod(second, 60)
+    return _to_the_minute(minute) + b"%02d GMT\r\n" % second
+
+
+@lru_cache(maxsize=1)
+def _to_the_minute(minute: int) -> bytes:
+    """Return what it begins with in that minute since the epoch."""
+    year, month, day, hours, minutes, _, weekday, _, _ = gmtime(minute * 60)
+    return b"date: %b, %02d %b %04d %02d:%02d:" % (_DAYS[weekday], day, _MONTHS[month - 1], year, hours, minutes)
