@@ -22,8 +22,8 @@ from autonomousai import config
 from autonomousai.clients.vendors import FACTS_OF, VENDORS, Vendor
 from autonomousai.kinds.registry import KINDS
 from autonomousai.request import OPTION_NAMES
-from autonomousai.server.openapi import make_document
 from autonomousai.server.openapi.admin import SCHEMAS
+from autonomousai.server.openapi.document import make_document
 from autonomousai.wires.fields import FieldTable, FieldUse, RequestField
 from autonomousai.wires.registry import WIRES
 

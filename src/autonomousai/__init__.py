@@ -1,7 +1,7 @@
 """autonomousai: stream answers from language models, and know when they are whole.
 
 The curated public names; nothing else is promised. Importing this is quick: a client and the engine come when their class is
-asked for, and aiohttp or httptools with the first request.
+asked for, as asyncio does, and aiohttp or httptools with the first request.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ from .events import (
     ToolCalls,
     Usage,
 )
-from .provider import AsyncGeneratorProvider, ProviderModelMixin
 from .request import AnyMessages as Messages
-from .result import AsyncResult
 from .timeouts import Clocks
 
 if TYPE_CHECKING:
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
     from .clients.autonomousai import AutonomousAI
     from .clients.openai import OpenAICompatible
     from .engine.provider import LlamaCpp
+    from .provider import AsyncGeneratorProvider, ProviderModelMixin
+    from .result import AsyncResult
 
 __all__ = [
     "Annotations",
@@ -81,7 +81,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a provider when its class is asked for: most programs use one, and its wires take most of an import's time."""
+    """Import a provider when its class is asked for: most programs use one, and its wires take most of an import's time. The
+    process of the engine uses none, and no asyncio."""
     module: Any
     match name:
         case "Anthropic":
@@ -92,6 +93,10 @@ def __getattr__(name: str) -> Any:
             from .clients import openai as module  # noqa: PLC0415  its wire comes with it
         case "LlamaCpp":
             from .engine import provider as module  # noqa: PLC0415  a client needs none of what it brings
+        case "AsyncGeneratorProvider" | "ProviderModelMixin":
+            from . import provider as module  # noqa: PLC0415  asyncio comes with it
+        case "AsyncResult":
+            from . import result as module  # noqa: PLC0415  asyncio comes with it
         case _:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found = getattr(module, name)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
+
+#: The hosted service that has them.
+HOSTED: Final = "https://chatgpt.autonomous.ai"
 
 
 class ModelRow(msgspec.Struct, frozen=True):

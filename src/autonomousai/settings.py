@@ -36,6 +36,11 @@ Policy: TypeAlias = Literal["order", "weighted", "least_busy", "fastest"]
 Weight: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 #: Tokens, or as many as the weights and the memory allow.
 ContextSize: TypeAlias = Count | Literal["auto"]
+#: What the weights of an engine are for.
+EngineTask: TypeAlias = Literal["chat", "embeddings", "rerank"]
+
+#: What the names of upstreams begin with that are engines, and loaded when they are asked for.
+ON_DEMAND: Final = "engine/"
 
 
 class Secret(str):

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from autonomousai.cli.chat.targets import ChatSettings, Served, wire_of, with_usual_path
-from autonomousai.clients.autonomousai import HOSTED
+from autonomousai.cli.chat.served import Served
+from autonomousai.cli.chat.targets import ChatSettings, wire_of, with_usual_path
 from autonomousai.errors import ModelNotFoundError
 from autonomousai.events import Usage
+from autonomousai.models import HOSTED
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import finish, run, start
 from tests.support.proxy import ForwardingProxy

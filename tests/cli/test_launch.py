@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.cli.launch import PROGRAMS
+from autonomousai.cli.agents import PROGRAMS
 from autonomousai.testing import Script, ScriptedServer
 from tests.support.program import Ended, finish, run, start
 

@@ -12,7 +12,7 @@ import pytest
 
 from autonomousai.config import Config, KeyConfig, LedgerConfig, Secret, ServerConfig
 from autonomousai.server import create_app
-from autonomousai.server.openapi import make_document
+from autonomousai.server.openapi.document import make_document
 from autonomousai.testing import ScriptedProvider
 from tests.compat.clients_env import CLIENTS
 from tests.support.sockets import listening

@@ -14,7 +14,7 @@ from autonomousai.config import Config, EngineConfig, LlamaCppConfig, ModelConfi
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import StatusError
 from autonomousai.server import create_app
-from autonomousai.server.upstreams import with_installed
+from autonomousai.server.engine_upstreams import with_installed
 from tests.support.sockets import ask, listening, request
 from tests.support.tiny_bert import CONTEXT, WIDTH, write_bert
 

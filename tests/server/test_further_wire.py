@@ -15,7 +15,7 @@ import pytest
 from autonomousai.config import Config
 from autonomousai.events import Batch, FinishReason
 from autonomousai.request import ChatRequest
-from autonomousai.server.openapi import make_document
+from autonomousai.server.openapi.document import make_document
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from autonomousai.wires.base import AnswerHead, Operation, StreamEncoder, Wire
 from autonomousai.wires.openai_chat.request import chat_request

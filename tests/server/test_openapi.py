@@ -19,7 +19,8 @@ from autonomousai.config import Config, LlamaCppConfig, ModelConfig, OpenAIConfi
 from autonomousai.events import Reasoning, ToolCallDelta, Usage
 from autonomousai.request import RESERVED
 from autonomousai.server import create_app
-from autonomousai.server.openapi import answers, make_document
+from autonomousai.server.openapi import answers
+from autonomousai.server.openapi.document import make_document
 from autonomousai.server.openapi.page import write_page
 from autonomousai.settings import KeyPolicy
 from autonomousai.testing import ScriptedProvider, answer

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autonomousai.clients import openai
 from autonomousai.clients.autonomousai import AutonomousAI
 from autonomousai.clients.openai import OpenAICompatible
 from autonomousai.config import (
@@ -23,8 +24,7 @@ from autonomousai.config import (
 from autonomousai.engine import library
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import ConfigError
-from autonomousai.kinds import openai
-from autonomousai.server import upstreams
+from autonomousai.server import engine_upstreams
 from autonomousai.server.upstreams import make_gateway
 from tests.support.gguf import write_gguf
 
@@ -36,7 +36,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Which weights are on this machine: none, unless a test adds some."""
     weights: set[str] = set()
     monkeypatch.setenv("AUTONOMOUSAI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(upstreams, "present", weights.__contains__)
+    monkeypatch.setattr(engine_upstreams, "present", weights.__contains__)
     return weights
 
 

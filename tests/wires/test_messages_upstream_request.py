@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.request import ChatRequest, OriginalRequest
-from autonomousai.wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, WRITERS, write_messages_request
+from autonomousai.wires.anthropic_messages.message import DEFAULT_MAX_TOKENS
+from autonomousai.wires.anthropic_messages.upstream_request import WRITERS, write_messages_request
 from autonomousai.wires.messages import check_messages
 from autonomousai.wires.openai_chat.request import ANTHROPIC, CHAT
 

@@ -9,7 +9,7 @@ import pytest
 
 from autonomousai.config import Config, EngineConfig, LlamaCppConfig, ModelConfig, OpenAIConfig
 from autonomousai.errors import ConfigError
-from autonomousai.server.upstreams import EngineMaker
+from autonomousai.server.engine_upstreams import EngineMaker
 from autonomousai.workers.engines import SharedEngines
 from tests.support.gguf import write_gguf
 

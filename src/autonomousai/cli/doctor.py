@@ -18,14 +18,14 @@ from typing import Any, Final
 import msgspec
 
 from .. import __version__
-from ..clients.autonomousai import HOSTED, AutonomousAI
+from ..clients.autonomousai import AutonomousAI
 from ..clients.openai import OpenAICompatible
 from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics, vendor_at, vendor_of
 from ..config import load_config
 from ..engine.weights import present, weights_path
 from ..errors import ConfigError, ProviderError
 from ..http.urls import check_base_url, openai_base_url, without_credentials
-from ..models import MODELS, WEIGHTS
+from ..models import HOSTED, MODELS, WEIGHTS
 from ..timeouts import Clocks
 from .columns import table
 from .errors import in_words

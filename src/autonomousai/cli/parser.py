@@ -10,6 +10,7 @@ from typing import Any
 from .. import __version__
 from ..clients.vendors import VENDORS, refuse_vendor_name
 from ..errors import ConfigError
+from .agents import PROGRAMS
 from .completion import SHELLS
 from .defaults import KEYS
 from .help_parser import HelpParser
@@ -45,7 +46,6 @@ from .help_texts import (
     VENDOR_KEYS,
 )
 from .key_options import add_keys
-from .launch import PROGRAMS
 from .usage_options import add_usage
 
 

@@ -17,7 +17,6 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from ..clients.anthropic import VERSION
 from ..clients.openai import OpenAICompatible
 from ..clients.vendors import (
     ANTHROPIC_VENDOR,
@@ -32,6 +31,7 @@ from ..clients.vendors import (
 from ..errors import HTTPError, ProviderError, StatusError, StreamError
 from ..http.urls import below, check_base_url, without_credentials
 from ..timeouts import Clocks
+from ..wires.anthropic_messages.message import VERSION
 from ..wires.model_list import read_model_list
 from ..wires.redaction import redact
 from .errors import in_words

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from ..clients.anthropic import Anthropic, KeyHeader
+from ..clients.anthropic import Anthropic
 from ..clients.openai import OpenAICompatible
 from ..clients.vendors import VendorName
 from ..errors import HTTPError, StatusError
 from ..timeouts import Clocks
+from ..wires.anthropic_messages.message import KeyHeader
 
 _HELLO: Final[list[dict[str, Any]]] = [{"role": "user", "content": "Say hello."}]
 _MAX_TOKENS: Final = 32

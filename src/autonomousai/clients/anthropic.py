@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -21,7 +21,8 @@ from ..http.urls import check_base_url
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..timeouts import Clocks
-from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS, write_messages_request
+from ..wires.anthropic_messages.message import DEFAULT_MAX_TOKENS, VERSION, KeyHeader
+from ..wires.anthropic_messages.upstream_request import write_messages_request
 from ..wires.anthropic_messages.wire import ANTHROPIC_MESSAGES
 from ..wires.json import decode
 from ..wires.messages import CheckedMessages, check_messages
@@ -41,9 +42,8 @@ from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthro
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-#: The vendor's own server, and the version of the API that is spoken.
+#: The vendor's own server.
 ANTHROPIC: Final = ANTHROPIC_VENDOR.base_url
-VERSION: Final = "2023-06-01"
 
 #: What the request of a count has of that of an answer (API reference, "Count tokens in a Message").
 _NOT_COUNTED: Final = frozenset(
@@ -58,9 +58,6 @@ _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 
 #: How the API says that a model continues no answer.
 _NO_PREFILL: Final = ("prefill", "must end with a user message")
-
-#: The header that carries the key: Anthropic's own, or that of OpenAI's API, as some servers want it.
-KeyHeader: TypeAlias = Literal["x-api-key", "authorization"]
 
 
 class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):

@@ -17,7 +17,7 @@ from ..events import Batch
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
-from ..models import DEFAULT_MODEL, MODEL_ALIASES, MODELS
+from ..models import DEFAULT_MODEL, HOSTED, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, ask, blocking, class_or_instance
 from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from ..result import AsyncResult
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ..chat_fields import ChatFields
 
 _PACKAGE = __name__.partition(".")[0]
-
-HOSTED = "https://chatgpt.autonomous.ai"
 
 #: What the service's own site sends; a server may look at them. A caller's ``headers`` go over these.
 _HEADERS = {

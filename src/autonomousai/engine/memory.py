@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigError
-from .model_file import ModelFile
+
+if TYPE_CHECKING:
+    from .model_file import ModelFile
 
 #: What is used of the memory that is free where no limit is set: the rest is for others, and for what grows.
 SHARE: Final = 0.75

@@ -25,6 +25,7 @@ from ..http.pool import bring_transport
 from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..settings import EngineTask
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
@@ -76,8 +77,7 @@ class _EngineQuestion(NamedTuple):
     answer: Answer | None
 
 
-#: What weights are for, and over which wires they are asked then, beside conversations.
-EngineTask = Literal["chat", "embeddings", "rerank"]
+#: Over which wires weights are asked, by what they are for, beside conversations.
 _WIRES: Final[dict[EngineTask, str]] = {"chat": COMPLETIONS_WIRE, "embeddings": EMBEDDINGS_WIRE, "rerank": RERANK_WIRE}
 
 

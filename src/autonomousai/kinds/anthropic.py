@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..clients.anthropic import ANTHROPIC, VERSION, Anthropic, KeyHeader
 from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics
 from ..errors import ConfigError
 from ..settings import Count, PriceConfig, Secret
 from ..timeouts import Clocks
-from ..wires.anthropic_messages.upstream_request import DEFAULT_MAX_TOKENS
+from ..wires.anthropic_messages.message import DEFAULT_MAX_TOKENS, VERSION, KeyHeader
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
+
+if TYPE_CHECKING:
+    from ..clients.anthropic import Anthropic
 
 
 class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
@@ -18,7 +20,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
     of the vendor's variable for the vendor's own server, and none for another. ``max_tokens``: the longest answer where a
     caller names none, which the API wants."""
 
-    base_url: str = ANTHROPIC
+    base_url: str = ANTHROPIC_VENDOR.base_url
     api_key: Secret | None = None
     key_header: KeyHeader = "x-api-key"
     version: str = VERSION
@@ -34,7 +36,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
     @classmethod
     def completed(cls, table: dict[str, Any]) -> dict[str, Any]:
         """See `UpstreamConfig.completed`: the vendor's key is in its environment variable."""
-        url = table.get("base_url", ANTHROPIC)
+        url = table.get("base_url", ANTHROPIC_VENDOR.base_url)
         is_vendors = isinstance(url, str) and is_anthropics(url)
         return {"api_key": f"env:{ANTHROPIC_VENDOR.key_env}", **table} if is_vendors else table
 
@@ -55,6 +57,8 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
 
     def make_provider(self, setup: UpstreamSetup) -> Anthropic:
         """See `UpstreamConfig.make_provider`."""
+        from ..clients.anthropic import Anthropic  # noqa: PLC0415  a config without this kind needs no such client
+
         return Anthropic(
             self.base_url,
             api_key=self.api_key,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from ..clients.autonomousai import HOSTED, AutonomousAI
-from ..models import MODELS
+from ..models import HOSTED, MODELS
 from ..settings import PriceConfig, Secret
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
+
+if TYPE_CHECKING:
+    from ..clients.autonomousai import AutonomousAI
 
 
 class AutonomousAIConfig(UpstreamConfig, frozen=True, tag="autonomousai"):
@@ -32,6 +34,8 @@ class AutonomousAIConfig(UpstreamConfig, frozen=True, tag="autonomousai"):
 
     def make_provider(self, setup: UpstreamSetup) -> AutonomousAI:
         """See `UpstreamConfig.make_provider`."""
+        from ..clients.autonomousai import AutonomousAI  # noqa: PLC0415  a config without this kind needs no such client
+
         return AutonomousAI(
             self.base_url,
             api_key=self.api_key or "",  # never the environment's, which may be this server's own

@@ -8,18 +8,20 @@ are the config's reference; its errors name the key.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ..clients.vendors import refuse_vendor_name
-from ..engine.handle import RemoteEngine
-from ..engine.loader import ModelPool
 from ..errors import ConfigError
 from ..http.urls import clean_base_url, copied_route, holds_key, machine_of
 from ..provider import AsyncGeneratorProvider
 from ..settings import Weight
+
+if TYPE_CHECKING:
+    from ..engine.handle import RemoteEngine
+    from ..engine.loader import ModelPool
 
 #: Where the engines of this package run.
 THIS_MACHINE: Final = "this machine"

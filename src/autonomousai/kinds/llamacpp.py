@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
-from ..engine.library import find_projector, is_named
-from ..engine.provider import EngineTask, LlamaCpp
 from ..errors import ConfigError
 from ..models import DEFAULT_WEIGHTS, WEIGHTS
-from ..settings import ContextSize, Count, PriceConfig
+from ..settings import ContextSize, Count, EngineTask, PriceConfig
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from .kind import UpstreamConfig, UpstreamSetup
+
+if TYPE_CHECKING:
+    from ..engine.provider import LlamaCpp
 
 
 class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
@@ -51,12 +52,20 @@ class LlamaCppConfig(UpstreamConfig, frozen=True, tag="llamacpp"):
     def check(self, key: str) -> None:
         """See `UpstreamConfig.check`."""
         weights = self.weights
-        if weights not in WEIGHTS and "/" not in weights and not weights.endswith(".gguf") and not is_named(weights):
+        if weights in WEIGHTS or "/" in weights or weights.endswith(".gguf"):
+            return
+        from ..engine.library import is_named  # noqa: PLC0415  a config without the engine needs nothing of it
+
+        if not is_named(weights):
             known = f"the names are {', '.join(WEIGHTS)}, or give a path to a GGUF file"
             raise ConfigError(f"{weights!r} is unknown", key=f"{key}.weights", advice=known)
 
     def make_provider(self, setup: UpstreamSetup) -> LlamaCpp:
         """See `UpstreamConfig.make_provider`."""
+        # A config without the engine needs nothing of it.
+        from ..engine.library import find_projector  # noqa: PLC0415
+        from ..engine.provider import LlamaCpp  # noqa: PLC0415
+
         if setup.engine is None and self.mmproj not in ("auto", "none"):
             try:
                 find_projector(self.weights, self.mmproj)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..clients.openai import OpenAICompatible
 from ..clients.vendors import VENDORS, VendorName, vendor_of
 from ..errors import ConfigError
 from ..http.urls import without_credentials
 from ..settings import Count, PriceConfig, Secret
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
+
+if TYPE_CHECKING:
+    from ..clients.openai import OpenAICompatible
 
 
 class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
@@ -58,6 +60,8 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
 
     def make_provider(self, setup: UpstreamSetup) -> OpenAICompatible:
         """See `UpstreamConfig.make_provider`."""
+        from ..clients.openai import OpenAICompatible  # noqa: PLC0415  a config without this kind needs no such client
+
         return OpenAICompatible(
             self.base_url or vendor_of(self.vendor).base_url,  # a config says itself where it asks, and no environment
             vendor=self.vendor,

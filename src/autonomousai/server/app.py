@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.routing import Route
 
-from ..caching.provider import CACHE
 from ..config import Config, Reloaded, check_reload
 from ..errors import ConfigError, ProviderError
 from ..gateway.gateway import Gateway
@@ -30,7 +29,6 @@ from ..wires.redaction import HiddenSecrets
 from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers
 from .auth import WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
-from .caching import AnswerCache
 from .cold import cold_app, routes_elsewhere
 from .context import EndpointContext
 from .cors import CrossOrigin
@@ -52,6 +50,9 @@ from .router import RequestRouter
 from .shared_breakers import SharedBreakers
 from .upstream_metrics import upstream_samples
 from .usage import usage_routes
+
+if TYPE_CHECKING:
+    from .caching import AnswerCache
 
 #: Configs before the present one whose secrets are hidden too.
 _HIDDEN: Final = 16
@@ -89,9 +90,7 @@ class App(RequestRouter):
         self._metrics = Metrics(models, self._upstreams, gauges=self._samples)
         self._resolve: Callable[[str], str] = provider.get_model if isinstance(provider, ProviderModelMixin) else str
         self._open_accounts(config)
-        self._cache = None if config.cache is None else AnswerCache(config.cache, provider, config.upstreams)
-        if self._cache is not None:
-            self._metrics.know((), [CACHE])
+        self._cache = self._open_cache(config)
         self._streams = self._make_streams(config)
         self._health = HealthRoutes(provider, self._upstreams, self._metrics, self._guard, start=self.start, gather=gather)
         self._breakers = SharedBreakers(config.server.state, provider)
@@ -134,6 +133,16 @@ class App(RequestRouter):
             metrics=self._metrics,
         )
         self._guard = AccessControl(config.server, key_headers(), self._keys.ring)
+
+    def _open_cache(self, config: Config) -> AnswerCache | None:
+        """Return the cache that *config* asks for, None where it asks for none."""
+        if config.cache is None:
+            return None
+        from ..caching.provider import CACHE  # noqa: PLC0415  a server without a cache needs none of it
+        from .caching import AnswerCache  # noqa: PLC0415  a server without a cache needs none of it
+
+        self._metrics.know((), [CACHE])
+        return AnswerCache(config.cache, self.provider, config.upstreams)
 
     def _prices(self, config: Config) -> Prices:
         return make_prices(config.prices, config.upstreams, getattr(self.provider, "routes", {}))

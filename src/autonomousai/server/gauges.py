@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +14,9 @@ from ..limiter import RequestLimiter
 from ..provider import AsyncGeneratorProvider
 from ..streams.orphans import Orphans
 from ..telemetry.metrics import Sample
-from .caching import AnswerCache
+
+if TYPE_CHECKING:
+    from .caching import AnswerCache
 
 
 class Gauges(msgspec.Struct, frozen=True):

@@ -14,9 +14,11 @@ from starlette.routing import Route
 
 from ..errors import ProviderError
 from ..provider import AsyncGeneratorProvider
-from ..telemetry.exposition import CONTENT_TYPE, render
 from ..telemetry.metrics import Metrics
 from .auth import AccessControl
+
+#: Of the text that Prometheus reads.
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 #: Seconds that an engine may take to tell its counters.
 _ENGINE_S: Final = 2.0
@@ -89,12 +91,19 @@ class HealthRoutes:
     async def _write_metrics(self, request: Request) -> Response:
         # Where there are many series, the text takes longer than a stream should have to wait.
         others = [] if self._gather is None else await self._gather()
-        text = await asyncio.to_thread(render, [await self.snapshot(), *others])
-        return Response(text, headers={"content-type": CONTENT_TYPE})
+        text = await asyncio.to_thread(_render, [await self.snapshot(), *others])
+        return Response(text, headers={"content-type": _METRICS_TYPE})
 
     def _engines(self) -> dict[str, _EngineProvider]:
         providers = {name: upstream.provider for name, upstream in self._upstreams.items()} or {"provider": self._provider}
         return {name: provider for name, provider in providers.items() if isinstance(provider, _EngineProvider)}
+
+
+def _render(snapshots: list[bytes]) -> bytes:
+    """Write snapshots of metrics; in a thread of its own, as its import is the first time."""
+    from ..telemetry.exposition import render  # noqa: PLC0415  prometheus-client comes with the first reading of metrics
+
+    return render(snapshots)
 
 
 def _document(content: Mapping[str, Any], status: int = 200) -> Response:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -20,8 +19,6 @@ from prometheus_client.utils import floatToGoString
 from .._version import __version__
 from .families import ENGINE_FAMILIES, FAMILIES, INFO_FAMILIES, PREFIX, Family
 from .metrics import Snapshot
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _Samples = dict[tuple[str, ...], list[float]]
 

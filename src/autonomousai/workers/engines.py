@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..kinds.kind import UpstreamConfig
 
 if TYPE_CHECKING:
-    from ..server.upstreams import EngineMaker
+    from ..server.engine_upstreams import EngineMaker
 
 
 class SharedEngines:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,18 +15,19 @@ from ..config import Config, Reloaded, check_exposure
 from ..errors import ConfigError
 from ..http.urls import authority
 from ..server.app import App
-from ..server.upstreams import EngineMaker, UpstreamMaker, make_gateway
+from ..server.upstreams import UpstreamMaker, make_gateway
 from ..telemetry.access_log import LogFormat, open_log
 from ..telemetry.tracer import open_tracer
 from .banner import banner
-from .engines import SharedEngines
 from .malloc import tune_malloc
-from .parent import LoadConfig, Workers
-from .reloading import reload_at_sighup
+from .reloading import LoadConfig, reload_at_sighup
 from .server import Server, loop_factory
 from .shutdown import Shutdown, say, signals_to
 from .sockets import bind
 from .systemd import ServiceManager
+
+if TYPE_CHECKING:
+    from .parent import Workers
 
 
 def run(
@@ -96,18 +97,21 @@ async def _serve(config: Config, listener: socket.socket, where: str, workers: i
             one = Server(app, config.server.drain_s, ending, on_listening=announce, on_draining=say_draining)
             await one.serve(listener, where)
         else:
-            several = Workers(
-                SharedEngines(config, EngineMaker(config)),
-                workers,
-                ending,
-                on_listening=announce,
-                on_draining=say_draining,
-                load=load,
-            )
+            several = _several(config)(workers, ending, on_listening=announce, on_draining=say_draining, load=load)
             if load is not None:
                 reloading.enter_context(reload_at_sighup(partial(manager.reload, several.reload)))
             await several.serve(listener, where)
     return ending.code
+
+
+def _several(config: Config) -> Callable[..., Workers]:
+    """Return what makes the parent of several processes that serve together, which one alone does not need."""
+    # The engine comes with it.
+    from ..server.engine_upstreams import EngineMaker  # noqa: PLC0415
+    from .engines import SharedEngines  # noqa: PLC0415
+    from .parent import Workers  # noqa: PLC0415
+
+    return partial(Workers, SharedEngines(config, EngineMaker(config)))
 
 
 def _app(config: Config) -> App:

@@ -12,16 +12,17 @@ import contextlib
 import socket
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from ..config import Config, Reloaded, check_reload
+from ..config import Reloaded, check_reload
 from ..engine.process import describe
 from ..errors import ConfigError, ConnectError, ProviderError
 from ..streams.stores import open_state
 from ..telemetry.exposition import remains
 from .messages import Begin, BreakerNews, Channel, Drain, Failed, Leave, WorkerMessage, packed
+from .reloading import LoadConfig
 from .shutdown import FAREWELL_S, Shutdown, say
 from .sockets import cannot_listen, open_listeners
 from .worker_handle import WorkerHandle
@@ -40,10 +41,6 @@ _GRACE_S: Final = 10.0
 #: Seconds between two looks whether a worker answers, and seconds without an answer after which it is killed.
 _LOOK_S: Final = 5.0
 _HUNG_S: Final = 30.0
-
-
-#: Reads the config's file again.
-LoadConfig: TypeAlias = Callable[[], Awaitable[Config]]
 
 
 class Workers:

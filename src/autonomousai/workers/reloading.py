@@ -6,9 +6,14 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
 
+from ..config import Config
 from ..errors import ProviderError
 from .shutdown import say
+
+#: Reads the config's file again.
+LoadConfig: TypeAlias = Callable[[], Awaitable[Config]]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from ...events import REPETITION, FinishReason, Message, Messages
 from ...result import AsyncResult
 from ..terminal import Terminal
 from ..views import JsonView, View, text_view
-from .targets import ChatSettings, ChatTarget, Embedded, Served
+from .targets import ChatSettings, ChatTarget
 
 
 class ChatContext:
@@ -21,9 +21,7 @@ class ChatContext:
     def __init__(self, settings: ChatSettings, terminal: Terminal) -> None:
         self.settings = settings
         self.terminal = terminal
-        self.upstream: ChatTarget = (
-            Served(settings) if settings.base_url else Embedded(terminal, settings.weights, settings.context)
-        )
+        self.upstream: ChatTarget = _make_target(settings, terminal)
         self.view: View = JsonView(terminal) if settings.json else text_view(terminal, plain=settings.plain)
         #: The answer's text, as far as it came, and its proven end; when it was asked for, in seconds since the epoch.
         self.answered = ""
@@ -97,6 +95,17 @@ class ChatContext:
             told.append(figures)
         if told:
             self.terminal.note("; ".join(told))
+
+
+def _make_target(settings: ChatSettings, terminal: Terminal) -> ChatTarget:
+    """Return the place that answers by *settings*. One brings the engine, the other a client; nothing else is imported."""
+    if settings.base_url:
+        from .served import Served  # noqa: PLC0415  the engine needs no client of a server
+
+        return Served(settings)
+    from .embedded import Embedded  # noqa: PLC0415  the engine comes with it
+
+    return Embedded(terminal, settings.weights, settings.context)
 
 
 #: What a server adds to the name of a model that was asked for without its version.

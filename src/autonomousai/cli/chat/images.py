@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
+from ..arguments import as_utf8
 from ..exit_codes import UsageError
 from .files import read_bytes
-from .prompt import as_utf8
 
 #: What a file begins with -> its type.
 _MAGIC: Final = (

@@ -32,16 +32,6 @@ def read_prompt(argument: str | None, stdin: TextIO | None, terminal: Terminal, 
     return "\n\n".join(parts)
 
 
-def as_utf8(text: str, what: str) -> str:
-    """Return *text* of the command line or of a terminal; bytes that the locale knows no characters for (PEP 383), as an ASCII
-    locale none of UTF-8, are read as UTF-8. Raises `UsageError` for what is not."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode()
-    except UnicodeError:
-        at = next(index for index, character in enumerate(text) if "\ud800" <= character <= "\udfff")
-        raise UsageError(f"{what} is not valid UTF-8 (character {at})") from None
-
-
 def _read_all(stdin: TextIO, terminal: Terminal) -> str:
     """All of standard input, without the newlines at its very end."""
     waiting = "reading standard input up to its end (where nothing comes from there, add </dev/null)"

@@ -18,10 +18,10 @@ from ...directories import user_directory
 from ...errors import HTTPError, ProviderError
 from ...events import Message
 from ...models import MODELS
+from ..arguments import as_utf8
 from ..errors import tell
 from ..exit_codes import UsageError
 from .context import ChatContext
-from .prompt import as_utf8
 from .session import SessionRunner
 from .slash_commands import COMMANDS, SlashCommands
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .fallback import FallbackCounters
 from .memory import MemoryCounters
-from .sqlite import SqliteCounters
 from .store import CounterStore, CounterStoreError
 
 __all__ = ["CounterStore", "CounterStoreError", "FallbackCounters", "MemoryCounters", "open_counters"]
@@ -15,6 +14,8 @@ def open_counters(state: str) -> CounterStore:
     if state == "memory:":
         return MemoryCounters()
     if state.startswith("sqlite:"):
+        from .sqlite import SqliteCounters  # noqa: PLC0415  sqlite3 comes with it
+
         return FallbackCounters(SqliteCounters(state.removeprefix("sqlite:") + "-keys"))
     from .redis import RedisCounters  # noqa: PLC0415  an optional extra, needed by this kind alone
 

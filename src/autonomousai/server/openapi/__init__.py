@@ -1,6 +1,7 @@
 """The published description of the server: ``/openapi.json`` for programs, ``/docs`` for people. Serves nothing of it.
 
-Made from tables and structs when it is first asked for, and the same for every caller: it needs no key.
+Made from tables and structs when it is first asked for, as is what makes it imported, and the same for every caller: it needs
+no key.
 """
 
 from __future__ import annotations
@@ -14,17 +15,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from .document import make_document
-from .page import page_headers, write_page
-
-__all__ = ["description_routes", "make_document"]
-
 
 def description_routes(*, sees: Callable[[], bool], asks_key: bool) -> list[Route]:
     """*sees*: whether some model takes images. *asks_key*: whether callers need a key."""
 
     @cache
     def made() -> dict[str, Any]:
+        from .document import make_document  # noqa: PLC0415  when the description is first asked for
+
         return make_document(vision=sees(), asks_key=asks_key)
 
     async def openapi(request: Request) -> Response:
@@ -33,10 +31,13 @@ def description_routes(*, sees: Callable[[], bool], asks_key: bool) -> list[Rout
         return Response(msgspec.json.encode({**made(), "servers": servers}), media_type="application/json")
 
     @cache
-    def page() -> str:
-        return write_page(made())
+    def page() -> tuple[str, dict[str, str]]:
+        from .page import page_headers, write_page  # noqa: PLC0415  when the description is first asked for
+
+        return write_page(made()), page_headers()
 
     async def docs(request: Request) -> Response:
-        return HTMLResponse(page(), headers=page_headers())
+        text, headers = page()
+        return HTMLResponse(text, headers=headers)
 
     return [Route("/openapi.json", openapi, methods=["GET"]), Route("/docs", docs, methods=["GET"])]

@@ -10,9 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +19,9 @@ from starlette.routing import Route
 
 from ..auth import PAGE_PATH
 from .served import File
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 HEADERS: Final = {
     "content-security-policy": "; ".join(
@@ -108,6 +109,8 @@ def is_needed(name: str) -> bool:
 @cache
 def page_files() -> dict[str, File]:
     """All files of the page by their paths, read once: a path that is none of these is nothing, wherever it points."""
+    from importlib.resources import files  # noqa: PLC0415  it brings as much as the server's own modules of a folder
+
     return dict(_walk(files(__name__), ""))
 
 

@@ -1,4 +1,5 @@
-"""Where the logs of resumable streams are kept: in memory, in a SQLite file, in Redis. Only here those two are imported."""
+"""Where the logs of resumable streams are kept: in memory, in a SQLite file, in Redis. Only here those two are imported, each
+where it is the one."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from .memory import MemoryStore
-from .sqlite import SqliteStore
 from .store import (
     Claim,
     GoneError,
@@ -45,6 +45,8 @@ def open_state(url: str, *, keep_s: float, max_bytes: int, kept_s: float | None 
     if kind == "memory":
         return MemoryStore(keep_s=keep_s, max_bytes=max_bytes)
     if kind == "sqlite":
+        from .sqlite import SqliteStore  # noqa: PLC0415  sqlite3 comes with it
+
         return SqliteStore(Path(rest), keep_s=keep_s, max_bytes=max_bytes)
     try:
         from .redis import RedisStore  # noqa: PLC0415  an optional extra, needed by this kind alone

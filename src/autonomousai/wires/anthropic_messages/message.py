@@ -4,7 +4,7 @@ completions have other words for."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ...events import Batch, Extra, Usage
 from ..cache_counts import cache_read, cache_written
@@ -13,6 +13,16 @@ Payload = dict[str, Any]
 
 #: The name of the wire, in events that are bound to it.
 WIRE: Final = "anthropic_messages"
+
+#: The version of the API that is spoken.
+VERSION: Final = "2023-06-01"
+
+#: The header that carries the key: Anthropic's own, or that of OpenAI's API, as some servers want it.
+KeyHeader: TypeAlias = Literal["x-api-key", "authorization"]
+
+#: The longest answer, in tokens, where a request names none: the API wants a number. Every model that the vendor serves
+#: writes as much; an answer that needs more says so with the reason ``length``.
+DEFAULT_MAX_TOKENS: Final = 8192
 
 #: Members of a usage object of chat completions that say nothing to a reader of Messages.
 _NOT_OURS: Final = frozenset({"prompt_tokens_details", "completion_tokens_details"})

@@ -17,12 +17,8 @@ from ..pairing import with_paired_results
 from ..request_body import encode_request
 from ..shapes import refusal
 from .members import Json
-from .message import WIRE
+from .message import DEFAULT_MAX_TOKENS, WIRE
 from .upstream_messages import with_clean_ids, write_messages
-
-#: The longest answer, in tokens, where the request names none: the API wants a number. Every model that the vendor serves
-#: writes as much; an answer that needs more says so with the reason ``length``.
-DEFAULT_MAX_TOKENS: Final = 8192
 
 #: Efforts of chat completions, as the API calls them.
 _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
