@@ -162,7 +162,7 @@ def test_a_further_choice_of_a_raw_prompt_says_length_as_well() -> None:
 async def plain() -> AsyncIterator[LlamaCpp]:
     """An engine with llama.cpp's own sampling, with which the weights loop."""
     weights.pull(DEFAULT_WEIGHTS)
-    async with LlamaCpp(slots=2, context=1024, sampling={}) as engine:
+    async with LlamaCpp(slots=1, context=1024, sampling={}) as engine:  # beside another answer, rounding differs
         yield engine
 
 
@@ -192,6 +192,28 @@ async def test_the_engine_stops_an_answer_that_loops(plain: LlamaCpp) -> None:
     assert 150 < first.finish.usage.completion_tokens < 800
     assert first.text == again.text
     assert is_loop(LOOPING[1]["content"] + first.text)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_handed_on_without_a_task_it_is_the_same(plain: LlamaCpp) -> None:
+    """Pieces that go past the generators are watched as well; the end comes by ``anext``."""
+    request = ChatRequest("llama", LOOPING, True, fields=GREEDY)
+    alone = await answered(plain.stream(request))
+    piped, handed_on = Answer(), 0
+
+    def sink(batch: Batch) -> bool:
+        nonlocal handed_on
+        handed_on += 1
+        piped.add(batch)
+        return True
+
+    stream = plain.stream(request)
+    async for batch in stream:
+        piped.add(batch)
+        assert await stream.pipe_to(sink)
+
+    assert handed_on > 100
+    assert (alone.text, alone.finish) == (piped.text, piped.finish)
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +25,7 @@ from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE
 from .control import Restorer, begun_text
 from .handle import EngineHandle
 from .loops import LoopStop
+from .pipe import EnginePipe
 from .reading import reading_of
 from .request import explain, refuse_too_long
 
@@ -106,12 +107,14 @@ async def busy_slots(supervisor: EngineHandle, client: OpenAICompatible) -> floa
 class EnginePrompt(NamedTuple):
     """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
     child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read. ``check``:
-    raises `StatusError` where the engine cannot be held to what is asked."""
+    raises `StatusError` where the engine cannot be held to what is asked. ``pipe``: opened when the answer has begun;
+    None where its pieces are looked at further on."""
 
     param: str
     prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
     answer: Answer | None = None
     check: Callable[[LoopEngine, ChatRequest, CallOptions], Awaitable[None]] | None = None
+    pipe: EnginePipe | None = None
 
 
 def refuse_too_large(supervisor: EngineHandle, size: int, param: str) -> None:
@@ -154,6 +157,8 @@ async def _ask(
     options = CallOptions(timeout=clocks, deadline=deadline)
     reader = prompt.answer
     batches = engine.client.stream(request, options)
+    pipe = prompt.pipe or EnginePipe()
+    pipe.open(batches, partial(_continued, loop, restorer))
     slot.asked = True
     engine.supervisor.asking += 1
     try:
@@ -170,12 +175,12 @@ async def _ask(
             if type(batch[-1]) is FinishReason:
                 engine.supervisor.completed()
                 slot.asked = False
-            if restorer is not None:
-                batch = restorer.restore(batch)
-            batch = loop.watch(batch)
+            batch = loop.watch(batch if restorer is None else restorer.restore(batch))
             if batch:
                 yield [*started, *batch]
                 started = []
+            if pipe.left:
+                yield pipe.left
             if loop.found:
                 engine.supervisor.completed()
                 return
@@ -188,7 +193,15 @@ async def _ask(
         raise
     finally:
         engine.supervisor.asking -= 1
+        pipe.close()
         await batches.aclose()
+
+
+def _continued(loop: LoopStop, restorer: Restorer | None, brought: Batch) -> tuple[Batch, bool]:
+    """Return what is handed on of a batch by which the answer continues, and whether it continues."""
+    batch = brought if len(brought) == 1 and type(brought[0]) is str else _without_internals(brought)
+    batch = loop.watch(batch if restorer is None else restorer.restore(batch))
+    return batch, not loop.found
 
 
 @cache

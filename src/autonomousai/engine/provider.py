@@ -52,6 +52,7 @@ from .handle import EngineHandle, RemoteEngine, State
 from .ipc import EngineSettings
 from .library import find_projector, find_weights, name_of
 from .loader import ModelPool, OnDemandEngine, context_for, details_for, memory_for
+from .pipe import EngineBatches, EnginePipe
 from .process import EngineLog
 from .question import ChatTurn, chat_question, choices_of, refuse_begun, schemas_of, told_apart
 from .request import engine_fields, engine_messages, is_exact, size_of
@@ -75,6 +76,7 @@ class _EngineQuestion(NamedTuple):
     deadline: float | None
     exact: bool
     answer: Answer | None
+    pipe: EnginePipe
 
 
 #: Over which wires weights are asked, by what they are for, beside conversations.
@@ -225,9 +227,9 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         system = row.system if row else None
         messages = check_messages(request.messages)
         exact = is_exact(messages, request.fields)
-        question = _EngineQuestion(messages, system, request.fields, clocks, options.deadline, exact, options.answer)
-        answer = partial(self._answer, question)
-        stream = GeneratedBatches(answer)
+        pipe = EnginePipe()
+        question = _EngineQuestion(messages, system, request.fields, clocks, options.deadline, exact, options.answer, pipe)
+        stream = EngineBatches(partial(self._answer, question), pipe)
         return stream if request.stream else JoinedBatches(stream, Answer())
 
     def repeats(self, request: ChatRequest) -> bool:
@@ -319,7 +321,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
             answer = None if part.number else question.answer
             check = None if turn.plan is None else partial(check_grammar, schemas=schemas_of(turn, part.fields))
-            prompt = EnginePrompt("messages", prepare, answer, check)
+            is_plain = len(parts) == 1 and turn.is_plain(engine.supervisor.condition, part.fields)
+            prompt = EnginePrompt("messages", prepare, answer, check, question.pipe if is_plain else None)
             batches = generate_answer(engine, slot, prompt, question.clocks, deadline)
             return told_apart(batches, engine.supervisor.condition, turn, part.fields)
 

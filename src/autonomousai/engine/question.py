@@ -59,6 +59,10 @@ class ChatTurn(NamedTuple):
             return ""
         return thoughts_of(condition.thoughts, wanted=self.thinks)
 
+    def is_plain(self, condition: EngineCondition, fields: Mapping[str, Any]) -> bool:
+        """Return whether all of the answer is text: it has no calls and no thoughts."""
+        return self.plan is None and not self.thoughts(condition, fields)
+
 
 def schemas_of(turn: ChatTurn, fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the schemas of an answer with tools, by their places in the request."""
