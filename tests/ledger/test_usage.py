@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -159,6 +160,38 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 def test_times_are_read(text: str, moment: str) -> None:
     """Ago, or as they are; in the zone that is meant."""
     assert moment == datetime.fromtimestamp(moment_of(text, NOW), UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "ago"),
+    [
+        ("2026-03-29T03:10:00+02:00", "30m", 1800),  # clocks were set from 2 to 3
+        ("2026-03-29T12:00:00+02:00", "24h", 86400),
+        ("2026-10-25T02:10:00+01:00", "30m", 1800),  # and back, so that this hour came twice
+        ("2026-10-25T12:00:00+01:00", "1d", 86400),
+    ],
+)
+def test_a_time_ago_has_passed_where_clocks_were_set(now: str, text: str, ago: int) -> None:
+    """Half an hour after that it was half an hour ago, and not in the future, nor an hour more."""
+    moment = datetime.fromisoformat(now).astimezone(ZoneInfo("Europe/Berlin"))
+
+    assert ago == moment.timestamp() - moment_of(text, moment)
+
+
+def test_this_machines_zone_has_the_offset_of_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In winter a day of summer begins as it did then."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        zone = zone_of("local")
+        begins = [datetime.fromisoformat(day).replace(tzinfo=zone).timestamp() for day in ("2026-07-01", "2026-12-01")]
+        days = [datetime.fromtimestamp(moment, zone).date().isoformat() for begin in begins for moment in (begin - 1, begin)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert ["2026-06-30", "2026-07-01", "2026-11-30", "2026-12-01"] == days
+    assert [-2, -1] == [(begin % 86400 - 86400) / 3600 for begin in begins]
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "d7", "999999w", "2026-13-01", "0001-01-01", "9999-12-31"])

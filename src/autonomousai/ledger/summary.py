@@ -137,12 +137,31 @@ def _shown(moment: float | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 
 
+class _LocalZone(tzinfo):
+    """The zone of this machine, with the offset that it has at each moment: today's is not that of summer."""
+
+    def fromutc(self, dt: datetime) -> datetime:
+        return dt.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, dt: datetime | None) -> None:
+        return None
+
+    def tzname(self, dt: datetime | None) -> str:
+        return "local"
+
+    def __str__(self) -> str:
+        return "local"
+
+
 def zone_of(name: str) -> tzinfo:
     """Return the time zone of that name: ``UTC``, ``local`` or one of the IANA's. Raises `ValueError`."""
     if name == "UTC":
         return UTC
     if name == "local":
-        return datetime.now(UTC).astimezone().tzinfo or UTC
+        return _LocalZone()
     from zoneinfo import ZoneInfo  # noqa: PLC0415  few ask for another zone than these two
 
     try:
@@ -162,7 +181,7 @@ def moment_of(text: str, now: datetime) -> float:
     """
     try:
         if match := _SPAN.fullmatch(text):
-            seconds = (now - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])).timestamp()
+            seconds = now.timestamp() - int(match[1]) * _SECONDS[match[2]]  # of time that passed, whatever clocks showed
         else:
             moment = datetime.fromisoformat(text)
             seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=now.tzinfo)).timestamp()
