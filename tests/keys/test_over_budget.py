@@ -10,6 +10,7 @@ from autonomousai.events import Usage
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.testing import ScriptedProvider, answer
 from tests.keys.conftest import key
+from tests.keys.test_limits import spent
 from tests.support.sockets import CHAT, HELLO, ask, request
 
 SHOP = "sk-shop"
@@ -67,3 +68,15 @@ async def test_the_other_limits_hold_on_the_cheaper_route(serve_keys):
     statuses = [(await ask(port, request("POST", CHAT, BODIES[CHAT], **BEARER))).status for _ in range(3)]
 
     assert ([200, 200, 429], 0, 2) == (statuses, calls(made, "dear"), calls(made, "cheap"))
+
+
+@pytest.mark.parametrize("policy", [{"token_budget": 20}, {"token_budget": 20, "tokens_per_minute": 10_000}])
+async def test_what_the_cheaper_route_takes_is_spent(serve_keys, policy):
+    """So it is in the ledger, which a server begins with after a restart: the sum is the same before and after, and whichever
+    other limits the key has."""
+    place = await serve_keys({"shop": key(SHOP, **policy)}, around=gateway())
+
+    for _ in range(5):
+        assert 200 == (await ask(place.port, request("POST", CHAT, BODIES[CHAT], **BEARER))).status
+
+    assert 5 * USED.total_tokens == await spent(place)

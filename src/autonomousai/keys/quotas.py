@@ -267,9 +267,9 @@ class KeyQuotas:
         """See `Reservation.settle`. The store is not waited for."""
         hold, record, limits = reservation.id, reservation.record, reservation.limits
         self._live.pop(hold, None)
-        tokens, nano = self._used(reservation)
-        if reservation.over_budget:
+        if reservation.over_budget:  # what it took counts all the same, as the ledger has it
             limits = self.limits_of(record)
+        tokens, nano = self._used(reservation, limits)
         now = self._now()
         period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
         if self._in_memory is not None:
@@ -291,9 +291,9 @@ class KeyQuotas:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _used(self, reservation: Reservation) -> tuple[int, int]:
-        """Return the tokens and the nanodollars that an answer took."""
-        entry, limits = reservation.entry, reservation.limits
+    def _used(self, reservation: Reservation, limits: Limits) -> tuple[int, int]:
+        """Return the tokens and the nanodollars that an answer took, as far as *limits* count them."""
+        entry = reservation.entry
         has_budget = limits.nano_budget or limits.token_budget
         if not (has_budget or limits.tokens):
             return 0, 0

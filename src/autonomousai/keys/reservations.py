@@ -49,8 +49,9 @@ class HoldRecord(msgspec.Struct, frozen=True):
 class Reservation(msgspec.Struct, eq=False):
     """What is reserved for one request. `settle` it once; further times change nothing.
 
-    ``over_budget``: whether the budget is spent, and a cheaper route answers: only the other limits count then. ``entry``: what
-    the answer took, once it has ended. ``is_adopted``: whether another server has reserved it.
+    ``over_budget``: whether the budget is spent, and a cheaper route answers: only the other limits admit it, and what it takes
+    is spent all the same. ``entry``: what the answer took, once it has ended. ``is_adopted``: whether another server has
+    reserved it.
     """
 
     _quotas: Reserving | None
