@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from ...errors import ConfigError
+from .redis_records import RecordConnection, packed
 from .room import SharedRoom
 from .store import (
     LEASE_S,
@@ -142,6 +143,10 @@ class _Append(msgspec.Struct, eq=False):
         """Return those of the script."""
         return self.lease, self.number, self.data, int(self.end), _REMEMBERED
 
+    def packed(self, sha: bytes) -> bytes:
+        """Return the script's call, as Redis reads it. *sha*: of the script."""
+        return packed(sha, (_KEY % self.id).encode(), self.lease, self.number, self.data, self.end, _REMEMBERED)
+
 
 class RedisStore:
     """*url*: ``redis://[[user]:password@]host[:port][/number]``, with ``rediss`` over TLS, or ``unix://path``."""
@@ -180,6 +185,7 @@ class RedisStore:
         }  # fmt: skip
         #: Records that have come while others were being stored, and the task that stores them.
         self._gathered: list[_Append] = []
+        self._records = RecordConnection(url, connect_timeout_s=_TIMEOUT_S)
         self._appending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -193,6 +199,7 @@ class RedisStore:
     async def aclose(self) -> None:
         if self._appending is not None:
             await asyncio.wait([self._appending])
+        await self._records.aclose()
         await self._redis.aclose()
 
     async def create(self, id: str, owner: bytes, request: bytes, keep_s: float | None = None) -> int:
@@ -250,9 +257,11 @@ class RedisStore:
 
     async def _append_all(self, appends: Sequence[_Append]) -> Sequence[Any]:
         """Return what the script said of each record, or Redis of the script. Raises `StoreError` where that is not known."""
-        if len(appends) == 1:
-            return [await self._append_one(appends[0])]
-        answers: list[Any] = await self._do(lambda: _sent_again(lambda: self._append_batch(appends)))
+        sha = self._scripts[_APPEND].sha.encode()
+        commands = [append.packed(sha) for append in appends]
+        with self._translated_errors():
+            async with asyncio.timeout(_TIMEOUT_S):
+                answers = await _sent_again(lambda: self._records.exchange(commands))
         failure: StoreError | None = None
         for index, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):  # Redis is new, or was restarted
@@ -265,13 +274,6 @@ class RedisStore:
     async def _append_one(self, append: _Append) -> Any:
         script = self._scripts[_APPEND]
         return await self._do(lambda: _sent_again(lambda: script(_keys(append.id), append.arguments)))
-
-    async def _append_batch(self, appends: Sequence[_Append]) -> list[Any]:
-        batch = self._redis.pipeline(transaction=False)
-        for append in appends:
-            batch.evalsha(self._scripts[_APPEND].sha, 4, *_keys(append.id), *append.arguments)
-        answers: list[Any] = await batch.execute(raise_on_error=False)
-        return answers
 
     def _note_append(self, append: _Append, answer: Any) -> None:
         """Tell the writer of a record what became of it."""
