@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"answer", "awaitables", "blocking", "capabilities", "completion", "directories", "errors", "events"})
-    | {"key_references", "late", "models", "report", "retry", "suggestions", "timeouts", "_version"},
+    | {"file_identity", "key_references", "late", "models", "report", "retry", "suggestions", "timeouts", "_version"},
     frozenset(
         {
             "batches",
@@ -37,7 +37,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "wires",
         }
     ),
-    frozenset({"limiter"}),
+    frozenset({"limiter", "outage"}),
     frozenset({"clients", "gateway", "testing"}),
     frozenset({"telemetry"}),
     frozenset({"caching", "engine", "keys", "ledger", "streams"}),

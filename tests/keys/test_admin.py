@@ -15,7 +15,7 @@ from autonomousai.errors import StatusError
 from autonomousai.events import Usage
 from autonomousai.keys.directory import POLL_S, KeyDirectory
 from autonomousai.keys.documents import DocumentStoreError, MemoryDocuments
-from autonomousai.keys.records import PREFIX
+from autonomousai.keys.records import PREFIX, KeyRecord
 from autonomousai.keys.ring import KeyRing
 from autonomousai.ledger.database import Database
 from autonomousai.ledger.place import place_of
@@ -24,7 +24,7 @@ from autonomousai.server.key_store import DatabaseDocuments
 from autonomousai.settings import KeyPolicy
 from autonomousai.testing import Pause, ScriptedProvider, answer
 from tests.keys.conftest import key
-from tests.support.sockets import CHAT, HELLO, Answer, Listening, ask, listening, request
+from tests.support.sockets import CHAT, HELLO, PATIENCE, Answer, Listening, ask, listening, request
 
 ADMIN = "sk-admin"
 
@@ -319,6 +319,51 @@ async def test_known_keys_hold_while_the_store_is_away(caplog):
 
     assert record == ring.find(record.digest)
     assert 1 == len(caplog.records)
+
+
+async def test_a_key_that_cannot_be_read_keeps_no_other_from_being_followed(caplog):
+    """Another program has written its row, or a disk has lost it: it opens nothing, the others are changed as ever, and the log
+    says so once."""
+    store = MemoryDocuments()
+    ring = KeyRing({}, asks=True)
+    directory = KeyDirectory(ring, store)
+    record, _ = await directory.create("shop", KeyPolicy())
+
+    for number in range(2):
+        await store.add(f"key_{number}", f"odd_{number}", b'{"id": 5')
+        await directory.refresh()
+    await directory.change("shop", lambda policy: msgspec.structs.replace(policy, disabled=True))
+
+    with pytest.raises(StatusError, match="disabled"):
+        ring.find(record.digest)
+    assert 1 == len(caplog.records)
+
+
+async def test_changes_are_followed_after_a_bug(monkeypatch, caplog):
+    """A key that is disabled after it must not open for as long as the server runs."""
+    monkeypatch.setattr("autonomousai.keys.directory.POLL_S", 0)
+    store = MemoryDocuments()
+    store.shared = True
+    ring = KeyRing({}, asks=True)
+    directory = KeyDirectory(ring, store)
+    load, bugs = store.load, 3
+
+    async def odd() -> list[bytes]:
+        nonlocal bugs
+        bugs -= 1
+        if bugs >= 0:
+            raise RuntimeError("a bug")
+        return await load()
+
+    await directory.open()
+    store.load = odd
+    await store.add("key_1", "shop", msgspec.json.encode(KeyRecord(id="key_1", name="shop", digest=b"d", policy=KeyPolicy())))
+    async with asyncio.timeout(PATIENCE):
+        while ring.get("shop") is None:
+            await asyncio.sleep(0)
+    await directory.aclose()
+
+    assert 1 == sum("a bug" in record.getMessage() for record in caplog.records)
 
 
 async def test_a_key_that_was_made_opens_a_server_that_has_not_started(tmp_path):

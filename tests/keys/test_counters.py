@@ -476,7 +476,7 @@ async def test_a_report_that_is_under_way_at_the_end_is_made_once(clock):
 
             async def late(*arguments):
                 done = await call(*arguments)
-                if name == "settle" and self.reported is not None and arguments[2] == "":
+                if name == "report" and self.reported is not None:
                     self.reported.set()
                     await asyncio.sleep(0.01)
                 return done
@@ -571,6 +571,82 @@ async def test_a_store_that_reserved_without_saying_so_gives_it_back(clock):
     counters = away.inner.keys["k"]
 
     assert (7, 0, {}) == (counters.spent_tokens, counters.held_tokens, counters.holds)
+
+
+class Ailing(RedisCounters):
+    """Counters in Redis, which may be ``"away"``, or ``"deaf"``: then it does what it is asked, and its replies are lost."""
+
+    ails = ""
+
+    async def _call(self, script, key, *arguments):
+        done = None if self.ails == "away" else await super()._call(script, key, *arguments)
+        if self.ails:
+            raise CounterStoreError("no answer")
+        return done
+
+
+@pytest.fixture
+async def ailing(redis_url: str) -> AsyncIterator[Ailing]:
+    store = Ailing(redis_url, timeout_s=PATIENCE)
+    yield store
+    await store.aclose()
+
+
+async def test_an_end_whose_reply_was_lost_counts_once(ailing, clock, key):
+    """A Redis that stood still does what it was asked, after the server has given it up: what others spent stays."""
+    store = FallbackCounters(ailing, clock=clock)
+    limits = Limits(tokens=10_000, token_budget=10_000, nano_budget=10_000)
+    await spend(ailing, key, MONTH, 500)
+    held = await store.reserve(key, MONTH, limits, Demand(400, 400, 400, 400), "a")
+
+    ailing.ails = "deaf"
+    await store.settle(key, MONTH, "a", 7, 7, held)
+    await store.renew({})
+    ailing.ails = ""
+    await store.renew({})
+    after = await ailing.reserve(key, MONTH, limits, Demand(1, 1, 1, 1), "b")
+
+    assert Standing(507, 507, 1, 1, 1) == await ailing.look(key, MONTH)
+    assert 10_000 - 7 - 1 == after.tokens_left
+
+
+async def test_a_report_whose_reply_was_lost_counts_once(ailing, clock, key):
+    """And what is spent without Redis after that is in another one."""
+    store = FallbackCounters(ailing, clock=clock)
+
+    async def spend_alone(hold: str, tokens: int) -> None:
+        ailing.ails = "away"
+        alone = await store.reserve(key, MONTH, Limits(token_budget=10_000), Demand(60, 60), hold)
+        await store.settle(key, MONTH, hold, tokens, tokens, alone)
+
+    await spend_alone("a", 50)
+    store._late.clear()  # of the reservation: it would come before the report
+    ailing.ails = "deaf"
+    for _ in range(2):
+        await store.renew({})
+    await spend_alone("b", 5)
+    ailing.ails = ""
+    await store.renew({})
+
+    assert Standing(55, 55, 0, 0, 0) == await ailing.look(key, MONTH)
+
+
+async def test_what_a_server_held_that_is_gone_is_put_right_once(redis_url, key):
+    """Its time ran out, so that all of it is spent; its end, which comes late and twice, takes back what was not used."""
+    store = RedisCounters(redis_url, lease_s=0.001, timeout_s=PATIENCE)
+    limits = Limits(token_budget=1_000)
+    held = await store.reserve(key, MONTH, limits, Demand(60, 60), "a")
+    await store.settle(key, MONTH, "other", 5, 0, held)
+
+    async with asyncio.timeout(PATIENCE):
+        while (lost := await store.look(key, MONTH)).holds:
+            pass
+    for _ in range(2):
+        await store.settle(key, MONTH, "a", 20, 0, held)
+    put_right = await store.look(key, MONTH)
+    await store.aclose()
+
+    assert (Standing(60), Standing(20)) == (lost, put_right)
 
 
 async def test_redis_that_is_not_there_refuses_nothing(tmp_path):

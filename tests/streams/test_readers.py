@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from autonomousai.events import FinishReason, Started
+from autonomousai.outage import Outage
 from autonomousai.streams.log import StreamLog, StreamReader
 from autonomousai.streams.records import Record, RecordEncoder, StreamHeader, UnknownWireError
 from autonomousai.streams.stores import GoneError, LeaseLostError
@@ -50,7 +51,7 @@ class Logged:
 
 async def logged(max_bytes: int = 10**9, header: StreamHeader = HEADER) -> Logged:
     store = MemoryStore(keep_s=300, max_bytes=max_bytes)
-    log = StreamLog("s", store, 0, "req_1")
+    log = StreamLog("s", store, 0, "req_1", Outage("away", "back"))
     log.lease = await store.create("s", b"", b"")
     made = Logged(log)
     made.write(Record([Started("llama")], header=header))

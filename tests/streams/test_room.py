@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from autonomousai.streams.stores.room import SharedRoom, StoreError
+from autonomousai.streams.stores.room import SharedRoom, StoreFullError
 
 SHORT, LONG = 300_000, 86_400_000
 
@@ -28,7 +28,7 @@ class Servers:
     def has_room(self, which: int, size: int) -> bool:
         try:
             self.rooms[which].check(size)
-        except StoreError:
+        except StoreFullError:
             return False
         return True
 

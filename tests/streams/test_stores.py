@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from autonomousai.outage import Outage
 from autonomousai.streams.log import StreamLog
 from autonomousai.streams.records import Record
 from autonomousai.streams.stores import Claim, GoneError, LeaseLostError, Page, StreamInfo
@@ -384,7 +385,7 @@ async def test_a_stream_can_be_taken_from_its_writer(place: Place) -> None:
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_writer_that_is_stopped_while_it_stores_ends_its_stream_all_the_same(place: Place, times: int) -> None:
     """What was being stored may be there: the end comes behind it, and not in its place; however often it is stopped."""
-    stream = StreamLog("s", place.store, 0, "req_1")
+    stream = StreamLog("s", place.store, 0, "req_1", Outage("away", "back"))
     stream.lease = await begun(place)
     storing = asyncio.create_task(stream.append(Record(["Hello"])))
     await asyncio.sleep(0)

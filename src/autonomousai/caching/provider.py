@@ -20,6 +20,7 @@ import msgspec
 from ..answer import Answer
 from ..batches import BatchStream, GeneratedBatches, JoinedBatches, Sink
 from ..events import Batch, ChoiceEvent, FinishReason, Started
+from ..outage import Outage
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
@@ -53,7 +54,7 @@ _decode = msgspec.json.Decoder(CachedAnswer).decode
 
 class CachingProvider(AsyncGeneratorProvider):
     """Answers from *store* what is kept there, and all else from *provider*. ``counts``: by what became of requests that may be
-    cached: hit, miss, stored, error.
+    cached: hit, miss, stored, error. ``outage``: whether the store is away.
 
     Where the store cannot be reached, everything is asked for upstream, as if nothing were kept.
     """
@@ -62,6 +63,7 @@ class CachingProvider(AsyncGeneratorProvider):
         self, provider: AsyncGeneratorProvider, store: CacheStore, *, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.outage = Outage("answers are neither cached nor found in the cache", "the cache of answers is used again")
         self._provider = provider
         self._store = store
         self._now = now
@@ -101,6 +103,7 @@ class CachingProvider(AsyncGeneratorProvider):
         except CacheError as error:
             self._failed(error)
             return None
+        self.outage.end()
         found = None
         if data is not None:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # another version's: replaced
@@ -134,7 +137,7 @@ class CachingProvider(AsyncGeneratorProvider):
     def _failed(self, error: Exception) -> None:
         self.counts["error"] += 1
         self._rests_until = self._now() + _REST_S
-        _log.warning("the cache of answers is left alone for %g s: %s", _REST_S, str(error)[:200] or type(error).__name__)
+        self.outage.begin(error)
 
 
 class GeneratedOrKept:

@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from ..errors import StatusError
+from ..http.server.exchange import log_bug
+from ..outage import Outage
 from ..settings import KeyPolicy
 from ..wires.redaction import redact
 from .documents import DocumentChangedError, DocumentStore, DocumentStoreError, NameTakenError
@@ -33,7 +35,7 @@ _log = logging.getLogger("autonomousai.server")
 
 class KeyDirectory:
     """The keys of *store*, which *ring* finds. ``on_change``: called with those that were made or changed, before they
-    are found."""
+    are found. ``outage``: whether the store is away."""
 
     def __init__(
         self,
@@ -48,10 +50,12 @@ class KeyDirectory:
         self._on_change = on_change
         self._now = now
         self._version = -1
-        self._is_away = False
+        self.outage = Outage("changes of keys cannot be read", "changes of keys are read again")
         self._polling: asyncio.Task[None] | None = None
         #: By ids, the documents as they were read: a change replaces what its author has seen, and nothing newer.
         self._documents: dict[str, bytes] = {}
+        #: Those that were reported as unreadable.
+        self._unreadable: set[bytes] = set()
         self._reading = asyncio.Lock()
         self._changing = asyncio.Lock()
 
@@ -76,27 +80,42 @@ class KeyDirectory:
         try:
             async with self._reading:
                 await self._read()
-            self._is_away = False
+            self.outage.end()
         except DocumentStoreError as error:
-            if not self._is_away:
-                _log.warning("changes of keys cannot be read: %s", redact(str(error)))
-            self._is_away = True
+            self.outage.begin(error)
 
     async def _read(self) -> None:
         version = await self._store.version()
         if version == self._version:
             return
-        read = [(_decode(document), document) for document in await self._store.load()]
+        read = [(record, document) for document in await self._store.load() if (record := self._decoded(document)) is not None]
         if self._on_change is not None:
             await self._on_change([record for record, document in read if self._documents.get(record.id) != document])
         self._version = version
         self._documents = {record.id: document for record, document in read}
         self._ring.replace_made(record for record, _ in read)
 
+    def _decoded(self, document: bytes) -> KeyRecord | None:
+        """Return the key that a *document* is; None for one that cannot be read: it opens nothing, and the others do."""
+        try:
+            return _decode(document)
+        except msgspec.DecodeError as error:
+            if document not in self._unreadable:
+                _log.error("a key in the ledger's database cannot be read, and opens nothing: %s", redact(str(error)))
+                self._unreadable.add(document)
+            return None
+
     async def _poll(self) -> None:
+        is_broken = False
         while True:
             await asyncio.sleep(POLL_S)
-            await self.refresh()
+            try:
+                await self.refresh()
+                is_broken = False
+            except Exception as error:  # a bug, which must not hide all later changes
+                if not is_broken:
+                    log_bug(None, error)
+                is_broken = True
 
     # ---- for administrators; each raises `StatusError` 404, 409 and 503
 

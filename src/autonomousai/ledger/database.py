@@ -7,6 +7,7 @@ in one transaction, one process after the other.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from ..errors import ConfigError
+from ..file_identity import FileIdentity, identity_of
 from .entry import HANDED_OVER, LedgerEntry
 from .place import LedgerPlace
 from .tables import ENTRIES, row_of
@@ -43,6 +45,9 @@ _POSTGRES: Final = {
 }
 
 
+_log = logging.getLogger("autonomousai.ledger")
+
+
 class DatabaseAwayError(Exception):
     """The database cannot be reached, or is not to be written to now; later it may be."""
 
@@ -57,6 +62,7 @@ class Database:
     def __init__(self, place: LedgerPlace) -> None:
         self.place = place
         self.engine = _engine_of(place)
+        self._identity: FileIdentity | None = None
         dialect: Any = sqlite if place.path is not None else postgresql
         insert = dialect.insert(ENTRIES)
         changed = {column.name: insert.excluded[column.name] for column in ENTRIES.columns if not column.primary_key}
@@ -69,9 +75,23 @@ class Database:
         with self._errors():
             if self.place.path is not None:
                 _prepare_file(self.place.path, make_folder=self.place.is_default)
+                if (identity := identity_of(self.place.path)) != self._identity:
+                    self.engine.dispose()  # connections to a file that was removed or replaced
+                    self._identity = identity
             found = self.read(_revision)
             if found != REVISION:
                 self.migrate()
+
+    def ensure_present(self) -> None:
+        """Open the file that is there now, where the one that was opened was removed or replaced: what is written to that, no
+        other process finds. Raises `DatabaseAwayError`."""
+        if self._identity is None or self.place.path is None or identity_of(self.place.path) == self._identity:
+            return
+        try:
+            self.open()
+        except ConfigError as error:
+            raise DatabaseAwayError(error.problem) from None
+        _log.warning("the ledger %s was removed or replaced: it continues in the file that has its name now", self.place.name)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables to *revision*. Raises as `open` does."""
@@ -83,6 +103,7 @@ class Database:
     def write(self, entries: Sequence[LedgerEntry]) -> None:
         """Write *entries*, all or none of them; each once, however often it is written. Raises `DatabaseAwayError`, and
         `EntryRefusedError` for one of them."""
+        self.ensure_present()
         rows: dict[str, dict[str, Any]] = {}
         for entry in entries:
             row = row_of(entry)
@@ -96,6 +117,7 @@ class Database:
         """Delete up to *most* of the entries before *moment* (seconds since the epoch), the oldest first. Returns how many.
         Raises `DatabaseAwayError`."""
         oldest = select(ENTRIES.c.id).where(ENTRIES.c.time < moment).order_by(ENTRIES.c.time).limit(most)
+        self.ensure_present()
         # Two servers that do so at once delete others each, and wait for no row of one another.
         dropped = delete(ENTRIES).where(ENTRIES.c.id.in_(oldest.with_for_update(skip_locked=True)))
         with self._errors(), self.engine.begin() as connection:
@@ -113,6 +135,7 @@ class Database:
 
     def read(self, query: Callable[[Connection], Any]) -> Any:
         """Return what *query* reads. Raises `DatabaseAwayError`."""
+        self.ensure_present()
         with self._errors(), self.engine.connect().execution_options(reads=True) as connection:
             return query(connection)
 

@@ -73,6 +73,7 @@ def delete_key(database: Database, id: str) -> None:
 def _change(database: Database, write: Callable[[Connection], None], name: str = "") -> None:
     """Let *write* change rows, all of them or none."""
     taken = select(KEYS.c.id).where(KEYS.c.name == name)
+    database.ensure_present()
     for is_last in (False, True):
         try:
             with database.engine.begin() as connection:

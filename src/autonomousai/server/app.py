@@ -17,6 +17,7 @@ from ..ledger.accounts import Accounts
 from ..ledger.prices import Prices
 from ..ledger.writer import open_ledger
 from ..limiter import RequestLimiter
+from ..outage import Outage
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..settings import asks_key
 from ..streams.broker import StreamBroker
@@ -339,9 +340,22 @@ class App(RequestRouter):
 
     def _samples(self) -> Iterator[Sample]:
         """Yield what is looked up when metrics are read."""
-        gauges = Gauges(self.provider, self._places, self._streams.count(), self.orphans, self.ledger, self._cache)
+        gauges = Gauges(
+            self.provider, self._places, self._streams.count(), self.orphans, self.ledger, self._cache, self._outages()
+        )
         yield from gauges.samples()
         yield from upstream_samples(self.provider)
+
+    def _outages(self) -> dict[str, Outage]:
+        """Return whether the stores that are shared are away, by what they hold."""
+        outages = self._keys.outages()
+        if self._streams.outlive_us:
+            outages["streams"] = self._streams.outage
+        if self._breakers.is_shared:
+            outages["breakers"] = self._breakers.outage
+        if self._cache is not None and self._cache.is_shared:
+            outages["cache"] = self._cache.source.outage
+        return outages
 
     def _sees(self) -> bool:
         """Whether any model takes images."""

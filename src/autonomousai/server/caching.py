@@ -29,10 +29,12 @@ _ENCODER: Final = msgspec.json.Encoder(enc_hook=str, order="deterministic")
 
 
 class AnswerCache:
-    """The cache of one server. ``source``: answers from it, and else from *provider*. *upstreams*: the config's."""
+    """The cache of one server. ``source``: answers from it, and else from *provider*. *upstreams*: the config's. ``is_shared``:
+    whether other servers have the same."""
 
     def __init__(self, config: CacheConfig, provider: AsyncGeneratorProvider, upstreams: Mapping[str, UpstreamConfig]) -> None:
         self.source = CachingProvider(provider, open_cache(config))
+        self.is_shared = config.store != "memory:"
         self._shared = config.shared
         self._salts: dict[str, bytes] = {}
         self.follow(upstreams, getattr(provider, "routes", {}))

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..ledger.writer import LedgerWriter
 from ..limiter import RequestLimiter
+from ..outage import Outage
 from ..provider import AsyncGeneratorProvider
 from ..streams.orphans import Orphans
 from ..telemetry.metrics import Sample
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 class Gauges(msgspec.Struct, frozen=True):
     """The parts of a server that are looked at. ``streams``: how many are written here, and how many are followed; ``ledger``,
-    ``cache``: None where there is none."""
+    ``cache``: None where there is none. ``outages``: of the stores that are shared, by what they hold."""
 
     provider: AsyncGeneratorProvider
     places: RequestLimiter
@@ -29,6 +30,7 @@ class Gauges(msgspec.Struct, frozen=True):
     orphans: Orphans
     ledger: LedgerWriter | None
     cache: AnswerCache | None
+    outages: Mapping[str, Outage]
 
     def samples(self) -> Iterator[Sample]:
         """Yield what each of them says of itself now."""
@@ -41,6 +43,8 @@ class Gauges(msgspec.Struct, frozen=True):
             yield "streams", (role,), [count]
         if self.ledger is not None:
             yield from self.ledger.samples()
+        for store, outage in self.outages.items():
+            yield "store_failing", (store,), [int(outage.is_on)]
         upstreams = getattr(self.provider, "upstreams", {}).values()
         providers = [upstream.provider for upstream in upstreams] or [self.provider]
         untold = sum(provider.status().orphans for provider in providers)

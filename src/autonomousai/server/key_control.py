@@ -14,10 +14,11 @@ from ..keys.quotas import KeyQuotas
 from ..keys.records import configured_key
 from ..keys.ring import KeyRing
 from ..keys.spending import KeySpending
-from ..keys.stores import CounterStoreError, open_counters
+from ..keys.stores import CounterStoreError, FallbackCounters, open_counters
 from ..ledger.accounts import Accounts
 from ..ledger.writer import LedgerWriter
 from ..limiter import QuotaHold
+from ..outage import Outage
 from ..provider import AsyncGeneratorProvider
 from ..settings import KeyConfig
 from ..streams.records import RecordedRequest
@@ -46,7 +47,8 @@ class KeyControl:
         self._opening = asyncio.Lock()
         self._accounts = accounts
         self._ledger = ledger
-        counters, spent = open_counters(state), None if ledger is None else self._spent
+        self._counters = counters = open_counters(state)
+        spent = None if ledger is None else self._spent
         self._quotas = KeyQuotas(counters, prices=accounts.prices, spent=spent, subscribe=accounts.subscribe)
         self._spending = KeySpending(counters, spent)
         self._directory = KeyDirectory(self.ring, self._documents(), on_change=self._quotas.seed)
@@ -86,6 +88,14 @@ class KeyControl:
     def routes(self) -> list[Route]:
         """Return the routes of administrators."""
         return AdminKeys(KeyAdministration(self._directory, self._spending.of)).routes()
+
+    def outages(self) -> dict[str, Outage]:
+        """Return whether what is shared with others is away: the counters of limits, and the keys that are made."""
+        if not self._is_open:
+            return {}
+        counters = self._counters
+        limits = {"limits": counters.outage} if isinstance(counters, FallbackCounters) else {}
+        return limits if self._ledger is None else {**limits, "keys": self._directory.outage}
 
     def adopt(self, recorded: RecordedRequest) -> QuotaHold | None:
         """Return what a key has reserved for a stream that another server began."""

@@ -2,7 +2,7 @@
 said. Off the way of requests: what is said, and what is read, is a second old at most.
 
 A key an upstream has the last change, and expires with the cool-down that it tells of. Redis that is away is no failure: each
-server finds out for itself, as without it.
+server finds out for itself, as without it, and the log says so once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import msgspec
 
 from ..gateway.breaker import BreakerChange
 from ..gateway.gateway import Gateway
+from ..http.server.exchange import log_bug
+from ..outage import Outage
 from ..provider import AsyncGeneratorProvider
 
 if TYPE_CHECKING:
@@ -43,16 +45,23 @@ class _Notice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SharedBreakers:
-    """What one server says of its breakers, and learns of others'. Nothing at all where the *state* is not in Redis."""
+    """What one server says of its breakers, and learns of others'. Nothing at all where the *state* is not in Redis.
+    ``outage``: whether that is away."""
 
     def __init__(self, state: str, provider: AsyncGeneratorProvider) -> None:
         shared = state.startswith(("redis://", "rediss://", "unix://")) and isinstance(provider, Gateway)
         self._state = state
         self._gateway = provider if shared and isinstance(provider, Gateway) else None
+        self.outage = Outage("breakers are not shared with other servers", "breakers are shared again")
         self._told: dict[str, BreakerChange] = {}
         self._known: dict[str, str] = {}  # by key, the change that was taken over or told last
         self._woken = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether anything is shared."""
+        return self._gateway is not None
 
     def start(self) -> None:
         """Begin to share, in the running event loop. Safe to call twice."""
@@ -79,8 +88,15 @@ class SharedBreakers:
         redis: Redis = Redis.from_url(self._state, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
         try:
             while True:
-                with contextlib.suppress(RedisError, OSError, TimeoutError):
+                try:
                     await self.exchange(redis, gateway)
+                    self.outage.end()
+                except (RedisError, OSError, TimeoutError) as error:
+                    self.outage.begin(type(error).__name__)
+                except Exception as error:  # a bug, which must not keep all later changes away
+                    if not self.outage.is_on:
+                        log_bug(None, error)
+                    self.outage.begin(type(error).__name__)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._woken.wait()

@@ -28,6 +28,7 @@ import msgspec
 from ..errors import StatusError
 from ..http.server.exchange import log_bug
 from ..limiter import Place, QuotaHold, RequestLimiter, shutting_down
+from ..outage import Outage
 from ..provider import AsyncGeneratorProvider
 from ..request import ChatRequest
 from ..settings import ResponsesConfig, ResumeConfig
@@ -40,7 +41,7 @@ from .log import StreamLog, StreamReader
 from .orphans import Orphans
 from .recorder import Recorder
 from .records import Kept, Record, RecordedRequest
-from .stores import GoneError, LeaseLostError, Store, StoreError, StreamInfo
+from .stores import GoneError, LeaseLostError, Store, StoreError, StoreFullError, StreamInfo, StreamVanishedError
 from .writer import StreamWriter
 
 #: Seconds between two heartbeats.
@@ -61,7 +62,8 @@ class StreamBroker:
     """All resumable streams of this server.
 
     ``ready``: starts the provider; ``resolve``: a model's own name; ``places``: how many answers are generated at once;
-    ``adopt``: returns what the caller's key has reserved for a stream that another server began.
+    ``adopt``: returns what the caller's key has reserved for a stream that another server began. ``outage``: whether the store
+    is away.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class StreamBroker:
         #: Set while no task of a stream runs.
         self.idle = asyncio.Event()
         self.idle.set()
+        self.outage = Outage("answers cannot be resumed", "answers can be resumed again")
         self._store = store
         self._places = places
         self._writer = StreamWriter(
@@ -154,9 +157,11 @@ class StreamBroker:
                 data = msgspec.json.encode(recorded) if kept or self._store.shared else b""
             lease = await self._store.create(stream_id, _owner(stream_id, key), data, self._keep_s[bool(kept)])
         except StoreError as error:
-            _log.warning("an answer cannot be resumed: %s", redact(str(error)))
+            self._note_failure(error)
             return None
-        stream = StreamLog(stream_id, self._store, 0, name)
+        if self.outage.is_on:
+            self.outage.end()
+        stream = self._log_of(stream_id, 0, name)
         stream.lease = lease
         stream.wire = wire
         stream.recorded = recorded
@@ -186,14 +191,14 @@ class StreamBroker:
         Raises `StatusError` 503 where this server begins nothing any more.
         """
         if found.state == "ended":
-            stream = StreamLog(id, self._store, found.last, name)
+            stream = self._log_of(id, found.last, name)
             stream.ended = True
         elif (live := self._live.get(id)) is not None:
             stream = live
         elif self.draining:
             raise shutting_down(self.drained_by - monotonic())
         else:
-            stream = StreamLog(id, self._store, found.last, name)
+            stream = self._log_of(id, found.last, name)
             self._run(stream, self._writer.follow(stream))
             self._arm(0)  # the writer has to learn that the stream is read
         return stream
@@ -217,7 +222,7 @@ class StreamBroker:
         continues it. Raises `StatusError` as `seek` does."""
         stream = self._live.get(id)
         if stream is None or stream.last < found.last:  # another server has written more
-            stream = StreamLog(id, self._store, found.last, name)
+            stream = self._log_of(id, found.last, name)
         records: list[Record] = []
         with reported():
             if found.state == "running" and id not in self._live:
@@ -287,14 +292,28 @@ class StreamBroker:
         try:
             lost, watched, vanished = await self._store.heartbeat(written, followed)
         except StoreError as error:
-            _log.warning("no heartbeat for %d streams: %s", len(written), redact(str(error)))
+            self._note_failure(error)
             return
+        if self.outage.is_on:
+            self.outage.end()
         for each, lease in written.items():
             stream = self._live.get(each)
             if stream is not None and each in vanished:
-                stream.detach("the store has forgotten it")
+                stream.detach(StreamVanishedError())
             elif stream is not None and stream.lease == lease:
                 self._on_heartbeat(stream, is_lost=each in lost, is_watched=each in watched)
+
+    def _log_of(self, id: str, last: int, name: str) -> StreamLog:
+        return StreamLog(id, self._store, last, name, self.outage)
+
+    def _note_failure(self, error: StoreError) -> None:
+        """Note that the store did not do what it was asked; one that is away is looked for, also while no stream is there."""
+        if isinstance(error, StoreFullError):
+            _log.warning("an answer cannot be resumed: %s", redact(str(error)))
+            return
+        self.outage.begin(error)
+        if not self.draining:
+            self._arm(self._heartbeat_s)
 
     def _on_heartbeat(self, stream: StreamLog, *, is_lost: bool, is_watched: bool) -> None:
         was_watched, stream.is_watched = stream.is_watched, is_watched
@@ -319,7 +338,7 @@ class StreamBroker:
         """Continue a stream that is not followed here, if its writer has died."""
         if self.draining or (claim := await self._store.claim(id)) is None:
             return
-        stream = StreamLog(id, self._store, claim.last, name)
+        stream = self._log_of(id, claim.last, name)
         self._run(stream, self._writer.take_over(stream, claim))
 
     def _run(self, stream: StreamLog, source: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -349,7 +368,8 @@ class StreamBroker:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._arm(min(self._keep_s) + self._heartbeat_s)  # to drop what ended last
+            keep_s = 0.0 if self.outage.is_on and not self.draining else min(self._keep_s)
+            self._arm(keep_s + self._heartbeat_s)  # to drop what ended last, or to find out whether the store is back
 
     def _on_left(self, stream: StreamLog) -> None:
         """Stop the stream, at once or after the grace period: its last reader here has left."""
@@ -384,7 +404,7 @@ class StreamBroker:
             self.idle.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, StoreError):
-                _log.warning("a stream has no writer or follower here any more: %s", redact(str(error)))
+                self._note_failure(error)
             elif not isinstance(error, LeaseLostError | GoneError | StatusError):
                 log_bug(None, error)
 
@@ -402,7 +422,7 @@ class StreamBroker:
     def _on_timer(self) -> None:
         self._timer = None
         self._spawn(self.heartbeat())
-        if self._live:
+        if self._live or (self.outage.is_on and not self.draining):
             self._arm(self._heartbeat_s)
         elif (left := self._kept_until - asyncio.get_running_loop().time()) > 0:
             self._arm(min(left, _SWEEP_S))

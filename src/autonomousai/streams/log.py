@@ -18,13 +18,14 @@ from typing import Final, Self
 from ..answer import Answer
 from ..errors import ProviderError
 from ..limiter import QuotaHold
+from ..outage import Outage
 from ..report import Report
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import Wire
 from ..wires.redaction import redact
 from ..wires.registry import WIRES
 from .records import Kept, Record, RecordedRequest, RecordEncoder, after_events, decode_record, encode_record, size_of
-from .stores import GoneError, LeaseLostError, Store, StoreError, StreamVanishedError
+from .stores import GoneError, LeaseLostError, Store, StoreError, StoreFullError, StreamVanishedError
 
 #: A stream's latest records that are kept in memory.
 _RECENT: Final = 64
@@ -43,10 +44,10 @@ class StreamLog:
     """One stream. ``last``: the number of its last record. ``lease``: the writer's, where this process writes it.
 
     It ends in one of two ways: ``ended``, nothing comes after record ``last``; or ``closed`` without that, no more comes in
-    this process. ``error``: what ended it, where that was an error in this process.
+    this process. ``error``: what ended it, where that was an error in this process. *outage*: of the store.
     """
 
-    def __init__(self, id: str, store: Store, last: int, name: str) -> None:
+    def __init__(self, id: str, store: Store, last: int, name: str, outage: Outage) -> None:
         self.id = id
         self.name = name
         self.last = last
@@ -75,6 +76,7 @@ class StreamLog:
         self.stored_last: int | None = None
         self.readers = 0
         self._store = store
+        self._outage = outage
         #: Readers whose `on_growth` is called when records come, and when none will come any more, until it returns False.
         self.waiting: list[StreamReader] = []
         self._recent: deque[Record] = deque()
@@ -103,7 +105,7 @@ class StreamLog:
             storing = asyncio.ensure_future(self._store.append(self.id, self.lease, number, data, end=record.end))
             await asyncio.shield(storing)
         except (StoreError, StreamVanishedError) as error:
-            self.detach(str(error) or "the store has forgotten it")
+            self.detach(error)
         except asyncio.CancelledError:
             # It may be stored all the same: then its number is taken, and the next record has the next.
             while not storing.done():
@@ -114,11 +116,15 @@ class StreamLog:
             raise
         self.grow((record,), ended=record.end)
 
-    def detach(self, reason: str) -> None:
-        """Note that the store has failed: the answer continues without it."""
+    def detach(self, error: StoreError | StreamVanishedError) -> None:
+        """Note that the store has failed: the answer continues without it. An outage is logged once, for all streams."""
         if self.stored_last is None:
-            _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, redact(reason))
             self.stored_last = self.last
+            if isinstance(error, StoreError) and not isinstance(error, StoreFullError):
+                self._outage.begin(error)
+            else:
+                reason = str(error) or "the store has forgotten it"
+                _log.warning("%s: the rest of an answer cannot be resumed: %s", self.name, redact(reason))
 
     def append_now(self, record: Record) -> bool:
         """Add the next record, where the store needs no I/O for it. Returns False where it does, and has added nothing.

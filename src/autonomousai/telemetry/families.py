@@ -95,6 +95,11 @@ FAMILIES: Final[dict[str, Family]] = {
     "ledger_entries_total": Family("counter", "Entries of the ledger, by what became of them.", ("fate",)),
     "ledger_waiting": Family("gauge", "Entries that are not written yet."),
     "ledger_failing": Family("gauge", "Processes whose ledger cannot be written now."),
+    "store_failing": Family(
+        "gauge",
+        "Processes that cannot reach now where they share limits, keys, streams, breakers or the cache.",
+        ("store",),
+    ),
     "processes": Family("gauge", "Processes that serve."),
 }
 

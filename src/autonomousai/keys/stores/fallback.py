@@ -8,13 +8,13 @@ the first request that it takes again, or with the next renewal.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import Counter, deque
+import secrets
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from ...wires.redaction import redact
+from ...outage import Outage
 from ..limits import Decision, Demand, Limits, Standing
 from .memory import MemoryCounters
 from .store import CounterStore, CounterStoreError, Holds
@@ -25,11 +25,9 @@ AWAY_S: Final = 5.0
 #: Ends of requests that wait for the store; of more, the reservation is what counts.
 _MAX_LATE: Final = 10_000
 
-_log = logging.getLogger("autonomousai.server")
-
 
 class FallbackCounters:
-    """*store*: that which is shared. ``clock``: monotonic seconds."""
+    """*store*: that which is shared. ``clock``: monotonic seconds. ``outage``: whether it is away."""
 
     shared = True
 
@@ -38,11 +36,12 @@ class FallbackCounters:
         self._clock = clock
         self._local = MemoryCounters()
         self._away_until = 0.0
-        self._is_away = False
+        self.outage = Outage("keys' limits are counted by each process for itself", "keys' limits are counted together again")
         #: What was spent of each key in each period, when the store last said so.
         self._known: dict[tuple[str, str], tuple[int, int]] = {}
-        #: What was spent without the store, and ends of requests that it has not heard of.
-        self._owed: Counter[tuple[str, str, str]] = Counter()
+        #: What was spent without the store, the reports of it that it may have, and ends of requests that it has not heard of.
+        self._owed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._reports: deque[tuple[str, str, int, int, str]] = deque()
         self._late: deque[tuple[str, str, str, int, int, Decision]] = deque(maxlen=_MAX_LATE)
         self._catching_up = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,14 +73,17 @@ class FallbackCounters:
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
         if decision.is_local:
             await self._local.settle(key, period, hold, tokens, nano, decision)
-            self._owed[key, period, "tokens"] += tokens
-            self._owed[key, period, "nano"] += nano
+            owed_tokens, owed_nano = self._owed.get((key, period), (0, 0))
+            self._owed[key, period] = (owed_tokens + tokens, owed_nano + nano)
             return
         try:
             await self._store.settle(key, period, hold, tokens, nano, decision)
         except CounterStoreError as error:
             self._note_away(error)
             self._late.append((key, period, hold, tokens, nano, decision))
+
+    async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
+        await self._store.report(key, period, tokens, nano, name)
 
     async def renew(self, holds: Holds) -> None:
         await self._catch_up()
@@ -125,23 +127,21 @@ class FallbackCounters:
             while self._late:
                 await self._store.settle(*self._late[0])
                 self._late.popleft()
-            for key, period in {(key, period) for key, period, _ in self._owed}:
-                tokens, nano = self._owed[key, period, "tokens"], self._owed[key, period, "nano"]
-                await self._store.settle(key, period, "", tokens, nano, Decision())
-                self._owed[key, period, "tokens"] -= tokens
-                self._owed[key, period, "nano"] -= nano
-            self._owed += Counter()  # drops what is zero
+            while self._reports or self._owed:
+                if not self._reports:  # what is owed meanwhile is another report: the store may have this one
+                    owed, self._owed = self._owed, {}
+                    self._reports.extend((*where, *spent, secrets.token_hex(12)) for where, spent in owed.items() if any(spent))
+                if self._reports:
+                    await self._store.report(*self._reports[0])
+                    self._reports.popleft()
         except CounterStoreError as error:
             self._note_away(error)
 
     def _note_away(self, error: CounterStoreError) -> None:
         self._away_until = self._clock() + AWAY_S
-        if not self._is_away:
-            self._is_away = True
-            _log.warning("keys' limits are counted by each process for itself: %s", redact(str(error)))
+        self.outage.begin(error)
 
     def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            _log.warning("keys' limits are counted together again")
+        if self.outage.is_on:
+            self.outage.end()
             self._begin_report()  # a server that is killed from then on has reported it

@@ -37,6 +37,9 @@ class MemoryCounters:
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
         self.keys[key].settle(self._now(), period, hold, tokens, nano, decision)
 
+    async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
+        self.keys[key].settle(self._now(), period, name, tokens, nano, Decision())
+
     async def renew(self, holds: Holds) -> None:
         now = self._now()
         for hold, (key, _) in holds.items():

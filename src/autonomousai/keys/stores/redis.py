@@ -29,11 +29,16 @@ _KEEP: Final = 40 * 24 * 3600 * 1000
 _TIMEOUT_S: Final = 5.0
 _CONCURRENCY: Final = 16
 
-# KEYS in all scripts: the totals, a hash; the window, a hash of seconds; the holds, sorted by the millisecond when they end.
+#: Milliseconds that holds are known whose time has run out, and reports that were made.
+_KNOWN: Final = 24 * 3600 * 1000
+
+# KEYS in all scripts: the totals, a hash; the window, a hash of seconds; holds, sorted by the millisecond when they end; what
+# is known, by that in which it was: holds whose time has run out, and reports that were made.
 # Totals: p, the period; st, sn: tokens and nanodollars spent in it; ht, hn: held; h:NAME: tokens and nanodollars of a hold.
 # Parked, by the length of the period's name, 7 of months and 10 of days: pLENGTH, stLENGTH and snLENGTH.
 
-_COMMON: Final = """
+_COMMON: Final = (
+    """
 local time = redis.call('TIME')
 local now = tonumber(time[1])
 local ms = now * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -86,11 +91,19 @@ local function spend(tokens, nano)
         end
     end
 end
+local function know(name)
+    redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', int(ms - KNOWN))
+    redis.call('PEXPIRE', KEYS[4], KNOWN)
+    return redis.call('ZADD', KEYS[4], 'NX', int(ms), name) == 1
+end
 local function advance(period)
     enter(period)
     for _, hold in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', int(ms))) do
         local lost = drop(hold)
-        if lost then spend(lost[1], lost[2]) end
+        if lost then
+            spend(lost[1], lost[2])
+            know(hold)
+        end
     end
 end
 local function bucket(second)
@@ -107,7 +120,10 @@ local function last()
     redis.call('PEXPIRE', KEYS[1], KEEP)
     redis.call('PEXPIRE', KEYS[3], KEEP)
 end
-""".replace("WINDOW", str(WINDOW_S)).replace("KEEP", str(_KEEP))
+""".replace("WINDOW", str(WINDOW_S))
+    .replace("KEEP", str(_KEEP))
+    .replace("KNOWN", str(_KNOWN))
+)
 
 _RESERVE: Final = (
     _COMMON
@@ -192,14 +208,19 @@ _SETTLE: Final = (
     _COMMON
     + """
 local hold, period, tokens, nano = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local reserved, reserved_nano, moment = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local reserved, reserved_nano, moment, is_report = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 local known = redis.call('HGET', KEYS[1], 'p') or ''
 if known ~= '' and (#period ~= #known or period < known) then period = known end
 advance(period)
-if drop(hold) then
+if is_report then
+    if not know(hold) then return end  -- made again, because the reply was lost
     spend(tokens, nano)
-else
+elseif drop(hold) then
+    spend(tokens, nano)
+elseif redis.call('ZREM', KEYS[4], hold) == 1 then  -- all of it was spent when its time had run out
     spend(tokens - reserved, nano - reserved_nano)
+else  -- settled again, because the reply was lost; or Redis has lost it
+    return
 end
 local change = tokens - reserved
 local counted = bucket(moment)
@@ -281,7 +302,10 @@ class RedisCounters:
         return Decision(refused.decode(), *map(int, numbers))  # type: ignore[arg-type]  # all but the last
 
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
-        await self._call(_SETTLE, key, hold, period, tokens, nano, decision.tokens, decision.nano, decision.moment)
+        await self._call(_SETTLE, key, hold, period, tokens, nano, decision.tokens, decision.nano, decision.moment, 0)
+
+    async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
+        await self._call(_SETTLE, key, name, period, tokens, nano, 0, 0, 0, 1)
 
     async def renew(self, holds: Holds) -> None:
         batch = self._redis.pipeline(transaction=False)
@@ -308,4 +332,4 @@ class RedisCounters:
 
 def _keys(key: str) -> list[str]:
     totals = _KEY % key
-    return [totals, f"{totals}:window", f"{totals}:holds"]
+    return [totals, f"{totals}:window", f"{totals}:holds", f"{totals}:known"]

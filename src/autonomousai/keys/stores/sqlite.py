@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ...errors import ConfigError
+from ...file_identity import FileIdentity, identity_of
 from ..counters import KeyCounters
 from ..limits import Decision, Demand, Limits, Standing
 from .store import LEASE_S, CounterStoreError, Holds
@@ -39,6 +40,7 @@ class SqliteCounters:
         self._now = now
         self._thread: ThreadPoolExecutor | None = None  # while it is used
         self._file: sqlite3.Connection | None = None
+        self._identity: FileIdentity | None = None
 
     async def open(self) -> None:
         try:
@@ -60,6 +62,9 @@ class SqliteCounters:
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
         await self._run(lambda: self._change(key, lambda of: of.settle(self._now(), period, hold, tokens, nano, decision)))
 
+    async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
+        await self.settle(key, period, name, tokens, nano, Decision())
+
     async def renew(self, holds: Holds) -> None:
         await self._run(lambda: self._renew(holds))
 
@@ -77,6 +82,7 @@ class SqliteCounters:
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA synchronous = NORMAL")
         self._file.execute(_LAYOUT)
+        self._identity = identity_of(self._path)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -97,16 +103,20 @@ class SqliteCounters:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._file is not None and identity_of(self._path) != self._identity:  # it was removed or replaced
+            self._close()
         if self._file is None:
             self._open()
-        assert self._file is not None
-        self._file.execute("BEGIN IMMEDIATE")
+        file = self._file
+        assert file is not None
+        file.execute("BEGIN IMMEDIATE")
         try:
-            yield self._file
+            yield file
+            file.execute("COMMIT")
         except BaseException:
-            self._file.execute("ROLLBACK")
+            if file.in_transaction:  # SQLite itself ends one that found the disk full
+                file.execute("ROLLBACK")
             raise
-        self._file.execute("COMMIT")
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._thread is None:

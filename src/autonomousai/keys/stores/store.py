@@ -22,7 +22,9 @@ class CounterStoreError(Exception):
 class CounterStore(Protocol):
     """The counters of all keys. ``shared``: other processes count in it too, so that holds are to be renewed.
 
-    All methods but `open` and `aclose` raise `CounterStoreError`; see `KeyCounters` for what they do.
+    All methods but `open` and `aclose` raise `CounterStoreError`; see `KeyCounters` for what they do. One that raises it may
+    have done its work all the same, where only the reply was lost: a hold that is settled twice, or a report that is made
+    twice, counts once.
     """
 
     shared: bool
@@ -31,6 +33,10 @@ class CounterStore(Protocol):
     async def aclose(self) -> None: ...
     async def reserve(self, key: str, period: str, limits: Limits, demand: Demand, hold: str) -> Decision: ...
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None: ...
+
+    async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
+        """Spend what was used without the store. ``name``: of this report alone."""
+
     async def renew(self, holds: Holds) -> None: ...
     async def look(self, key: str, period: str) -> Standing: ...
     async def seed(self, key: str, period: str, tokens: int, nano: int) -> None: ...

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Final, NamedTuple, TypeAlias
 
-from .store import StoreError
+from .store import StoreFullError
 
 #: The time for which bytes are kept has so many parts; what was written in each is one number.
 _PARTS: Final = 8
@@ -51,9 +51,9 @@ class SharedRoom:
         self._ended: dict[int, dict[str, _Written]] = {keep: {} for keep in keeps}  # by that time, in the order of their ends
 
     def check(self, size: int) -> None:
-        """Raise `StoreError` where there is no room for *size* bytes more."""
+        """Raise `StoreFullError` where there is no room for *size* bytes more."""
         if self._others + self._here.total() - self._freed.total() + size > self._max_bytes:
-            raise StoreError("it is full; see resume.max_bytes")
+            raise StoreFullError("it is full; see resume.max_bytes")
 
     def add(self, id: str, size: int, keep: int, *, ended: bool = False) -> None:
         """Count what was written of a stream, which is kept for *keep* after its end."""

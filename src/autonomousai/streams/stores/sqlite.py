@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ...errors import ConfigError
+from ...file_identity import FileIdentity, identity_of
 from .store import (
     LEASE_S,
     PAGE,
@@ -28,6 +29,7 @@ from .store import (
     LeaseLostError,
     Page,
     StoreError,
+    StoreFullError,
     StreamInfo,
     StreamVanishedError,
 )
@@ -106,6 +108,7 @@ class SqliteStore:
         self._swept = 0.0
         self._locked_until = 0.0  # by this process's clock
         self._database: sqlite3.Connection | None = None
+        self._identity: FileIdentity | None = None
         self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
@@ -264,11 +267,11 @@ class SqliteStore:
         return number
 
     def _make_room(self, database: sqlite3.Connection) -> None:
-        """Drop ended streams while the file holds too much. Raises `StoreError` where that is not enough."""
+        """Drop ended streams while the file holds too much. Raises `StoreFullError` where that is not enough."""
         while self._used(database) > self._max_bytes:
             oldest = database.execute("SELECT id FROM streams WHERE state = 'ended' ORDER BY until LIMIT 1").fetchone()
             if oldest is None:
-                raise StoreError(f"{self._path} is full; see resume.max_bytes")
+                raise StoreFullError(f"{self._path} is full; see resume.max_bytes")
             _drop(database, "id = ?", oldest, self._now())
 
     @staticmethod
@@ -310,6 +313,7 @@ class SqliteStore:
             self._rebase(database)
             database.execute("COMMIT")
             database.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
+            self._identity = identity_of(self._path)
         except BaseException:
             database.close()
             raise
@@ -338,28 +342,39 @@ class SqliteStore:
 
     async def _run(self, work: Callable[[sqlite3.Connection], T], begin: str = "BEGIN IMMEDIATE") -> T:
         """Do *work* in the thread, as one transaction."""
-        database = self._database
-        if database is None:
+        if self._database is None:
             raise StoreError(f"{self._path} is closed")
 
         def transact() -> T:
             if time.monotonic() < self._locked_until:
                 raise StoreError(f"{self._path} is locked")
+            database = self._present()
             database.execute(begin)
             try:
                 done = work(database)
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # SQLite itself ends one that found the disk full
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
             return done
 
         try:
             return await self._in_thread(transact)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:
                 self._locked_until = time.monotonic() + _LOCKED_S
             raise StoreError(f"{self._path}: {error}") from None
+
+    def _present(self) -> sqlite3.Connection:
+        """Return the connection to the file; to another one where it was removed or replaced."""
+        database = self._database
+        assert database is not None
+        if identity_of(self._path) != self._identity:
+            another = self._connect()
+            database.close()
+            self._database = database = another
+        return database
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

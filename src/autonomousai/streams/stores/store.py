@@ -39,6 +39,10 @@ class LeaseLostError(Exception):
     """The stream has another writer by now, or was dropped."""
 
 
+class StoreFullError(StoreError):
+    """There is no room for more; what is stored can be read."""
+
+
 class StreamVanishedError(LeaseLostError):
     """The store knows nothing of the stream any more: it was emptied, or made room. No other writer has it."""
 
