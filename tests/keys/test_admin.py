@@ -241,18 +241,26 @@ async def test_a_deleted_key_is_gone_and_its_name_is_free(place):
     assert 404 == (await ask(place.port, request("GET", f"/v1/responses/{kept}", **bearer))).status
 
 
-async def test_an_answer_under_way_survives_the_end_of_its_key(serve_keys):
-    """What was admitted is answered; what comes next is not."""
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("DELETE", "", b""), ("POST", "/disable", b""), ("POST", "/rotate", b""), ("POST", "", {"expires": "2020-01-01"})],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_under_way_survives_the_end_of_its_key(serve_keys, method, path, body, stream):
+    """What was admitted is answered, to its end; what comes next is not."""
     pause = Pause()
     place = await serve_keys({}, admin_keys=[ADMIN], around=ScriptedProvider(["a", pause, "b", answer()]))
     secret = (await admin(place, "POST", body={"name": "shop", "max_concurrency": 1})).json()["key"]
+    asked = request("POST", CHAT, {**HELLO, "stream": stream}, authorization=f"Bearer {secret}")
 
-    running = asyncio.create_task(chat(place, secret))
+    running = asyncio.create_task(ask(place.port, asked))
     await pause.reached.wait()
-    await admin(place, "DELETE", "/shop")
+    changed = await admin(place, method, f"/shop{path}", body)
     pause.release()
+    answered = await running
 
-    assert [200, 401] == [await running, await chat(place, secret)]
+    assert [200, 200, 401] == [changed.status, answered.status, await chat(place, secret)]
+    assert not stream or b"[DONE]" in answered.body
 
 
 async def test_nothing_of_a_secret_is_logged(place, caplog, capfd):

@@ -259,6 +259,7 @@ class RedisStore:
         """Return what the script said of each record, or Redis of the script. Raises `StoreError` where that is not known."""
         sha = self._scripts[_APPEND].sha.encode()
         commands = [append.packed(sha) for append in appends]
+        answers: list[Any]
         with self._translated_errors():
             async with asyncio.timeout(_TIMEOUT_S):
                 answers = await _sent_again(lambda: self._records.exchange(commands))

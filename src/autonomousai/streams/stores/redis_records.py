@@ -34,8 +34,9 @@ class RecordConnection:
 
     def __init__(self, url: str, *, connect_timeout_s: float) -> None:
         # The caller has a timeout for an exchange: one for each step would be a timer each.
-        pool = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=connect_timeout_s).connection_pool
-        self._connection: Any = pool.make_connection()
+        redis: Redis = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=connect_timeout_s)
+        pool: Any = redis.connection_pool
+        self._connection = pool.make_connection()
 
     async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """Send *commands* in one piece, and return the reply to each, which may be Redis's error. Raises what redis-py raises
