@@ -17,7 +17,9 @@ from autonomousai.wires.anthropic_messages.short_answer import read_short_messag
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_chat import short_answer, usual
 from autonomousai.wires.openai_chat.completion import encode_completion
-from autonomousai.wires.openai_chat.short_answer import read_short_stream, write_short_answer
+from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
+from autonomousai.wires.openai_chat.short_answer import read_short_stream
+from autonomousai.wires.openai_chat.short_writer import write_short_answer, write_short_stream
 from autonomousai.wires.openai_chat.usage import usage_of
 from autonomousai.wires.openai_chat.wire import OPENAI_CHAT
 from autonomousai.wires.openai_responses import answer as responses_answer
@@ -201,6 +203,36 @@ def test_a_short_answer_is_written_like_any(chunks: list[Json], end: list[Json])
     short = write_short_answer(events, **asked)
 
     assert short is None or short == encode_completion(events, **asked)
+
+
+@given(
+    st.lists(CHUNKS, max_size=12), st.sampled_from([[FINISH], [VLLM], [FINISH, usage(cost=1)], [VLLM, usage()]]), st.booleans()
+)
+@example([text("a", system_fingerprint="fp", model_extra={"a": 1})], [VLLM], True)
+@example([text("a"), text('","'), text("")], [FINISH, usage(x_new=1)], True)
+@example([text("a", x_new=1)], [chunk(reason="stop", id_new=[1]), usage()], False)
+def test_a_short_stream_is_written_like_any(chunks: list[Json], end: list[Json], include_usage: bool) -> None:
+    """The same bytes, where it is written at all."""
+    events = read_long(sse(*chunks, *end, DONE))
+    if events is None:
+        return
+    asked: dict[str, Any] = {"id": HEAD.id, "created": HEAD.created, "model": HEAD.model, "include_usage": include_usage}
+    short = write_short_stream(events, **asked, extension={"length": 1})
+    encoder = ChatStreamEncoder(**asked)
+
+    assert short is None or short == encoder.write(events) + encoder.end(events[-1], extension={"length": 1})
+
+
+@pytest.mark.parametrize("more", [{}, {"system_fingerprint": "f"}, {"service_tier": "default", "provider": "P"}], ids=str)
+@pytest.mark.parametrize("end", [[FINISH], [VLLM], [FINISH, usage()]], ids=["plain", "vLLM", "usage"])
+def test_what_servers_send_is_written_at_once(more: Json, end: list[Json]) -> None:
+    """The streams that most servers send take the short road, and what is more than text does not."""
+    events = read_long(sse(ROLE | more, text("a") | more, *(each | more for each in end), DONE))
+    assert events is not None
+    asked: dict[str, Any] = {"id": "c", "created": 1, "model": "m", "include_usage": True, "extension": None}
+
+    assert write_short_stream(events, **asked) is not None
+    assert write_short_stream([events[0], Reasoning("b"), *events[1:]], **asked) is None
 
 
 def test_a_text_with_members_that_every_chunk_repeats_is_short() -> None:

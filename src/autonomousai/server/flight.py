@@ -122,8 +122,7 @@ class Flight(msgspec.Struct, eq=False):
             wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], self.request.include_usage, self.request.echo
         )
         if self.streams:
-            encoder = wire.encoder(head)
-            body = encoder.write(batch) + encoder.end(batch[-1], extension=provenance_of(answer))  # type: ignore[arg-type]
+            body = wire.encode_stream(batch, head, extension=provenance_of(answer))
             exchange.listener = None
             exchange.start(200, [(b"x-request-id", exchange.request_id.encode())], STREAM_LINES)
             is_read = exchange.end(body)

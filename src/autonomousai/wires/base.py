@@ -182,6 +182,11 @@ class Wire(ABC):
         Resumed streams are encoded again: the same batches give the same bytes, and a `copy.deepcopy` of the encoder (with the
         *ids* in it) continues as the encoder does."""
 
+    def encode_stream(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """Return a complete answer as a stream. Its last event is the `FinishReason`."""
+        encoder = self.encoder(head)
+        return encoder.write(events) + encoder.end(events[-1], extension=extension)  # type: ignore[arg-type]
+
     @abstractmethod
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """Return a complete answer as one document. Its last event is the `FinishReason`."""

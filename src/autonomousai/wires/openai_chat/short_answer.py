@@ -1,8 +1,7 @@
-"""Short answers of text alone, read and written whole: a stream that came in one read, and a document.
+"""Short answers of text alone that came as a stream in one read, read whole.
 
-Both are proofs. `read_short_stream` takes what one typed decode has proven to be usual chunks and gives the events that
-`decoder` gives; `write_short_answer` writes the bytes that `encoder` writes. What either does not know is None, and takes that
-longer road.
+That is a proof: `read_short_stream` takes what typed decodes have proven to be usual chunks, and gives the events that
+`decoder` gives. What it does not know is None, and takes that longer road. `short_writer` writes such answers.
 """
 
 from __future__ import annotations
@@ -284,101 +283,3 @@ def _takes_any_content(before: bytes, tail: bytes) -> bool:
     """Return whether what stands between these two is the content of a chunk, and its last: a name may come twice."""
     probe = _decoded(before + _CONTENT + _json(_PROBE) + tail)
     return bool(tail) and probe is not None and bool(probe.choices) and probe.choices[0].delta.content == _PROBE
-
-
-# ---- writing --------------------------------------------------------------------------------------------------------------
-
-
-#: Members of a document that the upstream's unknown ones are written over.
-_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "finish_reason", "usage", "x_autonomousai"})
-_CHOICE_MEMBERS: Final = frozenset({"index", "message", "finish_reason", "logprobs", "delta"})
-
-
-#: The JSON of the usual reasons, and of models' names that were written.
-_REASONS: Final[dict[str | None, bytes]] = {reason: _json(reason) for reason in STANDARD}
-_names: Final[dict[str, bytes]] = {}
-_NAMES: Final = 64
-
-
-def write_short_answer(events: Batch, *, id: str, created: int, model: str, extension: Json | None) -> bytes | None:
-    """Return the document of *events*; None where they are more than text, or their unknown members are in other places than
-    beside the document's own and the choice's."""
-    first, *texts, finish = events
-    if type(first) is not Started or type(finish) is not FinishReason or (reason := _REASONS.get(finish.reason)) is None:
-        return None
-    try:
-        text = "".join(texts)  # type: ignore[arg-type]  # refused where it is not text alone
-    except TypeError:
-        return None
-    members, of_choice = b"", b""
-    if first.extra or finish.extra:
-        unknown = _remembered(first.extra, finish.extra)
-        if unknown is None:
-            return None
-        members, of_choice = unknown
-    if (counted := _usage(finish.usage)) is None:
-        return None
-    said = b"" if extension is None else b',"x_autonomousai":' + _json(extension)
-    if (name := _names.get(model)) is None:
-        if len(_names) >= _NAMES:
-            _names.clear()
-        name = _names[model] = _json(model)
-    return (
-        b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":{"role":"assistant",'
-        b'"content":%b,"refusal":null},"finish_reason":%b,"logprobs":null%b}]%b%b%b}'
-        % (_json(id), created, name, _json(text), reason, of_choice, counted, members, said)
-    )
-
-
-def _usage(usage: Usage | None) -> bytes | None:
-    """Return the member with the tokens; None where it has members that are not known."""
-    if usage is None:
-        return b""
-    if usage.extra:
-        return None
-    details = b"" if usage.cached_tokens is None else b',"prompt_tokens_details":{"cached_tokens":%d}' % usage.cached_tokens
-    if usage.reasoning_tokens is not None:
-        details += b',"completion_tokens_details":{"reasoning_tokens":%d}' % usage.reasoning_tokens
-    return b',"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d%b}' % (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.total_tokens,
-        details,
-    )
-
-
-#: What `_joined` returned, with the objects that it was given: most answers of one server have the same, see `_unknown`.
-_known: Final[dict[tuple[int, int], tuple[Json | None, Json | None, tuple[bytes, bytes] | None]]] = {}
-_KNOWN: Final = 64
-
-
-def _remembered(first: Json | None, last: Json | None) -> tuple[bytes, bytes] | None:
-    """Return what `_joined` returns; it is not done again for objects that it was done for."""
-    key = id(first), id(last)
-    known = _known.get(key)
-    if known is None or known[0] is not first or known[1] is not last:
-        if len(_known) >= _KNOWN:
-            _known.clear()
-        _known[key] = known = first, last, _joined(first or {}, last or {})
-    return known[2]
-
-
-def _joined(first: Json, last: Json) -> tuple[bytes, bytes] | None:
-    """Return the unknown members of an answer's first and last chunk, and those of their choice, as they follow others."""
-    members: Json = {**first, **last}
-    of_choice: Json = {}
-    if not _MEMBERS.isdisjoint(members) or TRAILER in members:
-        if TRAILER in members or not (members.keys() & _MEMBERS) <= {"choices"}:
-            return None
-        members.pop("choices")
-        for choice in (*first.get("choices", ()), *last.get("choices", ())):
-            of_choice |= choice
-        if len(first.get("choices", ())) > 1 or len(last.get("choices", ())) > 1 or of_choice.pop("index", 0):
-            return None
-        if not _CHOICE_MEMBERS.isdisjoint(of_choice):
-            return None
-    return _following(members), _following(of_choice)
-
-
-def _following(members: Json) -> bytes:
-    return b"," + _json(members)[1:-1] if members else b""

@@ -17,7 +17,8 @@ from .decoder import ChatStreamDecoder
 from .encoder import ChatStreamEncoder
 from .older_calls import ECHO, older_document, older_events
 from .request import CHAT, read_chat_document
-from .short_answer import read_short_stream, write_short_answer
+from .short_answer import read_short_stream
+from .short_writer import write_short_answer, write_short_stream
 from .usual import UsualChunk
 
 
@@ -72,6 +73,20 @@ class OpenAIChatWire(Wire):
             ids=ids,
             begun=begun,
         )
+
+    def encode_stream(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_stream`."""
+        stream = None
+        if not self.finish_reason_at_top and head.echo != ECHO:
+            stream = write_short_stream(
+                events,
+                id=head.id,
+                created=head.created,
+                model=head.model,
+                include_usage=head.include_usage,
+                extension=extension,
+            )
+        return super().encode_stream(events, head, extension=extension) if stream is None else stream
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
