@@ -37,6 +37,15 @@ IMAGE: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"
 CALLED: Any = [{"role": "assistant", "content": None, "tool_calls": []}, {"role": "tool", "tool_call_id": "c"}]
 STRICT: Any = [{"type": "function", "function": {"name": "f", "strict": True}}]
 
+#: Ids of calls that are longer than OpenAI takes them, and what it says of them.
+LONG_ID: Any = "call_" + "x" * 60
+LONG_IDS: Any = [
+    {"role": "assistant", "content": None, "tool_calls": [{"id": LONG_ID, "type": "function", "function": {"name": "f"}}]},
+    {"role": "tool", "tool_call_id": LONG_ID, "content": "A"},
+]
+LONG_CALL: Any = [{"type": "function_call", "call_id": LONG_ID, "name": "f", "arguments": "{}"}]
+TOO_LONG = "Invalid '{}': string too long. Expected a string with maximum length {}, but got a string with length 65 instead."
+
 
 def extra_field(name: str) -> dict[str, Any]:
     """What pydantic says of a field that is not known; it shows what was sent."""
@@ -64,6 +73,15 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         "max_tokens",
     ),
     ({"max_completion_tokens": 5}, 400, {"error": {"message": "max_completion_tokens is too large: 5"}}, None),
+    (
+        {"max_tokens": 64000},
+        400,
+        {
+            "message": "'max_tokens' or 'max_completion_tokens' is too large: 64000. This model's maximum context length is 64001 "
+            "tokens and your request has 24235 input tokens (64000 > 64001 - 24235)."
+        },
+        None,
+    ),
     ({"max_tokens": 5}, 400, {"error": {"message": "max_tokens is too large: 5"}}, None),
     (
         {"stream": True, "stream_options": {"include_usage": True}},
@@ -184,7 +202,105 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"user": "x"}, 422, extra_field("seed"), None),
     ({"user": "x"}, 400, {"error": {"message": "Unsupported role 'user'"}}, None),
     ({"metadata": {}}, 400, {"error": {"message": "The 'metadata' parameter is only allowed when 'store' is enabled."}}, None),
+    ({"prompt_cache_options": {}}, 400, {"detail": "Unsupported parameter: prompt_cache_options"}, "no_prompt_cache_options"),
+    ({"input": "Hi"}, 400, {"detail": "Input must be a list"}, "list_input"),
+    ({"input": LATE}, 400, {"detail": "Input must be a list"}, None),
+    ({"messages": LONG_IDS}, 400, {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}}, "short_call_ids"),
+    ({"messages": CALLED}, 400, {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}}, None),
+    ({"input": LONG_CALL}, 400, {"error": {"message": TOO_LONG.format("input[0].call_id", 64)}}, "short_call_ids"),
 ]
+
+#: Refusals of an answer's length, and the bound that they name.
+LENGTHS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
+    (
+        "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000.",
+        {"max_tokens": 32000},
+        {"max_tokens": 16384},
+    ),
+    (
+        "max_tokens: 32000 > 8192, which is the maximum allowed number of output tokens for claude-3-5-sonnet-20241022",
+        {"max_tokens": 32000},
+        {"max_tokens": 8192},
+    ),
+    (
+        "max_tokens: 32000 > 8192, which is the maximum allowed number of output tokens for claude-3-5-sonnet-20241022",
+        {"max_tokens": 32000, "thinking": {"type": "enabled", "budget_tokens": 31999}},
+        {"max_tokens": 8192, "thinking": {"type": "enabled", "budget_tokens": 4096}},
+    ),
+    ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", {"max_tokens": 32000}, {"max_tokens": 8192}),
+    ("<400> InternalError: Range of max_tokens should be [1, 8192]", {"max_tokens": 32000}, {"max_tokens": 8192}),
+    (
+        "The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum value, expected a "
+        "value <= 12288, but got 32000 instead.",
+        {"max_completion_tokens": 32000},
+        {"max_completion_tokens": 12288},
+    ),
+    (
+        "`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens` is less than the "
+        "`context_window` for this model",
+        {"max_tokens": 32000},
+        {"max_tokens": 8192},
+    ),
+    (
+        "The maximum tokens you requested exceeds the model limit of 8192. Try again with a maximum tokens value that is lower "
+        "than 8192.",
+        {"max_tokens": 32000},
+        {"max_tokens": 8192},
+    ),
+    (
+        "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is from 1 (inclusive) "
+        "to 65537 (exclusive). Update the value and try again.",
+        {"max_tokens": 100000},
+        {"max_tokens": 65536},
+    ),
+    ("max_tokens must be at least 1", {"max_tokens": 0}, None),
+    ("this model supports at most 16384 completion tokens", {"max_tokens": 100}, None),
+    ("temperature must be less than or equal to 2", {"max_tokens": 100, "temperature": 3}, None),
+]
+
+
+@pytest.mark.parametrize(("said", "fields", "expected"), LENGTHS)
+def test_an_answer_is_as_long_as_the_model_writes(
+    said: str, fields: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    """A caller's limit was meant for another model than a gateway asks: the refusal's bound takes its place."""
+    form = other_form(json.dumps({"model": "m", **fields}).encode(), refuse(400, {"error": {"message": said}}))
+
+    assert (None if expected is None else {"model": "m", **expected}) == (form and json.loads(form[1]))
+
+
+async def test_how_much_a_model_writes_is_remembered() -> None:
+    """For that model: the next request is right at once, and a shorter one is not made longer."""
+
+    def play(request: Request) -> Script:
+        if request.json()["max_tokens"] > 8192:
+            return Script.status(400, {"error": {"message": LENGTHS[0][0].replace("16384", "8192")}})
+        return Script.stream(str(request.json()["max_tokens"]))
+
+    async with ScriptedServer(play) as server, OpenAICompatible(server.url) as provider:
+        texts = [
+            await provider.create_async_generator("m", HELLO, stream=True, max_tokens=most).text() for most in (32000, 20000, 5)
+        ]
+        status = provider.status()
+
+    assert ["8192", "8192", "5"] == texts
+    assert 4 == len(server.requests)
+    assert (("m", "max_tokens at most 8192"),) == status.adaptations
+
+
+def test_ids_of_calls_are_short_and_the_same_everywhere() -> None:
+    """A call and its result keep belonging together, and an id that is short enough stays."""
+    messages = [*LONG_IDS, {"role": "tool", "tool_call_id": "short", "content": "B"}]
+    form = other_form(
+        json.dumps({"model": "m", "messages": messages}).encode(),
+        refuse(400, {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}}),
+    )
+
+    assert form is not None
+    call, result, other = json.loads(form[1])["messages"]
+    assert call["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert len(result["tool_call_id"]) <= 40
+    assert "short" == other["tool_call_id"]
 
 
 def refuse(status: int, body: Any) -> StatusError:

@@ -10,6 +10,7 @@ import pytest
 
 from autonomousai import AutonomousAI, OpenAICompatible
 from autonomousai.config import RetryConfig
+from autonomousai.embeddings import pack_vector
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.errors import StatusError
 from autonomousai.events import Usage
@@ -17,6 +18,7 @@ from autonomousai.gateway import Gateway, Upstream
 from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.server import create_app
 from autonomousai.testing import Pause, Script, ScriptedProvider, ScriptedServer, document_script, embedding_list, embeddings
+from autonomousai.testing.server import Request
 from tests.proof.test_faults import CASES, PATIENCE
 from tests.support.sockets import Answer, Connection, ask, listening, request
 
@@ -63,6 +65,38 @@ async def test_a_ranking_of_an_upstream() -> None:
         got = await post(gateway(client(server)), RERANK, {**QUERY, "top_n": 1})
 
     assert ("/v1/rerank", [{"index": 0, "relevance_score": 1.0}]) == (server.requests[0].path, got.json()["results"])
+
+
+async def test_vectors_of_a_server_that_takes_no_format() -> None:
+    """OpenAI's libraries always want base64: the caller gets it, and the server is not asked for it again."""
+
+    def play(asked: Request) -> Script:
+        if "encoding_format" in asked.json():
+            return Script.status(400, {"error": {"message": "UnsupportedParamsError: {'encoding_format': 'base64'}"}})
+        return Script.body(json.dumps(embedding_list([0.5, -1.0])).encode())
+
+    async with ScriptedServer(play) as server:
+        provider = gateway(client(server))
+        async with listening(create_app(provider=provider)) as place:
+            got = [
+                await ask(place.port, request("POST", EMBED, {"input": "a", "encoding_format": "base64"})) for _ in range(2)
+            ]
+
+    assert [pack_vector([0.5, -1.0])] * 2 == [each.json()["data"][0]["embedding"] for each in got]
+    assert 3 == len(server.requests)
+
+
+async def test_a_ranking_has_what_was_asked_for() -> None:
+    """No more than ``top_n``, the best first, and the documents, where an upstream has its own names and ignores all that."""
+    ranked = [{"index": 0, "score": 0.1}, {"index": 1, "score": 0.9}, {"index": 2, "score": 0.5}]
+    asked = {"query": "x", "documents": ["a", {"text": "b"}, "c"], "top_n": 2, "return_documents": True}
+    async with ScriptedServer(Script.body(json.dumps(ranked).encode())) as server:
+        got = await post(gateway(client(server)), RERANK, asked)
+
+    assert [
+        {"index": 1, "relevance_score": 0.9, "document": {"text": "b"}},
+        {"index": 2, "relevance_score": 0.5, "document": {"text": "c"}},
+    ] == got.json()["results"]
 
 
 @pytest.mark.parametrize(("path", "body"), [(EMBED, INPUT), (RERANK, QUERY)])

@@ -342,3 +342,35 @@ def test_an_answer_of_another_kind_is_none() -> None:
     """A provider that says text where vectors are wanted."""
     with pytest.raises(StreamError, match="none of"):
         WIRE.encode_answer([Started("m"), "Hello", FinishReason("stop", "finish_reason")], AnswerHead("x", 0, "m"))
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ([{"index": 1, "score": 0.5, "text": "b"}], [{"index": 1, "relevance_score": 0.5, "document": {"text": "b"}}]),
+        ([{"score": 1, "document": "a", "index": 0}], [{"index": 0, "relevance_score": 1, "document": {"text": "a"}}]),
+        ({"object": "list", "data": [{"relevance_score": 0.5, "index": 0}]}, [{"index": 0, "relevance_score": 0.5}]),
+        ({"results": [{"index": 0, "relevance_score": 0.5, "document": None}]}, [{"index": 0, "relevance_score": 0.5}]),
+        (
+            {"results": [{"index": 0, "relevance_score": 0.1, "x": 1}, {"index": 1, "relevance_score": 0.9}]},
+            [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1, "x": 1}],
+        ),
+        ({"output": {"results": [{"index": 0, "relevance_score": 0.5}]}}, [{"index": 0, "relevance_score": 0.5}]),
+        ({"data": {"results": [{"index": 0, "relevance_score": 0.5}]}}, [{"index": 0, "relevance_score": 0.5}]),
+    ],
+)
+def test_a_ranking_in_the_shapes_of_other_servers(document: Any, expected: Any) -> None:
+    """Text Embeddings Inference, SGLang, Voyage, vLLM and gateways: clients read one shape, the best first."""
+    got = answered(document, wire=RERANK)
+
+    assert expected == got["results"]
+    assert {"results", "model", "x_autonomousai"} == set(got)
+
+
+@pytest.mark.parametrize("document", [{"results": [{"index": 0}]}, {"results": [1]}, {"results": "x"}])
+def test_a_ranking_without_scores_is_none(document: Any) -> None:
+    """The next upstream is asked."""
+    with pytest.raises(StreamError) as error:
+        answered(document, wire=RERANK)
+
+    assert error.value.retryable

@@ -37,7 +37,7 @@ MESSAGES: dict[str, tuple[Any, Json]] = {
     "stop_sequences": (["x"], {}),
     "tools": ([TOOL], {}),
     "tool_choice": ({"type": "any"}, {"tools": [TOOL]}),
-    "thinking": ({"type": "adaptive"}, {}),
+    "thinking": ({"type": "enabled", "budget_tokens": 6000}, {}),
     "output_config": ({"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}}, {}),
     "output_format": ({"type": "json_schema", "schema": SCHEMA}, {}),
     "metadata": ({"user_id": "u"}, {}),

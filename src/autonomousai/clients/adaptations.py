@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import msgspec
 
 from ..errors import StatusError
 from ..late import late_pattern
 from ..wires.messages import REASONING
+from .answer_limits import SHORTER_ANSWER, TOO_LARGE, LengthBound
 from .conversation_forms import (
     SYSTEM,
     alternate,
@@ -24,9 +25,11 @@ from .conversation_forms import (
     as_text,
     as_user,
     fill_content,
+    has_long_ids,
     late_system_messages,
     of_role,
     repeats_role,
+    shorten_ids,
     system_as_user,
     text_lists,
     without_content,
@@ -89,6 +92,8 @@ _NO_NULL: Final = late_pattern(
     r"|invalid type: null, expected",
     re.IGNORECASE,
 )
+_OF_CALL: Final = late_pattern(r"tool_calls|tool_call_id|call_id")
+_LIST_INPUT: Final = late_pattern(r"\binput\b['\"`]? (?:must|should|has to) be (?:a |an )?(?:valid )?(?:list|array)", re.IGNORECASE)
 _WANTS_BACK: Final = late_pattern(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
 
 
@@ -99,6 +104,28 @@ class Adaptation(msgspec.Struct, frozen=True):
     name: str
     is_wanted: Callable[[Json, str, str | None], bool]
     apply: Callable[[Json], None]
+
+    def asked(self, body: Json, said: str, param: str | None) -> Adaptation | None:
+        """Return the form that a refusal of *body* asks for, None where it is not this one."""
+        return self if self.is_wanted(body, said, param) else None
+
+    def named(self, name: str) -> Adaptation | None:
+        """Return the form of that name, None where it is another one's."""
+        return self if name == self.name else None
+
+
+Form: TypeAlias = Adaptation | LengthBound
+
+
+def without(name: str, words: Callable[[str], bool]) -> Adaptation:
+    """Return the form without a field, for models that do not take it. *words*: whether a refusal that names the field may be
+    about it."""
+    named = late_pattern(rf"\b{name}\b")
+    return Adaptation(
+        f"no_{name}",
+        lambda body, said, param: name in body and bool(named.search(said)) and words(said),
+        lambda body: body.pop(name, None),
+    )
 
 
 def _rename(old: str, new: str) -> Callable[[Json], None]:
@@ -130,7 +157,10 @@ def _drop_strict(body: Json) -> None:
 
 
 #: Fields of the records that a server keeps, without which it answers the same.
-_RECORDS: Final = ("store", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+_RECORDS: Final = (
+    *("store", "metadata", "user", "safety_identifier"),
+    *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
+)
 
 
 #: What is said of a value, and not of its field: another one would be taken.
@@ -171,11 +201,33 @@ def _drop_reasoning(body: Json) -> None:
         message.pop(REASONING, None)
 
 
+def _list_input(body: Json) -> None:
+    body["input"] = [{"type": "message", "role": "user", "content": body["input"]}]
+
+
 #: In the order in which they are looked for: the name of one field may be a part of another's.
-ADAPTATIONS: Final = (
+ADAPTATIONS: Final[tuple[Form, ...]] = (
+    SHORTER_ANSWER,
+    Adaptation(
+        "short_call_ids",
+        lambda body, said, param: "too long" in said and bool(_OF_CALL.search(f"{said} {param or ''}")) and has_long_ids(body),
+        shorten_ids,
+    ),
+    Adaptation(  # whatever an upstream gives, a caller gets what was asked for
+        "no_encoding_format",
+        lambda body, said, param: body.get("encoding_format") in ("base64", "float") and "encoding_format" in said,
+        lambda body: body.pop("encoding_format", None),
+    ),
+    Adaptation(
+        "list_input",
+        lambda body, said, param: isinstance(body.get("input"), str) and bool(_LIST_INPUT.search(said)),
+        _list_input,
+    ),
     Adaptation(
         "max_completion_tokens",
-        lambda body, said, param: "max_tokens" in body and "max_completion_tokens" in said,
+        lambda body, said, param: (
+            "max_tokens" in body and "max_completion_tokens" in said and not TOO_LARGE.search(said)
+        ),
         _rename("max_tokens", "max_completion_tokens"),
     ),
     Adaptation(
@@ -271,7 +323,7 @@ def is_streamed(body: bytes) -> bool:
     return msgspec.json.decode(body, type=_Streamed).stream
 
 
-def other_form(body: bytes, error: StatusError, rows: tuple[Adaptation, ...] = ADAPTATIONS) -> tuple[str, bytes] | None:
+def other_form(body: bytes, error: StatusError, rows: tuple[Form, ...] = ADAPTATIONS) -> tuple[str, bytes] | None:
     """Return the name and the body of the form that *error*, the answer to *body*, asks for; None where it asks for none of
     *rows*.
 
@@ -286,9 +338,9 @@ def other_form(body: bytes, error: StatusError, rows: tuple[Adaptation, ...] = A
         return None
     document = msgspec.json.decode(body)
     for row in rows:
-        if row.is_wanted(document, said, error.param):
-            row.apply(document)
-            return row.name, msgspec.json.encode(document)
+        if (form := row.asked(document, said, error.param)) is not None:
+            form.apply(document)
+            return form.name, msgspec.json.encode(document)
     return None
 
 
@@ -296,7 +348,7 @@ class Adaptations:
     """What was learnt of one server, by the model that it was asked for. ``usual``: the names of the rows that hold for any
     model until one refuses them. ``rows``: the forms that there are. ``wanted``: False as long as there is nothing to apply."""
 
-    rows: ClassVar[tuple[Adaptation, ...]] = ADAPTATIONS
+    rows: ClassVar[tuple[Form, ...]] = ADAPTATIONS
 
     def __init__(self, usual: tuple[str, ...] = (), now: Callable[[], float] = time.monotonic) -> None:
         self.wanted = bool(usual)
@@ -321,8 +373,9 @@ class Adaptations:
             return body
         document = msgspec.json.decode(body)
         for row in self.rows:
-            if row.name in names:
-                row.apply(document)
+            for name in names:
+                if (form := row.named(name)) is not None:
+                    form.apply(document)
         return msgspec.json.encode(document)
 
     def remember(self, model: str, names: Iterable[str]) -> None:

@@ -100,3 +100,33 @@ def without_content(body: Json) -> list[Json]:
 def fill_content(body: Json) -> None:
     for message in without_content(body):
         message["content"] = ""
+
+
+# ---- ids of calls
+
+#: Characters of the longest id of a call that OpenAI takes in chat completions; over Responses it takes more.
+_LONGEST_ID: Final = 40
+
+
+def _ids(body: Json) -> list[tuple[Json, str]]:
+    """Return what names a call in a request, of chat completions or of Responses: the object, and its member."""
+    found = [(message, "tool_call_id") for message in of_role(body, "tool")]
+    for message in of_role(body, "assistant"):
+        calls = message.get("tool_calls")
+        found += [(call, "id") for call in (calls if isinstance(calls, list) else ()) if isinstance(call, dict)]
+    items = body.get("input")
+    found += [(item, "call_id") for item in (items if isinstance(items, list) else ()) if isinstance(item, dict)]
+    return [(holder, name) for holder, name in found if isinstance(holder.get(name), str)]
+
+
+def has_long_ids(body: Json) -> bool:
+    return any(len(holder[name]) > _LONGEST_ID for holder, name in _ids(body))
+
+
+def shorten_ids(body: Json) -> None:
+    """Put short ids of calls in the place of long ones, the same in each turn: other servers draw longer ones."""
+    from hashlib import sha256  # noqa: PLC0415  few servers refuse an id, and it is slow to come
+
+    for holder, name in _ids(body):
+        if len(holder[name]) > _LONGEST_ID:
+            holder[name] = f"call_{sha256(holder[name].encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"

@@ -10,7 +10,8 @@ import re
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
-from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Json
+from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
+from .answer_limits import SHORTER_ANSWER
 
 #: Tokens that a model may think for, by effort, where that is said in tokens; the API wants 1,024 at least.
 _BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
@@ -114,15 +115,6 @@ def _is_thought_alone(message: Any) -> bool:
     return isinstance(content, list) and bool(content) and all(map(_is_unsigned, content))
 
 
-def _without(name: str) -> Adaptation:
-    """Return the form without a field, for models that do not take it."""
-    return Adaptation(
-        f"no_{name}",
-        lambda body, said, param: name in body and _is_refused(name, said),
-        lambda body: body.pop(name, None),
-    )
-
-
 #: Callers of the Messages API send back what another upstream of the same model thought. That is all that is changed of a
 #: request in the API's own words.
 SIGNATURES: Final = Adaptation(
@@ -132,7 +124,8 @@ SIGNATURES: Final = Adaptation(
 )
 
 #: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
-MESSAGES_FORMS: Final = (
+MESSAGES_FORMS: Final[tuple[Form, ...]] = (
+    SHORTER_ANSWER,
     Adaptation(
         "thinking_budget",
         lambda body, said, param: _thinking(body) == "adaptive" and _is_refused("adaptive", said),
@@ -158,9 +151,7 @@ MESSAGES_FORMS: Final = (
         lambda body, said, param: all(name in body and name in said for name in ("temperature", "top_p")) and "both" in said,
         _leave_out_top_p,
     ),
-    _without("temperature"),
-    _without("top_p"),
-    _without("top_k"),
+    *(without(name, lambda said: bool(_REFUSED.search(said))) for name in ("temperature", "top_p", "top_k")),
     Adaptation(
         "no_strict",
         lambda body, said, param: "strict" in said and any("strict" in tool for tool in body.get("tools", ())),
@@ -173,10 +164,10 @@ MESSAGES_FORMS: Final = (
 class SignatureAdaptations(Adaptations):
     """What was learnt of such a server by requests of callers of the same API."""
 
-    rows: ClassVar[tuple[Adaptation, ...]] = (SIGNATURES,)
+    rows: ClassVar[tuple[Form, ...]] = (SIGNATURES,)
 
 
 class MessagesAdaptations(Adaptations):
     """The same of a server that speaks the Messages API."""
 
-    rows: ClassVar[tuple[Adaptation, ...]] = MESSAGES_FORMS
+    rows: ClassVar[tuple[Form, ...]] = MESSAGES_FORMS

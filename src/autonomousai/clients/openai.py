@@ -36,6 +36,7 @@ from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
+from .translated_forms import TranslatedAdaptations
 from .vendors import (
     VENDORS,
     Continuation,
@@ -146,6 +147,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         self._model = model
         self._prefill = prefill
         self._adaptations = Adaptations(self._vendor.forms)
+        self._translated = TranslatedAdaptations(self._vendor.forms)
         self._raw_adaptations = Adaptations()  # what is refused at one path may be taken at another
         self._counts = True  # as far as is known
         self._asking = asyncio.Lock()
@@ -195,9 +197,10 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         merged = self._options.merged(options)
-        adaptations = self._adaptations
-        wire, url = self._wire, self._answer_url
-        is_raw = request.origin is not None and request.is_raw and request.origin.wire != wire.name
+        wire, url, origin = self._wire, self._answer_url, request.origin
+        is_own = wire is OPENAI_CHAT if origin is None else origin.wire == wire.name
+        adaptations = self._adaptations if is_own else self._translated
+        is_raw = origin is not None and request.is_raw and not is_own
         if is_raw:
             wire, adaptations = _raw_wire(name, request), self._raw_adaptations
             url, body = self._raw_url(wire), wire.encode_request(request, name)
@@ -233,9 +236,10 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> RemoteRequest | None:
         """See `AsyncGeneratorProvider.launch`: a stream of chat completions, asked for in the usual form."""
         messages, fields = request.messages, request.fields
+        adaptations = self._adaptations if request.origin is None else self._translated
         if (
             self._launching is None
-            or self._adaptations.wanted
+            or adaptations.wanted
             or type(messages) is not CheckedMessages
             or not messages.plain
             or "stream_options" in fields
@@ -243,7 +247,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_chat_request(name, messages, stream=True, fields=fields)
-        return send_now(self._launching, self._pool, body, name, self._adaptations, on_news, deadline, others=others)
+        return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others=others)
 
     def _launch_template(self) -> LaunchTemplate:
         clocks = self._options.clocks
@@ -330,7 +334,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        adaptations = dict.fromkeys([*self._adaptations.known(), *self._raw_adaptations.known()])
+        known = (self._adaptations, self._translated, self._raw_adaptations)
+        adaptations = dict.fromkeys(form for learnt in known for form in learnt.known())
         return ProviderStatus(orphans=self._pool.orphans, adaptations=tuple(adaptations))
 
     async def check_health(self) -> bool | None:

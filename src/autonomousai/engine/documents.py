@@ -6,9 +6,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
-from ..events import Batch, Extra
 from ..request import ChatRequest, OriginalRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.prompts import is_tokens
@@ -33,14 +30,13 @@ class Documents:
         assert request.origin is not None
         self.wire = request.origin.wire
         given = {**request.origin.document, **request.origin.changes}
-        self._returns = False
         if self.wire == EMBEDDINGS_WIRE:
             self.param, self.texts, query = "input", _inputs(given.pop("input")), ""
             self._asked: dict[str, Any] = {"input": self.texts}
         else:
             query = _text("query", given.pop("query"))
             self.param, self.texts = "documents", _texts("documents", given.pop("documents"))
-            self._returns = bool(given.pop("return_documents", False))
+            given.pop("return_documents", None)  # the wire puts the documents beside their places
             self._asked = {"query": query, "documents": self.texts}
             if (top := given.pop("top_n", None)) is not None:
                 self._asked["top_n"] = min(top, len(self.texts))
@@ -55,17 +51,6 @@ class Documents:
     def question(self) -> ChatRequest:
         """Return the request to the engine."""
         return ChatRequest("", [], origin=OriginalRequest(self.wire, self._asked))
-
-    def answered(self, batch: Batch) -> Batch:
-        """Return *batch* with the documents beside their places, where the caller wants them."""
-        if not self._returns:
-            return batch
-        return [self._with_documents(event) if isinstance(event, Extra) else event for event in batch]
-
-    def _with_documents(self, event: Extra) -> Extra:
-        results = msgspec.json.decode(event.members["results"])
-        told = [{**result, "document": {"text": self.texts[result["index"]]}} for result in results]
-        return msgspec.structs.replace(event, members={**event.members, "results": told})
 
 
 def _inputs(value: Any) -> list[str]:

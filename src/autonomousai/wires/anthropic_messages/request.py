@@ -88,6 +88,18 @@ def _output_config(config: Fields) -> Fields:
     }
 
 
+#: Efforts by the tokens that a model may think for, where an effort is all that can be said.
+_EFFORTS_OF_BUDGETS: Final = ((10_000, "high"), (5_000, "medium"), (0, "low"))
+
+
+def _effort_of(thinking: Any) -> Fields:
+    """Return how much effort the tokens are that a model is to think for; nothing where it thinks as it likes, or not."""
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) and thinking.get("type") == "enabled" else None
+    if budget is None:
+        return {}
+    return {"reasoning_effort": next((effort for least, effort in _EFFORTS_OF_BUDGETS if budget >= least), "low")}
+
+
 def _as(name: str) -> Callable[[Any], Fields]:
     return lambda value: {name: value}
 
@@ -225,7 +237,9 @@ _ROWS: Final = (
         "thinking",
         typed({"enabled": object_of({"budget_tokens": whole()})}, needed=True),
         "Whether and how much the model thinks before it answers.",
-        becomes="",
+        becomes="`reasoning_effort`, by its `budget_tokens`: from 10,000 on `high`, from 5,000 on `medium`, else `low`; "
+        "`output_config.effort` goes first",
+        approximated=True,
         uses=_LEFT_OUT,
     ),
     RequestField(
@@ -295,6 +309,8 @@ def read_messages_request(body: bytes, table: FieldTable = MESSAGES_REQUEST) -> 
     for name, value in checked.items():
         if (become := _BECOMES.get(name)) is not None:
             fields |= become(value)
+    if "reasoning_effort" not in fields:
+        fields |= _effort_of(checked.get("thinking"))
     _leave_out_empty(fields)
     said = check_messages(chat_messages(checked.get("system"), messages))
     return ChatRequest(model or "", said, bool(stream), fields=fields, origin=OriginalRequest(WIRE, original))

@@ -93,7 +93,7 @@ class DocumentWire(Wire):
 
     def _unwrapped(self, members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
         """Return the members of the answer that some gateways wrap in an object of their own; *members*, where it is none."""
-        for name in ("data", "result", "response"):
+        for name in ("data", "result", "response", "output"):
             if (raw := members.get(name)) is not None and bytes(raw)[:1] == b"{":
                 inner = _decode_members(raw)
                 if self.holds in inner:

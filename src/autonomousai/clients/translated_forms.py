@@ -1,0 +1,63 @@
+"""Other forms of a request that its caller wrote in another API: a table. What a model does not take of such a request, its
+caller may not even have said, or cannot know of a model behind a gateway; what a caller said in the server's own API is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Final
+
+from ..late import late_pattern
+from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
+from .answer_limits import LONGER_ANSWER
+
+#: Fields without which an answer is still one to the same question, and that models refuse that think, or cannot.
+_FIELDS: Final = (
+    *("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "seed"),
+    *("parallel_tool_calls", "verbosity", "service_tier"),
+)
+_REFUSED: Final = late_pattern(
+    r"un(?:recognized|supported|known|expected)|(?:not|n't) (?:\w+ )?(?:support|permit|allow|recogni|accept|avail|enabl)"
+    r"|extra (?:fields?|inputs?)|no such|cannot find field|only the default",
+    re.IGNORECASE,
+)
+_EFFORT: Final = late_pattern(r"reasoning[._ ]?effort|\breasoning\.effort\b", re.IGNORECASE)
+_NO_THOUGHT: Final = late_pattern(
+    r"(?:not|n't) (?:\w+ )?(?:support|enabl)\w*[^.\n]{0,30}\b(?:thinking|reasoning)\b"
+    r"|\b(?:thinking|reasoning) (?:\w+ ){0,2}(?:not|n't) (?:\w+ )?(?:support|enabl|avail)",
+    re.IGNORECASE,
+)
+
+
+def _is_refused(said: str) -> bool:
+    return bool(_REFUSED.search(said))
+
+
+def _reasoning(body: Json) -> dict[str, Any]:
+    reasoning = body.get("reasoning")
+    return reasoning if isinstance(reasoning, dict) else {}
+
+
+def _refuses_effort(body: Json, said: str, param: str | None) -> bool:
+    if "reasoning_effort" not in body and "effort" not in _reasoning(body):
+        return False
+    return bool(_EFFORT.search(f"{said} {param or ''}") or _NO_THOUGHT.search(said))
+
+
+def _leave_out_effort(body: Json) -> None:
+    body.pop("reasoning_effort", None)
+    rest = {name: value for name, value in _reasoning(body).items() if name != "effort"}
+    if rest:
+        body["reasoning"] = rest
+    else:
+        body.pop("reasoning", None)
+
+
+class TranslatedAdaptations(Adaptations):
+    """What was learnt of a server by requests of callers of other APIs."""
+
+    rows: ClassVar[tuple[Form, ...]] = (
+        Adaptation("no_reasoning_effort", _refuses_effort, _leave_out_effort),
+        LONGER_ANSWER,
+        *ADAPTATIONS,
+        *(without(name, _is_refused) for name in _FIELDS),
+    )
