@@ -77,8 +77,8 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         {"max_tokens": 64000},
         400,
         {
-            "message": "'max_tokens' or 'max_completion_tokens' is too large: 64000. This model's maximum context length is 64001 "
-            "tokens and your request has 24235 input tokens (64000 > 64001 - 24235)."
+            "message": "'max_tokens' or 'max_completion_tokens' is too large: 64000. This model's maximum context length is "
+            "64001 tokens and your request has 24235 input tokens (64000 > 64001 - 24235)."
         },
         None,
     ),
@@ -205,7 +205,12 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"prompt_cache_options": {}}, 400, {"detail": "Unsupported parameter: prompt_cache_options"}, "no_prompt_cache_options"),
     ({"input": "Hi"}, 400, {"detail": "Input must be a list"}, "list_input"),
     ({"input": LATE}, 400, {"detail": "Input must be a list"}, None),
-    ({"messages": LONG_IDS}, 400, {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}}, "short_call_ids"),
+    (
+        {"messages": LONG_IDS},
+        400,
+        {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}},
+        "short_call_ids",
+    ),
     ({"messages": CALLED}, 400, {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}}, None),
     ({"input": LONG_CALL}, 400, {"error": {"message": TOO_LONG.format("input[0].call_id", 64)}}, "short_call_ids"),
 ]
@@ -230,26 +235,34 @@ LENGTHS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
     ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", {"max_tokens": 32000}, {"max_tokens": 8192}),
     ("<400> InternalError: Range of max_tokens should be [1, 8192]", {"max_tokens": 32000}, {"max_tokens": 8192}),
     (
-        "The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum value, expected a "
-        "value <= 12288, but got 32000 instead.",
+        (
+            "The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum value, "
+            "expected a value <= 12288, but got 32000 instead."
+        ),
         {"max_completion_tokens": 32000},
         {"max_completion_tokens": 12288},
     ),
     (
-        "`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens` is less than the "
-        "`context_window` for this model",
+        (
+            "`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens` is less than the "
+            "`context_window` for this model"
+        ),
         {"max_tokens": 32000},
         {"max_tokens": 8192},
     ),
     (
-        "The maximum tokens you requested exceeds the model limit of 8192. Try again with a maximum tokens value that is lower "
-        "than 8192.",
+        (
+            "The maximum tokens you requested exceeds the model limit of 8192. Try again with a maximum tokens value that is "
+            "lower than 8192."
+        ),
         {"max_tokens": 32000},
         {"max_tokens": 8192},
     ),
     (
-        "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is from 1 (inclusive) "
-        "to 65537 (exclusive). Update the value and try again.",
+        (
+            "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is from 1 "
+            "(inclusive) to 65537 (exclusive). Update the value and try again."
+        ),
         {"max_tokens": 100000},
         {"max_tokens": 65536},
     ),
@@ -260,9 +273,7 @@ LENGTHS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
 
 
 @pytest.mark.parametrize(("said", "fields", "expected"), LENGTHS)
-def test_an_answer_is_as_long_as_the_model_writes(
-    said: str, fields: dict[str, Any], expected: dict[str, Any] | None
-) -> None:
+def test_an_answer_is_as_long_as_the_model_writes(said: str, fields: dict[str, Any], expected: dict[str, Any] | None) -> None:
     """A caller's limit was meant for another model than a gateway asks: the refusal's bound takes its place."""
     form = other_form(json.dumps({"model": "m", **fields}).encode(), refuse(400, {"error": {"message": said}}))
 

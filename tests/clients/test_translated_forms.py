@@ -1,4 +1,4 @@
-"""What a model does not take of a request that was written in another API is left out, and what was said in its own is refused."""
+"""What a model does not take of a request that was written in another API is left out; what was said in its own is refused."""
 
 from __future__ import annotations
 

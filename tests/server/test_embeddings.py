@@ -78,9 +78,7 @@ async def test_vectors_of_a_server_that_takes_no_format() -> None:
     async with ScriptedServer(play) as server:
         provider = gateway(client(server))
         async with listening(create_app(provider=provider)) as place:
-            got = [
-                await ask(place.port, request("POST", EMBED, {"input": "a", "encoding_format": "base64"})) for _ in range(2)
-            ]
+            got = [await ask(place.port, request("POST", EMBED, {"input": "a", "encoding_format": "base64"})) for _ in range(2)]
 
     assert [pack_vector([0.5, -1.0])] * 2 == [each.json()["data"][0]["embedding"] for each in got]
     assert 3 == len(server.requests)

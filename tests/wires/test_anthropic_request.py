@@ -364,7 +364,10 @@ def test_the_schema_of_a_tool_is_an_objects(schema: Any, expected: Any) -> None:
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, {"reasoning_effort": "low"}),
         ({"thinking": {"type": "enabled", "budget_tokens": 5000}}, {"reasoning_effort": "medium"}),
         ({"thinking": {"type": "enabled", "budget_tokens": 31_999}}, {"reasoning_effort": "high"}),
-        ({"thinking": {"type": "enabled", "budget_tokens": 31_999}, "output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 31_999}, "output_config": {"effort": "low"}},
+            {"reasoning_effort": "low"},
+        ),
         ({"thinking": {"type": "disabled"}}, {}),
         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),
         ({"output_config": {"effort": "max"}}, {"reasoning_effort": "high"}),

@@ -162,6 +162,7 @@ def test_reads_every_common_shape(document: Any, expected: tuple[str, ...]) -> N
 TOO_LONG = [
     "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
     "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    "Input length (600013 tokens) exceeds the maximum allowed length (536826 tokens). Use a shorter input.",
     "Range of input length should be [1, 30720]",
     "Prompt exceeds max length",
     "prompt is too long: 208310 tokens > 200000 maximum",

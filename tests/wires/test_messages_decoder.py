@@ -46,6 +46,11 @@ def says(**said: Any) -> Extra:
     return Extra({"delta": said}, 0, WIRE)
 
 
+def signed(thought: str) -> Extra:
+    """A signature, with what it is for."""
+    return Extra({"delta": {"type": "signature_delta", "signature": "s"}, "thought": thought}, 0, WIRE)
+
+
 #: What comes, and the events that it is.
 STREAMS: dict[str, tuple[bytes, list[Any]]] = {
     "text": (sse(start(), block(), text("Hel"), text("lo"), stop(), end(), STOP), [M, "Hel", "lo", END]),
@@ -69,14 +74,14 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         sse(
             start(), block(kind="thinking"), thought("hm"), signature("s"), stop(), block(1), text("a", 1), stop(1), end(), STOP
         ),
-        [M, Reasoning("hm"), says(type="signature_delta", signature="s"), "a", END],
+        [M, Reasoning("hm"), signed("hm"), "a", END],
     ),
     "thinking that is not shown": (
         sse(start(), block(kind="thinking"), signature("s"), stop(), block(1), text("a", 1), stop(1), end(), STOP),
         [
             M,
             opens(type="thinking", thinking="", signature=""),
-            says(type="signature_delta", signature="s"),
+            signed(""),
             "a",
             END,
         ],

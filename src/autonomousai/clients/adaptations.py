@@ -34,6 +34,7 @@ from .conversation_forms import (
     text_lists,
     without_content,
 )
+from .tool_schemas import FlatSchemas, WithoutKeyword
 
 Json = dict[str, Any]
 
@@ -93,7 +94,9 @@ _NO_NULL: Final = late_pattern(
     re.IGNORECASE,
 )
 _OF_CALL: Final = late_pattern(r"tool_calls|tool_call_id|call_id")
-_LIST_INPUT: Final = late_pattern(r"\binput\b['\"`]? (?:must|should|has to) be (?:a |an )?(?:valid )?(?:list|array)", re.IGNORECASE)
+_LIST_INPUT: Final = late_pattern(
+    r"\binput\b['\"`]? (?:must|should|has to) be (?:a |an )?(?:valid )?(?:list|array)", re.IGNORECASE
+)
 _WANTS_BACK: Final = late_pattern(r"must be (?:passed|sent|provided|included)|missing|required", re.IGNORECASE)
 
 
@@ -114,7 +117,7 @@ class Adaptation(msgspec.Struct, frozen=True):
         return self if name == self.name else None
 
 
-Form: TypeAlias = Adaptation | LengthBound
+Form: TypeAlias = Adaptation | LengthBound | FlatSchemas | WithoutKeyword
 
 
 def without(name: str, words: Callable[[str], bool]) -> Adaptation:
@@ -225,9 +228,7 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
     ),
     Adaptation(
         "max_completion_tokens",
-        lambda body, said, param: (
-            "max_tokens" in body and "max_completion_tokens" in said and not TOO_LARGE.search(said)
-        ),
+        lambda body, said, param: "max_tokens" in body and "max_completion_tokens" in said and not TOO_LARGE.search(said),
         _rename("max_tokens", "max_completion_tokens"),
     ),
     Adaptation(
@@ -301,6 +302,8 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         _drop_strict,
     ),
     *map(_without_record, _RECORDS),
+    FlatSchemas(),
+    WithoutKeyword(),
     Adaptation(
         "no_stream",
         lambda body, said, param: body.get("stream") is True and (param == "stream" or bool(_NO_STREAM.search(said))),

@@ -35,7 +35,9 @@ _AT_MOST: Final = late_pattern(
     r"[\s`'\"(]*(\d+)",
     re.IGNORECASE,
 )
-_BELOW: Final = late_pattern(r"to (\d+) ?\(exclusive\)|(?<!or equal to )(?:less|lower|smaller) than[\s`'\"]*(\d+)", re.IGNORECASE)
+_BELOW: Final = late_pattern(
+    r"to (\d+) ?\(exclusive\)|(?<!or equal to )(?:less|lower|smaller) than[\s`'\"]*(\d+)", re.IGNORECASE
+)
 
 #: The least length that some APIs take.
 _AT_LEAST: Final = late_pattern(

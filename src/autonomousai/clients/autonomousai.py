@@ -24,6 +24,7 @@ from ..result import AsyncResult
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, write_request
 from ..wires.messages import check_messages
+from ..wires.sealed_thoughts import without_sealed
 from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prepared_request import PreparedRequest
@@ -219,10 +220,13 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
         name = self.get_model(request.model)
         merged = self._options.merged(options)
+        messages = check_messages(request.messages)
+        if request.origin is not None:
+            messages = without_sealed(messages)
         exchange = PreparedRequest(
             url=self.api_endpoints[name],
             headers=self._usual_headers if merged is self._options else self._headers(merged),
-            body=write_request(name, check_messages(request.messages), stream=request.stream, fields=request.fields),
+            body=write_request(name, messages, stream=request.stream, fields=request.fields),
             clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,
             wire=AUTONOMOUSAI,

@@ -10,8 +10,10 @@ import re
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
+from ..wires.sealed_thoughts import is_packed
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
 from .answer_limits import SHORTER_ANSWER
+from .tool_schemas import FlatSchemas
 
 #: Tokens that a model may think for, by effort, where that is said in tokens; the API wants 1,024 at least.
 _BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
@@ -86,7 +88,12 @@ def _leave_out_strict(body: Json) -> None:
 
 
 def _is_unsigned(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") == "thinking" and not block.get("signature")
+    """Return whether a block is a thought that the vendor has not signed; another one's may stand in its place."""
+    if not isinstance(block, dict):
+        return False
+    if block.get("type") == "redacted_thinking":
+        return is_packed(block.get("data"))
+    return block.get("type") == "thinking" and (not block.get("signature") or is_packed(block["signature"]))
 
 
 def _said_before(body: Json) -> list[Json]:
@@ -119,7 +126,7 @@ def _is_thought_alone(message: Any) -> bool:
 #: request in the API's own words.
 SIGNATURES: Final = Adaptation(
     "no_unsigned_thinking",
-    lambda body, said, param: "signature" in said and _has_unsigned(body),
+    lambda body, said, param: ("signature" in said or "redacted_thinking" in said) and _has_unsigned(body),
     _leave_out_unsigned,
 )
 
@@ -157,6 +164,8 @@ MESSAGES_FORMS: Final[tuple[Form, ...]] = (
         lambda body, said, param: "strict" in said and any("strict" in tool for tool in body.get("tools", ())),
         _leave_out_strict,
     ),
+    SIGNATURES,
+    FlatSchemas(),
     *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
 )
 

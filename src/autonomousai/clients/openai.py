@@ -27,6 +27,7 @@ from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import CONTINUOUS_USAGE, OPENAI_CHAT, asks_for_usage
 from ..wires.raw import OPERATIONS, RESPONSES_WIRE, unsupported
 from ..wires.request_body import write_chat_request
+from ..wires.sealed_thoughts import without_sealed
 from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
 from .health import is_up
@@ -206,6 +207,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             url, body = self._raw_url(wire), wire.encode_request(request, name)
         elif wire is OPENAI_CHAT:
             messages = check_messages(request.messages)
+            if origin is not None:
+                messages = without_sealed(messages)
             if self._vendor.call_id_length:
                 messages = with_call_ids(messages, self._vendor.call_id_length)
             if "stream_options" in request.fields and asks_for_usage(request.fields):

@@ -1,5 +1,6 @@
 """Other forms of a request that its caller wrote in another API: a table. What a model does not take of such a request, its
-caller may not even have said, or cannot know of a model behind a gateway; what a caller said in the server's own API is refused."""
+caller may not even have said, or cannot know of a model behind a gateway. What a caller said in the server's own API is
+refused."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ _REFUSED: Final = late_pattern(
     re.IGNORECASE,
 )
 _EFFORT: Final = late_pattern(r"reasoning[._ ]?effort|\breasoning\.effort\b", re.IGNORECASE)
+_ENCRYPTED: Final = late_pattern(r"encrypted.?content", re.IGNORECASE)
 _NO_THOUGHT: Final = late_pattern(
     r"(?:not|n't) (?:\w+ )?(?:support|enabl)\w*[^.\n]{0,30}\b(?:thinking|reasoning)\b"
     r"|\b(?:thinking|reasoning) (?:\w+ ){0,2}(?:not|n't) (?:\w+ )?(?:support|enabl|avail)",
@@ -52,11 +54,17 @@ def _leave_out_effort(body: Json) -> None:
         body.pop("reasoning", None)
 
 
+def _refuses_encrypted(body: Json, said: str, param: str | None) -> bool:
+    """For models that do not think there is nothing to be encrypted."""
+    return "include" in body and bool(_ENCRYPTED.search(said))
+
+
 class TranslatedAdaptations(Adaptations):
     """What was learnt of a server by requests of callers of other APIs."""
 
     rows: ClassVar[tuple[Form, ...]] = (
         Adaptation("no_reasoning_effort", _refuses_effort, _leave_out_effort),
+        Adaptation("no_encrypted_reasoning", _refuses_encrypted, lambda body: body.pop("include", None)),
         LONGER_ANSWER,
         *ADAPTATIONS,
         *(without(name, _is_refused) for name in _FIELDS),

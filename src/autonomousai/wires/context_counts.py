@@ -47,6 +47,7 @@ _LIMIT: Final = _patterns(
     rf"max_new_tokens` must be <= {_NUMBER}",
     rf"maximum (?:model|prompt) length(?: is| of)? {_NUMBER}",
     rf"{_NUMBER} maximum context length",
+    rf"maximum allowed length \(?{_NUMBER}",
     rf"(?:tokens allowed|exceeds maximum length) \(?{_NUMBER}",
 )
 

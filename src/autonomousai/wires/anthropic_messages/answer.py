@@ -10,8 +10,9 @@ from ...events import Batch, Extra, FinishReason, Started
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..merging import merge_values
+from ..sealed_thoughts import sealed_in
 from .blocks import BlockWriter
-from .message import UNCOUNTED, WIRE, Payload, members_of, usage_of
+from .message import NAMES, UNCOUNTED, WIRE, Payload, members_of, usage_of
 from .stop import OWN_REASONS, stop_of
 
 _json = msgspec.json.Encoder().encode
@@ -32,7 +33,7 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     start: Payload = {}
     delta: Payload = {}
     if (text := _sole_text(events, start, delta)) is None:
-        writer = BlockWriter(head.id.removeprefix("msg_"))
+        writer = BlockWriter(head.id.removeprefix("msg_"), (head.echo or {}).get(NAMES))
         payloads = [payload for event in events[:-1] for payload in writer.add(event)]
         payloads += writer.finish()
         stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused)
@@ -80,6 +81,8 @@ def _sole_text(events: Batch, start: Payload, delta: Payload) -> str | None:
                     return None
                 start.update(members.get("message_start", ()))
                 delta.update(members.get("message_delta", ()))
+            elif sealed_in(event) is not None:
+                return None
         elif type(event) is not Started and type(event) is not FinishReason:
             return None
     return "".join(texts) or None

@@ -48,6 +48,7 @@ class BlockReader:
         "_place",
         "_places",
         "_quoted",
+        "_thought",
         "notes",
         "said",
     )
@@ -67,6 +68,7 @@ class BlockReader:
         self._quoted: dict[int, QuotedArguments | None] = {}  # of calls whose arguments come; None: they are no text of JSON
         self._ids: set[str] = set()  # of calls
         self._begun = ""  # the text that the current block began with, until its first delta
+        self._thought: list[str] = []  # of the current block
 
     @property
     def has_calls(self) -> bool:
@@ -80,7 +82,7 @@ class BlockReader:
         (self._end if self._kind == "tool_use" else self.close)(batch)
         self._index = self._index + 1 if index is None else index
         self._is_open = self.said = True
-        self._begun = ""
+        self._begun, self._thought = "", []
         known = KNOWN_BLOCKS.get(self._kind)
         if known is None:
             batch.append(extra("content_block", block, others))
@@ -229,7 +231,11 @@ class BlockReader:
 
     def _say(self, text: str, batch: Batch) -> None:
         if text := self._halves.joined(self._kind, text):
-            batch.append(Reasoning(text) if self._kind == "thinking" else text)
+            if self._kind == "thinking":
+                self._thought.append(text)
+                batch.append(Reasoning(text))
+            else:
+                batch.append(text)
             self._pending = None
 
     def _pass_on(self, delta: Json, others: Json | None, batch: Batch) -> None:
@@ -237,4 +243,7 @@ class BlockReader:
         if self._pending is not None:
             batch.append(extra("content_block", self._pending))
             self._pending = None
-        batch.append(extra("delta", delta, others))
+        event = extra("delta", delta, others)
+        if delta.get("type") == "signature_delta" and self._kind == "thinking":
+            event.members["thought"] = "".join(self._thought)  # what is signed: events may be put in another order
+        batch.append(event)

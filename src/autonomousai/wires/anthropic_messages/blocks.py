@@ -5,13 +5,14 @@ The payloads are those of a stream's events; `encoder` writes them one by one, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from ...events import Annotations, Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
 from ..citations import as_messages, is_of_messages
+from ..sealed_thoughts import pack, sealed_in
 from .message import WIRE, Payload
 
 #: A block of each type as it starts, and the type and the member of its deltas.
@@ -23,7 +24,8 @@ _DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta",
 
 
 class BlockWriter:
-    """Writes the events of one answer as blocks, numbered from 0 without a gap. *name*: what is unique to the answer.
+    """Writes the events of one answer as blocks, numbered from 0 without a gap. *name*: what is unique to the answer; *names*:
+    the names of tools by those that they were offered under, where these differ.
 
     Blocks do not interleave. Calls that do (some servers stream several at once) are written one after the other: what comes
     for another block waits until the arguments of the open call are complete JSON, or the answer has ended. A call's block
@@ -42,6 +44,7 @@ class BlockWriter:
         "_more",
         "_more_of_stop",
         "_name",
+        "_names",
         "_waiting",
         "_written",
         "has_calls",
@@ -49,10 +52,11 @@ class BlockWriter:
         "is_refused",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, names: Mapping[str, str] | None = None) -> None:
         self.has_calls = False
         self.is_refused = False
         self._name = name
+        self._names = names or {}
         self.index = -1  # of the last block
         self._kind: str | None = None  # the type of the block that is open
         self._call: int | None = None  # the call whose block is open
@@ -72,6 +76,9 @@ class BlockWriter:
     def add(self, event: Event) -> Iterator[Payload]:
         """Yield the payloads that *event* brings."""
         if isinstance(event, Extra) and event.wire != WIRE:
+            if (sealed := sealed_in(event)) is not None and not self._waiting and self._is_complete():
+                yield from self.settle()
+                yield from self._seal(pack(sealed))
             return
         if (head := self._head) is not None:
             if isinstance(event, ToolCallDelta) and event.index == head.index and not event.arguments:
@@ -150,6 +157,14 @@ class BlockWriter:
                 yield {**self._delta(delta), **others}
         self._more_of_stop |= members.get("content_block_stop") or {}
 
+    def _seal(self, content: str) -> Iterator[Payload]:
+        """End a thought with what another vendor encrypted of it; one without words is a block of its own."""
+        if self._kind == "thinking":
+            yield self._delta({"type": "signature_delta", "signature": content})
+        else:
+            yield from self._start({"type": "redacted_thinking", "data": content})
+        yield from self._stop()
+
     def _cite(self, event: Annotations) -> Iterator[Payload]:
         """Write what the open text cites. A text begins with what it cites where an upstream of this wire says so."""
         for item in event.items:
@@ -187,7 +202,7 @@ class BlockWriter:
         if call_id in self._call_ids:  # some servers give several calls one id, and results could not be distinguished
             call_id = f"{call_id}_{event.index}"
         self._call_ids.add(call_id)
-        block = {"type": "tool_use", "id": call_id, "name": event.name or "", "input": {}}
+        block = {"type": "tool_use", "id": call_id, "name": self._names.get(event.name or "", event.name or ""), "input": {}}
         yield from self._start({**(event.extra or {}), **block})
         self._take_call(event)
         yield from self._grow_call(event)

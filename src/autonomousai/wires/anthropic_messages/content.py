@@ -14,6 +14,8 @@ import msgspec
 from ...events import Message, Messages
 from ..messages import REASONING, with_one_system_message
 from ..pairing import with_paired_results
+from ..sealed_thoughts import add_sealed
+from ..tool_names import short_name
 
 Block = dict[str, Any]
 
@@ -99,12 +101,19 @@ def _assistant_messages(blocks: list[Block]) -> Messages:
         message["tool_calls"] = calls
     if thoughts := "".join(block.get("thinking") or "" for block in blocks if block["type"] == "thinking"):
         message[REASONING] = thoughts
+    for block in blocks:
+        if block["type"] in _SEALED:
+            add_sealed(message, block.get(_SEALED[block["type"]]))
     return [message]
+
+
+#: The member of a block that may hold what another upstream encrypted.
+_SEALED: Final = {"thinking": "signature", "redacted_thinking": "data"}
 
 
 def _call(block: Block) -> dict[str, Any]:
     arguments = msgspec.json.encode(block.get("input") or {}).decode()
-    call = {"id": block.get("id"), "type": "function", "function": {"name": block["name"], "arguments": arguments}}
+    call = {"id": block.get("id"), "type": "function", "function": {"name": short_name(block["name"]), "arguments": arguments}}
     return call | {name: block[name] for name in _CALL_MEMBERS if name in block}
 
 

@@ -16,7 +16,7 @@ from ..json import join_strings
 from ..sse import encode_event
 from .blocks import BlockWriter
 from .errors import write_error_event
-from .message import WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
+from .message import NAMES, WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
 from .stop import OWN_REASONS, stop_of
 
 _json = msgspec.json.Encoder().encode
@@ -42,7 +42,7 @@ class MessagesStreamEncoder:
         self._head = head
         self._ids = ids
         self._begun = begun
-        self._blocks = BlockWriter(head.id.removeprefix("msg_"))
+        self._blocks = BlockWriter(head.id.removeprefix("msg_"), (head.echo or {}).get(NAMES))
         self._delta = SaidMembers({}, {})  # of message_delta
         self._stop = SaidMembers({}, {})  # of message_stop
 

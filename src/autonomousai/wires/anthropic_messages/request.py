@@ -19,10 +19,11 @@ from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
 from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, Shape, list_of, object_of, object_schema, refusal, typed, whole
+from ..tool_names import short_name
 from .client_tools import client_function
 from .content import chat_messages
 from .errors import THREAD_UNSUPPORTED
-from .message import WIRE
+from .message import NAMES, WIRE
 from .request_shapes import COMPONENTS, CONVERSATION, FORMAT, SYSTEM, TOOL_CHOICE, TOOLS
 
 Fields = dict[str, Any]
@@ -50,7 +51,7 @@ def _function(tool: Fields) -> Fields | None:
     if tool.get("type") not in (None, "custom"):
         function = client_function(tool)
         return function and {"type": "function", "function": function}
-    function = {"name": tool["name"], "parameters": object_schema(tool["input_schema"])}
+    function = {"name": short_name(tool["name"]), "parameters": object_schema(tool["input_schema"])}
     function |= {name: tool[name] for name in ("description", "strict") if tool.get(name) is not None}
     return {"type": "function", "function": function}
 
@@ -61,7 +62,7 @@ _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 def _tool_choice(choice: Fields) -> Fields:
     fields: Fields = {}
     if choice["type"] == "tool":
-        fields["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}}
+        fields["tool_choice"] = {"type": "function", "function": {"name": short_name(choice["name"])}}
     elif choice["type"] in _CHOICES:
         fields["tool_choice"] = _CHOICES[choice["type"]]
     if choice.get("disable_parallel_tool_use"):
@@ -313,7 +314,16 @@ def read_messages_request(body: bytes, table: FieldTable = MESSAGES_REQUEST) -> 
         fields |= _effort_of(checked.get("thinking"))
     _leave_out_empty(fields)
     said = check_messages(chat_messages(checked.get("system"), messages))
-    return ChatRequest(model or "", said, bool(stream), fields=fields, origin=OriginalRequest(WIRE, original))
+    return ChatRequest(
+        model or "", said, bool(stream), fields=fields, origin=OriginalRequest(WIRE, original), echo=_long_names(checked)
+    )
+
+
+def _long_names(checked: Fields) -> Fields | None:
+    """Return, for the answer, the tools' own names by those under which others offer them; None where they are the same."""
+    names = [tool["name"] for tool in checked.get("tools") or () if isinstance(tool.get("name"), str)]
+    long = {short: name for name in names if (short := short_name(name)) != name}
+    return {NAMES: long} if long else None
 
 
 _MISSING: Final = {

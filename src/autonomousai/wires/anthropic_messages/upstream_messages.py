@@ -194,6 +194,9 @@ def _input(arguments: str) -> Json:
 
 def _result(call_id: str, content: list[Json]) -> Json:
     block: Json = {"type": "tool_result", "tool_use_id": call_id}
+    if marks := [part[_MARK] for part in content if _MARK in part]:  # the API takes none within a result
+        block[_MARK] = marks[-1]
+        content = [{name: value for name, value in part.items() if name != _MARK} for part in content]
     if len(content) == 1 and content[0].keys() == {"type", "text"} and content[0]["type"] == "text":
         return {**block, "content": content[0]["text"]}
     return {**block, "content": content} if content else block

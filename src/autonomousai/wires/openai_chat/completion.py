@@ -30,6 +30,7 @@ from ..finish_reasons import chat_reason, with_foreign_reason
 from ..foreign_errors import error_in_event
 from ..json import mend
 from ..merging import merge_values
+from ..sealed_thoughts import member_of, sealed_in
 from ..unreadable import notes_on, unreadable
 from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, Delta, as_chunk, load, unknown_members, unwrapped
 from .encoder import merge_members, usage_object
@@ -262,6 +263,8 @@ def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
         if type(event) is LogProbs:
             content += event.content or ()
             refusal += event.refusal or ()
+        elif (sealed := sealed_in(event)) is not None:
+            choice["message"].setdefault(member_of(sealed), []).append(sealed)
     if content or refusal:
         choice["logprobs"] = {"content": content or None, "refusal": refusal or None}
     return choice

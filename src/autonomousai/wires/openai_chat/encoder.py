@@ -32,6 +32,7 @@ from ..citations import as_chat
 from ..finish_reasons import STANDARD, chat_reason, with_foreign_reason
 from ..json import join_strings
 from ..merging import merge_choice, merge_values
+from ..sealed_thoughts import member_of, sealed_in
 from ..sse import encode_event
 from .chunks import TRAILER, WIRE
 
@@ -140,6 +141,9 @@ class ChatStreamEncoder:
             self._add(pieces, _ROLE)
         if type(event) is Extra and event.wire == WIRE:
             self._add_bound(pieces, event, list(islice(others, event.covers)))
+        elif type(event) is Extra:
+            if (sealed := sealed_in(event)) is not None:
+                self._add(pieces, _json({member_of(sealed): [sealed]}))
         elif type(event) is ForeignEvent:
             if event.wire == WIRE:
                 kind = None if event.event == "message" else event.event

@@ -18,6 +18,7 @@ from ...events import Message, Messages
 from ..message_schemas import ref
 from ..messages import REASONING, check_messages, text_of, with_one_system_message
 from ..pairing import with_paired_results
+from ..sealed_thoughts import BLOCKS, add_sealed, is_packed
 from ..shapes import (
     ANYTHING,
     NAME,
@@ -197,7 +198,8 @@ def _read_message(item: dict[str, Any], messages: Messages) -> None:
     if role == "assistant":
         _read_answer(content, messages)
     else:
-        messages.append({"role": role, "content": content if isinstance(content, str) else _parts(content)})
+        said = content if isinstance(content, str) else _parts(content)
+        messages.append({"role": role, "content": said, **_mark_of(item)})
 
 
 def _read_answer(content: Any, messages: Messages) -> None:
@@ -222,12 +224,15 @@ def _read_answer(content: Any, messages: Messages) -> None:
 
 def _read_reasoning(item: dict[str, Any], messages: Messages) -> None:
     """Add what the assistant thought to what it says with it: some servers want it back. Dropped where nothing follows."""
-    if not (thoughts := _thoughts(item.get("content")) or _thoughts(item.get("summary"))):
+    thoughts, packed = _thoughts(item.get("content")) or _thoughts(item.get("summary")), item.get("encrypted_content")
+    if not (thoughts or is_packed(packed)):
         return
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})
     last = messages[-1]
-    last[REASONING] = f"{last[REASONING]}\n\n{thoughts}" if last.get(REASONING) else thoughts
+    add_sealed(last, packed)
+    if thoughts:
+        last[REASONING] = f"{last[REASONING]}\n\n{thoughts}" if last.get(REASONING) else thoughts
 
 
 def _thoughts(parts: Any) -> str:
@@ -236,7 +241,11 @@ def _thoughts(parts: Any) -> str:
 
 
 def _only_thinks(message: Message) -> bool:
-    return REASONING in message and message["content"] is None and not message.keys() & {"tool_calls", "refusal"}
+    return (
+        bool(message.keys() & {REASONING, BLOCKS})
+        and message["content"] is None
+        and not message.keys() & {"tool_calls", "refusal"}
+    )
 
 
 def _says_something(message: Message) -> bool:
@@ -300,10 +309,14 @@ def _read_output(item: dict[str, Any], messages: Messages) -> None:
     others = [part for part in parts if part["type"] != "text"]
     text = text_of([part for part in parts if part["type"] == "text"]) or (_SHOWN if others else "")
     result: Message = {"role": "tool", "tool_call_id": item.get("call_id"), "content": text}
+    for marked in (*parts, item):
+        result |= _mark_of(marked)
     messages.append(result if item.get("call_id") else {**result, "name": item.get("name")})
     if others:
         messages.append({"role": "user", "content": others})
 
+
+_MARK: Final = "cache_control"
 
 #: What becomes of an item, by its type. One of another type is left out.
 _READERS: Final[dict[str, Callable[[dict[str, Any], Messages], None]]] = {
@@ -325,7 +338,7 @@ _SHOWN: Final = "(see what follows)"
 def _parts(parts: Iterable[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """Return parts as chat completions have them; a text alone as text, which every server takes."""
     read = [_part(part) for part in parts]
-    return read[0]["text"] if len(read) == 1 and read[0]["type"] == "text" else read
+    return read[0]["text"] if len(read) == 1 and read[0].keys() == {"type", "text"} else read
 
 
 def _as_part(part: Any) -> dict[str, Any]:
@@ -342,15 +355,20 @@ _TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text", 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     kind = part["type"]
     if kind in _TEXTS and isinstance(part.get("text"), str):
-        return {"type": "text", "text": part["text"]}
+        return {"type": "text", "text": part["text"], **_mark_of(part)}
     if kind == "input_image" and part.get("image_url"):
         image = part["image_url"]
         url = image["url"] if isinstance(image, dict) else image
-        return {"type": "image_url", "image_url": _known({"url": url, "detail": part.get("detail")})}
+        return {"type": "image_url", "image_url": _known({"url": url, "detail": part.get("detail")}), **_mark_of(part)}
     if kind in ("input_image", "input_file"):
         names = ("file_id", "file_data", "file_url", "filename")
         return {"type": "file", "file": _known({name: part.get(name) for name in names})}
     return part
+
+
+def _mark_of(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the mark of an item or of a part up to which the prompt is to be cached, which Anthropic's API takes."""
+    return {_MARK: item[_MARK]} if isinstance(item.get(_MARK), dict) else {}
 
 
 def _known(members: dict[str, Any]) -> dict[str, Any]:

@@ -7,17 +7,14 @@ what to run.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from ..tool_names import short_name, shortened
 from .client_tools import ClientTool, client_tool
-
-#: Characters of the longest name of a function that OpenAI's chat completions take.
-_LONGEST: Final = 64
 
 #: What stands between a namespace and a name; some namespaces end with it.
 _BETWEEN: Final = "__"
@@ -48,15 +45,7 @@ def offered_name(name: Any, namespace: Any) -> Any:
     """Return the name that a function of a *namespace* is offered under; without one, its own *name*."""
     if not isinstance(namespace, str) or not namespace or not isinstance(name, str):
         return name
-    joined = f"{namespace.removesuffix(_BETWEEN)}{_BETWEEN}{name}"
-    if len(joined) <= _LONGEST:
-        return joined
-    return _shortened(joined, joined)
-
-
-def _shortened(name: str, meant: str) -> str:
-    """Return a name that begins as *name* does, and is of what is *meant* alone."""
-    return f"{name[: _LONGEST - 9]}_{hashlib.sha256(meant.encode()).hexdigest()[:8]}"
+    return short_name(f"{namespace.removesuffix(_BETWEEN)}{_BETWEEN}{name}")
 
 
 def offered_tools(tools: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], tuple[str, str] | None]]:
@@ -88,7 +77,7 @@ def _named_apart(tools: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], 
             own = inner["name"]
             name = offered_name(own, space)
             if space and name in taken:
-                name = _shortened(name, f"{space}\0{own}")
+                name = shortened(name, f"{space}\0{own}")
             taken.add(name)
             yield {**inner, "name": name}, (space, own) if space else None
 

@@ -81,7 +81,7 @@ PART_KINDS: Final = {kind.type: kind for kind in (TEXT, REFUSAL, THOUGHT, SUMMAR
 class TextItem:
     """A message, or reasoning: parts of text, one after the other."""
 
-    __slots__ = ("done", "id", "index", "is_message", "members", "part", "whole")
+    __slots__ = ("done", "id", "index", "is_message", "members", "part", "sealed", "whole")
 
     def __init__(self, index: int, stem: str, members: Item, *, is_message: bool) -> None:
         self.index = index
@@ -89,6 +89,7 @@ class TextItem:
         self.id = members.get("id") or f"{'msg' if is_message else 'rs'}_{stem}_{index}"
         self.members = {name: value for name, value in members.items() if name != "id"}
         self.whole: Item | None = None  # reasoning as the upstream has it
+        self.sealed: Item = {}  # what is said besides of reasoning that is signed
         self.done: list[tuple[PartKind, Item]] = []
         self.part: OutputPart | None = None
 
@@ -141,7 +142,7 @@ class TextItem:
         if self.whole is not None:
             return {**self.whole, "id": self.id}
         thoughts = [part for kind, part in parts if kind is THOUGHT]
-        item: Item = {"id": self.id, "type": "reasoning", "status": status}
+        item: Item = {"id": self.id, "type": "reasoning", "status": status, **self.sealed}
         item["summary"] = [part for kind, part in parts if kind is SUMMARY]
         return {**item, "content": thoughts} if thoughts else item
 

@@ -23,6 +23,7 @@ from ...events import (
     ToolCallDelta,
 )
 from ..citations import as_responses
+from ..sealed_thoughts import pack, sealed_in
 from .items import BREAK
 from .made_images import image_in, item_of
 from .namespaces import ToolNames, names_of
@@ -178,7 +179,11 @@ class Output:
     def _add_foreign(self, event: Extra) -> list[Change]:
         """Add what an upstream of the same wire sent that has no event: see `items`."""
         changes: list[Change] = []
-        for name, members in event.members.items() if event.wire == WIRE else ():
+        if event.wire != WIRE:
+            if (sealed := sealed_in(event)) is not None:
+                self._add_sealed(pack(sealed), changes)
+            return changes
+        for name, members in event.members.items():
             if name == "item":
                 changes += self._add_item(members)
                 self._shown = image_in(members) is not None
@@ -189,6 +194,14 @@ class Output:
             elif name == "part":
                 self._add_part(members, changes)
         return changes
+
+    def _add_sealed(self, content: str, changes: list[Change]) -> None:
+        """End the reasoning that a signature of another vendor is for; one without words is an item of its own."""
+        item = self._text_item
+        if item is None or item.is_message or item.sealed:
+            item = self._begin_text({}, changes, is_message=False)
+        item.sealed = {"encrypted_content": content}
+        changes += self._end(item.index, "completed")
 
     def _add_part(self, document: Item, changes: list[Change]) -> None:
         """Begin a part of a known type, or add one of another type, which is whole."""

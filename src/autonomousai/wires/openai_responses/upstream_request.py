@@ -17,6 +17,7 @@ from ...request import ChatRequest
 from ..json_kinds import kind
 from ..messages import check_messages
 from ..request_body import encode_request, request_fields
+from ..sealed_thoughts import ITEMS, is_packed
 from ..shapes import refusal
 from .items import WIRE_NAME, Json
 
@@ -42,6 +43,8 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
     else:
         body = {"input": input_items(check_messages(request.messages))}
         _merge(body, _from_fields(request_fields(request.fields), strict=True))
+        if isinstance(reasoning := body.get("reasoning"), dict) and reasoning.get("effort") not in (None, "none"):
+            _merge(body, {"include": ["reasoning.encrypted_content"]})  # it comes back with the next turn
     body |= {"model": model, "stream": request.stream}
     if body.get("store") is None:
         body["store"] = False
@@ -54,12 +57,10 @@ _OUR_REASONING: Final = late_pattern(r"rs_[0-9a-f]{24,32}_\d{1,9}", re.ASCII)
 
 def _is_our_reasoning(item: Any) -> bool:
     """Return whether an item is reasoning that no server of this wire knows: of another upstream, or not sent back whole."""
-    return (
-        isinstance(item, dict)
-        and item.get("type") == "reasoning"
-        and not item.get("encrypted_content")
-        and _OUR_REASONING.fullmatch(str(item.get("id"))) is not None
-    )
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    encrypted = item.get("encrypted_content")
+    return is_packed(encrypted) or (not encrypted and _OUR_REASONING.fullmatch(str(item.get("id"))) is not None)
 
 
 # ---- messages -> items
@@ -81,6 +82,7 @@ def input_items(messages: Messages) -> list[Json]:
                 {"type": "function_call_output", "call_id": function, "output": _input_content(message.get("content"))}
             )
         elif role == "assistant":
+            items += _encrypted_reasoning(message)
             if content := _output_content(message):
                 items.append(_message(role, content))
             calls = [_call_item(call) for call in message.get("tool_calls") or ()]
@@ -92,6 +94,13 @@ def input_items(messages: Messages) -> list[Json]:
         else:
             items.append(_message(role, _input_content(message.get("content"))))
     return items
+
+
+def _encrypted_reasoning(message: Message) -> list[Json]:
+    """Return what was thought before an answer, as a server of this wire encrypted it."""
+    items = message.get(ITEMS)
+    found = [item for item in (items if isinstance(items, list) else ()) if isinstance(item, dict)]
+    return [item for item in found if item.get("type") == "reasoning" and isinstance(item.get("encrypted_content"), str)]
 
 
 def _message(role: str, content: Any) -> Json:
