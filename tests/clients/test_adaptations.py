@@ -202,6 +202,18 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
     ({"user": "x"}, 422, extra_field("seed"), None),
     ({"user": "x"}, 400, {"error": {"message": "Unsupported role 'user'"}}, None),
     ({"metadata": {}}, 400, {"error": {"message": "The 'metadata' parameter is only allowed when 'store' is enabled."}}, None),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "thinking_blocks": []}]},
+        422,
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", 1, "assistant", "thinking_blocks"], "msg": "no"}]},
+        "no_thinking_blocks",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_items": []}]},
+        400,
+        {"error": {"message": "Additional properties are not allowed ('reasoning_items' was unexpected) - 'messages.0'"}},
+        "no_reasoning_items",
+    ),
     ({"prompt_cache_options": {}}, 400, {"detail": "Unsupported parameter: prompt_cache_options"}, "no_prompt_cache_options"),
     ({"input": "Hi"}, 400, {"detail": "Input must be a list"}, "list_input"),
     ({"input": LATE}, 400, {"detail": "Input must be a list"}, None),

@@ -16,6 +16,7 @@ import msgspec
 from ..errors import StatusError
 from ..late import late_pattern
 from ..wires.messages import REASONING
+from ..wires.sealed_thoughts import BLOCKS, ITEMS
 from .answer_limits import SHORTER_ANSWER, TOO_LARGE, LengthBound
 from .conversation_forms import (
     SYSTEM,
@@ -208,6 +209,22 @@ def _list_input(body: Json) -> None:
     body["input"] = [{"type": "message", "role": "user", "content": body["input"]}]
 
 
+def _without_member(name: str) -> Adaptation:
+    """Return the form without a member of messages in which this server gave what another upstream thought."""
+
+    def drop(body: Json) -> None:
+        for message in of_role(body, "assistant"):
+            message.pop(name, None)
+
+    return Adaptation(
+        f"no_{name}",
+        lambda body, said, param: (
+            any(name in message for message in of_role(body, "assistant")) and name in f"{said} {param or ''}"
+        ),
+        drop,
+    )
+
+
 #: In the order in which they are looked for: the name of one field may be a part of another's.
 ADAPTATIONS: Final[tuple[Form, ...]] = (
     SHORTER_ANSWER,
@@ -257,6 +274,8 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         ),
         _drop_reasoning,
     ),
+    _without_member(BLOCKS),
+    _without_member(ITEMS),
     Adaptation(
         "system_first",
         lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(late_system_messages(body)),
