@@ -11,11 +11,11 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support.program import PATIENCE, environment, start
 from tests.support.redis import binary
+from tests.support.relay import Relay, carry
 
 #: A server that crashed leaves the last line in its log.
 _TAIL = 4000
@@ -112,36 +112,17 @@ class FleetServer:
                 return error.code, json.loads(error.read())
 
 
-class Balancer:
+class Balancer(Relay):
     """A TCP balancer over *servers*: each connection to the next that is up, and to another where that refuses."""
 
     def __init__(self, servers: list[FleetServer]) -> None:
+        super().__init__()
         self._servers = servers
         self._next = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return f"http://{self.address}"
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         self._next += 1
@@ -151,27 +132,22 @@ class Balancer:
                 return await asyncio.open_connection("127.0.0.1", server.port)
         return None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (connection := await self._connect()) is None:
+            return
+        answers, questions = connection
+        asking = asyncio.create_task(_copy(reader, questions))
         try:
-            if (connection := await self._connect()) is None:
-                return
-            answers, questions = connection
-            asking = asyncio.create_task(_copy(reader, questions))
-            try:
-                await _copy(answers, writer)
-            finally:
-                asking.cancel()
-                await asyncio.gather(asking, return_exceptions=True)
-                questions.transport.abort()
+            await _copy(answers, writer)
         finally:
-            writer.close()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            questions.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):  # ENOTCONN too, where the other side is gone
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+        await carry(reader, writer)
         if writer.can_write_eof():
             writer.write_eof()
 
