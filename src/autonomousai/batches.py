@@ -96,7 +96,7 @@ class GeneratedBatches:
 
 
 #: Events of a whole answer in which nothing can come twice: `Started`, one more, `FinishReason`.
-_JOINED: Final = 3
+JOINED: Final = 3
 
 
 class JoinedBatches:
@@ -119,7 +119,7 @@ class JoinedBatches:
             raise StopAsyncIteration
         try:
             batch = await self._stream.__anext__()
-            is_joined = len(batch) <= _JOINED and type(batch[-1]) is FinishReason
+            is_joined = len(batch) <= JOINED and type(batch[-1]) is FinishReason
             if not is_joined:
                 answer.add(batch)
             while type(batch[-1]) is not FinishReason:

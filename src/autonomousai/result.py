@@ -41,16 +41,16 @@ class AnswerBatches:
     """A stream's batches, each added to the `Answer` before it is handed out. Raises where the stream ends without a
     `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch.
 
-    ``is_over``: whether no further batch comes. ``is_delivered``: whether the reader has got the `FinishReason`; set by the one
-    who hands chunks on.
+    ``is_over``: whether no further batch comes. ``is_closed``: whether the stream was closed. ``is_delivered``: whether the
+    reader has got the `FinishReason`; set by the one who hands chunks on.
     """
 
-    __slots__ = ("_answer", "_error", "_stream", "is_delivered", "is_over")
+    __slots__ = ("_answer", "_error", "_stream", "is_closed", "is_delivered", "is_over")
 
     def __init__(self, stream: BatchStream, answer: Answer) -> None:
         self._stream = stream
         self._answer = answer
-        self.is_over = False
+        self.is_over = self.is_closed = False
         self._error: Exception | None = None
         self.is_delivered = False
 
@@ -101,6 +101,7 @@ class AnswerBatches:
     async def aclose(self) -> None:
         self.is_over = True
         await self._stream.aclose()
+        self.is_closed = True
 
 
 class ChunkIterator:
@@ -143,7 +144,8 @@ async def _chunks(batches: AnswerBatches, answer: Answer) -> AsyncGenerator[Chun
         if answer.finish is None:
             raise batches.error()
     finally:
-        await batches.aclose()
+        if not batches.is_closed:
+            await batches.aclose()
 
 
 def _is_read_by(package: str) -> bool:
@@ -245,7 +247,10 @@ class AsyncResult(AnswerView):
         """Close the response now. Safe to call again, before anything was read, and while another task reads: that one gets an
         `IncompleteStreamError`, at once from a client, with the next batch from a provider that cannot be woken."""
         self._closed = True
-        await (self._stream or self._source).aclose()
+        if (stream := self._stream) is None:
+            await self._source.aclose()
+        elif not stream.is_closed:
+            await stream.aclose()
         # The generator of chunks is left as it is: a reader inside it is to get an error, and would get an end.
 
     if not TYPE_CHECKING:  # type checkers find it without these

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..answer import Answer
 from ..awaitables import DONE, not_now
-from ..batches import Sink, cannot_pipe
+from ..batches import JOINED, Sink, cannot_pipe
 from ..completion import CLOSED
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
@@ -75,8 +75,8 @@ class ResponseStream:
         self._pool = pool
         self._request = request
         self._sent = sent  # the first try, where it was sent before
-        self._own = None if answer is not None and request.stream else Answer()
-        self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]
+        self._own = Answer() if answer is None and request.stream else None
+        self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]  # see `_first`
         self._response: Response | None = None
         self._resumable: ResumableStream | None = None
         self._decoder: StreamDecoder  # of this try, once something has come that is not a whole short answer
@@ -147,7 +147,6 @@ class ResponseStream:
                 except HTTPError as error:
                     if (other := adapted(request, error)) is not None:
                         request = self._request = other
-                        self._forget_answer()
                         delay: float | None = 0.0
                     else:
                         failures += 1
@@ -166,11 +165,6 @@ class ResponseStream:
             await self._leave(error)
             raise
 
-    def _forget_answer(self) -> None:
-        """Fold into an answer of our own what is not streamed: its reader gets it as one batch."""
-        if not self._request.stream:
-            self._own = self._answer = Answer()
-
     def _short(self, response: Response) -> Batch | None:
         """Return a whole answer to a streamed request that has come with its head already; None where it is anything else."""
         request = self._request
@@ -188,12 +182,13 @@ class ResponseStream:
             await refuse(response, request.wire, secrets_sent(request))
         if request.forms and request.adaptations is not None:
             request.adaptations.remember(request.model, request.forms)
-        stream_id = response.headers.get(STREAM_ID)
-        self._resumable = None if stream_id is None else ResumableStream.of(self._pool, request, stream_id, deadline)
+        self._resumable = None
+        if request.stream and request.streams_url and (stream_id := response.headers.get(STREAM_ID)) is not None:
+            self._resumable = ResumableStream.of(self._pool, request, stream_id, deadline)
         batch = await self._first()
-        if request.stream:
+        if request.stream or (self._is_whole and len(batch) <= JOINED):
             return batch
-        answer = self._answer
+        answer = Answer() if self._is_whole else self._answer
         answer.add(batch)
         try:
             while not self._is_whole:
@@ -306,6 +301,8 @@ class ResponseStream:
             return batch
         if first == b"<":
             raise web_page()
+        if not self._request.stream:  # its reader gets all as one batch, which is folded here
+            self._answer = Answer()
         self._decoder = self._request.wire.decoder()
         return await self._read(head)
 

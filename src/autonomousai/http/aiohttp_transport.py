@@ -105,7 +105,9 @@ class AiohttpTransport:
     ) -> AiohttpResponse:
         """See `Transport.send`."""
         timer = asyncio.timeout_at(deadline)
-        head = self._sendable(headers)
+        if (given := tuple(headers.items())) != self._given:
+            self._learn(given)
+        head = self._sent
         attempt = ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         extra: dict[str, Any] = {"ssl": self._tls or tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
@@ -146,13 +148,10 @@ class AiohttpTransport:
         coded.decoder = decoder
         return coded
 
-    def _sendable(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Return those of *headers* that are a caller's to send. They are looked at once as long as they stay the same."""
-        given = tuple(headers.items())
-        if given != self._given:
-            self._sent = {name: value for name, value in given if is_sent(name, value)}
-            self._given = given
-        return self._sent
+    def _learn(self, given: tuple[tuple[str, str], ...]) -> None:
+        """Keep those headers of *given* that are a caller's to send: they are looked at once as long as they stay the same."""
+        self._sent = {name: value for name, value in given if is_sent(name, value)}
+        self._given = given
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -306,6 +305,8 @@ class AiohttpResponse:
                 self._is_fresh = False
                 if data := self._content.read_nowait(-1):
                     return data
+            if self._content.at_eof() and self._content.exception() is None:
+                return b""  # nothing more is to come: no timer is needed for that
             watch.wait()
             return await self._content.readany()
         except _GraceOverError:

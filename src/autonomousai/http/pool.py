@@ -150,7 +150,12 @@ class HttpPool:
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if proxy is None and self._proxy is None and (transport := self._direct(loop, url, now)) is not None:
+        if (
+            self._prefers_direct
+            and proxy is None
+            and self._proxy is None
+            and (transport := self._direct(loop, url, now)) is not None
+        ):
             return transport.send(
                 "POST",
                 url,
