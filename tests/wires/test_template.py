@@ -14,8 +14,10 @@ from autonomousai.wires.openai_chat import decoder as decoder_module
 from autonomousai.wires.openai_chat.decoder import ChatStreamDecoder
 from autonomousai.wires.sse import SSEDecoder
 from autonomousai.wires.text_template import TextTemplate
+from tests.support.lines import lines
 from tests.wires import messages_streams as messages
 from tests.wires.answers import DONE, ROLE, USAGE, Json, Outcome, chunk, sse, text
+from tests.wires.answers import usage as counted_chunk
 
 BEFORE, AFTER = b'{"model":"m","text":"', b'","n":1}'
 
@@ -250,6 +252,48 @@ def test_a_long_read_is_read_like_short_ones(wire: str, data: st.DataObject) -> 
     size = data.draw(st.integers(1, 400))
 
     assert outcome(stream[:cut], stream[cut:]) == outcome(*(stream[at : at + size] for at in range(0, len(stream), size)))
+
+
+#: Chunks of which each says another time: no template is learnt from so many of them any more.
+DIFFERING = b"".join([sse(ROLE), *(sse(text("w", created=number)) for number in range(40))])
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_chunks_that_differ_in_more_than_their_text_are_read_like_single_ones(data: st.DataObject) -> None:
+    """Many of them in one read, with anything between them: the same events as in reads of any size."""
+    texts = [data.draw(LONG_TEXTS) for _ in range(data.draw(st.integers(4, 20)))]
+    pieces = [sse(text(said, created=number)) for number, said in enumerate(texts)]
+    others = [*ODD, sse(counted_chunk()), sse(chunk({"reasoning_content": "r"})), sse(text("k", usage=USAGE)), sse(chunk({}))]
+    for each in data.draw(st.lists(st.sampled_from(others), max_size=4)):
+        pieces.insert(data.draw(st.integers(0, len(pieces))), each)
+    stream = b"".join([*pieces, sse(text("the end")), sse(chunk(reason="stop")), sse(DONE)])
+    size = data.draw(st.integers(1, 400))
+
+    together = Outcome(DIFFERING, stream)
+
+    assert together == Outcome(DIFFERING, *(stream[at : at + size] for at in range(0, len(stream), size)))
+
+
+def test_chunks_that_differ_in_more_than_their_text_are_decoded_together() -> None:
+    """Of a further chunk in a read, no more than its text is looked at."""
+    decoder = ChatStreamDecoder()
+    decoder.feed(DIFFERING)
+    few, many = (b"".join(sse(text("w", created=number)) for number in range(count)) for count in (100, 1100))
+
+    assert lines(lambda: decoder.feed(many)) - lines(lambda: decoder.feed(few)) < 4000
+
+
+def test_texts_among_others_are_soon_decoded_one_by_one() -> None:
+    """Where something else stands in each read, it is not tried again and again to decode all of it together."""
+    decoder = ChatStreamDecoder()
+    decoder.feed(DIFFERING)
+    read = b"".join([*(sse(text("w", created=number)) for number in range(8)), sse(chunk({"reasoning_content": "r"}))] * 2)
+    first = lines(lambda: decoder.feed(read))
+    for _ in range(8):
+        decoder.feed(read)
+
+    assert lines(lambda: decoder.feed(read)) < first
 
 
 @pytest.mark.parametrize("cut", [0, 900, 4000])

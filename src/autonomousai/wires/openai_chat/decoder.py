@@ -25,6 +25,7 @@ from .usual import (
     UsualChunk,
     UsualDelta,
     sole_text,
+    sole_texts,
     text_beside,
     unknown_in_choice,
     unknown_in_chunk,
@@ -46,7 +47,7 @@ class ChatStreamDecoder(ChunkInterpreter):
     After ``failure`` or ``complete`` all input is ignored.
     """
 
-    __slots__ = ("_constant_values", "_max_event", "_misses", "_singles", "_sse", "_template")
+    __slots__ = ("_constant_values", "_max_event", "_misses", "_odd_reads", "_singles", "_sse", "_template")
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
         super().__init__()
@@ -55,6 +56,7 @@ class ChatStreamDecoder(ChunkInterpreter):
         # Runs of chunks that differ in their text alone are not even decoded one by one.
         self._template: TextTemplate | None = None
         self._misses = 0
+        self._odd_reads = 0  # in which others than texts alone stood, where no template is learnt
         self._singles = 0  # usual chunks that came alone, in a row
         self._constant_values: tuple[tuple[Any, ...], ...] | None = None  # of a chunk that repeats the unknown members
 
@@ -89,10 +91,12 @@ class ChatStreamDecoder(ChunkInterpreter):
         except StreamError as error:
             self.failure = error
             return batch
-        if len(events) < _FEW or self._misses == _MISSES:
+        if len(events) < _FEW:
             self._read(events, batch)
-        else:
+        elif self._misses < _MISSES:
             self._read_many(events, batch)
+        else:
+            self._read_texts(events, batch)
         if not self.complete and self.failure is None:
             self.failure = sse.failure
         return batch
@@ -269,6 +273,23 @@ class ChatStreamDecoder(ChunkInterpreter):
             start = self._read_alike(self._template, chunks, start, batch)
         if not self.complete and self.failure is None:
             self._read(chunks[start:] if start else chunks, batch)
+
+    def _read_texts(self, events: list[bytes | ServerSentEvent], batch: Batch) -> None:
+        """The same where each chunk differs in more than its text: all but the last few are decoded in one call, if they say
+        text alone."""
+        stop = len(events) - _ODD_ENDS
+        can = self._usual and not self._constant and self._sse.is_plain and self._odd_reads < _MISSES
+        if stop < _FEW or not can:
+            self._read(events, batch)
+            return
+        if (texts := sole_texts(events[:stop])) is None:  # type: ignore[arg-type]  # plain ones are bytes
+            self._odd_reads += 1
+            self._read(events, batch)
+            return
+        if texts:
+            self._said = 2
+            batch += texts
+        self._read(events[stop:], batch)
 
     def _learn(self, chunks: list[bytes], batch: Batch) -> int:
         """Read the first few chunks the usual way, until a template is learnt from one. Returns how many were read."""

@@ -138,6 +138,20 @@ class RestOfChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=
     kv_transfer_params: UnsetType | None = UNSET
 
 
+class _PlainTextChoice(PlainChoice, gc=False, forbid_unknown_fields=True, kw_only=True):
+    delta: _SoleTextDelta  # type: ignore[assignment]
+    finish_reason: _Silent = None
+
+
+class PlainText(_PlainDocument, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """A `PlainChunk` that says text alone, or nothing."""
+
+    choices: Annotated[list[_PlainTextChoice], msgspec.Meta(min_length=1, max_length=1)]
+    usage: None = None
+    finish_reason: _Silent = None
+    x_autonomousai: None = None
+
+
 class UsualMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: str | None
     role: str | None = None
@@ -166,6 +180,7 @@ class UsualCompletion(_UsualDocument, gc=False, forbid_unknown_fields=True, kw_o
 #: Each raises one of `UNREADABLE` for anything but its type.
 PLAIN: Final = late_decoder(PlainChunk)
 USUAL: Final = late_decoder(UsualChunk)
+_TEXTS: Final = late_decoder(PlainText)
 _COMPLETION: Final = late_decoder(UsualCompletion)
 
 _UNKNOWN_IN_CHUNK: Final = (
@@ -237,6 +252,18 @@ def sole_text(data: bytes) -> str | None:
     choice = chunk.choices[0]
     delta = choice.delta
     return None if choice.finish_reason or delta.reasoning_content or delta.tool_calls else delta.content
+
+
+def sole_texts(chunks: list[bytes]) -> list[str] | None:
+    """Return the texts of *chunks*, none of which has a line end, where each is one of which `sole_text` returns it, or says
+    nothing; None elsewhere. To decode all of them in one call costs half."""
+    try:
+        found = _TEXTS.decode_lines(b"\n".join(chunks))
+    except UNREADABLE:
+        return None
+    if len(found) != len(chunks):  # a blank line is no chunk
+        return None
+    return [text for chunk in found if (text := chunk.choices[0].delta.content)]
 
 
 def text_beside(data: bytes, values: tuple[tuple[Any, ...], ...] | None) -> str | None:
