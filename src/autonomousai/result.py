@@ -118,13 +118,13 @@ class ChunkIterator:
         for event in batch:
             if type(event) is str:
                 chunks.append(event)
-            elif isinstance(event, ToolCallDelta):
+            elif type(event) is ToolCallDelta:
                 self._deltas.append(event)
-            elif isinstance(event, FinishReason):
+            elif type(event) is FinishReason:
                 if self._deltas:
                     chunks.append(as_readable(join_tool_calls(self._deltas), event.reason))
                 chunks.append(event)
-            elif not isinstance(event, Started | Extra | ForeignEvent):
+            elif not isinstance(event, Started | Extra | ForeignEvent | ToolCallDelta):
                 chunks.append(event)
         return chunks
 

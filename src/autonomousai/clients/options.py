@@ -98,7 +98,7 @@ def as_headers(headers: Any) -> dict[str, str]:
 
 def clocks_of(call: CallOptions, default: Clocks) -> Clocks:
     """Return the clocks of one *call*; see `read_timeout`."""
-    clocks = read_timeout(call.timeout, default)
+    clocks = default if call.timeout is None else read_timeout(call.timeout, default)
     return clocks.patient() if call.last else clocks
 
 

@@ -325,7 +325,7 @@ class ResponseStream:
             if decoder.complete:
                 return self._finish(batch)
             if batch:
-                if any(type(event) not in SAYING_NOTHING for event in batch):
+                if not SAYING_NOTHING.issuperset(map(type, batch)):
                     self._has_spoken = True
                     self._note_progress()
                 elif self._response is not None:

@@ -194,7 +194,8 @@ class ChunkInterpreter:
             self._model = chunk.model or self._model  # who begins, and who ends; in between, not every chunk comes here
         self._usage = counted_more(self._usage, chunk.usage) if self._usage and chunk.usage else chunk.usage or self._usage
         # A chunk that says something with a reason and a usage of its own may be one of many: some servers send all so.
-        silent = len(batch) == before
+        after = len(batch)
+        silent = after == before
         if said:
             self._said = 2 if self._said == 2 or any(type(event) is str for event in batch[before:]) else 1
         if reason and reason not in STANDARD and self._is_broken_off(reason):
@@ -204,9 +205,13 @@ class ChunkInterpreter:
         self.extension = chunk.x_autonomousai or self.extension
         ended = self._reason_counts and bool(self._said) and self.failure is None
         usage = self._usage or {}
-        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        self.complete = silent and counted and ended and (None not in counts or counts_both(usage))
-        if unknown or self._constant or self._finish_extra or self._trailer or len(batch) > before + 1:
+        self.complete = (
+            silent
+            and counted
+            and ended
+            and (None not in (usage.get("prompt_tokens"), usage.get("completion_tokens")) or counts_both(usage))
+        )
+        if unknown or self._constant or self._finish_extra or self._trailer or after > before + 1:
             self._keep_unknown(unknown, batch, before, ends=silent and bool(reason), has_choices=bool(choices), counted=counted)
         if choices or self._usage_came_last or self._model is not None or self._reason is not None:
             self._begin(batch)
