@@ -68,10 +68,10 @@ class Footprint(NamedTuple):
 LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 98, 18),
     "client AutonomousAI": Footprint(20, 93, 22),
-    "server burst": Footprint(32, 104, 30),
-    "server paced": Footprint(42, 207, 43),
-    "server paced, usage": Footprint(42, 209, 43),
-    "server resumable": Footprint(48, 256, 51),
+    "server burst": Footprint(33, 112, 30),
+    "server paced": Footprint(42, 212, 43),
+    "server paced, usage": Footprint(42, 216, 43),
+    "server resumable": Footprint(48, 260, 51),
 }
 
 
