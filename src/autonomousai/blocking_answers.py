@@ -25,7 +25,15 @@ def completion_of(
 ) -> Completion:
     """Return *result* for blocking code: it is read in the loop that *background* returns, and nothing is read ahead.
     *chunks_of*: what a caller gets of the next batch."""
-    return Completion(_chunks(result, chunks_of, background), result.answer)
+
+    def hang_up() -> None:
+        with contextlib.suppress(CancelledError, TimeoutError, RuntimeError):  # what is closed needs no closing
+            closing = background()
+            over = closing.submit(result.aclose())
+            if not closing.is_asking:
+                over.result(_FAREWELL)
+
+    return Completion(_chunks(result, chunks_of, background), result.answer, hang_up)
 
 
 def _chunks(

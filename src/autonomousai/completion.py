@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
@@ -148,13 +148,14 @@ class Completion(AnswerView):
         print(completion.usage)
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_error", "_is_begun", "_is_delivered")
+    __slots__ = ("__weakref__", "_chunks", "_error", "_hang_up", "_is_begun", "_is_delivered")
 
     _to_be_read = "iterate it, or call text()"
 
-    def __init__(self, chunks: Generator[Chunk], answer: Answer) -> None:
+    def __init__(self, chunks: Generator[Chunk], answer: Answer, hang_up: Callable[[], None]) -> None:
         self._answer = answer
         self._chunks = chunks
+        self._hang_up = hang_up
         self._error: Exception | None = None
         self._is_begun = False
         self._is_delivered = False
@@ -206,9 +207,13 @@ class Completion(AnswerView):
         return self._answer.text
 
     def close(self) -> None:
-        """Close the response now. Safe to call again."""
+        """Close the response now. Safe to call again, and while another thread reads: that one gets an
+        `IncompleteStreamError` at once."""
         self._is_begun = True
-        self._chunks.close()
+        try:
+            self._chunks.close()
+        except ValueError:  # another thread is in it
+            self._hang_up()
 
     def __enter__(self) -> Self:
         return self

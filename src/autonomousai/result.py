@@ -223,6 +223,21 @@ class AsyncResult(AnswerView):
             chunks = self._chunks = _chunks(stream, self._answer)  # it raises again
         return chunks.__anext__()
 
+    async def texts(self) -> AsyncGenerator[str]:
+        """Iterate the pieces of the text alone, which can be joined or sent on; what else comes is read later from
+        `tool_calls`, `reasoning`, `finish`. Leaving the loop closes the response.
+
+        Example::
+
+            return StreamingResponse(provider.chat("llama", messages).texts())
+        """
+        try:
+            async for chunk in self:
+                if isinstance(chunk, str):
+                    yield chunk
+        finally:
+            await self.aclose()
+
     async def text(self) -> str:
         """Read to the end and return the text; after the end return it again. Errors are those of iterating, with the text so
         far in ``.partial``, the same each time.

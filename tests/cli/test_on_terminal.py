@@ -96,6 +96,7 @@ async def test_a_dumb_terminal_gets_no_escape_sequence(env: dict[str, str]) -> N
     ("reason", "words"),
     [
         ("length", "the answer was cut at its length limit; --max-tokens raises it"),
+        ("MAX_TOKENS", "the answer was cut at its length limit; --max-tokens raises it"),
         ("content_filter", "the answer ended for the reason 'content_filter'"),
     ],
 )
@@ -109,6 +110,18 @@ async def test_an_unusual_end_is_noted(reason: str, words: str, env: dict[str, s
 
     assert 0 == code
     assert f"Because\nautonomousai: {words}\nautonomousai: some-model answered as llama\n" == plain(shown)
+
+
+@pytest.mark.parametrize("reason", ["STOP", "eos_token", "end_turn"])
+async def test_a_usual_end_is_not_noted(reason: str, env: dict[str, str]) -> None:
+    """Whatever the server's word for it is."""
+    async with (
+        ScriptedServer(Script.stream("Because", finish=reason, model="llama")) as server,
+        OnTerminal("chat", "--base-url", server.url, QUESTION, env=env) as terminal,
+    ):
+        code, shown = await terminal.ends()
+
+    assert (0, "Because\n") == (code, plain(shown))
 
 
 async def test_reasoning_stands_apart_from_the_answer(env: dict[str, str]) -> None:

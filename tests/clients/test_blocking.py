@@ -58,6 +58,22 @@ def test_leaving_closes_the_response() -> None:
     assert ("Hi", "left") == (first, end)
 
 
+def test_another_thread_closes_the_response() -> None:
+    """A button that stops an answer: who waits for more of it gets an error with what had come, and the server learns."""
+    with served(Script.stall("Hi")) as server, ThreadPoolExecutor(1) as pool:
+        chunks = AutonomousAI(server.url).create_completion("llama", HELLO, stream=True)
+        first = next(chunks)
+        waiting = pool.submit(chunks.__next__)
+        while not chunks._chunks.gi_running:  # type: ignore[attr-defined]
+            pass
+        chunks.close()
+        with pytest.raises(IncompleteStreamError, match="closed") as raised:
+            waiting.result(30)
+        end = server.run(server.scripted.requests[0].over)
+
+    assert ("Hi", "Hi", "left") == (first, raised.value.partial, end)
+
+
 def test_an_unknown_model_raises_at_the_call() -> None:
     """ValueError at the call, not at the first chunk."""
     with pytest.raises(ValueError, match="gpt-9"):

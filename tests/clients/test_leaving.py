@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from autonomousai import AutonomousAI, IncompleteStreamError
+from autonomousai.http.pool import _LoopTransports
 from autonomousai.testing import Pause, Script, ScriptedProvider, ScriptedServer, answer
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -196,3 +197,20 @@ async def test_closing_a_provider_that_cannot_be_woken() -> None:
         await reading
 
     assert (got, caught.value.partial, provider.calls[0].left) == (["a"], "a", "closed")
+
+
+def test_connections_that_no_loop_has_closed_end_in_silence() -> None:
+    """A notebook's loop never ends as `asyncio.run` has it: nothing can be waited for when the interpreter does."""
+
+    class Transport:
+        async def aclose(self) -> None:
+            await asyncio.sleep(0)
+
+    home = _LoopTransports(None, None)
+    with pytest.raises(StopIteration):
+        home.lifetime.asend(None).send(None)
+    home._plain = Transport()  # type: ignore[assignment]
+    with pytest.raises(StopIteration):  # a value would be something that is waited for
+        home.lifetime.aclose().send(None)
+
+    assert home.closed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_type_hints
@@ -143,6 +144,32 @@ async def test_an_iterator_raises_the_same_error_again() -> None:
             await anext(chunks)
 
         assert first.value is second.value
+
+
+async def test_the_texts_alone_can_be_joined_and_sent_on() -> None:
+    """What else comes is there at the end."""
+    scripts = [Script.stream({"reasoning_content": "Hm"}, "Hel", "lo", CALL, finish="tool_calls")]
+    async with ScriptedServer(*scripts) as server, OpenAICompatible(server.url) as provider:
+        result = provider.chat("m", HELLO)
+        texts = [text async for text in result.texts()]
+
+    assert ["Hel", "lo"] == texts
+    assert ("Hm", "tool_calls") == (result.reasoning, result.finish and result.finish.reason)
+
+
+async def test_texts_that_are_left_close_the_response() -> None:
+    """By an explicit close, as a web framework does; and a part never passes for the whole."""
+    async with (
+        ScriptedServer(Script.stall("Hi"), Script.cut("Hi")) as server,
+        OpenAICompatible(server.url, retries=0) as provider,
+    ):
+        async with aclosing(provider.chat("m", HELLO).texts()) as texts:
+            first = await anext(texts)
+        end = await server.requests[0].over()
+        with pytest.raises(IncompleteStreamError):
+            [text async for text in provider.chat("m", HELLO).texts()]
+
+    assert ("Hi", "left") == (first, end)
 
 
 async def test_what_is_there_at_the_end() -> None:

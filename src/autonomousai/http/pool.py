@@ -84,8 +84,10 @@ class _LoopTransports:
             yield
         finally:
             self.closed = True
+            # Where the loop's own end did not close it, the interpreter's does: nothing can be waited for any more.
+            in_loop = asyncio._get_running_loop() is not None
             for transport in (self._plain, self._direct):
-                if transport is not None:
+                if transport is not None and in_loop:
                     await transport.aclose()
 
 

@@ -10,9 +10,13 @@ from ...answer import Answer
 from ...errors import StatusError
 from ...events import REPETITION, FinishReason, Message, Messages
 from ...result import AsyncResult
+from ...wires.finish_reasons import meaning_of
 from ..terminal import Terminal
 from ..views import JsonView, View, text_view
 from .targets import ChatSettings, ChatTarget
+
+#: Reasons of an answer that ended as answers do, in the words of several servers; no reason is the first.
+_USUAL_ENDS: Final = frozenset({"", "stop", "tool_calls", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "done"})
 
 
 class ChatContext:
@@ -78,11 +82,11 @@ class ChatContext:
             self.terminal.note("the model refused to answer")
         elif not (self.answered or result.tool_calls):
             self.terminal.note("the answer is complete, and holds no text")
-        if finish.reason == "length":
+        if finish.reason and meaning_of(finish.reason) == "length":
             self.terminal.note("the answer was cut at its length limit; --max-tokens raises it")
         elif finish.reason == REPETITION:
             self.terminal.note("the answer repeated itself, and was stopped; try again, or in other words")
-        elif finish.reason not in ("stop", "tool_calls", None):
+        elif (finish.reason or "").lower() not in _USUAL_ENDS:
             self.terminal.note(f"the answer ended for the reason {finish.reason!r}")
         if not self.terminal.err_is_terminal:
             return
