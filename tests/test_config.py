@@ -39,7 +39,7 @@ drain_s = 31
 state = "rediss://redis.example.org:6380/1"
 keepalive_s = 16
 allowed_hosts = ["ai.example.org", "[2001:db8::1]"]
-cors_origins = ["https://app.example.org:8443", "*"]
+cors_origins = ["https://app.example.org:8443", "app://obsidian.md", "file://", "null", "*"]
 max_body = 1_000
 max_concurrency = 10
 queue_s = 61
@@ -164,7 +164,7 @@ def test_every_key_of_the_contract_is_read(read):
         state="rediss://redis.example.org:6380/1",
         keepalive_s=16,
         allowed_hosts=("ai.example.org", "[2001:db8::1]"),
-        cors_origins=("https://app.example.org:8443", "*"),
+        cors_origins=("https://app.example.org:8443", "app://obsidian.md", "file://", "null", "*"),
         max_body=1000,
         max_concurrency=10,
         queue_s=61,
@@ -344,6 +344,7 @@ NEAR = '[upstreams.near]\nkind = "anthropic"\nbase_url = "http://FAR:80"\n'
         ("[server]\nallowed_hosts = ['https://x']", "server.allowed_hosts[0]", "without scheme and port"),
         ("[server]\nallowed_hosts = ['a', 'x:80']", "server.allowed_hosts[1]", "without scheme and port"),
         ("[server]\ncors_origins = ['example.org']", "server.cors_origins[0]", "write https://host"),
+        ("[server]\ncors_origins = ['https://']", "server.cors_origins[0]", "file:// or null"),
         ("[server]\ncors_origins = ['https://example.org/']", "server.cors_origins[0]", "write https://host"),
         ("[clocks]\nidle = -1", "clocks.idle", "a number above 0"),
         ("[clocks]\nidle = 0", "clocks.idle", "a number above 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from asyncio import Future, get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from functools import wraps
@@ -182,7 +183,7 @@ class AsyncResult(AnswerView):
         print(await result, result.usage)
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_closed", "_source", "_stream")
+    __slots__ = ("__weakref__", "_chunks", "_closed", "_source", "_stream", "_waiting")
 
     _to_be_read = "await it, or iterate it with async for"
 
@@ -198,6 +199,7 @@ class AsyncResult(AnswerView):
         self._stream: AnswerBatches | None = None
         self._chunks: AsyncGenerator[Chunk] | None = None
         self._closed = False
+        self._waiting: list[Future[None]] | None = None  # while one task reads all of it: the others that want the text
 
     def batches(self) -> BatchStream:
         """Return the inner stream: lists of all events that one network read brought, `Started` first, `FinishReason` last."""
@@ -240,20 +242,36 @@ class AsyncResult(AnswerView):
 
     async def text(self) -> str:
         """Read to the end and return the text; after the end return it again. Errors are those of iterating, with the text so
-        far in ``.partial``, the same each time.
+        far in ``.partial``, the same each time. Several tasks may call it at once: one reads, and all get the text.
 
         Raises `IncompleteStreamError` where the answer was left before its end: after a ``break``, ``aclose()``, or an ``async
         with`` that is over. It never returns a remainder.
         """
         stream = self._stream
         if stream is None and not self._closed:
-            async for _ in self:
-                pass
+            await self._read()
+        elif self._waiting is not None:
+            waiting = get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+            return await self.text()
         elif stream is None:
             raise IncompleteStreamError(CLOSED)
         elif self._answer.finish is None or not (stream.is_delivered or self._chunks is None):
             raise stream.error(CLOSED if self._closed else LEFT)
         return self._answer.text
+
+    async def _read(self) -> None:
+        """Read to the end, and wake the tasks that wait for it, however it ends."""
+        self._waiting = []
+        try:
+            async for _ in self:
+                pass
+        finally:
+            waiting, self._waiting = self._waiting, None
+            for each in waiting:
+                if not each.done():
+                    each.set_result(None)
 
     def __await__(self) -> Generator[Any, None, str]:
         return self.text().__await__()

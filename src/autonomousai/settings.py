@@ -312,12 +312,16 @@ def check_server(server: ServerConfig, keys: Mapping[str, KeyConfig] = MappingPr
     for index, origin in enumerate(server.cors_origins):
         if origin != "*" and not _is_origin(origin):
             key = f"server.cors_origins[{index}]"
-            raise ConfigError(f"{origin!r} is not an origin", key=key, advice="write https://host[:port], or '*'")
+            advice = "write https://host[:port], file:// or null for pages of a disk, or '*'"
+            raise ConfigError(f"{origin!r} is not an origin", key=key, advice=advice)
     check_exposure(server, keys)
 
 
 def _is_origin(origin: str) -> bool:
-    """Return whether *origin* is written as browsers write it (RFC 6454, section 6.2)."""
+    """Return whether *origin* is written as browsers write it (RFC 6454, section 6.2): that of a page from a disk is ``null``,
+    and in Electron ``file://``."""
+    if origin in ("null", "file://"):
+        return True
     try:
         parts = urlsplit(origin)
         _ = parts.port

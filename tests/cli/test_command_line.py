@@ -163,6 +163,9 @@ async def test_no_command_shows_the_help_and_is_an_error(env: dict[str, str]) ->
         (["pull", "gpt-9"], "there is no model and there are no weights called 'gpt-9'"),
         (["models", "--weights", "--base-url", "http://127.0.0.1:9"], "--weights lists what this machine has"),
         (["doctor-no"], "invalid choice"),
+        (["What is love?"], 'to ask a model, write: autonomousai chat "PROMPT"'),
+        (["What", "is", "love?"], 'to ask a model, write: autonomousai chat "PROMPT"'),
+        (["chat", "--seed", "9" * 5000, "x"], "is too large"),
     ],
 )
 async def test_wrong_usage_is_said_and_exits_2(arguments: list[str], words: str, env: dict[str, str]) -> None:
@@ -172,6 +175,34 @@ async def test_wrong_usage_is_said_and_exits_2(arguments: list[str], words: str,
     assert (2, "") == (ended.code, ended.out)
     assert words in ended.err
     assert "Traceback" not in ended.err
+
+
+LONG = "4" * 5000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [LONG],
+        ["chat", LONG, LONG],
+        ["chat", "--seed", LONG, "x"],
+        ["chat", "--temperature", LONG, "x"],
+        ["chat", f"--{LONG}", "x"],
+        ["history", LONG],
+        ["serve", "--port", LONG],
+        ["keys", "create", "a", "--requests-per-minute", LONG],
+        ["keys", "create", "a", "--label", LONG],
+        ["completion", LONG],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:30],
+)
+async def test_a_long_argument_is_repeated_as_far_as_its_beginning(arguments: list[str], env: dict[str, str]) -> None:
+    """The error can be read, and a log holds no complete prompt."""
+    ended = await run(*arguments, env=env)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "4" * 90 in ended.err
+    assert len(ended.err) < 1000
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from autonomousai.cli.chat.conversations import BROKE_OFF, FAILED, Conversations, KeepError, Kept, NotKeptError
+from autonomousai.cli.chat.kept_server import KeptServer
 from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
 from tests.support.program import CTRL_D, OnTerminal, finish, plain, run, start
@@ -25,6 +26,11 @@ DATABASE = ".local/share/autonomousai/conversations.db"
 def sent(request: Request) -> Any:
     """The messages that a request carries."""
     return json.loads(base64.b64decode(request.json()["messages"]))
+
+
+def sent_openly(request: Request) -> Any:
+    """The messages that a request of chat completions carries."""
+    return request.json()["messages"]
 
 
 async def listed(env: dict[str, str], *arguments: str) -> Any:
@@ -66,6 +72,64 @@ async def test_continue_goes_on_with_the_last_conversation(env: dict[str, str]) 
         "prompt_tokens": 9,
         "completion_tokens": 3,
     } == found
+
+
+async def test_a_conversation_continues_at_its_server(env: dict[str, str]) -> None:
+    """The one that options named, without naming it again, and before the one of the environment; also from then on."""
+    async with ScriptedServer() as server, ScriptedServer() as other:
+        env = {**env, "AUTONOMOUSAI_BASE_URL": other.url}
+        ended = [
+            await run("chat", "--base-url", f"{server.url}/v1", "--model", "m", "One", env=env),
+            await run("chat", "-c", "Two", env=env),
+            await run("chat", "-c", "Three", env=env),
+        ]
+        there = await run("chat", "-c", "--base-url", other.url, "--model", "llama", "Four", env=env)
+
+    assert [0, 0, 0, 0] == [each.code for each in (*ended, there)]
+    assert ["/v1/chat/completions"] * 3 == [request.path for request in server.requests]
+    assert 6 == len(sent_openly(server.requests[2])) + 1
+    assert ["/api/v1/ai/chat"] == [request.path for request in other.requests]
+    assert other.url == (await exported(env))["server"]["base_url"]
+
+
+async def test_a_conversation_with_the_usual_server_follows_that(env: dict[str, str]) -> None:
+    """The environment named it, which may name another one since."""
+    async with ScriptedServer() as server, ScriptedServer() as other:
+        await run("chat", "One", env={**env, "AUTONOMOUSAI_BASE_URL": server.url})
+        await run("chat", "-c", "Two", env={**env, "AUTONOMOUSAI_BASE_URL": other.url})
+        conversation = await exported(env)
+
+    assert (1, 1) == (len(server.requests), len(other.requests))
+    assert "server" not in conversation
+
+
+async def test_a_key_is_not_kept_with_a_conversation(env: dict[str, str]) -> None:
+    """Neither in the address of its server nor beside it."""
+    async with ScriptedServer() as server:
+        address = server.url.replace("://", "://me:secret@") + "/v1?api-version=1"
+        options = ["--base-url", address, "--wire", "openai", "--model", "m", "--api-key", "secret"]
+        await run("chat", *options, "One", env=env)
+        conversation = await exported(env)
+
+    assert {"base_url": f"{server.url}/v1?api-version=1", "wire": "openai"} == conversation["server"]
+    assert "secret" not in json.dumps(conversation)
+
+
+def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    """What was kept stays, and more can be added."""
+    path = tmp_path / "c.db"
+    with Conversations(path) as kept:
+        first = kept.keep(None, model="llama", system=None, messages=[Kept("user", "Hello")])
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE conversations DROP COLUMN server")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+    with Conversations(path) as kept:
+        kept.keep(first, model="llama", system=None, messages=[Kept("user", "Again")], server=KeptServer("http://x/v1"))
+        conversation = kept.load(first)
+    assert ["Hello", "Again"] == [message.content for message in conversation.messages]
+    assert KeptServer("http://x/v1") == conversation.server
 
 
 async def test_a_conversation_is_chosen_by_the_beginning_of_its_id(env: dict[str, str]) -> None:

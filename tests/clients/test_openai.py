@@ -280,3 +280,28 @@ async def test_classes_made_of_plain_ones_are_written_as_those() -> None:
     (asked,) = server.requests
     assert ["Hi", [{"type": "text", "text": "h\u00e9"}]] == [message["content"] for message in asked.json()["messages"]]
     assert 0.5 == asked.json()["temperature"]
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        (
+            "response_format",
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"minimum": float("-inf")}}}},
+        ),
+        ("tools", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"default": [float("nan")]}}}]}),
+        ("metadata", {"metadata": {"note": "null", "numbers": (1, float("inf"))}}),
+    ],
+)
+def test_a_number_that_json_cannot_write_is_told_at_any_depth(field: str, given: Any) -> None:
+    """There too it would be sent as null."""
+    with pytest.raises(ValueError, match=f"the request field '{field}' holds"):
+        OpenAICompatible("http://localhost:1").create_async_generator("m", HELLO, **given)
+
+
+async def test_null_is_sent_as_it_is_meant() -> None:
+    """None, and the word, are no such number."""
+    async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:
+        await provider.create_async_generator("m", HELLO, metadata={"a": None, "b": "null"})
+
+    assert b'"metadata":{"a":null,"b":"null"}' in server.requests[0].body

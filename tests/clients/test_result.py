@@ -490,3 +490,37 @@ def test_a_class_in_the_place_of_a_schema_is_named() -> None:
     wanted = r'response_format\' is a class; write {"type": "json_schema", .*"schema": Modelled\.model_json_schema\(\)}}'
     with pytest.raises(ValueError, match=wanted):
         OpenAICompatible("http://127.0.0.1:9/v1", model="m").chat("m", HELLO, response_format=Modelled)  # type: ignore[arg-type]
+
+
+async def test_several_tasks_may_want_the_text() -> None:
+    """One reads, and each gets all of it."""
+    provider = ScriptedProvider(answer("Hello", " world"))
+    result = provider.create_async_generator("llama", HELLO, stream=True)
+
+    assert ["Hello world"] * 3 == await asyncio.gather(result.text(), result.text(), result)
+
+
+async def test_several_tasks_get_the_error_of_the_one_that_reads() -> None:
+    """With what had come, each."""
+    async with ScriptedServer(Script.cut("Hel", "lo")) as server, OpenAICompatible(server.url) as provider:
+        result = provider.create_async_generator("m", HELLO, stream=True)
+        errors = await asyncio.gather(result.text(), result.text(), return_exceptions=True)
+
+    assert [IncompleteStreamError] * 2 == [type(error) for error in errors]
+    assert ["Hello"] * 2 == [error.partial for error in errors if isinstance(error, IncompleteStreamError)]
+
+
+async def test_a_task_that_reads_and_is_cancelled_leaves_no_other_waiting() -> None:
+    """The answer is closed, and the other task is told so."""
+    async with ScriptedServer(Script.stall("Hel")) as server, OpenAICompatible(server.url) as provider:
+        result = provider.create_async_generator("m", HELLO, stream=True)
+        reader = asyncio.create_task(result.text())
+        while not result.text_so_far:
+            await asyncio.sleep(0)
+        other = asyncio.create_task(result.text())
+        await asyncio.sleep(0)
+        reader.cancel()
+
+        with pytest.raises(IncompleteStreamError):
+            await other
+        assert reader.cancelled()

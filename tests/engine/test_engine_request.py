@@ -277,6 +277,17 @@ IDLE: list[dict[str, Any]] = [
     {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
     {"tool_choice": "none", "parallel_tool_calls": False},
     {"response_format": {"type": "text"}, "stop": [], "logit_bias": {}},
+    {"stop": ""},
+    {"stop": ["", ""]},
+    {
+        "ignore_eos": False,
+        "min_tokens": 0,
+        "skip_special_tokens": True,
+        "include_stop_str_in_output": False,
+        "length_penalty": 1.0,
+    },
+    {"mirostat": 0, "tfs_z": 1, "xtc_probability": 0.0, "dry_multiplier": 0, "grammar": "", "n_probs": 0},
+    {"cache_prompt": True, "keep_alive": "5m", "id_slot": -1, "request_id": "r", "priority": 3},
     {"stream_options": {"include_usage": True, "include_obfuscation": False, "continuous_usage_stats": False}},
 ]
 
@@ -285,6 +296,11 @@ IDLE: list[dict[str, Any]] = [
 def test_what_changes_nothing_is_left_out(given: dict[str, Any]) -> None:
     """It is accepted, and the engine does not hear of it."""
     assert {"seed", "max_tokens", *ALWAYS} == fields(**given).keys()
+
+
+def test_empty_texts_end_no_answer() -> None:
+    """Forms send them for a line that was left empty; the others count."""
+    assert ["END"] == fields(stop=["", "END", ""])["stop"]
 
 
 def test_more_than_four_texts_may_end_an_answer() -> None:
@@ -305,8 +321,6 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"grammar": 'root ::= "a"'}, "grammar"),
     ({"mirostat": 2}, "mirostat"),
     ({"json_schema": {}}, "json_schema"),
-    ({"id_slot": 0}, "id_slot"),
-    ({"cache_prompt": True}, "cache_prompt"),
     ({"tool_choice": "required", "parallel_tool_calls": True, "tools": [{"type": "custom"}]}, "tools[0].type"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": ["f"]}, "functions[0]"),
@@ -326,7 +340,6 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"max_tokens": 2**31}, "max_tokens"),
     ({"max_completion_tokens": 0}, "max_completion_tokens"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens"),
-    ({"stop": ""}, "stop"),
     ({"stop": ["a"] * 65}, "stop"),
     ({"logit_bias": [[5, 1]]}, "logit_bias"),
     ({"logit_bias": {"7": 101}}, "logit_bias.7"),
@@ -337,6 +350,9 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"top_p": 2}, "top_p"),
     ({"top_k": -2}, "top_k"),
     ({"repetition_penalty": 0}, "repetition_penalty"),
+    ({"ignore_eos": True}, "ignore_eos"),
+    ({"min_tokens": 5}, "min_tokens"),
+    ({"grammar": "root ::= 'a'"}, "grammar"),
     ({"top_k": 1.5}, "top_k"),
     ({"top_k": True}, "top_k"),
     ({"min_p": 2}, "min_p"),
@@ -344,13 +360,12 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"typical_p": float("nan")}, "typical_p"),
     ({"repeat_penalty": 0}, "repeat_penalty"),
     ({"max_tokens": 0}, "max_tokens"),
-    ({"stop": [""]}, "stop"),
     ({"logit_bias": {" the": 1}}, "logit_bias. the"),
-    ({"response_format": {"type": "json_object", "schema": {"pattern": "a"}}}, "response_format.schema.pattern"),
+    ({"response_format": {"type": "json_object", "schema": {"not": {}}}}, "response_format.schema.not"),
     ({"response_format": {"type": "json_schema", "schema": 1}}, "response_format.schema"),
     (
-        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "string", "pattern": "a"}}}},
-        "response_format.json_schema.schema.pattern",
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "string", "not": {}}}}},
+        "response_format.json_schema.schema.not",
     ),
 ]
 
@@ -398,7 +413,7 @@ def test_a_prompt_that_cannot_fit_is_refused_unread(size: int, refused: bool) ->
         refuse_too_long(size_of(messages), context=1024, longest=10)
         return
 
-    with pytest.raises(StatusError, match=f"at least {size // 10} tokens long") as caught:
+    with pytest.raises(StatusError, match=f"resulted in at least {size // 10} tokens") as caught:
         refuse_too_long(size_of(messages), context=1024, longest=10)
     assert (400, "messages", "context_length_exceeded") == (caught.value.status, caught.value.param, caught.value.code)
 

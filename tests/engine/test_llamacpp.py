@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,9 +21,10 @@ from autonomousai.errors import TimeoutError as ClockError
 from autonomousai.events import FinishReason, LogProbs, Messages, Started
 from autonomousai.gateway import Gateway, Upstream
 from autonomousai.models import MODELS
-from autonomousai.request import ChatRequest
+from autonomousai.request import ChatRequest, OriginalRequest
 from autonomousai.result import AsyncResult
 from autonomousai.wires.openai_chat.request import CHAT
+from autonomousai.wires.raw import COMPLETIONS_WIRE
 from tests.support.engine import apply_template, eventually, tokenize
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -179,6 +182,41 @@ async def test_a_schema_of_which_the_engine_makes_no_grammar_is_a_400(engine: Ll
     schema = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
     held = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     with pytest.raises(StatusError, match="cannot be held to its schema") as caught:
+        await ask(engine, "Hello", response_format=held)
+
+    assert (400, "response_format") == (caught.value.status, caught.value.param)
+
+
+@pytest.mark.parametrize(
+    ("schema", "obeys"),
+    [
+        ({"type": "number", "minimum": 0, "maximum": 1}, lambda value: 0 <= value <= 1),
+        ({"type": "string", "pattern": "^[A-Z]{3}-[0-9]{2}$"}, lambda value: re.fullmatch("[A-Z]{3}-[0-9]{2}", value)),
+        ({"oneOf": [{"const": "a"}, {"const": "b"}]}, lambda value: value in ("a", "b")),
+        ({"type": "integer", "multipleOf": 5, "minimum": 10, "maximum": 100}, lambda value: value % 5 == 0 and value >= 10),
+    ],
+    ids=["bounds", "pattern", "alternatives", "multiples"],
+)
+async def test_an_answer_obeys_words_that_a_grammar_alone_honours(
+    engine: LlamaCpp, schema: dict[str, Any], obeys: Callable[[Any], Any]
+) -> None:
+    """Bounds of numbers, patterns, alternatives and multiples, as pydantic writes them; in chats and behind raw prompts."""
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+
+    for seed in range(3):
+        assert obeys(json.loads(await ask(engine, "Say something!", temperature=1.5, seed=seed, response_format=form)))
+    origin = OriginalRequest(COMPLETIONS_WIRE, {"prompt": "JSON:", "max_tokens": 16, "response_format": form})
+    answered = Answer()
+    async for batch in engine.stream(ChatRequest("llama", [], stream=True, origin=origin)):
+        answered.add(batch)
+    assert obeys(json.loads(answered.text))
+
+
+async def test_a_schema_that_no_grammar_can_be_made_of_is_a_400(engine: LlamaCpp) -> None:
+    """It would be ignored; the error names the field."""
+    schema = {"type": "number", "minimum": 2, "maximum": 1}
+    held = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    with pytest.raises(StatusError, match="no schema that the embedded engine can be held to") as caught:
         await ask(engine, "Hello", response_format=held)
 
     assert (400, "response_format") == (caught.value.status, caught.value.param)
@@ -460,7 +498,9 @@ async def test_a_prompt_too_long_says_how_long_it_is_and_what_fits() -> None:
 
     assert 255 == fits
     assert (400, "context_length_exceeded", False) == (caught.value.status, caught.value.code, caught.value.retryable)
-    assert "the prompt is 256 tokens long, and 255 fit (a context of 256" in str(caught.value)
+    assert "maximum context length is 256 tokens, one of them for the answer, and the messages resulted in 256 tokens" in str(
+        caught.value
+    )
 
 
 # ---- slots ------------------------------------------------------------------------------------------------------------

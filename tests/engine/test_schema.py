@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.schema import MAX_SCHEMA, engine_schema
+from autonomousai.engine.answer_schema import guided_schemas, with_grammar
+from autonomousai.engine.request import answer_format
+from autonomousai.engine.schema import engine_schema
 from autonomousai.errors import StatusError
+from autonomousai.wires.schema_bounds import MAX_SCHEMA
 
 ACCEPTED: list[Any] = [
     {},
@@ -144,3 +147,62 @@ def test_a_schema_is_bounded(schema: Any, said: str) -> None:
         engine_schema(schema, "place")
 
     assert "place" == caught.value.param
+
+
+# What llama.cpp's own way does not honour, and a grammar does
+
+GUIDED: list[Any] = [
+    {"type": "number", "minimum": 0, "maximum": 1},
+    {"type": "integer", "multipleOf": 5, "minimum": 0, "maximum": 100},
+    {"type": "string", "pattern": "^[A-Z]{3}$"},
+    {"type": "string", "format": "email"},
+    {"oneOf": [{"const": "a"}, {"const": "b"}]},
+    {"allOf": [{"type": "string", "maxLength": 3}]},
+    {"type": "string", "maxLength": 2000},
+    {"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "minItems": 2, "maxItems": 2},
+    {"enum": [f"v{number}" for number in range(300)]},
+]
+
+
+@pytest.mark.parametrize("schema", GUIDED, ids=lambda schema: str(schema)[:60])
+def test_more_words_are_honoured_by_a_grammar(schema: Any) -> None:
+    """None of them is left out, whether the caller says strict or not."""
+    made = answer_format(schema, "schema", is_loose=False)
+
+    assert {"response_format": schema} == guided_schemas({"response_format": made})
+
+
+def test_remarks_are_no_words_to_be_held_to() -> None:
+    """As pydantic and generators of OpenAPI write them: they say nothing of what is valid."""
+    schema = {"oneOf": [{"const": 1}], "discriminator": {"propertyName": "kind"}, "x-order": 1, "contentEncoding": "base64"}
+
+    assert {"oneOf": [{"const": 1}]} == guided_schemas({"response_format": answer_format(schema, "s", is_loose=False)})[
+        "response_format"
+    ]
+
+
+def test_a_schema_that_llama_cpp_honours_goes_its_way() -> None:
+    """Without a grammar."""
+    made = answer_format({"type": "string"}, "schema", is_loose=False)
+
+    assert {} == guided_schemas({"response_format": made})
+    assert {"response_format": made} == with_grammar({"response_format": made})
+
+
+@pytest.mark.parametrize("keyword", ["uniqueItems", "minProperties", "not", "if", "patternProperties"])
+def test_what_no_way_honours_is_a_400_unless_the_caller_is_not_strict(keyword: str) -> None:
+    """It names the place, and says how the rest of the schema can be had."""
+    schema = {"type": "object", keyword: {}}
+    with pytest.raises(StatusError, match="send strict: false") as caught:
+        answer_format(schema, "schema", is_loose=False)
+
+    assert (400, f"schema.{keyword}") == (caught.value.status, caught.value.param)
+    made = answer_format(schema, "schema", is_loose=True)
+    assert {"type": "object"} == guided_schemas({"response_format": made})["response_format"]
+
+
+def test_a_schema_that_nothing_obeys_is_refused_whatever_the_caller_says() -> None:
+    """A grammar could not be made of it either."""
+    for is_loose in (True, False):
+        with pytest.raises(StatusError, match="leaves no number"):
+            answer_format({"type": "integer", "minimum": 3, "maximum": 2}, "schema", is_loose=is_loose)

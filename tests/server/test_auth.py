@@ -351,6 +351,16 @@ async def test_a_refused_preflight_has_our_errors_shape(serve, asked):
     assert None is preflight["access-control-allow-methods"]
 
 
+@pytest.mark.parametrize("origin", ["null", "file://", "app://obsidian.md"])
+async def test_pages_of_a_disk_and_of_electron_may_ask(serve, origin):
+    """Where the config names their origin as the browser writes it."""
+    port = (await serve(cors_origins=(origin,))).port
+
+    preflight = await ask(port, request("OPTIONS", CHAT, origin=origin, access_control_request_method="POST"))
+
+    assert (200, origin) == (preflight.status, preflight["access-control-allow-origin"])
+
+
 async def test_caches_keep_apart_what_depends_on_the_origin(serve):
     """With origins configured every answer says that it depends on it, also one to a caller who has none."""
     port = (await serve(cors_origins=(ORIGIN,))).port

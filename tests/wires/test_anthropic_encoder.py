@@ -515,6 +515,10 @@ def told_of(message: str) -> str:
 #: the conversation by as much.
 LIMIT = "This model's maximum context length is 65536 tokens. However, "
 TOO_LONG = {
+    "the embedded engine": (
+        "This model's maximum context length is 4096 tokens, one of them for the answer, and the messages resulted in 9027 tokens",
+        "9027 tokens > 4096 maximum",
+    ),
     "OpenAI": (f"{LIMIT}you requested 66434 tokens (58242 in the messages, 8192 in the completion).", "58242 + 8192 > 65536"),
     "vLLM": (
         "'max_tokens' is too large: 64000. The maximum context length is 20000 tokens and your request has 16614 input tokens.",

@@ -108,3 +108,11 @@ def test_text_and_value_agree(value: Any, limit: int) -> None:
 def test_strings_are_joined_as_each_is_written(texts: list[str]) -> None:
     """Whatever looks like the end of one and the beginning of the next."""
     assert b"; ".join(msgspec.json.encode(text) for text in texts) == join_strings(texts, b"; ")
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999"])
+def test_a_number_beyond_all_is_refused_beside_half_a_character(number: bytes) -> None:
+    """It is refused alone; the slower reader, which takes halves, would make an infinity of it."""
+    for text in (number, b'{"a":"\\ud83d","b":' + number + b"}"):
+        with pytest.raises(ValueError, match="out of range"):
+            decode(text)

@@ -15,6 +15,14 @@ from .terminal import silence
 _SHORT_HELP = "show this help and exit"
 _ALL_HELP = "all options, examples, exit codes, environment"
 
+#: Characters of an argument that an error repeats.
+_LONGEST = 100
+
+
+def cut(text: str) -> str:
+    """Return an argument as an error repeats it: the beginning of a long one."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """The same help with every version of Python: a value's name stands once, behind the last of its option's names."""
@@ -46,14 +54,22 @@ class HelpParser(argparse.ArgumentParser):
 
     ``common``: the options that ``--help`` shows, in this order, each by its destination and with words that fit one line; by
     default all, as they are. ``details``: what ``--help-all`` adds to the description; ``more``: what it adds at the end.
+    ``otherwise``: what is said of a word that is no command, nor like one.
     """
 
     def __init__(
-        self, *, common: Mapping[str, str] | None = None, details: str = "", more: Iterable[str] = (), **kwargs: Any
+        self,
+        *,
+        common: Mapping[str, str] | None = None,
+        details: str = "",
+        more: Iterable[str] = (),
+        otherwise: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, "add_help": False, **kwargs})
         self._common = common
         self._details = details
+        self.otherwise = otherwise
         self._more = tuple(more)
         self.has_more = bool(common or details or self._more)
         self.add_argument("-h", "--help", action=_Help, help=_SHORT_HELP)
@@ -119,13 +135,17 @@ class HelpParser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            error.message += did_you_mean(str(value), map(str, action.choices or ()))
+            error.message = error.message.replace(repr(value), repr(cut(str(value))))
+            is_prompt = action.dest == "command" and not str(value).islower()  # "What", of several words
+            meant = "" if is_prompt else did_you_mean(str(value)[:_LONGEST], map(str, action.choices or ()))
+            error.message += meant or (self.otherwise if action.dest == "command" else "")
             raise
 
     def unknown(self, arguments: list[str], hint: str) -> NoReturn:
         """End for *arguments* that no option and no place takes."""
         option = next((each.partition("=")[0] for each in arguments if each.startswith("-")), "")
-        self.error(f"unrecognized arguments: {' '.join(arguments)}{hint}{did_you_mean(option, self._option_string_actions)}")
+        meant = did_you_mean(option[:_LONGEST], self._option_string_actions)
+        self.error(f"unrecognized arguments: {cut(' '.join(arguments))}{hint}{meant}")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help says more\n")

@@ -117,7 +117,8 @@ not. The reason is "length" where a limit cut the answer, mostly --max-tokens.
 
 Conversations are kept, for you alone, in
 ~/.local/share/autonomousai/conversations.db; see `autonomousai history`. With
---no-history, or AUTONOMOUSAI_HISTORY=off, they are not. In a conversation /help
+--no-history, or AUTONOMOUSAI_HISTORY=off, they are not. One that continues is
+answered by the server that options had named for it. In a conversation /help
 shows the commands. The lines that are typed there are kept in
 ~/.local/state/autonomousai/history.
 """

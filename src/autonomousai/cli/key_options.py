@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .help_parser import cut
 from .help_texts import EXIT_CODES, KEYS, KEYS_EXAMPLES, KEYS_MORE
 
 #: Actions on one key.
@@ -108,7 +109,7 @@ def _names(text: str) -> list[str]:
 
 def _count(text: str, bound: int = 2**31) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) < bound:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more, and below {bound}")
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} is not a whole number of 1 or more, and below {bound}")
     return int(text)
 
 
@@ -118,7 +119,7 @@ def _tokens(text: str) -> int:
 
 def _seconds(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} is not a number of seconds")
     return int(text[:20])
 
 
@@ -128,12 +129,12 @@ def _money(text: str) -> float:
     except ValueError:
         amount = 0.0
     if not 0 < amount <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount above 0")
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} is not an amount above 0")
     return amount
 
 
 def _label(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} is not NAME=VALUE")
     return name, value

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from .agents import PROGRAMS
 from .completion import SHELLS
 from .defaults import KEYS
-from .help_parser import HelpParser
+from .help_parser import HelpParser, cut
 from .help_texts import (
     CHAT,
     CHAT_COMMON,
@@ -56,6 +56,7 @@ def make_parser() -> HelpParser:
         description="Answers from language models. `autonomousai COMMAND --help` explains a command.",
         epilog=EXAMPLES,
         more=(FURTHER_EXAMPLES, EXIT_CODES, ENVIRONMENT),
+        otherwise='; to ask a model, write: autonomousai chat "PROMPT"',
     )
     parser.set_defaults(parser=parser, root=parser)
     parser.add_argument("--version", action="version", version=f"autonomousai {__version__}", help="show the version and exit")
@@ -361,15 +362,17 @@ def _integer(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if text.strip().removeprefix("-").isdecimal():  # of more digits than Python reads
+            raise argparse.ArgumentTypeError(f"{cut(text)} is too large") from None
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} is not a whole number") from None
     if not -(2**63) <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"{text} is too large")
+        raise argparse.ArgumentTypeError(f"{cut(text)} is too large")
     return number
 
 
 def _max_tokens(text: str) -> int:
     if (number := _integer(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{cut(text)} is not 1 or more")
     return number
 
 
@@ -378,7 +381,7 @@ _workers = _max_tokens
 
 def _port(text: str) -> int:
     if not 0 <= (number := _integer(text)) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
+        raise argparse.ArgumentTypeError(f"{cut(text)} is not a port (0 to 65535)")
     return number
 
 
@@ -388,7 +391,7 @@ def _temperature(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number <= 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 2")
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} is not a number from 0 to 2")
     return number
 
 

@@ -19,6 +19,7 @@ from ..wires.openai_completions.request import (
 from ..wires.prompts import is_tokens
 from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.shapes import refusal
+from .answer_schema import with_grammar
 from .request import SEEDS, engine_fields
 
 #: The tokens that mark for weights what stands before and after, and that what is between is wanted, by their families:
@@ -104,7 +105,7 @@ def _taken(document: dict[str, Any], continues: str | None) -> tuple[list[str], 
 def raw_question(part: RawPart, control: Sequence[str]) -> ChatRequest:
     """Return the request to the engine for *part*. *control*: the control tokens of its weights."""
     prompt = fill_in_the_middle(part.prompt, part.suffix, control) if part.suffix else part.prompt
-    origin = OriginalRequest(COMPLETIONS_WIRE, {"prompt": prompt, **part.fields})
+    origin = OriginalRequest(COMPLETIONS_WIRE, {"prompt": prompt, **with_grammar(part.fields)})
     return ChatRequest("", [], stream=True, origin=origin)
 
 

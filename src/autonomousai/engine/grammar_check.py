@@ -14,7 +14,7 @@ from ..wires.fields import UNSUPPORTED
 from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.shapes import refusal
 from .generation import LoopEngine
-from .tool_grammar import json_rule
+from .tool_schema import json_rule
 
 #: What no model says after that prompt, unless it is made to.
 _PROMPT: Final = "1 2 3 4 5 6 7"
@@ -29,7 +29,8 @@ async def check_grammar(
 ) -> None:
     """Raise `StatusError` 400 where the engine cannot be held to the grammar of *request*. It names the first of its *schemas*,
     by their places in the caller's request, that is to blame."""
-    if await _holds(engine, request.fields["grammar"], options):
+    fields = request.fields if request.origin is None else request.origin.document
+    if await _holds(engine, fields["grammar"], options):
         return
     for place, schema in schemas.items():
         if not await _holds(engine, f"%llguidance {{}}\nstart: {json_rule(schema)}\n", options):

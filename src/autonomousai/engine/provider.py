@@ -30,6 +30,7 @@ from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
 from ..wires.shapes import refusal
+from .answer_schema import guided_schemas
 from .choices import one_answer, side_by_side
 from .completion import RawPart, completion_parts, raw_question
 from .control import Restorer
@@ -277,7 +278,9 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 refuse_too_large(supervisor, len(part.prompt.encode()) + len(part.suffix.encode()), "prompt")
                 return raw_question(part, supervisor.condition.control), None
 
-            return generate_answer(engine, slot, EnginePrompt("prompt", prepare), clocks, deadline)
+            schemas = guided_schemas(part.fields)
+            check = partial(check_grammar, schemas=schemas) if schemas else None
+            return generate_answer(engine, slot, EnginePrompt("prompt", prepare, check=check), clocks, deadline)
 
         further = partial(further_slot, engine, deadline, clocks)
         async with engine_slot(engine, deadline, clocks, self._queue) as slot:
@@ -320,7 +323,8 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
                 return chat_question(supervisor.condition, turn, part.fields)
 
             answer = None if part.number else question.answer
-            check = None if turn.plan is None else partial(check_grammar, schemas=schemas_of(turn, part.fields))
+            schemas = schemas_of(turn, part.fields)
+            check = partial(check_grammar, schemas=schemas) if schemas or turn.plan is not None else None
             is_plain = len(parts) == 1 and turn.is_plain(engine.supervisor.condition, part.fields)
             prompt = EnginePrompt("messages", prepare, answer, check, question.pipe if is_plain else None)
             batches = generate_answer(engine, slot, prompt, question.clocks, deadline)

@@ -12,6 +12,7 @@ from ..events import Batch, FinishReason, Messages
 from ..request import ChatRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.shapes import refusal
+from .answer_schema import guided_schemas, with_grammar
 from .chat_template import SYNTAXES, Thoughts
 from .completion import RawPart
 from .control import Restorer, begun_text, control_tokens, is_begun
@@ -65,9 +66,9 @@ class ChatTurn(NamedTuple):
 
 
 def schemas_of(turn: ChatTurn, fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the schemas of an answer with tools, by their places in the request."""
+    """Return the schemas that a grammar holds an answer to, by their places in the request; none where there is no grammar."""
     if turn.plan is None:
-        return {}
+        return guided_schemas(fields)
     schemas = {f"tools[{turn.plan.tools.index(tool)}].function.parameters": tool.schema for tool in turn.plan.allowed}
     if (schema := _schema(fields.get("response_format"))) is not None:
         schemas["response_format"] = schema
@@ -92,6 +93,7 @@ def chat_question(condition: EngineCondition, turn: ChatTurn, fields: Mapping[st
         schema = _schema(asked.pop("response_format", None))
         asked["grammar"] = tool_grammar(plan, syntax, schema=schema, thoughts=thoughts)
         asked["preserved_tokens"] = [tag for tag in (syntax.opening, syntax.closing) if tag]
+    asked = with_grammar(asked)
     if shown:
         variables["tools"] = shown
     if condition.thoughts:

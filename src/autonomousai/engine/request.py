@@ -22,6 +22,7 @@ from ..wires.shapes import check_type, number, refusal, shown
 from .images import INVALID_IMAGE, image_part
 from .schema import engine_schema
 from .tool_messages import template_calls
+from .tool_schema import held_schema
 
 #: The engine's seeds have 32 bits, of which the last value means "draw one".
 SEEDS: Final = 2**32 - 1
@@ -106,12 +107,10 @@ _MAX_STOPS: Final = 64
 
 
 def _stop(param: str, value: Any) -> Any:
-    texts = [value] if isinstance(value, str) else value
+    texts = [text for text in ([value] if isinstance(value, str) else value) if text]  # forms send the text of an empty line
     if len(texts) > _MAX_STOPS:
         raise refusal(param, f"at most {_MAX_STOPS} texts are accepted, not {len(texts)}")
-    if not all(texts):
-        raise refusal(param, "a text to stop at must not be empty")
-    return value
+    return value if isinstance(value, str) else texts
 
 
 def _logit_bias(param: str, value: Any) -> Any:
@@ -132,15 +131,31 @@ def _response_format(param: str, value: Any) -> Any:
     if name == "json_object" and schema is None:
         return value
     if name in ("json_object", "json_schema"):
-        place = f"{param}.schema"
+        place, described = f"{param}.schema", value
         if name == "json_schema" and schema is None:
             check_type(f"{param}.json_schema", value.get("json_schema"), dict)
-            schema, place = value["json_schema"].get("schema"), f"{param}.json_schema.schema"
-        made = {"name": "answer", "schema": engine_schema(schema, place), "strict": True}
-        return {"type": "json_schema", "json_schema": made}
+            described = value["json_schema"]
+            schema, place = described.get("schema"), f"{param}.json_schema.schema"
+        return answer_format(schema, place, is_loose=described.get("strict") is False)
     if name != "text":
         raise refusal(f"{param}.type", f"must be text, json_object or json_schema, not {shown(name)}")
     return None
+
+
+def answer_format(schema: Any, place: str, *, is_loose: bool) -> dict[str, Any]:
+    """Return the ``response_format`` for an answer that obeys *schema*: by llama.cpp's own way where that honours every word of
+    it, else by a grammar, as for the arguments of tools, which knows more words (``guided``; see `answer_schema`).
+
+    *is_loose*: the caller said ``strict: false``, and what cannot be honoured is left out. Raises `StatusError` 400 that names
+    the place, elsewhere."""
+    guided: dict[str, Any] = {}
+    try:
+        obeyed = engine_schema(schema, place)
+    except StatusError as error:
+        if error.code != UNSUPPORTED:  # it is no schema, or one that nothing obeys
+            raise
+        obeyed, guided = held_schema(schema, place, is_strict=not is_loose), {"guided": True}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": obeyed, "strict": True}, **guided}
 
 
 def _stream_options(param: str, value: Any) -> None:
@@ -219,7 +234,7 @@ def engine_fields(
     passed: dict[str, Any] = {}
     for name, value in table.for_kind("llamacpp", table.check(fields)).items():
         made = _MADE[name](name, value) if name in _MADE else value
-        if made not in (None, [], {}):
+        if made not in (None, [], {}, ""):
             passed[name] = made
     if table is CHAT:
         _refuse_no_tokens(passed)
@@ -258,14 +273,21 @@ def refuse_too_long(size: int, *, context: int, longest: int, param: str = "mess
     bytes, and a token at most *longest* (0: unknown). To find that out by the tokenizer takes gigabytes where there are
     megabytes."""
     if longest and size // longest >= context:
-        raise StatusError(
-            f"the prompt is at least {size // longest} tokens long ({size} bytes), and {context - 1} fit (a context of "
-            f"{context}, less one for the answer); shorten the {param}, or give the engine a larger context",
-            status=400,
-            type="invalid_request_error",
-            param=param,
-            code="context_length_exceeded",
-        )
+        raise _too_long(context, f"at least {size // longest} tokens ({size} bytes)", param)
+
+
+def _too_long(context: int, count: str, param: str, body: str = "") -> StatusError:
+    """Return the 400 for a prompt of *count* that does not fit, in OpenAI's words: many an agent knows it by those alone, and
+    shortens its conversation then."""
+    return StatusError(
+        f"This model's maximum context length is {context} tokens, one of them for the answer, and the {param} resulted in "
+        f"{count}; reduce the length of the {param}, or give the engine a larger context",
+        status=400,
+        type="invalid_request_error",
+        param=param,
+        code="context_length_exceeded",
+        body=body,
+    )
 
 
 #: So llama.cpp says which schema it cannot make a grammar of.
@@ -319,12 +341,4 @@ def explain(error: StatusError, param: str = "messages") -> StatusError:
         told = msgspec.json.decode(error.body, type=_TooLongBody).error
     except msgspec.DecodeError:
         return error
-    return StatusError(
-        f"the prompt is {told.n_prompt_tokens} tokens long, and {told.n_ctx - 1} fit (a context of {told.n_ctx}, less one for "
-        f"the answer); shorten the {param}, or give the engine a larger context",
-        status=400,
-        type="invalid_request_error",
-        param=param,
-        code="context_length_exceeded",
-        body=error.body,
-    )
+    return _too_long(told.n_ctx, f"{told.n_prompt_tokens} tokens", param, error.body)

@@ -2,7 +2,8 @@
 
 llama.cpp ignores what it does not know, and some small schemas make it hang or eat all memory (a minimum above its maximum, a
 thousand alternatives, counted groups in a pattern). So a schema is let through only where every word of it is known to be
-honoured and to be cheap; anything else is a 400 that names the place.
+honoured and to be cheap; anything else is a 400 that names the place. With the code ``unsupported_parameter`` it is a schema
+that another way may hold the engine to; see `request.answer_format`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,9 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
-
-from ..wires.messages import problem_of
-from ..wires.shapes import check_type, refusal
-
-MAX_SCHEMA: Final = 64 * 1024  # bytes of a JSON schema
+from ..wires.fields import UNSUPPORTED
+from ..wires.schema_bounds import check_schema
+from ..wires.shapes import refusal
 
 #: They say nothing about what is valid.
 _ANNOTATIONS: Final = frozenset(
@@ -45,18 +43,11 @@ _MAX_COUNT: Final = 1000
 _MAX_SCHEMAS: Final = 500
 _MAX_VALUES: Final = 250
 
+_TOO_MANY: Final = "the embedded engine cannot work with so many"
+
 #: llama.cpp gets bounds of sixteen digits wrong, and many a bound alone: 18 passes for at least 100. Given both, it is right.
 _MAX_BOUND: Final = 10**12
 _BOUNDS: Final = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
-
-
-def check_schema(schema: Any, param: str) -> None:
-    """Raise `StatusError` 400 unless *schema* is an object that is bounded in depth and size."""
-    check_type(param, schema, dict)
-    if problem := problem_of(schema):
-        raise refusal(param, problem)
-    if (size := len(msgspec.json.encode(schema))) > MAX_SCHEMA:
-        raise refusal(param, f"is {size} bytes of JSON; at most {MAX_SCHEMA} are accepted")
 
 
 def engine_schema(schema: Any, param: str) -> dict[str, Any]:
@@ -68,16 +59,16 @@ def engine_schema(schema: Any, param: str) -> dict[str, Any]:
         values += _check(place, node)
         _pair_bounds(node)
         if count > _MAX_SCHEMAS:
-            raise refusal(param, f"holds more than {_MAX_SCHEMAS} schemas; the embedded engine cannot work with so many")
+            raise refusal(param, f"holds more than {_MAX_SCHEMAS} schemas; {_TOO_MANY}", UNSUPPORTED)
         if values > _MAX_VALUES:
-            raise refusal(param, f"lists more than {_MAX_VALUES} values; the embedded engine cannot work with so many")
+            raise refusal(param, f"lists more than {_MAX_VALUES} values; {_TOO_MANY}", UNSUPPORTED)
     return bounded
 
 
 def _walk(node: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The schema and all schemas in it, each with its place."""
     if not isinstance(node, dict):
-        raise refusal(place, "must be a schema: an object", "invalid_type")
+        raise refusal(place, "must be a schema: an object", UNSUPPORTED if isinstance(node, bool) else "invalid_type")
     yield place, node
     for keyword in (*_DEFINITIONS, "properties"):
         for name, child in _mapping(node, keyword, place).items():
@@ -100,11 +91,12 @@ def _check(place: str, node: dict[str, Any]) -> int:
     for keyword in node:
         if keyword in said and keyword not in honoured:
             beside = f" beside {forms[0]}" if forms else f" for {' or '.join(types)}" if "type" in node else " here"
-            raise refusal(f"{place}.{keyword[:50]}", f"is not something that the embedded engine can be held to{beside}")
+            problem = f"is not something that the embedded engine can be held to{beside}"
+            raise refusal(f"{place}.{keyword[:50]}", problem, UNSUPPORTED)
     _check_counts(place, node)
     _check_object(place, node)
     if node.get("format") is not None and node["format"] not in _FORMATS:
-        raise refusal(f"{place}.format", f"the embedded engine can be held to {', '.join(_FORMATS)}")
+        raise refusal(f"{place}.format", f"the embedded engine can be held to {', '.join(_FORMATS)}", UNSUPPORTED)
     return len(_list(node, "enum", place))
 
 
@@ -124,12 +116,15 @@ def _check_counts(place: str, node: dict[str, Any]) -> None:
         for keyword in (low, high):
             count = node.get(keyword, 0)
             if type(count) is not int or not 0 <= count <= _MAX_COUNT:
-                raise refusal(f"{place}.{keyword}", f"must be a whole number from 0 to {_MAX_COUNT}")
+                code = UNSUPPORTED if type(count) is int and count > 0 else "invalid_value"
+                raise refusal(f"{place}.{keyword}", f"must be a whole number from 0 to {_MAX_COUNT}", code)
         if node.get(low, 0) > node.get(high, _MAX_COUNT):
             raise refusal(f"{place}.{low}", f"must not be above {high}")
     bounds = {keyword: node[keyword] for keyword in _TYPES["integer"] if keyword in node}
     for keyword, bound in bounds.items():
         # One beyond what the engine can count to is drawn in, where that leaves something: see `_pair_bounds`.
+        if type(bound) is float:
+            raise refusal(f"{place}.{keyword}", f"must be a whole number from -{_MAX_BOUND} to {_MAX_BOUND}", UNSUPPORTED)
         if type(bound) is not int or (bound > _MAX_BOUND if keyword in _BOUNDS[0] else bound < -_MAX_BOUND):
             raise refusal(f"{place}.{keyword}", f"must be a whole number from -{_MAX_BOUND} to {_MAX_BOUND}")
     lowest = max(bounds.get("minimum", -_MAX_BOUND), bounds.get("exclusiveMinimum", -_MAX_BOUND - 1) + 1)
@@ -137,7 +132,7 @@ def _check_counts(place: str, node: dict[str, Any]) -> None:
     if lowest > highest:
         raise refusal(f"{place}.maximum", "leaves no number that would be valid")
     if "prefixItems" in node and node.keys() & {"items", "minItems", "maxItems"}:
-        raise refusal(f"{place}.prefixItems", "is not honoured beside items, minItems or maxItems")
+        raise refusal(f"{place}.prefixItems", "is not honoured beside items, minItems or maxItems", UNSUPPORTED)
 
 
 def _pair_bounds(node: dict[str, Any]) -> None:

@@ -12,18 +12,8 @@ import re
 from typing import Any, Final
 
 from .chat_template import HEAD, CallSyntax, Thoughts
+from .tool_schema import json_rule
 from .tools import Tool, ToolPlan
-
-#: JSON as models were trained to write it, with one space and no line breaks.
-_SPACING: Final = {
-    "x-guidance": {
-        "whitespace_flexible": False,
-        "key_separator": ": ",
-        "item_separator": ", ",
-        "lenient": True,
-        "coerce_one_of": True,
-    }
-}
 
 
 def tool_grammar(plan: ToolPlan, syntax: CallSyntax, *, schema: dict[str, Any] | None = None, thoughts: Thoughts = "") -> str:
@@ -83,11 +73,6 @@ def _free_bare(plan: ToolPlan, schema: dict[str, Any] | None) -> list[str]:
     if schema is not None:
         return ["said: bare | answer", f"answer: {json_rule(schema)}", *_bare(plan)]
     return ["said: bare | TEXT", rf"TEXT: /(?s:.*)/ & ~/{_begins_bare(plan)}/ & {_NO_THOUGHTS}", *_bare(plan)]
-
-
-def json_rule(schema: dict[str, Any]) -> str:
-    """Return what stands in a rule for JSON that obeys *schema*."""
-    return f"%json {json.dumps({**schema, **_SPACING})}"
 
 
 def _begins_bare(plan: ToolPlan) -> str:

@@ -7,6 +7,7 @@ caller wants them strict it is a 400 that names the place.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -14,8 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from ..wires.fields import UNSUPPORTED
+from ..wires.schema_bounds import check_schema
 from ..wires.shapes import refusal
-from .schema import check_schema
 
 #: Measured: within these bounds the engine makes the grammar in some ten milliseconds.
 _MOST_SCHEMAS: Final = 1000
@@ -93,7 +94,8 @@ _SINGLE: Final = ("items", "additionalProperties")
 #: They say nothing about what is valid. A format is a remark as well where it is none that is known.
 _REMARKS: Final = frozenset(
     {"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly"}
-    | {"$schema", "$id", "$comment", "format", "nullable"}
+    | {"$schema", "$id", "$anchor", "$comment", "format", "nullable", "discriminator", "contentEncoding", "contentMediaType"}
+    | {"externalDocs", "xml"}
 )
 
 
@@ -105,14 +107,35 @@ def tool_schema(parameters: Any, param: str, *, is_strict: bool = False) -> dict
     """
     if not parameters:  # no schema at all: OpenAI's word for a function without arguments
         return {"type": "object", "properties": {}, "additionalProperties": False}
-    check_schema(parameters, param)
-    reader = _SchemaReader(parameters, param, is_strict=is_strict)
-    schema = reader.read(parameters, param)
+    schema = held_schema(parameters, param, is_strict=is_strict)
     if "type" not in schema and not schema.keys() & {"$ref", *_LISTS}:
         schema["type"] = "object"
     if schema.get("type", "object") != "object":
         raise refusal(f"{param}.type", "must be object: a function's arguments are one")
     return schema
+
+
+def held_schema(schema: Any, param: str, *, is_strict: bool) -> dict[str, Any]:
+    """Return of *schema* what a grammar can hold the engine to. Raises `StatusError` 400 as `tool_schema` does."""
+    check_schema(schema, param)
+    return _SchemaReader(schema, param, is_strict=is_strict).read(schema, param)
+
+
+#: JSON as models were trained to write it, with one space and no line breaks.
+_SPACING: Final = {
+    "x-guidance": {
+        "whitespace_flexible": False,
+        "key_separator": ": ",
+        "item_separator": ", ",
+        "lenient": True,
+        "coerce_one_of": True,
+    }
+}
+
+
+def json_rule(schema: dict[str, Any]) -> str:
+    """Return what stands in a rule of a grammar for JSON that obeys *schema*; see `tool_grammar`."""
+    return f"%json {json.dumps({**schema, **_SPACING})}"
 
 
 def _usual(node: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +178,7 @@ class _SchemaReader:
                 kept[keyword] = self._schema(value, where)
             elif (keyword in _KEYWORDS and _KEYWORDS[keyword](value)) or (keyword == "$ref" and self._is_here(value)):
                 kept[keyword] = value
-            elif self._is_strict and keyword not in _REMARKS:
+            elif self._is_strict and keyword not in _REMARKS and not keyword.startswith("x-"):
                 problem = "is not something that the embedded engine can be held to; leave it out, or send strict: false"
                 raise refusal(where, problem, UNSUPPORTED)
         self._settle(kept)

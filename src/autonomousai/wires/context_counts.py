@@ -35,7 +35,7 @@ _PROMPT: Final = _patterns(
     rf"prompt (?:is )?too long: {_NUMBER}",
     rf"prompt \(length {_NUMBER}",
     rf"input token count \(?{_NUMBER}",
-    rf"(?:resulted in|contains(?: at least)?) {_NUMBER} tokens",
+    rf"(?:resulted in|contains)(?: at least)? {_NUMBER} tokens",
 )
 _ANSWER: Final = _patterns(
     rf"{_NUMBER}(?: tokens)? (?:in|for) the completion",

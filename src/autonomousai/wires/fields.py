@@ -26,8 +26,9 @@ class FieldUse(msgspec.Struct, frozen=True):
     """What becomes of a field at one kind of upstream.
 
     ``honoured``: it must have a narrower ``shape`` there. ``dropped``: it changes nothing there, and is left out. ``refused``:
-    a 400 that ``says`` why, except for the values that ask for what is the case anyway, which are left out (``neutral``).
-    ``approximated``: it is honoured, but says less there, or something else.
+    a 400 that ``says`` why, except for the values that ask for what is the case anyway, which are left out: ``neutral``, and of
+    fields without a row those of their name in ``named`` (None: any). ``approximated``: it is honoured, but says less there, or
+    something else.
     """
 
     what: Literal["honoured", "dropped", "refused"]
@@ -35,6 +36,14 @@ class FieldUse(msgspec.Struct, frozen=True):
     neutral: tuple[Any, ...] = ()
     says: str = ""
     approximated: bool = False
+    named: Mapping[str, tuple[Any, ...] | None] = {}
+
+    def asks_nothing(self, name: str, value: Any) -> bool:
+        """Return whether the field *name* with that *value*, where it is refused, asks for what is the case anyway."""
+        if name not in self.named:
+            return value in self.neutral
+        values = self.named[name]
+        return values is None or value in values
 
 
 DROPPED: Final = FieldUse("dropped")
@@ -146,7 +155,7 @@ class FieldTable(msgspec.Struct, frozen=True):
                 passed[name] = value
             elif use.what == "honoured":
                 passed[name] = use.shape.check(name, value)
-            elif use.what == "refused" and value not in use.neutral:
+            elif use.what == "refused" and not use.asks_nothing(name, value):
                 meant = did_you_mean(name[:100], self.rows) if row is None else ""
                 raise refusal(name[:100], f"{use.says}{meant}", UNSUPPORTED)
         return passed

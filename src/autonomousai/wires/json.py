@@ -57,12 +57,18 @@ def decode(text: bytes) -> Any:
         from json import loads  # noqa: PLC0415  the slower one, for what msgspec cannot read
 
         with suppress(ValueError):
-            return mend_all(loads(text, parse_constant=_refuse_constant))
+            return mend_all(loads(text, parse_constant=_refuse_constant, parse_float=_finite))
         raise
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    if not isfinite(number := float(digits)):
+        raise ValueError("a number is out of range")
+    return number
 
 
 @cache

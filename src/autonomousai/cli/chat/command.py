@@ -17,6 +17,7 @@ from ..terminal import Terminal
 from .context import ChatContext, make_question
 from .files import STDIN, is_json, response_format, with_files
 from .images import image_part
+from .kept_server import is_named, take_up, to_keep
 from .prompt import read_prompt
 from .session import Keeper, SessionRunner, ask_once, keeps_history
 from .targets import ChatSettings, key_env_of, wire_of
@@ -27,14 +28,17 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     terminal.quiet = args.quiet
     if args.find:
         _find_server(args, terminal)
+    keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
+    earlier = keeper.go_on(args.conversation) if args.go_on or args.conversation is not None else None
+    if earlier is not None:
+        take_up(args, earlier.server)
+    named = is_named(args)
     usual_model = defaults.apply(args, os.environ)
     base_url = _server_of(args)
     if base_url:
         args.key_env = key_env_of(base_url, wire_of(base_url, args.wire), args.vendor)
     _check_company(args, base_url)
     template = templates.load(args.template, os.environ) if args.template else Template()
-    keeper = Keeper(terminal, os.environ, writes=args.history and keeps_history(os.environ))
-    earlier = keeper.go_on(args.conversation) if args.go_on or args.conversation is not None else None
     stdin = None if _reads_stdin(args) else sys.stdin
     given = read_prompt(args.prompt, stdin, terminal, needed=template.needs_input and not args.file)
     if args.file:
@@ -57,6 +61,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
         proxy=args.proxy,
         weights=args.weights,
         context=args.context,
+        server=to_keep(base_url, args.wire, args.vendor, args.api_key) if named and base_url else None,
     )
     context = ChatContext(settings, terminal)
     if settings.images:
@@ -65,7 +70,8 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     session = SessionRunner(context, keeper)
     if earlier is not None:
         session.go_on(earlier)
-        terminal.remark(f"continuing {earlier.title!r} ({len(earlier.messages)} messages)")
+        at = f" at {settings.server.base_url}" if settings.server is not None else ""
+        terminal.remark(f"continuing {earlier.title!r} ({len(earlier.messages)} messages){at}")
     if given is None and template.needs_input:
         from .repl import converse  # noqa: PLC0415  what a person types is for a conversation alone
 

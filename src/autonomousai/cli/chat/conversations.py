@@ -20,13 +20,15 @@ import msgspec
 
 from ...directories import user_directory
 from ...events import Messages
+from .kept_server import KeptServer
 
 #: Raised by one with each change of the tables; a file of a later version is left alone.
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE conversations (
-  id TEXT PRIMARY KEY, started REAL NOT NULL, updated REAL NOT NULL, model TEXT NOT NULL, system TEXT, title TEXT NOT NULL
+  id TEXT PRIMARY KEY, started REAL NOT NULL, updated REAL NOT NULL, model TEXT NOT NULL, system TEXT, title TEXT NOT NULL,
+  server TEXT
 );
 CREATE INDEX conversations_updated ON conversations (updated);
 CREATE TABLE messages (
@@ -36,6 +38,8 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_conversation ON messages (conversation, id);
 """
+#: What a file of the first version lacks.
+_SECOND: Final = "ALTER TABLE conversations ADD COLUMN server TEXT"
 _WORDS: Final = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')"
 
 #: The model of a conversation in a list: where none was named, the last that answered.
@@ -46,6 +50,7 @@ _ASKED: Final = (
 
 #: A message's content, as it stands in its column.
 _CONTENT: Final = msgspec.json.Decoder(str | list[dict[str, Any]])
+_SERVER: Final = msgspec.json.Decoder(KeptServer)
 
 _ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _TITLE: Final = 60
@@ -89,7 +94,7 @@ class Summary(msgspec.Struct):
 
 
 class Conversation(msgspec.Struct):
-    """One conversation, whole."""
+    """One conversation, whole. ``server``: the one that options named, None where none did."""
 
     id: str
     started: float
@@ -98,6 +103,7 @@ class Conversation(msgspec.Struct):
     system: str | None
     title: str
     messages: list[Kept]
+    server: KeptServer | None = None
 
     def to_send(self) -> Messages:
         """What of it is sent when it continues: the exchanges of which something came."""
@@ -147,8 +153,8 @@ class Conversations:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
                 raise KeepError(f"{self.path} was written by a later version of this program; update it")
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version < _VERSION:
+                for statement in _SCHEMA.split(";") if version == 0 else (_SECOND,):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
             with suppress(sqlite3.OperationalError):  # not every SQLite has FTS5
@@ -168,19 +174,30 @@ class Conversations:
 
     # ---- writing
 
-    def keep(self, conversation: str | None, *, model: str, system: str | None, messages: list[Kept]) -> str:
+    def keep(
+        self,
+        conversation: str | None,
+        *,
+        model: str,
+        system: str | None,
+        messages: list[Kept],
+        server: KeptServer | None = None,
+    ) -> str:
         """Add *messages* to a conversation, or to a new one where it is None (or gone). Returns its id."""
         now = time.time()
+        said = None if server is None else msgspec.json.encode(server).decode()
         with self._transaction():
             changed = self._db.execute(
-                "UPDATE conversations SET updated = ?, model = ?, system = ? WHERE id = ?", (now, model, system, conversation)
+                "UPDATE conversations SET updated = ?, model = ?, system = ?, server = ? WHERE id = ?",
+                (now, model, system, said, conversation),
             )
             if conversation is None or not changed.rowcount:
                 conversation = "".join(secrets.choice(_ALPHABET) for _ in range(8))
                 title = " ".join(text_of(messages[0].content).split())
                 title = title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
                 self._db.execute(
-                    "INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", (conversation, now, now, model, system, title)
+                    "INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (conversation, now, now, model, system, title, said),
                 )
             for message in messages:
                 self._add(conversation, message, now)
@@ -283,7 +300,7 @@ class Conversations:
         """The conversation of this id."""
         with _told(self.path):
             row = self._db.execute(
-                "SELECT id, started, updated, model, system, title FROM conversations WHERE id = ?", (conversation,)
+                "SELECT id, started, updated, model, system, title, server FROM conversations WHERE id = ?", (conversation,)
             ).fetchone()
             if row is None:
                 raise NotKeptError(f"there is no conversation {conversation!r}")
@@ -293,8 +310,9 @@ class Conversations:
                 (conversation,),
             ).fetchall()
             kept = [Kept(role, _CONTENT.decode(content), *rest) for role, content, *rest in messages]
-        name, started, updated, model, system, title = row
-        return Conversation(name, started, updated, model, system, title, kept)
+            server = None if row[-1] is None else _SERVER.decode(row[-1])
+        name, started, updated, model, system, title, _ = row
+        return Conversation(name, started, updated, model, system, title, kept, server)
 
     def _summaries(self, where: str, tail: str, values: tuple[Any, ...]) -> list[Summary]:
         with _told(self.path):

@@ -54,7 +54,11 @@ class Keeper:
         try:
             with Conversations(database(self._env)) as kept:
                 self.conversation = kept.keep(
-                    self.conversation, model=settings.model, system=settings.system, messages=messages
+                    self.conversation,
+                    model=settings.model,
+                    system=settings.system,
+                    messages=messages,
+                    server=settings.server,
                 )
         except KeepError as error:
             self.writes = False

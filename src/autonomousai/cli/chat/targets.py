@@ -13,6 +13,7 @@ from ...http.urls import below, clean_base_url, has_path, openai_base_url
 from ...provider import AsyncGeneratorProvider
 from ..arguments import KEY_ENV
 from ..templates import Template
+from .kept_server import KeptServer
 
 #: What a server may speak.
 Wire: TypeAlias = Literal["openai", "anthropic", "autonomousai"]
@@ -22,7 +23,7 @@ class ChatSettings(msgspec.Struct):
     """What the options of ``chat`` say. ``fields``: request fields; ``images``: parts of a message, for the first question.
     ``base_url``: None for the embedded engine, which ``weights`` and ``context`` (tokens) are for. ``wire``: what the server
     speaks, None where its base URL says it. ``vendor``: whose server it is, where that was said. ``key_env``: see
-    `key_env_of`."""
+    `key_env_of`. ``server``: what is kept of it with the conversation, where options named it."""
 
     model: str
     system: str | None = None
@@ -40,6 +41,7 @@ class ChatSettings(msgspec.Struct):
     proxy: str | None = None
     weights: str | None = None
     context: int | None = None
+    server: KeptServer | None = None
 
 
 class ChatTarget(Protocol):

@@ -38,6 +38,7 @@ from ..shapes import (
     whole,
 )
 from ..tool_forms import either_form, nested_choice, nested_format, nested_tool
+from .neutral import NEUTRAL
 from .older_calls import echo_of
 
 # ---- shapes of their own ----------------------------------------------------------------------------------------------
@@ -97,7 +98,9 @@ _IDLE: Final = _engine(DROPPED)
 _TAKEN: Final = _engine(honoured())
 
 #: Of a field without a row.
-OTHERS: Final = _engine(refused("is not something that the embedded engine can honour; leave it out"))
+OTHERS: Final = _engine(
+    FieldUse("refused", says="is not something that the embedded engine can honour; leave it out", named=NEUTRAL)
+)
 
 # ---- the column of the Messages API -----------------------------------------------------------------------------------
 
@@ -199,7 +202,10 @@ LENGTH: Final = (
         uses=_TOKENS,
     ),
     RequestField(
-        "stop", _STOP, "A text at which the answer ends, or several.", uses=_engine(honoured(says="up to 64, none empty"))
+        "stop",
+        _STOP,
+        "A text at which the answer ends, or several.",
+        uses=_engine(honoured(says="up to 64; empty ones are left out")),
     ),
 )
 
@@ -329,7 +335,7 @@ OPTIONS_NEED_A_STREAM: Final = FieldRule(
 
 OTHERS_SAY: Final = (
     "A field without a row is passed on to upstreams of the kinds `openai`, `anthropic` and `autonomousai`, which may know it "
-    "(`structured_outputs`, …); the embedded engine refuses it."
+    "(`structured_outputs`, …); the embedded engine refuses it, unless it asks for what is the case anyway (`min_tokens: 0`)."
 )
 
 
@@ -420,6 +426,8 @@ def take_usage(fields: dict[str, Any]) -> bool:
 def leave_out_empty(fields: dict[str, Any]) -> None:
     """Leave out what says nothing when it is empty, and which some servers refuse then; without tools, what else was said of
     them means nothing either."""
+    if isinstance(stops := fields.get("stop"), list):  # forms send the texts of a line that is empty
+        fields["stop"] = [text for text in stops if text]
     for name in ("stop", "logit_bias", "tools"):
         if fields.get(name) in ([], {}, ""):
             del fields[name]
