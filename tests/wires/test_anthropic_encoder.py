@@ -516,7 +516,7 @@ def told_of(message: str) -> str:
 LIMIT = "This model's maximum context length is 65536 tokens. However, "
 TOO_LONG = {
     "the embedded engine": (
-        "This model's maximum context length is 4096 tokens, one of them for the answer, and the prompt resulted in 9027 tokens",
+        "This model's maximum context length is 4096 tokens, one of them for the answer, and the text resulted in 9027 tokens",
         "9027 tokens > 4096 maximum",
     ),
     "OpenAI": (f"{LIMIT}you requested 66434 tokens (58242 in the messages, 8192 in the completion).", "58242 + 8192 > 65536"),

@@ -114,5 +114,5 @@ def test_strings_are_joined_as_each_is_written(texts: list[str]) -> None:
 def test_a_number_beyond_all_is_refused_beside_half_a_character(number: bytes) -> None:
     """It is refused alone; the slower reader, which takes halves, would make an infinity of it."""
     for text in (number, b'{"a":"\\ud83d","b":' + number + b"}"):
-        with pytest.raises(ValueError, match="out of range|malformed"):
+        with pytest.raises(ValueError, match=r"out of range|malformed"):
             decode(text)
