@@ -18,12 +18,16 @@ from autonomousai.keys.stores.sqlite import SqliteCounters
 from autonomousai.ledger.database import Database
 from autonomousai.ledger.key_rows import insert_key, read_keys
 from autonomousai.ledger.place import place_of
+from autonomousai.limiter import RequestLimiter
 from autonomousai.outage import Outage
+from autonomousai.request import ChatRequest
 from autonomousai.server import create_app
-from autonomousai.settings import CacheConfig
+from autonomousai.settings import CacheConfig, ResumeConfig
+from autonomousai.streams.broker import StreamBroker
 from autonomousai.streams.stores import StoreError, StreamVanishedError
 from autonomousai.streams.stores.sqlite import SqliteStore
 from autonomousai.testing import ScriptedProvider
+from autonomousai.wires.registry import OPENAI_CHAT
 from tests.ledger.entries import entry
 from tests.ledger.test_writer import ids_in
 from tests.support.fleet import DurableRedis
@@ -180,6 +184,35 @@ async def fill(write: Callable[[int], Awaitable[Any]]) -> None:
 
 
 # ---- a server
+
+
+async def test_an_outage_lasts_until_something_can_be_written(tmp_path, monkeypatch, caplog):
+    """A store that can only be read is away: looking at it each second ends nothing, and says nothing again."""
+    store = SqliteStore(tmp_path / "state", keep_s=300)
+    broker = StreamBroker(
+        store, ScriptedProvider(), ready=ready, resolve=str, places=RequestLimiter(4, 1), config=ResumeConfig(), heartbeat_s=60
+    )
+    await broker.open()
+
+    async def refuse(*arguments: Any) -> int:
+        raise StoreError("it can only be read")
+
+    with monkeypatch.context() as reading:
+        reading.setattr(store, "create", refuse)
+        begun = await broker.begin(ChatRequest("llama", HELLO["messages"]), b"key", "req_1", OPENAI_CHAT)
+        for _ in range(3):
+            await broker.heartbeat()
+        lasted = broker.outage.is_on
+    await broker.heartbeat()
+    ended = not broker.outage.is_on
+    await broker.aclose()
+
+    assert (None, True, True) == (begun, lasted, ended)
+    assert ["answers cannot be resumed: it can only be read", "answers can be resumed again"] == caplog.messages
+
+
+async def ready() -> None:
+    """Nothing is to be started."""
 
 
 async def test_an_outage_of_redis_is_said_once_and_counted(tmp_path, caplog, monkeypatch):

@@ -5,10 +5,26 @@ it is over.
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from .wires.redaction import redact
 
 _log = logging.getLogger("autonomousai.server")
+
+
+#: What stands between a command that redis-py quotes and what Redis says of it.
+_QUOTED: Final = "of pipeline caused error: "
+
+
+def said_by(error: BaseException) -> str:
+    """Return what *error* says, without a command that it quotes: that may hold what a caller wrote.
+
+    Example::
+
+        assert said_by(ValueError("Command # 1 (HSET key of a caller) of pipeline caused error: full")) == "full"
+    """
+    _, quoted, said = str(error).rpartition(_QUOTED)
+    return (said.strip('(),"') if quoted else said) or type(error).__name__
 
 
 class Outage:
@@ -27,11 +43,11 @@ class Outage:
         self._begins = begins
         self._ends = ends
 
-    def begin(self, error: object) -> None:
+    def begin(self, error: BaseException) -> None:
         """Note that the store could not be reached."""
         if not self.is_on:
             self.is_on = True
-            _log.warning("%s: %s", self._begins, redact(str(error) or type(error).__name__))
+            _log.warning("%s: %s", self._begins, redact(said_by(error)))
 
     def end(self) -> None:
         """Note that the store was reached. Costs nothing where ``is_on`` is looked at before."""

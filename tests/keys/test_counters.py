@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from autonomousai.keys.limits import Decision, Demand, Limits, Standing
 from autonomousai.keys.stores import CounterStore, CounterStoreError, FallbackCounters, MemoryCounters
@@ -629,6 +630,42 @@ async def test_a_report_whose_reply_was_lost_counts_once(ailing, clock, key):
     await store.renew({})
 
     assert Standing(55, 55, 0, 0, 0) == await ailing.look(key, MONTH)
+
+
+async def test_what_was_spent_without_the_store_fills_no_minute(stores, key):
+    """It may be of an hour ago: the budget counts it, and the tokens of this minute do not."""
+    store, limits = stores[0], Limits(tokens=1_000, token_budget=100_000)
+    await store.reserve(key, MONTH, limits, Demand(10, 10), "a")
+
+    await store.report(key, MONTH, 50_000, 0, "report")
+    after = await store.reserve(key, MONTH, limits, Demand(10, 10), "b")
+
+    assert ("", 50_000, 980) == (after.refused, after.spent_tokens, after.tokens_left)
+
+
+async def test_a_budget_continues_where_redis_has_lost_it(redis_url, key, clock, caplog):
+    """It was emptied, or came back without what it had: each server knows what was spent, and one of them says so."""
+    limits = Limits(token_budget=1_000)
+    made = [RedisCounters(redis_url, timeout_s=PATIENCE) for _ in range(2)]
+    servers = [FallbackCounters(store, clock=clock) for store in made]
+    await spend(made[0], key, MONTH, 700)
+    for number, server in enumerate(servers):
+        await server.settle(
+            key, MONTH, f"a{number}", 0, 0, await server.reserve(key, MONTH, limits, Demand(1, 1), f"a{number}")
+        )
+
+    for _ in range(2):
+        async with Redis.from_url(redis_url) as redis:
+            await redis.delete(*[each for each in await redis.keys("*") if key.encode() in each])
+        for number, server in enumerate(servers):
+            await server.reserve(key, MONTH, limits, Demand(1, 1), f"b{number}")
+        assert Standing(700, 700, 2, 0, 2) == await servers[1].look(key, MONTH)
+    refused = await servers[0].reserve(key, MONTH, limits, Demand(300, 300), "c")
+    for server in servers:
+        await server.aclose()
+
+    assert "token_budget" == refused.refused
+    assert 2 == sum("were lost" in record.message for record in caplog.records)
 
 
 async def test_what_a_server_held_that_is_gone_is_put_right_once(redis_url, key):

@@ -53,6 +53,20 @@ async def test_a_server_that_goes_away() -> None:
     await store.aclose()
 
 
+async def test_an_error_quotes_no_command(tmp_path: Path) -> None:
+    """What Redis refuses holds what a caller wrote."""
+    with redis_server() as url:
+        store = RedisStore(url, keep_s=300)
+        await store.open()
+        async with Redis.from_url(url) as redis:
+            await redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+            with pytest.raises(StoreError) as caught:
+                await store.create("s", b"o", b"a prompt")
+        await store.aclose()
+
+    assert "Redis at the socket: You can't write against a read only replica." == str(caught.value)
+
+
 async def test_nothing_stays_for_ever(redis_url: str) -> None:
     """Every key has its time, from the first moment on: a server that dies leaves nothing behind that does not go by itself."""
     store = RedisStore(redis_url, keep_s=300)

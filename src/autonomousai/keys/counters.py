@@ -178,6 +178,12 @@ class KeyCounters:
         buckets[moment] = after
         self.token_sum += after - before
 
+    def report(self, now: float, period: str, tokens: int, nano: int) -> None:
+        """Spend of the budgets what was used elsewhere; the window learns nothing of it, which does not know when that was."""
+        known = self.period
+        self._advance(now, known if known and (len(period) != len(known) or period < known) else period)
+        self._spend(tokens, nano)
+
     def renew(self, now: float, hold: str, lease_s: float) -> None:
         """Hold for longer, as long as it is held: a renewal may be late, and then holds nothing that has ended."""
         held = self.holds.get(hold)

@@ -92,11 +92,11 @@ class SharedBreakers:
                     await self.exchange(redis, gateway)
                     self.outage.end()
                 except (RedisError, OSError, TimeoutError) as error:
-                    self.outage.begin(type(error).__name__)
+                    self.outage.begin(error)
                 except Exception as error:  # a bug, which must not keep all later changes away
                     if not self.outage.is_on:
                         log_bug(None, error)
-                    self.outage.begin(type(error).__name__)
+                    self.outage.begin(error)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._woken.wait()

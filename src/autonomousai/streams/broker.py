@@ -290,6 +290,8 @@ class StreamBroker:
         written = {stream.id: stream.lease for stream in self._live.values() if stream.lease is not None and stream.is_stored}
         followed = [stream.id for stream in self._live.values() if stream.lease is None]
         try:
+            if self.outage.is_on and not written:  # only what is written shows that it can be
+                await self._probe()
             lost, watched, vanished = await self._store.heartbeat(written, followed)
         except StoreError as error:
             self._note_failure(error)
@@ -305,6 +307,12 @@ class StreamBroker:
 
     def _log_of(self, id: str, last: int, name: str) -> StreamLog:
         return StreamLog(id, self._store, last, name, self.outage)
+
+    async def _probe(self) -> None:
+        """Store something, and drop it. Raises `StoreError`."""
+        probe = secrets.token_urlsafe(24)
+        await self._store.create(probe, b"", b"")
+        await self._store.drop(probe)
 
     def _note_failure(self, error: StoreError) -> None:
         """Note that the store did not do what it was asked; one that is away is looked for, also while no stream is there."""

@@ -8,6 +8,7 @@ the first request that it takes again, or with the next renewal.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from ...outage import Outage
 from ..limits import Decision, Demand, Limits, Standing
 from .memory import MemoryCounters
 from .store import CounterStore, CounterStoreError, Holds
+
+_log = logging.getLogger("autonomousai.server")
 
 #: Seconds after a failure in which the store is not asked.
 AWAY_S: Final = 5.0
@@ -63,12 +66,24 @@ class FallbackCounters:
                 self._late.append((key, period, hold, 0, 0, Decision()))
             else:
                 self._note_back()
-                self._known[key, period] = (decision.spent_tokens, decision.spent_nano)
+                spent, known = (decision.spent_tokens, decision.spent_nano), self._known.get((key, period), (0, 0))
+                if period and any(known) and not any(spent):
+                    await self._restore(key, period, known)
+                else:
+                    self._known[key, period] = spent
                 return decision
         self._local.raise_to(key, period, *self._known.get((key, period), (0, 0)))
         decision = await self._local.reserve(key, period, limits, demand, hold)
         decision.is_local = True
         return decision
+
+    async def _restore(self, key: str, period: str, known: tuple[int, int]) -> None:
+        """Report what the store has lost: it was emptied, or began anew. Every server does so; the first report counts."""
+        _log.warning("the counters of a key were lost: its budget continues with what was known here")
+        try:
+            await self._store.report(key, period, *known, f"lost {period}")
+        except CounterStoreError as error:
+            self._note_away(error)
 
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None:
         if decision.is_local:

@@ -38,7 +38,7 @@ class MemoryCounters:
         self.keys[key].settle(self._now(), period, hold, tokens, nano, decision)
 
     async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
-        self.keys[key].settle(self._now(), period, name, tokens, nano, Decision())
+        self.keys[key].report(self._now(), period, tokens, nano)
 
     async def renew(self, holds: Holds) -> None:
         now = self._now()

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ...errors import ConfigError
+from ...outage import said_by
 from ..limits import SOON_S, WINDOW_S, Decision, Demand, Limits, Standing
 from .store import LEASE_S, CounterStoreError, Holds
 
@@ -213,8 +214,8 @@ local known = redis.call('HGET', KEYS[1], 'p') or ''
 if known ~= '' and (#period ~= #known or period < known) then period = known end
 advance(period)
 if is_report then
-    if not know(hold) then return end  -- made again, because the reply was lost
-    spend(tokens, nano)
+    if know(hold) then spend(tokens, nano) end  -- else made again, because the reply was lost
+    return last()
 elseif drop(hold) then
     spend(tokens, nano)
 elseif redis.call('ZREM', KEYS[4], hold) == 1 then  -- all of it was spent when its time had run out
@@ -327,7 +328,7 @@ class RedisCounters:
             async with asyncio.timeout(self._timeout_s), self._slots:
                 return await work()
         except (RedisError, OSError) as error:
-            raise CounterStoreError(f"Redis at {self._where}: {error or 'no answer'}") from None
+            raise CounterStoreError(f"Redis at {self._where}: {said_by(error)}") from None
 
 
 def _keys(key: str) -> list[str]:

@@ -63,7 +63,7 @@ class SqliteCounters:
         await self._run(lambda: self._change(key, lambda of: of.settle(self._now(), period, hold, tokens, nano, decision)))
 
     async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
-        await self.settle(key, period, name, tokens, nano, Decision())
+        await self._run(lambda: self._change(key, lambda of: of.report(self._now(), period, tokens, nano)))
 
     async def renew(self, holds: Holds) -> None:
         await self._run(lambda: self._renew(holds))

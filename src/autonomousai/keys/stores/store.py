@@ -35,7 +35,8 @@ class CounterStore(Protocol):
     async def settle(self, key: str, period: str, hold: str, tokens: int, nano: int, decision: Decision) -> None: ...
 
     async def report(self, key: str, period: str, tokens: int, nano: int, name: str) -> None:
-        """Spend what was used without the store. ``name``: of this report alone."""
+        """Spend of the budgets what was used without the store; in which minutes that was, nothing says. ``name``: of this
+        report alone."""
 
     async def renew(self, holds: Holds) -> None: ...
     async def look(self, key: str, period: str) -> Standing: ...

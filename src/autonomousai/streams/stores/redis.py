@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from ...errors import ConfigError
+from ...outage import said_by
 from .redis_records import RecordConnection, packed
 from .room import SharedRoom
 from .store import (
@@ -281,7 +282,7 @@ class RedisStore:
         stored = append.stored
         error: Exception | None = None
         if isinstance(answer, RedisError):
-            error = StoreError(f"Redis at {self._where}: {answer}")
+            error = StoreError(f"Redis at {self._where}: {said_by(answer)}")
         elif isinstance(answer, Exception):
             error = answer
         elif answer <= 0:
@@ -364,7 +365,7 @@ class RedisStore:
         try:
             yield
         except (RedisError, OSError) as error:
-            raise StoreError(f"Redis at {self._where}: {error or 'no answer'}") from None
+            raise StoreError(f"Redis at {self._where}: {said_by(error)}") from None
 
 
 async def _sent_again(work: Callable[[], Awaitable[Any]]) -> Any:
