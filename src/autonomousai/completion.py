@@ -108,8 +108,8 @@ class AnswerView:
 
         Example::
 
-            messages.append(result.as_message())
-            messages += [{"role": "tool", "tool_call_id": call.id, "content": run(call)} for call in result.tool_calls]
+            results = [{"role": "tool", "tool_call_id": call.id, "content": run(call)} for call in result.tool_calls]
+            messages.extend([result.as_message(), *results])
         """
         if self._answer.finish is None:
             raise IncompleteStreamError(LEFT, partial=self._answer.text)

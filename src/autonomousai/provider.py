@@ -147,6 +147,11 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         ``kwargs``: the options ``timeout``, ``headers``, ``api_key`` and ``retries``, and request fields of chat completions
         (``temperature``, ``max_tokens``, …). ``retries``: how many tries may follow the first, while nothing of an answer has
         come: by default the provider's, 0 for none.
+
+        Example::
+
+            async for chunk in provider.create_async_generator("llama", messages, stream=True):
+                print(chunk, end="")
         """
         return ask(self, model, messages, proxy, stream, kwargs)
 
@@ -192,7 +197,12 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
     def create_completion(
         self, /, model: str, messages: AnyMessages, proxy: str | None = None, stream: bool = False, **kwargs: Any
     ) -> Completion:
-        """Return the same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one."""
+        """Return the same for a blocking caller: an iterator of the same chunks, inside a running event loop or without one.
+
+        Example::
+
+            text = provider.create_completion("llama", messages, max_tokens=40).text()
+        """
         return blocking(self, self.create_async_generator(model, messages, proxy=proxy, stream=stream, **kwargs))
 
     async def count_prompt(self, /, model: str, messages: AnyMessages, proxy: str | None = None, **kwargs: Any) -> int:
@@ -218,13 +228,24 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         ``timeout``, ``headers``, ``api_key`` and ``retries``, and request fields (``dimensions``, ``encoding_format``, …).
 
         Raises `ValueError` for an empty input, and `StatusError` where nothing here makes embeddings.
+
+        Example::
+
+            async with OpenAICompatible(url) as provider:
+                vectors = (await provider.embed("an-embedding-model", ["Hello", "world"])).vectors
         """
         return await embed(self, model, input, proxy, kwargs)
 
     def create_embeddings(
         self, /, model: str = "", input: EmbeddingInput = (), proxy: str | None = None, **kwargs: Any
     ) -> Embeddings:
-        """Return the same for a blocking caller, inside a running event loop or without one."""
+        """Return the same for a blocking caller, inside a running event loop or without one.
+
+        Example::
+
+            with OpenAICompatible(url) as provider:
+                vectors = provider.create_embeddings("an-embedding-model", "Hello").vectors
+        """
         background = _background_of(self)
         return background.submit(self.embed(model, input, proxy, **kwargs)).result()
 
@@ -232,7 +253,13 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         """End what `create_completion` keeps from call to call, its connections and its engine, and wait until it is gone. Safe
         to call twice; other calls raise `RuntimeError` from then on.
 
-        Dropping the provider, and the interpreter's end, do the same."""
+        Dropping the provider, and the interpreter's end, do the same.
+
+        Example::
+
+            with provider:  # which calls it at its end
+                text = provider.complete("llama", messages).text()
+        """
         self._is_closed = True
         background, self._background = self._background, None
         if background is not None:
@@ -398,6 +425,10 @@ class ProviderModelMixin:
         """The model that *model* names: itself, an alias, or ``""`` or None for the default model.
 
         Raises `ModelNotFoundError` (a `ValueError`) that names the models there are.
+
+        Example::
+
+            assert AutonomousAI.get_model("llama-3.3-70b") == "llama"
         """
         if not model:
             return self.default_model

@@ -246,6 +246,10 @@ class AsyncResult(AnswerView):
 
         Raises `IncompleteStreamError` where the answer was left before its end: after a ``break``, ``aclose()``, or an ``async
         with`` that is over. It never returns a remainder.
+
+        Example::
+
+            text = await provider.create_async_generator("llama", messages).text()
         """
         stream = self._stream
         if stream is None and not self._closed:

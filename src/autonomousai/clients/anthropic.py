@@ -72,7 +72,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
 
     Example::
 
-        async with Anthropic(api_key="sk-ant-…", model="claude-sonnet-5") as provider:
+        async with Anthropic(model="claude-sonnet-5") as provider:  # with the key in ANTHROPIC_API_KEY
             text = await provider.create_async_generator("", [{"role": "user", "content": "Hello"}]).text()
     """
 

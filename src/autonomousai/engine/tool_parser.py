@@ -36,6 +36,10 @@ class ToolParser:
 
     Example::
 
+        from autonomousai.engine.chat_template import SYNTAXES
+        from autonomousai.engine.tools import take_tools
+
+        plan = take_tools({"tools": [{"type": "function", "function": {"name": "now"}}]})
         parser = ToolParser(plan, SYNTAXES["hermes"])
         parser.feed(['<tool_call>\\n{"name": "now", "arguments": {}}\\n</tool_call>'])
     """

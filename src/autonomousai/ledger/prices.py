@@ -137,6 +137,8 @@ def rates_of(price: PriceConfig, prompt: int, tier: str | None = None) -> PriceR
 
     Example::
 
+        from autonomousai.settings import PriceStep
+
         price = PriceConfig(input=2, output=8, steps=(PriceStep(above=200_000, input=4, output=12),))
         assert [2, 4] == [rates_of(price, prompt).input for prompt in (200_000, 200_001)]
     """
