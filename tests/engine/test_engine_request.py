@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autonomousai.engine.control import ControlTokens
+from autonomousai.engine.control_tokens import ControlTokens
 from autonomousai.engine.request import (
     EXACT_SIZE,
     engine_fields,

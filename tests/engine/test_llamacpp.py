@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from autonomousai.answer import Answer
-from autonomousai.engine.control import control_tokens
+from autonomousai.engine.control_tokens import control_tokens
 from autonomousai.engine.generation import fingerprint
 from autonomousai.engine.provider import LlamaCpp
 from autonomousai.engine.request import engine_messages

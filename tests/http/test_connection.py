@@ -24,8 +24,8 @@ from autonomousai.http.connection import ClientConnection
 from autonomousai.http.decoding import MAX_PIECE
 from autonomousai.http.fairness import FairDispatcher
 from autonomousai.http.headers import MAX_FIELDS
-from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.request_head import Origin
+from autonomousai.http.strict_heads import MAX_HEAD
 from autonomousai.http.sweep import Sweep
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -23,9 +23,9 @@ from autonomousai import (
 )
 from autonomousai.http import aiohttp_transport
 from autonomousai.http.headers import MAX_FIELDS
-from autonomousai.http.heads import MAX_HEAD
 from autonomousai.http.pool import HttpPool
 from autonomousai.http.request_head import is_sent
+from autonomousai.http.strict_heads import MAX_HEAD
 from autonomousai.http.transport import read_body
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.timeouts import Clocks

@@ -1,4 +1,4 @@
-"""`AutonomousAI`: the client of the AutonomousAI wire. It knows the endpoints and the headers; the wire itself is in `wire`."""
+"""`AutonomousAI`: the client of the AutonomousAI wire. It knows the endpoints and the headers; the wire is in `wires`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ..http.transport import read_body
 from ..timeouts import Clocks
 from ..wires.redaction import secrets_of
 from . import retries as policy
-from .last_words import explain
+from .error_details import explain
 
 #: Bytes of a document.
 _LARGEST: Final = 16 * 1024 * 1024

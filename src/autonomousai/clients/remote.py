@@ -22,7 +22,7 @@ from ..http.transport import Response
 from ..wires.base import StreamDecoder
 from ..wires.foreign_errors import redact_error
 from . import retries
-from .last_words import explain
+from .error_details import explain
 from .one_document import check_text, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream

@@ -22,11 +22,11 @@ from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..request import CallOptions, ChatRequest
 from ..timeouts import Clocks
 from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE
-from .control import Restorer, begun_text
+from .control_tokens import Restorer, begun_text
 from .handle import EngineHandle
 from .loops import LoopStop
 from .pipe import EnginePipe
-from .reading import reading_of
+from .prompt_progress import reading_of
 from .request import explain, refuse_too_long
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from ..wires.shapes import refusal
 from .answer_schema import guided_schemas
 from .choices import one_answer, side_by_side
 from .completion import RawPart, completion_parts, raw_question
-from .control import Restorer
+from .control_tokens import Restorer
 from .documents import Documents
 from .generation import (
     EnginePrompt,

@@ -15,7 +15,7 @@ from ..wires.shapes import refusal
 from .answer_schema import guided_schemas, with_grammar
 from .chat_template import SYNTAXES, Thoughts
 from .completion import RawPart
-from .control import Restorer, begun_text, control_tokens, is_begun
+from .control_tokens import Restorer, begun_text, control_tokens, is_begun
 from .handle import EngineCondition
 from .request import SEEDS
 from .thoughts import CLOSING, OPENING, thoughts_of, with_thoughts

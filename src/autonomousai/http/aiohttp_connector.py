@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
+from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
 
 
 class ConnectionAttempt:

@@ -35,9 +35,9 @@ from .failures import (
     without_quotes,
 )
 from .headers import Headers
-from .heads import MAX_HEAD
 from .proxies import Proxy
 from .request_head import is_sent
+from .strict_heads import MAX_HEAD
 from .timeouts import ReadTimeouts
 from .tls import tls_context
 from .transport import StaleConnectionError

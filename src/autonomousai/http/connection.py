@@ -20,9 +20,9 @@ from ..errors import HTTPError
 from ..timeouts import Clocks
 from .failures import cut
 from .fairness import FairDispatcher
-from .heads import MAX_HEAD
 from .request_head import Origin
 from .response_clocks import TimedResponse
+from .strict_heads import MAX_HEAD
 from .sweep import Sweep
 
 #: Bytes that a reader may be behind before the server is made to wait.

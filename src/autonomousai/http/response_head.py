@@ -13,7 +13,7 @@ import httptools
 
 from .decoding import BodyDecoder, CodingError, make_decoder
 from .headers import Headers
-from .heads import MAX_HEAD, TOO_LARGE, is_http, split_head
+from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, split_head
 
 #: What most heads begin with.
 _VERSION: Final = b"HTTP/1.1 2"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autonomousai.answer import Answer
+from autonomousai.engine.prompt_progress import reading_of
 from autonomousai.engine.provider import LlamaCpp
-from autonomousai.engine.reading import reading_of
 from autonomousai.events import Batch, Extra, Started
 from autonomousai.request import CallOptions, ChatRequest
 
