@@ -28,7 +28,7 @@ from autonomousai.events import (
 )
 from autonomousai.wires.anthropic_messages.message import WIRE
 from autonomousai.wires.base import AnswerHead
-from autonomousai.wires.registry import ANTHROPIC_MESSAGES
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT
 
 Json = dict[str, Any]
 
@@ -335,6 +335,35 @@ def test_how_an_answer_ended(events: Batch, finish: FinishReason, reason: str, s
 
     assert (reason, sequence) == (document["stop_reason"], document["stop_sequence"])
     assert (reason, sequence) == (streamed_end["stop_reason"], streamed_end["stop_sequence"])
+
+
+def chat_chunk(content: str, reason: str | None, **named: Any) -> bytes:
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": reason, **named}
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return b"data: %b\n\n" % json.dumps(chunk).encode()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([chat_chunk("a", None), chat_chunk("b", "stop", stop_reason="END")], "END"),
+        ([chat_chunk("a", None, stop_reason=None), chat_chunk("b", "stop", stop_reason="END")], "END"),
+        ([chat_chunk("ab", "stop", stop_reason="END")], "END"),
+        ([chat_chunk("ab", "stop", matched_stop="E")], "E"),
+        ([chat_chunk("a", None), chat_chunk("b", "stop", matched_stop=7)], None),
+        ([chat_chunk("a", None), chat_chunk("b", "length", stop_reason="END")], None),
+        ([chat_chunk("ab", "stop")], None),
+    ],
+)
+def test_a_stop_text_beside_the_last_words(chunks: list[bytes], expected: str | None) -> None:
+    """vLLM and SGLang name it in the chunk that has them, which may be the only one."""
+    decoder = OPENAI_CHAT.decoder()
+    events = [*decoder.feed(b"".join(chunks) + b"data: [DONE]\n\n"), decoder.finish()]
+    end, document = accumulated(named(streamed(events))), whole(*events)
+
+    ended = ("stop_sequence" if expected else "max_tokens" if b"length" in chunks[-1] else "end_turn", expected)
+    assert ended == (end["stop_reason"], end["stop_sequence"])
+    assert ended == (document["stop_reason"], document["stop_sequence"])
 
 
 @pytest.mark.parametrize(

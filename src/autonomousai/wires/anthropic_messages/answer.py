@@ -13,7 +13,7 @@ from ..merging import merge_values
 from ..sealed_thoughts import sealed_in
 from .blocks import BlockWriter
 from .message import NAMES, UNCOUNTED, WIRE, Payload, members_of, usage_of
-from .stop import OWN_REASONS, stop_of
+from .stop import OWN_REASONS, stop_of, stop_text_in
 
 _json = msgspec.json.Encoder().encode
 
@@ -36,11 +36,13 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
         writer = BlockWriter(head.id.removeprefix("msg_"), (head.echo or {}).get(NAMES))
         payloads = [payload for event in events[:-1] for payload in writer.add(event)]
         payloads += writer.finish()
-        stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused)
+        stop = stop_of(finish, has_calls=writer.has_calls, is_refused=writer.is_refused, stopped_at=_stopped_at(events))
         content = _fold(payloads)
         start, delta = members_of(events, "message_start").part, members_of(events, "message_delta").part
     else:
-        stop = {} if delta.keys() >= _STOP else stop_of(finish, has_calls=False, is_refused=False)
+        stop = (
+            {} if delta.keys() >= _STOP else stop_of(finish, has_calls=False, is_refused=False, stopped_at=_stopped_at(events))
+        )
         content = [{"type": "text", "text": text}]
     message: Payload = {
         **start,
@@ -61,6 +63,11 @@ def encode_message(events: Batch, head: AnswerHead, *, extension: dict[str, Any]
     if extension is not None:
         message["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)
     return _json(message)
+
+
+def _stopped_at(events: Batch) -> str | None:
+    found = [stop_text_in(event) for event in events if type(event) is Extra or (type(event) is Started and event.extra)]
+    return next((text for text in reversed(found) if text is not None), None)
 
 
 #: What an upstream of this wire says of the end.

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ...answer import RUN, split_run
-from ...events import Batch, Event, Extra, FinishReason, ForeignEvent
+from ...events import Batch, Event, Extra, FinishReason, ForeignEvent, Started
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..json import join_strings
@@ -17,7 +17,7 @@ from ..sse import encode_event
 from .blocks import BlockWriter
 from .errors import write_error_event
 from .message import NAMES, WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
-from .stop import OWN_REASONS, stop_of
+from .stop import OWN_REASONS, stop_of, stop_text_in
 
 _json = msgspec.json.Encoder().encode
 
@@ -36,7 +36,7 @@ class MessagesStreamEncoder:
     """Events become the bytes of one streamed answer; see `StreamEncoder`. *ids*: each event gets the next of them. *begun*:
     the answer's beginning was written before."""
 
-    __slots__ = ("_begun", "_blocks", "_delta", "_head", "_ids", "_stop")
+    __slots__ = ("_begun", "_blocks", "_delta", "_head", "_ids", "_stop", "_stopped_at")
 
     def __init__(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> None:
         self._head = head
@@ -45,6 +45,7 @@ class MessagesStreamEncoder:
         self._blocks = BlockWriter(head.id.removeprefix("msg_"), (head.echo or {}).get(NAMES))
         self._delta = SaidMembers({}, {})  # of message_delta
         self._stop = SaidMembers({}, {})  # of message_stop
+        self._stopped_at: str | None = None
 
     def write(self, batch: Batch) -> bytes:
         """See `StreamEncoder.write`. The first event of an answer is ``message_start``."""
@@ -86,7 +87,7 @@ class MessagesStreamEncoder:
                     pieces += map(self._event, blocks.settle())
                     pieces += (self._id_line(), encode_event(event.data, event=event.event))
             elif not isinstance(event, FinishReason):
-                if isinstance(event, Extra):
+                if type(event) is Extra or (type(event) is Started and event.extra):
                     self._note_end(event)
                 pieces += map(self._event, blocks.add(event))
         if texts:
@@ -103,8 +104,9 @@ class MessagesStreamEncoder:
             for text in texts:
                 pieces += (self._id_line(), before, _json(text), _TEXT_AFTER)
 
-    def _note_end(self, event: Extra) -> None:
-        """Note what an upstream of this wire said of the end."""
+    def _note_end(self, event: Extra | Started) -> None:
+        """Note what an upstream said of the end."""
+        self._stopped_at = stop_text_in(event) or self._stopped_at
         for name, known in (("message_delta", self._delta), ("message_stop", self._stop)):
             said = members_of([event], name)
             known.part.update(said.part)
@@ -115,7 +117,7 @@ class MessagesStreamEncoder:
         pieces = [] if self._begun else [self.write([finish])]
         blocks = self._blocks
         pieces += map(self._event, blocks.finish())
-        stop = stop_of(finish, has_calls=blocks.has_calls, is_refused=blocks.is_refused)
+        stop = stop_of(finish, has_calls=blocks.has_calls, is_refused=blocks.is_refused, stopped_at=self._stopped_at)
         delta: Payload = {"type": "message_delta", "delta": {**stop, **self._delta.part}, "usage": usage_of(finish.usage)}
         delta |= self._delta.event
         if extension is not None:

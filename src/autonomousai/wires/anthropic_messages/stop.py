@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...events import FinishReason
+from ...events import Event, Extra, FinishReason, Started
 from ..finish_reasons import OF_MESSAGES, meaning_of
+from ..openai_chat.chunks import WIRE as CHAT_WIRE
 
 #: Finish reasons of chat completions, as stop reasons.
 _STOP_REASONS: Final = {
@@ -24,13 +25,15 @@ OWN_REASONS: Final = OF_MESSAGES
 _STOP_TEXTS: Final = ("stop_reason", "matched_stop")
 
 
-def stop_of(finish: FinishReason, *, has_calls: bool, is_refused: bool) -> dict[str, Any]:
-    """Return the ``stop_reason`` and the ``stop_sequence`` of an answer that ended with *finish*.
+def stop_of(finish: FinishReason, *, has_calls: bool, is_refused: bool, stopped_at: str | None = None) -> dict[str, Any]:
+    """Return the ``stop_reason`` and the ``stop_sequence`` of an answer that ended with *finish*. *stopped_at*: the stop text
+    that was named beside its last words, see `stop_text_in`.
 
     A reader takes ``tool_use`` for the order to run tools: so it stands exactly where calls were made and nothing cut them.
     """
     reason = finish.standard_reason or "stop"
-    if (text := _stop_text(finish)) is not None and not has_calls:
+    text = (stop_text_of(finish.extra) or stopped_at) if finish.reason == "stop" else None
+    if text is not None and not has_calls:
         return {"stop_reason": "stop_sequence", "stop_sequence": text}
     if reason in OWN_REASONS:
         return {"stop_reason": reason, "stop_sequence": None}
@@ -40,10 +43,16 @@ def stop_of(finish: FinishReason, *, has_calls: bool, is_refused: bool) -> dict[
     return {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None}
 
 
-def _stop_text(finish: FinishReason) -> str | None:
-    if finish.reason != "stop":
-        return None
-    for choice in (finish.extra or {}).get("choices", ()):
+def stop_text_in(event: Event) -> str | None:
+    """Return the stop text that servers of chat completions name beside the last words of an answer; None where *event* names
+    none. What came with the only chunk stands with the answer's beginning."""
+    if type(event) is Started:
+        return stop_text_of(event.extra)
+    return stop_text_of(event.members) if type(event) is Extra and event.wire == CHAT_WIRE else None
+
+
+def stop_text_of(members: dict[str, Any] | None) -> str | None:
+    for choice in (members or {}).get("choices", ()):
         if choice.get("index") == 0:
             return next((text for name in _STOP_TEXTS if isinstance(text := choice.get(name), str) and text), None)
     return None
