@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,41 +18,7 @@ from autonomousai.testing import ScriptedProvider
 from tests.support.metrics import counted
 from tests.support.redis import redis_server
 from tests.support.sockets import CHAT, HELLO, PATIENCE, ask, events, listening, request
-from tests.support.tls import authority_pem, server_context
-
-
-@asynccontextmanager
-async def tls_before(socket: str) -> AsyncIterator[int]:
-    """Speak TLS on a port before the server on *socket*, until the block is left."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            return
-        finally:
-            writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
-        await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=server_context())
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+from tests.support.tls import TlsRelay, authority_pem
 
 
 @pytest.fixture
@@ -68,8 +32,8 @@ def authority(tmp_path: Path) -> str:
 async def test_all_that_is_shared_goes_over_tls(authority: str) -> None:
     """Streams, limits, breakers and cached answers."""
     with redis_server() as url:
-        async with tls_before(url.removeprefix("unix://")) as port, Redis.from_url(url) as redis:
-            state = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority}"
+        async with TlsRelay(url.removeprefix("unix://")) as relay, Redis.from_url(url) as redis:
+            state = f"rediss://127.0.0.1:{relay.port}/0?ssl_ca_certs={authority}"
             config = Config(
                 server=ServerConfig(state=state, admin_keys=(Secret("sk-admin"),)),
                 keys={"shop": KeyConfig(key=Secret("sk-shop"), requests_per_minute=100)},
@@ -97,8 +61,8 @@ async def test_all_that_is_shared_goes_over_tls(authority: str) -> None:
 async def test_a_server_of_another_authority_is_refused() -> None:
     """The operator reads why, at the start."""
     with redis_server() as url:
-        async with tls_before(url.removeprefix("unix://")) as port:
-            config = Config(server=ServerConfig(state=f"rediss://127.0.0.1:{port}"))
+        async with TlsRelay(url.removeprefix("unix://")) as relay:
+            config = Config(server=ServerConfig(state=f"rediss://127.0.0.1:{relay.port}"))
             app = create_app(config, provider=ScriptedProvider())
             with pytest.raises(ConfigError, match="certificate verify failed"):
                 await app.start()

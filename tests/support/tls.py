@@ -1,11 +1,14 @@
-"""Certificates of an authority that exists for one test run alone."""
+"""Certificates of an authority that exists for one test run alone, and TLS before a server that speaks none."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import cache
 
 import trustme
+
+from tests.support.relay import Relay, join
 
 
 @cache
@@ -30,3 +33,14 @@ def client_context() -> ssl.SSLContext:
 def authority_pem() -> bytes:
     """The authority's certificate, for a file that SSL_CERT_FILE names."""
     return authority().cert_pem.bytes()
+
+
+class TlsRelay(Relay):
+    """Speaks TLS before the server on the Unix *socket*, from a connection's first byte on."""
+
+    def __init__(self, socket: str) -> None:
+        super().__init__(server_context())
+        self._socket = socket
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await join(reader, writer, *await asyncio.open_unix_connection(self._socket))
