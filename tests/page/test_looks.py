@@ -25,6 +25,15 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
+#: The buttons and fields of which a part lies outside of the window.
+OUTSIDE = """
+() => [...document.querySelectorAll("main :is(button, select, textarea, summary), dialog[open] *, #sidebar.open button")]
+  .map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect()])
+  .filter(([, box]) => box.width && (box.left < 0 || box.right > document.documentElement.clientWidth))
+  .map(([html]) => html)
+"""
+
+
 async def complaints(reader: Reader) -> list[str]:
     """What axe-core finds wrong with the page as it stands, by all of its rules."""
     await reader.page.evaluate(AXE)
@@ -96,6 +105,38 @@ async def test_on_a_phone_everything_is_within_reach(serve: Serve, sit: Sit, pro
     await expect(sidebar).to_be_hidden()
     await expect(reader.page.locator(".answer")).to_have_count(0)
     await expect(reader.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
+
+async def test_the_narrowest_screen_hides_nothing(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """A watch, or a page that is enlarged five times: each button is within it, in dialogs too."""
+    provider.play(answer(MARKDOWN))
+    reader = await sit(await serve(), viewport={"width": 200, "height": 700}, reduced_motion="reduce")
+    await reader.ask("Show me " + "x" * 100)
+    await reader.whole()
+    await reader.answer.locator(".facts summary").click()
+    assert [] == await reader.page.evaluate(OUTSIDE)
+
+    for button in ("Settings of this conversation", "List of conversations"):
+        await reader.button(button).click()
+        assert [] == await reader.page.evaluate(OUTSIDE)
+        await reader.page.keyboard.press("Escape")
+    await expect(reader.page.get_by_role("heading", level=1)).to_have_text(re.compile("Show me"))
+
+
+async def test_on_paper_is_the_conversation_alone(serve: Serve, sit: Sit, provider: ScriptedProvider) -> None:
+    """Without a control, in dark ink, and all of it, however long it is."""
+    provider.play(answer("\n\n".join(f"Paragraph {number}" for number in range(60))))
+    reader = await sit(await serve(), color_scheme="dark")
+    await reader.ask("Tell me")
+    await reader.whole()
+
+    await reader.page.emulate_media(media="print")
+
+    assert 0 == await reader.page.locator("button:visible, select:visible, textarea:visible, nav:visible").count()
+    for words in ("Paragraph 0", "Paragraph 59"):
+        await expect(reader.answer.get_by_text(words, exact=True)).to_be_visible()
+    assert await reader.page.locator("#scroller").evaluate("(box) => box.scrollHeight == box.clientHeight")
+    assert "light" == await reader.page.locator("html").evaluate("(page) => getComputedStyle(page).colorScheme")
 
 
 async def test_a_small_first_screen_begins_at_its_beginning(serve: Serve, sit: Sit) -> None:
