@@ -287,6 +287,25 @@ def test_an_input_is_an_object(arguments: str, expected: Json) -> None:
     assert [use(0, expected)] == whole(Started("llama"), call(0, arguments, first=True), STOP)["content"]
 
 
+@pytest.mark.parametrize("by_their_ends", [True, False])
+def test_calls_that_wait_are_whole(by_their_ends: bool) -> None:
+    """Behind one that is open: those of which no more than a name comes, and those whose names come in pieces."""
+    waiting: Batch = [
+        ToolCallDelta(0, "a", "f", "{"),
+        ToolCallDelta(1, "b", "g"),
+        ToolCallDelta(2, "c", "h"),
+        ToolCallDelta(2, None, "i"),
+        ToolCallDelta(2, None, None, "{}"),
+    ]
+    ends: Batch = [ToolCallDelta(1, None, None, "{}")] if by_their_ends else []
+    events: Batch = [Started("m"), *waiting, *ends, ToolCallDelta(0, None, None, "}"), STOP]
+
+    uses = [(each["id"], each["name"], each["input"]) for each in whole(*events)["content"]]
+
+    assert [("a", "f", {}), ("b", "g", {}), ("c", "hi", {})] == uses
+    assert whole(*events)["content"] == accumulated(named(streamed(events)))["content"]
+
+
 @pytest.mark.parametrize(
     ("events", "finish", "reason", "sequence"),
     [

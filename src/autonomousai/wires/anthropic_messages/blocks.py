@@ -5,6 +5,7 @@ The payloads are those of a stream's events; `encoder` writes them one by one, `
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -23,6 +24,26 @@ _STARTS: Final[dict[str, Payload]] = {
 _DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
 
 
+class _WaitingCall:
+    """A call whose block cannot be started yet: the pieces that came of it, each behind what is bound to it."""
+
+    __slots__ = ("has_arguments", "id", "index", "name", "pieces")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.id: str | None = None
+        self.name = ""
+        self.has_arguments = False
+        self.pieces: list[ToolCallDelta | Extra] = []
+
+    def add(self, piece: ToolCallDelta) -> None:
+        self.pieces.append(piece)
+        self.id = self.id or piece.id
+        if not (self.name and self.has_arguments):
+            self.name += rest_of_name(self.name, piece.name or "")
+            self.has_arguments = self.has_arguments or bool(piece.arguments)
+
+
 class BlockWriter:
     """Writes the events of one answer as blocks, numbered from 0 without a gap. *name*: what is unique to the answer; *names*:
     the names of tools by those that they were offered under, where these differ.
@@ -37,15 +58,18 @@ class BlockWriter:
 
     __slots__ = (
         "_arguments",
+        "_bound",
         "_call",
         "_call_ids",
         "_head",
         "_kind",
+        "_last",
         "_more",
         "_more_of_stop",
         "_name",
         "_names",
         "_waiting",
+        "_waiting_calls",
         "_written",
         "has_calls",
         "index",
@@ -61,9 +85,12 @@ class BlockWriter:
         self._kind: str | None = None  # the type of the block that is open
         self._call: int | None = None  # the call whose block is open
         self._arguments: list[str] = []  # of that call
+        self._last = ""  # the last of their characters that is no white space
         self._more: tuple[Payload, Payload] | None = None  # members of the next delta, and of its event
         self._more_of_stop: Payload = {}
-        self._waiting: list[Event] = []
+        self._waiting: deque[Event | _WaitingCall] = deque()
+        self._waiting_calls: dict[int, _WaitingCall] = {}  # those among them
+        self._bound: Extra | None = None  # what is said of the next event that waits
         self._written: set[int] = set()  # calls whose blocks were started
         self._call_ids: set[str] = set()
         self._head: ToolCallDelta | None = None  # of a call that has a name and no arguments yet
@@ -90,12 +117,16 @@ class BlockWriter:
                 return
             yield from self._start_call(head)
         if isinstance(event, ToolCallDelta) and event.index == self._call:
+            if self._bound is not None:
+                bound, self._bound = self._bound, None
+                yield from self._write_extra(bound)
             yield from self._grow_call(event)
             if self._waiting and self._is_complete():
                 yield from self._go_on()
         elif self._waiting or (self._call is not None and not (isinstance(event, Extra) or self._is_complete())):
-            self._waiting.append(event)
-            if self._call is None and _names(event, self._waiting[0]):
+            self._wait(event)
+            first = self._waiting[0] if self._waiting else None
+            if self._call is None and isinstance(first, _WaitingCall) and first.name:
                 yield from self._go_on()
         else:
             yield from self._write(event)
@@ -103,14 +134,17 @@ class BlockWriter:
     def finish(self) -> Iterator[Payload]:
         """Yield the payloads of what waited, and the end of the last block."""
         yield from self.settle()
+        if self._bound is not None:
+            self._waiting.append(self._bound)
+            self._bound = None
         while self._waiting:
             yield from self._stop()
-            first = _named(self._waiting.pop(0), self._waiting)
-            if isinstance(first, ToolCallDelta) and first.index not in self._written:
-                yield from self._start_call(first)
+            if isinstance(first := self._waiting.popleft(), _WaitingCall):
+                yield from self._write_waiting(first)
             else:
                 yield from self._write(first)
             yield from self._go_on()
+        yield from self.settle()
         yield from self._stop()
 
     def settle(self) -> Iterator[Payload]:
@@ -119,11 +153,66 @@ class BlockWriter:
         if head is not None:
             yield from self._start_call(head)
 
+    def _wait(self, event: Event) -> None:
+        """Let *event* wait: a piece of a call with those that came before it."""
+        if isinstance(event, Extra) and event.covers:
+            self._bound = event
+            return
+        bound, self._bound = self._bound, None
+        if not isinstance(event, ToolCallDelta):
+            self._waiting += (event,) if bound is None else (bound, event)
+            return
+        if (call := self._waiting_calls.get(event.index)) is None:
+            call = self._waiting_calls[event.index] = _WaitingCall(event.index)
+            self._waiting.append(call)
+        if bound is not None:
+            call.pieces.append(bound)
+        call.add(event)
+
     def _go_on(self) -> Iterator[Payload]:
-        """Take what waited as if it came now; what cannot be written yet waits again."""
-        waiting, self._waiting = self._waiting, []
-        for place, event in enumerate(waiting, start=1):
-            yield from self.add(_named(event, waiting[place:]))
+        """Write what waited, up to what cannot be written yet."""
+        while self._waiting:
+            first = self._waiting[0]
+            if self._head is not None:
+                yield from self.settle()
+            if self._call is not None and not (isinstance(first, Extra) or self._is_complete()):
+                return
+            if not isinstance(first, _WaitingCall):
+                self._waiting.popleft()
+                yield from self._write(first)
+            elif first.name or first.index in self._written:
+                self._waiting.popleft()
+                yield from self._write_waiting(first)
+            else:
+                return
+
+    def _write_waiting(self, call: _WaitingCall) -> Iterator[Payload]:
+        """Write a call that has waited, by whatever name came. What follows its complete arguments is no part of them."""
+        del self._waiting_calls[call.index]
+        if call.index in self._written:
+            return
+        started = False
+        for piece in call.pieces:
+            if isinstance(piece, Extra):
+                yield from self._write_extra(piece)
+            elif started:
+                yield from self._grow_call(piece)
+            else:
+                started = True
+                first = msgspec.structs.replace(piece, id=call.id, name=call.name or None)
+                yield from self._begin_call(first, has_arguments=call.has_arguments)
+            if started and self._call is not None and self._is_complete():
+                return
+
+    def _begin_call(self, event: ToolCallDelta, *, has_arguments: bool) -> Iterator[Payload]:
+        """Begin a call with its first piece, or keep it where more of its name may come."""
+        if self._kind == "tool_use" and self._call is None:  # its block came as an upstream of this wire began it
+            self._take_call(event)
+            yield from self._grow_call(event)
+        elif event.name and not has_arguments:
+            self._head = event
+        else:
+            yield from self._start_call(event)
 
     def _write(self, event: Event) -> Iterator[Payload]:
         if isinstance(event, str):
@@ -187,15 +276,10 @@ class BlockWriter:
         """Write the first piece of a call. What follows one that was complete is no part of its arguments."""
         if event.index in self._written:
             return
-        if self._kind == "tool_use" and self._call is None:  # its block came as an upstream of this wire began it
-            self._take_call(event)
-            yield from self._grow_call(event)
-        elif event.name and not event.arguments:
-            self._head = event
-        elif event.name:
-            yield from self._start_call(event)
+        if event.name or (self._kind == "tool_use" and self._call is None):
+            yield from self._begin_call(event, has_arguments=bool(event.arguments))
         else:
-            self._waiting.append(event)
+            self._wait(event)
 
     def _start_call(self, event: ToolCallDelta) -> Iterator[Payload]:
         call_id = event.id or f"toolu_{self._name}_{event.index}"
@@ -209,22 +293,23 @@ class BlockWriter:
 
     def _take_call(self, event: ToolCallDelta) -> None:
         self._call = event.index
-        self._arguments = []
+        self._arguments, self._last = [], ""
         self._written.add(event.index)
         self.has_calls = True
 
     def _grow_call(self, event: ToolCallDelta) -> Iterator[Payload]:
         if event.arguments:
             self._arguments.append(event.arguments)
+            self._last = event.arguments.rstrip()[-1:] or self._last
             yield self._delta({"type": "input_json_delta", "partial_json": event.arguments})
 
     def _is_complete(self) -> bool:
         """Return whether the arguments of the open call, if there is one, are complete."""
         if self._call is None:
             return True
-        self._arguments = ["".join(self._arguments)]
-        if not self._arguments[0].rstrip().endswith("}"):
+        if self._last != "}":
             return False
+        self._arguments = ["".join(self._arguments)]
         try:
             msgspec.json.decode(self._arguments[0])
         except (msgspec.DecodeError, RecursionError):
@@ -252,16 +337,6 @@ class BlockWriter:
             yield {"type": "content_block_stop", "index": self.index, **others}
 
 
-def _names(event: Event, first: Event) -> bool:
-    """Return whether *event* brings the name of the call that *first* began without one."""
-    return (
-        isinstance(event, ToolCallDelta)
-        and isinstance(first, ToolCallDelta)
-        and event.index == first.index
-        and bool(event.name)
-    )
-
-
 def _joined(head: ToolCallDelta, more: ToolCallDelta) -> ToolCallDelta:
     """Return the beginning of a call with what a further piece brings."""
     name = head.name or ""
@@ -272,17 +347,3 @@ def _joined(head: ToolCallDelta, more: ToolCallDelta) -> ToolCallDelta:
         more.arguments,
         {**(head.extra or {}), **(more.extra or {})} or None,
     )
-
-
-def _named(event: Event, later: list[Event]) -> Event:
-    """Return the first piece of a call with all of its name that *later* pieces bring; any other event as it is."""
-    if not isinstance(event, ToolCallDelta):
-        return event
-    name, has_arguments = event.name or "", bool(event.arguments)
-    for each in later:
-        if name and has_arguments:
-            break
-        if isinstance(each, ToolCallDelta) and each.index == event.index:
-            name += rest_of_name(name, each.name or "")
-            has_arguments = has_arguments or bool(each.arguments)
-    return msgspec.structs.replace(event, name=name or None)

@@ -59,7 +59,7 @@ _MOST_HELD: Final = 256 * 1024
 
 
 class _Item:
-    """One output item. ``pieces``: the text of each part that came, by the part's type and index."""
+    """One output item. ``number``: how many began before it. ``pieces``: the text of each part, by its type and index."""
 
     __slots__ = (
         "annotated",
@@ -72,13 +72,15 @@ class _Item:
         "is_done",
         "is_named",
         "last_part",
+        "number",
         "pieces",
         "quoted",
         "spoken",
         "type",
     )
 
-    def __init__(self, index: int | None, item_id: str | None, kind: str) -> None:
+    def __init__(self, index: int | None, item_id: str | None, kind: str, number: int) -> None:
+        self.number = number
         self.index = index
         self.id = item_id
         self.type = kind
@@ -103,6 +105,13 @@ class OutputItems:
         self._new_id = new_id
         self.asks = False
         self._items: list[_Item] = []
+        self._kinds: set[str] = set()
+        # By what events name them: the first of an id, and the last of an index, of both, and of each call's own id.
+        self._of_id: dict[str, _Item] = {}
+        self._of_index: dict[int, _Item] = {}
+        self._of_both: dict[tuple[int | None, str], _Item] = {}
+        self._of_call_id: dict[str, _Item] = {}
+        self._open_calls: dict[int, _Item] = {}  # by their order
         self._has_thought = False
         self._ids: set[str] = set()  # of calls
         self._calls = 0
@@ -139,16 +148,16 @@ class OutputItems:
 
     def complete_all(self, output: Any, batch: Batch) -> None:
         """Take the ``output`` of a whole response: the items of which nothing came, and those that were not finished."""
-        found: list[_Item] = []  # each stands for one item of the output alone, whatever ids a server gives them
+        found: set[_Item] = set()  # each stands for one item of the output alone, whatever ids a server gives them
         for index, obj in enumerate(output if isinstance(output, list) else ()):
             if not isinstance(obj, dict):
                 continue
             item_id, kind = _text_of(obj, "id"), _text_of(obj, "type") or "message"
             known = (self._exactly(index, item_id), self._by_id(item_id), self._by_index(index))
             item = next((each for each in known if each is not None and each not in found), None)
-            if item is None or (item.type != kind and all(other.type != kind for other in self._items)):
+            if item is None or (item.type != kind and kind not in self._kinds):
                 item = self._begin(obj, index, item_id, batch)
-            found.append(item)
+            found.add(item)
             if item.type == kind and not item.is_done:
                 self._complete(item, obj, batch)
         for item in self._items:
@@ -171,6 +180,7 @@ class OutputItems:
         if item.is_done:
             return
         item.is_done = True
+        self._open_calls.pop(item.number, None)
         if item.type == "message":
             self._complete_parts(item, obj.get("content"), batch)
         elif item.type == "function_call":
@@ -310,6 +320,7 @@ class OutputItems:
                 call_id = self._new_id()
             self._ids.add(call_id)
             item.call_id = call_id
+            self._of_call_id[call_id] = item
             batch.append(ToolCallDelta(item.call, call_id, name, "", extra or None))
         elif name is not None:
             batch.append(ToolCallDelta(item.call, None, name))
@@ -338,8 +349,8 @@ class OutputItems:
     def _begin(self, obj: Json, index: int | None, item_id: str | None, batch: Batch) -> _Item:
         kind = _text_of(obj, "type") or "message"
         before = self._items[-1] if self._items else None
-        item = _Item(index, item_id, kind)
-        self._items.append(item)
+        item = _Item(index, item_id, kind, len(self._items))
+        self._add(item)
         self.asks = self.asks or kind in _CALLS
         if kind in ("message", "reasoning"):
             # Who gets encrypted reasoning sends it back under the id that it was encrypted for.
@@ -349,6 +360,17 @@ class OutputItems:
             if members or (before is not None and before.type == kind):
                 batch.append(_extra(kind, members))
         return item
+
+    def _add(self, item: _Item) -> None:
+        self._items.append(item)
+        self._kinds.add(item.type)
+        if item.id is not None:
+            self._of_id.setdefault(item.id, item)
+            self._of_both[item.index, item.id] = item
+        if item.index is not None:
+            self._of_index[item.index] = item
+        if item.type == "function_call":
+            self._open_calls[item.number] = item
 
     def _of_part(self, event: Json, part: str, batch: Batch) -> _Item:
         """Return the item whose part an event is about, begun where the server had not said so."""
@@ -368,19 +390,19 @@ class OutputItems:
 
     def _open_call(self, index: int | None, item_id: str | None) -> _Item | None:
         """Return the call that is meant by its own id in place of its item's, or as the only one that is open."""
-        calls = [item for item in self._items if item.type == "function_call" and not item.is_done]
-        named = next((item for item in calls if item.call_id is not None and item.call_id == item_id), None)
-        return calls[0] if named is None and index is None and len(calls) == 1 else named
+        named = None if item_id is None else self._of_call_id.get(item_id)
+        if named is not None and named.number in self._open_calls:
+            return named
+        return next(iter(self._open_calls.values())) if index is None and len(self._open_calls) == 1 else None
 
     def _exactly(self, index: int | None, item_id: str | None) -> _Item | None:
-        same = (item for item in reversed(self._items) if item.index == index and item.id == item_id)
-        return next(same, None) if item_id is not None else None
+        return None if item_id is None else self._of_both.get((index, item_id))
 
     def _by_id(self, item_id: str | None) -> _Item | None:
-        return next((item for item in self._items if item.id == item_id), None) if item_id is not None else None
+        return None if item_id is None else self._of_id.get(item_id)
 
     def _by_index(self, index: int) -> _Item | None:
-        return next((item for item in reversed(self._items) if item.index == index), None)
+        return self._of_index.get(index)
 
 
 def _extra(name: str, members: Json) -> Extra:

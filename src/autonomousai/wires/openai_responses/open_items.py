@@ -81,7 +81,7 @@ PART_KINDS: Final = {kind.type: kind for kind in (TEXT, REFUSAL, THOUGHT, SUMMAR
 class TextItem:
     """A message, or reasoning: parts of text, one after the other."""
 
-    __slots__ = ("done", "id", "index", "is_message", "members", "part", "sealed", "whole")
+    __slots__ = ("done", "id", "index", "is_message", "members", "part", "places", "sealed", "whole")
 
     def __init__(self, index: int, stem: str, members: Item, *, is_message: bool) -> None:
         self.index = index
@@ -91,6 +91,7 @@ class TextItem:
         self.whole: Item | None = None  # reasoning as the upstream has it
         self.sealed: Item = {}  # what is said besides of reasoning that is signed
         self.done: list[tuple[PartKind, Item]] = []
+        self.places: dict[str, int] = {}  # how many of those are counted under each name of an index
         self.part: OutputPart | None = None
 
     def where(self, part: OutputPart) -> dict[str, Any]:
@@ -105,8 +106,7 @@ class TextItem:
         if self.part is not None and self.part.kind is kind and not anew:
             return self.part
         changes += self._end_part()
-        place = sum(1 for each, _ in self.done if each.index_name == kind.index_name)
-        self.part = part = OutputPart(kind, (self.index, place))
+        self.part = part = OutputPart(kind, (self.index, self.places.get(kind.index_name, 0)))
         changes.append((f"{kind.part}.added", {**self.where(part), "part": part.document()}))
         return part
 
@@ -114,15 +114,19 @@ class TextItem:
         """Add a part that came whole, of a type that is not known here."""
         changes = self._end_part()
         where = {"item_id": self.id, "output_index": self.index, "content_index": len(self.done), "part": document}
-        self.done.append((TEXT, document))
+        self._add_done(TEXT, document)
         return [*changes, ("response.content_part.added", where), ("response.content_part.done", where)]
+
+    def _add_done(self, kind: PartKind, document: Item) -> None:
+        self.done.append((kind, document))
+        self.places[kind.index_name] = self.places.get(kind.index_name, 0) + 1
 
     def _end_part(self) -> list[Change]:
         part, self.part = self.part, None
         if part is None:
             return []
         kind, document = part.kind, part.document()
-        self.done.append((kind, document))
+        self._add_done(kind, document)
         said = {kind.member: document[kind.member]}
         if kind is TEXT:
             said["logprobs"] = document["logprobs"]

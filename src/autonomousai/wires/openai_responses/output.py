@@ -39,6 +39,7 @@ class Output:
 
     __slots__ = (
         "_begun",
+        "_call_ids",
         "_calls",
         "_is_parted",
         "_items",
@@ -47,6 +48,7 @@ class Output:
         "_shown",
         "_stem",
         "_text_item",
+        "_touched",
         "_unfinished",
     )
 
@@ -57,6 +59,9 @@ class Output:
         self._items: list[Item | None] = []
         self._open: dict[int, TextItem | CallItem] = {}
         self._calls: dict[int, CallItem] = {}
+        self._call_ids: set[str] = set()
+        #: Indexes of calls that something came of since it was last seen whether they are whole.
+        self._touched: set[int] = set()
         self._text_item: TextItem | None = None
         #: By their ids, the indexes of items of other types, whose events an upstream of the same wire sends.
         self._begun: dict[str, int] = {}
@@ -100,7 +105,7 @@ class Output:
         changes: list[Change] = []
         if not self._items:
             self._turn_to(TEXT, changes)
-        changes += self._begin_named()
+        changes += self._begin_named(self._open)
         for index in sorted(self._open):
             last = index == len(self._items) - 1
             changes += self._end(index, "incomplete" if is_incomplete and last else "completed")
@@ -155,9 +160,13 @@ class Output:
             self._open[call.index] = call
         elif call.index not in self._open:
             return changes  # its arguments were a whole object: what follows can be no part of it
-        if event.id and any(other.call_id == event.id for other in self._calls.values() if other is not call):
-            # Some servers give several calls one id, and their outputs could not be distinguished.
-            event = msgspec.structs.replace(event, id=f"{event.id}_{event.index}")
+        if (call_id := event.id) and call.call_id is None:
+            if call_id in self._call_ids:
+                # Some servers give several calls one id, and their outputs could not be distinguished.
+                call_id = f"{call_id}_{event.index}"
+                event = msgspec.structs.replace(event, id=call_id)
+            self._call_ids.add(call_id)
+        self._touched.add(call.index)
         return changes + call.add(event, self._names)
 
     def _add_annotations(self, event: Annotations) -> list[Change]:
@@ -243,14 +252,17 @@ class Output:
         return len(self._items) - 1
 
     def _end_whole(self) -> list[Change]:
-        """End all that nothing can continue, as another item begins."""
-        changes = self._begin_named()
-        whole = [index for index, item in sorted(self._open.items()) if item.is_whole]
+        """End all that nothing can continue, as another item begins: of the calls, those that something came of."""
+        touched, self._touched = self._touched & self._open.keys(), set()
+        changes = self._begin_named(touched)
+        if self._text_item is not None:
+            touched.add(self._text_item.index)
+        whole = [index for index in sorted(touched) if self._open[index].is_whole]
         return [*changes, *(change for index in whole for change in self._end(index, "completed"))]
 
-    def _begin_named(self) -> list[Change]:
+    def _begin_named(self, indexes: Iterable[int]) -> list[Change]:
         """Begin the calls that wait for the rest of their names: none comes."""
-        calls = [item for _, item in sorted(self._open.items()) if isinstance(item, CallItem)]
+        calls = [item for index in sorted(indexes) if isinstance(item := self._open[index], CallItem)]
         return [change for call in calls if call.name and not call.has_begun for change in call.begin(self._names)]
 
     def _end(self, index: int, status: str) -> list[Change]:

@@ -1,0 +1,187 @@
+"""The work to read an answer of an upstream, and to write it, grows in proportion to the answer: one event that holds many
+parts, or many events that begin what they do not end, must not hold all other callers up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autonomousai.events import Batch, Extra, FinishReason, Started, ToolCallDelta
+from autonomousai.wires.base import AnswerHead, Wire
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
+from tests.support.lines import lines
+from tests.wires import messages_streams as messages
+from tests.wires.responses import added, call, completed, created, delta, done, message, part, stream, summary, thought
+
+Json = dict[str, Any]
+
+HEAD = AnswerHead("x_1", 1, "m")
+STOP = FinishReason("stop", "finish_reason")
+FEW, MANY = 40, 400
+
+#: Much less than the square of how many more there are.
+_TIMES = 2 * MANY // FEW
+
+
+def each(kind: str, n: int) -> list[Json]:
+    """So many output items."""
+    made: dict[str, Callable[[int], Json]] = {
+        "calls": lambda i: call(id=f"fc_{i}", call_id=f"call_{i}"),
+        "calls of one id": lambda i: call(),
+        "custom calls": lambda i: {"type": "custom_tool_call", "id": f"c{i}", "call_id": f"k{i}", "name": "f", "input": "x"},
+        "messages": lambda i: message(part("x"), id=f"msg_{i}"),
+        "messages without ids": lambda i: {"type": "message", "content": [part("x")]},
+        "reasoning": lambda i: thought("x", id=f"rs_{i}"),
+        "images": lambda i: {"type": "image_generation_call", "id": f"ig_{i}", "result": "AAAA"},
+        "other items": lambda i: {"type": "web_search_call", "id": f"ws_{i}"},
+    }
+    return [made[kind](index) for index in range(n)]
+
+
+KINDS = ("calls", "calls of one id", "custom calls", "messages", "messages without ids", "reasoning", "images", "other items")
+
+#: Bodies of upstreams with so many parts, by the wire.
+BODIES: dict[str, tuple[Wire, Callable[[int], bytes]]] = {
+    **{
+        f"a response of {kind}": (OPENAI_RESPONSES, lambda n, kind=kind: stream(created(), completed(*each(kind, n))))
+        for kind in KINDS
+    },
+    **{
+        f"a stream of {kind}": (
+            OPENAI_RESPONSES,
+            lambda n, kind=kind: stream(
+                created(),
+                *[event for i, item in enumerate(each(kind, n)) for event in (added(item, i), done(item, i))],
+                completed(*each(kind, n)),
+            ),
+        )
+        for kind in KINDS
+    },
+    "parts of a message": (OPENAI_RESPONSES, lambda n: stream(created(), completed(message(*[part("x")] * n)))),
+    "pieces of parts": (OPENAI_RESPONSES, lambda n: stream(created(), *[delta("x", place=i) for i in range(n)], completed())),
+    "parts of a summary": (OPENAI_RESPONSES, lambda n: stream(created(), *[summary("x", i) for i in range(n)], completed())),
+    "calls that are not ended": (
+        OPENAI_RESPONSES,
+        lambda n: stream(
+            created(), *[added({**item, "arguments": "{"}, i) for i, item in enumerate(each("calls", n))], completed()
+        ),
+    ),
+    "blocks of calls": (
+        ANTHROPIC_MESSAGES,
+        lambda n: messages.sse(
+            messages.start(),
+            *[
+                event
+                for i in range(n)
+                for event in (messages.block(i, "tool_use"), messages.arguments("{}", i), messages.stop(i))
+            ],
+            messages.end("tool_use"),
+            messages.STOP,
+        ),
+    ),
+    "blocks of calls that are not ended": (
+        ANTHROPIC_MESSAGES,
+        lambda n: messages.sse(
+            messages.start(), *[messages.block(i, "tool_use") for i in range(n)], messages.end("tool_use"), messages.STOP
+        ),
+    ),
+    "blocks in the beginning of a message": (
+        ANTHROPIC_MESSAGES,
+        lambda n: messages.sse(
+            messages.start(content=[messages.block(i, "tool_use")["content_block"] for i in range(n)]),
+            messages.end("tool_use"),
+            messages.STOP,
+        ),
+    ),
+    "blocks of text": (
+        ANTHROPIC_MESSAGES,
+        lambda n: messages.sse(
+            messages.start(),
+            *[event for i in range(n) for event in (messages.block(i), messages.text("x", i), messages.stop(i))],
+            messages.end(),
+            messages.STOP,
+        ),
+    ),
+}
+
+
+def read(wire: Wire, body: bytes) -> Batch:
+    decoder = wire.decoder()
+    return [*decoder.feed(body), decoder.finish()]
+
+
+def write(wire: Wire, events: Batch) -> None:
+    """Write *events* as a stream, and as a document."""
+    finish = events[-1]
+    assert isinstance(finish, FinishReason)
+    encoder = wire.encoder(HEAD)
+    encoder.write(events[:-1])
+    encoder.end(finish)
+    wire.encode_answer(events, HEAD)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_reading_what_upstreams_send(name: str) -> None:
+    """Ten times as many parts are no hundred times the work, over each wire."""
+    wire, body_of = BODIES[name]
+    few, many = (lines(lambda n=n: read(wire, body_of(n))) for n in (FEW, MANY))  # type: ignore[misc]
+
+    assert many < _TIMES * few
+
+
+@pytest.mark.parametrize("to", [OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("name", BODIES)
+def test_writing_what_upstreams_send(name: str, to: Wire) -> None:
+    """The same, of every wire over every other."""
+    wire, body_of = BODIES[name]
+    answers = [read(wire, body_of(n)) for n in (FEW, MANY)]
+    few, many = (lines(lambda events=events: write(to, events)) for events in answers)  # type: ignore[misc]
+
+    assert many < _TIMES * few
+
+
+#: Pieces of calls that upstreams of chat completions stream at once.
+AT_ONCE: dict[str, Callable[[int], Batch]] = {
+    "names alone": lambda n: [ToolCallDelta(i, f"c{i}", "f") for i in range(n)],
+    "no ends": lambda n: [ToolCallDelta(i, f"c{i}", "f", "{") for i in range(n)],
+    "ends behind all": lambda n: (
+        [ToolCallDelta(i, f"c{i}", "f", "{") for i in range(n)] + [ToolCallDelta(i, arguments="}") for i in range(n)]
+    ),
+    "ends in the other order": lambda n: (
+        [ToolCallDelta(i, f"c{i}", "f", "{") for i in range(n)] + [ToolCallDelta(i, arguments="}") for i in reversed(range(n))]
+    ),
+    "names behind all": lambda n: (
+        [ToolCallDelta(i, f"c{i}") for i in range(n)] + [ToolCallDelta(i, None, "f", "{}") for i in range(n)]
+    ),
+    "no names": lambda n: [ToolCallDelta(i, f"c{i}", None, "{}") for i in range(n)],
+    "one id": lambda n: [ToolCallDelta(i, "c", "f", "{}") for i in range(n)],
+    "text between them": lambda n: [event for i in range(n) for event in (ToolCallDelta(i, f"c{i}", "f", "{"), "x")],
+    "many pieces of one": lambda n: [ToolCallDelta(0, "c", "f", "{"), "x", *[ToolCallDelta(0, arguments=" ")] * n],
+}
+
+
+@pytest.mark.parametrize("to", [OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_writing_calls_that_come_at_once(name: str, to: Wire) -> None:
+    """However they begin and end."""
+    few, many = (
+        lines(lambda n=n: write(to, [Started("m"), *AT_ONCE[name](n), STOP]))  # type: ignore[misc]
+        for n in (FEW, MANY)
+    )
+
+    assert many < _TIMES * few
+
+
+def test_what_is_bound_to_a_piece_waits_with_it() -> None:
+    """A member of a delta that waits is not written with another one."""
+    bound = Extra({"delta": {"more": 1}}, 1, "anthropic_messages")
+    events: Batch = [ToolCallDelta(0, "a", "f", "{"), ToolCallDelta(1, "b", "g", "{"), bound, ToolCallDelta(1, arguments="}")]
+    encoder = ANTHROPIC_MESSAGES.encoder(HEAD)
+    body = encoder.write([Started("m"), *events, ToolCallDelta(0, arguments="}")]) + encoder.end(STOP)
+
+    pieces = [line for line in body.split(b"\n") if b"input_json_delta" in line]
+
+    assert [b'"{"', b'"}"', b'"{"', b'"}"'] == [line.rpartition(b'"partial_json":')[2][:3] for line in pieces]
+    assert [False, False, False, True] == [b'"more":1' in line for line in pieces]
