@@ -68,7 +68,7 @@ class Footprint(NamedTuple):
 LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 98, 18),
     "client AutonomousAI": Footprint(20, 93, 22),
-    "server burst": Footprint(33, 112, 30),
+    "server burst": Footprint(32, 95, 29),
     "server paced": Footprint(42, 212, 43),
     "server paced, usage": Footprint(42, 216, 43),
     "server resumable": Footprint(48, 260, 51),
