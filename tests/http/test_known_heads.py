@@ -160,5 +160,5 @@ async def test_the_head_of_a_document_is_written_the_same(
         return wire.text, wire.closed
 
     short = await written()
-    monkeypatch.setattr(RequestResponseCycle, "_begin_usual", lambda self, size, kind: False)
+    monkeypatch.setattr(RequestResponseCycle, "_usual_head", lambda self, size, kind: b"")
     assert await written() == short
