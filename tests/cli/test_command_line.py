@@ -107,6 +107,17 @@ async def test_help_warns_of_keys_in_arguments(env: dict[str, str]) -> None:
     assert "AUTONOMOUSAI_API_KEY" in line
 
 
+@pytest.mark.parametrize("command", ["serve", "chat", "keys"])
+def test_the_parser_of_one_command_has_no_other(command: str) -> None:
+    """A start waits for no other command's options; what completes all commands, and what names none, has all of them."""
+    everything = [parser.prog for parser in commands_of(make_parser())]
+    of_one = [parser.prog for parser in commands_of(make_parser(command))]
+
+    assert [prog for prog in everything if f"{prog} ".startswith(f"autonomousai {command} ")] == of_one
+    assert everything == [parser.prog for parser in commands_of(make_parser("completion"))]
+    assert everything == [parser.prog for parser in commands_of(make_parser("nonsense"))]
+
+
 async def test_help_imports_no_heavy_library(env: dict[str, str]) -> None:
     """`--help` is quick: neither aiohttp nor an optional library is imported for it."""
     code = f"import sys; from autonomousai.cli import main; main(['--help']); print([m for m in {HEAVY!r} if m in sys.modules])"

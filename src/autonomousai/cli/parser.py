@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .. import __version__
 from ..clients.vendors import VENDORS, refuse_vendor_name
@@ -49,8 +50,9 @@ from .key_options import add_keys
 from .usage_options import add_usage
 
 
-def make_parser() -> HelpParser:
-    """The parser of the whole command line. ``args.command`` is the command's name."""
+def make_parser(command: str = "") -> HelpParser:
+    """Return the parser of the command line. ``args.command`` is the command's name. *command*: the one that is called; to read
+    its arguments, the parsers of the others are not needed."""
     parser = HelpParser(
         prog="autonomousai",
         description="Answers from language models. `autonomousai COMMAND --help` explains a command.",
@@ -61,20 +63,8 @@ def make_parser() -> HelpParser:
     parser.set_defaults(parser=parser, root=parser)
     parser.add_argument("--version", action="version", version=f"autonomousai {__version__}", help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (
-        _add_chat,
-        _add_history,
-        _add_templates,
-        _add_serve,
-        _add_launch,
-        _add_config,
-        _add_models,
-        _add_pull,
-        add_usage,
-        add_keys,
-        _add_doctor,
-        _add_completion,
-    ):
+    called = _COMMANDS.get(command)
+    for add in _COMMANDS.values() if called in (None, _add_completion) else (called,):  # a shell completes all of them
         add(commands)
     return parser
 
@@ -356,6 +346,23 @@ def _add_completion(commands: Any) -> None:
         "completion", help="completion for a shell", description=COMPLETION, epilog=COMPLETION_MORE
     )
     completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
+
+
+#: By name, what adds the parser of a command.
+_COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
+    "chat": _add_chat,
+    "history": _add_history,
+    "templates": _add_templates,
+    "serve": _add_serve,
+    "launch": _add_launch,
+    "config": _add_config,
+    "models": _add_models,
+    "pull": _add_pull,
+    "usage": add_usage,
+    "keys": add_keys,
+    "doctor": _add_doctor,
+    "completion": _add_completion,
+}
 
 
 def _integer(text: str) -> int:

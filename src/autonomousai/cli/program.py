@@ -21,8 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command that *argv* (by default the program's arguments) names and return the exit code."""
     _fill_standard_streams()
     try:
-        parser = make_parser()
         argv, passed_on = _split_passed_on(sys.argv[1:] if argv is None else argv)
+        parser = make_parser(*argv[:1])
         args, unknown = parser.parse_known_args(argv)
         args.passed_on = passed_on
         if unknown:

@@ -14,6 +14,7 @@ import msgspec
 
 from ..errors import StatusError
 from ..http.server.exchange import log_bug
+from ..late import late_decoder
 from ..outage import Outage
 from ..settings import KeyPolicy
 from ..wires.redaction import redact
@@ -28,7 +29,7 @@ POLL_S: Final = 1.0
 _TRIES: Final = 10
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(KeyRecord).decode
+_RECORD: Final = late_decoder(KeyRecord)
 
 _log = logging.getLogger("autonomousai.server")
 
@@ -98,7 +99,7 @@ class KeyDirectory:
     def _decoded(self, document: bytes) -> KeyRecord | None:
         """Return the key that a *document* is; None for one that cannot be read: it opens nothing, and the others do."""
         try:
-            return _decode(document)
+            return _RECORD.decode(document)
         except msgspec.DecodeError as error:
             if document not in self._unreadable:
                 _log.error("a key in the ledger's database cannot be read, and opens nothing: %s", redact(str(error)))

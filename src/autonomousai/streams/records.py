@@ -20,6 +20,7 @@ import msgspec
 
 from ..errors import HTTPError, ProviderError, StatusError, StreamError
 from ..events import Batch, FinishReason
+from ..late import late_decoder
 from ..report import Attempt, Splice
 from ..request import ChatRequest
 from ..wires.base import AnswerHead, StreamEncoder, Wire
@@ -130,7 +131,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 encode_record: Final = msgspec.json.Encoder().encode
-decode_record: Final = msgspec.json.Decoder(Record).decode
+_RECORD: Final = late_decoder(Record)
+
+
+def decode_record(data: bytes) -> Record:
+    """Return the record that `encode_record` made *data* of."""
+    return _RECORD.decode(data)
+
 
 #: The kinds of events in a usual record.
 _TEXT_ALONE: Final = {str}
