@@ -164,7 +164,7 @@ async def test_a_budget_survives_a_restart(serve_keys):
         return 95, 0.5
 
     listening = await serve_keys({"shop": key(SHOP, token_budget=100), "free": key("sk-free")})
-    listening.app._keys._quotas._spent = ledger
+    listening.app._keys._quotas._seeds._spent = ledger
     await listening.app.start()
 
     refused = await post(listening.port, body={**HELLO, "max_tokens": 10})

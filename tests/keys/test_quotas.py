@@ -10,7 +10,7 @@ import pytest
 
 from autonomousai.keys.quotas import KeyQuotas
 from autonomousai.keys.records import KeyRecord
-from autonomousai.keys.stores import MemoryCounters
+from autonomousai.keys.stores import CounterStoreError, MemoryCounters
 from autonomousai.request import ChatRequest
 from autonomousai.settings import KeyPolicy
 from tests.support.sockets import PATIENCE
@@ -136,3 +136,44 @@ async def test_a_new_key_with_a_deleted_ones_name_begins_with_nothing_of_it():
     begin, made, long_ago = asked_since
     assert (now - 5, begin) == (made, long_ago)
     assert begin < made
+
+
+class Ledger:
+    """A ledger that is away first. ``asked``: for which moments, once it is back."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.asked: list[tuple[str, float, float | None]] = []
+
+    async def __call__(self, name: str, since: float, until: float | None = None) -> tuple[int, float]:
+        if self.is_away:
+            raise CounterStoreError("away")
+        self.asked.append((name, since, until))
+        return 90, 0.5
+
+
+async def test_a_budget_that_began_without_its_ledger_gets_what_was_spent(monkeypatch, caplog):
+    """A server that is started while the ledger is away counts from nothing; when it is back, what was spent before is added,
+    once."""
+    monkeypatch.setattr("autonomousai.keys.seeding.AGAIN_S", 0)
+    ledger, store = Ledger(), MemoryCounters(lambda: NOW)
+    quotas = KeyQuotas(store, spent=ledger, now=lambda: NOW)
+    shop = record(token_budget=100)
+    await quotas.open([shop])
+    alone = await quotas.reserve(shop, "a", "llama", asked(1))
+    assert alone is not None
+    quotas.note(Ended("a"))
+    alone.settle()
+
+    ledger.is_away = False
+    await until(lambda: not quotas._seeds._owing)
+    await quotas.seed([shop])
+    standing = await store.look("key_1", "2027-01")
+    await quotas.aclose()
+
+    assert (97, NOW) == (standing.spent_tokens, ledger.asked[0][2])
+    assert ["budgets begin without what was spent before: away", "budgets have what was spent before"] == caplog.messages
+
+
+#: In January of 2027.
+NOW = 1_800_000_000.0

@@ -19,10 +19,11 @@ import msgspec
 from ..request import ChatRequest
 from ..wires.redaction import redact
 from .estimates import UNSAID_TOKENS, answer_tokens, prompt_tokens, tier_of
-from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, bounds_of, period_of
+from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, period_of
 from .records import KeyRecord
 from .refusals import not_priced, refused
 from .reservations import EndedAnswer, HoldRecord, Reservation
+from .seeding import BudgetSeeds, Spent
 from .stores import CounterStore, CounterStoreError, MemoryCounters
 from .stores.store import RENEW_S, Holds
 
@@ -45,10 +46,6 @@ class PriceList(Protocol):
     def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None: ...
 
 
-#: Returns what a key's name has spent since a moment: tokens, and US dollars.
-Spent = Callable[[str, float], Awaitable[tuple[int, float]]]
-
-
 class KeyQuotas:
     """The quotas of all keys. *prices*: None where there are none; *spent*: see `Spent`; *subscribe*: lets `note` be called
     with each answer that has ended; ``now``: seconds since the epoch."""
@@ -67,7 +64,7 @@ class KeyQuotas:
         self._in_memory = store if type(store) is MemoryCounters else None
         self.reserves_at_once = self._in_memory is not None
         self.prices = prices
-        self._spent = spent
+        self._seeds = BudgetSeeds(store, spent, now)
         self._subscribe: Callable[[Callable[[EndedAnswer], None]], None] | None = subscribe
         self._now = now
         self._limits: dict[str, tuple[KeyRecord, Limits]] = {}
@@ -84,20 +81,11 @@ class KeyQuotas:
 
     async def seed(self, records: Iterable[KeyRecord]) -> None:
         """Let counters that are not there begin with what their keys have spent in their period."""
-        for record in records:
-            policy = record.policy
-            if self._spent is None or (policy.budget is None and policy.token_budget is None):
-                continue
-            now = self._now()
-            try:
-                since = max(bounds_of(policy, now)[0], record.created)  # a deleted key may have had its name before
-                tokens, money = await self._spent(record.name, since)
-                await self._store.seed(record.id, period_of(policy, now), tokens, round(money * NANO))
-            except CounterStoreError as error:
-                _log.warning("a key's budget begins without what was spent: %s", redact(str(error)))
+        await self._seeds.seed(records)
 
     async def aclose(self) -> None:
         """Settle what is under way, and close the store."""
+        await self._seeds.aclose()
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)

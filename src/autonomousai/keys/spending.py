@@ -13,8 +13,8 @@ from typing import Any
 
 from ..wires.redaction import redact
 from .limits import NANO, UNLIMITED, Limits, Standing, bounds_of, period_of
-from .quotas import Spent
 from .records import KeyRecord
+from .seeding import Spent
 from .stores import CounterStore, CounterStoreError
 
 _log = logging.getLogger("autonomousai.server")

@@ -123,13 +123,15 @@ class Database:
         with self._errors(), self.engine.begin() as connection:
             return connection.execute(dropped).rowcount
 
-    def spent(self, key: str, since: float) -> tuple[int, float]:
-        """Return the tokens and the US dollars of the answers to the key of that name since then (seconds since the epoch);
-        what came from the cache took nothing."""
+    def spent(self, key: str, since: float, until: float | None = None) -> tuple[int, float]:
+        """Return the tokens and the US dollars of the answers to the key of that name since then (seconds since the epoch),
+        and before *until*; what came from the cache took nothing."""
         tokens = ENTRIES.c.prompt_tokens + ENTRIES.c.completion_tokens + ENTRIES.c.lost_tokens
         query = select(func.sum(tokens), func.sum(ENTRIES.c.cost)).where(
             ENTRIES.c.key == key, ENTRIES.c.time >= since, func.coalesce(ENTRIES.c.cache, "") != "hit"
         )
+        if until is not None:
+            query = query.where(ENTRIES.c.time < until)
         counted, cost = self.read(lambda connection: connection.execute(query).one())
         return int(counted or 0), float(cost or 0)
 

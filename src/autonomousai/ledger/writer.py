@@ -104,10 +104,10 @@ class LedgerWriter:
         self._has_entries.set()
         await asyncio.to_thread(thread.join, 2 * CLOSE_S)
 
-    async def spent(self, key: str, since: float) -> tuple[int, float]:
-        """Return the tokens and the US dollars of that key's answers since then, as far as they are written. Raises
-        `database.DatabaseAwayError`."""
-        return await asyncio.to_thread(self.database.spent, key, since)
+    async def spent(self, key: str, since: float, until: float | None = None) -> tuple[int, float]:
+        """Return the tokens and the US dollars of that key's answers since then, and before *until*, as far as they are
+        written. Raises `database.DatabaseAwayError`."""
+        return await asyncio.to_thread(self.database.spent, key, since, until)
 
     def usage(self, question: UsageQuestion) -> UsageReport | None:
         """Return the report that answers *question*, as far as entries are written; None where the database is away. Blocks."""

@@ -110,12 +110,13 @@ class KeyControl:
 
         return DatabaseDocuments(lambda: ledger.database)
 
-    async def _spent(self, name: str, since: float) -> tuple[int, float]:
-        """Return what the key of that name has spent since then. Raises `CounterStoreError` where the ledger is away."""
+    async def _spent(self, name: str, since: float, until: float | None = None) -> tuple[int, float]:
+        """Return what the key of that name has spent since then, and before *until*. Raises `CounterStoreError` where the
+        ledger is away."""
         from ..ledger.database import DatabaseAwayError  # noqa: PLC0415  SQLAlchemy comes where there is a ledger
 
         assert self._ledger is not None
         try:
-            return await self._ledger.spent(name, since)
+            return await self._ledger.spent(name, since, until)
         except DatabaseAwayError as error:
             raise CounterStoreError(str(error)) from None

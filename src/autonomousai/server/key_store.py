@@ -99,9 +99,9 @@ async def open_administration(config: Config) -> AsyncIterator[KeyAdministration
 async def _used(record: KeyRecord, state: str, database: Database) -> dict[str, Any]:
     """Return what a key has used: by the counters of *state*, which begin with what the ledger has where they are not there."""
 
-    async def spent(name: str, since: float) -> tuple[int, float]:
+    async def spent(name: str, since: float, until: float | None = None) -> tuple[int, float]:
         try:
-            return await asyncio.to_thread(database.spent, name, since)
+            return await asyncio.to_thread(database.spent, name, since, until)
         except DatabaseAwayError as error:
             raise CounterStoreError(str(error)) from None
 
