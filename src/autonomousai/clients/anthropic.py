@@ -18,7 +18,7 @@ from ..events import Batch, Event, Extra, Reasoning
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
-from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
+from ..provider import AsyncGeneratorProvider
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..timeouts import Clocks
 from ..wires.anthropic_messages.message import DEFAULT_MAX_TOKENS, VERSION, KeyHeader
@@ -32,6 +32,7 @@ from .documents import fetch_document
 from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
 from .messages_forms import MessagesAdaptations, SignatureAdaptations
+from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
@@ -60,7 +61,7 @@ _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 _NO_PREFILL: Final = ("prefill", "must end with a user message")
 
 
-class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
+class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
     """Answers from Anthropic, or from whatever answers ``POST {base_url}/v1/messages``.
 
     ``base_url``: the server's root, by default that of the environment variable ``ANTHROPIC_BASE_URL``, else the vendor's.
@@ -133,15 +134,6 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         self._patient = self._options.clocks.patient()
         self._launching = self._launch_template() if not proxy else None
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
-
-    @class_or_instance
-    def get_model(self, model: str | None) -> str:
-        """The name to send upstream: the configured one, else the caller's, which must be among ``models`` if there are any."""
-        if self._model:
-            return self._model
-        if self.models or not model:
-            return super().get_model(model)
-        return model
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`; raises `StatusError` 400 at the call for what the API cannot be asked."""

@@ -17,7 +17,7 @@ from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import below, beside_root, check_base_url, has_path
-from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
+from ..provider import AsyncGeneratorProvider
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..timeouts import Clocks
 from ..wires.base import Wire
@@ -32,6 +32,7 @@ from .adaptations import Adaptations, is_streamed
 from .documents import fetch_document
 from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
+from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
@@ -94,7 +95,7 @@ def _raw_wire(model: str, request: ChatRequest) -> Wire:
     return wire
 
 
-class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
+class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
     """Answers from vLLM, llama-server, Ollama, Ray Serve, a hosted API: whatever answers ``POST {base_url}/chat/completions``
     or ``POST {base_url}/responses``. What is no conversation is asked for at the path of its own API: a raw prompt at
     ``/completions``, texts to embed at ``/embeddings``, documents to rank at ``/rerank``.
@@ -184,15 +185,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         if row is not None and not self.base_url.partition("?")[0].endswith(row.below):
             row = None
         return None if prefill == "no" else Continuation() if prefill == "yes" and row is None else row
-
-    @class_or_instance
-    def get_model(self, model: str | None) -> str:
-        """The name to send upstream: the configured one, else the caller's, which must be among ``models`` if there are any."""
-        if self._model:
-            return self._model
-        if self.models or not model:
-            return super().get_model(model)
-        return model
 
     def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
         """See `AsyncGeneratorProvider.stream`; raises `ConfigError` at the call for options that cannot be sent."""
