@@ -43,6 +43,8 @@ LONG_IDS: Any = [
     {"role": "assistant", "content": None, "tool_calls": [{"id": LONG_ID, "type": "function", "function": {"name": "f"}}]},
     {"role": "tool", "tool_call_id": LONG_ID, "content": "A"},
 ]
+SIGNED: Any = [{"role": "assistant", "content": None, "tool_calls": [{"id": "c", "extra_content": {"google": {}}}]}]
+UNSIGNED = "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly."
 LONG_CALL: Any = [{"type": "function_call", "call_id": LONG_ID, "name": "f", "arguments": "{}"}]
 TOO_LONG = "Invalid '{}': string too long. Expected a string with maximum length {}, but got a string with length 65 instead."
 
@@ -214,6 +216,8 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         {"error": {"message": "Additional properties are not allowed ('reasoning_items' was unexpected) - 'messages.0'"}},
         "no_reasoning_items",
     ),
+    ({"messages": LONG_IDS}, 400, [{"error": {"message": UNSIGNED}}], "no_thought_signatures"),
+    ({"messages": SIGNED}, 400, [{"error": {"message": UNSIGNED}}], None),
     ({"prompt_cache_options": {}}, 400, {"detail": "Unsupported parameter: prompt_cache_options"}, "no_prompt_cache_options"),
     ({"input": "Hi"}, 400, {"detail": "Input must be a list"}, "list_input"),
     ({"input": LATE}, 400, {"detail": "Input must be a list"}, None),
@@ -309,6 +313,20 @@ async def test_how_much_a_model_writes_is_remembered() -> None:
     assert ["8192", "8192", "5"] == texts
     assert 4 == len(server.requests)
     assert (("m", "max_tokens at most 8192"),) == status.adaptations
+
+
+def test_calls_without_a_signature_say_so() -> None:
+    """Those of other models, and those of programs that send back what they know alone; what is signed stays."""
+    messages = [*LONG_IDS, *SIGNED]
+    form = other_form(
+        json.dumps({"model": "m", "messages": messages}).encode(), refuse(400, [{"error": {"message": UNSIGNED}}])
+    )
+
+    assert form is not None
+    calls = [call for message in json.loads(form[1])["messages"] for call in message.get("tool_calls", ())]
+    assert [{"google": {"thought_signature": "skip_thought_signature_validator"}}, {"google": {}}] == [
+        call["extra_content"] for call in calls
+    ]
 
 
 def test_ids_of_calls_are_short_and_the_same_everywhere() -> None:

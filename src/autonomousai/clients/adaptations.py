@@ -31,8 +31,10 @@ from .conversation_forms import (
     of_role,
     repeats_role,
     shorten_ids,
+    sign_calls,
     system_as_user,
     text_lists,
+    unsigned_calls,
     without_content,
 )
 from .tool_schemas import FlatSchemas, WithoutKeyword
@@ -273,6 +275,11 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
             and not _WANTS_BACK.search(said)
         ),
         _drop_reasoning,
+    ),
+    Adaptation(
+        "no_thought_signatures",
+        lambda body, said, param: "thought_signature" in said and bool(unsigned_calls(body)),
+        sign_calls,
     ),
     _without_member(BLOCKS),
     _without_member(ITEMS),

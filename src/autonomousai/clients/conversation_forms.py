@@ -130,3 +130,28 @@ def shorten_ids(body: Json) -> None:
     for holder, name in _ids(body):
         if len(holder[name]) > _LONGEST_ID:
             holder[name] = f"call_{sha256(holder[name].encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+# ---- what a model thought before its calls
+
+#: What Google takes in place of a signature that was lost, or that another model's call never had (Gemini API, "Thought
+#: signatures", FAQ).
+_NO_SIGNATURE: Final = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+
+
+def unsigned_calls(body: Json) -> list[Json]:
+    """Return the calls of the assistant without what Gemini gave with them."""
+    calls = [message.get("tool_calls") for message in of_role(body, "assistant")]
+    return [
+        call
+        for each in calls
+        if isinstance(each, list)
+        for call in each
+        if isinstance(call, dict) and not call.get("extra_content")
+    ]
+
+
+def sign_calls(body: Json) -> None:
+    """Say of calls without a signature that they have none: few programs send back what they do not know."""
+    for call in unsigned_calls(body):
+        call["extra_content"] = _NO_SIGNATURE
