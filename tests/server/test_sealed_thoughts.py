@@ -92,7 +92,7 @@ async def by_messages(port: int, *, stream: bool) -> None:
     tools = [{"name": "f", "input_schema": SCHEMA}]
     asked = {"role": "user", "content": "Hi"}
     got = await post(port, "/v1/messages", {"messages": [asked], "tools": tools, "max_tokens": 9, "stream": stream})
-    said = {"role": "assistant", "content": blocks_of(got.body) if stream else got.json()["content"]}
+    said = {"role": "assistant", "content": without(blocks_of(got.body) if stream else got.json()["content"], "extra_content")}
     result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "42"}]}
     await post(port, "/v1/messages", {"messages": [asked, said, result], "tools": tools, "max_tokens": 9})
 
@@ -122,7 +122,11 @@ async def by_responses(port: int, *, stream: bool) -> None:
         else got.json()
     )
     result = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
-    await post(port, "/v1/responses", {"input": [asked, *document["output"], result], "tools": tools, "store": False})
+    await post(
+        port,
+        "/v1/responses",
+        {"input": [asked, *without(document["output"], "extra_content"), result], "tools": tools, "store": False},
+    )
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -209,3 +213,32 @@ def test_what_was_not_packed_is_not_unpacked(text: Any) -> None:
 def test_what_was_packed_is_unpacked() -> None:
     """Character by character."""
     assert json.loads(json.dumps(HIDDEN)) == unpack(pack(HIDDEN))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("caller", [by_messages, by_responses])
+async def test_the_signature_of_a_call_comes_back(caller: Callable[..., Any], stream: bool) -> None:
+    """Gemini wants it with the call. Programs send back the members of a call that they know, and all of what was thought."""
+    signed = {"google": {"thought_signature": "SIGNED"}}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+    def play(asked: Request) -> Script:
+        return Script.stream({"tool_calls": [{**call, "extra_content": signed}]}, finish="tool_calls")
+
+    async with ScriptedServer(play) as upstream:
+        config = parse_config(
+            f'[upstreams.u]\nkind = "openai"\nbase_url = "{upstream.url}/v1"\n[models.llama]\nroute = ["u"]\n', {}
+        )
+        async with listening(create_app(config)) as server:
+            await caller(server.port, stream=stream)
+
+    messages = upstream.requests[-1].json()["messages"]
+    assert ["user", "assistant", "tool"] == [message["role"] for message in messages]
+    assert signed == messages[1]["tool_calls"][0]["extra_content"]
+    assert {"role", "content", "tool_calls"} == messages[1].keys()
+
+
+def without(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        return [without(each, name) for each in value]
+    return {key: without(each, name) for key, each in value.items() if key != name} if isinstance(value, dict) else value

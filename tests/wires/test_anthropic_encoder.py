@@ -29,6 +29,7 @@ from autonomousai.events import (
 from autonomousai.wires.anthropic_messages.message import WIRE
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT
+from autonomousai.wires.sealed_thoughts import pack
 
 Json = dict[str, Any]
 
@@ -231,7 +232,13 @@ CONTENT: list[tuple[str, Batch, list[Json]]] = [
     (
         "a call that a server wants back as it was",
         [ToolCallDelta(0, "call_0", "f0", "{}", {"extra_content": {"google": 1}})],
-        [{"extra_content": {"google": 1}, **use(0, {})}],
+        [
+            {
+                "type": "redacted_thinking",
+                "data": pack({"type": "extra_content", "id": "call_0", "content": {"google": 1}}),
+            },
+            {"extra_content": {"google": 1}, **use(0, {})},
+        ],
     ),
 ]
 IDS = [name for name, _, _ in CONTENT]

@@ -36,6 +36,7 @@ from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_responses.response import WIRE, echo_of, encode_ended, ended
 from autonomousai.wires.provenance import KEY
 from autonomousai.wires.registry import OPENAI_RESPONSES
+from autonomousai.wires.sealed_thoughts import pack
 from tests.support.openresponses import Json, check_response, folded, read_events, types_of
 
 CUSTOM = {"type": "custom", "name": "patch", "description": "Edit files."}
@@ -102,6 +103,11 @@ def thought(text: str, index: int = 0) -> Json:
         "status": "completed",
         "summary": [{"type": "summary_text", "text": text}],
     }
+
+
+def thought_sealed(index: int, call_id: str, content: Any) -> Json:
+    packed = pack({"type": "extra_content", "id": call_id, "content": content})
+    return {"id": f"rs_1_{index}", "type": "reasoning", "status": "completed", "encrypted_content": packed, "summary": []}
 
 
 def function(index: int, arguments: str, *, place: int, status: str = "completed") -> Json:
@@ -234,7 +240,10 @@ ANSWERS: dict[str, tuple[Batch, FinishReason, list[Json]]] = {
     "a signature of a thought": (
         [ToolCallDelta(0, "call_0", "f0", "{}", {"extra_content": {"google": {"thought_signature": "x"}}})],
         STOP,
-        [{"extra_content": {"google": {"thought_signature": "x"}}, **function(0, "{}", place=0)}],
+        [
+            thought_sealed(0, "call_0", {"google": {"thought_signature": "x"}}),
+            {"extra_content": {"google": {"thought_signature": "x"}}, **function(0, "{}", place=1)},
+        ],
     ),
     "log probabilities": (
         [LogProbs([TOKEN]), "Hi"],

@@ -1,5 +1,6 @@
 """What a model thought, as its vendor signs or encrypts it: Anthropic's ``thinking`` and ``redacted_thinking``, OpenAI's items
-``reasoning``. A vendor takes its own back, unchanged, with the next turn, and the model continues from there.
+``reasoning``, and Gemini's signature of a call, the member ``extra_content``. A vendor takes its own back, unchanged, with the
+next turn, and the model continues from there.
 
 Callers of another API get it in a place of theirs, and send it back from there:
 
@@ -27,6 +28,10 @@ PREFIX: Final = "aa1."
 BLOCKS: Final = "thinking_blocks"
 ITEMS: Final = "reasoning_items"
 
+#: The type of what a vendor gave with a call; callers of other APIs have it before the call, for most send back no member of
+#: a call that they do not know.
+OF_CALL: Final = "extra_content"
+
 _MESSAGES: Final = "anthropic_messages"
 _RESPONSES: Final = "openai_responses"
 
@@ -53,6 +58,12 @@ def _signed(members: Json) -> Json | None:
 def _encrypted(item: Any) -> Json | None:
     is_sealed = isinstance(item, dict) and item.get("type") == "reasoning" and isinstance(item.get("encrypted_content"), str)
     return item if is_sealed and not is_packed(item["encrypted_content"]) else None
+
+
+def of_call(call_id: str | None, extra: Json | None) -> Json | None:
+    """Return what a vendor gave with a call and wants back with it; None where it gave nothing."""
+    content = (extra or {}).get(OF_CALL)
+    return {"type": OF_CALL, "id": call_id, "content": content} if content is not None and call_id else None
 
 
 def member_of(sealed: Json) -> str:
@@ -90,6 +101,11 @@ def add_sealed(message: Message, packed: Any) -> bool:
     """Put what is *packed* into its member of a message of the assistant. Returns whether it was packed."""
     if (sealed := unpack(packed)) is None:
         return False
+    if sealed["type"] == OF_CALL:
+        for call in message.get("tool_calls") or ():
+            if call.get("id") == sealed.get("id"):
+                call.setdefault(OF_CALL, sealed.get("content"))
+        return True
     message.setdefault(member_of(sealed), []).append(sealed)
     return True
 

@@ -13,7 +13,7 @@ import msgspec
 
 from ...events import Annotations, Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
 from ..citations import as_messages, is_of_messages
-from ..sealed_thoughts import pack, sealed_in
+from ..sealed_thoughts import of_call, pack, sealed_in
 from .message import WIRE, Payload
 
 #: A block of each type as it starts, and the type and the member of its deltas.
@@ -286,6 +286,8 @@ class BlockWriter:
         if call_id in self._call_ids:  # some servers give several calls one id, and results could not be distinguished
             call_id = f"{call_id}_{event.index}"
         self._call_ids.add(call_id)
+        if (sealed := of_call(call_id, event.extra)) is not None:
+            yield from self._seal(pack(sealed))
         block = {"type": "tool_use", "id": call_id, "name": self._names.get(event.name or "", event.name or ""), "input": {}}
         yield from self._start({**(event.extra or {}), **block})
         self._take_call(event)

@@ -18,7 +18,7 @@ from ...events import Message, Messages
 from ..message_schemas import ref
 from ..messages import REASONING, check_messages, text_of, with_one_system_message
 from ..pairing import with_paired_results
-from ..sealed_thoughts import BLOCKS, add_sealed, is_packed
+from ..sealed_thoughts import BLOCKS, OF_CALL, add_sealed, is_packed, unpack
 from ..shapes import (
     ANYTHING,
     NAME,
@@ -152,7 +152,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
 }
 
 #: The member of a call in which some upstreams want their thought's signature back.
-SIGNATURE: Final = "extra_content"
+SIGNATURE: Final = OF_CALL
 
 # ---- as messages ------------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ def read_input(value: Any, instructions: str | None) -> Messages:
     """
     items = [{"role": "user", "content": value}] if isinstance(value, str) else _with_messages(value or [])
     messages: Messages = [{"role": "system", "content": instructions}] if instructions else []
-    for item in items:
+    for item in _with_signatures(items):
         if (read := _READERS.get(_type_of(item))) is not None:
             read(item, messages)
     if not any(map(_says_something, messages)) and any(_type_of(item) == "message" for item in items):
@@ -186,6 +186,20 @@ def _with_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         group = list(run)
         found += [{"role": "user", "content": group}] if is_part else group
     return found
+
+
+def _with_signatures(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return *items* with what a vendor gave with a call in the call, where that came back in an item before it."""
+    thoughts = [unpack(item.get("encrypted_content")) for item in items if item.get("type") == "reasoning"]
+    said = {sealed.get("id"): sealed.get("content") for sealed in thoughts if sealed is not None and sealed["type"] == OF_CALL}
+    if not said:
+        return items
+    return [
+        {SIGNATURE: said[item["call_id"]], **item}
+        if item.get("call_id") in said and not str(item.get("type")).endswith("_output")
+        else item
+        for item in items
+    ]
 
 
 def _read_message(item: dict[str, Any], messages: Messages) -> None:
@@ -225,7 +239,8 @@ def _read_answer(content: Any, messages: Messages) -> None:
 def _read_reasoning(item: dict[str, Any], messages: Messages) -> None:
     """Add what the assistant thought to what it says with it: some servers want it back. Dropped where nothing follows."""
     thoughts, packed = _thoughts(item.get("content")) or _thoughts(item.get("summary")), item.get("encrypted_content")
-    if not (thoughts or is_packed(packed)):
+    is_sealed = is_packed(packed) and (unpack(packed) or {}).get("type") != OF_CALL
+    if not (thoughts or is_sealed):
         return
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})

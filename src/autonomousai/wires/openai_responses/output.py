@@ -23,7 +23,7 @@ from ...events import (
     ToolCallDelta,
 )
 from ..citations import as_responses
-from ..sealed_thoughts import pack, sealed_in
+from ..sealed_thoughts import of_call, pack, sealed_in
 from .items import BREAK
 from .made_images import image_in, item_of
 from .namespaces import ToolNames, names_of
@@ -155,7 +155,9 @@ class Output:
         changes: list[Change] = []
         call = self._calls.get(event.index)
         if call is None:
-            changes = self._end_whole()
+            if (sealed := of_call(event.id, event.extra)) is not None:
+                self._add_sealed(pack(sealed), changes)
+            changes += self._end_whole()
             self._calls[event.index] = call = CallItem(self._begin(), self._stem)
             self._open[call.index] = call
         elif call.index not in self._open:
