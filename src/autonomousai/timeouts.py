@@ -22,7 +22,8 @@ _LAST: Final = 600
 class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that an upstream may take: to connect, to the first token, between two events, and for the complete answer.
 
-    ``first_token_alive``: to the first token, as long as comments come, each of which winds ``first_token`` up.
+    ``first_token_alive``: to the first token, as long as comments come, each of which winds ``first_token`` up; and from one
+    event to the next, as long as pings come.
     ``first_token_last``: in place of ``first_token``, where no other upstream can be asked; see `patient`.
     """
 

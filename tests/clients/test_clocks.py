@@ -22,7 +22,7 @@ from autonomousai.clients.prepared_request import PreparedRequest
 from autonomousai.clients.remote import ResponseStream
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
 from autonomousai.timeouts import Clocks
-from autonomousai.wires.registry import OPENAI_CHAT
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -105,6 +105,59 @@ async def test_blank_lines_cost_no_more_than_they_are() -> None:
 
     with pytest.raises(StreamError, match="white space"):
         await anext(ResponseStream(BlankResponse(), asked))  # type: ignore[arg-type]
+
+
+class CountedResponse(BlankResponse):
+    """A response of *pieces*, one a read, which lists what its reader notes after each."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+        self.noted: list[list[str]] = []
+
+    async def read_some(self) -> bytes:
+        self.noted.append([])
+        return self.pieces.pop(0)
+
+    def progress(self) -> None:
+        self.noted[-1].append("progress")
+
+    def alive(self) -> None:
+        self.noted[-1].append("alive")
+
+    def wait_no_longer_than(self, seconds: float) -> None:
+        pass
+
+    def release(self) -> bool:
+        return True
+
+
+OPENED = (
+    b'data: {"type":"message_start","message":{"role":"assistant","content":[]}}\n\n'
+    b'data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
+)
+SAID = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+ENDED = b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\ndata: {"type":"message_stop"}\n\n'
+
+
+@pytest.mark.parametrize(("bound", "later"), [(60, ["progress"]), (1e-9, [])], ids=["within", "beyond"])
+async def test_pings_prolong_the_wait_for_the_next_event_up_to_a_bound(bound: float, later: list[str]) -> None:
+    """An upstream that writes a long argument says no more than that it is at work; one that hangs says so for ever. Comments
+    restart nothing, and before the first word pings are as they are."""
+    response = CountedResponse(PING + OPENED, SAID, PING, PING, b": comment\n\n", PING, ENDED)
+    asked = PreparedRequest(
+        url="",
+        headers={},
+        body=b"",
+        clocks=Clocks(first_token_alive=bound),
+        stream=True,
+        wire=ANTHROPIC_MESSAGES,
+    )
+    stream = ResponseStream(response, asked)  # type: ignore[arg-type]
+    text = "".join([str(event) async for batch in stream for event in batch])
+
+    assert "a" == text
+    assert [["alive"], ["progress"], ["progress"], later, ["alive"], later] == response.noted[:-1]
 
 
 @pytest.mark.parametrize("after", [(), (KEEP_ALIVES,)], ids=["silence", "comments"])

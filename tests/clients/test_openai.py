@@ -43,6 +43,22 @@ async def test_the_request_is_openais() -> None:
     }
 
 
+MISSING = {"error": {"message": "no such model", "code": "model_not_found"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "hint"),
+    [("", "404 page not found", True), ("/", "Cannot POST", True), ("/v1", "not found", False), ("", MISSING, False)],
+)
+async def test_a_base_url_without_a_path_is_suspected(path: str, said: Any, hint: bool) -> None:
+    """Where the server has no such page: most have the API below /v1. A model that is not there is none of that."""
+    async with ScriptedServer(Script.status(404, said)) as server, OpenAICompatible(server.url + path) as provider:
+        with pytest.raises(StatusError) as raised:
+            await provider.chat("m", HELLO)
+
+    assert hint == ("most end in /v1" in str(raised.value))
+
+
 async def test_without_a_key_none_is_sent() -> None:
     """No key, no Authorization header."""
     async with ScriptedServer() as server, OpenAICompatible(server.url) as provider:

@@ -218,6 +218,21 @@ BROUGHT_INTO_FORM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         calls({**CALL, "function": {"name": "f", "arguments": {"a": [1]}}}),
         calls({**CALL, "function": {"name": "f", "arguments": '{"a":[1]}'}}),
     ),
+    **{
+        f"a result that is {json.dumps(value)}": (
+            {"role": "tool", "tool_call_id": "c", "content": value},
+            {"role": "tool", "tool_call_id": "c", "content": text},
+        )
+        for value, text in (
+            (42, "42"),
+            (1.5, "1.5"),
+            (True, "true"),
+            ([1, 2], "[1,2]"),
+            ([{"a": 1}], '[{"a":1}]'),
+            ([None], "[null]"),
+            ([["a"]], '[["a"]]'),
+        )
+    },
     "the older form of a call": (
         {"role": "assistant", "content": None, "function_call": {"name": "f"}},
         {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},

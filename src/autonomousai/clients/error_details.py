@@ -1,13 +1,18 @@
-"""What the error that ends a request says beside what went wrong: how often it was tried, and which proxy was in the way."""
+"""What the error that ends a request says beside what went wrong: how often it was tried, which proxy was in the way, and what
+a base URL lacks."""
 
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
-from ..errors import ConnectError, HTTPError, StreamError
+from ..errors import MODEL_CODES, ConnectError, HTTPError, StreamError
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from .retries import LONGEST_WAIT_S
+
+#: Statuses of a server that has other paths.
+_NO_SUCH_PATH: Final = frozenset({404, 405})
 
 #: Statuses with which a proxy answers in place of a server that it cannot reach, or does not want to.
 _OF_PROXIES: Final = frozenset({403, 407, 500, 502, 503, 504})
@@ -16,6 +21,8 @@ _OF_PROXIES: Final = frozenset({403, 407, 500, 502, 503, 504})
 def explain(error: HTTPError, pool: HttpPool, url: str, proxy: Proxy | None, *, failures: int, retries: int) -> None:
     """Explain *error*, which ends a request for *url* after as many *failures*. *proxy*: the request's own. With ``retries=0``,
     as a gateway's upstreams are asked, nothing is added: its callers are others than its operator."""
+    if error.status in _NO_SUCH_PATH and error.code not in MODEL_CODES and urlsplit(url).path == "/chat/completions":
+        error.advise("check base_url: most end in /v1, and this one has no path; then the model's name")
     if not retries:
         return
     if proxy is None and (isinstance(error, ConnectError) or error.status in _OF_PROXIES):

@@ -59,6 +59,7 @@ class ResponseStream:
         "_is_over",
         "_is_whole",
         "_own",
+        "_pinged",
         "_pool",
         "_progress",
         "_request",
@@ -84,6 +85,7 @@ class ResponseStream:
         self._fed: Batch | None = None  # a batch that `pipe_to` left to `anext`
         self._asker: asyncio.Task[Any] | None = None  # waits for the first batch
         self._progress = 0
+        self._pinged = 0, -1, 0.0  # pings, pieces of the answer that had come, and when the first ping after them came
         self._has_spoken = False
         self._begun = False
         self._is_whole = False  # the answer has come completely
@@ -263,6 +265,8 @@ class ResponseStream:
             if self._resumable is not None:
                 self._resumable.has_heard = True
             self._response.progress()  # type: ignore[union-attr]  # it is there while it hands on
+        else:
+            self._note_ping()
         return self._sink(batch)
 
     def _measure(self) -> None:
@@ -270,6 +274,22 @@ class ResponseStream:
         self._uncounted = 0
         if self._answer.size > _STREAMED and self._decoder.failure is None:
             self._decoder.failure = too_large(_STREAMED)
+
+    def _note_ping(self) -> None:
+        """The server says that it is at work, and no more. Some are so for minutes between two events (Anthropic, while a long
+        argument of a call is written), some for ever: so it restarts the idle timeout up to a bound."""
+        if self._response is None:
+            return
+        if not self._has_spoken:
+            self._response.alive()
+            return
+        now = asyncio.get_running_loop().time()
+        _, said, since = self._pinged
+        if (pieces := self._answer.pieces) != said:
+            said, since = pieces, now
+        self._pinged = self._decoder.pings, said, since
+        if now - since < self._request.clocks.first_token_alive:
+            self._response.progress()
 
     def _note_progress(self) -> None:
         """An event came: the idle timeout begins anew."""
@@ -328,8 +348,8 @@ class ResponseStream:
                 if not SAYING_NOTHING.issuperset(map(type, batch)):
                     self._has_spoken = True
                     self._note_progress()
-                elif self._response is not None:
-                    self._response.alive()
+                else:
+                    self._note_ping()
                 if self._own is not None and self._request.stream:
                     self._own.add(batch)
                 return batch
@@ -388,6 +408,8 @@ class ResponseStream:
         elif self._has_spoken and self._decoder.progress > self._progress:
             self._progress = self._decoder.progress
             self._response.progress()
+        elif self._decoder.pings > self._pinged[0]:
+            self._note_ping()
         else:
             self._response.alive()
 

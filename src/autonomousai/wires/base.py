@@ -26,7 +26,8 @@ class StreamDecoder(Protocol):
     ``failure``: what the caller raises after yielding the batch. ``complete``: nothing more need be read. ``ending``: a finish
     reason came, and only what may follow one can come. ``is_proven``: the answer is complete even where the connection breaks
     now. ``extension``: the ``x_autonomousai`` object of a server of this package; ``progress``: the number in it that grows
-    while the server repairs a broken answer, 0 where there is none. ``last_event_id``: to resume after.
+    while the server repairs a broken answer, 0 where there is none. ``pings``: how many events have come by which an API says
+    that it is at work, and which are none of an answer. ``last_event_id``: to resume after.
     """
 
     failure: HTTPError | None
@@ -39,6 +40,8 @@ class StreamDecoder(Protocol):
     def is_proven(self) -> bool: ...
     @property
     def progress(self) -> int: ...
+    @property
+    def pings(self) -> int: ...
     @property
     def last_event_id(self) -> str: ...
 

@@ -29,12 +29,13 @@ class EventStreamDecoder(ABC):
     """Reads the events of a stream up to its end or its failure, and ignores all input after that. A dialect adds what an event
     says, and what proves the end."""
 
-    __slots__ = ("_is_continuing", "_learnt", "_max_event", "_sse", "_template", "complete", "extension", "failure")
+    __slots__ = ("_is_continuing", "_learnt", "_max_event", "_sse", "_template", "complete", "extension", "failure", "pings")
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
         self.failure: HTTPError | None = None
         self.complete = False
         self.extension: dict[str, Any] | None = None
+        self.pings = 0
         self._sse = SSEDecoder(max_event=max_event)
         self._max_event = max_event
         #: Whether the last event was text, and a further one of its kind only continues that; a dialect says so.

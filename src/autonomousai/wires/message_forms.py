@@ -22,7 +22,7 @@ def bring_into_form(message: dict[str, Any]) -> None:
     """Bring *message*, which has a role, into the usual form, in place. What is malformed otherwise stays as it is."""
     content = message.get("content")
     role = message["role"]
-    if role == "tool" and isinstance(content, dict):
+    if role == "tool" and _is_value(content):
         message["content"] = _json(content)
     elif isinstance(content, list):
         message["content"] = [_part(part) for part in content] or (None if _says_otherwise(message) else "")
@@ -34,6 +34,15 @@ def bring_into_form(message: dict[str, Any]) -> None:
             message["tool_calls"] = [_call(call) for call in calls]
         if isinstance(message.get("function_call"), dict):
             message["function_call"] = _with_arguments(message["function_call"])
+
+
+def _is_value(content: Any) -> bool:
+    """Return whether the result of a call is what the program returned, and not a text or parts: it is sent as JSON."""
+    if isinstance(content, list):
+        return bool(content) and not any(
+            isinstance(part, str) or (isinstance(part, dict) and "type" in part) for part in content
+        )
+    return isinstance(content, dict | int | float)
 
 
 def as_chat(message: Any) -> list[dict[str, Any]] | None:
@@ -121,7 +130,7 @@ def _with_arguments(function: dict[str, Any]) -> dict[str, Any]:
     return {**function, "arguments": _json(arguments)} if isinstance(arguments, dict) else function
 
 
-def _json(value: dict[str, Any]) -> Any:
+def _json(value: Any) -> Any:
     """Return *value* as text, or as it is where it cannot be written."""
     try:
         return msgspec.json.encode(value).decode()

@@ -63,6 +63,12 @@ _CALLS: Final[dict[str, Schema]] = {
     "refusal": {"type": ["string", "null"]},
 }
 
+#: A list of what is neither text nor a part.
+_VALUES: Final[Schema] = {
+    "type": "array",
+    "items": {"anyOf": [{"type": ["number", "boolean", "null", "array"]}, {"type": "object", "not": {"required": ["type"]}}]},
+}
+
 _MESSAGES: Final[dict[str, Schema]] = {
     "Message": {
         "anyOf": [
@@ -83,9 +89,12 @@ _MESSAGES: Final[dict[str, Schema]] = {
     ),
     "ToolMessage": _message(
         ["tool"],
-        {"content": {"anyOf": [ref("Content"), {"type": ["object", "null"]}]}, "tool_call_id": _NAME},
+        {
+            "content": {"anyOf": [ref("Content"), {"type": ["object", "number", "boolean", "null"]}, _VALUES]},
+            "tool_call_id": _NAME,
+        },
         ["tool_call_id"],
-        "What a tool returned.",
+        "What a tool returned: text, parts, or a value, which becomes the text of its JSON.",
     ),
     "FunctionMessage": _message(
         ["function"], {"content": ref("Content"), "name": _NAME}, ["content", "name"], "The older shape of the same."

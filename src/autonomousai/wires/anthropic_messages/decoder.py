@@ -171,7 +171,9 @@ class MessageStreamDecoder(EventStreamDecoder):
             read(self, obj, batch)
             said_more = kind == "content_block_delta" and len(batch) > before and type(batch[-1]) is str
             self._is_continuing = said_more and not self._blocks.has_half
-        elif kind != "ping":
+        elif kind == "ping":
+            self.pings += 1
+        else:
             self._read_foreign(obj, data, kind, event, batch)
 
     def _is_text(self, data: bytes, batch: Batch) -> bool:

@@ -43,8 +43,10 @@ class ChunkInterpreter:
 
     ``failure``: what the caller raises after yielding the batch. ``complete``: the answer has come whole, nothing more need be
     read. ``ending``: a finish reason came, and only usage and ``[DONE]`` can follow. ``extension``: the ``x_autonomousai``
-    object of a server of this package.
+    object of a server of this package. ``pings``: the API has none.
     """
+
+    pings = 0
 
     __slots__ = (
         "_constant",

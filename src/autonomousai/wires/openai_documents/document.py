@@ -28,7 +28,7 @@ class DocumentAlone:
 
     complete = ending = is_proven = False
     extension: dict[str, Any] | None = None
-    progress = 0
+    progress = pings = 0
     last_event_id = ""
 
     def __init__(self) -> None:
