@@ -87,7 +87,7 @@ async def test_new_callers_are_refused_while_some_are_left() -> None:
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
-    """The server takes what it may have, and keeps a reserve: a quarter, at most 256."""
+    """The server takes what it may have, and keeps a reserve: a half, at most 1,024."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with soft_limit(512):
         room = raise_descriptor_limit()
@@ -95,4 +95,4 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
 
     if hard == resource.RLIM_INFINITY:
         hard = soft
-    assert (hard, hard - min(hard // 4, 256)) == (soft, room)
+    assert (hard, hard - min(hard // 2, 1_024)) == (soft, room)

@@ -363,6 +363,22 @@ async def test_an_unknown_authority_is_said(
     assert (False, advice) == (caught.value.retryable, caught.value.advice)
 
 
+async def test_a_server_that_closes_instead_of_tls_is_said(pool: HttpPool) -> None:
+    """One that speaks plain HTTP, or a proxy that knows no such host, may say nothing at all."""
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)  # what was not read makes a reset of the end
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        with pytest.raises(ConnectError, match=f"cannot connect to {url}: it was closed before TLS began") as caught:
+            await pool.get(url, headers={}, clocks=CLOCKS)
+
+    assert ("check that TLS is spoken there", True) == (caught.value.advice, caught.value.retryable)
+
+
 async def test_an_authority_of_the_environment_is_trusted(
     pool: HttpPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,12 @@ def host_not_found(where: str, reason: str) -> ConnectError:
 
 
 def not_connected(where: str, reason: str) -> ConnectError:
-    """Return the error for an address where nothing listens."""
+    """Return the error for an address where nothing listens. Without a *reason* the connection was closed while it was made,
+    which only TLS does of its own accord."""
+    if not reason:
+        return ConnectError(
+            f"cannot connect to {where}: it was closed before TLS began", advice="check that TLS is spoken there"
+        )
     return ConnectError(f"cannot connect to {where}: {reason}", advice="check that the server runs there")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Descriptors that are kept for connections to upstreams, for files and for children, of a small limit and of a large one.
-_RESERVED_SHARE: Final = 4
-_RESERVED: Final = 256
+#: Descriptors that are kept for connections to upstreams, for files and for children, of a small limit and of a large one:
+#: each caller who is answered may need one more at an upstream.
+_RESERVED_SHARE: Final = 2
+_RESERVED: Final = 1_024
 
 #: A limit that stands for none: some systems take no larger one.
 _MOST: Final = 1 << 20
