@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
@@ -148,7 +149,7 @@ class Completion(AnswerView):
         print(completion.usage)
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_error", "_hang_up", "_is_begun", "_is_delivered")
+    __slots__ = ("__weakref__", "_chunks", "_error", "_hang_up", "_is_begun", "_is_delivered", "_reading")
 
     _to_be_read = "iterate it, or call text()"
 
@@ -159,6 +160,7 @@ class Completion(AnswerView):
         self._error: Exception | None = None
         self._is_begun = False
         self._is_delivered = False
+        self._reading = Lock()  # of the thread that reads all of it: the others that want the text wait
 
     def __iter__(self) -> Self:
         return self
@@ -196,10 +198,12 @@ class Completion(AnswerView):
         return (chunk for chunk in self if isinstance(chunk, str))
 
     def text(self) -> str:
-        """Read to the end and return the text; after the end return it again. See `AsyncResult.text`."""
-        if not self._is_begun:
-            for _ in self:
-                pass
+        """Read to the end and return the text; after the end return it again. Several threads may call it at once. See
+        `AsyncResult.text`."""
+        with self._reading:
+            if not self._is_begun:
+                for _ in self:
+                    pass
         if self._error is not None:
             raise self._error
         if not self._is_delivered:

@@ -142,6 +142,16 @@ def test_the_text_is_the_same_each_time() -> None:
     assert list(completion) == []
 
 
+def test_several_threads_may_want_the_text() -> None:
+    """One reads, and each gets all of it, whichever comes first."""
+    with served(Script.stream(*["word "] * 500)) as server, AutonomousAI(server.url) as provider:
+        completion = provider.create_completion("llama", HELLO, stream=True)
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda _: completion.text(), range(4)))
+
+    assert ["word " * 500] * 4 == found
+
+
 def test_pieces_of_text_can_be_joined() -> None:
     """`texts()` has no finish reason; that is beside it."""
     with served(Script.stream("Hel", "lo")) as server:

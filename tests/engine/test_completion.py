@@ -41,6 +41,11 @@ def test_choices_are_asked_for_one_by_one() -> None:
     assert {100} == {part.fields["max_tokens"] for part in found}
 
 
+def test_no_limit_is_as_many_as_fit() -> None:
+    """-1 is llama-server's word for it, and LM Studio's."""
+    assert [100] == [part.fields["max_tokens"] for part in parts(prompt="a", max_tokens=-1)]
+
+
 @pytest.mark.parametrize(("value", "asked"), [(None, None), (False, None), (True, 1), (0, 1), (5, 5), (5.0, 5)], ids=str)
 def test_log_probabilities_are_at_least_those_of_the_tokens_that_were_chosen(value: Any, asked: int | None) -> None:
     """0 means them alone."""
@@ -60,7 +65,7 @@ def test_log_probabilities_are_at_least_those_of_the_tokens_that_were_chosen(val
         ({"best_of": 2}, "best_of"),
         ({"logprobs": 21}, "logprobs"),
         ({"logprobs": 1, "echo": True}, "logprobs"),
-        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
         ({"guided_json": {"x": 1}}, "guided_json"),
         ({"temperature": 3}, "temperature"),
     ],

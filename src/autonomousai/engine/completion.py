@@ -56,7 +56,8 @@ def completion_parts(request: ChatRequest, *, context: int) -> list[RawPart]:
         raise refusal(
             "logprobs", "does not go with echo: the engine reports no probabilities of a prompt's tokens", UNSUPPORTED
         )
-    fields = engine_fields(document, max_tokens=DEFAULT_MAX_TOKENS, context=context, table=COMPLETIONS)
+    usual = context if document.get("max_tokens") == -1 else DEFAULT_MAX_TOKENS  # -1: without a limit, as at llama-server
+    fields = engine_fields(document, max_tokens=usual, context=context, table=COMPLETIONS)
     is_silent = fields["max_tokens"] == 0
     fields["max_tokens"] = max(1, fields["max_tokens"])  # the engine makes one in any case
     return [

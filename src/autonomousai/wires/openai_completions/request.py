@@ -88,7 +88,7 @@ COMPLETIONS: Final = FieldTable(
             whole(),
             f"The longest answer, in tokens; absent: the upstream's default, which is OpenAI's {DEFAULT_MAX_TOKENS} for the "
             "embedded engine. 0: nothing but the prompt, with `echo`.",
-            uses={_ENGINE: honoured(whole(0, 2**31 - 1))},
+            uses={_ENGINE: honoured(whole(-1, 2**31 - 1), says="-1: as many as fit")},
         ),
         _CHAT_ROWS["stop"],
         _CHAT_ROWS["response_format"],
