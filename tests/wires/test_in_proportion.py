@@ -1,14 +1,16 @@
 """The work to read an answer of an upstream, and to write it, grows in proportion to the answer: one event that holds many
-parts, or many events that begin what they do not end, must not hold all other callers up."""
+parts, or many events that begin what they do not end, must not hold all other callers up. So does that of a request."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from autonomousai.events import Batch, Extra, FinishReason, Started, ToolCallDelta
+from autonomousai.wires.anthropic_messages.upstream_request import write_messages_request
 from autonomousai.wires.base import AnswerHead, Wire
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
 from tests.support.lines import lines
@@ -172,6 +174,26 @@ def test_writing_calls_that_come_at_once(name: str, to: Wire) -> None:
     )
 
     assert many < _TIMES * few
+
+
+def many_calls(n: int) -> bytes:
+    """A request with as many calls, whose ids are no ids over Messages, and become the same there."""
+    calls = [{"id": chr(0x4E00 + i), "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in range(n)]
+    results = [{"role": "tool", "tool_call_id": each["id"], "content": "x"} for each in calls]
+    told = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
+    return json.dumps({"model": "m", "messages": told}).encode()
+
+
+def test_ids_that_become_the_same() -> None:
+    """A caller's: each gets another one, and none is longer than those before it by more than its number."""
+    requests = [OPENAI_CHAT.decode_request(many_calls(n), "/v1/chat/completions") for n in (FEW, MANY)]
+    few, many = (lines(lambda each=each: write_messages_request(each, "m", max_tokens=9)) for each in requests)  # type: ignore[misc]
+    written = json.loads(write_messages_request(requests[1], "m", max_tokens=9))["messages"]
+    ids = [block["id"] for block in written[1]["content"]]
+
+    assert many < _TIMES * few
+    assert (MANY, True) == (len(set(ids)), max(map(len, ids)) < len("__") + len(str(MANY)) + 1)
+    assert ids == [block["tool_use_id"] for block in written[2]["content"]]
 
 
 def test_what_is_bound_to_a_piece_waits_with_it() -> None:

@@ -112,14 +112,20 @@ class _CallIds:
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
+        self._used: set[str] = set()
         self._function = ""
 
     def known(self, call_id: str) -> str:
         """Return the id of a call; two that differ stay different."""
         if call_id not in self._ids:
             clean = _NOT_IN_IDS.sub("_", call_id) or "call"
-            while clean in self._ids.values():
+            if clean in self._used:
+                clean = f"{clean}_"
+            if clean in self._used:  # a longer and longer one for each of many would take all the time there is
+                clean = f"{clean}{len(self._ids)}"
+            while clean in self._used:
                 clean += "_"
+            self._used.add(clean)
             self._ids[call_id] = clean
         return self._ids[call_id]
 
