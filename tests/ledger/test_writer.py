@@ -255,6 +255,30 @@ async def test_past_its_bound_entries_are_lost_and_counted(tmp_path: Path, caplo
     assert 25 == ledger.lost
 
 
+async def test_a_bug_ends_no_ledger(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A driver may raise anything while its server goes away: it is said once, and the entries are written when it is over."""
+    url = str(tmp_path / "ledger.db")
+    ledger = writer(url)
+    await ledger.open()
+    write, bugs = ledger.database.write, 3
+
+    def odd(entries: Any) -> None:
+        nonlocal bugs
+        bugs -= 1
+        if bugs >= 0:
+            raise AttributeError("a bug")
+        write(entries)
+
+    ledger.database.write = odd  # type: ignore[method-assign]
+    ledger.take(entry("1"))
+    await until(lambda: bugs < 0 and not ledger.waiting)
+    ledger.take(entry("2"))
+    await ledger.aclose()
+
+    assert ["1", "2"] == ids_in(url)
+    assert 1 == sum("a bug" in message for message in caplog.messages)
+
+
 async def test_a_server_starts_without_its_database(postgres: PostgresServer) -> None:
     """And writes when that is there."""
     url = postgres.database("later")

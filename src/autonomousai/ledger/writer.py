@@ -218,6 +218,12 @@ class LedgerWriter:
             self._is_open = False  # it may be another one when it comes back
             self._note_away(error)
             return False
+        except Exception as error:  # a bug, perhaps of a driver whose server has gone: what comes later is written all the same
+            self._is_open = False
+            if not self.failing:
+                log_bug(None, error)
+            self._note_away(RuntimeError(type(error).__name__))
+            return False
         if self.failing:
             self.failing = False
             _log.warning("the ledger %s is written again", self._place.name)
