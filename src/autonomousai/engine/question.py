@@ -17,6 +17,7 @@ from .chat_template import SYNTAXES, Thoughts
 from .completion import RawPart
 from .control_tokens import Restorer, begun_text, control_tokens, is_begun
 from .handle import EngineCondition
+from .repeated_calls import RepeatedCalls
 from .request import SEEDS
 from .thoughts import CLOSING, OPENING, thoughts_of, with_thoughts
 from .tool_grammar import tool_grammar
@@ -127,12 +128,13 @@ async def _with_calls(batches: AsyncGenerator[Batch], plan: ToolPlan, style: str
     """Yield the answer with its calls told apart from its text. Raises `StatusError` 400 where there must be one and there is
     none: then the engine could not be held to the tools, of which it says nothing itself."""
     parser = ToolParser(plan, SYNTAXES[style], begun=begun_text(messages))
+    repeated = RepeatedCalls()
     async with aclosing(batches):
         async for brought in batches:
             batch = parser.feed(brought)
             if plan.mode == "required" and not parser.calls:
                 batch = _before_the_call(batch)
-            if batch:
+            if batch := repeated.feed(batch):
                 yield batch
 
 
