@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from .errors import IncompleteStreamError
-from .events import Chunk, FinishReason, ToolCall, Usage, as_readable
+from .events import Chunk, FinishReason, ToolCall, Usage, as_readable, call_in_message
 from .report import Report
 
 if TYPE_CHECKING:
@@ -119,20 +119,12 @@ class AnswerView:
             message["refusal"] = self._answer.refusal
         calls = self.tool_calls
         if calls:
-            message["tool_calls"] = [_written(call) for call in calls]
+            message["tool_calls"] = [call_in_message(call) for call in calls]
             if self._answer.reasoning:
                 message["reasoning_content"] = self._answer.reasoning
         else:
             message["content"] = self._answer.text
         return message
-
-
-def _written(call: ToolCall) -> dict[str, Any]:
-    """Return *call* as it stands in a message; one of a custom tool has no ``function``."""
-    extra = call.extra or {}
-    if "custom" in extra and not call.name:
-        return {"type": "custom", **extra, "id": call.id}
-    return {**extra, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 class Completion(AnswerView):

@@ -252,6 +252,14 @@ def as_readable(calls: ToolCalls, reason: str | None) -> ToolCalls:
     )
 
 
+def call_in_message(call: ToolCall) -> dict[str, Any]:
+    """Return *call* as it stands in a message of chat completions; one of a custom tool has no ``function``."""
+    extra = call.extra or {}
+    if "custom" in extra and not call.name:
+        return {"type": "custom", **extra, "id": call.id}
+    return {**extra, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
 def split_tool_calls(calls: ToolCalls) -> list[ToolCallDelta]:
     """Return *calls* as they stream; `join_tool_calls` joins them again. Calls that share an index are counted."""
     numbers = [call.index for call in calls.calls]

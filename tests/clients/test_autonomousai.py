@@ -285,6 +285,17 @@ async def test_the_class_asks_the_server_of_the_environment(monkeypatch: pytest.
     assert server.requests[0].headers["authorization"] == "Bearer from-env"
 
 
+async def test_white_space_around_the_environments_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that is read from a file ends in a line end; a blank one is none."""
+    async with ScriptedServer() as server:
+        for key in (" from-env\n", " \n"):
+            monkeypatch.setenv("AUTONOMOUSAI_API_KEY", key)
+            async with AutonomousAI(server.url) as provider:
+                await provider.create_async_generator("llama", HELLO)
+
+    assert ["Bearer from-env", None] == [request.headers.get("authorization") for request in server.requests]
+
+
 @pytest.mark.parametrize("options", [{"api_key": "k\n"}, {"api_key": "schlüssel"}, {"headers": {"X-A": "a\r\nX-B: b"}}])
 def test_what_cannot_be_a_header_is_said_at_once(options: dict[str, Any]) -> None:
     """A key with its line end, and a header with a second one inside, are ConfigErrors that do not show them."""

@@ -210,6 +210,18 @@ async def test_a_call_without_arguments_is_readable(client: type[Any], reason: s
     assert arguments == result.as_message()["tool_calls"][0]["function"]["arguments"]
 
 
+async def test_calls_go_back_as_they_were_given() -> None:
+    """Who puts the next turn together takes them from the answer."""
+    scripts = [Script.stream(CALL, finish="tool_calls"), Script.stream("2")]
+    async with ScriptedServer(*scripts) as server, OpenAICompatible(server.url) as provider:
+        first = provider.chat("m", HELLO)
+        await first
+        calls: Any = {"role": "assistant", "content": None, "tool_calls": first.tool_calls}
+        await provider.chat("m", [*HELLO, calls, {"role": "tool", "tool_call_id": "call_1", "content": "2"}])
+
+    assert first.as_message() == server.requests[1].json()["messages"][1]
+
+
 async def test_a_custom_tools_call_is_a_message() -> None:
     """It has no function, in what the server sent as in what goes back."""
     call = {"index": 0, "id": "call_1", "type": "custom", "custom": {"name": "run", "input": "ls"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -264,3 +264,23 @@ async def test_a_list_of_models_is_asked_for_again_too() -> None:
         names = await provider.fetch_models()
 
     assert (["m"], 2) == (names, len(server.requests))
+
+
+class Whole:
+    """A whole number that is no `int`, as numpy's are."""
+
+    def __index__(self) -> int:
+        return 1
+
+    def __ge__(self, other: int) -> bool:
+        return 1 >= other
+
+    def __le__(self, other: int) -> bool:
+        return 1 <= other
+
+
+@pytest.mark.parametrize(("retries", "taken"), [(Whole(), True), (1.0, False), ("1", False), (True, False), (-1, False)])
+def test_any_whole_number_is_a_number_of_tries(retries: Any, taken: bool) -> None:
+    """What is none is refused when it is given."""
+    with nullcontext() if taken else pytest.raises(ConfigError, match="retries must be a whole number"):
+        AutonomousAI("http://127.0.0.1:1", retries=retries)

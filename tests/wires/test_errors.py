@@ -375,7 +375,8 @@ TEXTS = [
     (b'data: {"error": {"message": "in a stream"}}\n\n', "502 Bad Gateway: in a stream"),
     (b'id:1\nevent:error\n:HTTP_STATUS/400\ndata:{"code":"InvalidParameter","message":"bad n"}\n\n', "502 Bad Gateway: bad n"),
     (b"event: error\r\ndata: overloaded\r\n\r\n", "502 Bad Gateway: overloaded"),
-    (b"event: error\n\n", "502 Bad Gateway"),
+    (b"event: error\n\n", "502 Bad Gateway: event: error"),
+    (b"id: 42 is not known", "502 Bad Gateway: id: 42 is not known"),
     (b"data is missing: all of it", "502 Bad Gateway: data is missing: all of it"),
     (
         b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>',

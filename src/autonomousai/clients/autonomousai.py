@@ -135,7 +135,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         self._options = ClientOptions(
             clocks=read_timeout(timeout, CLIENT_CLOCKS),
             headers=as_headers(headers),
-            api_key=(os.environ.get("AUTONOMOUSAI_API_KEY") if api_key is None else api_key) or None,
+            api_key=(os.environ.get("AUTONOMOUSAI_API_KEY", "").strip() if api_key is None else api_key) or None,
             proxy=Proxy(proxy) if proxy else None,
             retries=(DEFAULT_RETRIES if base_url else 0) if retries is None else retries,
         )

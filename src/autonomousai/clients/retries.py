@@ -41,6 +41,6 @@ def retry_delay(error: HTTPError, failures: int, retries: int) -> float | None:
 
 def check_retries(retries: int) -> int:
     """Return *retries*. Raises `ConfigError` where it is no number of tries."""
-    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= _MOST:
+    if isinstance(retries, bool) or not hasattr(retries, "__index__") or not 0 <= retries <= _MOST:
         raise ConfigError(f"retries must be a whole number from 0 to {_MOST}, not {retries!r:.50}")
     return retries

@@ -250,8 +250,7 @@ def _load(text: str) -> Any:
         return decode(text.encode())
     except (ValueError, RecursionError):
         pass
-    if _EVENTS.match(text):
-        said = [data.strip() for data in _DATA.findall(text)]
+    if _EVENTS.match(text) and (said := [data.strip() for data in _DATA.findall(text)]):
         return next((document for data in said if (document := _embedded(data)) is not None), "\n".join(said))
     if text.lstrip()[:5] in ("<?xml", "<Erro"):
         return {name.lower(): said for name, said in _XML.findall(text)} or None

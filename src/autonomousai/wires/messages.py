@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidMessagesError
-from ..events import Message, Messages
+from ..events import Message, Messages, ToolCall, call_in_message
 from .call_ids import give_ids
 from .json import MAX_DEPTH, as_plain, join_halves, too_deep
 from .json_kinds import kind
@@ -135,8 +135,10 @@ def _check_message(index: int, message: Any) -> Message:
 
 
 def _as_mapping(value: Any) -> Any:
-    """Return what an object of a pydantic model (a message that the openai SDK has returned) or of a dataclass holds, and any
-    other value as it is."""
+    """Return what an object of a pydantic model (a message that the openai SDK has returned) or of a dataclass holds, or a call
+    that an answer has given, and any other value as it is."""
+    if type(value) is ToolCall:
+        return call_in_message(value)
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", exclude_none=True)
