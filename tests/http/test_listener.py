@@ -8,12 +8,13 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
+from itertools import count as count_from
 from typing import Any
 
 import pytest
 import uvloop
 
-from autonomousai.http.server.connections import STARTS, Connections
+from autonomousai.http.server.connections import STARTS, Connections, starts_after
 from autonomousai.http.server.listener import Acceptor, listen
 from tests.support.asgi import ASGIApplication
 from tests.support.sockets import PATIENCE, request
@@ -98,9 +99,12 @@ def test_all_who_wait_are_let_in_soon(run, listener):
     assert CALLERS == run(main())
 
 
-def test_few_begin_to_be_answered_at_once(run, listener):
-    """However many ask at once, in one turn of the loop only some begin; and all are answered."""
+@pytest.mark.parametrize(("turn", "least", "most"), [(0.0, STARTS + 1, 16 * STARTS), (1.0, 2, STARTS)])
+def test_few_begin_to_be_answered_at_once(run, listener, monkeypatch, turn, least, most):
+    """However many ask at once, in one turn of the loop only some begin, fewer where turns are long, and all are answered."""
     begun: list[int] = []
+    times = count_from(0, turn)
+    monkeypatch.setattr("autonomousai.http.server.connections.monotonic", lambda: next(times))
 
     async def main() -> list[bytes]:
         connections = Connections()
@@ -131,8 +135,16 @@ def test_few_begin_to_be_answered_at_once(run, listener):
 
     assert {b"HTTP/1.1 200 OK"} == {answer.split(b"\r\n")[0] for answer in answers}
     assert CALLERS == len(begun)
-    assert max(begun.count(turn) for turn in begun) <= STARTS
-    assert max(begun.count(turn) for turn in begun) > 1
+    assert least <= max(begun.count(turn) for turn in begun) <= most
+
+
+def test_starts_grow_while_turns_are_short():
+    """They grow step by step up to a bound, and are halved by a turn that others have to wait for."""
+    starts = [STARTS]
+    for turn in [0.01] * 16 + [0.2] * 5:
+        starts.append(starts_after(turn, starts[-1]))
+
+    assert starts == [*range(16, 257, 16), 256, 128, 64, 32, 16, 16]
 
 
 def test_a_closed_door_stays_closed(run, listener, caplog):

@@ -12,12 +12,24 @@ from .cycle import RequestResponseCycle
 from .exchange import Application, Handle
 from .known_heads import KnownHeads
 
-#: Requests that begin to be answered in one turn of the loop. To begin costs as much as a hundred events of a stream do, so
-#: that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
+#: Requests that begin to be answered in one turn of the loop, at least. To begin costs as much as several events of a stream,
+#: so that those who come all at once would hold up all streams that are open; and as more come meanwhile, each time for longer.
 STARTS: Final = 16
+
+#: Seconds that a turn may take before fewer begin: what it takes is what the streams that are open wait for. While turns are
+#: shorter, `STARTS` more may begin in each, or who comes among many would wait for long beside a core that could do more.
+_LONG_TURN: Final = 0.08
+
+#: Requests that begin in one turn, at most.
+_MOST_STARTS: Final = 16 * STARTS
 
 #: Ends of connections over which their pace is measured.
 _REMEMBERED: Final = 32
+
+
+def starts_after(turn: float, starts: int) -> int:
+    """Return how many requests may begin in the next turn of the loop, after one of *turn* seconds in which *starts* began."""
+    return min(starts + STARTS, _MOST_STARTS) if turn < _LONG_TURN else max(starts // 2, STARTS)
 
 
 class Closable(Protocol):
@@ -40,7 +52,10 @@ class Connections:
         self.none_left = asyncio.Event()
         self.none_left.set()
         self.is_closed = False
+        #: Requests that may begin in one turn of the loop.
+        self.starts = STARTS
         self._room = STARTS  # in this turn
+        self._full_at = 0.0  # when the last one began that might in this turn
         self._waiting: deque[tuple[RequestResponseCycle, Application]] = deque()
         self._descriptors = descriptors
         self._lost_at = deque([monotonic()], maxlen=_REMEMBERED)
@@ -81,6 +96,7 @@ class Connections:
             return
         self._room -= 1
         if not self._room:  # a server that is never busy asks the loop for nothing
+            self._full_at = monotonic()
             exchange.connection.loop.call_soon(self._next_turn)
         if not app.launch(exchange):
             exchange.task = task = exchange.connection.loop.create_task(exchange.run(app.handle, app, self.tasks))
@@ -92,6 +108,7 @@ class Connections:
         self.tasks.add(task)
 
     def _next_turn(self) -> None:
-        self._room = STARTS
+        self.starts = starts_after(monotonic() - self._full_at, self.starts)
+        self._room = self.starts
         while self._room and self._waiting:
             self.start(*self._waiting.popleft())

@@ -10,15 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from .connections import STARTS, Connections
+from .connections import Connections
 from .exchange import Application
 from .protocol import HTTPProtocol
 
 BACKLOG: Final = 2048
-
-#: Connections that are taken at once, beside the one of which the loop has told: as many as can begin to be answered. More
-#: would be taken away from the other workers, which may listen on the same socket.
-_TAKEN: Final = STARTS
 
 #: Seconds between two looks at the sockets of the other workers: longer than a healthy worker leaves a connection waiting, and
 #: too short to matter to who waits at one that is dead.
@@ -89,9 +85,10 @@ class Acceptor:
         self._next_look = self._loop.call_later(0 if any(has_more) else LOOK_S, self._look_at_others)
 
     def _take(self, listener: socket.socket) -> bool:
-        """Take who waits there, and no more than can begin. Returns whether more may wait."""
+        """Take who waits there, and no more than can begin: more would be taken away from the other workers, which may listen
+        on the same socket. Returns whether more may wait."""
         with suppress(OSError):  # none is left, or the loop will tell of it, or the socket is closed
-            for _ in range(_TAKEN):
+            for _ in range(self._connections.starts):
                 taken, _ = listener.accept()
                 taken.setblocking(False)
                 entering = self._loop.create_task(self._enter(taken))
