@@ -227,11 +227,12 @@ class AsyncResult(AnswerView):
 
     async def texts(self) -> AsyncGenerator[str]:
         """Iterate the pieces of the text alone, which can be joined or sent on; what else comes is read later from
-        `tool_calls`, `reasoning`, `finish`. Leaving the loop closes the response.
+        `tool_calls`, `reasoning`, `finish`. Leaving the loop closes the response. Web frameworks take it as a body.
 
         Example::
 
-            return StreamingResponse(provider.chat("llama", messages).texts())
+            async for text in provider.chat("llama", messages).texts():
+                print(text, end="", flush=True)
         """
         try:
             async for chunk in self:
