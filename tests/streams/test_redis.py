@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from autonomousai.errors import ConfigError
 from autonomousai.streams.stores import LeaseLostError, StoreError, StreamVanishedError, open_state
 from autonomousai.streams.stores.redis import RedisStore
+from autonomousai.streams.stores.redis_records import RecordConnection
 from tests.support.redis import redis_server
 
 NOWHERE = "unix:///nowhere/redis.sock"
@@ -219,6 +221,40 @@ async def test_records_that_come_at_once_are_stored_together(redis_url: str) -> 
     await store.aclose()
     assert after - before <= 2  # one of them counts
     assert [[name.encode()] for name in names] == [page.records for page in pages]
+
+
+async def test_records_that_come_shortly_after_others_wait_for_more(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one waits for none; what comes within the pause behind it goes in one round trip."""
+    store = RedisStore(redis_url, keep_s=300)
+    await store.open()
+    lease = await store.create("s", b"owner", b"")
+    trips: list[int] = []
+    exchange, pause = RecordConnection.exchange, asyncio.Event()
+
+    async def counted(self: RecordConnection, commands: Sequence[bytes]) -> list[Any]:
+        trips.append(len(commands))
+        return await exchange(self, commands)
+
+    async def until_set(seconds: float) -> None:
+        assert seconds > 0
+        await pause.wait()
+
+    monkeypatch.setattr(RecordConnection, "exchange", counted)
+    monkeypatch.setattr("autonomousai.streams.stores.redis._PAUSE_S", 3600)
+    monkeypatch.setattr("autonomousai.streams.stores.redis.sleep", until_set)
+    try:
+        await store.append("s", lease, 1, b"a")
+        later = []
+        for number in range(2, 6):
+            later.append(store.append("s", lease, number, b"b"))
+            await asyncio.sleep(0)
+        pause.set()
+        await asyncio.gather(*later)
+    finally:
+        await store.drop("s")
+        await store.aclose()
+
+    assert trips == [1, 4]
 
 
 async def test_of_records_that_are_stored_together_each_has_its_own_fate(redis_url: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from asyncio import sleep
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -57,6 +58,9 @@ _TIMEOUT_S: Final = 5.0
 
 #: Records that are stored in one round trip at most.
 _GATHERED: Final = 256
+
+#: Seconds between two round trips: one costs as much as some ten records more in it. A record that comes alone waits for none.
+_PAUSE_S: Final = 0.004
 
 #: Commands at once; more of them wait. Those that wait for records are not counted, and have a connection each.
 _CONCURRENCY: Final = 50
@@ -188,6 +192,7 @@ class RedisStore:
         self._gathered: list[_Append] = []
         self._records = RecordConnection(url, connect_timeout_s=_TIMEOUT_S)
         self._appending: asyncio.Task[None] | None = None
+        self._next_at = 0.0  # the loop's time before which no more are stored
 
     async def open(self) -> None:
         try:
@@ -229,7 +234,7 @@ class RedisStore:
         return data
 
     def append(self, id: str, lease: int, number: int, data: bytes, *, end: bool = False) -> Awaitable[None]:
-        """Store a record: at once where no other is being stored, else with all that come meanwhile, of whichever stream."""
+        """Store a record: at once where none was stored just now, else with all that come meanwhile, of whichever stream."""
         self._room.check(len(data))
         loop = asyncio.get_running_loop()
         append = _Append(id, lease, number, data, end, loop.create_future())
@@ -242,6 +247,7 @@ class RedisStore:
         under_way: list[_Append] = []
         try:
             while self._gathered:
+                await self._pause()
                 under_way, self._gathered = self._gathered[:_GATHERED], self._gathered[_GATHERED:]
                 answers: Sequence[Any]
                 try:
@@ -255,6 +261,15 @@ class RedisStore:
             for append in (*under_way, *self._gathered):  # none, unless this task was cancelled
                 append.stored.cancel()
             self._gathered.clear()
+
+    async def _pause(self) -> None:
+        """Let more records come, where others were stored just now."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now < self._next_at and len(self._gathered) < _GATHERED:
+            await sleep(self._next_at - now)
+            now = loop.time()
+        self._next_at = now + _PAUSE_S
 
     async def _append_all(self, appends: Sequence[_Append]) -> Sequence[Any]:
         """Return what the script said of each record, or Redis of the script. Raises `StoreError` where that is not known."""
