@@ -14,6 +14,7 @@ import pytest
 
 from autonomousai.events import Usage
 from autonomousai.testing import FAULTS, Pause, Raw, Request, Script, ScriptedServer, chunks, completion
+from tests.support.sockets import PATIENCE
 from tests.support.tls import client_context, server_context
 
 POST = b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{"stream":true}'
@@ -273,6 +274,26 @@ async def test_a_slow_first_token_waits_for_its_release(head_first: bool) -> Non
 
     assert 0 == sent_before
     assert chunks("Hi") == body
+
+
+async def test_the_end_of_an_answer_is_a_change_although_its_connection_stays() -> None:
+    """Who waits until nothing is being answered is woken by it, and not by the next request alone."""
+    pause = Pause()
+    async with ScriptedServer(Script.slow_first_token(pause, "Hi")) as server, connect(server) as client:
+        await client.ask()
+        await pause.reached.wait()
+        request = await server.request(0)
+
+        async def ended() -> None:
+            while request.end is None:
+                await server.change()
+
+        waiting = asyncio.create_task(ended())
+        await asyncio.sleep(0)
+        pause.release()
+        await asyncio.wait_for(waiting, PATIENCE)
+
+        assert len(server.open) == 1
 
 
 async def test_a_pause_may_release_itself() -> None:

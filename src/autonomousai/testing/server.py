@@ -142,8 +142,14 @@ class _Connection(asyncio.Protocol):
         request = self.request
         if request is not None:
             complete = self.ended or (self.framing == "length" and request.sent >= self.length)
-            request.settle("finished" if end == "left" and request.status and complete else end)
+            self.settle("finished" if end == "left" and request.status and complete else end)
         self.task.cancel()
+
+    def settle(self, end: End) -> None:
+        """The answer that is being given has ended: those who wait for a change are woken, also where the connection stays."""
+        if self.request is not None:
+            self.request.settle(end)
+            self.server.changed()
 
     # A script's side: `scripts.Line`
 
@@ -178,19 +184,16 @@ class _Connection(asyncio.Protocol):
         self.ended = True
         if self.framing == "chunked":
             await self.write(b"0\r\n\r\n")
-        if self.request is not None:
-            self.request.settle("finished")
+        self.settle("finished")
         if self.framing == "close" or (self.request is not None and self.request.is_last):
             self.close()
 
     def close(self) -> None:
-        if self.request is not None:
-            self.request.settle("closed")
+        self.settle("closed")
         self.transport.close()
 
     def reset(self) -> None:
-        if self.request is not None:
-            self.request.settle("reset")
+        self.settle("reset")
         handle = self.transport.get_extra_info("socket")
         if handle is not None and handle.family != socket.AF_UNIX:
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
