@@ -34,6 +34,12 @@ SCRIPTS = {
 FIGURES = ROOT / "docs/performance/figures.json"
 
 
+def joined(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """The *kept* figures with new ones over them; each says where and when it was measured."""
+    parts = {name: {"machine": kept["machine"], **kept[name]} for name in SCRIPTS if name in kept}
+    return {**kept, **parts, **results, "versions": {**kept["versions"], **results["versions"]}}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="All benchmarks.")
     parser.add_argument("--quick", action="store_true", help="three short rounds, bounds twice as wide")
@@ -58,13 +64,12 @@ def main() -> int:
                 failed.append(name)
             print(f"{time.monotonic() - started:.0f} s")
             if raw.exists():
-                results[name] = json.loads(raw.read_text(encoding="utf-8"))
+                results[name] = {**json.loads(raw.read_text(encoding="utf-8")), "machine": results["machine"]}
     print(f"\n{time.monotonic() - began:.0f} s; " + (f"missed: {', '.join(failed)}" if failed else "all guards kept"))
     if options.write:
         FIGURES.parent.mkdir(exist_ok=True)
         if set(options.only.split(",")) != set(SCRIPTS) and FIGURES.exists():  # the others' figures stand as they are
-            kept = json.loads(FIGURES.read_text(encoding="utf-8"))
-            results = {**kept, **{name: results[name] for name in SCRIPTS if name in results}}
+            results = joined(json.loads(FIGURES.read_text(encoding="utf-8")), results)
         FIGURES.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         subprocess.run([sys.executable, BENCH / "report.py"], check=True)
     return 1 if failed else 0

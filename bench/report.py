@@ -150,10 +150,15 @@ def plot(title: str, part: dict[str, Any], ours: set[str], scenarios: list[str],
     return f"{head}<style>{style}</style>\n{texts}\n" + "\n".join(shapes) + "\n</svg>\n"
 
 
-def about(results: dict[str, Any]) -> str:
-    machine = results["machine"]
+def about(machine: dict[str, Any]) -> str:
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, {machine['date']}"
     return where if machine["load"] < 0.5 else f"{where}, beside others (load average {machine['load']})"
+
+
+def _machine(results: dict[str, Any], part: str) -> dict[str, Any]:
+    """Where and when a part was measured."""
+    machine: dict[str, Any] = results[part].get("machine", results["machine"])
+    return machine
 
 
 def replace_between(text: str, mark: str, new: str) -> str:
@@ -169,14 +174,18 @@ def draw(results: dict[str, Any]) -> dict[Path, str]:
     made = {}
     for name, (title, part, ours, scenarios) in PLOTS.items():
         if part in results:
-            made[FOLDER / f"{name}.svg"] = plot(title, results[part], ours, scenarios, f"logarithmic; {about(results)}")
+            measured = f"logarithmic; {about(_machine(results, part))}"
+            made[FOLDER / f"{name}.svg"] = plot(title, results[part], ours, scenarios, measured)
     rounds = "quick, with few rounds" if results["quick"] else "whole"
-    parts = [f"Measured on {about(results)}. The run was {rounds}."]
+    machine = results["machine"]
+    parts = [f"Measured on {about(machine)}. The run was {rounds}."]
     if results["versions"]:
         parts.append("Versions: " + ", ".join(f"{name} {number}" for name, number in results["versions"].items()) + ".")
     for name, title in TITLES.items():
         if name in results:
             first = f"{ratios(results[name], REFERENCES[name])}\n\n" if name in REFERENCES else ""
+            if (own := _machine(results, name))["date"] != machine["date"]:
+                first = f"Measured on {about(own)}.\n\n{first}"
             parts.append(f"### {title}\n\n{first}{goals(results[name])}\n\n{table(results[name])}")
     parts.append(f"### Not reached\n\n{not_reached(results)}")
     made[PAGE] = replace_between(PAGE.read_text(encoding="utf-8"), "figures", "\n\n".join(parts))

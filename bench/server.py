@@ -20,9 +20,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from measure import CORES, Figures, Goal, Plan, cpu, finish, note, plan, progress, resident
+from measure import CORES, Figures, Goal, Plan, cpu, finish, note, plan, progress, resident, stop
 from servers import OURS, PEERS, PIPE, SERVERS, Kind, Server
-from traffic import Load, Upstream
+from traffic import Load, Upstream, WrongAnswerError
 
 SCENARIOS = ["small", "one", "burst", "paced", "first", "crowd", "workers"]
 
@@ -86,6 +86,7 @@ class Bench:
         self.figures: Figures = {}
         self.empty: dict[str, int] = {}  # by server: bytes resident before the first crowd; an allocator gives little back
         self.one: dict[str, float] = {}  # by server: a stream of one event, in this round
+        self.failed: set[str] = set()  # peers that could not stream an answer: what they cost says nothing
 
     def spend(
         self,
@@ -107,6 +108,19 @@ class Bench:
             headers=(*server.headers, *headers),
         )
         return Spent((cpu(server.pid) - before) * 1e6, load)
+
+    def attempt(self, name: str, server: Server, step: Callable[[Server], None]) -> None:
+        """Run *step*; a peer whose answers are wrong is named, and left out from there on. Wrong answers of ours raise."""
+        if server.name in self.failed:
+            return
+        try:
+            step(server)
+        except WrongAnswerError as error:
+            if server.name in SERVERS:
+                raise
+            self.failed.add(server.name)
+            stop(server.process)  # it may have left streams open at the upstream
+            print(f"{server.name} is left out from {name!r} on: {error}", flush=True)
 
     def count(self, server: Server, number: int, at_least: int = 1) -> int:
         return max(self.plan.count(number) // server.kind.slowness, at_least)
@@ -264,7 +278,7 @@ def measure(bench: Bench, servers: list[Server]) -> None:
                 slow = name == "paced" and server.kind.pause > 1  # and gets fewer events
                 bench.upstream.answers(events // 4 if slow else events, interval_ms=interval_ms * server.kind.pause)
                 progress(f"round {number + 1} of {bench.plan.rounds}: {name}: {server.name}")
-                step(server)
+                bench.attempt(name, server, step)
     if bench.plan.has("crowd"):
         for number in range(1 if bench.plan.quick else 2):
             for server in streaming:
@@ -273,7 +287,7 @@ def measure(bench: Bench, servers: list[Server]) -> None:
                 events = CROWD_EVENTS // 4 if bench.plan.quick else CROWD_EVENTS
                 bench.upstream.answers(events, interval_ms=CROWD_MS * min(server.kind.pause, 4))
                 progress(f"crowd: {server.name}")
-                bench.crowd(server)
+                bench.attempt("crowd", server, bench.crowd)
 
 
 def main() -> int:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from measure import OTHER_CORES, built, start, stop
+
+#: Seconds that streams which nobody reads any more may take to end.
+PATIENCE = 10
 
 MESSAGES = [
     {"role": "system", "content": "You are a helpful assistant."},
@@ -104,8 +108,13 @@ class Upstream:
         self._folder.cleanup()
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path) as response:
-            data: bytes = response.read()
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with urllib.request.urlopen(self.url + path) as response:
+                data: bytes = response.read()
+            if b"paced stream open" not in data or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)  # a caller that was stopped has left one: it ends once that is noticed
         if b'"error"' in data:
             raise ValueError(data.decode())
         return data

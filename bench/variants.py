@@ -25,6 +25,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,11 +229,11 @@ def measure(bench: VariantBench, servers: list[Server], own: dict[str, Server]) 
     upstream.answers(1)
     for connections in CONNECTIONS if has("connections") else ():
         for server in servers:
-            bench.small_at(server, connections)
+            bench.attempt(f"small, {connections} at once", server, partial(bench.small_at, connections=connections))
     if has("prompts"):
         upstream.prompt = PROMPT
         for server in servers:
-            bench.small_as("small, 9 kB prompt", server)
+            bench.attempt("small, 9 kB prompt", server, partial(bench.small_as, "small, 9 kB prompt"))
         upstream.prompt = 0
     for name in (KEYED, TLS):
         if name in own:
@@ -240,7 +241,7 @@ def measure(bench: VariantBench, servers: list[Server], own: dict[str, Server]) 
     if KEYED in own or TLS in own:
         bench.small_as("small", ours)
     for server in [*(streaming if has("begun") else ()), *([own[TLS]] if TLS in own else ())]:
-        bench.begun("paced, begun", server)
+        bench.attempt("paced, begun", server, partial(bench.begun, "paced, begun"))
     if has("resumable"):
         for server in (ours, *([own[REDIS]] if REDIS in own else ())):
             bench.burst(server, "X-Stream-Resumable: 1")

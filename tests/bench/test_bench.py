@@ -102,6 +102,23 @@ def test_ratios_come_first_and_what_is_missed_has_a_reason(measure: ModuleType) 
     assert "| small: rate | " not in measured.partition("| goal |")[0]
 
 
+def test_figures_of_another_day_say_so(measure: ModuleType) -> None:
+    """What is measured anew goes over what is kept, and each part has the machine and the day that it was measured on."""
+    bench, report = importlib.import_module("all"), importlib.import_module("report")
+    part = {"units": {"small": "µs"}, "figures": {"small": {"ours": [3.0], "pipe": [2.0]}}, "goals": []}
+    before, now = ({**measure.machine(), "date": date, "load": 0} for date in ("2026-11-28", "2026-11-30"))
+    kept = {"machine": before, "quick": False, "versions": {"nginx": "1"}, "server": part, "decoder": part}
+
+    results = bench.joined(
+        kept, {"machine": now, "quick": False, "versions": {"openai": "3"}, "server": {**part, "machine": now}}
+    )
+
+    assert {"nginx": "1", "openai": "3"} == results["versions"]
+    page = next(text for path, text in report.draw(results).items() if path.suffix == ".md")
+    first, decoder, server = page.partition("<!-- figures -->")[2].partition("<!-- end -->")[0].split("###")[:3]
+    assert ["2026-11-30" in first, "2026-11-28" in decoder, "2026-11-28" in server] == [True, True, False]
+
+
 def test_more_instructions_than_are_kept_are_a_failure(measure: ModuleType) -> None:
     """By more than three in a hundred, and of the same build alone: elsewhere there is no guard."""
     instructions = importlib.import_module("instructions")
