@@ -15,6 +15,7 @@ from autonomousai.errors import ConfigError
 from autonomousai.streams.stores import LeaseLostError, StoreError, StreamVanishedError, open_state
 from autonomousai.streams.stores.redis import RedisStore
 from autonomousai.streams.stores.redis_records import RecordConnection
+from tests.support.lines import LineCounter
 from tests.support.redis import redis_server
 
 NOWHERE = "unix:///nowhere/redis.sock"
@@ -350,20 +351,9 @@ async def test_a_record_costs_little_whether_others_come_with_it_or_not(redis_ur
     names = {f"s{number}": await store.create(f"s{number}", b"owner", b"") for number in range(streams)}
     for number in (1, 2):  # the first connects, and loads the script
         await appended(store, names, number)
-    count = 0
-
-    def trace(frame: Any, event: str, argument: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    with LineCounter() as counter:
         for number in range(3, 13):
             await appended(store, names, number)
-    finally:
-        sys.settrace(before)
     await store.aclose()
 
-    assert count / 10 / streams < bound
+    assert counter.count / 10 / streams < bound
