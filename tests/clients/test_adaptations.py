@@ -9,6 +9,7 @@ import pytest
 
 from autonomousai import OpenAICompatible, StatusError
 from autonomousai.clients.adaptations import REMEMBERED_S, Adaptations, other_form
+from autonomousai.clients.prepared_request import MOST_FORMS
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.testing.server import Request
 
@@ -282,6 +283,10 @@ LENGTHS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
         {"max_tokens": 100000},
         {"max_tokens": 65536},
     ),
+    (f"max_tokens: 32000 > {'9' * 5000}, which is the maximum allowed number of output tokens", {"max_tokens": 32000}, None),
+    ("max_tokens: Input should be less than or equal to 8192", {"max_tokens": 32000}, {"max_tokens": 8192}),
+    ("This prompt leaves room for few: max_tokens must be less than or equal to 12", {"max_tokens": 32000}, None),
+    ("input tokens and max_tokens together must be <= 8193", {"max_tokens": 32000}, None),
     ("max_tokens must be at least 1", {"max_tokens": 0}, None),
     ("this model supports at most 16384 completion tokens", {"max_tokens": 100}, None),
     ("temperature must be less than or equal to 2", {"max_tokens": 100, "temperature": 3}, None),
@@ -313,6 +318,26 @@ async def test_how_much_a_model_writes_is_remembered() -> None:
     assert ["8192", "8192", "5"] == texts
     assert 4 == len(server.requests)
     assert (("m", "max_tokens at most 8192"),) == status.adaptations
+
+
+async def test_a_server_that_names_another_bound_each_time_is_left() -> None:
+    """It would be asked once for each token, and what was learnt of it would grow as long."""
+
+    def play(request: Request) -> Script:
+        most = request.json()["max_tokens"] - 1
+        return Script.status(400, {"error": {"message": LENGTHS[0][0].replace("16384", str(most))}})
+
+    async with ScriptedServer(play) as server, OpenAICompatible(server.url) as provider:
+        with pytest.raises(StatusError, match="at most 31983"):
+            await provider.create_async_generator("m", HELLO, stream=True, max_tokens=32000).text()
+
+    assert 1 + MOST_FORMS == len(server.requests)
+
+    learnt = Adaptations()
+    for bound in range(1000, 2000):
+        learnt.remember("m", [f"max_tokens at most {bound}"])
+    assert ("m", "max_tokens at most 1999") == learnt.known()[-1]
+    assert len(learnt.known()) < 100
 
 
 def test_calls_without_a_signature_say_so() -> None:

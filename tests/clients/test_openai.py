@@ -13,6 +13,7 @@ import pytest
 from yarl import URL
 
 from autonomousai import ConfigError, ModelNotFoundError, OpenAICompatible, StatusError
+from autonomousai.clients.openai import Api
 from autonomousai.events import Reasoning, ToolCalls
 from autonomousai.request import ChatRequest
 from autonomousai.result import AsyncResult
@@ -50,13 +51,19 @@ MISSING = {"error": {"message": "no such model", "code": "model_not_found"}}
     ("path", "said", "hint"),
     [("", "404 page not found", True), ("/", "Cannot POST", True), ("/v1", "not found", False), ("", MISSING, False)],
 )
-async def test_a_base_url_without_a_path_is_suspected(path: str, said: Any, hint: bool) -> None:
-    """Where the server has no such page: most have the API below /v1. A model that is not there is none of that."""
-    async with ScriptedServer(Script.status(404, said)) as server, OpenAICompatible(server.url + path) as provider:
-        with pytest.raises(StatusError) as raised:
-            await provider.chat("m", HELLO)
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_a_base_url_without_a_path_is_suspected(api: Api, path: str, said: Any, hint: bool) -> None:
+    """Where the server has no such page: most have the API below /v1. A model that is not there is none of that, and without
+    tries, as a gateway asks, the callers are others than who wrote the URL."""
+    answers = []
+    async with ScriptedServer(Script.status(404, said)) as server:
+        for retries in (2, 0):
+            async with OpenAICompatible(server.url + path, api=api, retries=retries) as provider:
+                with pytest.raises(StatusError) as raised:
+                    await provider.chat("m", HELLO)
+            answers.append("most end in /v1" in str(raised.value))
 
-    assert hint == ("most end in /v1" in str(raised.value))
+    assert [hint, False] == answers
 
 
 async def test_without_a_key_none_is_sent() -> None:

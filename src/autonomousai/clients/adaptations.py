@@ -413,8 +413,14 @@ class Adaptations:
         rows = self._learnt.setdefault(model, {})
         for name in names:
             rows.pop(_OPPOSITES.get(name, ""), None)
+            rows.pop(name, None)
             rows[name] = self._now() + REMEMBERED_S
+        while len(rows) > _MOST_REMEMBERED:  # what was learnt first: servers name bounds and keywords as they like
+            del rows[next(iter(rows))]
 
+
+#: Forms that are remembered for one model.
+_MOST_REMEMBERED: Final = 64
 
 #: What was learnt earlier and holds no longer.
 _OPPOSITES: Final = {

@@ -25,23 +25,26 @@ _OF_LIMIT: Final = late_pattern(
 #: What servers say of a limit that is too large for a prompt: not that it has another name.
 TOO_LARGE: Final = late_pattern(r"too (?:large|high|big)|above maximum|exceed", re.IGNORECASE)
 
-#: The greatest length, in the words of some ten vendors.
+#: What is said of the room that a prompt leaves: a bound of this request, which must not be remembered for others.
+_OF_PROMPT: Final = late_pattern(r"\bprompts?\b|\binputs?[`'\"_ ]*(?:tokens?|length)", re.IGNORECASE)
+
+#: The greatest length, in the words of some ten vendors. A number of more digits is none.
 _AT_MOST: Final = late_pattern(
-    r"supports? at most (\d+)"
-    r"|\d+ > (\d+), which is the maximum"
-    r"|range[^\[\]]{0,60}\[\s*\d+\s*,\s*(\d+)\s*\]"
+    r"supports? at most (\d{1,9})(?!\d)"
+    r"|\d+ > (\d{1,9})(?!\d), which is the maximum"
+    r"|range[^\[\]]{0,60}\[\s*\d+\s*,\s*(\d{1,9})(?!\d)\s*\]"
     r"|(?:<=|less than or equal to|lower than or equal to|not exceed|(?:no|not) (?:more|greater|larger) than|at most"
     r"|(?:model|output)(?:'s)? (?:token )?limit (?:of|is)|maximum (?:allowed |supported )?(?:value |number )?(?:of|is|:))"
-    r"[\s`'\"(]*(\d+)",
+    r"[\s`'\"(]*(\d{1,9})(?!\d)",
     re.IGNORECASE,
 )
 _BELOW: Final = late_pattern(
-    r"to (\d+) ?\(exclusive\)|(?<!or equal to )(?:less|lower|smaller) than[\s`'\"]*(\d+)", re.IGNORECASE
+    r"to (\d{1,9})(?!\d) ?\(exclusive\)|(?<!or equal to )(?:less|lower|smaller) than[\s`'\"]*(\d{1,9})(?!\d)", re.IGNORECASE
 )
 
 #: The least length that some APIs take.
 _AT_LEAST: Final = late_pattern(
-    r"(?:>=|at least|greater than or equal to|minimum (?:value )?(?:of|is))[\s`'\"]*(\d+)", re.IGNORECASE
+    r"(?:>=|at least|greater than or equal to|minimum (?:value )?(?:of|is))[\s`'\"]*(\d{1,9})(?!\d)", re.IGNORECASE
 )
 #: The most tokens that an answer is made longer to: more than a caller asked for.
 _LEAST: Final = 64
@@ -87,7 +90,7 @@ class LengthBound(msgspec.Struct, frozen=True):
 
     def asked(self, body: Json, said: str, param: str | None) -> LengthBound | None:
         """See `Adaptation.asked`."""
-        if param not in _LIMITS and not _OF_LIMIT.search(said):
+        if (param not in _LIMITS and not _OF_LIMIT.search(said)) or _OF_PROMPT.search(said):
             return None
         bound = self.find(said)
         if not bound or all(self.pick(length, bound) == length for _, length in _said(body)):

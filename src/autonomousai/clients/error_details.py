@@ -11,8 +11,9 @@ from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from .retries import LONGEST_WAIT_S
 
-#: Statuses of a server that has other paths.
+#: Statuses of a server that has other paths, and the paths that are asked for below a base URL without one.
 _NO_SUCH_PATH: Final = frozenset({404, 405})
+_AT_A_ROOT: Final = frozenset({"/chat/completions", "/responses"})
 
 #: Statuses with which a proxy answers in place of a server that it cannot reach, or does not want to.
 _OF_PROXIES: Final = frozenset({403, 407, 500, 502, 503, 504})
@@ -21,10 +22,10 @@ _OF_PROXIES: Final = frozenset({403, 407, 500, 502, 503, 504})
 def explain(error: HTTPError, pool: HttpPool, url: str, proxy: Proxy | None, *, failures: int, retries: int) -> None:
     """Explain *error*, which ends a request for *url* after as many *failures*. *proxy*: the request's own. With ``retries=0``,
     as a gateway's upstreams are asked, nothing is added: its callers are others than its operator."""
-    if error.status in _NO_SUCH_PATH and error.code not in MODEL_CODES and urlsplit(url).path == "/chat/completions":
-        error.advise("check base_url: most end in /v1, and this one has no path; then the model's name")
     if not retries:
         return
+    if error.status in _NO_SUCH_PATH and error.code not in MODEL_CODES and urlsplit(url).path in _AT_A_ROOT:
+        error.advise("check base_url: most end in /v1, and this one has no path; then the model's name")
     if proxy is None and (isinstance(error, ConnectError) or error.status in _OF_PROXIES):
         spared = pool.proxy_to_this_machine(url)
         if spared is not None:

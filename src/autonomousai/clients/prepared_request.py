@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -43,9 +44,13 @@ class PreparedRequest(msgspec.Struct, frozen=True):
         return f"<PreparedRequest {without_credentials(self.url)}, {len(self.body)} bytes>"
 
 
+#: Forms that one request takes at most. Some are named by the refusal, which could name another one each time.
+MOST_FORMS: Final = 16
+
+
 def adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | None:
     """Return *request* in another form, where *error* is a refusal of this one and another was not yet tried."""
-    if request.adaptations is None or not isinstance(error, StatusError):
+    if request.adaptations is None or not isinstance(error, StatusError) or len(request.forms) >= MOST_FORMS:
         return None
     form = other_form(request.body, error, request.adaptations.rows)
     if form is None or form[0] in request.forms:
