@@ -308,6 +308,23 @@ async def test_nothing_is_fetched_for_a_server_that_cannot_start(tmp_path, argum
     assert "smollm2" not in ended.err
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_nothing_is_fetched_for_a_port_that_is_taken(tmp_path, workers):
+    """A port in use is reported at once, not after a download."""
+    nowhere = environment(tmp_path, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0")
+    config = tmp_path / "config.toml"
+    config.write_text(f'[server]\nstate = "sqlite:{tmp_path}/state.db"\n')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ["--config", str(config), "--workers", workers, "--port", where.rpartition(":")[2]]
+
+        ended = await run("serve", *arguments, env=nowhere)
+
+    assert (SETUP, "") == (ended.code, ended.out)
+    assert f"cannot listen on {where}" in ended.err
+    assert "smollm2" not in ended.err
+
+
 async def test_a_host_that_does_not_exist_is_said(tmp_path):
     """A name that is no address of this machine is an error that names it."""
     config = tmp_path / "config.toml"

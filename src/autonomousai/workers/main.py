@@ -58,12 +58,13 @@ def run(
             "set it to 'sqlite:PATH', or to 'redis://host[:port]' to share streams with other machines too"
         )
     config = msgspec.structs.replace(config, server=server)
-    prepare(config)
-    tune_malloc()
-    with bind(host, port) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with bind(host, port) as listener:  # a port that is taken is said before anything is fetched
         _check_routes(config)
+        prepare(config)
+        tune_malloc()
         reload = None if load is None else partial(_load_again, load, given)
-        return runner.run(_serve(config, listener, authority(host, listener.getsockname()[1]), workers, reload))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(_serve(config, listener, authority(host, listener.getsockname()[1]), workers, reload))
 
 
 async def _load_again(load: Callable[[], Config], given: Mapping[str, Any]) -> Config:
