@@ -22,6 +22,7 @@ from autonomousai.ledger import database as module
 from autonomousai.ledger.database import REVISION, Database, DatabaseAwayError, EntryRefusedError
 from autonomousai.ledger.place import place_of
 from autonomousai.ledger.tables import ENTRIES, METADATA
+from tests.support.lines import lines
 from tests.support.postgres import PostgresServer
 
 from .entries import entry
@@ -97,6 +98,16 @@ def test_texts_that_no_database_takes_are_mended(database: Database) -> None:
 
     (row,) = rows(database)
     assert ("a\ufffdb" + "c" * 253, "?") == (row.model, row.key)
+
+
+def test_writing_many_entries_is_little_work_for_each(database: Database) -> None:
+    """Values are not given names and types one by one on their way to the database."""
+    few, many = ([entry() for _ in range(count)] for count in (50, 250))
+    database.write([entry()])
+
+    work = lines(lambda: database.write(many)) - lines(lambda: database.write(few))
+
+    assert 50 > work / 200
 
 
 def test_a_number_that_is_too_large_is_refused_for_good(database: Database) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, inspect, literal_column, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from ..file_identity import FileIdentity, identity_of
 from .entry import HANDED_OVER, LedgerEntry
 from .place import LedgerPlace
-from .tables import ENTRIES, row_of
+from .tables import ENTRIES, OUTCOME, Row, row_of
 
 #: The revision of the tables that this program has; the last of `migrations`.
 REVISION: Final = "0002"
@@ -63,11 +63,16 @@ class Database:
         self.place = place
         self.engine = _engine_of(place)
         self._identity: FileIdentity | None = None
-        dialect: Any = sqlite if place.path is not None else postgresql
-        insert = dialect.insert(ENTRIES)
+        is_file = place.path is not None
+        insert: Any = (sqlite if is_file else postgresql).insert(ENTRIES)
         changed = {column.name: insert.excluded[column.name] for column in ENTRIES.columns if not column.primary_key}
+        is_open = ENTRIES.c.outcome == literal_column(f"'{HANDED_OVER}'")
+        insert = insert.on_conflict_do_update(index_elements=["id"], set_=changed, where=is_open)
+        # For rows as tuples, which the driver gets as they are: to give each value its name costs more than to store it.
+        dialect_of: Any = type(self.engine.dialect)
+        dialect = dialect_of(paramstyle="qmark" if is_file else "format")
         #: An entry that is there already stays, unless another server was to finish that answer.
-        self._insert = insert.on_conflict_do_update(index_elements=["id"], set_=changed, where=ENTRIES.c.outcome == HANDED_OVER)
+        self._insert = str(insert.compile(dialect=dialect))
 
     def open(self) -> None:
         """Make the tables, or bring older ones to this program's. Raises `ConfigError` where that cannot be, and
@@ -104,14 +109,14 @@ class Database:
         """Write *entries*, all or none of them; each once, however often it is written. Raises `DatabaseAwayError`, and
         `EntryRefusedError` for one of them."""
         self.ensure_present()
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[str, Row] = {}
         for entry in entries:
             row = row_of(entry)
-            if (known := rows.get(row["id"])) is None or known["outcome"] == HANDED_OVER:
-                rows[row["id"]] = row
+            if (known := rows.get(row[0])) is None or known[OUTCOME] == HANDED_OVER:
+                rows[row[0]] = row
         with self._errors(), self.engine.begin() as connection:
             # In one order everywhere: two servers that wait for each other's rows would be a deadlock.
-            connection.execute(self._insert, [row for _, row in sorted(rows.items())])
+            connection.exec_driver_sql(self._insert, [row for _, row in sorted(rows.items())])
 
     def drop_before(self, moment: float, most: int) -> int:
         """Delete up to *most* of the entries before *moment* (seconds since the epoch), the oldest first. Returns how many.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
@@ -59,15 +59,27 @@ MARKS: Final = Table(
     Column("number", BigInteger, nullable=False),
 )
 
-_TEXTS: Final = {column.name: column.type.length for column in ENTRIES.columns if isinstance(column.type, String)}
+#: The values of an entry, in the order of the columns, which is that of its members.
+Row: TypeAlias = tuple[Any, ...]
+
+#: Where a row has its outcome, what is JSON, and the other texts with the most characters of each.
+_NAMES: Final = [column.name for column in ENTRIES.columns]
+OUTCOME: Final = _NAMES.index("outcome")
+_LABELS, _ATTEMPTS = _NAMES.index("labels"), _NAMES.index("attempts")
+_TEXTS: Final = [
+    (index, column.type.length or 0) for index, column in enumerate(ENTRIES.columns) if type(column.type) is String
+]
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
-def row_of(entry: LedgerEntry) -> dict[str, Any]:
+def row_of(entry: LedgerEntry) -> Row:
     """Return *entry* as a row. Texts are cut to their columns, and hold nothing that a database refuses."""
-    row = msgspec.structs.asdict(entry)
-    for name in ("labels", "attempts"):
-        row[name] = msgspec.json.encode(row[name]).decode()
-    for name, length in _TEXTS.items():
-        if row[name] is not None:
-            row[name] = row[name].encode("utf-8", "replace").decode()[:length].replace("\0", "\ufffd")
-    return row
+    row = list(msgspec.structs.astuple(entry))
+    row[_LABELS] = _encode(row[_LABELS]).decode()
+    row[_ATTEMPTS] = _encode(row[_ATTEMPTS]).decode()
+    for index, length in _TEXTS:
+        value = row[index]
+        if value is not None and not (value.isascii() and len(value) <= length and "\0" not in value):
+            row[index] = value.encode("utf-8", "replace").decode()[:length].replace("\0", "\ufffd")
+    return tuple(row)
