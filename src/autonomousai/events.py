@@ -40,11 +40,13 @@ class Started(_Silent, frozen=True, gc=False, tag="started"):
 
     ``model``: the model as the upstream names it, or None. ``upstream``: the upstream's name in the config, set by the gateway.
     ``extra``: members of the first chunk that every chunk repeats (``system_fingerprint``, ``service_tier``, unknown ones).
+    ``spliced``: the answer had begun before, and from here on has another ``extra``; the names stay those of its beginning.
     """
 
     model: str | None = None
     upstream: str | None = None
     extra: dict[str, Any] | None = None
+    spliced: bool = False
 
 
 class Reasoning(_Silent, frozen=True, gc=False, tag="reasoning"):
@@ -268,6 +270,11 @@ def split_tool_calls(calls: ToolCalls) -> list[ToolCallDelta]:
     return [
         ToolCallDelta(at, call.id, call.name, call.arguments, call.extra) for at, call in zip(numbers, calls.calls, strict=True)
     ]
+
+
+def begins_answer(batch: Batch) -> bool:
+    """Return whether *batch* is the first of an answer, also of another one that comes in place of one that broke."""
+    return type(first := batch[0]) is Started and not first.spliced
 
 
 #: Events that say nothing of an answer: an upstream that sends them alone shows signs of life.

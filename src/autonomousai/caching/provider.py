@@ -19,7 +19,7 @@ import msgspec
 
 from ..answer import Answer
 from ..batches import BatchStream, GeneratedBatches, JoinedBatches, Sink
-from ..events import Batch, ChoiceEvent, FinishReason, Started
+from ..events import Batch, ChoiceEvent, FinishReason, begins_answer
 from ..outage import Outage
 from ..provider import AsyncGeneratorProvider
 from ..report import Report
@@ -203,7 +203,7 @@ class GeneratedOrKept:
 
     def _note(self, batch: Batch) -> None:
         if self._batches is not None:
-            if type(batch[0]) is Started:  # also of another answer, in place of one that broke
+            if begins_answer(batch):
                 self._size = 0
                 self._batches.clear()
             self._size += sum(len(event) if type(event) is str else 100 for event in batch)

@@ -178,10 +178,18 @@ class AttemptStream:
         report.upstream = self._upstream.name
         if self._replay is not None:
             report.repeated = report.spent + self._generated - self._had - len(batch)
-            return batch
+            return self._with_members(batch)
         report.begun = len(report.attempts) - self._settled
         started = Started() if self._started is None else self._started
         return [Started(started.model, self._upstream.name, started.extra), *self._foreign, *batch]
+
+    def _with_members(self, batch: Batch) -> Batch:
+        """Return the first *batch* after a splice, with the members that each chunk repeats where these are others now."""
+        before = self._answer.started or Started()
+        extra = None if self._started is None else self._started.extra
+        if (extra or None) == (before.extra or None):
+            return batch
+        return [Started(before.model, before.upstream, extra, spliced=True), *batch]
 
     async def _fail(self, error: ProviderError) -> None:
         halfway = self._generated > 0 or self._answer.pieces > self._had

@@ -298,7 +298,7 @@ def _attempts_of(tried: list[Attempt], answer: Answer, tokens: Tokens, prices: P
         generated = tokens.last if ok else ratio(attempt.tokens)
         cost: float | None = 0.0
         if ok:
-            names = (answer.model, model)
+            names = (_model_at_the_end(answer), model)
             cost = prices.cost(attempt.upstream, names, tokens, generated, _told_cost(answer), _tier_of(answer))
         elif generated and answer.finish is None and attempt is tried[-1] and attempt.upstream == answer.upstream:
             # The one that began it, so that it has named the model, and may have counted the prompt.
@@ -317,6 +317,12 @@ def _attempts_of(tried: list[Attempt], answer: Answer, tokens: Tokens, prices: P
             )
         )
     return attempts
+
+
+def _model_at_the_end(answer: Answer) -> str | None:
+    """Return the model as the upstream names it that ended the answer: after a splice it is another one."""
+    finish = answer.finish
+    return answer.model if finish is None or finish.model is None else finish.model
 
 
 def _told_cost(answer: Answer) -> float | None:

@@ -15,7 +15,7 @@ import msgspec
 from ..answer import Answer
 from ..batches import BatchStream, SentRequest
 from ..errors import IncompleteStreamError, ProviderError, StatusError
-from ..events import Batch, FinishReason, Started
+from ..events import Batch, FinishReason, begins_answer
 from ..http.server.exchange import ClientLeftError, Exchange, internal_error, log_bug
 from ..limiter import Place, QuotaHold
 from ..report import Report
@@ -292,7 +292,7 @@ class Endpoint:
             batch = await batches.__anext__()
             meter.batch()
             answer.add(batch)
-            if type(batch[0]) is Started:  # also of another answer, in place of one that broke
+            if begins_answer(batch):
                 events.clear()
             events += batch
         model = (answer.model or meter.model)[:MAX_MODEL]

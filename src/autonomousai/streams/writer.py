@@ -17,7 +17,7 @@ import msgspec
 from ..answer import Answer
 from ..batches import BatchStream
 from ..errors import IncompleteStreamError, ProviderError
-from ..events import Batch, Started
+from ..events import Batch, begins_answer
 from ..http.server.exchange import internal_error, log_bug
 from ..limiter import Place, QuotaHold, RequestLimiter
 from ..provider import AsyncGeneratorProvider
@@ -176,7 +176,7 @@ async def _complete(batches: BatchStream, answer: Answer, meter: AnswerMeter) ->
     async for batch in batches:
         answer.add(batch)
         meter.batch()
-        if type(batch[0]) is Started:
+        if begins_answer(batch):
             complete.clear()
         complete.append(batch.copy())  # the provider may use the list again
     return complete

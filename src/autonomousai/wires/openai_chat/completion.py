@@ -244,15 +244,16 @@ def _document(
 def _unknown_of(events: Batch, finish: FinishReason) -> list[dict[str, Any]]:
     """Return the unknown members of the chunks, in their order."""
     found: list[dict[str, Any]] = []
+    constant: dict[str, Any] = {}  # after a splice, those of the upstream that continued
     for event in events:
-        if type(event) is Started and event.extra:
-            found.append(event.extra)
+        if type(event) is Started:
+            constant = event.extra or {}
         elif type(event) is Extra and event.wire == WIRE:
             found.append(event.members)
     if finish.extra:
         found.append({name: value for name, value in finish.extra.items() if name != TRAILER})
         found.append(finish.extra.get(TRAILER) or {})
-    return found
+    return [constant, *found]
 
 
 def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:

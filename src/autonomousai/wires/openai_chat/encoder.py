@@ -134,8 +134,8 @@ class ChatStreamEncoder:
 
     def _add_event(self, pieces: list[bytes], event: Event, others: Iterator[Event]) -> None:
         """Write *event*, and those of the *others* behind it that it binds to itself."""
-        if type(event) is Started and event.extra:
-            self._repeat(event.extra)
+        if type(event) is Started and (event.extra or event.spliced):
+            self._repeat(event.extra or {})
         if not self._begun:
             self._begun = True
             self._add(pieces, _ROLE)

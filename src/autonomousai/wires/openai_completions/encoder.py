@@ -112,10 +112,10 @@ def encode_text_completion(events: Batch, head: AnswerHead, *, extension: dict[s
         "model": head.model,
         "choices": sorted(choices, key=lambda choice: int(choice["index"])),
     }
+    started = [event for event in events if type(event) is Started][-1:]  # after a splice, of the upstream that continued
+    _merge(document, started[0].extra or {} if started else {})
     for event in events:
-        if type(event) is Started and event.extra:
-            _merge(document, event.extra)
-        elif type(event) is Extra and event.wire in _OWN:
+        if type(event) is Extra and event.wire in _OWN:
             _merge(document, event.members)
     extra = finish.extra or {}
     _merge(document, {name: value for name, value in extra.items() if name != TRAILER})
