@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from autonomousai.errors import InvalidMessagesError
-from autonomousai.wires.call_ids import give_ids
+from autonomousai.wires.call_ids import give_ids, with_distinct_ids
 from autonomousai.wires.messages import check_messages
 from tests.support.lines import lines
 
@@ -94,6 +95,38 @@ def test_many_calls_without_ids_cost_what_as_many_with_ids_do() -> None:
     with_ids = steps(*(f"c{number}" for number in range(1000)))
 
     assert steps(*[None] * 1000) < 3 * with_ids
+
+
+@pytest.mark.parametrize(
+    ("messages", "calls", "results"),
+    [
+        ([asked(call("a")), result("a")], ["a"], ["a"]),
+        ([asked(call("a")), result("a"), asked(call("a")), result("a")], ["a", "a_2"], ["a", "a_2"]),
+        ([asked(call("a"), call("a")), result("a"), result("a")], ["a", "a_2"], ["a", "a_2"]),
+        ([asked(call("a")), asked(call("a"), call("a")), result("a"), result("a")], ["a", "a_2", "a_3"], ["a_2", "a_3"]),
+        ([asked(call("a"), call("a_2"), call("a")), result("a_2")], ["a", "a_2", "a_3"], ["a_2"]),
+        ([asked(call("a"), call("a")), result("a"), result("a"), result("a")], ["a", "a_2"], ["a", "a_2", "a"]),
+    ],
+)
+def test_ids_that_several_calls_have_are_made_distinct(messages: list[Any], calls: list[str], results: list[str]) -> None:
+    """A result stays with the call of its turn; what was given stays as it is."""
+    before = json.dumps(messages)
+
+    made = with_distinct_ids(messages)
+
+    assert calls == [each["id"] for message in made for each in message.get("tool_calls") or ()]
+    assert results == [message["tool_call_id"] for message in made if message["role"] == "tool"]
+    assert before == json.dumps(messages)
+
+
+def test_many_calls_of_one_id_cost_what_as_many_others_do() -> None:
+    """A caller may send as many as a body holds."""
+
+    def steps(count: int) -> int:
+        messages = [message for _ in range(count) for message in (asked(call("a")), result("a"))]
+        return lines(lambda: with_distinct_ids(messages))
+
+    assert steps(1000) < 2.5 * steps(500)
 
 
 class Watched(list[Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -25,6 +26,13 @@ TOOL = {"type": "function", "function": {"name": "f", "description": "d", "param
 WRITTEN_TOOL = {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {}}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 PNG = b64encode(b"png").decode()
+
+#: How such images begin.
+JPEG, WEBP = b"\xff\xd8\xff\xe0\x00\x10JFIF", b"RIFF\x24\x00\x00\x00WEBPVP8 "
+
+
+def encoded(data: bytes) -> str:
+    return b64encode(data).decode()
 
 
 def body(messages: Any = HELLO, stream: bool = False, **fields: Any) -> Json:
@@ -54,6 +62,10 @@ FIELDS: list[tuple[Json, Json]] = [
     ({"stop": ["\n", "END"]}, {"stop_sequences": ["END"]}),
     ({"stop": ["\n"]}, {}),
     ({"user": "u"}, {"metadata": {"user_id": "u"}}),
+    ({"user": "ann@example.com"}, {"metadata": {"user_id": sha256(b"ann@example.com").hexdigest()}}),
+    ({"safety_identifier": "+1 (555) 123-4567"}, {"metadata": {"user_id": sha256(b"+1 (555) 123-4567").hexdigest()}}),
+    ({"metadata": {"user_id": "x" * 257}}, {"metadata": {"user_id": sha256(b"x" * 257).hexdigest()}}),
+    ({"user": "550e8400-e29b-41d4-a716-446655440000"}, {"metadata": {"user_id": "550e8400-e29b-41d4-a716-446655440000"}}),
     ({"user": "u", "safety_identifier": "s"}, {"metadata": {"user_id": "u"}}),
     ({"safety_identifier": "s", "metadata": {"a": "b"}}, {"metadata": {"user_id": "s"}}),
     ({"metadata": {"user_id": "u", "a": "b"}}, {"metadata": {"user_id": "u"}}),
@@ -375,6 +387,47 @@ MESSAGES: dict[str, tuple[list[Json], Any, list[Json]]] = {
             )
         ],
     ),
+    "an image under the name of another kind, which the API refuses": (
+        [
+            say(
+                "user",
+                [
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64," + encoded(JPEG)}},
+                    {"type": "image_url", "image_url": {"url": "data:application/octet-stream;base64," + encoded(WEBP)}},
+                    {"type": "file", "file": {"file_data": "data:application/octet-stream;base64," + encoded(b"%PDF-1.7")}},
+                ],
+            )
+        ],
+        None,
+        [
+            say(
+                "user",
+                [
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": encoded(JPEG)}},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": encoded(WEBP)}},
+                    {
+                        "type": "document",
+                        "source": {"type": "base64", "media_type": "application/pdf", "data": encoded(b"%PDF-1.7")},
+                    },
+                ],
+            )
+        ],
+    ),
+    "an empty last message: without it, the answer before it would be continued": (
+        [say("user", "a"), say("assistant", "b"), say("user", " ")],
+        None,
+        [say("user", [text("a")]), say("assistant", [text("b")]), say("user", [text("(no content)")])],
+    ),
+    "nothing but an empty message": (
+        [say("system", "s"), say("user", "")],
+        "s",
+        [say("user", [text("(no content)")])],
+    ),
+    "an empty message among others": (
+        [say("user", "a"), say("user", ""), say("assistant", "b"), say("user", ""), say("user", "c")],
+        None,
+        [say("user", [text("a")]), say("assistant", [text("b")]), say("user", [text("c")])],
+    ),
     "parts of the API's own": (
         [say("user", [{"type": "search_result", "source": "s"}])],
         None,
@@ -514,6 +567,27 @@ def test_ids_of_calls_that_another_upstream_drew_are_such_as_the_api_takes() -> 
     written = json.loads(original(asked(messages=messages("functions.f:0"))))
 
     assert messages("functions_f_0") == written["messages"]
+
+
+def test_an_id_that_another_upstream_drew_in_each_turn_is_each_calls_own() -> None:
+    """The API refuses the second; a result stays with the call of its turn, and the caller's request as it is."""
+
+    def messages(*ids: str) -> list[Any]:
+        return [
+            message
+            for drawn in ids
+            for message in (
+                {"role": "assistant", "content": [{"type": "tool_use", "id": drawn, "name": "f", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": drawn, "content": "1"}]},
+            )
+        ]
+
+    given = messages("call_0", "call_0", "b", "call_0")
+
+    written = json.loads(original(asked(messages=given)))
+
+    assert messages("call_0", "call_0_2", "b", "call_0_3") == written["messages"]
+    assert messages("call_0", "call_0", "b", "call_0") == given
 
 
 def test_what_was_changed_since_is_changed() -> None:

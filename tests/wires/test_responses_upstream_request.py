@@ -116,7 +116,24 @@ MESSAGES: list[tuple[str, list[Json], list[Json]]] = [
         [
             {**HI, "role": "assistant", "content": "a"},
             {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c1", "output": "(no result)"},
+            {"type": "function_call", "call_id": "c1_2", "name": "f", "arguments": "{}"},
+        ],
+    ),
+    (
+        "a result of no call, and a call without one: OpenAI's server refuses both",
+        [
+            *ASKED,
+            {"role": "tool", "tool_call_id": "lost", "content": "1"},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            *ASKED,
+        ],
+        [
+            HI,
+            {**HI, "content": "Result of the tool call lost:\n1"},
             {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c1", "output": "(no result)"},
+            HI,
         ],
     ),
     (

@@ -3,6 +3,9 @@ any, and programs send back what they got.
 
 A call and its result are brought together by the name that the result has, or else by their order. An id that is made here says
 where the call stands: so the same conversation has the same ids in each turn, and an upstream finds it in its cache.
+
+Other servers draw the same id in each turn (``call_0``), or for several calls at once: where such ids are refused, the later
+calls get others.
 """
 
 from __future__ import annotations
@@ -48,6 +51,63 @@ def _results(messages: Messages, begin: int) -> list[Message]:
         if message["role"] == "tool":
             results.append(message)
     return results
+
+
+class DistinctIds:
+    """Ids of calls of which no two are the same, and the results that belong to them, in the order of a conversation. *taken*:
+    all ids that stand in it."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+        self._made: set[str] = set()
+        self._counts: dict[str, int] = {}  # of calls by one id: with many of them each begins where the last one ended
+        self._waiting: dict[str, tuple[int, deque[str]]] = {}  # by the id that was drawn: the turn, and its calls' ids
+
+    def of_call(self, call_id: str, turn: int) -> str:
+        """Return the id of a call that is made in a *turn*: its own, unless an earlier call has that."""
+        own = call_id
+        while own in self._made or (own != call_id and own in self._taken):
+            self._counts[call_id] = self._counts.get(call_id, 1) + 1
+            own = f"{call_id}_{self._counts[call_id]}"
+        self._made.add(own)
+        begun, waiting = self._waiting.get(call_id, (turn, deque()))
+        if begun != turn:
+            waiting = deque()
+        waiting.append(own)
+        self._waiting[call_id] = (turn, waiting)
+        return own
+
+    def of_result(self, call_id: str) -> str:
+        """Return the id of the call that a result is of: of those of the last turn that drew this id, the first without one."""
+        _, waiting = self._waiting.get(call_id, (0, deque()))
+        return waiting.popleft() if waiting else call_id
+
+
+def with_distinct_ids(messages: Messages) -> Messages:
+    """Return *messages* with ids of calls of which no two are the same, for servers that pair calls and results by them alone.
+    What is changed is a copy: another upstream may be asked with the same messages."""
+    drawn = [call["id"] for message in messages if message.get("tool_calls") for call in _all_calls(message)]
+    if len(drawn) == len(taken := set(drawn)):
+        return messages
+    ids = DistinctIds(taken)
+    said: Messages = []
+    for turn, message in enumerate(messages):
+        if message["role"] == "tool" and isinstance(message.get("tool_call_id"), str):
+            message = {**message, "tool_call_id": ids.of_result(message["tool_call_id"])}
+        elif _all_calls(message):
+            message = {**message, "tool_calls": [_distinct(call, ids, turn) for call in message["tool_calls"]]}
+        said.append(message)
+    return said
+
+
+def _all_calls(message: Message) -> list[Call]:
+    """Return the calls of a message that have an id, of any type."""
+    calls = message.get("tool_calls")
+    return [call for call in calls if isinstance(call.get("id"), str)] if isinstance(calls, list) else []
+
+
+def _distinct(call: Call, ids: DistinctIds, turn: int) -> Call:
+    return {**call, "id": ids.of_call(call["id"], turn)} if isinstance(call.get("id"), str) else call
 
 
 def _match(place: int, calls: list[Call], results: list[Message], taken: set[str]) -> None:

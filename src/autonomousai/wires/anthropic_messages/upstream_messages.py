@@ -10,12 +10,14 @@ import binascii
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from ...events import Message, Messages
 from ...late import late_pattern
+from ..call_ids import DistinctIds
 from ..fields import UNSUPPORTED
 from ..shapes import refusal
 from .members import Json
@@ -28,11 +30,23 @@ _NOT_IN_IDS: Final = late_pattern(r"[^a-zA-Z0-9_-]")
 _MEDIA_TYPES: Final = {"image/jpg": "image/jpeg", "": "text/plain"}
 _MARK: Final = "cache_control"
 
+#: What an empty message says, where there must be one.
+_NO_CONTENT: Final = "(no content)"
+
+#: How images and documents begin, and what they are: the API refuses one that is said to be another.
+_BEGINNINGS: Final = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+
 
 def write_messages(messages: Messages) -> tuple[list[Json], list[Json]]:
     """Return the blocks of the system prompt, and the messages. Raises `StatusError` 400 for a part that the API cannot take.
 
-    Where there are system messages alone, they are what the user says: the API wants one message at least.
+    Where there are system messages alone, they are what the user says: the API wants one message at least. An empty last
+    message of the user says that it is empty: without it, the answer before it would be continued, or nothing be asked.
     """
     system: list[Json] = []
     written: list[Json] = []
@@ -44,6 +58,8 @@ def write_messages(messages: Messages) -> tuple[list[Json], list[Json]]:
             system += blocks
             continue
         role = "user" if role in ("tool", "function") else role
+        if not blocks and index == len(messages) - 1 and role == "user" and (not written or written[-1]["role"] != "user"):
+            blocks = [_text(_NO_CONTENT)]
         if not blocks:
             continue
         if written and written[-1]["role"] == role:
@@ -137,7 +153,8 @@ class _CallIds:
 
 
 def with_clean_ids(messages: list[Any]) -> list[Any]:
-    """Return messages of the API's own with ids of calls as it takes them: another upstream may have drawn some of them."""
+    """Return messages of the API's own with ids of calls as it takes them, each for one call: another upstream may have drawn
+    some of them."""
     blocks = [
         block
         for message in messages
@@ -148,23 +165,31 @@ def with_clean_ids(messages: list[Any]) -> list[Any]:
     if not blocks:
         return messages
     ids = [said for block in blocks for name in _ID_MEMBERS if isinstance(said := block.get(name), str)]
+    made = [block["id"] for block in blocks if isinstance(block.get("id"), str)]
+    if len(made) != len({*made}):
+        distinct = DistinctIds({*made})
+        messages = [
+            _with_ids(message, {"id": partial(distinct.of_call, turn=turn), "tool_use_id": distinct.of_result})
+            for turn, message in enumerate(messages)
+        ]
     if all(_NOT_IN_IDS.search(each) is None for each in ids):
         return messages
     calls = _CallIds()
-    return [_with_ids(message, calls) for message in messages]
+    return [_with_ids(message, dict.fromkeys(_ID_MEMBERS, calls.known)) for message in messages]
 
 
 #: The members of blocks that name a call.
 _ID_MEMBERS: Final = ("id", "tool_use_id")
 
 
-def _with_ids(message: Any, calls: _CallIds) -> Any:
+def _with_ids(message: Any, written: Mapping[str, Callable[[str], str]]) -> Any:
+    """Return a message whose blocks name calls as *written* says, by the member that names them."""
     if not isinstance(message, dict) or not isinstance(content := message.get("content"), list):
         return message
     return {
         **message,
         "content": [
-            {**block, **{name: calls.known(block[name]) for name in _ID_MEMBERS if isinstance(block.get(name), str)}}
+            {**block, **{name: write(block[name]) for name, write in written.items() if isinstance(block.get(name), str)}}
             if isinstance(block, dict)
             else block
             for block in content
@@ -256,8 +281,17 @@ def _source_of(url: str, where: str, kind: str) -> Json:
             data = b64encode(unquote_to_bytes(match[3])).decode("ascii")
     except (binascii.Error, ValueError):
         raise refusal(where, "holds a data: URL that is no base64", "invalid_base64") from None
+    media_type = _seen(b64decode(data[:24])) or media_type
     if media_type.startswith("text/"):
         text = b64decode(data).decode("utf-8", "replace")
         return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
     kind = "image" if media_type.startswith("image/") else "document"
     return {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": data}}
+
+
+def _seen(beginning: bytes) -> str | None:
+    """Return what an image or a document is, by its first bytes: programs name it after a file, or as they name all. None for
+    one that is not known."""
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
+        return "image/webp"
+    return next((media_type for begin, media_type in _BEGINNINGS if beginning.startswith(begin)), None)

@@ -6,10 +6,13 @@ Any other one is in the terms of chat completions: what becomes of its fields is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ...late import late_pattern
 from ...request import RESERVED, ChatRequest, OriginalRequest
+from ..call_ids import with_distinct_ids
 from ..fields import UNSUPPORTED
 from ..messages import CheckedMessages, check_messages
 from ..openai_chat.request import CHAT
@@ -82,7 +85,7 @@ def _with_beginning(messages: list[Any], text: str) -> list[Any]:
 
 
 def _translated(request: ChatRequest) -> Json:
-    system, messages = write_messages(with_paired_results(check_messages(request.messages)))
+    system, messages = write_messages(with_paired_results(with_distinct_ids(check_messages(request.messages))))
     body: Json = {"messages": messages}
     if system:
         body["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == {"type", "text"} else system
@@ -250,12 +253,26 @@ def _write_reasoning(body: Json, value: Any) -> None:
         _write_effort(body, value["effort"])
 
 
+#: Characters of the longest name of a user that the API takes, and names that it refuses: addresses and numbers of telephones.
+_LONGEST_USER: Final = 256
+_REACHABLE: Final = late_pattern(r".*\S@\S.*|\+?[\d\s()./-]{7,}", re.DOTALL)
+
+
+def _opaque(user: Any) -> Any:
+    """Return the name of a user as the API takes it: in place of one that it refuses, its SHA-256, which is always the same."""
+    if not isinstance(user, str) or not (len(user) > _LONGEST_USER or _REACHABLE.fullmatch(user)):
+        return user
+    from hashlib import sha256  # noqa: PLC0415  few names are such, and it is slow to come
+
+    return sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _write_user(body: Json, value: Any) -> None:
-    _put(body, "metadata", user_id=value)
+    _put(body, "metadata", user_id=_opaque(value))
 
 
 def _write_safety_identifier(body: Json, value: Any) -> None:
-    _put(body, "metadata", **{"user_id": value, **body.get("metadata", {})})
+    _put(body, "metadata", **{"user_id": _opaque(value), **body.get("metadata", {})})
 
 
 def _write_metadata(body: Json, value: Any) -> None:

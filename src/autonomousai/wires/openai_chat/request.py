@@ -128,7 +128,9 @@ ANTHROPIC: Final[Mapping[str, FieldUse]] = {
     "response_format": approximated("`json_schema` as `output_config.format`; `json_object` is left to the prompt"),
     "reasoning_effort": approximated("as `thinking` and `output_config.effort`"),
     "reasoning": approximated("its `effort`"),
-    "user": honoured(says="as `metadata.user_id`"),
+    "user": honoured(
+        says="as `metadata.user_id`; an email address, a telephone number, or more than 256 characters: its SHA-256"
+    ),
     "safety_identifier": approximated("as `metadata.user_id`, without `user`"),
     "metadata": approximated("its `user_id`"),
     "service_tier": approximated("`auto`, and `default` as `standard_only`"),

@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple
 from ...events import Message, Messages
 from ...late import late_pattern
 from ...request import ChatRequest
+from ..call_ids import with_distinct_ids
 from ..json_kinds import kind
 from ..messages import check_messages
+from ..pairing import with_paired_results
 from ..request_body import encode_request, request_fields
 from ..sealed_thoughts import ITEMS, is_packed
 from ..shapes import refusal
@@ -41,7 +43,7 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
             before = [_message("user", said)] if isinstance(said, str) else list(said or ())
             body["input"] = [*before, _message("assistant", origin.continues)]
     else:
-        body = {"input": input_items(check_messages(request.messages))}
+        body = {"input": input_items(with_paired_results(with_distinct_ids(check_messages(request.messages))))}
         _merge(body, _from_fields(request_fields(request.fields), strict=True))
         if isinstance(reasoning := body.get("reasoning"), dict) and reasoning.get("effort") not in (None, "none"):
             _merge(body, {"include": ["reasoning.encrypted_content"]})  # it comes back with the next turn
