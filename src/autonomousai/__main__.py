@@ -13,13 +13,19 @@ _COLLECT_AFTER: Final = 50_000
 
 
 def main() -> int:
-    """Run the command line. Ctrl-C ends it without a traceback, also while its modules are still being read."""
+    """Run the command line. Ctrl-C ends it without a traceback, also while its modules are still being read; the process then
+    ends by the signal itself: shells end a loop or a script for that alone, whatever the exit code is."""
     gc.set_threshold(_COLLECT_AFTER)
     try:
         from .cli import main as run  # noqa: PLC0415  takes a moment, in which Ctrl-C may come
+
+        code = run()
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    return run()
+        code = 128 + signal.SIGINT
+    if code == 128 + signal.SIGINT:
+        sys.excepthook = lambda *_: None  # the interpreter ends as usual, and raises the signal as the last thing
+        raise KeyboardInterrupt
+    return code
 
 
 if __name__ == "__main__":

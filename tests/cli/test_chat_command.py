@@ -586,12 +586,12 @@ async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: di
     process = await start("chat", QUESTION, env=env, stdin=asyncio.subprocess.PIPE, stderr=its_side)
     said = await asyncio.to_thread(os.read, terminal, 1000)
     process.send_signal(signal.SIGINT)
-    code = await process.wait()
+    ended = await finish(process)
     os.close(its_side)
     os.close(terminal)
 
     assert b"autonomousai: reading standard input up to its end" in said
-    assert 130 == code
+    assert 130 == ended.code
 
 
 # By its vendor

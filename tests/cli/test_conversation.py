@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shlex
 import signal
 import stat
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from autonomousai.cli.chat.context import is_same_model
 from autonomousai.testing import Head, Pause, Request, Script, ScriptedServer, Send, chunks
-from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, TAB, UP, OnTerminal, plain, run, without
+from tests.support.program import ALT_ENTER, CTRL_C, CTRL_D, CTRL_Z, PROGRAM, TAB, UP, OnTerminal, plain, run, without
 
 PROMPT = "llama>"
 
@@ -58,7 +59,30 @@ async def test_who_answers_is_said_at_the_beginning(env: dict[str, str]) -> None
     async with ScriptedServer() as server, talk(server, env) as terminal:
         opening = plain(await terminal.sees(PROMPT))
 
-    assert f"autonomousai: {server.url} answers as llama\nautonomousai: /help shows the commands, Ctrl-D leaves\n" == opening
+    assert f"autonomousai: using llama at {server.url}\nautonomousai: /help shows the commands, Ctrl-D leaves\n" == opening
+
+
+async def test_ctrl_z_suspends_the_program(env: dict[str, str]) -> None:
+    """As in other programs: the shell takes over, and `fg` comes back to the conversation."""
+    async with ScriptedServer(Script.stream("three.")) as server:
+        async with OnTerminal("--norc", "-i", env={**env, "PS1": "shell> "}, program=("bash",)) as terminal:
+            await terminal.sees("shell>")
+            terminal.types(f"{shlex.join(PROGRAM)} chat --base-url {server.url}")
+            await terminal.sees(PROMPT)
+            terminal.types("", key=CTRL_Z)
+            await terminal.sees("Stopped")
+            await terminal.sees("shell>")
+            terminal.types("fg")
+            await terminal.sees(PROMPT)
+            terminal.types("Count")
+            await terminal.sees("three.")
+            await terminal.sees(PROMPT)
+            terminal.types("", key=CTRL_D)
+            await terminal.sees("shell>")
+            terminal.types("exit $?")
+            code, _ = await terminal.ends()
+
+    assert 0 == code
 
 
 async def test_ctrl_c_stops_the_answer_and_not_the_program(env: dict[str, str]) -> None:
@@ -144,7 +168,7 @@ async def test_model_and_system_can_be_changed(env: dict[str, str]) -> None:
     async with ScriptedServer() as server, talk(server, env) as terminal:
         await terminal.sees(PROMPT)
         terminal.types("/model hermes-3")
-        await terminal.sees("answers as hermes")
+        await terminal.sees("using hermes")
         await terminal.sees("hermes>")
         terminal.types("/model gpt-9")
         await terminal.sees("model 'gpt-9' is not supported")
@@ -184,7 +208,7 @@ async def test_a_strangers_models_are_not_ours(env: dict[str, str]) -> None:
         terminal.types("/model")
         shown = plain(await terminal.sees("lists what it has"))
 
-    assert f"autonomousai: {server.url}/v1 answers as the first model that it lists\n" in opening
+    assert f"autonomousai: using the first model that it lists at {server.url}/v1\n" in opening
     assert "qwen_coder" not in shown
 
 

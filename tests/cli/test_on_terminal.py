@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
 from autonomousai.events import Usage
 from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send, chunks
-from tests.support.program import CTRL_C, OnTerminal, plain
+from tests.support.program import CTRL_C, PROGRAM, OnTerminal, plain
 
 QUESTION = "Why is the sky blue?"
 
@@ -150,6 +152,22 @@ async def test_ctrl_c_stops_the_answer_and_leaves_a_clean_line(env: dict[str, st
     assert (130, "left") == (code, end)
     assert plain(shown).endswith("\n")
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("program", [" ".join(PROGRAM), f"{sys.executable} {Path(sys.executable).parent / 'autonomousai'}"])
+async def test_ctrl_c_ends_the_loop_of_a_shell_too(program: str, env: dict[str, str]) -> None:
+    """A shell goes on with its loop unless the signal has ended the program, whatever the exit code says."""
+    async with ScriptedServer(Script.stall("Because")) as server:
+        loop = f"for i in 1 2; do {program} chat --base-url {server.url} {QUESTION!r}; echo round $i; done"
+        async with OnTerminal("-c", loop, env=env, program=("bash",)) as terminal:
+            await terminal.sees("Because")
+            terminal.types("", key=CTRL_C)
+            code, shown = await terminal.ends()
+
+    assert 130 == code
+    assert "round" not in shown
+    assert "Traceback" not in shown
+    assert 1 == len(server.requests)
 
 
 async def test_a_cut_answer_is_an_error_on_a_line_of_its_own(env: dict[str, str]) -> None:

@@ -90,7 +90,7 @@ async def test_a_prompt_too_long_is_a_failed_request(env: dict[str, str]) -> Non
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, 137)])
 async def test_the_engine_goes_with_the_program(number: signal.Signals, code: int, env: dict[str, str]) -> None:
     """However the program is ended in the midst of an answer, its child process is gone soon after."""
     process = await start("chat", "--temperature", "0", LONG, env=env)

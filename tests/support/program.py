@@ -19,7 +19,7 @@ PROGRAM = (sys.executable, "-m", "autonomousai")
 #: Generous: a machine that is busy elsewhere must not fail a test.
 PATIENCE = 120
 
-UP, ENTER, CTRL_C, CTRL_D, ALT_ENTER, TAB = "\x1b[A", "\r", "\x03", "\x04", "\x1b\r", "\t"
+UP, ENTER, CTRL_C, CTRL_D, CTRL_Z, ALT_ENTER, TAB = "\x1b[A", "\r", "\x03", "\x04", "\x1a", "\x1b\r", "\t"
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -73,7 +73,13 @@ async def start_unread(*arguments: str, env: Mapping[str, str]) -> asyncio.subpr
 async def finish(process: asyncio.subprocess.Process, given: bytes | None = None) -> Ended:
     """Wait for its end."""
     out, err = await asyncio.wait_for(process.communicate(given), PATIENCE)
-    return Ended(process.returncode, (out or b"").decode(), (err or b"").decode())
+    assert process.returncode is not None
+    return Ended(_as_shells_count(process.returncode), (out or b"").decode(), (err or b"").decode())
+
+
+def _as_shells_count(code: int) -> int:
+    """Return the exit code as `$?` has it, where a signal has ended the program too."""
+    return code if code >= 0 else 128 - code
 
 
 async def run(*arguments: str | bytes, env: Mapping[str, str], given: bytes | None = None, **options: Any) -> Ended:
@@ -125,7 +131,8 @@ class OnTerminal:
         await asyncio.to_thread(self.child.expect_exact, pexpect.EOF)
         shown = str(self.child.before)
         await asyncio.to_thread(self.child.wait)
-        return self.child.exitstatus, shown
+        signal = self.child.signalstatus
+        return self.child.exitstatus if signal is None else _as_shells_count(-signal), shown
 
 
 def plain(shown: str) -> str:

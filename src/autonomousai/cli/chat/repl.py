@@ -191,6 +191,7 @@ def _editing_reader(context: ChatContext) -> LineReader:
         complete_while_typing=False,
         key_bindings=keys,
         multiline=True,
+        enable_suspend=True,
         prompt_continuation=lambda width, _line, _wrapped: " " * width,
         output=create_output(stdout=context.terminal.out if context.terminal.out_is_terminal else context.terminal.err),
     )

@@ -61,7 +61,7 @@ class Served:
         """The server will say."""
 
     def who(self, model: str) -> str:
-        return f"{without_credentials(self._provider.base_url)} answers as {model or 'the first model that it lists'}"
+        return f"using {model or 'the first model that it lists'} at {without_credentials(self._provider.base_url)}"
 
     async def choose(self) -> str:
         """The first that the server lists, which is the only one at most servers, without those that do not chat. One that
