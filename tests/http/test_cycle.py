@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import re
+import subprocess
+import sys
 import weakref
 from email.utils import formatdate
 from itertools import pairwise
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from autonomousai.http.server import request_bounds
 from autonomousai.http.server.connections import Connections
+from autonomousai.http.server.exchange import new_request_id
 from autonomousai.http.server.head_lines import date_line
 from autonomousai.http.server.protocol import HTTPProtocol
 from tests.support.asgi import ASGIApplication
@@ -561,3 +564,26 @@ def test_the_date_is_that_of_its_second(seconds: list[int]) -> None:
     """As the standard library writes it, whatever was written before."""
     for second in [*seconds, *(each + 1 for each in seconds), *(each // 60 * 60 for each in seconds)]:
         assert date_line(second) == f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+
+
+# ---- names of requests
+
+
+def test_no_two_requests_have_one_name():
+    """Nor the first of a child process and the next of its parent."""
+    names = [new_request_id() for _ in range(1000)]
+    program = """
+import os
+from autonomousai.http.server.exchange import new_request_id
+before = new_request_id()
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, new_request_id().encode())
+    os._exit(0)
+print(before, new_request_id(), os.read(read, 100).decode())
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert 1000 == len(set(names))
+    assert all(re.fullmatch("req_[0-9a-f]{24}", name) for name in [*names, *run.stdout.split()])
+    assert 3 == len(set(run.stdout.split()))

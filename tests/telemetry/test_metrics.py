@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from autonomousai import AutonomousAI, OpenAICompatible
+from autonomousai.answer import Answer
 from autonomousai.capabilities import Capabilities
 from autonomousai.config import BreakerConfig, Config, ResumeConfig, RetryConfig, RouteConfig, ServerConfig
 from autonomousai.errors import StatusError
@@ -21,8 +23,8 @@ from autonomousai.report import Attempt, Report
 from autonomousai.result import AsyncResult
 from autonomousai.server import create_app
 from autonomousai.telemetry.exposition import render
-from autonomousai.telemetry.families import ENGINE_FAMILIES, FAMILIES, INFO_FAMILIES, PREFIX
-from autonomousai.telemetry.metrics import Metrics, engines_snapshot
+from autonomousai.telemetry.families import ANSWER_BOUNDS, ENGINE_FAMILIES, FAMILIES, INFO_FAMILIES, PREFIX
+from autonomousai.telemetry.metrics import AnswerMeter, Histogram, Metrics, engines_snapshot
 from autonomousai.testing import Pause, Script, ScriptedProvider, ScriptedServer, answer
 from tests.support.metrics import Counted, counted, read
 from tests.support.sockets import CHAT, HELLO, PATIENCE, Connection, Listening, ask, events, listening, request
@@ -340,6 +342,53 @@ async def test_what_another_server_did_is_told_by_it_alone():
 
     assert {("u0", "ok"): 1} == seen.by("attempts_total", "upstream", "outcome")
     assert ({}, {("again",): 1}) == (seen.by("retries_total", "upstream"), seen.by("rescues_total", "way"))
+
+
+# ---- what is counted together
+
+
+def test_values_that_are_counted_together_count_as_each_alone():
+    """Whatever they are, and where they are bounds."""
+    drawn = random.Random(7)
+    for _ in range(200):
+        values = [drawn.choice((drawn.uniform(0, 700), *ANSWER_BOUNDS)) for _ in range(drawn.randrange(40))]
+        alone, together = Histogram(ANSWER_BOUNDS), Histogram(ANSWER_BOUNDS)
+        for value in values:
+            alone.observe(value)
+
+        together.observe_all(sorted(values))
+
+        assert alone.counts == together.counts
+        assert pytest.approx(alone.sum) == together.sum
+
+
+@pytest.mark.parametrize("number", [1, 255, 256, 257, 700])
+def test_complete_answers_count_as_those_that_are_watched(number: int, monkeypatch: pytest.MonkeyPatch):
+    """However many there are, and whenever it is looked at them."""
+    drawn = random.Random(number)
+    at_once, watched = (Metrics(["llama"], ["u0", "u1"]) for _ in range(2))
+    for index in range(number):
+        name, model, seconds = drawn.choice(("u0", "u1", "u2", None)), drawn.choice(("llama", "qwen")), drawn.uniform(0, 700)
+        key = drawn.choice(("", "shop"))
+        report = Report(name, [Attempt(name, "ok", 200, 1)]) if name else None
+        said = Answer(report)
+        said.add(["Hello", FinishReason("stop", "finish_reason", drawn.choice((USAGE, None)))])
+        monkeypatch.setattr("autonomousai.telemetry.metrics.monotonic", lambda now=seconds: 10.0 + now)
+        at_once.whole(model, said, 10.0, key)
+        at_once.request(CHAT, 200, seconds)
+        meter = AnswerMeter(watched, model, said, 10.0, key=key)
+        with meter:
+            meter.batch()
+        watched.request(CHAT, 200, seconds)
+        if index in (3, 300):
+            at_once.snapshot()
+
+    seen = {sample[:2]: sample[2] for sample in at_once._samples()}
+    expected = {sample[:2]: sample[2] for sample in watched._samples()}
+
+    assert expected.keys() == seen.keys()
+    assert all(pytest.approx(expected[name]) == seen[name] for name in expected)
+    assert number == seen["requests_total", (CHAT, "200")][0]
 
 
 # ---- several processes

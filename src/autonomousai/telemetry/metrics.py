@@ -6,7 +6,7 @@ how the answer came about. Knows no Prometheus: `exposition` writes the text, of
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
@@ -56,17 +56,32 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def observe_all(self, values: list[float]) -> None:
+        """Count all of *values*, which are sorted: a look for each bound instead of one for each value."""
+        counts, before = self.counts, 0
+        for index, bound in enumerate(self.bounds):
+            counts[index] += (upto := bisect_right(values, bound)) - before
+            before = upto
+        counts[-1] += len(values) - before
+        self.sum += sum(values)
+
     @property
     def numbers(self) -> list[float]:
         return [*self.counts, self.sum]
 
 
-class _Series:
-    """The answers of one model by one upstream."""
+#: Requests after which what took the same way is counted together: so few that their times take little memory.
+_TOGETHER: Final = 256
 
-    __slots__ = ("completion", "first", "gaps", "outcomes", "prompt", "smooth", "whole")
+
+class _Series:
+    """The answers of one model by one upstream. ``at_once``: the seconds of those that came complete, at the first attempt, and
+    are still to be counted."""
+
+    __slots__ = ("at_once", "completion", "first", "gaps", "outcomes", "prompt", "smooth", "whole")
 
     def __init__(self) -> None:
+        self.at_once: list[float] = []
         self.outcomes: dict[str, int] = {}
         #: Answers that took one attempt and no more, which is the usual case.
         self.smooth = 0
@@ -74,6 +89,17 @@ class _Series:
         self.first = Histogram(FIRST_TOKEN_BOUNDS)
         self.gaps = Histogram(INTER_TOKEN_BOUNDS)
         self.whole = Histogram(ANSWER_BOUNDS)
+
+    def fold(self) -> None:
+        """Count the answers that came complete."""
+        if not (seconds := self.at_once):
+            return
+        seconds.sort()
+        self.first.observe_all(seconds)
+        self.whole.observe_all(seconds)
+        self.outcomes["ok"] = self.outcomes.get("ok", 0) + len(seconds)
+        self.smooth += len(seconds)
+        seconds.clear()
 
 
 class _KeySeries:
@@ -104,7 +130,9 @@ class Metrics:
         self._keys: dict[str, _KeySeries] = {}
         self._upstreams = frozenset(upstreams) | {NONE}
         self._gauges = gauges
-        self._requests: dict[tuple[str, int], int] = {}  # a Counter takes four times as long
+        #: Seconds of requests that have ended and are still to be counted, by route and status.
+        self._ended: dict[tuple[str, int], list[float]] = {}
+        self._requests: Counter[tuple[str, int]] = Counter()
         self._seconds: dict[str, Histogram] = {}
         self._answers: dict[tuple[str, str], _Series] = {}
         #: What is rare: by family and label values.
@@ -117,13 +145,19 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request was answered. *route* is one of few fixed names, never a caller's path: every name is kept."""
-        key = (route, status)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        histogram = self._seconds.get(route)
-        if histogram is None:
-            histogram = self._seconds[route] = Histogram(ANSWER_BOUNDS)
-        histogram.counts[bisect_left(ANSWER_BOUNDS, seconds)] += 1
-        histogram.sum += seconds
+        ended = self._ended.get((route, status))
+        if ended is None:
+            ended = self._ended[route, status] = []
+        ended.append(seconds)
+        if len(ended) >= _TOGETHER:
+            self._count_requests()
+
+    def _count_requests(self) -> None:
+        for (route, status), seconds in self._ended.items():
+            self._requests[route, status] += len(seconds)
+            seconds.sort()
+            self._seconds.setdefault(route, Histogram(ANSWER_BOUNDS)).observe_all(seconds)
+            seconds.clear()
 
     def resume(self, status: int) -> None:
         """Count a caller who came back for a stream, and got this status."""
@@ -131,27 +165,27 @@ class Metrics:
 
     def answer(self, model: str, answer: Answer, began: float) -> AnswerMeter:
         """Watch over an answer of *model*, for a request that came at *began*, by the monotonic clock."""
-        return AnswerMeter(self, model, answer, began)
+        meter = AnswerMeter(self, model, answer, began)
+        if (report := answer.report) is not None:  # another server counts what it did
+            meter._attempts, meter._splices = len(report.attempts), len(report.splices)
+        return meter
 
     def whole(self, model: str, answer: Answer, began: float, key: str = "") -> AnswerMeter:
         """Count a complete answer that came at once, at the first attempt, for the caller with the *key* of that name; see
         `answer`."""
-        meter = AnswerMeter(self, model, answer, began)
-        meter.key = key
-        meter.first = now = monotonic()
-        meter.outcome = "ok"
         report = answer.report
-        series = self._answers.get((model, "" if report is None else report.upstream or ""))
+        if report is None or len(report.attempts) != 1:  # by no gateway
+            with AnswerMeter(self, model, answer, began, key=key) as meter:
+                meter.batch()
+            return meter
+        now = monotonic()
+        meter = AnswerMeter(self, model, answer, began, now, "ok", key)
+        series = self._answers.get((model, report.upstream or NONE))
         if series is None:  # the first one, or of other names
             series = self.series(model, meter.upstream)
-        seconds = now - began
-        first, whole = series.first, series.whole
-        first.counts[bisect_left(first.bounds, seconds)] += 1
-        first.sum += seconds
-        whole.counts[bisect_left(whole.bounds, seconds)] += 1
-        whole.sum += seconds
-        series.outcomes["ok"] = series.outcomes.get("ok", 0) + 1
-        series.smooth += 1
+        series.at_once.append(now - began)
+        if len(series.at_once) >= _TOGETHER:
+            series.fold()
         usage = None if answer.finish is None else answer.finish.usage
         if usage is not None:
             series.prompt += usage.prompt_tokens
@@ -228,11 +262,13 @@ class Metrics:
         return msgspec.json.encode(Snapshot(samples, {name: dict(counters) for name, counters in (engines or {}).items()}))
 
     def _samples(self) -> Iterable[Sample]:
+        self._count_requests()
         for (route, status), count in self._requests.items():
             yield "requests_total", (route, str(status)), [count]
         for route, histogram in self._seconds.items():
             yield "request_seconds", (route,), histogram.numbers
         for who, series in self._answers.items():
+            series.fold()
             for outcome, count in series.outcomes.items():
                 yield "answers_total", (*who, outcome), [count]
             if series.smooth:
@@ -265,56 +301,35 @@ class Asked(msgspec.Struct, frozen=True):
     whole: bool = False
 
 
-class AnswerMeter:
+class AnswerMeter(msgspec.Struct, eq=False):
     """``with metrics.answer(...) as watch``: one answer, from when it is asked for to its end, however it ends. ``batch()`` is
     called for each batch. What is known of the answer is here afterwards, for the log of requests and the trace of this one.
 
     An answer counts for the upstream that brought its end; its first token and its pauses under the one that began it.
+
+    ``first``: when the first of the answer came, by the monotonic clock; 0 before. ``outcome``: how it ended: ok, left, or what
+    an attempt that ended so would be called; "" before. ``key``: the name of its caller's key, "" where it has none.
+    ``asked``: what it is accounted to, where the answers are accounted. ``handed_over``: whether another server brings its
+    rest. ``broken``: whether it came complete, and a bug has kept its caller from it.
     """
 
-    __slots__ = (
-        "_attempts",
-        "_gaps",
-        "_last",
-        "_metrics",
-        "_splices",
-        "_started",
-        "_starter",
-        "answer",
-        "asked",
-        "began",
-        "broken",
-        "first",
-        "handed_over",
-        "key",
-        "model",
-        "outcome",
-    )
-
-    def __init__(self, metrics: Metrics, model: str, answer: Answer, began: float) -> None:
-        self.model = model
-        self.answer = answer
-        self.began = began
-        #: When the first of the answer came, by the monotonic clock; 0 before.
-        self.first = 0.0
-        #: How it ended: ok, left, or what an attempt that ended so would be called; "" before.
-        self.outcome = ""
-        #: What it is accounted to, where the answers are accounted.
-        self.asked: Asked | None = None
-        #: Whether another server brings its rest.
-        self.handed_over = False
-        #: Whether it came complete, and a bug has kept its caller from it.
-        self.broken = False
-        #: The name of its caller's key, "" where it has none.
-        self.key = ""
-        self._metrics = metrics
-        self._last = 0.0
-        self._started: _Series | None = None
-        self._starter: str | None = None
-        self._gaps: list[int] = []
-        report = answer.report
-        self._attempts = 0 if report is None else len(report.attempts)  # another server counts what it did
-        self._splices = 0 if report is None else len(report.splices)
+    _metrics: Metrics
+    model: str
+    answer: Answer
+    began: float
+    first: float = 0.0
+    outcome: str = ""
+    key: str = ""
+    asked: Asked | None = None
+    handed_over: bool = False
+    broken: bool = False
+    _attempts: int = 0
+    _splices: int = 0
+    _started: _Series | None = None
+    _starter: str | None = None
+    #: Pauses by their length. And when the latest batch came, in a list: to set a member of a `Struct` takes ten times as long.
+    _gaps: list[int] = []
+    _last: list[float] = []
 
     @property
     def upstream(self) -> str | None:
@@ -333,9 +348,11 @@ class AnswerMeter:
             self._started = series = self._metrics.series(self.model, upstream)
             series.first.observe(now - self.began)
             self._gaps = series.gaps.counts
+            self._last.append(now)
         else:
-            self._gaps[bisect_left(INTER_TOKEN_BOUNDS, now - self._last)] += 1
-        self._last = now
+            last = self._last
+            self._gaps[bisect_left(INTER_TOKEN_BOUNDS, now - last[0])] += 1
+            last[0] = now
 
     def __enter__(self) -> Self:
         return self
@@ -352,7 +369,7 @@ class AnswerMeter:
             self.outcome = describe(exc)[0] if isinstance(exc, ProviderError) else "bug"
         series, upstream = self._started, self.upstream
         if series is not None:
-            series.gaps.sum += self._last - self.first
+            series.gaps.sum += self._last[0] - self.first
         if series is None or upstream != self._starter:
             series = self._metrics.series(self.model, upstream)
         series.outcomes[self.outcome] = series.outcomes.get(self.outcome, 0) + 1
