@@ -107,7 +107,7 @@ def test_writing_many_entries_is_little_work_for_each(database: Database) -> Non
 
     work = lines(lambda: database.write(many)) - lines(lambda: database.write(few))
 
-    assert 50 > work / 200
+    assert 32 > work / 200
 
 
 def test_a_number_that_is_too_large_is_refused_for_good(database: Database) -> None:

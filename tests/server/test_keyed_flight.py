@@ -12,6 +12,7 @@ import pytest
 from autonomousai.keys.counters import KeyCounters
 from autonomousai.keys.stores import MemoryCounters
 from autonomousai.ledger.entry import LedgerEntry
+from autonomousai.ledger.whole import WholeAnswer
 from autonomousai.server import App
 from tests.support.flights import UNUSUAL, WHOLE, Tasks, ask_thrice, metrics, serving, stop_time, told, whole
 from tests.support.raw import RawConnection
@@ -242,7 +243,7 @@ async def test_an_answer_that_a_bug_kept_from_its_caller_is_paid(launches: bool,
     assert 10 == books.counted()["spent_tokens"]
 
 
-@pytest.mark.parametrize("where", ["make_entry", "log"])
+@pytest.mark.parametrize("where", ["make_entry", "whole_answer", "log"])
 async def test_a_bug_of_the_books_leaves_no_answer_out(
     where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -252,7 +253,9 @@ async def test_a_bug_of_the_books_leaves_no_answer_out(
         async with Connection(listener.port) as connection:
             await connection.ask(request("POST", CHAT, HELLO, **BEARER))
             if where == "make_entry":
-                monkeypatch.setattr("autonomousai.ledger.accounts.make_entry", lambda *arguments: 1 / 0)
+                monkeypatch.setattr("autonomousai.ledger.accounts.whole_answer", lambda *arguments: None)
+            if where != "log":
+                monkeypatch.setattr(f"autonomousai.ledger.accounts.{where}", lambda *arguments: 1 / 0)
             else:
                 monkeypatch.setattr(listener.app._metrics, "request", lambda *arguments: 1 / 0)
             answer = await connection.ask(request("POST", CHAT, HELLO, **BEARER))
@@ -264,6 +267,21 @@ async def test_a_bug_of_the_books_leaves_no_answer_out(
     assert ("bug" if where == "make_entry" else "ok") == books.entries[1].outcome
     assert 10 == books.counted()["spent_tokens"]
     assert 1 == caplog.text.count("a bug, please report it")
+
+
+@pytest.mark.parametrize("body", [HELLO, {**HELLO, "stream": True}], ids=["document", "stream"])
+async def test_the_entry_of_a_complete_answer_is_made_when_it_is_written(body: dict[str, Any]) -> None:
+    """Until then the ledger keeps what it is made of, without the texts."""
+    kept: list[Any] = []
+    async with serving(whole, key()) as (listener, _):
+        listener.app.accounts.keep(kept.append)
+        async with Connection(listener.port) as connection:
+            for _ in range(3):
+                await connection.ask(request("POST", CHAT, body, **BEARER))
+        async with asyncio.timeout(PATIENCE):
+            await listener.app.empty()
+
+    assert [LedgerEntry, WholeAnswer, WholeAnswer] == list(map(type, kept))
 
 
 async def test_a_store_that_others_share_is_waited_for_in_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,8 @@ class KeyCounters:
             buckets = self.requests
             buckets[moment] = buckets.get(moment, 0) + 1
             self.request_sum = used = self.request_sum + 1
-            requests_left, requests_reset = most - used, _reset(buckets, moment)
+            requests_left = most - used
+            requests_reset = _RESET_S if len(buckets) == 1 else _reset(buckets, moment)
         if most := limits.tokens:
             buckets = self.tokens
             if tokens:
@@ -154,18 +155,22 @@ class KeyCounters:
         """Replace what *decision* reserved by what was used. *period*: that of the policy by which it was reserved, ``""``
         where that had no budget. Another policy may hold now: only a later period of the same kind begins by it."""
         known = self.period
-        if known and (len(period) != len(known) or period < known):
+        if period != known and known and (len(period) != len(known) or period < known):
             period = known
         if int(now) != self.current or self.earliest <= now or period != known:
             self._advance(now, period)
         held = self.holds.pop(hold, None)
+        change = tokens - decision.tokens
         if held is not None:
             self.held_tokens -= held.tokens
             self.held_nano -= held.nano
-            self._spend(tokens, nano)
+            if self.parked:
+                self._spend(tokens, nano)
+            else:
+                self.spent_tokens += tokens
+                self.spent_nano += nano
         else:  # its time has run out, so that all of it was spent
-            self._spend(tokens - decision.tokens, nano - decision.nano)
-        change = tokens - decision.tokens
+            self._spend(change, nano - decision.nano)
         buckets, moment = self.tokens, decision.moment
         before = buckets.get(moment)
         if before is None:

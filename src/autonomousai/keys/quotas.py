@@ -18,6 +18,7 @@ import msgspec
 
 from ..request import ChatRequest
 from ..wires.redaction import redact
+from .counters import KeyCounters
 from .estimates import UNSAID_TOKENS, answer_tokens, prompt_tokens, tier_of
 from .limits import MOST, NANO, UNLIMITED, Decision, Demand, Limits, period_of
 from .records import KeyRecord
@@ -46,6 +47,29 @@ class PriceList(Protocol):
     def estimate(self, model: str, prompt_tokens: int, completion_tokens: int, tier: str | None = None) -> float | None: ...
 
 
+class _KnownKey:
+    """A key as its policy limits it. ``moment``: the second in which the budget's ``period`` was looked up. ``counters``: where
+    this process alone counts, once a request was counted."""
+
+    __slots__ = ("counters", "counts_tokens", "has_budget", "limits", "moment", "period", "record")
+
+    def __init__(self, record: KeyRecord) -> None:
+        limits = Limits.of(record.policy)
+        self.record = record
+        self.limits = UNLIMITED if limits == UNLIMITED else limits
+        self.counts_tokens = limits.counts_tokens
+        self.has_budget = bool(limits.token_budget or limits.nano_budget)
+        self.counters: KeyCounters | None = None
+        self.moment = -1
+        self.period = ""
+
+    def period_at(self, now: float) -> str:
+        """Return the budget's period at *now*, ``""`` where there is no budget."""
+        if self.has_budget and self.moment != (moment := int(now)):
+            self.moment, self.period = moment, period_of(self.record.policy, now)
+        return self.period
+
+
 class KeyQuotas:
     """The quotas of all keys. *prices*: None where there are none; *spent*: see `Spent`; *subscribe*: lets `note` be called
     with each answer that has ended; ``now``: seconds since the epoch."""
@@ -67,7 +91,7 @@ class KeyQuotas:
         self._seeds = BudgetSeeds(store, spent, now)
         self._subscribe: Callable[[Callable[[EndedAnswer], None]], None] | None = subscribe
         self._now = now
-        self._limits: dict[str, tuple[KeyRecord, Limits]] = {}
+        self._known: dict[str, _KnownKey] = {}
         self._live: dict[str, Reservation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
@@ -99,11 +123,13 @@ class KeyQuotas:
 
     def limits_of(self, record: KeyRecord) -> Limits:
         """Return the limits of a key."""
-        known = self._limits.get(record.id)
-        if known is None or known[0] is not record:
-            limits = Limits.of(record.policy)
-            known = self._limits[record.id] = (record, UNLIMITED if limits == UNLIMITED else limits)
-        return known[1]
+        return self._key(record).limits
+
+    def _key(self, record: KeyRecord) -> _KnownKey:
+        known = self._known.get(record.id)
+        if known is None or known.record is not record:
+            known = self._known[record.id] = _KnownKey(record)
+        return known
 
     async def reserve(
         self,
@@ -149,6 +175,7 @@ class KeyQuotas:
         store = self._in_memory
         assert store is not None
         demand, prompt, now, period = self._asked(record, limits, model, request, answers=answers)
+        self._key(record).counters = store.keys[record.id]
         decision = store.reserve_now(record.id, period, limits, demand, id)
         over_budget = decision.refused in _BUDGETS and model != "" and cheaper(model)
         if over_budget:
@@ -162,17 +189,17 @@ class KeyQuotas:
     def grant(self, record: KeyRecord, id: str, model: str, request: ChatRequest) -> Reservation | None:
         """Reserve the most that a request may use that is answered with tokens, where it `reserves_at_once`, there is clearly
         room for that, and the request names no tier. None elsewhere: nothing was done, and `reserve_now` looks closer."""
-        known = self._limits.get(record.id)
-        if known is None or known[0] is not record or request.origin is not None or "service_tier" in request.fields:
+        known = self._known.get(record.id)
+        if known is None or known.record is not record or (counters := known.counters) is None or request.origin is not None:
             return None
-        limits = known[1]
-        if limits is UNLIMITED or self._subscribe is not None or self._in_memory is None:
+        fields = request.fields
+        if fields and "service_tier" in fields:
             return None
+        limits, now = known.limits, self._now()
         prompt = tokens = nano = 0
-        period, now = "", self._now()
-        if (has_budget := limits.token_budget or limits.nano_budget) or limits.tokens:
+        if known.counts_tokens:
             prompt = prompt_tokens(request)
-            most = answer_tokens(request)[0] if request.fields else UNSAID_TOKENS
+            most = answer_tokens(request)[0] if fields else UNSAID_TOKENS
             tokens = prompt + most
             if limits.nano_budget:
                 if self.prices is None or (price := self.prices.estimate(model, prompt, most)) is None:
@@ -180,9 +207,8 @@ class KeyQuotas:
                 nano = round(price * NANO)
             if tokens > MOST or nano > MOST:
                 return None
-            if has_budget:
-                period = period_of(record.policy, now)
-        decision = self._in_memory.keys[record.id].grant(now, period, limits, tokens, nano, id, inf)
+        period = known.period if known.moment == int(now) else known.period_at(now)
+        decision = counters.grant(now, period, limits, tokens, nano, id, inf)
         if decision is None:
             return None
         reservation = self._live[id] = Reservation(self, id, record, model, limits, decision, prompt)
@@ -197,8 +223,7 @@ class KeyQuotas:
         demand, prompt, now = _NOTHING, 0, self._now()
         if request is not None and limits.counts_tokens:
             demand, prompt = self._demand(limits, model, request, answers=answers)
-        period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
-        return demand, prompt, now, period
+        return demand, prompt, now, self._key(record).period_at(now)
 
     def _begin(self) -> None:
         """Note ends of answers, and renew what is held: as long as no key has limits, nothing is to be."""
@@ -253,13 +278,15 @@ class KeyQuotas:
 
     def settle(self, reservation: Reservation) -> None:
         """See `Reservation.settle`. The store is not waited for."""
-        hold, record, limits = reservation.id, reservation.record, reservation.limits
+        hold, record = reservation.id, reservation.record
         self._live.pop(hold, None)
-        if reservation.over_budget:  # what it took counts all the same, as the ledger has it
-            limits = self.limits_of(record)
-        tokens, nano = self._used(reservation, limits)
+        known = self._known.get(record.id)
+        if known is None or known.record is not record:  # another policy holds by now
+            known = _KnownKey(record)
+        # What a cheaper route took for a spent budget counts all the same, as the ledger has it.
+        tokens, nano = self._used(reservation, known.limits) if known.counts_tokens else (0, 0)
         now = self._now()
-        period = period_of(record.policy, now) if limits.token_budget or limits.nano_budget else ""
+        period = known.period if known.moment == int(now) else known.period_at(now)
         if self._in_memory is not None:
             self._in_memory.keys[record.id].settle(now, period, hold, tokens, nano, reservation.decision)
         else:
@@ -280,11 +307,8 @@ class KeyQuotas:
         task.add_done_callback(self._tasks.discard)
 
     def _used(self, reservation: Reservation, limits: Limits) -> tuple[int, int]:
-        """Return the tokens and the nanodollars that an answer took, as far as *limits* count them."""
+        """Return the tokens and the nanodollars that an answer took, as far as *limits* count them, which do."""
         entry = reservation.entry
-        has_budget = limits.nano_budget or limits.token_budget
-        if not (has_budget or limits.tokens):
-            return 0, 0
         if entry is None:  # what another server generated before is not known here
             return (reservation.decision.tokens, reservation.decision.nano) if reservation.is_adopted else (0, 0)
         if entry.cache == "hit":  # no upstream was asked
@@ -294,13 +318,13 @@ class KeyQuotas:
             tokens = max(0, min(tokens, MOST))
             if not tokens and entry.outcome == LEFT:
                 tokens = reservation.prompt  # an upstream may have read it
-        if not has_budget:
+        if not (limits.nano_budget or limits.token_budget):
             return tokens, 0
         # A key that has a budget in tokens may get one in money before the period ends.
         cost = entry.cost
         if cost is None and self.prices is not None:
             cost = self.prices.estimate(reservation.model, entry.prompt_tokens, tokens - entry.prompt_tokens)
-        nano = round((cost or 0) * NANO)
+        nano = round(cost * NANO) if cost else 0
         return tokens, nano if 0 <= nano <= MOST else max(0, min(nano, MOST))
 
     def replace(self, reservation: Reservation) -> None:

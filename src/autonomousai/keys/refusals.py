@@ -119,21 +119,24 @@ def limit_headers(limits: Limits, decision: Decision, now: float, *, anthropic: 
     return headers
 
 
-#: What `limit_lines` are for OpenAI's clients, of a key with both limits.
-_LINES: Final = b"".join(b"%b: %%d\r\n%b: %%d\r\n%b: %%ds\r\n" % _HEADERS[False, kind] for kind in ("requests", "tokens"))
+#: What `limit_lines` are for OpenAI's clients, of a key with both limits; what is left is written in later.
+_LINES: Final = b"".join(b"%b: %%d\r\n%b: %%%%d\r\n%b: %%ds\r\n" % _HEADERS[False, kind] for kind in ("requests", "tokens"))
+
+#: The same for some limits and times, which most responses share with others.
+_lines: Final[dict[tuple[int, int, int, int], bytes]] = {}
+_MOST_LINES: Final = 1_000
 
 
 def limit_lines(limits: Limits, decision: Decision, now: float, *, anthropic: bool) -> bytes:
     """Return the same headers as lines of a response's head."""
     if limits.requests and limits.tokens and not anthropic:  # as usual: in one piece
-        return _LINES % (
-            limits.requests,
-            decision.requests_left,
-            decision.requests_reset,
-            limits.tokens,
-            decision.tokens_left,
-            decision.tokens_reset,
-        )
+        same = (limits.requests, decision.requests_reset, limits.tokens, decision.tokens_reset)
+        lines = _lines.get(same)
+        if lines is None:
+            if len(_lines) >= _MOST_LINES:
+                _lines.clear()
+            lines = _lines[same] = _LINES % same
+        return lines % (decision.requests_left, decision.tokens_left)
     headers = limit_headers(limits, decision, now, anthropic=anthropic)
     return b"".join([b"%b: %b\r\n" % each for each in headers])
 

@@ -24,6 +24,7 @@ from ..file_identity import FileIdentity, identity_of
 from .entry import HANDED_OVER, LedgerEntry
 from .place import LedgerPlace
 from .tables import ENTRIES, OUTCOME, Row, row_of
+from .whole import WholeAnswer, entry_of
 
 #: The revision of the tables that this program has; the last of `migrations`.
 REVISION: Final = "0002"
@@ -105,13 +106,13 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _migrate(connection, revision, self.place.name)
 
-    def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Write *entries*, all or none of them; each once, however often it is written. Raises `DatabaseAwayError`, and
-        `EntryRefusedError` for one of them."""
+    def write(self, entries: Sequence[LedgerEntry | WholeAnswer]) -> None:
+        """Write *entries*, or those that they make, all or none of them; each once, however often it is written. Raises
+        `DatabaseAwayError`, and `EntryRefusedError` for one of them."""
         self.ensure_present()
         rows: dict[str, Row] = {}
         for entry in entries:
-            row = row_of(entry)
+            row = row_of(entry_of(entry) if isinstance(entry, WholeAnswer) else entry)
             if (known := rows.get(row[0])) is None or known[OUTCOME] == HANDED_OVER:
                 rows[row[0]] = row
         with self._errors(), self.engine.begin() as connection:

@@ -9,6 +9,7 @@ import msgspec
 
 from ..answer import Answer
 from ..request import ChatRequest
+from ..wires.messages import CheckedMessages
 
 #: Characters of a token, of most texts in most vocabularies.
 CHARACTERS: Final = 4
@@ -71,13 +72,18 @@ def prompt_tokens(request: ChatRequest) -> int:
         assert prompt_tokens(ChatRequest("llama", [{"role": "user", "content": "Why is the sky blue?"}])) == 9
     """
     size = sum(_size(request.fields.get(name), 0) for name in ("tools", "functions")) if request.fields else 0
-    for message in request.messages:
-        content = message.get("content")
-        size += len(content) if type(content) is str else _size(content, 1)
-    if not request.messages and request.origin is not None:
+    messages = request.messages
+    if type(messages) is CheckedMessages and messages.plain:  # as usual
+        for message in messages:
+            size += len(message["content"])
+    else:
+        for message in messages:
+            content = message.get("content")
+            size += len(content) if type(content) is str else _size(content, 1)
+    if not messages and request.origin is not None:
         document = request.origin.document
         size += sum(_size(document.get(name), 1) for name in _RAW)
-    return _AROUND * len(request.messages) - (-size // CHARACTERS)
+    return _AROUND * len(messages) - (-size // CHARACTERS)
 
 
 #: Members of a request that is no conversation which hold what is read.

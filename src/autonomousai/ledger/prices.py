@@ -20,7 +20,8 @@ from .vendor_prices import VENDOR_PRICES
 #: Answers of one upstream's model are many: so many names are looked up once.
 _REMEMBERED: Final = 1_000
 
-_MILLION: Final = 1_000_000
+#: Tokens that prices are said for.
+MILLION: Final = 1_000_000
 
 
 class PricedUpstream(msgspec.Struct, frozen=True):
@@ -87,13 +88,15 @@ class Prices:
         is known; where a *tier* was requested, with it or without. None where no price is."""
         if (known := self._of_routes.get(model)) is None:
             known = self._of_route(model)
+        if len(known) == 1 and tier is None and not (only := known[0]).steps:  # as usual
+            return (prompt_tokens * only.input + completion_tokens * only.output) / MILLION
         dearest = None
         for price in known:
             rates: PriceRates = rates_of(price, prompt_tokens) if price.steps else price
-            cost = (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION
+            cost = (prompt_tokens * rates.input + completion_tokens * rates.output) / MILLION
             if tier is not None and tier in price.tiers:
                 rates = rates_of(price, prompt_tokens, tier)
-                cost = max(cost, (prompt_tokens * rates.input + completion_tokens * rates.output) / _MILLION)
+                cost = max(cost, (prompt_tokens * rates.input + completion_tokens * rates.output) / MILLION)
             if dearest is None or cost > dearest:
                 dearest = cost
         return dearest
@@ -157,7 +160,7 @@ def cost_of(price: PriceConfig, tokens: Tokens, generated: int, tier: str | None
     """
     rates: PriceRates = rates_of(price, tokens.prompt, tier) if price.steps or price.tiers else price
     if not tokens.cached and not tokens.cache_write and not tokens.reasoning:  # as usual
-        return (tokens.prompt * rates.input + generated * rates.output) / _MILLION
+        return (tokens.prompt * rates.input + generated * rates.output) / MILLION
     cached = min(tokens.cached or 0, tokens.prompt)
     written = min(tokens.cache_write or 0, tokens.prompt - cached)
     for_long = min(tokens.cache_write_1h, written)
@@ -169,4 +172,4 @@ def cost_of(price: PriceConfig, tokens: Tokens, generated: int, tier: str | None
     dollars += for_long * (write if rates.cache_write_1h is None else rates.cache_write_1h)
     dollars += (generated - reasoned) * rates.output
     dollars += reasoned * (rates.output if rates.reasoning is None else rates.reasoning)
-    return dollars / _MILLION
+    return dollars / MILLION

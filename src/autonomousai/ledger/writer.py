@@ -24,6 +24,7 @@ from ..wires.redaction import redact
 from .entry import LedgerEntry
 from .place import LedgerPlace, place_of
 from .summary import UsageQuestion, UsageReport
+from .whole import WholeAnswer
 
 if TYPE_CHECKING:
     from .database import Database
@@ -58,8 +59,8 @@ class LedgerWriter:
         self.failing = False
         self._place = place
         self._config = config
-        self._entries: deque[LedgerEntry] = deque()
-        self._batch: list[LedgerEntry] = []
+        self._entries: deque[LedgerEntry | WholeAnswer] = deque()
+        self._batch: list[LedgerEntry | WholeAnswer] = []
         self._has_entries = threading.Event()
         self._closing = threading.Event()
         self._close_by = 0.0
@@ -74,8 +75,8 @@ class LedgerWriter:
         """Return how many entries are not written yet."""
         return len(self._entries) + len(self._batch)
 
-    def take(self, entry: LedgerEntry) -> None:
-        """Write *entry* soon. Never waits."""
+    def take(self, entry: LedgerEntry | WholeAnswer) -> None:
+        """Write *entry* soon, or the one that it makes. Never waits."""
         if len(self._entries) + len(self._batch) >= self._config.queue:
             if not self.lost % self._config.queue:  # as often as another queue of them would have been full
                 _log.error("the ledger is full: %d entries wait for %s, further ones are lost", self.waiting, self._place.name)
@@ -229,7 +230,7 @@ class LedgerWriter:
             _log.warning("the ledger %s is written again", self._place.name)
         return True
 
-    def _write_rows(self, entries: list[LedgerEntry]) -> None:
+    def _write_rows(self, entries: list[LedgerEntry | WholeAnswer]) -> None:
         """Write *entries*. Where the database refuses them, those halves that it takes: one bad entry is no reason to lose the
         others."""
         from .database import EntryRefusedError  # noqa: PLC0415  SQLAlchemy is here already

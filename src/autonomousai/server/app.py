@@ -122,7 +122,7 @@ class App(RequestRouter):
         self.accounts = Accounts(self._metrics, self._prices(config))
         self.ledger = open_ledger(config.ledger)
         if self.ledger is not None:
-            self.accounts.subscribe(self.ledger.take)
+            self.accounts.keep(self.ledger.take)
         self._keys = KeyControl(
             config.keys,
             provider,

@@ -6,9 +6,9 @@ The complete answer of a stream is written at once too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, time
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -35,6 +35,8 @@ from .endpoint import (
     provenance_of,
 )
 from .sse_response import STREAM_LINES, SSEResponse
+
+_NO_LABELS: Final[Mapping[str, str]] = {}
 
 
 class Flight(msgspec.Struct, eq=False):
@@ -153,10 +155,16 @@ class Flight(msgspec.Struct, eq=False):
 
     def _account(self, meter: AnswerMeter) -> None:
         """Note what the answer took, and let that be what the caller's key has used."""
+        exchange, metrics = self.exchange, self.context.metrics
         try:
-            if (on_end := self.context.metrics.on_end) is not None:
-                meter.asked = self.endpoint.asked(self.exchange, self.request, whole=not self.streams)
-                on_end(meter)
+            if metrics.on_end is None:
+                return
+            caller, wire = exchange.caller, self.endpoint.wire.name
+            paid_by = (exchange.key, _NO_LABELS if caller is None else caller.policy.labels)
+            on_whole = metrics.on_whole
+            if meter.broken or on_whole is None or not on_whole(meter, exchange.request_id, wire, paid_by, self.request):
+                meter.asked = self.endpoint.asked(exchange, self.request, whole=not self.streams)
+                metrics.on_end(meter)
         finally:
             if self.hold is not None:
                 self.hold.settle()

@@ -49,7 +49,7 @@ class KeyControl:
         self._ledger = ledger
         self._counters = counters = open_counters(state)
         spent = None if ledger is None else self._spent
-        self._quotas = KeyQuotas(counters, prices=accounts.prices, spent=spent, subscribe=accounts.subscribe)
+        self._quotas = KeyQuotas(counters, prices=accounts.prices, spent=spent, subscribe=accounts.keep)
         self._spending = KeySpending(counters, spent)
         self._directory = KeyDirectory(self.ring, self._documents(), on_change=self._quotas.seed)
         self.admission = Admission(

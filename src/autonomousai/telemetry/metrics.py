@@ -26,6 +26,8 @@ from .families import ANSWER_BOUNDS, FIRST_TOKEN_BOUNDS, INTER_TOKEN_BOUNDS, MAX
 #: A family's name, label values, and the number; or, for a histogram, the count of each bucket and last the sum.
 Sample: TypeAlias = tuple[str, tuple[str, ...], list[float]]
 
+OnWhole: TypeAlias = Callable[["AnswerMeter", str, str, tuple[str, Mapping[str, str]], ChatRequest], bool]
+
 #: What a caller finds who comes back for a stream.
 _FOUND: Final = {200: "ok", 204: "ended", 404: "not_found", 410: "gone", 499: "left"}
 
@@ -126,6 +128,9 @@ class Metrics:
         self.takeovers = 0
         #: Called with each answer that has ended and is closed, where answers are accounted.
         self.on_end: Callable[[AnswerMeter], None] | None = None
+        #: Called first with each that `whole` has counted: with its request's id, its wire, its key's name and labels, and its
+        #: request. Where it returns False, `on_end` is to be called.
+        self.on_whole: OnWhole | None = None
         self._models = frozenset(models)
         self._keys: dict[str, _KeySeries] = {}
         self._upstreams = frozenset(upstreams) | {NONE}
